@@ -1,0 +1,256 @@
+//! What the API answers with: the JSON of each endpoint, and nothing of how it is found.
+//!
+//! Counts are whole numbers, times RFC 3339 in UTC. `openapi.json` describes the same types; a
+//! test holds the two together.
+
+use std::borrow::Cow;
+
+use domain::time::UnixMillis;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
+/// An instant, as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instant(pub UnixMillis);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for Instant {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+/// Calls to one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointCalls {
+    /// Route template.
+    pub endpoint: String,
+    /// Accepted calls.
+    pub total_calls: u64,
+}
+
+/// The last five minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Realtime {
+    /// Accepted calls.
+    pub total_calls: u64,
+    /// Calls refused for want of a usable key.
+    pub auth_failures: u64,
+    /// Calls refused for being over the rate or the quota.
+    pub rate_limited: u64,
+    /// The five minutes, oldest first, the current one last.
+    pub calls_per_minute: Vec<MinuteCalls>,
+    /// Users with an accepted call in the current hour.
+    pub active_users: u64,
+    /// The routes called most, at most ten.
+    pub top_endpoints: Vec<EndpointCalls>,
+    /// The users who called most, at most ten; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<UserCalls>")]
+    pub top_users: Option<Vec<UserCalls>>,
+    /// Addresses with at least five refused calls within the last hour, most first, at most a
+    /// hundred; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<SuspiciousIp>")]
+    pub suspicious_ips: Option<Vec<SuspiciousIp>>,
+    /// When this was read.
+    pub as_of: Instant,
+}
+
+/// Calls in one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MinuteCalls {
+    /// Start of the minute.
+    pub start: Instant,
+    /// Accepted calls.
+    pub total_calls: u64,
+}
+
+/// Calls of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserCalls {
+    /// The user.
+    pub email: String,
+    /// Accepted calls.
+    pub total_calls: u64,
+}
+
+/// An address whose calls are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspiciousIp {
+    /// The address.
+    pub ip: String,
+    /// Calls refused for want of a usable key, within the last hour.
+    pub auth_failures: u64,
+    /// Calls refused for being over the rate or the quota, within the last hour.
+    pub rate_limited: u64,
+    /// Different keys tried in the clock hours that the last hour touches.
+    pub distinct_keys: u64,
+    /// When the last call was refused.
+    pub last_seen: Instant,
+}
+
+/// Counts over time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeseries {
+    /// Length of the buckets.
+    pub granularity: Granularity,
+    /// Start of the first bucket.
+    pub from: Instant,
+    /// End of the last bucket.
+    pub to: Instant,
+    /// The buckets, oldest first, empty ones too.
+    pub points: Vec<Point>,
+}
+
+/// Length of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Granularity {
+    /// 60 seconds.
+    Minute,
+    /// An hour by the clock of the time zone.
+    Hour,
+    /// A day by the calendar of the time zone.
+    Day,
+}
+
+/// Counts of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// Start of the bucket.
+    pub start: Instant,
+    /// Accepted calls.
+    pub total_calls: u64,
+    /// Calls refused for want of a usable key.
+    pub auth_failures: u64,
+    /// Calls refused for being over the rate or the quota.
+    pub rate_limited: u64,
+    /// Users with an accepted call. Null where everybody's buckets are not those of UTC: users are
+    /// told apart by the hour and the day of UTC, and cannot be added up.
+    pub active_users: Option<u64>,
+    /// The bucket's counts by the key of `groupBy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Group>")]
+    pub groups: Option<Vec<Group>>,
+}
+
+/// Part of a bucket's counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// Event type, HTTP method or route template.
+    pub key: String,
+    /// Accepted calls; events, where the key is their type.
+    pub total_calls: u64,
+}
+
+/// One user's usage, of all time and of the current period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserStats {
+    /// Accepted calls of all time.
+    pub total_calls: u64,
+    /// Calls of all time refused for want of a usable key.
+    pub auth_failures: u64,
+    /// Calls of all time refused for being over the rate or the quota.
+    pub rate_limited: u64,
+    /// The calendar month of the user's plan.
+    pub current_period: CurrentPeriod,
+    /// Calls of all time by method, most first.
+    pub methods: Vec<MethodCalls>,
+    /// Calls of all time by route, most first.
+    pub endpoints: Vec<EndpointCalls>,
+    /// Accepted calls by the status of their response, most first.
+    pub statuses: Vec<StatusCount>,
+    /// How long accepted calls took.
+    pub latency: Latency,
+    /// Time of the first event; null for a user never seen.
+    pub first_seen: Option<Instant>,
+    /// Time of the last event; null for a user never seen.
+    pub last_seen: Option<Instant>,
+}
+
+/// What is used and left in the current period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CurrentPeriod {
+    /// First instant of the period.
+    pub start: Instant,
+    /// First instant of the next period.
+    pub end: Instant,
+    /// Accepted calls in the period.
+    pub calls: u64,
+    /// Calls that the plan allows in the period; null for no limit or an unknown plan.
+    pub quota: Option<u64>,
+    /// What is left of them.
+    pub remaining: Option<u64>,
+    /// When the quota is used up if calls go on as in the period so far; null where it lasts.
+    pub exhausts_at: Option<Instant>,
+}
+
+/// Calls by one method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MethodCalls {
+    /// HTTP method.
+    pub method: String,
+    /// Accepted calls.
+    pub total_calls: u64,
+}
+
+/// Calls by one status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusCount {
+    /// HTTP status.
+    pub status: u16,
+    /// Accepted calls.
+    pub count: u64,
+}
+
+/// Milliseconds within which that many percent of the calls were answered; null where unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// Half of them.
+    pub p50: Option<u64>,
+    /// 95 of a hundred.
+    pub p95: Option<u64>,
+    /// 99 of a hundred.
+    pub p99: Option<u64>,
+}
+
+/// Why a request has no other answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    /// Code, for programs.
+    pub error: String,
+    /// What is wrong, for people.
+    pub message: String,
+    /// The parameter that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub parameter: Option<String>,
+}

@@ -1,0 +1,197 @@
+//! Who is asking: bearer tokens (RFC 6750) that are JSON Web Tokens (RFC 7519).
+//!
+//! RS256 and ES256 only, with a key of the configured set. A token says who is asking; what they
+//! may see is decided where it is looked up.
+
+use domain::key;
+use domain::names::ADMIN_SCOPE;
+use domain::time::UnixMillis;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+use crate::keyset::{KeySet, KeySetError};
+
+/// How far an issuer's clock may be ahead, in seconds. An expired token gets no such grace.
+const ISSUER_AHEAD: i64 = 60;
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user; `None` where the token names none that a key can be made for.
+    pub email: Option<String>,
+    /// Whether they see everybody's data.
+    pub admin: bool,
+}
+
+/// A request that says not, or not credibly, who is asking.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// There is no bearer token.
+    #[error("a bearer token is needed: `Authorization: Bearer …`")]
+    Missing,
+    /// There is one, and it is not accepted.
+    #[error("the bearer token {0}")]
+    Refused(&'static str),
+    /// Whether to accept it cannot be told now.
+    #[error("the keys of bearer tokens are unavailable")]
+    Keys(#[from] KeySetError),
+}
+
+/// Accepts tokens of one issuer for one audience.
+#[derive(Debug)]
+pub struct Verifier {
+    /// Issuer that a token must name.
+    pub issuer: String,
+    /// Audience that a token must name.
+    pub audience: String,
+    /// Keys that may sign.
+    pub keys: KeySet,
+}
+
+impl Verifier {
+    /// The caller that the values of the `Authorization` header name.
+    pub async fn caller(
+        &self,
+        authorization: &[&str],
+        now: UnixMillis,
+    ) -> Result<Caller, AuthError> {
+        let token = bearer(authorization)?;
+        let header = decode_header(token).map_err(|_| AuthError::Refused("is malformed"))?;
+        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES256) {
+            return Err(AuthError::Refused("is not signed with RS256 or ES256"));
+        }
+        if header.crit.is_some() {
+            return Err(AuthError::Refused("demands extensions that are not known"));
+        }
+        let kid = header.kid.ok_or(AuthError::Refused("names no key"))?;
+        let keys = self.keys.find(&kid, now).await?;
+        let key = keys
+            .iter()
+            .find(|key| fits(key, header.alg))
+            .ok_or(AuthError::Refused("is signed with an unknown key"))?;
+        let claims = self.check(token, header.alg, key)?;
+        claims.check_time(now)?;
+        Ok(claims.caller())
+    }
+
+    /// Checks everything but times: those are held against the caller's clock.
+    fn check(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Result<Claims, AuthError> {
+        let mut rules = Validation::new(algorithm);
+        rules.set_issuer(&[&self.issuer]);
+        rules.set_audience(&[&self.audience]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+        rules.validate_exp = false;
+        rules.validate_nbf = false;
+        let key = DecodingKey::from_jwk(key);
+        let data = key.and_then(|key| decode::<Claims>(token, &key, &rules));
+        data.map(|data| data.claims).map_err(|error| {
+            use jsonwebtoken::errors::ErrorKind;
+            AuthError::Refused(match error.kind() {
+                ErrorKind::InvalidIssuer => "is of another issuer",
+                ErrorKind::InvalidAudience => "is for another audience",
+                ErrorKind::MissingRequiredClaim(_) => "lacks a usable `exp`, `iss` or `aud`",
+                ErrorKind::InvalidSignature => "is not signed with the key it names",
+                _ => "is malformed",
+            })
+        })
+    }
+}
+
+fn bearer<'a>(authorization: &[&'a str]) -> Result<&'a str, AuthError> {
+    let [value] = authorization else {
+        return Err(AuthError::Missing);
+    };
+    let (scheme, token) = value.trim().split_once(' ').ok_or(AuthError::Missing)?;
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        Ok(token.trim())
+    } else {
+        Err(AuthError::Missing)
+    }
+}
+
+/// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
+/// key never checks an HMAC, whatever the token claims.
+fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
+    let kind = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
+        _ => return false,
+    };
+    let stated = key.common.key_algorithm;
+    let used_for = key.common.public_key_use.as_ref();
+    kind == algorithm
+        && stated.is_none_or(|stated| stated == KeyAlgorithm::from(algorithm))
+        && used_for.is_none_or(|used_for| *used_for == PublicKeyUse::Signature)
+}
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    exp: Option<Number>,
+    nbf: Option<Number>,
+    email: Option<String>,
+    email_verified: Option<Value>,
+    scope: Option<Scopes>,
+    scp: Option<Scopes>,
+}
+
+/// Scopes as one text (RFC 8693) or as a list, as some issuers write them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scopes {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Scopes {
+    fn hold(&self, wanted: &str) -> bool {
+        match self {
+            Self::Text(text) => text.split_ascii_whitespace().any(|scope| scope == wanted),
+            Self::List(list) => list.iter().any(|scope| scope == wanted),
+        }
+    }
+}
+
+impl Claims {
+    fn check_time(&self, now: UnixMillis) -> Result<(), AuthError> {
+        let malformed = AuthError::Refused("has a malformed time");
+        let Some(expiry) = self.exp.as_ref().and_then(seconds) else {
+            return Err(malformed);
+        };
+        if expiry <= now.seconds() {
+            return Err(AuthError::Refused("is expired"));
+        }
+        match self.nbf.as_ref().map(seconds) {
+            Some(None) => Err(malformed),
+            Some(Some(start)) if start > now.seconds().saturating_add(ISSUER_AHEAD) => {
+                Err(AuthError::Refused("is not valid yet"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn caller(self) -> Caller {
+        let admin = [&self.scope, &self.scp]
+            .into_iter()
+            .flatten()
+            .any(|scopes| scopes.hold(ADMIN_SCOPE));
+        let doubted = self.email_verified.is_some_and(|verified| {
+            verified == Value::Bool(false) || verified.as_str() == Some("false")
+        });
+        let email = self.email.filter(|_| !doubted);
+        Caller {
+            email: email.and_then(|email| key::normal_email(&email).ok()),
+            admin,
+        }
+    }
+}
+
+/// Whole seconds of a `NumericDate`, which may have a fraction.
+fn seconds(date: &Number) -> Option<i64> {
+    let text = date.to_string();
+    text.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! A time series as comma-separated values (RFC 4180): one row a point, or a point and group.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::answer::Timeseries;
+
+/// The series as a table, under the names that JSON has.
+pub fn table(series: &Timeseries) -> String {
+    let grouped = series.points.iter().any(|point| point.groups.is_some());
+    let mut table = String::from(if grouped {
+        "start,key,totalCalls\r\n"
+    } else {
+        "start,totalCalls,authFailures,rateLimited,activeUsers\r\n"
+    });
+    for point in &series.points {
+        let start = point.start.0;
+        if grouped {
+            for group in point.groups.iter().flatten() {
+                let key = field(&group.key);
+                let _ = write!(table, "{start},{key},{}\r\n", group.total_calls);
+            }
+        } else {
+            let users = point
+                .active_users
+                .map_or(String::new(), |users| users.to_string());
+            let _ = write!(
+                table,
+                "{start},{},{},{},{users}\r\n",
+                point.total_calls, point.auth_failures, point.rate_limited,
+            );
+        }
+    }
+    table
+}
+
+/// A route template may hold a comma, a quote or a line break.
+fn field(text: &str) -> Cow<'_, str> {
+    if text.contains([',', '"', '\r', '\n']) {
+        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{Granularity, Group, Instant, Point};
+    use domain::time::UnixMillis;
+
+    fn series(groups: Option<Vec<Group>>) -> Timeseries {
+        let start = Instant(UnixMillis(1_795_363_200_000));
+        Timeseries {
+            granularity: Granularity::Hour,
+            from: start,
+            to: start,
+            points: vec![Point {
+                start,
+                total_calls: 3,
+                auth_failures: 2,
+                rate_limited: 1,
+                active_users: None,
+                groups,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_point_is_a_row_and_what_is_unknown_is_empty() {
+        assert_eq!(
+            table(&series(None)),
+            "start,totalCalls,authFailures,rateLimited,activeUsers\r\n2026-11-22T16:00:00Z,3,2,1,\r\n",
+        );
+    }
+
+    #[test]
+    fn a_group_is_a_row_and_its_key_is_quoted_where_it_must_be() {
+        let group = |key: &str| Group {
+            key: key.to_owned(),
+            total_calls: 3,
+        };
+        let groups = vec![group("GET"), group("/v1/\"a\",b")];
+        assert_eq!(
+            table(&series(Some(groups))),
+            "start,key,totalCalls\r\n2026-11-22T16:00:00Z,GET,3\r\n2026-11-22T16:00:00Z,\"/v1/\"\"a\"\",b\",3\r\n",
+        );
+    }
+}

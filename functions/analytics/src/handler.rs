@@ -1,0 +1,277 @@
+//! From a request of the gateway to its answer: which endpoint, who asks, what they may see.
+//!
+//! What is answered is decided in the module of each endpoint.
+
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use domain::plan::Plans;
+use domain::time::UnixMillis;
+use runtime::store::{Store, StoreError};
+use serde::Serialize;
+
+use crate::answer::{Realtime, UserStats};
+use crate::auth::{Caller, Verifier};
+use crate::csv;
+use crate::error::ApiError;
+use crate::query::{EMAIL, Query, themselves};
+use crate::reading::Tables;
+use crate::timeseries::{self, Asked, Format, Retention};
+use crate::{openapi, realtime, user_stats};
+
+/// Largest body that is answered, in bytes: Lambda takes 6 MB, in which every quote is escaped
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const LARGEST: usize = 4_000_000;
+
+/// The endpoints by path.
+pub const ROUTES: [(&str, Endpoint); 4] = [
+    ("/v1/analytics/realtime", Endpoint::Realtime),
+    ("/v1/analytics/timeseries", Endpoint::Timeseries),
+    ("/v1/analytics/user-stats", Endpoint::UserStats),
+    ("/v1/analytics/openapi.json", Endpoint::OpenApi),
+];
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The last five minutes.
+    Realtime,
+    /// Counts over time.
+    Timeseries,
+    /// One user's usage.
+    UserStats,
+    /// The description of all of these.
+    OpenApi,
+}
+
+impl Endpoint {
+    /// The parameters that the endpoint knows.
+    pub const fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Timeseries => &timeseries::PARAMETERS,
+            Self::UserStats => &[EMAIL],
+            Self::Realtime | Self::OpenApi => &[],
+        }
+    }
+}
+
+/// The API over two tables.
+#[derive(Debug)]
+pub struct Api<S> {
+    /// The usage table.
+    pub usage: S,
+    /// The analytics table; in synchronous mode there may be none of that name.
+    pub analytics: S,
+    /// The plans.
+    pub plans: Plans,
+    /// How long counts are kept.
+    pub retention: Retention,
+    /// Who may ask.
+    pub verifier: Verifier,
+}
+
+struct Answer {
+    content_type: &'static str,
+    cached: &'static str,
+    body: String,
+}
+
+impl<S: Store> Api<S> {
+    /// Answers a request.
+    pub async fn answer(
+        &self,
+        request: &ApiGatewayProxyRequest,
+        now: UnixMillis,
+    ) -> ApiGatewayProxyResponse {
+        match self.decide(request, now).await {
+            Ok(answer) => response(200, answer, None),
+            Err(error) => {
+                error.log();
+                let (status, header) = (error.status(), error.header());
+                response(status, json(&error.body()), header)
+            }
+        }
+    }
+
+    async fn decide(
+        &self,
+        request: &ApiGatewayProxyRequest,
+        now: UnixMillis,
+    ) -> Result<Answer, ApiError> {
+        let endpoint = route(request)?;
+        if request.http_method != Method::GET {
+            let method = request.http_method.to_string();
+            return Err(ApiError::Method { method });
+        }
+        match endpoint {
+            Endpoint::OpenApi => {
+                Query::of(request, endpoint.parameters())?;
+                Ok(Answer {
+                    content_type: "application/json",
+                    cached: "public, max-age=300",
+                    body: openapi::DOCUMENT.to_owned(),
+                })
+            }
+            Endpoint::Realtime => {
+                let (caller, _) = self.admit(request, endpoint, now).await?;
+                Ok(json(&self.realtime(&caller, now).await?))
+            }
+            Endpoint::Timeseries => {
+                let (caller, query) = self.admit(request, endpoint, now).await?;
+                self.timeseries(&query, &caller, now).await
+            }
+            Endpoint::UserStats => {
+                let (caller, query) = self.admit(request, endpoint, now).await?;
+                Ok(json(&self.user_stats(&query, &caller, now).await?))
+            }
+        }
+    }
+
+    /// Who asks, and the parameters: who is not known is not told what is wrong with those.
+    async fn admit(
+        &self,
+        request: &ApiGatewayProxyRequest,
+        endpoint: Endpoint,
+        now: UnixMillis,
+    ) -> Result<(Caller, Query), ApiError> {
+        let caller = self.verifier.caller(&authorization(request), now).await?;
+        Ok((caller, Query::of(request, endpoint.parameters())?))
+    }
+
+    async fn realtime(&self, caller: &Caller, now: UnixMillis) -> Result<Realtime, ApiError> {
+        let answer = if caller.admin {
+            realtime::of_everybody(&self.analytics, now).await
+        } else {
+            realtime::of_user(&self.analytics, &themselves(caller)?, now).await
+        };
+        answer.map_err(without_analytics)
+    }
+
+    async fn timeseries(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<Answer, ApiError> {
+        let asked = Asked::of(query, caller, now)?;
+        asked.check_kept(self.retention, now)?;
+        let series = timeseries::series(&self.analytics, &asked, now).await;
+        let series = series.map_err(without_analytics)?;
+        let answer = match asked.format {
+            Format::Json => json(&series),
+            Format::Csv => Answer {
+                content_type: "text/csv; charset=utf-8; header=present",
+                cached: "no-store",
+                body: csv::table(&series),
+            },
+        };
+        fitting(answer)
+    }
+
+    async fn user_stats(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<UserStats, ApiError> {
+        let subject = match query.user(caller)? {
+            Some(subject) => subject,
+            None => themselves(caller)?,
+        };
+        let tables = Tables {
+            usage: &self.usage,
+            analytics: &self.analytics,
+        };
+        Ok(user_stats::stats(&tables, &self.plans, &subject, now).await?)
+    }
+}
+
+/// The endpoint by the gateway's resource, which a base path does not change; by the path where
+/// the resource is a pattern.
+fn route(request: &ApiGatewayProxyRequest) -> Result<Endpoint, ApiError> {
+    let resource = request.resource.as_deref().unwrap_or_default();
+    let path = request.path.as_deref().unwrap_or_default();
+    let asked = if resource.is_empty() || resource.contains('{') {
+        path
+    } else {
+        resource
+    };
+    let asked = asked.strip_suffix('/').unwrap_or(asked);
+    let found = ROUTES.iter().find(|(known, _)| *known == asked);
+    found
+        .map(|(_, endpoint)| *endpoint)
+        .ok_or_else(|| ApiError::NoRoute {
+            path: path.to_owned(),
+        })
+}
+
+fn authorization(request: &ApiGatewayProxyRequest) -> Vec<&str> {
+    let name = "authorization";
+    let all = request.multi_value_headers.get_all(name).iter();
+    let all: Vec<&str> = all.filter_map(|value| value.to_str().ok()).collect();
+    let single = request
+        .headers
+        .get(name)
+        .and_then(|value| value.to_str().ok());
+    if all.is_empty() {
+        single.into_iter().collect()
+    } else {
+        all
+    }
+}
+
+/// Only the number of groups can make an answer too large.
+fn fitting(answer: Answer) -> Result<Answer, ApiError> {
+    if answer.body.len() <= LARGEST {
+        return Ok(answer);
+    }
+    let message = format!("the answer has more than {LARGEST} bytes: ask for a shorter span");
+    Err(ApiError::parameter("groupBy", message))
+}
+
+fn without_analytics(error: StoreError) -> ApiError {
+    match error {
+        StoreError::TableMissing { .. } => ApiError::AnalyticsDisabled,
+        error => error.into(),
+    }
+}
+
+fn json(answer: &impl Serialize) -> Answer {
+    Answer {
+        content_type: "application/json",
+        cached: "no-store",
+        body: serde_json::to_string(answer).unwrap_or_default(),
+    }
+}
+
+fn response(
+    status: u16,
+    answer: Answer,
+    header: Option<(&'static str, String)>,
+) -> ApiGatewayProxyResponse {
+    let mut headers = HeaderMap::new();
+    let fixed = [
+        ("content-type", answer.content_type),
+        ("cache-control", answer.cached),
+        ("x-content-type-options", "nosniff"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    if let Some((name, value)) = header
+        && let Ok(value) = HeaderValue::from_str(&value)
+    {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    let mut response = ApiGatewayProxyResponse::default();
+    response.status_code = status.into();
+    response.headers = headers;
+    response.body = Some(Body::Text(answer.body));
+    response
+}
+
+#[cfg(test)]
+mod tests;

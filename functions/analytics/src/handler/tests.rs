@@ -1,0 +1,165 @@
+mod answers;
+mod refusals;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::signing::{Signer, claims, verifier};
+use crate::testing::{Table, World, gateway};
+use domain::event::{EventType, UsageEvent};
+use domain::names::{ADMIN_SCOPE, TrackingMode};
+use domain::sample;
+use runtime::memory::MemoryStore;
+use serde_json::{Value, json};
+
+const REALTIME: &str = "/v1/analytics/realtime";
+const TIMESERIES: &str = "/v1/analytics/timeseries";
+const USER_STATS: &str = "/v1/analytics/user-stats";
+const OPENAPI: &str = "/v1/analytics/openapi.json";
+
+fn now() -> UnixMillis {
+    "2026-11-22T16:04:05.678Z".parse().unwrap()
+}
+
+/// The API over some tables, and who may sign for it.
+struct Bench {
+    api: Api<Table>,
+    signer: Signer,
+}
+
+impl Bench {
+    fn over(usage: Table, analytics: Table) -> Self {
+        let signer = Signer::es256("1");
+        let plans = json!({
+            "free": {"ratePerSecond": 5, "burst": 10, "monthlyQuota": 100, "timezone": "Asia/Kolkata"},
+            "endless": {"ratePerSecond": 5, "burst": 10},
+        });
+        let api = Api {
+            usage,
+            analytics,
+            plans: serde_json::from_value(plans).unwrap(),
+            retention: Retention {
+                minutes: 7,
+                hours: 90,
+            },
+            verifier: verifier(&[signer.jwk()]),
+        };
+        Self { api, signer }
+    }
+
+    fn of(world: &World) -> Self {
+        let table = |store: &Arc<MemoryStore>| Table::hooked(Arc::clone(store), || Ok(()));
+        Self::over(table(&world.usage), table(&world.analytics))
+    }
+
+    fn bearer(&self, claims: &Value) -> String {
+        format!("Bearer {}", self.signer.sign(claims))
+    }
+
+    fn admin(&self) -> String {
+        let mut claims = claims("root@example.com", now());
+        claims["scope"] = json!(ADMIN_SCOPE);
+        self.bearer(&claims)
+    }
+
+    fn user(&self, email: &str) -> String {
+        self.bearer(&claims(email, now()))
+    }
+
+    async fn respond(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        token: Option<&str>,
+    ) -> ApiGatewayProxyResponse {
+        let request = gateway::request(path, query, token);
+        self.api.answer(&request, now()).await
+    }
+
+    async fn ask(&self, path: &str, query: &[(&str, &str)], token: &str) -> (i64, Value) {
+        let response = self.respond(path, query, Some(token)).await;
+        let body = serde_json::from_str(&text(&response)).unwrap();
+        (response.status_code, body)
+    }
+}
+
+fn text(response: &ApiGatewayProxyResponse) -> String {
+    match &response.body {
+        Some(Body::Text(text)) => text.clone(),
+        other => panic!("not a text: {other:?}"),
+    }
+}
+
+fn header<'a>(response: &'a ApiGatewayProxyResponse, name: &str) -> Option<&'a str> {
+    response
+        .headers
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+}
+
+/// Two users and a stranger, in the last hours.
+fn events() -> Vec<UsageEvent> {
+    let mut events = Vec::new();
+    let mut add = |subject: &str, event_type, at: &str, endpoint: &str| {
+        let number = events.len() as u64;
+        let mut event = sample::event(number, subject, event_type, at.parse().unwrap());
+        event.data.endpoint = endpoint.to_owned();
+        event.data.ip = "192.0.2.7".to_owned();
+        event.data.key_id = Some(format!("key_{}", number % 3));
+        events.push(event);
+    };
+    let (ann, bob) = ("ann@example.com", "bob@example.com");
+    add(
+        ann,
+        EventType::ApiCall,
+        "2026-10-31T12:00:00Z",
+        "/v1/deadlines",
+    );
+    add(
+        ann,
+        EventType::ApiCall,
+        "2026-11-20T12:00:00Z",
+        "/v1/deadlines",
+    );
+    add(
+        ann,
+        EventType::ApiCall,
+        "2026-11-22T15:10:00Z",
+        "/v1/deadlines",
+    );
+    for minute in ["16:00:01", "16:02:30", "16:02:31", "16:04:02"] {
+        add(
+            ann,
+            EventType::ApiCall,
+            &format!("2026-11-22T{minute}Z"),
+            "/v1/deadlines",
+        );
+    }
+    add(
+        bob,
+        EventType::ApiCall,
+        "2026-11-22T16:01:00Z",
+        "/v1/countries",
+    );
+    add(
+        bob,
+        EventType::RateLimited,
+        "2026-11-22T16:01:01Z",
+        "/v1/countries",
+    );
+    for minute in [
+        "14:59:59", "15:04:59", "15:05:00", "15:30:00", "15:31:00", "16:03:00",
+    ] {
+        let at = format!("2026-11-22T{minute}Z");
+        add("ip:192.0.2.7", EventType::AuthFailed, &at, "/v1/deadlines");
+    }
+    events
+}
+
+fn rolled_up() -> World {
+    let world = World::default();
+    world.count(&events());
+    world.roll_up_users();
+    world.roll_up_everybody();
+    world
+}

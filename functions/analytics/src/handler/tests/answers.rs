@@ -1,0 +1,201 @@
+//! What is answered.
+
+use super::*;
+
+#[tokio::test]
+async fn realtime_of_everybody_is_for_administrators() {
+    let bench = Bench::of(&rolled_up());
+    let (status, body) = bench.ask(REALTIME, &[], &bench.admin()).await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("realtime_admin", body);
+}
+
+#[tokio::test]
+async fn realtime_of_a_user_is_their_own_and_needs_no_roll_up() {
+    let world = World::default();
+    world.count(&events());
+    let bench = Bench::of(&world);
+    let (status, body) = bench
+        .ask(REALTIME, &[], &bench.user("ann@example.com"))
+        .await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("realtime_user", body);
+}
+
+#[tokio::test]
+async fn timeseries_has_every_bucket_up_to_the_current_one() {
+    let bench = Bench::of(&rolled_up());
+    let query = [("duration", "2h"), ("groupBy", "type")];
+    let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("timeseries_admin", body);
+}
+
+#[tokio::test]
+async fn timeseries_of_a_user_is_their_own_unless_an_administrator_asks() {
+    let bench = Bench::of(&rolled_up());
+    let calls = async |query: &[(&str, &str)], token: &str| {
+        let (status, body) = bench.ask(TIMESERIES, query, token).await;
+        assert_eq!(status, 200, "{body}");
+        let points = body["points"].as_array().unwrap().clone();
+        points
+            .iter()
+            .map(|point| point["totalCalls"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let (ann, admin) = (bench.user("ann@example.com"), bench.admin());
+    assert_eq!(calls(&[], &ann).await, 5);
+    assert_eq!(calls(&[("email", "ANN@example.com")], &ann).await, 5);
+    assert_eq!(calls(&[("email", "bob@example.com")], &admin).await, 1);
+    assert_eq!(calls(&[("email", "carl@example.com")], &admin).await, 0);
+    assert_eq!(calls(&[], &admin).await, 6);
+}
+
+#[tokio::test]
+async fn timeseries_is_a_table_where_one_is_asked_for() {
+    let bench = Bench::of(&rolled_up());
+    let query = [("duration", "1h"), ("format", "csv")];
+    let token = bench.user("ann@example.com");
+    let response = bench.respond(TIMESERIES, &query, Some(&token)).await;
+    assert_eq!(
+        header(&response, "content-type"),
+        Some("text/csv; charset=utf-8; header=present")
+    );
+    assert_eq!(
+        text(&response),
+        "start,totalCalls,authFailures,rateLimited,activeUsers\r\n\
+         2026-11-22T15:00:00Z,1,0,0,1\r\n\
+         2026-11-22T16:00:00Z,4,0,0,1\r\n",
+    );
+}
+
+/// The plan's month begins at 18:30 UTC: what was called at noon on 31 October is of October.
+#[tokio::test]
+async fn user_stats_are_of_all_time_and_of_the_plans_own_month() {
+    let bench = Bench::of(&rolled_up());
+    let (status, body) = bench
+        .ask(USER_STATS, &[], &bench.user("ann@example.com"))
+        .await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("user_stats", body);
+}
+
+#[tokio::test]
+async fn user_stats_hold_what_is_not_rolled_up_yet() {
+    let world = rolled_up();
+    let late = sample::event(900, "ann@example.com", EventType::ApiCall, now());
+    let mut evening = "2026-10-31T18:30:00Z".parse().unwrap();
+    for number in 901..904 {
+        // Late in coming, and rolled up: only their day tells that they are of November in India.
+        world.count(&[sample::event(
+            number,
+            "ann@example.com",
+            EventType::ApiCall,
+            evening,
+        )]);
+        evening = evening.plus_millis(3_600_000);
+    }
+    world.roll_up_users();
+    world.count(&[late]);
+    let bench = Bench::of(&world);
+    let (_, body) = bench
+        .ask(USER_STATS, &[], &bench.user("ann@example.com"))
+        .await;
+    assert_eq!(body["totalCalls"], 7 + 3 + 1);
+    assert_eq!(body["currentPeriod"]["calls"], 6 + 3 + 1);
+    assert_eq!(body["lastSeen"], "2026-11-22T16:04:05.678Z");
+}
+
+#[tokio::test]
+async fn user_stats_follow_the_plan_that_was_named_last() {
+    let world = rolled_up();
+    let mut call = sample::event(900, "ann@example.com", EventType::ApiCall, now());
+    call.data.plan = Some("endless".to_owned());
+    world.count(&[call]);
+    let bench = Bench::of(&world);
+    let (_, body) = bench
+        .ask(USER_STATS, &[], &bench.user("ann@example.com"))
+        .await;
+    let period = &body["currentPeriod"];
+    assert_eq!(period["start"], "2026-11-01T00:00:00Z");
+    assert_eq!(period["calls"], 7);
+    assert_eq!(
+        (&period["quota"], &period["remaining"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_user_never_seen_has_zeros_and_nulls() {
+    let bench = Bench::of(&rolled_up());
+    let query = [("email", "nobody@example.com")];
+    let (status, body) = bench.ask(USER_STATS, &query, &bench.admin()).await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("user_stats_unknown", body);
+}
+
+#[tokio::test]
+async fn the_description_needs_no_token() {
+    let bench = Bench::over(Table::missing(), Table::missing());
+    let response = bench.respond(OPENAPI, &[], None).await;
+    assert_eq!(response.status_code, 200);
+    assert_eq!(header(&response, "content-type"), Some("application/json"));
+    let document: Value = serde_json::from_str(&text(&response)).unwrap();
+    assert_eq!(document["openapi"], "3.1.1");
+}
+
+#[tokio::test]
+async fn the_endpoint_is_found_behind_a_base_path_and_in_a_pattern() {
+    let bench = Bench::of(&World::default());
+    for (resource, path) in [
+        (REALTIME, "/billing/v1/analytics/realtime"),
+        ("/{proxy+}", "/v1/analytics/realtime/"),
+    ] {
+        let mut event = gateway::event(path, &[], Some(&bench.admin()));
+        event["resource"] = json!(resource);
+        let request = serde_json::from_value(event).unwrap();
+        let response = bench.api.answer(&request, now()).await;
+        assert_eq!(response.status_code, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn synchronous_counts_are_answered_without_an_analytics_table() {
+    let world = World::default();
+    let mut events = events();
+    for event in &mut events {
+        event.data.mode = TrackingMode::Synchronous;
+    }
+    world.count(&events);
+    world.roll_up_users();
+    let usage = Table::hooked(Arc::clone(&world.usage), || Ok(()));
+    let bench = Bench::over(usage, Table::missing());
+    for token in [bench.admin(), bench.user("ann@example.com")] {
+        for path in [REALTIME, TIMESERIES] {
+            let (status, body) = bench.ask(path, &[], &token).await;
+            assert_eq!(
+                (status, &body["error"]),
+                (503, &json!("analyticsDisabled")),
+                "{path}"
+            );
+        }
+    }
+    let (status, body) = bench
+        .ask(USER_STATS, &[], &bench.user("ann@example.com"))
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&body["totalCalls"], &body["currentPeriod"]["calls"]),
+        (&json!(7), &json!(6))
+    );
+}
+
+#[tokio::test]
+async fn data_is_not_to_be_cached() {
+    let bench = Bench::of(&World::default());
+    let response = bench.respond(REALTIME, &[], Some(&bench.admin())).await;
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
+    assert_eq!(header(&response, "content-type"), Some("application/json"));
+    let response = bench.respond(REALTIME, &[], None).await;
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
+}

@@ -1,0 +1,193 @@
+//! What is refused, and how that is said.
+
+use super::*;
+
+#[tokio::test]
+async fn without_a_token_nothing_is_answered() {
+    let bench = Bench::of(&rolled_up());
+    for path in [REALTIME, TIMESERIES, USER_STATS] {
+        // Nor is it said what else is wrong.
+        let response = bench.respond(path, &[("secret", "1")], None).await;
+        assert_eq!(response.status_code, 401, "{path}");
+        assert_eq!(header(&response, "www-authenticate"), Some("Bearer"));
+        let body: Value = serde_json::from_str(&text(&response)).unwrap();
+        assert_eq!(body["error"], "unauthorized");
+        let mut expired = claims("ann@example.com", now());
+        expired["exp"] = json!(now().seconds());
+        let response = bench
+            .respond(path, &[], Some(&bench.bearer(&expired)))
+            .await;
+        assert_eq!(response.status_code, 401, "{path}");
+        assert_eq!(
+            header(&response, "www-authenticate"),
+            Some(
+                r#"Bearer error="invalid_token", error_description="the bearer token is expired""#
+            ),
+        );
+    }
+}
+
+#[tokio::test]
+async fn anothers_data_takes_the_scope() {
+    let bench = Bench::of(&rolled_up());
+    let query = [("email", "bob@example.com")];
+    for path in [TIMESERIES, USER_STATS] {
+        let (status, body) = bench
+            .ask(path, &query, &bench.user("ann@example.com"))
+            .await;
+        assert_eq!(
+            (status, &body["error"]),
+            (403, &json!("forbidden")),
+            "{path}"
+        );
+        assert!(!body.to_string().contains("parameter"), "{body}");
+        let (status, _) = bench.ask(path, &query, &bench.admin()).await;
+        assert_eq!(status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let bench = Bench::of(&rolled_up());
+    let cases = [
+        (REALTIME, "email=ann@example.com", "email"),
+        (USER_STATS, "user=ann@example.com", "user"),
+        (
+            USER_STATS,
+            "email=ann@example.com&email=ann@example.com",
+            "email",
+        ),
+        (USER_STATS, "email=", "email"),
+        (USER_STATS, "email=ann", "email"),
+        (USER_STATS, "email=ip:192.0.2.7", "email"),
+        (TIMESERIES, "Granularity=hour", "Granularity"),
+        (TIMESERIES, "granularity=second", "granularity"),
+        (TIMESERIES, "granularity=", "granularity"),
+        (
+            TIMESERIES,
+            "granularity=hour&granularity=day",
+            "granularity",
+        ),
+        (TIMESERIES, "duration=0h", "duration"),
+        (TIMESERIES, "duration=-1h", "duration"),
+        (TIMESERIES, "duration=+1h", "duration"),
+        (TIMESERIES, "duration=1.5h", "duration"),
+        (TIMESERIES, "duration=24", "duration"),
+        (TIMESERIES, "duration=h", "duration"),
+        (TIMESERIES, "duration=1w", "duration"),
+        (TIMESERIES, "duration=1é", "duration"),
+        (TIMESERIES, "duration=4294967296d", "duration"),
+        (TIMESERIES, "duration=4294967295d", "duration"),
+        (TIMESERIES, "duration=1500m&granularity=minute", "duration"),
+        (
+            TIMESERIES,
+            "duration=1h&from=2026-11-22T00:00:00Z",
+            "duration",
+        ),
+        (TIMESERIES, "to=2026-11-22T00:00:00Z", "from"),
+        (TIMESERIES, "from=yesterday", "from"),
+        (TIMESERIES, "from=2026-11-23T00:00:00Z", "from"),
+        (
+            TIMESERIES,
+            "from=2026-11-22T00:00:00Z&to=2026-11-22T00:00:00Z",
+            "from",
+        ),
+        (TIMESERIES, "from=2026-11-21T00:00:00Z&to=1795363445", "to"),
+        (
+            TIMESERIES,
+            "from=2026-01-01T00:00:00Z&to=2026-11-22T00:00:00Z",
+            "from",
+        ),
+        (TIMESERIES, "groupBy=user", "groupBy"),
+        (TIMESERIES, "timezone=Mars/Olympus", "timezone"),
+        (TIMESERIES, "format=xml", "format"),
+    ];
+    for (path, query, parameter) in cases {
+        for token in [bench.admin(), bench.user("ann@example.com")] {
+            let query = gateway::parameters(query);
+            let (status, body) = bench.ask(path, &query, &token).await;
+            assert_eq!(status, 400, "{path} {query:?}: {body}");
+            assert_eq!(body["error"], "invalidParameter");
+            assert_eq!(body["parameter"], parameter, "{path} {query:?}: {body}");
+            assert!(body["message"].as_str().unwrap().len() > 10, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_names_no_user_must_say_whose_data() {
+    let bench = Bench::of(&rolled_up());
+    let mut nobody = claims("", now());
+    nobody.as_object_mut().unwrap().remove("email");
+    let token = bench.bearer(&nobody);
+    for path in [REALTIME, TIMESERIES, USER_STATS] {
+        let (status, body) = bench.ask(path, &[], &token).await;
+        assert_eq!(
+            (status, &body["parameter"]),
+            (400, &json!("email")),
+            "{path}: {body}"
+        );
+    }
+    nobody["scp"] = json!([ADMIN_SCOPE]);
+    let token = bench.bearer(&nobody);
+    for (path, expected) in [(REALTIME, 200), (TIMESERIES, 200), (USER_STATS, 400)] {
+        let (status, body) = bench.ask(path, &[], &token).await;
+        assert_eq!(status, expected, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let bench = Bench::of(&World::default());
+    for path in [
+        "/v1/analytics",
+        "/v1/analytics/",
+        "/v1/analytics/users",
+        "/",
+    ] {
+        let (status, body) = bench.ask(path, &[], &bench.admin()).await;
+        assert_eq!(
+            (status, &body["error"]),
+            (404, &json!("notFound")),
+            "{path}"
+        );
+    }
+    for method in ["POST", "DELETE", "HEAD"] {
+        let mut event = gateway::event(REALTIME, &[], None);
+        event["httpMethod"] = json!(method);
+        let request = serde_json::from_value(event).unwrap();
+        let response = bench.api.answer(&request, now()).await;
+        assert_eq!(response.status_code, 405, "{method}");
+        assert_eq!(header(&response, "allow"), Some("GET"));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_said_without_its_cause() {
+    let bench = Bench::over(Table::silent(), Table::silent());
+    for path in [REALTIME, TIMESERIES, USER_STATS] {
+        let response = bench
+            .respond(path, &[], Some(&bench.user("ann@example.com")))
+            .await;
+        assert_eq!(response.status_code, 503, "{path}");
+        assert_eq!(header(&response, "retry-after"), Some("1"));
+        let body: Value = serde_json::from_str(&text(&response)).unwrap();
+        assert_eq!(body["error"], "unavailable");
+        assert!(!text(&response).contains("192.0.2.9"), "{body}");
+    }
+}
+
+#[test]
+fn an_answer_that_lambda_would_not_take_is_refused() {
+    let sized = |bytes: usize| {
+        let answer = Answer {
+            content_type: "text/csv",
+            cached: "no-store",
+            body: "0".repeat(bytes),
+        };
+        fitting(answer).map(|answer| answer.body.len())
+    };
+    assert_eq!(sized(LARGEST).ok(), Some(LARGEST));
+    let refused = sized(LARGEST + 1).unwrap_err();
+    assert_eq!(refused.body().parameter.as_deref(), Some("groupBy"));
+}

@@ -1,0 +1,63 @@
+//! Wires the analytics API: settings, tables, keys, and the requests that the gateway brings.
+
+// The SDK nests its futures deeply, and these hold several calls.
+#![recursion_limit = "256"]
+
+use std::time::Duration;
+
+use analytics::auth::Verifier;
+use analytics::handler::Api;
+use analytics::keyset::KeySet;
+use analytics::settings::Settings;
+use analytics::timeseries::Retention;
+use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::aws::{self, Patience};
+use runtime::dynamo::DynamoStore;
+use runtime::settings::Variables;
+use runtime::{clock, log};
+
+/// The gateway waits 29 s for an answer, and a query of many pages takes its time.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(1),
+    attempt: Duration::from_secs(4),
+    attempts: 3,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let variables = Variables::of_process();
+    log::start(&variables, &[]);
+    let settings = Settings::read(&variables)?;
+    let client = aws_sdk_dynamodb::Client::new(&aws::config(PATIENCE).await);
+    let api = Api {
+        usage: DynamoStore::new(client.clone(), &settings.usage_table),
+        analytics: DynamoStore::new(client, &settings.analytics_table),
+        retention: Retention {
+            minutes: settings.minute_retention.0.into(),
+            hours: settings.hour_retention.0.into(),
+        },
+        verifier: verifier(&settings)?,
+        plans: settings.plans,
+    };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayProxyRequest>| {
+        let api = &api;
+        async move { Ok::<_, Error>(api.answer(&event.payload, clock::now()).await) }
+    }))
+    .await
+}
+
+/// Without an issuer or an audience nothing says which tokens to accept: none is.
+fn verifier(settings: &Settings) -> Result<Verifier, Error> {
+    let keys = if settings.issuer.is_some() && settings.audience.is_some() {
+        KeySet::new(settings.jwks.as_deref(), settings.jwks_url.as_deref())?
+    } else {
+        tracing::warn!("no issuer and audience of bearer tokens are set: none is accepted");
+        KeySet::new(None, None)?
+    };
+    Ok(Verifier {
+        issuer: settings.issuer.clone().unwrap_or_default(),
+        audience: settings.audience.clone().unwrap_or_default(),
+        keys,
+    })
+}

@@ -1,0 +1,109 @@
+//! The parameters of a request: each known, given once, and of a form that is allowed.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+use domain::event::Subject;
+use domain::key;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+
+/// The one parameter that says whose data.
+pub const EMAIL: &str = "email";
+
+/// The parameters by name.
+#[derive(Debug, Default)]
+pub struct Query(BTreeMap<String, String>);
+
+impl Query {
+    /// The request's parameters, if each is among `known` and given once.
+    pub fn of(request: &ApiGatewayProxyRequest, known: &[&str]) -> Result<Self, ApiError> {
+        let all = &request.multi_value_query_string_parameters;
+        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in all.iter() {
+            given
+                .entry(name.to_owned())
+                .or_default()
+                .push(value.to_owned());
+        }
+        let once = |(name, mut values): (String, Vec<String>)| {
+            if !known.contains(&name.as_str()) {
+                return Err(unknown(&name, known));
+            }
+            match (values.pop(), values.is_empty()) {
+                (Some(value), true) => Ok((name, value)),
+                _ => Err(ApiError::parameter(
+                    &name,
+                    format!("`{name}` is given more than once"),
+                )),
+            }
+        };
+        given
+            .into_iter()
+            .map(once)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The value of a parameter, if it is given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The value of a parameter out of a few.
+    pub fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        allowed: &[(&'static str, T)],
+    ) -> Result<Option<T>, ApiError> {
+        let Some(given) = self.get(name) else {
+            return Ok(None);
+        };
+        if let Some((_, value)) = allowed.iter().find(|(text, _)| *text == given) {
+            return Ok(Some(*value));
+        }
+        let allowed: Vec<String> = allowed
+            .iter()
+            .map(|(text, _)| format!("`{text}`"))
+            .collect();
+        let message = format!("`{given}` is not allowed, only {}", allowed.join(", "));
+        Err(ApiError::parameter(name, message))
+    }
+
+    /// The user that is asked for; `None` where no one is. Everybody may ask for themselves.
+    pub fn user(&self, caller: &Caller) -> Result<Option<Subject>, ApiError> {
+        let Some(given) = self.get(EMAIL) else {
+            return Ok(None);
+        };
+        let email = key::normal_email(given)
+            .map_err(|error| ApiError::parameter(EMAIL, error.to_string()))?;
+        if caller.admin || caller.email.as_deref() == Some(email.as_str()) {
+            Ok(Some(Subject::user(&email)))
+        } else {
+            Err(ApiError::Forbidden { email })
+        }
+    }
+}
+
+/// The caller as a user.
+pub fn themselves(caller: &Caller) -> Result<Subject, ApiError> {
+    let email = caller.email.as_deref().map(Subject::user);
+    email.ok_or_else(|| {
+        ApiError::parameter(
+            EMAIL,
+            "the token names no user: it has no `email`, or one that is not verified",
+        )
+    })
+}
+
+fn unknown(name: &str, known: &[&str]) -> ApiError {
+    let allowed = match known {
+        [] => "none".to_owned(),
+        known => format!("`{}`", known.join("`, `")),
+    };
+    ApiError::parameter(
+        name,
+        format!("`{name}` is not a parameter, allowed: {allowed}"),
+    )
+}

@@ -1,0 +1,99 @@
+//! Bearer tokens for tests, good ones and forged ones.
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use domain::time::UnixMillis;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::auth::Verifier;
+use crate::keyset::KeySet;
+
+pub(crate) const ISSUER: &str = "https://issuer.example";
+pub(crate) const AUDIENCE: &str = "metering";
+
+/// A key pair under an id.
+pub(crate) struct Signer {
+    key: EncodingKey,
+    algorithm: Algorithm,
+    kid: String,
+}
+
+impl Signer {
+    pub(crate) fn es256(kid: &str) -> Self {
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let pair = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
+        Self {
+            key: EncodingKey::from_ec_der(pair.as_ref()),
+            algorithm: Algorithm::ES256,
+            kid: kid.to_owned(),
+        }
+    }
+
+    pub(crate) fn rs256(kid: &str) -> Self {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let base64 = BASE64_STANDARD.encode(pair.as_der().unwrap().as_ref());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
+        Self {
+            key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            algorithm: Algorithm::RS256,
+            kid: kid.to_owned(),
+        }
+    }
+
+    /// The public half.
+    pub(crate) fn jwk(&self) -> Value {
+        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
+        jwk.common.key_id = Some(self.kid.clone());
+        serde_json::to_value(jwk).unwrap()
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        let mut header = Header::new(self.algorithm);
+        header.kid = Some(self.kid.clone());
+        header
+    }
+
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        self.sign_under(&self.header(), claims)
+    }
+
+    pub(crate) fn sign_under(&self, header: &Header, claims: &Value) -> String {
+        jsonwebtoken::encode(header, claims, &self.key).unwrap()
+    }
+}
+
+/// The verifier that accepts the keys in `jwks`.
+pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
+    let jwks = json!({ "keys": jwks }).to_string();
+    Verifier {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        keys: KeySet::new(Some(&jwks), None).unwrap(),
+    }
+}
+
+/// The claims of an ordinary user, good for an hour from `now`.
+pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "email": email,
+        "iat": now.seconds(), "exp": now.seconds() + 3_600,
+    })
+}
+
+/// A token of any header, and of any signature.
+pub(crate) fn forge(header: &Value, claims: &Value, signature: &[u8]) -> String {
+    let part = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
+    let (header, claims) = (header.to_string(), claims.to_string());
+    format!(
+        "{}.{}.{}",
+        part(header.as_bytes()),
+        part(claims.as_bytes()),
+        part(signature)
+    )
+}

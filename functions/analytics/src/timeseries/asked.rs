@@ -1,0 +1,237 @@
+//! What a request for a time series asks for.
+
+use domain::event::{DEDUPE_HORIZON_DAYS, Subject};
+use domain::plan;
+use domain::time::{UnixMillis, Window};
+use jiff::tz::TimeZone;
+
+use crate::answer::Granularity;
+use crate::auth::Caller;
+use crate::buckets::{self, Buckets};
+use crate::error::ApiError;
+use crate::query::{EMAIL, Query, themselves};
+
+/// The parameters.
+pub const PARAMETERS: [&str; 8] = [
+    "granularity",
+    "duration",
+    "from",
+    "to",
+    EMAIL,
+    "groupBy",
+    "timezone",
+    "format",
+];
+
+/// The duration where none is given, in milliseconds.
+const DEFAULT_DURATION: i64 = 24 * 3_600_000;
+
+/// What a point is split by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupBy {
+    /// The event's type.
+    Type,
+    /// The HTTP method.
+    Method,
+    /// The route template.
+    Endpoint,
+}
+
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// A table.
+    Csv,
+}
+
+/// How long counts are kept, in days; days themselves are kept for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Everybody's minutes.
+    pub minutes: i64,
+    /// Everybody's hours.
+    pub hours: i64,
+}
+
+/// A time series that is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Whose counts; `None` for everybody's.
+    pub whose: Option<Subject>,
+    /// Length of the buckets.
+    pub granularity: Granularity,
+    /// The buckets.
+    pub buckets: Buckets,
+    /// What the points are split by.
+    pub group_by: Option<GroupBy>,
+    /// How the answer is written.
+    pub format: Format,
+    /// The parameter that says how far back the series reaches.
+    reach: &'static str,
+}
+
+impl Asked {
+    /// What `query` asks for, if `caller` may.
+    pub fn of(query: &Query, caller: &Caller, now: UnixMillis) -> Result<Self, ApiError> {
+        let whose = match query.user(caller)? {
+            None if !caller.admin => Some(themselves(caller)?),
+            whose => whose,
+        };
+        let granularity = query.one_of(
+            "granularity",
+            &[
+                ("minute", Granularity::Minute),
+                ("hour", Granularity::Hour),
+                ("day", Granularity::Day),
+            ],
+        )?;
+        let granularity = granularity.unwrap_or(Granularity::Hour);
+        let (reach, from, to) = range(query, now)?;
+        let buckets = Buckets::covering(from, to, granularity, &zone(query)?);
+        let buckets = buckets.map_err(|buckets::TooMany| {
+            let message = format!(
+                "more than {} points: ask for a shorter span or a coarser `granularity`",
+                buckets::MOST
+            );
+            ApiError::parameter(reach, message)
+        })?;
+        Ok(Self {
+            whose,
+            granularity,
+            buckets,
+            group_by: query.one_of(
+                "groupBy",
+                &[
+                    ("type", GroupBy::Type),
+                    ("method", GroupBy::Method),
+                    ("endpoint", GroupBy::Endpoint),
+                ],
+            )?,
+            format: query
+                .one_of("format", &[("json", Format::Json), ("csv", Format::Csv)])?
+                .unwrap_or(Format::Json),
+            reach,
+        })
+    }
+
+    /// Whether a user's hours can be split by the quarter hours that their days keep; else it
+    /// takes the leaves.
+    pub fn is_of_quarters(&self) -> bool {
+        let labels_needed = matches!(self.group_by, Some(GroupBy::Method | GroupBy::Endpoint));
+        self.granularity != Granularity::Minute && self.buckets.are_of_quarters() && !labels_needed
+    }
+
+    /// Refuses a series of which a part is not kept any more: zeros would be a lie.
+    pub fn check_kept(&self, retention: Retention, now: UnixMillis) -> Result<(), ApiError> {
+        let is_user = self.whose.is_some();
+        let (days, oldest, parameter) = match self.granularity {
+            Granularity::Minute if is_user => {
+                (DEDUPE_HORIZON_DAYS, Some(self.buckets.from()), self.reach)
+            }
+            Granularity::Minute => (retention.minutes, Some(self.buckets.from()), self.reach),
+            Granularity::Hour if !is_user => {
+                (retention.hours, Some(self.buckets.from()), self.reach)
+            }
+            _ if is_user && self.is_of_quarters() => return Ok(()),
+            _ => {
+                let days = if is_user {
+                    DEDUPE_HORIZON_DAYS
+                } else {
+                    retention.hours
+                };
+                let oldest = self.buckets.cut_hours().first().copied();
+                (days, oldest, "timezone")
+            }
+        };
+        let window = match self.granularity {
+            Granularity::Minute => Window::Minute,
+            Granularity::Hour | Granularity::Day => Window::Hour,
+        };
+        let kept_from = window.start(now.plus_days(-days));
+        match oldest {
+            Some(oldest) if oldest < kept_from => {
+                let message = format!(
+                    "what this takes is kept {days} days, and it would begin at `{oldest}`"
+                );
+                Err(ApiError::parameter(parameter, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The range asked for, and the parameter that its start comes from.
+fn range(
+    query: &Query,
+    now: UnixMillis,
+) -> Result<(&'static str, UnixMillis, UnixMillis), ApiError> {
+    // The bucket that `now` lies in belongs to what ends now.
+    let after_now = now.plus_millis(1);
+    let (from, to) = (instant(query, "from")?, instant(query, "to")?);
+    let duration = query.get("duration").map(duration).transpose()?;
+    match (duration, from, to) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) => Err(ApiError::parameter(
+            "duration",
+            "`duration` ends now: it cannot be given beside `from` and `to`",
+        )),
+        (None, None, Some(_)) => Err(ApiError::parameter("from", "`to` is given without `from`")),
+        (None, Some(from), to) => {
+            let to = to.unwrap_or(after_now);
+            if from < to {
+                Ok(("from", from, to))
+            } else {
+                let message = format!("`from` is `{from}`, and that is not before `{to}`");
+                Err(ApiError::parameter("from", message))
+            }
+        }
+        (duration, None, None) => {
+            let duration = duration.unwrap_or(DEFAULT_DURATION);
+            Ok(("duration", now.plus_millis(-duration), after_now))
+        }
+    }
+}
+
+fn instant(query: &Query, name: &str) -> Result<Option<UnixMillis>, ApiError> {
+    let parse = |text: &str| {
+        text.parse()
+            .map_err(|error: domain::time::NotATime| ApiError::parameter(name, error.to_string()))
+    };
+    query.get(name).map(parse).transpose()
+}
+
+/// `90m`, `24h`, `7d` in milliseconds.
+fn duration(text: &str) -> Result<i64, ApiError> {
+    let refused = || {
+        let message = format!(
+            "`{text}` is no duration: allowed is a whole number above 0 and `m`, `h` or `d`, such as `24h`"
+        );
+        ApiError::parameter("duration", message)
+    };
+    let (number, unit) = text
+        .len()
+        .checked_sub(1)
+        .and_then(|unit| text.split_at_checked(unit))
+        .ok_or_else(refused)?;
+    let unit: i64 = match unit {
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(refused()),
+    };
+    let digits = number.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u32 = number.parse().map_err(|_| refused())?;
+    if digits && number > 0 {
+        Ok(i64::from(number) * unit)
+    } else {
+        Err(refused())
+    }
+}
+
+fn zone(query: &Query) -> Result<TimeZone, ApiError> {
+    let Some(name) = query.get("timezone") else {
+        return Ok(TimeZone::UTC);
+    };
+    plan::time_zone(name).map_err(|error| ApiError::parameter("timezone", error.to_string()))
+}

@@ -1,0 +1,212 @@
+use super::*;
+use crate::auth::Caller;
+use crate::query::Query;
+use crate::testing::{World, gateway};
+use domain::event::UsageEvent;
+use domain::sample;
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const USER: &str = "ann@example.com";
+const HOUR: i64 = 3_600_000;
+
+/// Three days after clocks changed in Berlin.
+fn now() -> UnixMillis {
+    "2026-10-28T05:37:12Z".parse().unwrap()
+}
+
+fn asked(query: &[(&str, &str)]) -> Asked {
+    let request = gateway::request("/v1/analytics/timeseries", query, None);
+    let query = Query::of(&request, &PARAMETERS).unwrap();
+    let admin = Caller {
+        email: None,
+        admin: true,
+    };
+    Asked::of(&query, &admin, now()).unwrap()
+}
+
+/// Events of the last six days; those of the last hour are not rolled up yet.
+fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
+    let parts = (
+        prop_oneof![0..HOUR, 0..140 * HOUR],
+        select(vec![USER, "bob@example.com", "ip:192.0.2.7"]),
+        select(EventType::ALL.to_vec()),
+        select(vec!["GET", "POST"]),
+    );
+    let event = |(number, (age, subject, event_type, method)): (u64, (i64, &str, _, &str))| {
+        let mut event = sample::event(number, subject, event_type, now().plus_millis(-age));
+        event.data.method = method.to_owned();
+        event
+    };
+    proptest::collection::vec(parts, 0..50)
+        .prop_map(move |parts| (0..).zip(parts).map(event).collect())
+}
+
+/// The oracle: what the events say of one bucket.
+fn tally<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> Tally {
+    let mut tally = Tally::default();
+    for event in events {
+        let data = &event.data;
+        tally.count(event.event_type, &data.method, &data.endpoint, 1);
+    }
+    tally
+}
+
+fn users<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> u64 {
+    let users: BTreeSet<&str> = events
+        .filter(|event| event.event_type == EventType::ApiCall)
+        .filter_map(|event| event.subject.email())
+        .collect();
+    users.len() as u64
+}
+
+proptest! {
+    /// Every bucket holds what the events say, in whatever zone and however they are split; a
+    /// user's series holds what is not rolled up yet, too.
+    #[test]
+    fn buckets_hold_what_the_events_say(
+        events in events(),
+        granularity in select(vec![("minute", Granularity::Minute), ("hour", Granularity::Hour), ("day", Granularity::Day)]),
+        zone in select(vec!["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"]),
+        by in select(vec![None, Some(("type", GroupBy::Type)), Some(("method", GroupBy::Method)), Some(("endpoint", GroupBy::Endpoint))]),
+        whose in select(vec![None, Some(USER)]),
+        from in 0..130 * HOUR,
+        length in 1..40 * HOUR,
+    ) {
+        let world = World::default();
+        let (late, rolled): (Vec<UsageEvent>, Vec<UsageEvent>) =
+            events.into_iter().partition(|event| now().since(event.time) < HOUR);
+        world.count(&rolled);
+        world.roll_up_users();
+        world.roll_up_everybody();
+        world.count(&late);
+
+        let length = if granularity.1 == Granularity::Minute { length / 2 } else { length };
+        let start = now().plus_millis(-from);
+        let (from, to) = (start.to_string(), start.plus_millis(length + 1).to_string());
+        let mut query = vec![("granularity", granularity.0), ("timezone", zone), ("from", &from), ("to", &to)];
+        query.extend(by.map(|(name, _)| ("groupBy", name)));
+        query.extend(whose.map(|email| ("email", email)));
+        let asked = asked(&query);
+        asked.check_kept(Retention { minutes: 7, hours: 90 }, now()).unwrap();
+        let series = series(world.analytics.as_ref(), &asked, now()).now_or_never().unwrap().unwrap();
+
+        let seen: Vec<&UsageEvent> = match whose {
+            Some(email) => rolled.iter().chain(&late).filter(|event| event.subject.as_str() == email).collect(),
+            None => rolled.iter().collect(),
+        };
+        prop_assert_eq!(series.points.len(), asked.buckets.len());
+        for (point, (start, end)) in series.points.iter().zip(asked.buckets.spans()) {
+            let within = || seen.iter().copied().filter(|event| (start..end).contains(&event.time));
+            let expected = tally(within());
+            prop_assert_eq!(point.start, Instant(start));
+            prop_assert_eq!(point.total_calls, expected.calls);
+            prop_assert_eq!(point.auth_failures, expected.auth_failures);
+            prop_assert_eq!(point.rate_limited, expected.rate_limited);
+            let is_window = asked.buckets.is_window(window(granularity.1), start);
+            let known = whose.is_some() || is_window;
+            prop_assert_eq!(point.active_users, known.then(|| users(within())));
+            prop_assert_eq!(&point.groups, &by.map(|(_, by)| groups(&expected, by)));
+        }
+    }
+}
+
+#[test]
+fn types_are_all_there_and_methods_stand_by_count() {
+    let mut tally = Tally::default();
+    tally.count(EventType::ApiCall, "GET", "/a", 2);
+    tally.count(EventType::ApiCall, "PUT", "/a", 3);
+    tally.count(EventType::RateLimited, "GET", "/a", 9);
+    let keys = |by| -> Vec<(String, u64)> {
+        let groups = groups(&tally, by).into_iter();
+        groups.map(|group| (group.key, group.total_calls)).collect()
+    };
+    let named = |pairs: &[(&str, u64)]| -> Vec<(String, u64)> {
+        pairs
+            .iter()
+            .map(|(key, count)| ((*key).to_owned(), *count))
+            .collect()
+    };
+    let types = [
+        ("API_CALL", 5),
+        ("API_AUTH_FAILED", 0),
+        ("API_RATE_LIMITED", 9),
+    ];
+    assert_eq!(keys(GroupBy::Type), named(&types));
+    assert_eq!(keys(GroupBy::Method), named(&[("PUT", 3), ("GET", 2)]));
+}
+
+#[test]
+fn only_what_is_kept_is_answered() {
+    let retention = Retention {
+        minutes: 7,
+        hours: 90,
+    };
+    let cases = [
+        (
+            "granularity=minute&from=2026-10-21T05:37:12Z&to=2026-10-21T06:00:00Z",
+            None,
+        ),
+        (
+            "granularity=minute&from=2026-10-21T05:36:00Z&to=2026-10-21T06:00:00Z",
+            Some("from"),
+        ),
+        (
+            "granularity=minute&from=2026-10-20T05:36:00Z&to=2026-10-20T06:00:00Z&email=ann@example.com",
+            Some("from"),
+        ),
+        (
+            "granularity=hour&from=2026-07-30T05:00:00Z&to=2026-08-01T00:00:00Z",
+            None,
+        ),
+        (
+            "granularity=hour&from=2026-07-30T04:00:00Z&to=2026-08-01T00:00:00Z",
+            Some("from"),
+        ),
+        (
+            "granularity=hour&from=2025-07-30T04:00:00Z&to=2025-08-01T00:00:00Z&email=ann@example.com",
+            None,
+        ),
+        (
+            "granularity=hour&from=2025-07-30T04:00:00Z&to=2025-08-01T00:00:00Z&email=ann@example.com&timezone=Asia/Kolkata",
+            None,
+        ),
+        ("granularity=day&duration=1000d", None),
+        (
+            "granularity=day&duration=1000d&timezone=Europe/Berlin",
+            None,
+        ),
+        (
+            "granularity=day&duration=1000d&email=ann@example.com&timezone=Asia/Kolkata",
+            None,
+        ),
+        ("granularity=day&duration=80d&timezone=Asia/Kolkata", None),
+        (
+            "granularity=day&duration=100d&timezone=Asia/Kolkata",
+            Some("timezone"),
+        ),
+        (
+            "granularity=day&duration=5d&timezone=Asia/Kolkata&email=ann@example.com&groupBy=method",
+            None,
+        ),
+        (
+            "granularity=day&duration=10d&timezone=Asia/Kolkata&email=ann@example.com&groupBy=method",
+            Some("timezone"),
+        ),
+    ];
+    for (query, refused) in cases {
+        let checked = asked(&gateway::parameters(query)).check_kept(retention, now());
+        let parameter = checked.err().map(|error| error.body().parameter.unwrap());
+        assert_eq!(parameter.as_deref(), refused, "{query:?}");
+    }
+}
+
+#[test]
+fn hours_that_follow_one_another_are_read_at_once() {
+    let hour = |hour: i64| UnixMillis(hour * HOUR);
+    let hours = [1, 2, 3, 7, 9, 10].map(hour).into();
+    let expected = [(1, 3), (7, 7), (9, 10)].map(|(from, to)| (hour(from), hour(to)));
+    assert_eq!(runs(&hours), expected);
+    assert_eq!(runs(&BTreeSet::new()), []);
+}

@@ -1,0 +1,98 @@
+//! One invocation: look the key up, decide, answer, and have the decision reported.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::EventId;
+use domain::plan::Plans;
+use domain::time::UnixMillis;
+use lambda_runtime::{Context, LambdaEvent};
+use runtime::clock::Clock;
+use runtime::post_response::{Deferral, deadline};
+use runtime::random;
+use runtime::store::Store;
+use runtime::stream::EventStream;
+use tracing::Instrument as _;
+
+use crate::answer::{Failure, Leave};
+use crate::decision::{Decision, Found, decide};
+use crate::event::Origin;
+use crate::keys::{KeyTable, Keys};
+use crate::request::{Credential, Request};
+use crate::tracking::Tracking;
+
+/// Kept of the invocation's time for the log line of an event that nobody took.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// What decides and reports.
+pub struct Handler<T, P, S, C> {
+    /// The keys.
+    pub keys: Keys<T>,
+    /// The plans that they may name.
+    pub plans: Plans,
+    /// What the events have in common.
+    pub origin: Origin,
+    /// Where they go.
+    pub tracking: Arc<Tracking<P, S>>,
+    /// When they go there.
+    pub deferral: Deferral,
+    /// The time.
+    pub clock: C,
+}
+
+impl<T, P, S, C> Handler<T, P, S, C>
+where
+    T: KeyTable,
+    P: EventStream + 'static,
+    S: Store + 'static,
+    C: Clock,
+{
+    /// Answers one request.
+    pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Leave, Failure> {
+        let LambdaEvent { payload, context } = event;
+        let credential = payload.credential();
+        let found = match &credential {
+            Credential::WellFormed { hash } => self.keys.find(hash, &self.clock).await,
+            Credential::Missing | Credential::Malformed { .. } => Found::Unknown,
+        };
+        let now = self.clock.now();
+        let decision = decide(&credential, found, now);
+        let id = EventId::mint(millis(now), random::bytes()?);
+        let Some(event) = self.origin.event(&payload, &decision, id, now) else {
+            return Err(Failure::Undecided);
+        };
+        let answer = match &decision {
+            Decision::Allow(key) => {
+                if !self.plans.contains_key(&key.plan) {
+                    tracing::warn!(
+                        key = key.id,
+                        plan = key.plan,
+                        "the key names an unknown plan"
+                    );
+                }
+                Ok(Leave::of(key, &payload.method_arn, &event))
+            }
+            Decision::Refuse(refused) => {
+                tracing::debug!(event = %id, why = ?refused.why, "a call is refused");
+                Err(Failure::Unauthorized)
+            }
+            Decision::Undecided => Err(Failure::Undecided),
+        };
+        self.report(event, &context).await;
+        answer
+    }
+
+    async fn report(&self, event: domain::event::UsageEvent, context: &Context) {
+        let tracking = Arc::clone(&self.tracking);
+        let until = deadline(context, MARGIN);
+        let report = async move { tracking.report(event, until).await };
+        self.deferral.defer(context, report.in_current_span()).await;
+    }
+}
+
+fn millis(at: UnixMillis) -> u64 {
+    u64::try_from(at.0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! What the gateway and the stream are told of a call.
+
+use std::io;
+use std::sync::Mutex;
+
+use domain::event::{EventType, UsageEvent};
+use domain::key::{ApiKey, KeyRecord};
+use domain::names::TrackingMode;
+use domain::plan::Plan;
+use lambda_runtime::Diagnostic;
+use runtime::clock;
+use runtime::metrics::Metrics;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{KeyStore, NOW, State, Stream, Table, key};
+use crate::tracking::Analytics;
+
+struct System {
+    keys: &'static KeyStore,
+    stream: Stream,
+    handler: Handler<&'static KeyStore, Stream, Table, fn() -> UnixMillis>,
+}
+
+impl System {
+    fn new() -> Self {
+        let keys: &'static KeyStore = Box::leak(Box::default());
+        let stream = Stream::new(State::Up);
+        let table = Table::new(State::Missing);
+        let metrics = Metrics::new("CompliCal/API", "test");
+        let plan: Plan = serde_json::from_value(json!({"ratePerSecond": 5, "burst": 1})).unwrap();
+        Self {
+            keys,
+            handler: Handler {
+                keys: Keys::new(keys),
+                plans: [("free".to_owned(), plan)].into(),
+                origin: Origin {
+                    source: "/complical/test/api".to_owned(),
+                    mode: TrackingMode::Stream,
+                    lanes: Mutex::default(),
+                },
+                tracking: Arc::new(Tracking::new(
+                    stream.clone(),
+                    Analytics {
+                        store: table.clone(),
+                        raw_retention_days: 90,
+                    },
+                    table,
+                    metrics,
+                )),
+                // Work is done before the answer, so that the test finds it done.
+                deferral: Deferral::default(),
+                clock: || NOW,
+            },
+            stream,
+        }
+    }
+
+    /// What becomes of a call with these headers: the answer, and the event if there is one.
+    async fn call(&self, headers: Value) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
+        let before = self.stream.asked().len();
+        let answer = self.handler.handle(invocation(&headers)).await;
+        let answer = answer.map(|leave| serde_json::to_value(leave).unwrap());
+        let events = self.stream.asked().split_off(before);
+        let event = events.first().cloned();
+        assert!(events.iter().all(|asked| Some(asked) == event.as_ref()));
+        (answer.map_err(Diagnostic::from), event)
+    }
+}
+
+const METHOD_ARN: &str = "arn:aws:execute-api:ap-south-1:000000000000:api/test/GET/v1/accounts/7";
+
+fn invocation(headers: &Value) -> LambdaEvent<Request> {
+    let request = json!({
+        "type": "REQUEST",
+        "methodArn": METHOD_ARN,
+        "resource": "/v1/accounts/{id}",
+        "path": "/v1/accounts/7",
+        "httpMethod": "GET",
+        "headers": headers,
+        "requestContext": {
+            "stage": "test",
+            "requestId": "chosen-by-the-caller",
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+    });
+    let mut context = Context::default();
+    context.deadline = u64::try_from(clock::now().plus_millis(60_000).0).unwrap();
+    LambdaEvent::new(serde_json::from_value(request).unwrap(), context)
+}
+
+fn api_key() -> ApiKey {
+    ApiKey::mint("complical", [7; 24])
+}
+
+fn record() -> KeyRecord {
+    KeyRecord {
+        key_hash: api_key().hash(),
+        email: "ann@example.com".to_owned(),
+        ..key()
+    }
+}
+
+fn unauthorized() -> Diagnostic {
+    Diagnostic {
+        error_type: "Unauthorized".to_owned(),
+        error_message: "Unauthorized".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_active_key_is_let_through_to_the_method_it_calls_and_the_call_is_reported() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"X-Api-Key": api_key().reveal(), "User-Agent": "curl/8.1"});
+    let (answer, event) = system.call(headers).await;
+    let event = event.unwrap();
+    assert_eq!(
+        answer.unwrap(),
+        json!({
+            "principalId": "key_1",
+            "policyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Action": "execute-api:Invoke",
+                    "Resource": METHOD_ARN,
+                }],
+            },
+            "context": {
+                "eventId": event.id.to_string(),
+                "keyId": "key_1",
+                "email": "ann@example.com",
+                "plan": "free",
+                "mode": "stream",
+                "lanes": "1",
+            },
+        })
+    );
+    assert_eq!(event.event_type, EventType::ApiCall);
+    assert_eq!(event.time, NOW);
+    assert_eq!(event.subject.as_str(), "ann@example.com");
+    assert_eq!(
+        serde_json::to_value(&event.data).unwrap(),
+        json!({
+            "keyId": "key_1",
+            "plan": "free",
+            "method": "GET",
+            "endpoint": "/v1/accounts/{id}",
+            "ip": "192.0.2.1",
+            "userAgent": "curl/8.1",
+            "requestId": "chosen-by-the-caller",
+            "stage": "test",
+        })
+    );
+    assert_eq!(UsageEvent::decode(&event.to_json()), Ok(event));
+}
+
+#[tokio::test]
+async fn every_call_has_an_id_of_its_own_even_within_one_millisecond() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"x-api-key": api_key().reveal()});
+    let (_, first) = system.call(headers.clone()).await;
+    let (_, second) = system.call(headers).await;
+    assert_ne!(first.unwrap().id.short(), second.unwrap().id.short());
+}
+
+#[tokio::test]
+async fn a_busy_caller_is_spread_over_lanes_and_the_event_and_the_gateway_say_how_many() {
+    let system = System::new();
+    system.keys.hold(record());
+    let mut lanes = Vec::new();
+    for _ in 0..12 {
+        let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+        let event = event.unwrap();
+        assert_eq!(
+            answer.unwrap()["context"]["lanes"],
+            event.data.lanes.to_string()
+        );
+        lanes.push(event.data.lanes);
+    }
+    assert_eq!(lanes, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 4, 4]);
+}
+
+#[tokio::test]
+async fn a_call_without_a_known_key_is_reported_under_its_address() {
+    let system = System::new();
+    let presented = api_key();
+    for (headers, key_id) in [
+        (json!({}), None),
+        (json!({"x-api-key": "abc"}), Some("ba7816bf".to_owned())),
+        (
+            json!({"x-api-key": presented.reveal()}),
+            presented.hash().get(..8).map(str::to_owned),
+        ),
+    ] {
+        let (answer, event) = system.call(headers).await;
+        assert_eq!(answer.unwrap_err(), unauthorized());
+        let event = event.unwrap();
+        assert_eq!(event.event_type, EventType::AuthFailed);
+        assert_eq!(event.subject.as_str(), "ip:192.0.2.1");
+        assert_eq!(event.data.key_id, key_id);
+        assert_eq!(event.data.plan, None);
+    }
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_that_was_good_once_is_reported_under_its_user() {
+    let system = System::new();
+    let expired = KeyRecord {
+        expires_at: Some(NOW),
+        ..record()
+    };
+    system.keys.hold(expired);
+    let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+    assert_eq!(answer.unwrap_err(), unauthorized());
+    let event = event.unwrap();
+    assert_eq!(event.event_type, EventType::AuthFailed);
+    assert_eq!(event.subject.as_str(), "ann@example.com");
+    assert_eq!(event.data.key_id.as_deref(), Some("key_1"));
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_decided_is_no_refusal_and_is_not_reported() {
+    let system = System::new();
+    system.keys.set_down(true);
+    let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+    assert_eq!(answer.unwrap_err().error_type, "Undecided");
+    assert_eq!(event, None);
+    let (answer, event) = system.call(json!({})).await;
+    assert_eq!(answer.unwrap_err(), unauthorized());
+    assert!(event.is_some());
+}
+
+#[tokio::test]
+async fn metering_never_fails_a_call() {
+    let system = System::new();
+    system.keys.hold(KeyRecord {
+        plan: "abolished".to_owned(),
+        ..record()
+    });
+    system.stream.set(State::Missing);
+    let (answer, _) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+    assert_eq!(answer.unwrap()["context"]["plan"], "abolished");
+}
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_answer_or_event_says_the_key() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut said = Vec::new();
+    for setup in ["unknown", "active", "revoked", "down", "untaken"] {
+        let system = System::new();
+        match setup {
+            "active" => system.keys.hold(record()),
+            "revoked" => system.keys.hold(KeyRecord {
+                revoked_at: Some(NOW),
+                ..record()
+            }),
+            "down" => system.keys.set_down(true),
+            "untaken" => {
+                system.keys.hold(record());
+                system.stream.set(State::Down);
+            }
+            _ => {}
+        }
+        let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+        said.push(format!("{answer:?} {event:?}"));
+    }
+    said.push(String::from_utf8(logged.0.lock().unwrap().clone()).unwrap());
+    let said = said.concat();
+    let key = api_key();
+    let (_, secret) = key.reveal().split_once('_').unwrap();
+    assert!(!said.contains(secret), "{said}");
+    // The lines are there: an event that nobody took, whole, and calls refused and undecided.
+    assert!(said.contains("uncounted event"), "{said}");
+    assert!(said.contains("a call is refused"), "{said}");
+    assert!(said.contains("a key was not looked up"), "{said}");
+}

@@ -1,0 +1,180 @@
+//! The gateway's question: the `REQUEST` event of a REST API's authorizer
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
+//!
+//! A type of our own and not that of `aws_lambda_events`, which puts a header that it cannot read
+//! into its error, and so would the caller's key into the log. Of the headers this one lets out
+//! two, the key as its hash.
+
+use std::collections::BTreeMap;
+
+use domain::key::{self, ApiKey};
+use serde::Deserialize;
+use serde_json::Value;
+
+const KEY_HEADER: &str = "x-api-key";
+const USER_AGENT_HEADER: &str = "user-agent";
+/// Most bytes of a user agent that an event carries.
+const LONGEST_USER_AGENT: usize = 256;
+
+/// What the gateway asks.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// ARN of the method that is called.
+    pub method_arn: String,
+    /// Route template, such as `/v1/deadlines`.
+    pub resource: String,
+    /// HTTP method.
+    pub http_method: String,
+    #[serde(default)]
+    headers: Option<BTreeMap<String, Value>>,
+    #[serde(default, rename = "requestContext")]
+    context: RequestContext,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequestContext {
+    stage: Option<String>,
+    request_id: Option<String>,
+    identity: Identity,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Identity {
+    source_ip: Option<String>,
+}
+
+/// What the caller presents as its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing.
+    Missing,
+    /// Something that no key looks like.
+    Malformed {
+        /// Its SHA-256.
+        hash: String,
+    },
+    /// Something that looks like a key.
+    WellFormed {
+        /// Its SHA-256.
+        hash: String,
+    },
+}
+
+impl Request {
+    /// What the caller presents as its key.
+    pub fn credential(&self) -> Credential {
+        let Some(presented) = self.header(KEY_HEADER).filter(|text| !text.is_empty()) else {
+            return Credential::Missing;
+        };
+        match ApiKey::parse(presented) {
+            Some(key) => Credential::WellFormed { hash: key.hash() },
+            None => Credential::Malformed {
+                hash: key::hash(presented),
+            },
+        }
+    }
+
+    /// The caller's address; `unknown` where the gateway names none.
+    pub fn ip(&self) -> &str {
+        let ip = self.context.identity.source_ip.as_deref();
+        ip.unwrap_or("unknown")
+    }
+
+    /// The caller's `User-Agent`, cut short.
+    pub fn user_agent(&self) -> Option<&str> {
+        let text = self.header(USER_AGENT_HEADER)?;
+        text.get(..text.floor_char_boundary(LONGEST_USER_AGENT))
+    }
+
+    /// The gateway's id of the request.
+    pub fn request_id(&self) -> Option<&str> {
+        self.context.request_id.as_deref()
+    }
+
+    /// The gateway's stage.
+    pub fn stage(&self) -> Option<&str> {
+        self.context.stage.as_deref()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter().flatten();
+        let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        value.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(headers: &Value) -> Request {
+        let event = json!({
+            "type": "REQUEST",
+            "methodArn": "arn:aws:execute-api:ap-south-1:000000000000:api/test/GET/v1/deadlines",
+            "resource": "/v1/deadlines",
+            "path": "/v1/deadlines",
+            "httpMethod": "GET",
+            "headers": headers,
+            "queryStringParameters": null,
+            "requestContext": {
+                "stage": "test", "requestId": "r-1", "identity": {"sourceIp": "192.0.2.1"},
+            },
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn the_key_is_found_whatever_the_case_of_its_header_and_only_its_hash_comes_out() {
+        let key = ApiKey::mint("complical", [7; 24]);
+        for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
+            let request = request(&json!({"Host": "a", name: key.reveal()}));
+            let credential = request.credential();
+            assert_eq!(credential, Credential::WellFormed { hash: key.hash() });
+            assert!(!format!("{credential:?}").contains(key.shown()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_from_no_key_at_all() {
+        for headers in [
+            json!(null),
+            json!({}),
+            json!({"x-api-key": ""}),
+            json!({"x-api-key": null}),
+        ] {
+            assert_eq!(
+                request(&headers).credential(),
+                Credential::Missing,
+                "{headers}"
+            );
+        }
+        for presented in ["abc", "complical_", "ключ\u{1}", &"a".repeat(10_000)] {
+            let credential = request(&json!({"x-api-key": presented})).credential();
+            let hash = key::hash(presented);
+            assert_eq!(credential, Credential::Malformed { hash });
+        }
+    }
+
+    #[test]
+    fn a_user_agent_is_cut_between_characters() {
+        let agent = |text: &str| {
+            let request = request(&json!({"User-Agent": text}));
+            request.user_agent().map(str::len)
+        };
+        assert_eq!(agent("curl/8.1"), Some(8));
+        assert_eq!(agent(&"é".repeat(200)), Some(256));
+        assert_eq!(agent(&format!("a{}", "é".repeat(200))), Some(255));
+        assert_eq!(request(&json!({})).user_agent(), None);
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_does_not_put_a_header_into_the_error() {
+        let event = json!({"headers": {"x-api-key": "secret"}, "methodArn": 1});
+        let error = serde_json::from_value::<Request>(event).err().unwrap();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

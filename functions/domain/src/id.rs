@@ -1,0 +1,151 @@
+//! The identity of a usage event.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Id of one usage event: a version 7 UUID (RFC 9562), minted by the authorizer.
+///
+/// Never taken from the client: a gateway's request id can be chosen by whoever calls, and two
+/// calls under one id would be counted once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EventId([u8; 16]);
+
+/// The part of an [`EventId`] that a leaf keeps: its last eight bytes, 62 bits of them random.
+///
+/// Two different ids of one leaf share them with a chance of n² / 2⁶³: below 10⁻¹² for a leaf of
+/// 1,000 events.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ShortId(pub [u8; 8]);
+
+/// A text that is no event id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an event id, which is a lower-case version 7 UUID")]
+pub struct NotAnEventId {
+    text: String,
+}
+
+impl EventId {
+    /// The id minted at `millis` since the epoch with ten bytes of randomness.
+    ///
+    /// ```
+    /// # use domain::id::EventId;
+    /// let id = EventId::mint(1_795_363_445_000, [0xff; 10]);
+    /// assert_eq!(id.to_string(), "01a20400-1908-7fff-bfff-ffffffffffff");
+    /// ```
+    pub fn mint(millis: u64, random: [u8; 10]) -> Self {
+        let [_, _, t0, t1, t2, t3, t4, t5] = millis.to_be_bytes();
+        let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9] = random;
+        let version = 0x70 | (r0 & 0x0f);
+        let variant = 0x80 | (r2 & 0x3f);
+        Self([
+            t0, t1, t2, t3, t4, t5, version, r1, variant, r3, r4, r5, r6, r7, r8, r9,
+        ])
+    }
+
+    /// What a leaf keeps of this id.
+    pub const fn short(self) -> ShortId {
+        let [.., h0, h1, h2, h3, h4, h5, h6, h7] = self.0;
+        ShortId([h0, h1, h2, h3, h4, h5, h6, h7])
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, byte) in self.0.iter().enumerate() {
+            if matches!(position, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = NotAnEventId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEventId> {
+        parse(text).ok_or_else(|| NotAnEventId { text: text.into() })
+    }
+}
+
+fn parse(text: &str) -> Option<EventId> {
+    let hex: Vec<u8> = text
+        .bytes()
+        .filter(|byte| *byte != b'-')
+        .map(|byte| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let mut id = [0; 16];
+    if hex.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(hex.chunks_exact(2)) {
+        if let [high, low] = pair {
+            *byte = high << 4 | low;
+        }
+    }
+    let id = EventId(id);
+    let versioned = id.0.get(6)? >> 4 == 7 && id.0.get(8)? >> 6 == 0b10;
+    (versioned && id.to_string() == text).then_some(id)
+}
+
+impl TryFrom<String> for EventId {
+    type Error = NotAnEventId;
+
+    fn try_from(text: String) -> Result<Self, NotAnEventId> {
+        text.parse()
+    }
+}
+
+impl From<EventId> for String {
+    fn from(id: EventId) -> Self {
+        id.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_id_reads_back_as_written(millis in 0_u64..1 << 48, random: [u8; 10]) {
+            let id = EventId::mint(millis, random);
+            prop_assert_eq!(id.to_string().parse::<EventId>(), Ok(id));
+        }
+
+        #[test]
+        fn a_later_id_sorts_after_an_earlier_one(millis in 0_u64..1 << 47, a: [u8; 10], b: [u8; 10]) {
+            prop_assert!(EventId::mint(millis, a).to_string() < EventId::mint(millis + 1, b).to_string());
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "01a20400-1908-7fff-bfff-fffffffffff",
+            "01A20419-2588-7FFF-BFFF-FFFFFFFFFFFF",
+            "01a204192588-7fff-bfff-ffffffffffff",
+            "01a20419-2588-4fff-bfff-ffffffffffff",
+            "01a20400-1908-7fff-ffff-ffffffffffff",
+        ] {
+            assert!(text.parse::<EventId>().is_err(), "{text}");
+        }
+    }
+}

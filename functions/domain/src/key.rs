@@ -1,0 +1,352 @@
+//! API keys: their form, what is stored of them, and when they may be used.
+//!
+//! A key is `{prefix}_{33 base-62 digits of 192 random bits}{6 base-62 digits of their CRC-32}`.
+//! The checksum tells a mistyped or invented key from a real one without a look-up. Only the
+//! SHA-256 of the whole key is ever stored.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::time::UnixMillis;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Base-62 digits that hold 64 bits.
+const WORD_DIGITS: usize = 11;
+const CHECKSUM_DIGITS: usize = 6;
+const SECRET_DIGITS: usize = 3 * WORD_DIGITS;
+/// Digits of the secret that lists show, so that an owner recognises a key.
+const SHOWN_DIGITS: usize = 4;
+
+/// A well-formed API key. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// The key that 24 random bytes make.
+    pub fn mint(prefix: &str, random: [u8; 24]) -> Self {
+        let (words, _) = random.as_chunks::<8>();
+        let secret: String = words
+            .iter()
+            .map(|word| base62(u64::from_be_bytes(*word), WORD_DIGITS))
+            .collect();
+        let checksum = checksum(&secret);
+        Self(format!("{prefix}_{secret}{checksum}"))
+    }
+
+    /// The key in `text`, unless its form or checksum is wrong.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (prefix, rest) = text.rsplit_once('_')?;
+        let (secret, sum) = rest.split_at_checked(SECRET_DIGITS)?;
+        let sound = !prefix.is_empty()
+            && text.len() <= 128
+            && secret.bytes().all(|digit| digit.is_ascii_alphanumeric())
+            && checksum(secret) == sum;
+        sound.then(|| Self(text.to_owned()))
+    }
+
+    /// The key itself, to be shown once.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// SHA-256 of the key, in lower-case hex: what is stored and looked up.
+    pub fn hash(&self) -> String {
+        hash(&self.0)
+    }
+
+    /// Prefix and first digits, which lists show.
+    pub fn shown(&self) -> &str {
+        let secret = self.0.rfind('_').map_or(0, |at| at + 1);
+        self.0.get(..secret + SHOWN_DIGITS).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}…)", self.shown())
+    }
+}
+
+/// SHA-256 of a presented key in lower-case hex, whatever its form.
+pub fn hash(presented: &str) -> String {
+    use fmt::Write as _;
+    Sha256::digest(presented.as_bytes())
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+fn checksum(secret: &str) -> String {
+    base62(crc32fast::hash(secret.as_bytes()).into(), CHECKSUM_DIGITS)
+}
+
+fn base62(mut value: u64, digits: usize) -> String {
+    let mut text = vec![b'0'; digits];
+    for place in text.iter_mut().rev() {
+        let digit = usize::try_from(value % 62).unwrap_or(0);
+        *place = DIGITS.get(digit).copied().unwrap_or(b'0');
+        value /= 62;
+    }
+    text.into_iter().map(char::from).collect()
+}
+
+/// Attribute names of the API-key table.
+pub mod attribute {
+    /// Partition key: SHA-256 of the key.
+    pub const KEY_HASH: &str = "keyHash";
+    /// The key's id, by which people speak of it.
+    pub const ID: &str = "id";
+    /// What lists show of the key.
+    pub const PREFIX: &str = "prefix";
+    /// The user.
+    pub const EMAIL: &str = "email";
+    /// The user's plan.
+    pub const PLAN: &str = "plan";
+    /// When the key was made.
+    pub const CREATED_AT: &str = "createdAt";
+    /// When the key stops working; absent for never.
+    pub const EXPIRES_AT: &str = "expiresAt";
+    /// When the key was revoked; absent where it was not.
+    pub const REVOKED_AT: &str = "revokedAt";
+}
+
+/// What is stored of a key. Every attribute is a string; times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// SHA-256 of the key.
+    pub key_hash: String,
+    /// The key's id.
+    pub id: String,
+    /// What lists show of the key.
+    pub prefix: String,
+    /// The user, lower-cased.
+    pub email: String,
+    /// The user's plan.
+    pub plan: String,
+    /// When the key was made.
+    pub created_at: UnixMillis,
+    /// When the key stops working.
+    pub expires_at: Option<UnixMillis>,
+    /// When the key was revoked.
+    pub revoked_at: Option<UnixMillis>,
+}
+
+/// Whether a key may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Yes.
+    Active,
+    /// Not any more: its time is over.
+    Expired,
+    /// Not any more: it was revoked.
+    Revoked,
+}
+
+impl KeyStatus {
+    /// The status as lists show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// An item of the API-key table that is not a key record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key item lacks a usable `{attribute}`")]
+pub struct BadKeyItem {
+    attribute: &'static str,
+}
+
+impl KeyRecord {
+    /// The item's attributes.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        let mut attributes = vec![
+            (attribute::KEY_HASH, self.key_hash.clone()),
+            (attribute::ID, self.id.clone()),
+            (attribute::PREFIX, self.prefix.clone()),
+            (attribute::EMAIL, self.email.clone()),
+            (attribute::PLAN, self.plan.clone()),
+            (attribute::CREATED_AT, self.created_at.to_string()),
+        ];
+        let times = [
+            (attribute::EXPIRES_AT, self.expires_at),
+            (attribute::REVOKED_AT, self.revoked_at),
+        ];
+        attributes.extend(
+            times
+                .into_iter()
+                .filter_map(|(name, time)| Some((name, time?.to_string()))),
+        );
+        attributes
+    }
+
+    /// The record that an item's attributes make.
+    pub fn from_attributes<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, BadKeyItem> {
+        let text = |attribute| {
+            get(attribute)
+                .map(str::to_owned)
+                .ok_or(BadKeyItem { attribute })
+        };
+        let time = |attribute| {
+            get(attribute)
+                .map(|text| text.parse().map_err(|_| BadKeyItem { attribute }))
+                .transpose()
+        };
+        Ok(Self {
+            key_hash: text(attribute::KEY_HASH)?,
+            id: text(attribute::ID)?,
+            prefix: text(attribute::PREFIX)?,
+            email: text(attribute::EMAIL)?,
+            plan: text(attribute::PLAN)?,
+            created_at: time(attribute::CREATED_AT)?.ok_or(BadKeyItem {
+                attribute: attribute::CREATED_AT,
+            })?,
+            expires_at: time(attribute::EXPIRES_AT)?,
+            revoked_at: time(attribute::REVOKED_AT)?,
+        })
+    }
+
+    /// Whether the key may be used at `now`. Revocation outweighs expiry.
+    pub fn status(&self, now: UnixMillis) -> KeyStatus {
+        if self.revoked_at.is_some() {
+            KeyStatus::Revoked
+        } else if self.expires_at.is_some_and(|expiry| expiry <= now) {
+            KeyStatus::Expired
+        } else {
+            KeyStatus::Active
+        }
+    }
+}
+
+/// An email address that no key is made for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{given}` is no email address that a key can be made for: allowed is ASCII `local@domain` of at most 254 characters"
+)]
+pub struct BadEmail {
+    given: String,
+}
+
+/// The form in which an email identifies a user: ASCII `local@domain`, lower case.
+pub fn normal_email(given: &str) -> Result<String, BadEmail> {
+    let refused = || BadEmail {
+        given: given.to_owned(),
+    };
+    let email = given.trim().to_ascii_lowercase();
+    let (local, domain) = email.split_once('@').ok_or_else(refused)?;
+    let local_sound = (1..=64).contains(&local.len())
+        && local
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b':');
+    let label_sound = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let domain_sound = domain.split('.').all(label_sound);
+    if email.len() <= 254 && local_sound && domain_sound {
+        Ok(email)
+    } else {
+        Err(refused())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_minted_key_parses_and_a_changed_one_does_not(random: [u8; 24], at in 0_usize..39, by in 1_usize..62) {
+            let key = ApiKey::mint("complical", random);
+            prop_assert_eq!(ApiKey::parse(key.reveal()), Some(key.clone()));
+            let mut bytes = key.reveal().as_bytes().to_vec();
+            let place = "complical_".len() + at;
+            let digit = DIGITS.iter().position(|digit| *digit == bytes[place]).unwrap();
+            bytes[place] = DIGITS[(digit + by) % 62];
+            let changed = String::from_utf8(bytes).unwrap();
+            prop_assert_eq!(ApiKey::parse(&changed), None);
+        }
+
+        #[test]
+        fn any_text_is_parsed_without_panic(text: String) {
+            prop_assert_eq!(ApiKey::parse(&text), None);
+        }
+    }
+
+    #[test]
+    fn a_key_is_shown_and_hashed_but_never_printed() {
+        let key = ApiKey::mint("complical", [7; 24]);
+        assert_eq!(key.reveal().len(), "complical_".len() + 39);
+        assert_eq!(key.shown(), "complical_0bPE");
+        assert_eq!(format!("{key:?}"), "ApiKey(complical_0bPE…)");
+        assert_eq!(key.hash().len(), 64);
+        assert_eq!(
+            hash("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written_and_knows_its_status() {
+        let mut record = KeyRecord {
+            key_hash: "00".repeat(32),
+            id: "key_1".into(),
+            prefix: "complical_0bPE".into(),
+            email: "ann@example.com".into(),
+            plan: "free".into(),
+            created_at: UnixMillis(1_000),
+            expires_at: Some(UnixMillis(9_000)),
+            revoked_at: None,
+        };
+        let attributes = record.attributes();
+        let get = |name: &str| {
+            attributes
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.as_str())
+        };
+        assert_eq!(KeyRecord::from_attributes(get), Ok(record.clone()));
+        assert_eq!(record.status(UnixMillis(8_999)), KeyStatus::Active);
+        assert_eq!(record.status(UnixMillis(9_000)), KeyStatus::Expired);
+        record.revoked_at = Some(UnixMillis(2_000));
+        assert_eq!(record.status(UnixMillis(9_000)), KeyStatus::Revoked);
+        let without = |name: &str| get(name).filter(|_| name != "email");
+        assert_eq!(
+            KeyRecord::from_attributes(without).unwrap_err().to_string(),
+            "key item lacks a usable `email`"
+        );
+    }
+
+    #[test]
+    fn emails_are_ascii_and_lower_cased() {
+        assert_eq!(
+            normal_email(" Ann@Example.COM "),
+            Ok("ann@example.com".into())
+        );
+        assert_eq!(normal_email("a#b@c"), Ok("a#b@c".into()));
+        for bad in [
+            "",
+            "ann",
+            "@b",
+            "a@",
+            "ännchen@b.c",
+            "a b@c.d",
+            "ip:1@b",
+            "a@b..c",
+            "a@b@c",
+        ] {
+            assert!(normal_email(bad).is_err(), "{bad}");
+        }
+        assert!(normal_email(&format!("a@{}", "b.".repeat(130))).is_err());
+    }
+}

@@ -1,0 +1,358 @@
+//! The leaf: one subject's counts in one hour together with the ids that were counted.
+//!
+//! Ids and counts change in one conditional write, so that a crash leaves either both or neither,
+//! and an event that comes again meets its own id. Which leaf an event belongs to follows from the
+//! event ([`LeafKey::of`]); where a leaf is full, the next in its row takes over ([`LeafKey::next`]),
+//! and a full leaf never changes its ids again, so that walking the row from its start always
+//! finds an id that was counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventType, Subject, UsageEvent};
+use crate::id::ShortId;
+use crate::seen::Seen;
+use crate::tally::{Tally, Totals};
+use crate::time::{UnixMillis, Window};
+
+/// Ids that one leaf takes before the next in the row takes over: 32 KB of them, so that a write
+/// stays at some 30 write units for the busiest and far from the item limit of 400 KB.
+pub const MOST_IDS: usize = 4_000;
+/// Addresses whose failures one leaf tells apart; failures from more still count.
+const MOST_ADDRESSES: usize = 256;
+/// Bytes of labels after which a leaf takes no more ids, as a guard: routes are few.
+const MOST_LABEL_BYTES: usize = 64 * 1024;
+
+/// Where a leaf is kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafKey {
+    /// Whose counts.
+    pub subject: Subject,
+    /// Start of the hour.
+    pub hour: UnixMillis,
+    /// Lane of the subject.
+    pub lane: u16,
+    /// Place in the row of leaves of this subject, hour and lane.
+    pub place: u32,
+}
+
+impl LeafKey {
+    /// The first leaf that `event` may be counted in.
+    pub fn of(event: &UsageEvent) -> Self {
+        Self {
+            subject: event.subject.clone(),
+            hour: Window::Hour.start(event.time),
+            lane: event.lane(),
+            place: 0,
+        }
+    }
+
+    /// Whether this is the one leaf that a subject with few calls has in an hour.
+    pub const fn is_first(&self) -> bool {
+        self.lane == 0 && self.place == 0
+    }
+
+    /// The leaf that follows in the row.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self {
+            place: self.place + 1,
+            ..self.clone()
+        }
+    }
+}
+
+/// What became of an event offered to a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// Counted now.
+    Counted,
+    /// Counted before.
+    Duplicate,
+    /// Not here, and there is no room: the next leaf in the row decides.
+    Full,
+}
+
+/// Counts of one subject, hour and lane.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Methods and endpoints, each once; cells refer to them by position.
+    labels: Vec<String>,
+    cells: BTreeMap<Cell, u64>,
+    ids: Ids,
+    /// Where failures came from, by address.
+    sources: Sources,
+    seen: Option<Seen>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Cell {
+    minute: u8,
+    event_type: EventType,
+    method: u32,
+    endpoint: u32,
+}
+
+/// Failures by address.
+pub type Sources = BTreeMap<String, Source>;
+
+/// Failures from one address within one hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// By minute of the hour: authentication failures and rate-limited calls.
+    pub minutes: BTreeMap<u8, (u64, u64)>,
+    /// The keys that were tried, by id.
+    pub keys: BTreeSet<String>,
+    /// Time of the last failure.
+    pub last_seen: UnixMillis,
+}
+
+impl Leaf {
+    /// Counts `event` unless its id was counted here before.
+    pub fn offer(&mut self, event: &UsageEvent) -> Offer {
+        let id = event.id.short();
+        if self.ids.0.contains(&id) {
+            return Offer::Duplicate;
+        }
+        if self.is_full() {
+            return Offer::Full;
+        }
+        self.ids.0.insert(id);
+        let cell = Cell {
+            minute: minute_of(event.time),
+            event_type: event.event_type,
+            method: self.label(&event.data.method),
+            endpoint: self.label(&event.data.endpoint),
+        };
+        *self.cells.entry(cell).or_default() += 1;
+        self.note_source(event);
+        let seen = Seen::of(event);
+        self.seen.get_or_insert_with(|| seen.clone()).widen(&seen);
+        Offer::Counted
+    }
+
+    /// Whether the id is among those counted here.
+    pub fn holds(&self, id: ShortId) -> bool {
+        self.ids.0.contains(&id)
+    }
+
+    /// Whether no further id finds room: from here on the leaf never changes.
+    pub fn is_full(&self) -> bool {
+        let label_bytes: usize = self.labels.iter().map(String::len).sum();
+        self.ids.0.len() >= MOST_IDS || label_bytes >= MOST_LABEL_BYTES
+    }
+
+    /// Events counted here, of every type.
+    pub fn events(&self) -> usize {
+        self.ids.0.len()
+    }
+
+    /// Everything counted here.
+    pub fn tally(&self) -> Tally {
+        self.tally_where(|_| true)
+    }
+
+    /// What was counted in one minute of the hour, 0 to 59.
+    pub fn minute(&self, minute: u8) -> Tally {
+        self.tally_where(|cell| cell.minute == minute)
+    }
+
+    /// The minutes of the hour that anything was counted in.
+    pub fn minutes(&self) -> BTreeSet<u8> {
+        self.cells.keys().map(|cell| cell.minute).collect()
+    }
+
+    /// What was counted in each quarter of the hour: days and months begin on quarter hours in
+    /// every time zone.
+    pub fn quarters(&self) -> [Totals; 4] {
+        [0_u8, 1, 2, 3].map(|quarter| {
+            self.tally_where(|cell| cell.minute / 15 == quarter)
+                .totals()
+        })
+    }
+
+    /// Failures by address.
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The first and the last event counted here.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen.clone()
+    }
+
+    fn tally_where(&self, wanted: impl Fn(&Cell) -> bool) -> Tally {
+        let mut tally = Tally::default();
+        for (cell, count) in self.cells.iter().filter(|(cell, _)| wanted(cell)) {
+            let label = |position: u32| {
+                let position = usize::try_from(position).unwrap_or(usize::MAX);
+                self.labels.get(position).map_or("", String::as_str)
+            };
+            tally.count(
+                cell.event_type,
+                label(cell.method),
+                label(cell.endpoint),
+                *count,
+            );
+        }
+        tally
+    }
+
+    fn label(&mut self, text: &str) -> u32 {
+        let known = self.labels.iter().position(|label| label == text);
+        let position = known.unwrap_or_else(|| {
+            self.labels.push(text.to_owned());
+            self.labels.len() - 1
+        });
+        // At most two labels an id, and ids are few: this never saturates.
+        u32::try_from(position).unwrap_or(u32::MAX)
+    }
+
+    fn note_source(&mut self, event: &UsageEvent) {
+        let (auth_failed, rate_limited) = match event.event_type {
+            EventType::ApiCall => return,
+            EventType::AuthFailed => (1, 0),
+            EventType::RateLimited => (0, 1),
+        };
+        let known = self.sources.contains_key(&event.data.ip);
+        if !known && self.sources.len() >= MOST_ADDRESSES {
+            return;
+        }
+        let source = self.sources.entry(event.data.ip.clone()).or_default();
+        let minute = source.minutes.entry(minute_of(event.time)).or_default();
+        minute.0 += auth_failed;
+        minute.1 += rate_limited;
+        source.last_seen = source.last_seen.max(event.time);
+        source.keys.extend(event.data.key_id.clone());
+    }
+}
+
+fn minute_of(at: UnixMillis) -> u8 {
+    let minute = at.since(Window::Hour.start(at)) / 60_000;
+    u8::try_from(minute).unwrap_or(0)
+}
+
+/// The ids counted, eight bytes each and nothing between them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Ids(BTreeSet<ShortId>);
+
+impl Serialize for Ids {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|id| id.0).collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Ids;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("ids of eight bytes each")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Ids, E> {
+                let (ids, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(E::invalid_length(bytes.len(), &self));
+                }
+                Ok(Ids(ids.iter().copied().map(ShortId).collect()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{sample, state};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    fn event(number: u64, event_type: EventType, method: &str, minute: i64) -> UsageEvent {
+        let time = UnixMillis(1_795_363_200_000 + minute * 60_000);
+        let mut event = sample::event(number, "ann@example.com", event_type, time);
+        event.data.method = method.into();
+        event.data.endpoint = format!("/v1/{method}");
+        event
+    }
+
+    prop_compose! {
+        fn any_event()(
+            number in 0_u64..200,
+            event_type in select(EventType::ALL.to_vec()),
+            method in select(vec!["GET", "POST", "PUT"]),
+            minute in 0_i64..60,
+        ) -> UsageEvent {
+            event(number, event_type, method, minute)
+        }
+    }
+
+    proptest! {
+        /// The oracle: the first event under each id counts, every other does not.
+        #[test]
+        fn each_id_counts_once(events in proptest::collection::vec(any_event(), 0..400)) {
+            let mut leaf = Leaf::default();
+            let mut first = BTreeMap::new();
+            for event in &events {
+                let new = !first.contains_key(&event.id.short());
+                first.entry(event.id.short()).or_insert(event);
+                prop_assert_eq!(leaf.offer(event), if new { Offer::Counted } else { Offer::Duplicate });
+            }
+            let mut expected = Tally::default();
+            for event in first.values() {
+                expected.count(event.event_type, &event.data.method, &event.data.endpoint, 1);
+            }
+            prop_assert_eq!(leaf.tally(), expected);
+            let by_minute: Vec<Tally> = leaf.minutes().into_iter().map(|minute| leaf.minute(minute)).collect();
+            prop_assert_eq!(by_minute.iter().collect::<Tally>(), leaf.tally());
+            let quarters: u64 = leaf.quarters().iter().map(|totals| totals.calls).sum();
+            prop_assert_eq!(quarters, leaf.tally().calls);
+            prop_assert_eq!(leaf.events(), first.len());
+            let failures: u64 = leaf.sources().values()
+                .flat_map(|source| source.minutes.values())
+                .map(|(auth_failures, rate_limited)| auth_failures + rate_limited)
+                .sum();
+            prop_assert_eq!(failures, leaf.tally().auth_failures + leaf.tally().rate_limited);
+        }
+
+        #[test]
+        fn a_leaf_reads_back_as_stored(events in proptest::collection::vec(any_event(), 0..100)) {
+            let mut leaf = Leaf::default();
+            for event in &events {
+                leaf.offer(event);
+            }
+            let stored = state::encode(&leaf).unwrap();
+            prop_assert_eq!(state::decode::<Leaf>(&stored).unwrap(), leaf);
+            for cut in 0..stored.len() {
+                prop_assert!(state::decode::<Leaf>(&stored[..cut]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_leaf_still_knows_its_own_and_takes_no_other() {
+        let mut leaf = Leaf::default();
+        for number in 0..MOST_IDS as u64 {
+            assert_eq!(
+                leaf.offer(&event(number, EventType::ApiCall, "GET", 0)),
+                Offer::Counted
+            );
+        }
+        assert!(leaf.is_full());
+        assert_eq!(
+            leaf.offer(&event(7, EventType::ApiCall, "GET", 0)),
+            Offer::Duplicate
+        );
+        assert_eq!(
+            leaf.offer(&event(MOST_IDS as u64, EventType::ApiCall, "GET", 0)),
+            Offer::Full
+        );
+        let stored = state::encode(&leaf).unwrap();
+        assert!(stored.len() < 33 * 1024, "{} bytes", stored.len());
+    }
+}

@@ -1,0 +1,299 @@
+//! The names that a stack declares and a function reads, each written once.
+//!
+//! Resource names follow from the two prefixes and the environment ([`Names`]); environment
+//! variables, metrics and index names are constants.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The environment variables of the functions.
+pub mod env {
+    /// The environment's name, and the value of the one dimension of every metric.
+    pub const ENVIRONMENT: &str = "ENVIRONMENT";
+    /// `source` of the usage events that this deployment mints.
+    pub const EVENT_SOURCE: &str = "EVENT_SOURCE";
+    /// How the authorizer reports: a [`TrackingMode`](super::TrackingMode) in its text form.
+    pub const TRACKING_MODE: &str = "TRACKING_MODE";
+    /// Name of the usage stream.
+    pub const USAGE_STREAM: &str = "USAGE_STREAM";
+    /// Name of the table of API keys.
+    pub const API_KEYS_TABLE: &str = "API_KEYS_TABLE";
+    /// Name of the usage table.
+    pub const API_USAGE_TABLE: &str = "API_USAGE_TABLE";
+    /// Name of the analytics table.
+    pub const ANALYTICS_TABLE: &str = "ANALYTICS_TABLE";
+    /// Namespace of the metrics that the function emits.
+    pub const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
+    /// The plans, a JSON object from plan name to [`Plan`](crate::plan::Plan).
+    pub const PLANS: &str = "PLANS";
+    /// Issuer that a bearer token must name.
+    pub const AUTH_ISSUER: &str = "AUTH_ISSUER";
+    /// Audience that a bearer token must name.
+    pub const AUTH_AUDIENCE: &str = "AUTH_AUDIENCE";
+    /// Address of the JSON Web Key Set that signs bearer tokens; empty where `AUTH_JWKS` holds it.
+    pub const AUTH_JWKS_URL: &str = "AUTH_JWKS_URL";
+    /// The JSON Web Key Set itself; empty where `AUTH_JWKS_URL` names it.
+    pub const AUTH_JWKS: &str = "AUTH_JWKS";
+    /// Days that raw events are kept.
+    pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
+    /// Days that minute aggregates are kept.
+    pub const MINUTE_RETENTION_DAYS: &str = "MINUTE_RETENTION_DAYS";
+    /// Days that hour aggregates are kept.
+    pub const HOUR_RETENTION_DAYS: &str = "HOUR_RETENTION_DAYS";
+}
+
+/// Metric names of the namespace `{stackPrefix}/API`.
+pub mod api_metric {
+    /// Calls whose usage event was taken by the stream or the table.
+    pub const USAGE_TRACKING_SUCCESS: &str = "UsageTrackingSuccess";
+    /// Calls whose usage event neither took: only the log line is left.
+    pub const USAGE_TRACKING_FAILURE: &str = "UsageTrackingFailure";
+}
+
+/// Metric names of the namespace `{stackPrefix}/Kinesis`.
+pub mod kinesis_metric {
+    /// Records that the processor finished, whatever became of them.
+    pub const PROCESSED_RECORDS: &str = "ProcessedRecords";
+    /// Milliseconds from an event's time to its being stored.
+    pub const PROCESSING_LATENCY: &str = "ProcessingLatency";
+    /// Events of type `API_CALL` counted.
+    pub const TOTAL_API_CALLS: &str = "TotalAPICalls";
+    /// Users with at least one call in the current hour.
+    pub const UNIQUE_USERS: &str = "UniqueUsers";
+    /// Events of type `API_AUTH_FAILED` counted.
+    pub const AUTH_FAILURES: &str = "AuthFailures";
+    /// Events of type `API_RATE_LIMITED` counted.
+    pub const RATE_LIMITED: &str = "RateLimited";
+    /// Events met again and not counted again.
+    pub const DUPLICATES_DROPPED: &str = "DuplicatesDropped";
+    /// Records set aside into `PK = ERRORS`.
+    pub const RECORDS_FAILED: &str = "RecordsFailed";
+    /// Calls that only the access log reported.
+    pub const RECONCILED_CALLS: &str = "ReconciledCalls";
+}
+
+/// The dimension that every metric carries.
+pub const METRIC_DIMENSION: &str = "Environment";
+
+/// The index of the API-key table by key id.
+pub const KEYS_BY_ID_INDEX: &str = "byId";
+/// The index of the analytics table by time.
+pub const BY_TIME_INDEX: &str = "byTime";
+/// The parameter of the API stack that carries the key set of bearer tokens.
+pub const AUTH_JWKS_PARAMETER: &str = "AuthJwks";
+/// The scope of a bearer token that sees everybody's data.
+pub const ADMIN_SCOPE: &str = "metering:admin";
+/// What the authorizer fails with where the gateway shall answer 401.
+pub const UNAUTHORIZED: &str = "Unauthorized";
+
+/// Members of the authorizer's context, as the access log names them too.
+pub mod context {
+    /// Id of the usage event.
+    pub const EVENT_ID: &str = "eventId";
+    /// Id of the API key.
+    pub const KEY_ID: &str = "keyId";
+    /// The user.
+    pub const EMAIL: &str = "email";
+    /// The user's plan.
+    pub const PLAN: &str = "plan";
+    /// The [`TrackingMode`](super::TrackingMode) the decision was made in.
+    pub const MODE: &str = "mode";
+    /// The number of lanes that the user's events are spread over.
+    pub const LANES: &str = "lanes";
+}
+
+/// A function of this workspace; its folder, and its deployed name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Function {
+    /// Decides who may call, and reports each decision.
+    Authorizer,
+    /// Counts the stream's records.
+    Processor,
+    /// Rolls leaves up.
+    Aggregator,
+    /// Answers the analytics API.
+    Analytics,
+    /// The sample API.
+    Deadlines,
+}
+
+impl Function {
+    /// Every function.
+    pub const ALL: [Self; 5] = [
+        Self::Authorizer,
+        Self::Processor,
+        Self::Aggregator,
+        Self::Analytics,
+        Self::Deadlines,
+    ];
+
+    /// The folder under `functions/`, which is also the package and the binary.
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Authorizer => "authorizer",
+            Self::Processor => "processor",
+            Self::Aggregator => "aggregator",
+            Self::Analytics => "analytics",
+            Self::Deadlines => "deadlines",
+        }
+    }
+
+    /// The last part of the deployed name.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Authorizer => "ApiKeyAuthorizerFunction",
+            Self::Processor => "StreamProcessor",
+            Self::Aggregator => "RealtimeAggregator",
+            Self::Analytics => "AnalyticsApi",
+            Self::Deadlines => "DeadlinesApi",
+        }
+    }
+
+    /// The stack that declares the function.
+    pub const fn stack(self) -> StackKind {
+        match self {
+            Self::Processor | Self::Aggregator => StackKind::Kinesis,
+            Self::Authorizer | Self::Analytics | Self::Deadlines => StackKind::Api,
+        }
+    }
+}
+
+/// One of the three stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StackKind {
+    /// Tables that outlive everything else.
+    Data,
+    /// Stream, analytics table and their functions.
+    Kinesis,
+    /// The API and its authorizer.
+    Api,
+}
+
+/// How the authorizer reports its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TrackingMode {
+    /// To the usage stream.
+    Stream,
+    /// Into the usage table at once.
+    Synchronous,
+}
+
+impl TrackingMode {
+    /// The text form, as variables, contexts and JSON carry it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Synchronous => "synchronous",
+        }
+    }
+
+    /// The mode that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stream, Self::Synchronous]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+    }
+}
+
+impl fmt::Display for TrackingMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The names of one environment's resources.
+///
+/// ```
+/// # use domain::names::{Function, Names, StackKind};
+/// let names = Names::new("complical", "CompliCal", "test");
+/// assert_eq!(names.stack(StackKind::Api), "CompliCal-API-test");
+/// assert_eq!(names.usage_stream(), "complical-usage-stream-test");
+/// assert_eq!(names.function(Function::Processor), "CompliCal-Kinesis-test-StreamProcessor");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    resource_prefix: String,
+    stack_prefix: String,
+    environment: String,
+}
+
+impl Names {
+    /// Names under the two prefixes of the environment file.
+    pub fn new(
+        resource_prefix: impl Into<String>,
+        stack_prefix: impl Into<String>,
+        environment: impl Into<String>,
+    ) -> Self {
+        Self {
+            resource_prefix: resource_prefix.into(),
+            stack_prefix: stack_prefix.into(),
+            environment: environment.into(),
+        }
+    }
+
+    fn resource(&self, noun: &str) -> String {
+        format!("{}-{noun}-{}", self.resource_prefix, self.environment)
+    }
+
+    /// Name of a stack.
+    pub fn stack(&self, stack: StackKind) -> String {
+        let noun = match stack {
+            StackKind::Data => "Data",
+            StackKind::Kinesis => "Kinesis",
+            StackKind::Api => "API",
+        };
+        format!("{}-{noun}-{}", self.stack_prefix, self.environment)
+    }
+
+    /// Deployed name of a function.
+    pub fn function(&self, function: Function) -> String {
+        format!("{}-{}", self.stack(function.stack()), function.suffix())
+    }
+
+    /// The usage stream.
+    pub fn usage_stream(&self) -> String {
+        self.resource("usage-stream")
+    }
+
+    /// The table of API keys.
+    pub fn api_keys_table(&self) -> String {
+        self.resource("api-keys")
+    }
+
+    /// The usage table.
+    pub fn usage_table(&self) -> String {
+        self.resource("api-usage")
+    }
+
+    /// The analytics table.
+    pub fn analytics_table(&self) -> String {
+        self.resource("analytics")
+    }
+
+    /// The processor's dead-letter queue.
+    pub fn dead_letter_queue(&self) -> String {
+        self.resource("usage-dlq")
+    }
+
+    /// The dashboard.
+    pub fn dashboard(&self) -> String {
+        self.resource("usage-analytics")
+    }
+
+    /// Namespace of the API's metrics.
+    pub fn api_namespace(&self) -> String {
+        format!("{}/API", self.stack_prefix)
+    }
+
+    /// Namespace of the stream's metrics.
+    pub fn kinesis_namespace(&self) -> String {
+        format!("{}/Kinesis", self.stack_prefix)
+    }
+
+    /// `source` of the usage events.
+    pub fn event_source(&self) -> String {
+        format!("/{}/{}/api", self.resource_prefix, self.environment)
+    }
+}

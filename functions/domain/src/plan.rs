@@ -1,0 +1,120 @@
+//! Plans: what a user may use, and the period it is counted over.
+
+use std::collections::BTreeMap;
+
+use jiff::{Span, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::time::UnixMillis;
+
+/// The plans by name.
+pub type Plans = BTreeMap<String, Plan>;
+
+/// What a user of the plan may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// Calls a second, sustained.
+    pub rate_per_second: u32,
+    /// Calls above the rate that are let through at once.
+    pub burst: u32,
+    /// Calls a calendar month; `None` for no limit.
+    #[serde(default)]
+    pub monthly_quota: Option<u64>,
+    /// Percentages of the quota at which the user is told.
+    #[serde(default)]
+    pub alerts_percent: Vec<u8>,
+    /// Whether limits may be overshot a little for speed.
+    #[serde(default)]
+    pub limit_mode: LimitMode,
+    /// IANA name of the time zone whose months the quota counts.
+    #[serde(default = "utc")]
+    pub timezone: String,
+}
+
+/// How exactly limits are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitMode {
+    /// Without a shared counter: a little may pass.
+    #[default]
+    Soft,
+    /// With a shared counter: nothing passes.
+    Hard,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// The calendar month that a quota counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// First instant of the month in its time zone.
+    pub start: UnixMillis,
+    /// First instant of the next month.
+    pub end: UnixMillis,
+}
+
+/// A name that the IANA time zone database does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not a time zone of the IANA database, such as `UTC` or `Asia/Kolkata`")]
+pub struct UnknownTimeZone {
+    given: String,
+}
+
+/// The time zone of an IANA name.
+pub fn time_zone(name: &str) -> Result<TimeZone, UnknownTimeZone> {
+    TimeZone::get(name).map_err(|_| UnknownTimeZone {
+        given: name.to_owned(),
+    })
+}
+
+impl Period {
+    /// The month that `at` lies in by the calendar of `zone`.
+    pub fn of(at: UnixMillis, zone: &TimeZone) -> Self {
+        let first = at
+            .timestamp()
+            .to_zoned(zone.clone())
+            .date()
+            .first_of_month();
+        let next = first.saturating_add(Span::new().months(1));
+        let start_of = |date: jiff::civil::Date| {
+            date.to_zoned(zone.clone())
+                .map_or(at, |start| start.timestamp().into())
+        };
+        Self {
+            start: start_of(first),
+            end: start_of(next),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_month_begins_and_ends_by_the_plans_own_calendar() {
+        let at: UnixMillis = "2026-11-30T19:00:00Z".parse().unwrap();
+        let in_india = Period::of(at, &time_zone("Asia/Kolkata").unwrap());
+        assert_eq!(in_india.start.to_string(), "2026-11-30T18:30:00Z");
+        assert_eq!(in_india.end.to_string(), "2026-12-31T18:30:00Z");
+        let in_utc = Period::of(at, &time_zone("UTC").unwrap());
+        assert_eq!(in_utc.start.to_string(), "2026-11-01T00:00:00Z");
+        assert_eq!(in_utc.end.to_string(), "2026-12-01T00:00:00Z");
+        assert!(time_zone("Mars/Olympus").is_err());
+    }
+
+    #[test]
+    fn a_plan_has_sensible_defaults_and_no_unknown_fields() {
+        let plan: Plan = serde_json::from_str(r#"{"ratePerSecond": 5, "burst": 10}"#).unwrap();
+        assert_eq!(plan.monthly_quota, None);
+        assert_eq!(plan.limit_mode, LimitMode::Soft);
+        assert_eq!(plan.timezone, "UTC");
+        assert!(
+            serde_json::from_str::<Plan>(r#"{"ratePerSecond": 5, "burst": 1, "rate": 1}"#).is_err()
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Roll-ups: counts of a longer window, made of what its parts count.
+//!
+//! A roll-up takes the *absolute* tally of a part as of that part's version, and only forward.
+//! Taking the same again, or an older one later, changes nothing: repeats and reordering cannot
+//! change a count. It never takes increments.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::seen::Seen;
+use crate::tally::{Tally, Totals};
+
+/// Counts of one window, by part.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RollUp {
+    parts: BTreeMap<String, Part>,
+    /// Users active in the window, by bucket of users; each as of that bucket's version.
+    users: BTreeMap<String, (u64, u64)>,
+    seen: Option<Seen>,
+}
+
+/// What one part of a window counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Part {
+    /// The part's version when it was taken.
+    pub version: u64,
+    /// Its counts as of then.
+    pub tally: Tally,
+    /// Counts of each quarter hour where the part is an hour; empty elsewhere.
+    pub quarters: Vec<Totals>,
+}
+
+impl RollUp {
+    /// Takes a part as of its version; `true` where that changed anything.
+    pub fn take(&mut self, name: &str, part: Part) -> bool {
+        match self.parts.get_mut(name) {
+            Some(known) if known.version >= part.version => false,
+            Some(known) => {
+                *known = part;
+                true
+            }
+            None => {
+                self.parts.insert(name.to_owned(), part);
+                true
+            }
+        }
+    }
+
+    /// Takes the number of users active in one bucket as of its version.
+    pub fn take_users(&mut self, bucket: &str, version: u64, users: u64) -> bool {
+        let known = self.users.entry(bucket.to_owned()).or_default();
+        let newer = known.0 < version;
+        if newer {
+            *known = (version, users);
+        }
+        newer
+    }
+
+    /// Widens the span of events by that of a part; `true` where that changed anything.
+    pub fn see(&mut self, seen: Option<Seen>) -> bool {
+        match (&mut self.seen, seen) {
+            (_, None) => false,
+            (Some(known), Some(new)) => known.widen(&new),
+            (known @ None, new) => {
+                *known = new;
+                true
+            }
+        }
+    }
+
+    /// Everything counted in the window.
+    pub fn tally(&self) -> Tally {
+        self.parts.values().map(|part| &part.tally).collect()
+    }
+
+    /// Counts of each quarter hour, where the parts are leaves of one hour or sums of such.
+    pub fn quarters(&self) -> [Totals; 4] {
+        let mut sum = [Totals::default(); 4];
+        for part in self.parts.values() {
+            for (sum, quarter) in sum.iter_mut().zip(&part.quarters) {
+                sum.add(*quarter);
+            }
+        }
+        sum
+    }
+
+    /// Users active in the window.
+    pub fn users(&self) -> u64 {
+        self.users.values().map(|(_, users)| users).sum()
+    }
+
+    /// The parts by name, in the order of their names.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &Part)> {
+        self.parts.iter().map(|(name, part)| (name.as_str(), part))
+    }
+
+    /// The first and the last event.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the order and however often, the newest version of each part decides.
+        #[test]
+        fn order_and_repetition_change_nothing(
+            takes in proptest::collection::vec((0_u8..4, 1_u64..6), 0..40),
+        ) {
+            let part = |name: u8, version: u64| Part {
+                version,
+                tally: Tally { calls: version * 10 + u64::from(name), ..Tally::default() },
+                quarters: Vec::new(),
+            };
+            let mut roll_up = RollUp::default();
+            for (name, version) in &takes {
+                roll_up.take(&name.to_string(), part(*name, *version));
+            }
+            let newest: BTreeMap<u8, u64> = takes.iter().fold(BTreeMap::new(), |mut newest, (name, version)| {
+                let known = newest.entry(*name).or_insert(*version);
+                *known = (*known).max(*version);
+                newest
+            });
+            let expected: u64 = newest.iter().map(|(name, version)| part(*name, *version).tally.calls).sum();
+            prop_assert_eq!(roll_up.tally().calls, expected);
+        }
+    }
+
+    #[test]
+    fn users_of_a_bucket_only_go_forward() {
+        let mut roll_up = RollUp::default();
+        assert!(roll_up.take_users("3", 7, 40));
+        assert!(!roll_up.take_users("3", 6, 39));
+        assert!(roll_up.take_users("4", 1, 2));
+        assert_eq!(roll_up.users(), 42);
+    }
+}

@@ -1,0 +1,33 @@
+//! Sample events, for tests of whatever counts them.
+
+use crate::event::{EventData, EventType, Subject, UsageEvent};
+use crate::id::EventId;
+use crate::names::TrackingMode;
+use crate::time::UnixMillis;
+
+/// The event under the `number`-th id: another number is another event, at whatever time.
+pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis) -> UsageEvent {
+    let mut random = [0; 10];
+    for (to, from) in random.iter_mut().skip(2).zip(number.to_be_bytes()) {
+        *to = from;
+    }
+    UsageEvent {
+        id: EventId::mint(time.0.unsigned_abs(), random),
+        source: "/complical/test/api".to_owned(),
+        event_type,
+        time,
+        subject: Subject::as_carried(subject),
+        data: EventData {
+            key_id: Some("key_1".to_owned()),
+            plan: Some("free".to_owned()),
+            method: "GET".to_owned(),
+            endpoint: "/v1/deadlines".to_owned(),
+            ip: "192.0.2.1".to_owned(),
+            user_agent: None,
+            request_id: None,
+            stage: Some("test".to_owned()),
+            lanes: 1,
+            mode: TrackingMode::Stream,
+        },
+    }
+}

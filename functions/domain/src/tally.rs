@@ -1,0 +1,111 @@
+//! Counts by type, method and endpoint.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::EventType;
+
+/// What was counted over some window. Whole numbers only: people are billed by them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Events of type `API_CALL`.
+    pub calls: u64,
+    /// Events of type `API_AUTH_FAILED`.
+    pub auth_failures: u64,
+    /// Events of type `API_RATE_LIMITED`.
+    pub rate_limited: u64,
+    /// Calls by HTTP method.
+    pub methods: BTreeMap<String, u64>,
+    /// Calls by route template.
+    pub endpoints: BTreeMap<String, u64>,
+}
+
+/// A tally without its methods and endpoints, for where many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Events of type `API_CALL`.
+    pub calls: u64,
+    /// Events of type `API_AUTH_FAILED`.
+    pub auth_failures: u64,
+    /// Events of type `API_RATE_LIMITED`.
+    pub rate_limited: u64,
+}
+
+impl Totals {
+    /// Adds what `other` counted.
+    pub const fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.auth_failures += other.auth_failures;
+        self.rate_limited += other.rate_limited;
+    }
+}
+
+impl Tally {
+    /// What was counted by type alone.
+    pub const fn totals(&self) -> Totals {
+        Totals {
+            calls: self.calls,
+            auth_failures: self.auth_failures,
+            rate_limited: self.rate_limited,
+        }
+    }
+
+    /// Counts `count` events of one type, method and endpoint.
+    pub fn count(&mut self, event_type: EventType, method: &str, endpoint: &str, count: u64) {
+        match event_type {
+            EventType::AuthFailed => self.auth_failures += count,
+            EventType::RateLimited => self.rate_limited += count,
+            EventType::ApiCall => {
+                self.calls += count;
+                add(&mut self.methods, method, count);
+                add(&mut self.endpoints, endpoint, count);
+            }
+        }
+    }
+
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.auth_failures += other.auth_failures;
+        self.rate_limited += other.rate_limited;
+        for (method, count) in &other.methods {
+            add(&mut self.methods, method, *count);
+        }
+        for (endpoint, count) in &other.endpoints {
+            add(&mut self.endpoints, endpoint, *count);
+        }
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Events of one type.
+    pub const fn of(&self, event_type: EventType) -> u64 {
+        match event_type {
+            EventType::ApiCall => self.calls,
+            EventType::AuthFailed => self.auth_failures,
+            EventType::RateLimited => self.rate_limited,
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a Tally> for Tally {
+    fn from_iter<I: IntoIterator<Item = &'a Tally>>(tallies: I) -> Self {
+        let mut sum = Self::default();
+        for tally in tallies {
+            sum.merge(tally);
+        }
+        sum
+    }
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, key: &str, count: u64) {
+    if let Some(known) = counts.get_mut(key) {
+        *known += count;
+    } else {
+        counts.insert(key.to_owned(), count);
+    }
+}

@@ -1,0 +1,239 @@
+//! Instants and the windows that counts are kept in, all in UTC.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct UnixMillis(pub i64);
+
+/// The last instant that has a four-digit year in every time zone, 9999-12-30T22:00:00Z: the
+/// last that [`Timestamp`] knows.
+const LAST: i64 = 253_402_207_200_000;
+
+/// A text that is not an RFC 3339 instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an RFC 3339 time such as `2026-11-22T16:04:05Z`")]
+pub struct NotATime {
+    text: String,
+}
+
+impl UnixMillis {
+    /// The instant `seconds` after the epoch.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Whole seconds since the epoch, as a time-to-live attribute wants them.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This instant moved by `millis`, kept within the years 1970 to 9999.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis).clamp(0, LAST))
+    }
+
+    /// This instant moved by whole days of 86,400 s.
+    #[must_use]
+    pub fn plus_days(self, days: i64) -> Self {
+        self.plus_millis(days.saturating_mul(86_400_000))
+    }
+
+    /// Milliseconds from `earlier` to here; negative where `earlier` is later.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The same instant for calendar arithmetic.
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.clamp(0, LAST)).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl From<Timestamp> for UnixMillis {
+    fn from(at: Timestamp) -> Self {
+        Self(at.as_millisecond())
+    }
+}
+
+impl fmt::Display for UnixMillis {
+    /// RFC 3339 in UTC, with milliseconds only where there are any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.timestamp();
+        if self.0.rem_euclid(1000) == 0 {
+            write!(f, "{at:.0}")
+        } else {
+            write!(f, "{at:.3}")
+        }
+    }
+}
+
+impl FromStr for UnixMillis {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let at: Timestamp = text.parse().map_err(|_| NotATime { text: text.into() })?;
+        let millis = at.as_millisecond();
+        if (0..=LAST).contains(&millis) {
+            Ok(Self(millis))
+        } else {
+            Err(NotATime { text: text.into() })
+        }
+    }
+}
+
+/// A span of time that counts are kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Window {
+    /// 60 seconds.
+    Minute,
+    /// 60 minutes.
+    Hour,
+    /// A day in UTC.
+    Day,
+    /// A calendar month in UTC.
+    Month,
+}
+
+impl Window {
+    /// The text form, as tables and requests carry it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// The window that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Minute, Self::Hour, Self::Day, Self::Month]
+            .into_iter()
+            .find(|window| window.as_str() == text)
+    }
+
+    /// The window's length in milliseconds; `None` for a month, which has no fixed one.
+    pub const fn millis(self) -> Option<i64> {
+        match self {
+            Self::Minute => Some(60_000),
+            Self::Hour => Some(3_600_000),
+            Self::Day => Some(86_400_000),
+            Self::Month => None,
+        }
+    }
+
+    /// The start of the window that `at` lies in.
+    pub fn start(self, at: UnixMillis) -> UnixMillis {
+        if let Some(length) = self.millis() {
+            return UnixMillis(at.0 - at.0.rem_euclid(length));
+        }
+        let date = at
+            .timestamp()
+            .to_zoned(TimeZone::UTC)
+            .date()
+            .first_of_month();
+        start_of(date)
+    }
+
+    /// The start of the next window after the one `at` lies in.
+    pub fn end(self, at: UnixMillis) -> UnixMillis {
+        let start = self.start(at);
+        if let Some(length) = self.millis() {
+            return start.plus_millis(length);
+        }
+        let date = start.timestamp().to_zoned(TimeZone::UTC).date();
+        date.checked_add(jiff::Span::new().months(1))
+            .map_or(start, start_of)
+    }
+
+    /// The window that `at` lies in, as keys and children name it: `2026-11`, `2026-11-22`,
+    /// `2026-11-22T16` or `2026-11-22T16:04`. Sorts as text in the order of time.
+    pub fn label(self, at: UnixMillis) -> String {
+        let text = format!("{:.0}", self.start(at).timestamp());
+        let length = match self {
+            Self::Month => 7,
+            Self::Day => 10,
+            Self::Hour => 13,
+            Self::Minute => 16,
+        };
+        text.get(..length).unwrap_or(&text).to_owned()
+    }
+
+    /// The start of the window that `label` names.
+    pub fn parse_label(self, label: &str) -> Option<UnixMillis> {
+        let rest = match self {
+            Self::Month => "-01T00:00:00Z",
+            Self::Day => "T00:00:00Z",
+            Self::Hour => ":00:00Z",
+            Self::Minute => ":00Z",
+        };
+        let at: UnixMillis = format!("{label}{rest}").parse().ok()?;
+        (self.label(at) == label).then_some(at)
+    }
+}
+
+fn start_of(date: jiff::civil::Date) -> UnixMillis {
+    date.to_zoned(TimeZone::UTC)
+        .map_or(UnixMillis(0), |start| start.timestamp().into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn at(text: &str) -> UnixMillis {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_month_starts_on_its_first_day_and_ends_on_the_next_months() {
+        let leap = at("2028-02-29T23:59:59.999Z");
+        assert_eq!(Window::Month.start(leap), at("2028-02-01T00:00:00Z"));
+        assert_eq!(Window::Month.end(leap), at("2028-03-01T00:00:00Z"));
+        assert_eq!(
+            Window::Month.end(at("2026-12-31T12:00:00Z")),
+            at("2027-01-01T00:00:00Z")
+        );
+    }
+
+    #[test]
+    fn labels_lead_back_to_the_start_of_their_window() {
+        let now = at("2026-11-22T16:04:05.678Z");
+        for (window, label) in [
+            (Window::Month, "2026-11"),
+            (Window::Day, "2026-11-22"),
+            (Window::Hour, "2026-11-22T16"),
+            (Window::Minute, "2026-11-22T16:04"),
+        ] {
+            assert_eq!(window.label(now), label);
+            assert_eq!(window.parse_label(label), Some(window.start(now)));
+        }
+        assert_eq!(Window::Hour.parse_label("2026-11-22T16:04"), None);
+    }
+
+    #[test]
+    fn times_are_written_in_utc_without_needless_fractions() {
+        assert_eq!(
+            at("2026-11-22T21:34:05+05:30").to_string(),
+            "2026-11-22T16:04:05Z"
+        );
+        assert_eq!(
+            UnixMillis(1_795_363_445_007).to_string(),
+            "2026-11-22T16:04:05.007Z"
+        );
+        let last = UnixMillis(0).plus_millis(i64::MAX);
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
+        assert!("yesterday".parse::<UnixMillis>().is_err());
+        assert!("-000001-01-01T00:00:00Z".parse::<UnixMillis>().is_err());
+    }
+}

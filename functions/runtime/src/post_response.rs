@@ -1,0 +1,281 @@
+//! Work that a function does once its answer is out, so that nobody waits for it.
+//!
+//! Lambda freezes a function as soon as the runtime and every extension ask for their next event.
+//! The function therefore registers itself as an internal extension, does the deferred work when
+//! the answer is posted, and lets the extension ask for its next event only after that
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). Where there is no
+//! Extensions API the work is done before the answer: late, but done.
+//!
+//! Nothing is kept from one invocation to the next: whatever became of an invocation, the work
+//! that it deferred is done before the next one begins.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use domain::time::UnixMillis;
+use lambda_runtime::{Context, Error, LambdaInvocation, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tower::{Layer, Service};
+
+use crate::clock;
+use crate::log::Chain;
+use crate::settings::Variables;
+
+mod extension;
+#[cfg(test)]
+mod tests;
+
+use extension::{Event, Extension};
+
+/// Where the Lambda service answers this process.
+const RUNTIME_API_VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
+/// Time for the work at hand once the process is told to end. Lambda waits 500 ms for a function
+/// with an internal extension:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>.
+const LAST_WORK: Duration = Duration::from_millis(400);
+
+/// Time for work where no deadline is known.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Outbox = Arc<Mutex<Vec<Work>>>;
+
+/// What became of an invocation: it was answered, or could not be; its work may be done.
+struct Answered {
+    request_id: String,
+    work: Vec<Work>,
+}
+
+/// The instant by which `context`'s invocation is over, `margin` before its deadline.
+pub fn deadline(context: &Context, margin: Duration) -> Instant {
+    let at = UnixMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
+    let at = deadline_of(at);
+    at.checked_sub(margin).unwrap_or(at)
+}
+
+/// The timer's reading at a deadline. One that is past is none, for Lambda ends the process at the
+/// deadline: `cargo lambda watch` names a constant of 1970.
+fn deadline_of(at: UnixMillis) -> Instant {
+    let now = clock::now();
+    if at > now {
+        clock::instant_of(at, now)
+    } else {
+        Instant::now() + WITHOUT_DEADLINE
+    }
+}
+
+/// What a handler defers its work with.
+#[derive(Clone, Default)]
+pub struct Deferral {
+    /// `None` where there is no extension that would keep the function awake.
+    outbox: Option<Outbox>,
+}
+
+impl Deferral {
+    /// Has `work` done once the invocation of `context` is answered; where that cannot be, does it
+    /// now. It is cut off at the invocation's deadline.
+    pub async fn defer(&self, context: &Context, work: impl Future<Output = ()> + Send + 'static) {
+        let until = deadline(context, Duration::ZERO);
+        let bounded = async move {
+            if timeout_at(until, work).await.is_err() {
+                tracing::error!("work after the answer was cut off at the deadline");
+            }
+        };
+        match &self.outbox {
+            Some(outbox) => push(outbox, Box::pin(bounded)),
+            None => bounded.await,
+        }
+    }
+}
+
+fn push(outbox: &Outbox, work: Work) {
+    outbox
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(work);
+}
+
+fn take(outbox: &Outbox) -> Vec<Work> {
+    std::mem::take(&mut *outbox.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The function's side of the Extensions API.
+pub struct PostResponse {
+    extension: Option<Extension>,
+    deferral: Deferral,
+}
+
+impl PostResponse {
+    /// Registers the function as an internal extension named `name`. To be called before the
+    /// runtime runs: from then on Lambda refuses.
+    pub async fn register(variables: &Variables, name: &str) -> Self {
+        let endpoint = variables.get(RUNTIME_API_VARIABLE).unwrap_or_default();
+        match Extension::register(endpoint, name).await {
+            Ok(extension) => Self {
+                extension: Some(extension),
+                deferral: Deferral {
+                    outbox: Some(Outbox::default()),
+                },
+            },
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "work is done before the answer");
+                Self {
+                    extension: None,
+                    deferral: Deferral::default(),
+                }
+            }
+        }
+    }
+
+    /// What the handler defers its work with.
+    pub fn deferral(&self) -> Deferral {
+        self.deferral.clone()
+    }
+
+    /// Runs `runtime` until it fails or the process is told to end, and does the deferred work.
+    pub async fn serve<S>(self, runtime: Runtime<S>) -> Result<(), Error>
+    where
+        S: Service<LambdaInvocation, Response = (), Error = Error>,
+        S::Future: 'static,
+    {
+        self.alongside(|layer| runtime.layer(layer).run()).await
+    }
+
+    async fn alongside<R>(self, run: impl FnOnce(AfterAnswer) -> R) -> Result<(), Error>
+    where
+        R: Future<Output = Result<(), Error>>,
+    {
+        let (answered, answers) = mpsc::unbounded_channel();
+        let (finishing, finished) = watch::channel(String::new());
+        let worker = tokio::spawn(work_off(answers, finishing));
+        let layer = AfterAnswer {
+            outbox: self.deferral.outbox.unwrap_or_default(),
+            answered,
+        };
+        let mut terminated = signal(SignalKind::terminate())?;
+        let ended = tokio::select! {
+            ended = run(layer) => ended,
+            error = attend(self.extension, finished) => Err(error.into()),
+            _ = terminated.recv() => Ok(()),
+        };
+        // The runtime is gone, and with it the last sender: the worker ends when its work is done.
+        if timeout(LAST_WORK, worker).await.is_err() {
+            tracing::error!("the process ends before its work is done");
+        }
+        ended
+    }
+}
+
+/// Does the work of each invocation, in the order of the answers.
+async fn work_off(mut answers: mpsc::UnboundedReceiver<Answered>, finished: watch::Sender<String>) {
+    while let Some(Answered { request_id, work }) = answers.recv().await {
+        for work in work {
+            // On a task of its own: a panic ends that work, not the worker.
+            if let Err(error) = tokio::spawn(work).await {
+                tracing::error!(%error, "work after the answer failed");
+            }
+        }
+        finished.send_replace(request_id);
+    }
+}
+
+/// Asks for event after event, each only when the work of the invocation before is finished.
+async fn attend(
+    extension: Option<Extension>,
+    mut finished: watch::Receiver<String>,
+) -> extension::ExtensionError {
+    let Some(extension) = extension else {
+        return std::future::pending().await;
+    };
+    loop {
+        match extension.next().await {
+            Ok(Event::Invoke {
+                request_id,
+                deadline_ms,
+            }) => {
+                let until = deadline_of(UnixMillis(deadline_ms));
+                let done = finished.wait_for(|done| *done == request_id);
+                if timeout_at(until, done).await.is_err() {
+                    tracing::warn!(request_id, "the invocation was not answered in time");
+                }
+            }
+            Ok(Event::Other) => {}
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Layer around the whole handling of an invocation, the posting of its answer included.
+struct AfterAnswer {
+    outbox: Outbox,
+    answered: mpsc::UnboundedSender<Answered>,
+}
+
+impl<S> Layer<S> for AfterAnswer {
+    type Service = AfterAnswerService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AfterAnswerService {
+            inner,
+            outbox: Arc::clone(&self.outbox),
+            answered: self.answered.clone(),
+        }
+    }
+}
+
+struct AfterAnswerService<S> {
+    inner: S,
+    outbox: Outbox,
+    answered: mpsc::UnboundedSender<Answered>,
+}
+
+impl<S> Service<LambdaInvocation> for AfterAnswerService<S>
+where
+    S: Service<LambdaInvocation, Response = (), Error = Error>,
+    S::Future: 'static,
+{
+    type Response = ();
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let outcome = Outcome {
+            request_id: invocation.context.request_id.clone(),
+            outbox: Arc::clone(&self.outbox),
+            answered: self.answered.clone(),
+        };
+        let handling = self.inner.call(invocation);
+        Box::pin(async move {
+            let _outcome = outcome;
+            handling.await
+        })
+    }
+}
+
+/// Hands the work over when it is dropped: however the handling of the invocation ends, be it
+/// with an answer, an error, a panic, or because the process is told to end.
+struct Outcome {
+    request_id: String,
+    outbox: Outbox,
+    answered: mpsc::UnboundedSender<Answered>,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let answered = Answered {
+            request_id: std::mem::take(&mut self.request_id),
+            work: take(&self.outbox),
+        };
+        // The worker outlives every sender.
+        let _ = self.answered.send(answered);
+    }
+}

@@ -1,0 +1,338 @@
+//! `CompliCal-API-{env}`: the metered API, its authorizer, the analytics API, the access log.
+//! Stands without the Kinesis stack: it knows stream and analytics table by name only.
+
+mod answers;
+mod log_format;
+
+use std::collections::BTreeMap;
+
+use domain::names::{
+    AUTH_JWKS_PARAMETER, BY_TIME_INDEX, Function as Of, StackKind, TrackingMode, api_metric, env,
+};
+
+use crate::cfn::{Handle, Parameter, Val, iam, logs, policy, sub};
+use crate::constructs::{
+    Access, Authorizer, Comparison, Expression, Function, Integration, Period, RestApi,
+    RestApiSettings, Stack, Statistic, Stream, Table, Topic, Verb,
+};
+use crate::context::{Context, Size, Watch};
+use crate::environment::Address;
+use crate::{SynthError, cfn};
+
+/// What the alarm on failures is called.
+pub(crate) const TRACKING_FAILURES: &str = "tracking-failures";
+/// What the alarm on silence is called.
+pub(crate) const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
+
+/// Declares the stack.
+pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
+    let name = context.names.stack(StackKind::Api);
+    let mut stack = Stack::new(
+        name.as_str(),
+        "The metered API: authorizer, analytics API, access log.",
+    );
+    let jwks = stack.template().parameter(
+        AUTH_JWKS_PARAMETER,
+        Parameter {
+            description: "JSON Web Key Set that signs bearer tokens; empty where an address is given",
+            default: inline_jwks(context),
+        },
+    );
+    let authorizer = authorizer(context, &mut stack)?;
+    let analytics = analytics(context, &mut stack, jwks)?;
+    let log = access_log(context, &mut stack, &name);
+
+    let mut api = RestApi::new(
+        &mut stack,
+        "Api",
+        &RestApiSettings {
+            name: &name,
+            description: "Metered API",
+            stage: &context.environment.name,
+        },
+    );
+    let gate = api.authorizer(&mut stack, "ApiKeyAuthorizer", &authorizer);
+    let sample = metered(context, &mut stack, &mut api, &gate)?;
+    for (id, path) in ANALYTICS_ROUTES {
+        let answers = Integration::Function(&analytics);
+        api.route(&mut stack, id, (Verb::Get, path), answers, Access::Open);
+    }
+    for (id, answer) in &answers::ALL {
+        api.answer(&mut stack, id, answer);
+    }
+    let url = api.url();
+    let stage = api.deploy(&mut stack, "Stage", &log.group, &log_format::json());
+    stack.template().depends_on(&stage, &log.account);
+    alarms(context, &mut stack, &authorizer);
+
+    let template = stack.template();
+    template.output("ApiUrl", "Where the API is called", url);
+    template.output(
+        "TrackingMode",
+        "How usage is reported",
+        context.environment.mode().as_str(),
+    );
+    template.output("AuthorizerName", "Decides who may call", authorizer.name());
+    template.output(
+        "AnalyticsApiName",
+        "Answers the analytics API",
+        analytics.name(),
+    );
+    template.output(
+        "AccessLogGroup",
+        "The gateway's access log",
+        log.name.as_str(),
+    );
+    if let Some(sample) = sample {
+        template.output("DeadlinesApiName", "The sample API", sample.name());
+    }
+    Ok(stack)
+}
+
+/// The routes whose calls are counted: the user's own API, or the sample.
+fn metered(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    api: &mut RestApi,
+    gate: &Authorizer,
+) -> Result<Option<Function>, SynthError> {
+    let access = Access::Authorized(gate);
+    if let Some(upstream) = &context.environment.upstream {
+        let answers = Integration::Upstream(upstream.as_str());
+        let route = (Verb::Any, "/{proxy+}");
+        api.route(stack, "Upstream", route, answers, access);
+        return Ok(None);
+    }
+    let sample = deadlines(context, stack)?;
+    let answers = Integration::Function(&sample);
+    let route = (Verb::Get, "/v1/deadlines");
+    api.route(stack, "Deadlines", route, answers, access);
+    Ok(Some(sample))
+}
+
+/// The routes of the analytics API. It verifies bearer tokens itself.
+///
+/// The page answers under `/v1/analytics/` as well: a REST API takes a path with a slash at its end
+/// for the same resource, and leaves the slash in the event's `path`
+/// (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
+const ANALYTICS_ROUTES: [(&str, &str); 5] = [
+    ("AnalyticsPage", "/v1/analytics"),
+    ("AnalyticsRealtime", "/v1/analytics/realtime"),
+    ("AnalyticsTimeseries", "/v1/analytics/timeseries"),
+    ("AnalyticsUserStats", "/v1/analytics/user-stats"),
+    ("AnalyticsOpenApi", "/v1/analytics/openapi.json"),
+];
+
+fn inline_jwks(context: &Context<'_>) -> String {
+    let jwks = context.environment.auth.jwks.as_ref();
+    jwks.and_then(|jwks| serde_json::to_string(jwks).ok())
+        .unwrap_or_default()
+}
+
+/// Decides, answers, and reports afterwards.
+fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+    let names = &context.names;
+    let mode = context.environment.mode();
+    let description = match mode {
+        TrackingMode::Stream => "Kinesis-enabled authorizer for real-time analytics",
+        TrackingMode::Synchronous => "Enhanced authorizer with synchronous usage tracking",
+    };
+    let authorizer = context.function(
+        stack,
+        "ApiKeyAuthorizerFunction",
+        Of::Authorizer,
+        description,
+        &Size {
+            memory: 512,
+            timeout: 10,
+        },
+        BTreeMap::from([
+            (env::ENVIRONMENT, context.environment.name.as_str().into()),
+            (env::METRICS_NAMESPACE, names.api_namespace().into()),
+            (env::EVENT_SOURCE, names.event_source().into()),
+            (env::TRACKING_MODE, mode.as_str().into()),
+            (env::USAGE_STREAM, names.usage_stream().into()),
+            (env::API_KEYS_TABLE, names.api_keys_table().into()),
+            (env::API_USAGE_TABLE, names.usage_table().into()),
+            (env::ANALYTICS_TABLE, names.analytics_table().into()),
+            (
+                env::RAW_RETENTION_DAYS,
+                context
+                    .environment
+                    .retention
+                    .raw_days
+                    .get()
+                    .to_string()
+                    .into(),
+            ),
+            (env::PLANS, plans(context)?),
+        ]),
+    )?;
+    Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
+    let counting = ["dynamodb:GetItem", "dynamodb:PutItem"];
+    Table::named(&names.usage_table(), []).grant(&authorizer, counting);
+    if mode == TrackingMode::Stream {
+        Stream::named(&names.usage_stream()).grant_write(&authorizer);
+        // What the stream does not take is counted into the table at once.
+        Table::named(&names.analytics_table(), []).grant(&authorizer, counting);
+    }
+    Ok(authorizer)
+}
+
+/// The plans, as the functions read them.
+fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
+    let plans: domain::plan::Plans = context
+        .environment
+        .plans
+        .iter()
+        .map(|(name, plan)| (name.clone(), plan.into()))
+        .collect();
+    let json = serde_json::to_string(&plans).map_err(|source| SynthError::Plans { source })?;
+    Ok(json.into())
+}
+
+/// Answers users and operators from both tables. In synchronous mode too, from what is there.
+fn analytics(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    jwks: Val<String>,
+) -> Result<Function, SynthError> {
+    let names = &context.names;
+    let auth = &context.environment.auth;
+    let retention = &context.environment.retention;
+    let text = |value: Option<&str>| Val::<String>::from(value.unwrap_or_default());
+    let analytics = context.function(
+        stack,
+        "AnalyticsApi",
+        Of::Analytics,
+        "Answers the analytics API",
+        &Size {
+            memory: 512,
+            timeout: 25,
+        },
+        BTreeMap::from([
+            (env::API_USAGE_TABLE, names.usage_table().into()),
+            (env::ANALYTICS_TABLE, names.analytics_table().into()),
+            (env::PLANS, plans(context)?),
+            (env::AUTH_ISSUER, text(auth.issuer.as_deref())),
+            (env::AUTH_AUDIENCE, text(auth.audience.as_deref())),
+            (
+                env::AUTH_JWKS_URL,
+                text(auth.jwks_url.as_ref().map(Address::as_str)),
+            ),
+            (env::AUTH_JWKS, jwks),
+            (
+                env::MINUTE_RETENTION_DAYS,
+                retention.minute_days.get().to_string().into(),
+            ),
+            (
+                env::HOUR_RETENTION_DAYS,
+                retention.hour_days.get().to_string().into(),
+            ),
+        ]),
+    )?;
+    let table = Table::named(&names.analytics_table(), [BY_TIME_INDEX]);
+    let reading = ["dynamodb:GetItem", "dynamodb:Query"];
+    table.grant(&analytics, reading);
+    table.grant_query_indexes(&analytics);
+    Table::named(&names.usage_table(), []).grant(&analytics, reading);
+    Ok(analytics)
+}
+
+/// The API that is metered where no other is.
+fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+    context.function(
+        stack,
+        "DeadlinesApi",
+        Of::Deadlines,
+        "The sample API: deadlines by country",
+        &Size {
+            memory: 128,
+            timeout: 5,
+        },
+        BTreeMap::new(),
+    )
+}
+
+struct AccessLog {
+    name: String,
+    group: Handle<logs::LogGroup>,
+    account: Handle<cfn::apigateway::Account>,
+}
+
+/// The access log's group, and the role by which API Gateway writes to it.
+///
+/// That role is a setting of the account and region, not of an API: every environment in them sets
+/// one with the same rights, and the last one stands. Both are retained: taking the role away with
+/// one environment would silence the logs of all the others.
+fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog {
+    let name = format!("/aws/apigateway/{api}/access");
+    let template = stack.template();
+    let group = template.add(
+        "AccessLogs",
+        logs::LogGroup::new()
+            .log_group_name(name.as_str())
+            .retention_in_days(context.environment.logs.retention_days.get()),
+    );
+    let role = template.add(
+        "ApiGatewayLogsRole",
+        iam::Role::new(policy::assumed_by("apigateway.amazonaws.com"))
+            .description("Lets API Gateway write logs, for every API of the account and region")
+            .managed_policy_arns([sub::<cfn::Arn<iam::ManagedPolicy>>(
+                "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
+            )]),
+    );
+    let account = template.add(
+        "ApiGatewayAccount",
+        cfn::apigateway::Account::new().cloud_watch_role_arn(role.arn()),
+    );
+    template.retain(&role);
+    template.retain(&account);
+    AccessLog {
+        name,
+        group,
+        account,
+    }
+}
+
+fn alarms(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
+    let topic = &Topic::named(&context.alarm_topic());
+    let failures = context.api_metric(
+        api_metric::USAGE_TRACKING_FAILURE,
+        Statistic::Sum,
+        Period::MINUTE,
+    );
+    context.alarm(
+        stack,
+        topic,
+        Watch {
+            id: "TrackingFailures",
+            noun: TRACKING_FAILURES,
+            means: "More than ten calls a minute were reported by neither the stream nor the \
+                    table. The authorizer's log holds their events.",
+            watched: failures.into(),
+            breaches: Comparison::Above(10.0),
+            periods: 1,
+        },
+    );
+    let period = Period::FIVE_MINUTES;
+    let calls = authorizer.metric("Invocations", Statistic::Sum, period);
+    let tracked = context.api_metric(api_metric::USAGE_TRACKING_SUCCESS, Statistic::Sum, period);
+    let silence = Expression::from(calls)
+        .filled(0.0)
+        .greater_than(0.0)
+        .and(Expression::from(tracked).filled(0.0).less_than(1.0))
+        .choose(1.0, 0.0);
+    context.alarm(
+        stack,
+        topic,
+        Watch {
+            id: "NoTrackingSuccess",
+            noun: NO_TRACKING_SUCCESS,
+            means: "Calls are decided, but for five minutes none of them was reported.",
+            watched: silence.into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+    );
+}

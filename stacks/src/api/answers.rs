@@ -1,0 +1,66 @@
+//! What the gateway answers by itself: always JSON, never a stack trace, never the key.
+
+use crate::cfn::apigateway::GatewayResponseResponseType as To;
+use crate::constructs::Answer;
+
+const JSON: (&str, &str) = ("Content-Type", "'application/json'");
+
+/// By logical id.
+pub(super) const ALL: [(&str, Answer<'_>); 6] = [
+    (
+        "AnswerUnauthorized",
+        Answer {
+            to: To::Unauthorized,
+            status: Some(401),
+            headers: &[JSON],
+            body: r#"{"error":"unauthorized","message":"a valid API key is needed in the header x-api-key"}"#,
+        },
+    ),
+    (
+        // The authorizer denies only what is over its plan: all else it fails with 401 or 500.
+        "AnswerAccessDenied",
+        Answer {
+            to: To::AccessDenied,
+            status: Some(429),
+            headers: &[JSON, ("Retry-After", "context.authorizer.retryAfter")],
+            body: r#"{"error":"rateLimited","message":"the plan of this key is used up, try again after the seconds in Retry-After"}"#,
+        },
+    ),
+    (
+        "AnswerAuthorizerFailure",
+        Answer {
+            to: To::AuthorizerFailure,
+            status: Some(500),
+            headers: &[JSON],
+            body: r#"{"error":"internal","message":"the API key could not be checked, try again"}"#,
+        },
+    ),
+    (
+        // What the gateway calls a missing token is a path or a verb that no route has.
+        "AnswerNoRoute",
+        Answer {
+            to: To::MissingAuthenticationToken,
+            status: Some(404),
+            headers: &[JSON],
+            body: r#"{"error":"notFound","message":"there is no such endpoint"}"#,
+        },
+    ),
+    (
+        "AnswerDefault4xx",
+        Answer {
+            to: To::Default4xx,
+            status: None,
+            headers: &[JSON],
+            body: r#"{"error":"badRequest","message":$context.error.messageString}"#,
+        },
+    ),
+    (
+        "AnswerDefault5xx",
+        Answer {
+            to: To::Default5xx,
+            status: None,
+            headers: &[JSON],
+            body: r#"{"error":"internal","message":"the API did not answer, try again"}"#,
+        },
+    ),
+];

@@ -1,0 +1,73 @@
+//! Files that are published before a stack is deployed: the functions' zips.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use domain::names::Function;
+
+use crate::environment::{Environment, LOCAL_ACCOUNT};
+
+/// One built zip of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionAsset {
+    /// Of the zip's bytes, in hexadecimal.
+    pub sha256: String,
+    /// Where the zip is.
+    pub zip: PathBuf,
+}
+
+/// The zip of every function.
+pub type FunctionAssets = BTreeMap<Function, FunctionAsset>;
+
+/// A file to publish to S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAsset {
+    /// Of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Where it is.
+    pub zip: PathBuf,
+    /// The bucket, in which `${AWS::AccountId}` and `${AWS::Region}` stand for what is deployed
+    /// to, as in the CDK's asset manifests.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+}
+
+impl FileAsset {
+    /// A zip of this digest, published to a bucket under `{sha256}.zip`.
+    pub fn new(
+        zip: impl Into<PathBuf>,
+        sha256: impl Into<String>,
+        bucket: impl Into<String>,
+    ) -> Self {
+        let sha256 = sha256.into();
+        Self {
+            zip: zip.into(),
+            bucket: bucket.into(),
+            key: format!("{sha256}.zip"),
+            sha256,
+        }
+    }
+}
+
+/// The bucket that the environment's files are published to: one per prefix, account and region.
+///
+/// Where the account is known neither from the file nor because it is `local`, the name holds
+/// `${AWS::AccountId}`: whoever publishes puts in the account of the credentials.
+pub fn assets_bucket(environment: &Environment) -> String {
+    let account = match &environment.account {
+        Some(account) => account.as_str(),
+        None if environment.is_local() => LOCAL_ACCOUNT,
+        None => "${AWS::AccountId}",
+    };
+    named(environment, account, environment.region.as_str())
+}
+
+/// The same for every account and region: what templates and manifests hold.
+pub(crate) fn bucket_pattern(environment: &Environment) -> String {
+    named(environment, "${AWS::AccountId}", "${AWS::Region}")
+}
+
+fn named(environment: &Environment, account: &str, region: &str) -> String {
+    format!("{}-assets-{account}-{region}", environment.resource_prefix)
+}

@@ -1,0 +1,215 @@
+//! IAM policy documents: typed statements, so that what a role may do can be read and checked.
+
+use serde_json::{Value, json};
+
+use super::generated::actions::ACTIONS;
+use super::intrinsic::account_id;
+use super::sqs;
+use super::value::{Arn, Json, Val};
+
+/// One statement that allows something.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub(crate) actions: Vec<&'static str>,
+    pub(crate) resources: Resources,
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// What a statement is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Resources {
+    Exact(Vec<Val<String>>),
+    /// `*`, and why nothing narrower exists.
+    Any(&'static str),
+}
+
+/// A condition: operator, key, value.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    operator: &'static str,
+    key: &'static str,
+    value: Val<String>,
+}
+
+impl Statement {
+    /// Allows actions on one resource. Actions are `service:Action`.
+    pub fn allow<R, const N: usize>(actions: [&'static str; N], on: Val<Arn<R>>) -> Self {
+        Self::allow_each(actions, [on.into()])
+    }
+
+    /// Allows actions on several resources.
+    pub fn allow_each<const N: usize, const M: usize>(
+        actions: [&'static str; N],
+        on: [Val<String>; M],
+    ) -> Self {
+        Self {
+            actions: actions.into(),
+            resources: Resources::Exact(on.into()),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Allows actions on `*`: only where AWS offers nothing narrower. The reason is written into
+    /// the template.
+    pub fn allow_on_all<const N: usize>(actions: [&'static str; N], reason: &'static str) -> Self {
+        Self {
+            actions: actions.into(),
+            resources: Resources::Any(reason),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Only where the request's `key` equals `value`.
+    #[must_use]
+    pub fn when_equal(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {
+        self.conditions.push(Condition {
+            operator: "StringEquals",
+            key,
+            value: value.into(),
+        });
+        self
+    }
+
+    /// Why it says `*`, if it does.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        match self.resources {
+            Resources::Exact(_) => None,
+            Resources::Any(reason) => Some(reason),
+        }
+    }
+
+    /// What AWS would refuse of it, or what is wider than need be.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let actions = self.actions.iter();
+        actions
+            .filter_map(|action| match (known(action), &self.resources) {
+                (None, _) => Some(format!("`{action}` is no IAM action")),
+                (Some(true), Resources::Any(_)) => Some(format!(
+                    "`{action}` is allowed on `*`, but can name a resource"
+                )),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn json(self) -> Value {
+        let resource = match self.resources {
+            Resources::Exact(mut resources) if resources.len() == 1 => {
+                resources.remove(0).into_json()
+            }
+            Resources::Exact(resources) => resources.into_iter().map(Val::into_json).collect(),
+            Resources::Any(_) => "*".into(),
+        };
+        let mut statement = json!({
+            "Effect": "Allow",
+            "Action": self.actions,
+            "Resource": resource,
+        });
+        conditions(&mut statement, self.conditions);
+        statement
+    }
+}
+
+/// Whether an action can name a resource; nothing where there is no such action.
+fn known(action: &str) -> Option<bool> {
+    let action = action.to_ascii_lowercase();
+    let found = ACTIONS.binary_search_by(|(name, _)| (*name).cmp(action.as_str()));
+    found
+        .ok()
+        .and_then(|index| ACTIONS.get(index))
+        .map(|(_, narrow)| *narrow)
+}
+
+fn conditions(statement: &mut Value, conditions: Vec<Condition>) {
+    for Condition {
+        operator,
+        key,
+        value,
+    } in conditions
+    {
+        if let Some(object) = statement.as_object_mut() {
+            let block = object.entry("Condition").or_insert_with(|| json!({}));
+            if let Some(block) = block.as_object_mut() {
+                let tests = block.entry(operator).or_insert_with(|| json!({}));
+                if let Some(tests) = tests.as_object_mut() {
+                    tests.insert(key.to_owned(), value.into_json());
+                }
+            }
+        }
+    }
+}
+
+/// A document of statements, in the order given.
+pub fn document(statements: impl IntoIterator<Item = Statement>) -> Json {
+    let statements: Vec<Value> = statements.into_iter().map(Statement::json).collect();
+    Json(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// Lets a service assume a role: `lambda.amazonaws.com`.
+pub fn assumed_by(service: &'static str) -> Json {
+    Json(json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": service },
+            "Action": "sts:AssumeRole",
+        }],
+    }))
+}
+
+/// Lets a service act on a resource, of one source only.
+pub fn granted_to(
+    service: &'static str,
+    actions: &[&'static str],
+    on: Val<String>,
+    source: (&'static str, Val<String>),
+) -> Json {
+    let mut statement = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": service },
+        "Action": actions,
+        "Resource": on.into_json(),
+    });
+    let (key, value) = source;
+    let from = Condition {
+        operator: "StringEquals",
+        key,
+        value,
+    };
+    conditions(&mut statement, vec![from]);
+    Json(json!({ "Version": "2012-10-17", "Statement": [statement] }))
+}
+
+/// Leaves a key to the policies of its account, and lets services use it on the account's behalf.
+pub fn of_key(services: &[&'static str]) -> Json {
+    let mut statements = vec![json!({
+        "Effect": "Allow",
+        "Principal": { "AWS": { "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root" } },
+        "Action": "kms:*",
+        "Resource": "*",
+    })];
+    if !services.is_empty() {
+        let mut statement = json!({
+            "Effect": "Allow",
+            "Principal": { "Service": services },
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": "*",
+        });
+        let here = Condition {
+            operator: "StringEquals",
+            key: "aws:SourceAccount",
+            value: account_id(),
+        };
+        conditions(&mut statement, vec![here]);
+        statements.push(statement);
+    }
+    Json(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// Where a queue's messages go that were received this often without being deleted.
+pub fn redrive(dead_letters: Val<Arn<sqs::Queue>>, receives: u32) -> Json {
+    Json(json!({
+        "deadLetterTargetArn": dead_letters.into_json(),
+        "maxReceiveCount": receives,
+    }))
+}

@@ -1,0 +1,118 @@
+//! What a stream invokes a function with: nothing is dropped before the stream itself drops it.
+
+use super::function::Function;
+use super::queue::Queue;
+use super::stack::Stack;
+use super::stream::Stream;
+use super::table::Table;
+use crate::cfn::{LogicalId, Val, lambda};
+
+/// Where batches come from.
+#[derive(Clone, Debug)]
+pub enum EventSource<'a> {
+    /// A Kinesis stream.
+    Stream(&'a Stream),
+    /// The stream of a table.
+    TableStream(&'a Table),
+}
+
+/// Where reading starts. A stream cannot be read without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The oldest record that is still there.
+    Oldest,
+    /// Records that come from now on.
+    Now,
+}
+
+/// How batches are made, and what becomes of those that fail.
+#[derive(Clone, Debug)]
+pub struct EventSourceSettings<'a> {
+    /// Where reading starts.
+    pub start: Start,
+    /// Records a batch at most.
+    pub batch_size: u32,
+    /// Seconds that a batch waits to fill.
+    pub window_seconds: u32,
+    /// Batches of one shard at once.
+    pub parallelization: u32,
+    /// Where the whereabouts of records go that were given up after seven days.
+    pub dead_letters: &'a Queue,
+    /// Which records the function gets, as Lambda's filter patterns; all where empty.
+    pub filter: Option<&'a str>,
+}
+
+/// A record is retried until the stream would drop it: seven days, the longest that Lambda allows.
+/// Retries are not counted, so that an outage of a day loses nothing.
+const GIVE_UP_SECONDS: u32 = 604_800;
+
+/// A table's stream keeps its records for a day.
+const TABLE_STREAM_SECONDS: u32 = 86_400;
+
+impl EventSource<'_> {
+    /// Declares the mapping, and grants what it needs.
+    pub fn feed(
+        &self,
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        function: &Function,
+        settings: &EventSourceSettings<'_>,
+    ) {
+        let id = id.into();
+        let (arn, age) = match self {
+            Self::Stream(stream) => {
+                stream.grant_read(function);
+                (stream.arn().into(), GIVE_UP_SECONDS)
+            }
+            Self::TableStream(table) => {
+                table.grant_read_stream(function);
+                let Some(arn) = table.stream_arn() else {
+                    let message = format!("table `{}` has no stream to read", table.name());
+                    stack.template().problem(&id, message);
+                    return;
+                };
+                (arn.into(), TABLE_STREAM_SECONDS)
+            }
+        };
+        settings.dead_letters.grant_send(function);
+        stack
+            .template()
+            .add(id, mapping(arn, age, function, settings));
+    }
+}
+
+fn mapping(
+    arn: Val<lambda::EventSourceMappingEventSourceArn>,
+    age: u32,
+    function: &Function,
+    settings: &EventSourceSettings<'_>,
+) -> lambda::EventSourceMapping {
+    let start = match settings.start {
+        Start::Oldest => lambda::EventSourceMappingStartingPosition::TrimHorizon,
+        Start::Now => lambda::EventSourceMappingStartingPosition::Latest,
+    };
+    let mapping = lambda::EventSourceMapping::new(function.handle().reference())
+        .event_source_arn(arn)
+        .starting_position(start)
+        .batch_size(settings.batch_size)
+        .maximum_batching_window_in_seconds(settings.window_seconds)
+        .parallelization_factor(settings.parallelization)
+        .function_response_types([
+            lambda::EventSourceMappingFunctionResponseTypes::ReportBatchItemFailures,
+        ])
+        .bisect_batch_on_function_error(true)
+        .maximum_retry_attempts(-1)
+        .maximum_record_age_in_seconds(age)
+        .destination_config(
+            lambda::EventSourceMappingDestinationConfig::new().on_failure(
+                lambda::EventSourceMappingOnFailure::new().destination(settings.dead_letters.arn()),
+            ),
+        );
+    match settings.filter {
+        Some(pattern) => mapping.filter_criteria(
+            lambda::EventSourceMappingFilterCriteria::new()
+                .filters([lambda::EventSourceMappingFilter::new().pattern(pattern)]),
+        ),
+        None => mapping,
+    }
+}

@@ -1,0 +1,139 @@
+//! A Lambda function with its own role and its own log group.
+
+use std::collections::BTreeMap;
+
+use super::grants::Grants;
+use super::metric::{Metric, Period, Statistic};
+use super::stack::Stack;
+use crate::FileAsset;
+use crate::cfn::policy::Statement;
+use crate::cfn::{self, Arn, Handle, IntoMap, LogicalId, Val, lambda, logs};
+use crate::environment::Architecture;
+
+/// A function of this stack.
+#[derive(Clone, Debug)]
+pub struct Function {
+    name: String,
+    handle: Handle<lambda::Function>,
+    grants: Grants,
+}
+
+/// What a function is.
+#[derive(Clone, Debug)]
+pub struct FunctionSettings<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it does, for whoever meets it in the console.
+    pub description: &'a str,
+    /// Its zip: a `bootstrap` for the operating-system-only runtime.
+    pub code: FileAsset,
+    /// What the zip was built for.
+    pub architecture: Architecture,
+    /// MB; more is a larger share of a processor too, 1,769 a whole one.
+    pub memory: u32,
+    /// Seconds until an invocation is given up.
+    pub timeout: u32,
+    /// Its environment variables.
+    pub variables: BTreeMap<&'static str, Val<String>>,
+    /// Days that its log lines are kept.
+    pub log_days: u32,
+    /// Whether X-Ray traces it.
+    pub tracing: bool,
+}
+
+impl Function {
+    /// Declares the function, its role `{id}Role` and its log group `{id}Logs`.
+    pub fn new(stack: &mut Stack, id: &'static str, settings: FunctionSettings<'_>) -> Self {
+        let group = stack.template().add(
+            LogicalId::from(format!("{id}Logs")),
+            logs::LogGroup::new()
+                .log_group_name(format!("/aws/lambda/{}", settings.name))
+                .retention_in_days(settings.log_days),
+        );
+        let (role, grants) = stack.role(
+            LogicalId::from(format!("{id}Role")),
+            "lambda.amazonaws.com",
+            format!("What {} may do", settings.name),
+        );
+        grants.allow(Statement::allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            group.arn(),
+        ));
+        if settings.tracing {
+            grants.allow(Statement::allow_on_all(
+                ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                "X-Ray's write actions have no resource type (Service Authorization Reference, X-Ray)",
+            ));
+        }
+        let handle = stack
+            .template()
+            .add(id, resource(&settings, role.arn(), &group));
+        stack.asset(settings.code);
+        Self {
+            name: settings.name.to_owned(),
+            handle,
+            grants,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its ARN.
+    pub fn arn(&self) -> Val<Arn<lambda::Function>> {
+        self.handle.arn()
+    }
+
+    /// How resources of this stack refer to it.
+    pub fn handle(&self) -> &Handle<lambda::Function> {
+        &self.handle
+    }
+
+    /// What its role may do.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// A metric of AWS's about it: `Invocations`, `Errors`, `Duration`, `IteratorAge`.
+    pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
+        Metric::new("AWS/Lambda", name, statistic, period).dimension("FunctionName", &self.name)
+    }
+}
+
+fn resource(
+    settings: &FunctionSettings<'_>,
+    role: Val<Arn<cfn::iam::Role>>,
+    group: &Handle<logs::LogGroup>,
+) -> lambda::Function {
+    let architecture = match settings.architecture {
+        Architecture::Arm64 => lambda::FunctionArchitectures::Arm64,
+        Architecture::X8664 => lambda::FunctionArchitectures::X8664,
+    };
+    let tracing = if settings.tracing {
+        lambda::FunctionTracingConfigMode::Active
+    } else {
+        lambda::FunctionTracingConfigMode::PassThrough
+    };
+    lambda::Function::new(lambda::FunctionRequired {
+        code: lambda::FunctionCode::new()
+            .s3_bucket(cfn::sub::<cfn::Id<cfn::s3::Bucket>>(
+                settings.code.bucket.clone(),
+            ))
+            .s3_key(settings.code.key.as_str()),
+        role,
+    })
+    .function_name(settings.name)
+    .description(settings.description)
+    .runtime(lambda::FunctionRuntime::ProvidedAl2023)
+    .handler("bootstrap")
+    .architectures([architecture])
+    .memory_size(settings.memory)
+    .timeout(settings.timeout)
+    .environment(
+        lambda::FunctionEnvironment::new().variables(settings.variables.clone().into_map()),
+    )
+    .logging_config(lambda::FunctionLoggingConfig::new().log_group(group.reference()))
+    .tracing_config(lambda::FunctionTracingConfig::new().mode(tracing))
+}

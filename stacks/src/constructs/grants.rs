@@ -1,0 +1,22 @@
+//! What a role may do, gathered while the stack is built.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::cfn::policy::Statement;
+
+/// The statements of one role. Clones share them: a grant given to a function reaches its role.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Rc<RefCell<Vec<Statement>>>);
+
+impl Grants {
+    /// Adds a statement.
+    pub fn allow(&self, statement: Statement) {
+        self.0.borrow_mut().push(statement);
+    }
+
+    /// What was granted so far, in order.
+    pub(crate) fn statements(&self) -> Vec<Statement> {
+        self.0.borrow().clone()
+    }
+}

@@ -1,0 +1,240 @@
+//! A REST API: its stage, its access log, its authorizer, its gateway responses.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::function::Function;
+use super::metric::{Metric, Period, Statistic};
+use super::routes::{Paths, invocation_uri};
+use super::stack::Stack;
+use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
+
+/// A REST API with one stage.
+#[derive(Debug)]
+pub struct RestApi {
+    name: String,
+    stage: String,
+    handle: Handle<apigateway::RestApi>,
+    pub(super) paths: Paths,
+    /// What the deployed API is made of.
+    parts: Vec<LogicalId>,
+}
+
+/// What a REST API is.
+#[derive(Clone, Copy, Debug)]
+pub struct RestApiSettings<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+    /// The name of its stage: the first part of every path.
+    pub stage: &'a str,
+}
+
+/// What a gateway response says, where the gateway itself answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// What it is about.
+    pub to: apigateway::GatewayResponseResponseType,
+    /// Its HTTP status, where not the gateway's own.
+    pub status: Option<u16>,
+    /// Its headers, by name: a value in single quotes, or one of the gateway's variables.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Its body: a template of JSON.
+    pub body: &'a str,
+}
+
+/// An authorizer that is asked at every request: its answers are not cached.
+#[derive(Clone, Debug)]
+pub struct Authorizer(Handle<apigateway::Authorizer>);
+
+impl Authorizer {
+    pub(super) fn reference(&self) -> Val<Id<apigateway::Authorizer>> {
+        self.0.reference()
+    }
+}
+
+impl RestApi {
+    /// Declares the API.
+    pub fn new(
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        settings: &RestApiSettings<'_>,
+    ) -> Self {
+        let handle = stack.template().add(
+            id,
+            apigateway::RestApi::new()
+                .name(settings.name)
+                .description(settings.description)
+                .endpoint_configuration(
+                    apigateway::RestApiEndpointConfiguration::new().types(["REGIONAL"]),
+                ),
+        );
+        let mut api = Self {
+            name: settings.name.to_owned(),
+            stage: settings.stage.to_owned(),
+            handle,
+            paths: Paths::default(),
+            parts: Vec::new(),
+        };
+        let itself = api.handle.clone();
+        api.changes_with(&itself);
+        api
+    }
+
+    /// Its id.
+    pub fn reference(&self) -> Val<Id<apigateway::RestApi>> {
+        self.handle.reference()
+    }
+
+    /// The resource that every path begins at.
+    pub(super) fn root(&self) -> Val<Id<apigateway::Resource>> {
+        self.handle.root_resource_id().cast()
+    }
+
+    /// The name of its stage.
+    pub fn stage(&self) -> &str {
+        &self.stage
+    }
+
+    /// Where it is called, without a slash at the end.
+    pub fn url(&self) -> Val<String> {
+        join([
+            "https://".into(),
+            self.reference().into(),
+            sub::<String>(".execute-api.${AWS::Region}.${AWS::URLSuffix}/".to_owned()),
+            self.stage.as_str().into(),
+        ])
+    }
+
+    /// A metric of AWS's about its stage: `Count`, `4XXError`, `5XXError`, `Latency`.
+    pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
+        Metric::new("AWS/ApiGateway", name, statistic, period)
+            .dimension("ApiName", &self.name)
+            .dimension("Stage", &self.stage)
+    }
+
+    /// A change of this part needs a new deployment.
+    pub(super) fn changes_with<R>(&mut self, part: &Handle<R>) {
+        self.parts.push(part.logical_id().clone());
+    }
+
+    /// Declares an authorizer that gets the whole request, also one without a key, and is asked
+    /// every time: a cached answer would be an uncounted call.
+    pub fn authorizer(
+        &mut self,
+        stack: &mut Stack,
+        id: &'static str,
+        function: &Function,
+    ) -> Authorizer {
+        let handle = stack.template().add(
+            id,
+            apigateway::Authorizer::new(apigateway::AuthorizerRequired {
+                name: id.into(),
+                rest_api_id: self.reference(),
+                r#type: apigateway::AuthorizerType::Request.into(),
+            })
+            .authorizer_uri(invocation_uri(function))
+            .authorizer_result_ttl_in_seconds(0),
+        );
+        self.changes_with(&handle);
+        let source = join([
+            sub::<String>(
+                "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:".to_owned(),
+            ),
+            self.reference().into(),
+            "/authorizers/".into(),
+            handle.reference().into(),
+        ]);
+        stack.template().add(
+            LogicalId::from(format!("{id}Permission")),
+            lambda::Permission::new(lambda::PermissionRequired {
+                action: "lambda:InvokeFunction".into(),
+                function_name: function.handle().reference().into(),
+                principal: "apigateway.amazonaws.com".into(),
+            })
+            .source_arn(source.cast::<lambda::PermissionSourceArn>()),
+        );
+        Authorizer(handle)
+    }
+
+    /// Declares what the gateway answers by itself.
+    pub fn answer(&mut self, stack: &mut Stack, id: &'static str, answer: &Answer<'_>) {
+        let mut response = apigateway::GatewayResponse::new(apigateway::GatewayResponseRequired {
+            response_type: answer.to.into(),
+            rest_api_id: self.reference(),
+        })
+        .response_templates([("application/json", answer.body)]);
+        if let Some(status) = answer.status {
+            response = response.status_code(status.to_string());
+        }
+        if !answer.headers.is_empty() {
+            let headers = answer.headers.iter();
+            let headers = headers.map(|(name, value)| {
+                (
+                    format!("gatewayresponse.header.{name}"),
+                    (*value).to_owned(),
+                )
+            });
+            response = response.response_parameters(
+                headers.collect::<std::collections::BTreeMap<String, String>>(),
+            );
+        }
+        let handle = stack.template().add(id, response);
+        self.changes_with(&handle);
+    }
+
+    /// Declares the deployment and the stage, after all routes. The deployment's logical id holds
+    /// a digest of the API's parts: only then does CloudFormation deploy a change.
+    pub fn deploy(
+        self,
+        stack: &mut Stack,
+        id: &'static str,
+        log: &Handle<logs::LogGroup>,
+        format: &str,
+    ) -> Handle<apigateway::Stage> {
+        let digest = self.digest(stack);
+        let deployment = stack.template().add(
+            LogicalId::from(format!("Deployment{digest}")),
+            apigateway::Deployment::new(self.reference()).description(format!("API {digest}")),
+        );
+        for part in &self.parts {
+            if part != self.handle.logical_id() {
+                let part: Handle<()> = Handle::of(part.clone());
+                stack.template().depends_on(&deployment, &part);
+            }
+        }
+        stack.template().add(
+            id,
+            apigateway::Stage::new(self.reference())
+                .stage_name(self.stage.as_str())
+                .deployment_id(deployment.reference())
+                .access_log_setting(
+                    apigateway::StageAccessLogSetting::new()
+                        .destination_arn(log.arn())
+                        .format(format),
+                ),
+        )
+    }
+
+    /// Sixteen hexadecimal digits over everything that a deployment freezes.
+    fn digest(&self, stack: &mut Stack) -> String {
+        let mut hash = Sha256::new();
+        for part in &self.parts {
+            hash.update(part.as_str());
+            if let Some(declaration) = stack.template().resources().get(part) {
+                for (name, value) in &declaration.properties {
+                    hash.update(name);
+                    hash.update(value.to_string());
+                }
+            }
+        }
+        let digest = hash.finalize();
+        let mut text = String::new();
+        for byte in digest.iter().take(8) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}

@@ -1,0 +1,107 @@
+//! A Kinesis stream: encrypted, its capacity by type.
+
+use super::encryption::Encryption;
+use super::function::Function;
+use super::stack::Stack;
+use crate::cfn::policy::Statement;
+use crate::cfn::{Arn, LogicalId, Val, existing, kinesis, sub};
+use crate::environment::{self, StreamCapacity};
+
+/// A stream, of this stack or known by its name.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    name: String,
+    arn: Val<Arn<kinesis::Stream>>,
+    key: Encryption,
+}
+
+impl Stream {
+    /// Declares an encrypted stream.
+    pub fn new(
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        name: &str,
+        settings: &environment::Stream,
+        key: Encryption,
+    ) -> Self {
+        let key_id = match &key {
+            Encryption::Managed => existing("alias/aws/kinesis").into(),
+            Encryption::Key(arn) => arn.clone().into(),
+        };
+        let mut stream = kinesis::Stream::new()
+            .name(name)
+            .retention_period_hours(settings.retention_hours.get())
+            .stream_encryption(kinesis::StreamStreamEncryption::new(
+                kinesis::StreamStreamEncryptionRequired {
+                    encryption_type: kinesis::StreamStreamEncryptionEncryptionType::Kms.into(),
+                    key_id,
+                },
+            ));
+        let mode = match settings.capacity {
+            StreamCapacity::OnDemand => kinesis::StreamStreamModeDetailsStreamMode::OnDemand,
+            StreamCapacity::Provisioned { shards, .. } => {
+                stream = stream.shard_count(shards);
+                kinesis::StreamStreamModeDetailsStreamMode::Provisioned
+            }
+        };
+        stream = stream.stream_mode_details(kinesis::StreamStreamModeDetails::new(mode));
+        let handle = stack.template().add(id, stream);
+        Self {
+            name: name.to_owned(),
+            arn: handle.arn(),
+            key,
+        }
+    }
+
+    /// A stream of another stack, in this account and region, under AWS's own key. It need not be
+    /// there: nothing ties the stacks together.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            arn: sub(format!(
+                "arn:${{AWS::Partition}}:kinesis:${{AWS::Region}}:${{AWS::AccountId}}:stream/{name}"
+            )),
+            key: Encryption::Managed,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its ARN.
+    pub fn arn(&self) -> Val<Arn<kinesis::Stream>> {
+        self.arn.clone()
+    }
+
+    /// Lets a function put records, one at a time.
+    pub fn grant_write(&self, to: &Function) {
+        self.grant_put(to, "kinesis:PutRecord");
+    }
+
+    /// Lets a function put records, up to 500 at a time.
+    pub fn grant_write_batches(&self, to: &Function) {
+        self.grant_put(to, "kinesis:PutRecords");
+    }
+
+    fn grant_put(&self, to: &Function, action: &'static str) {
+        to.grants().allow(Statement::allow([action], self.arn()));
+        self.key.allow(to, ["kms:GenerateDataKey"]);
+    }
+
+    /// Lets a function's event source mapping read: what Lambda's documentation asks for.
+    pub fn grant_read(&self, to: &Function) {
+        to.grants().allow(Statement::allow(
+            [
+                "kinesis:DescribeStream",
+                "kinesis:DescribeStreamSummary",
+                "kinesis:GetRecords",
+                "kinesis:GetShardIterator",
+                "kinesis:ListShards",
+            ],
+            self.arn(),
+        ));
+        self.key.allow(to, ["kms:Decrypt"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! An SNS topic that CloudWatch's alarms publish to.
+
+use super::encryption::EncryptionKey;
+use super::function::Function;
+use super::stack::Stack;
+use crate::cfn::policy::Statement;
+use crate::cfn::{Arn, Id, List, LogicalId, Val, account_id, existing, policy, sns, sub};
+use crate::environment::Email;
+
+/// A topic, of this stack or known by its name.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    arn: Val<Arn<sns::Topic>>,
+    key: Option<EncryptionKey>,
+}
+
+impl Topic {
+    /// Declares a topic that this account's alarms may publish to. Without a key it is not
+    /// encrypted: alarms cannot publish under AWS's own key for SNS (CloudWatch User Guide, "SNS
+    /// encryption"), and what they say holds no user's data. A key must be one
+    /// [used by](EncryptionKey::used_by) `cloudwatch.amazonaws.com`.
+    pub fn of_alarms(
+        stack: &mut Stack,
+        id: &'static str,
+        name: &str,
+        email: Option<&Email>,
+        key: Option<&EncryptionKey>,
+    ) -> Self {
+        let mut topic = sns::Topic::new().topic_name(name);
+        if let Some(key) = key {
+            topic = topic.kms_master_key_id(key.arn());
+        }
+        if let Some(email) = email {
+            topic = topic.subscription([sns::TopicSubscription::new(
+                sns::TopicSubscriptionRequired {
+                    protocol: "email".into(),
+                    endpoint: existing(email.as_str()).into(),
+                },
+            )]);
+        }
+        let handle = stack.template().add(id, topic);
+        let publish = policy::granted_to(
+            "cloudwatch.amazonaws.com",
+            &["sns:Publish"],
+            handle.topic_arn().into(),
+            ("aws:SourceAccount", account_id()),
+        );
+        stack.template().add(
+            LogicalId::from(format!("{id}Policy")),
+            sns::TopicPolicy::new(sns::TopicPolicyRequired {
+                policy_document: publish,
+                topics: List::of([Val::<String>::from(handle.reference())]),
+            }),
+        );
+        Self {
+            arn: handle.topic_arn(),
+            key: key.cloned(),
+        }
+    }
+
+    /// A topic of another stack, in this account and region.
+    pub fn named(name: &str) -> Self {
+        Self {
+            arn: sub(format!(
+                "arn:${{AWS::Partition}}:sns:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
+            )),
+            key: None,
+        }
+    }
+
+    /// Its ARN.
+    pub fn arn(&self) -> Val<Arn<sns::Topic>> {
+        self.arn.clone()
+    }
+
+    /// Lets a function publish.
+    pub fn grant_publish(&self, to: &Function) {
+        to.grants()
+            .allow(Statement::allow(["sns:Publish"], self.arn()));
+        if let Some(key) = &self.key {
+            let actions = ["kms:Decrypt", "kms:GenerateDataKey"];
+            key.encryption().allow(to, actions);
+        }
+    }
+
+    /// What `Ref` would give: its ARN.
+    pub fn reference(&self) -> Val<Id<sns::Topic>> {
+        self.arn.clone().cast()
+    }
+}

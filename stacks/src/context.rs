@@ -1,0 +1,129 @@
+//! What every stack is built from: the environment, its names, the zips.
+
+use std::collections::BTreeMap;
+
+use domain::names::{Function as Of, Names};
+
+use crate::cfn::Val;
+use crate::constructs::{
+    Alarm, AlarmSettings, Comparison, Function, FunctionSettings, Metric, Missing, Period, Stack,
+    Statistic, Topic, Watched,
+};
+use crate::environment::Environment;
+use crate::{FileAsset, FunctionAssets, SynthError, assets};
+
+/// Shared by the three stacks of one environment.
+pub(crate) struct Context<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) names: Names,
+    assets: &'a FunctionAssets,
+}
+
+/// An alarm as a stack lists it.
+pub(crate) struct Watch<'a> {
+    pub(crate) id: &'static str,
+    pub(crate) noun: &'a str,
+    pub(crate) means: &'a str,
+    pub(crate) watched: Watched,
+    pub(crate) breaches: Comparison,
+    pub(crate) periods: u32,
+}
+
+/// How big a function is.
+pub(crate) struct Size {
+    pub(crate) memory: u32,
+    pub(crate) timeout: u32,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(environment: &'a Environment, assets: &'a FunctionAssets) -> Self {
+        Self {
+            environment,
+            names: environment.names(),
+            assets,
+        }
+    }
+
+    /// `complical-{noun}-test`: what has a name but no reader outside the stacks.
+    pub(crate) fn named(&self, noun: &str) -> String {
+        format!(
+            "{}-{noun}-{}",
+            self.environment.resource_prefix, self.environment.name
+        )
+    }
+
+    /// The name of the one topic that all alarms tell.
+    pub(crate) fn alarm_topic(&self) -> String {
+        self.named("alarms")
+    }
+
+    /// Declares one of this project's functions, with exactly the variables that it reads.
+    pub(crate) fn function(
+        &self,
+        stack: &mut Stack,
+        id: &'static str,
+        of: Of,
+        description: &str,
+        size: &Size,
+        variables: BTreeMap<&'static str, Val<String>>,
+    ) -> Result<Function, SynthError> {
+        Ok(Function::new(
+            stack,
+            id,
+            FunctionSettings {
+                name: &self.names.function(of),
+                description,
+                code: self.code(of)?,
+                architecture: self.environment.architecture(),
+                memory: size.memory,
+                timeout: size.timeout,
+                variables,
+                log_days: self.environment.logs.retention_days.get(),
+                tracing: false,
+            },
+        ))
+    }
+
+    /// Declares an alarm that tells the topic; without values nothing is wrong.
+    pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
+        Alarm::new(
+            stack,
+            watch.id,
+            AlarmSettings {
+                name: &self.named(watch.noun),
+                description: watch.means,
+                watched: watch.watched,
+                breaches: watch.breaches,
+                periods: watch.periods,
+                missing: Missing::Fine,
+                topic,
+            },
+        )
+    }
+
+    /// A metric that the functions of the API stack emit.
+    pub(crate) fn api_metric(&self, name: &str, statistic: Statistic, period: Period) -> Metric {
+        self.own(self.names.api_namespace(), name, statistic, period)
+    }
+
+    /// A metric that the functions of the Kinesis stack emit.
+    pub(crate) fn kinesis_metric(
+        &self,
+        name: &str,
+        statistic: Statistic,
+        period: Period,
+    ) -> Metric {
+        self.own(self.names.kinesis_namespace(), name, statistic, period)
+    }
+
+    fn own(&self, namespace: String, name: &str, statistic: Statistic, period: Period) -> Metric {
+        Metric::new(namespace, name, statistic, period)
+            .dimension(domain::names::METRIC_DIMENSION, &self.environment.name)
+    }
+
+    fn code(&self, of: Of) -> Result<FileAsset, SynthError> {
+        let asset = self.assets.get(&of).ok_or(SynthError::NoAsset { of })?;
+        let bucket = assets::bucket_pattern(self.environment);
+        Ok(FileAsset::new(&asset.zip, &asset.sha256, bucket))
+    }
+}

@@ -1,0 +1,373 @@
+//! The sections of the environment file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::text::{Address, Bounded, Email};
+
+/// Real-time analytics over a stream, or synchronous counting without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Analytics {
+    /// `false`: no stream, usage is counted synchronously. The variable
+    /// `ENABLE_KINESIS_ANALYTICS`, where set, wins.
+    pub enabled: bool,
+}
+
+impl Default for Analytics {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// The usage stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "StreamSection")]
+#[schemars(with = "StreamSection")]
+pub struct Stream {
+    /// How much it takes.
+    pub capacity: StreamCapacity,
+    /// Hours that records are kept.
+    pub retention_hours: Bounded<24, 8760>,
+}
+
+/// How much a stream takes. On demand there is no shard count to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamCapacity {
+    /// AWS scales it.
+    OnDemand,
+    /// By shards: 1 MB or 1,000 records a second each.
+    Provisioned {
+        /// Shards that a new stream starts with.
+        shards: u32,
+        /// Scaling goes no lower.
+        least: u32,
+        /// Scaling goes no higher.
+        most: u32,
+    },
+}
+
+/// `stream` as the file has it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Stream")]
+struct StreamSection {
+    /// `provisioned`: by shards. `onDemand`: scaled by AWS.
+    #[serde(default)]
+    mode: StreamMode,
+    /// Shards that a new stream starts with; 2 where absent.
+    shards: Option<Bounded<1, 500>>,
+    /// Scaling goes no lower; 1 where absent.
+    min_shards: Option<Bounded<1, 500>>,
+    /// Scaling goes no higher; 10 or `shards`, whichever is more, where absent.
+    max_shards: Option<Bounded<1, 500>>,
+    /// Hours that records are kept.
+    #[serde(default = "week")]
+    retention_hours: Bounded<24, 8760>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum StreamMode {
+    #[default]
+    Provisioned,
+    OnDemand,
+}
+
+const fn week() -> Bounded<24, 8760> {
+    Bounded::clamped(168)
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            capacity: StreamCapacity::Provisioned {
+                shards: 2,
+                least: 1,
+                most: 10,
+            },
+            retention_hours: week(),
+        }
+    }
+}
+
+impl TryFrom<StreamSection> for Stream {
+    type Error = String;
+
+    fn try_from(section: StreamSection) -> Result<Self, String> {
+        let capacity = match section.mode {
+            StreamMode::OnDemand => on_demand(&section)?,
+            StreamMode::Provisioned => provisioned(&section)?,
+        };
+        Ok(Self {
+            capacity,
+            retention_hours: section.retention_hours,
+        })
+    }
+}
+
+fn on_demand(section: &StreamSection) -> Result<StreamCapacity, String> {
+    let given = [
+        ("shards", section.shards),
+        ("minShards", section.min_shards),
+        ("maxShards", section.max_shards),
+    ];
+    match given.iter().find(|(_, count)| count.is_some()) {
+        Some((key, _)) => Err(format!(
+            "stream.{key}: has no meaning with `mode: onDemand`; leave it out, or give `mode: provisioned`"
+        )),
+        None => Ok(StreamCapacity::OnDemand),
+    }
+}
+
+fn provisioned(section: &StreamSection) -> Result<StreamCapacity, String> {
+    let shards = section.shards.map_or(2, Bounded::get);
+    let least = section.min_shards.map_or(1, Bounded::get);
+    let most = section.max_shards.map_or(shards.max(10), Bounded::get);
+    if least > shards || shards > most {
+        return Err(format!(
+            "stream.shards: `{shards}` lies outside `minShards` {least} to `maxShards` {most}"
+        ));
+    }
+    Ok(StreamCapacity::Provisioned {
+        shards,
+        least,
+        most,
+    })
+}
+
+/// How the processor takes records from the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Processor {
+    /// Records a batch at most.
+    pub batch_size: Bounded<1, 10_000>,
+    /// Batches of one shard at once; each subject stays in order.
+    pub parallelization_factor: Bounded<1, 10>,
+    /// Seconds that a batch waits to fill: fewer invocations, later counts.
+    pub batching_window_seconds: Bounded<0, 300>,
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self {
+            batch_size: Bounded::clamped(100),
+            parallelization_factor: Bounded::clamped(10),
+            batching_window_seconds: Bounded::clamped(1),
+        }
+    }
+}
+
+/// How long what is kept. Day, month and all-time aggregates are kept for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days that raw events are kept.
+    pub raw_days: Bounded<1, 3650>,
+    /// Days that minute aggregates are kept.
+    pub minute_days: Bounded<1, 3650>,
+    /// Days that hour aggregates are kept.
+    pub hour_days: Bounded<1, 3650>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            raw_days: Bounded::clamped(90),
+            minute_days: Bounded::clamped(7),
+            hour_days: Bounded::clamped(90),
+        }
+    }
+}
+
+/// The functions' and the gateway's logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Logs {
+    /// Days that log lines are kept; one of the numbers that CloudWatch Logs allows.
+    pub retention_days: LogDays,
+}
+
+/// A number of days that CloudWatch Logs allows (`PutRetentionPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogDays(u32);
+
+impl LogDays {
+    const ALLOWED: [u32; 22] = [
+        1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
+        2922, 3288, 3653,
+    ];
+
+    /// Days.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for LogDays {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(LogDaysVisitor)
+    }
+}
+
+impl JsonSchema for LogDays {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "LogDays".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "enum": Self::ALLOWED })
+    }
+}
+
+struct LogDaysVisitor;
+
+impl Visitor<'_> for LogDaysVisitor {
+    type Value = LogDays;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of days that CloudWatch Logs allows")
+    }
+
+    fn visit_u64<E: Error>(self, given: u64) -> Result<LogDays, E> {
+        let days = u32::try_from(given).ok();
+        let days = days.filter(|days| LogDays::ALLOWED.contains(days));
+        days.map(LogDays).ok_or_else(|| {
+            let allowed: Vec<String> = LogDays::ALLOWED.iter().map(ToString::to_string).collect();
+            E::custom(format!(
+                "`{given}` days is no retention of CloudWatch Logs; it is one of {}",
+                allowed.join(", ")
+            ))
+        })
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            retention_days: LogDays(30),
+        }
+    }
+}
+
+/// Who signs the bearer tokens of the analytics API.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(try_from = "AuthSection")]
+#[schemars(with = "AuthSection")]
+pub struct Auth {
+    /// What a token's `iss` must be.
+    pub issuer: Option<String>,
+    /// What a token's `aud` must hold.
+    pub audience: Option<String>,
+    /// Where the key set is read.
+    pub jwks_url: Option<Address>,
+    /// The key set itself.
+    pub jwks: Option<Jwks>,
+}
+
+/// `auth` as the file has it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Auth")]
+struct AuthSection {
+    /// What a token's `iss` must be.
+    issuer: Option<String>,
+    /// What a token's `aud` must hold.
+    audience: Option<String>,
+    /// Where the key set is read, with `https`; not beside `jwks`.
+    jwks_url: Option<Address>,
+    /// The key set itself; not beside `jwksUrl`.
+    jwks: Option<Jwks>,
+}
+
+impl TryFrom<AuthSection> for Auth {
+    type Error = &'static str;
+
+    fn try_from(section: AuthSection) -> Result<Self, Self::Error> {
+        if section.jwks_url.is_some() && section.jwks.is_some() {
+            return Err("auth.jwks: stands beside `jwksUrl`; give one");
+        }
+        let signed = section.jwks_url.is_some() || section.jwks.is_some();
+        if signed && (section.issuer.is_none() || section.audience.is_none()) {
+            return Err(
+                "auth: a key set needs `issuer` and `audience`, without them any token that \
+                        it signs would be taken",
+            );
+        }
+        Ok(Self {
+            issuer: section.issuer,
+            audience: section.audience,
+            jwks_url: section.jwks_url,
+            jwks: section.jwks,
+        })
+    }
+}
+
+/// A JSON Web Key Set (RFC 7517).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwks {
+    /// The keys, each with `kty`, `kid`, `alg` and what belongs to its type.
+    #[schemars(length(min = 1))]
+    pub keys: Vec<BTreeMap<String, serde_json::Value>>,
+}
+
+/// The processor's instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Architecture {
+    /// AWS Graviton: a fifth cheaper per GB-second.
+    #[serde(rename = "arm64")]
+    Arm64,
+    /// Intel and AMD.
+    #[serde(rename = "x86_64")]
+    X8664,
+}
+
+impl Architecture {
+    /// That of the machine this runs on.
+    pub const fn host() -> Self {
+        if cfg!(target_arch = "aarch64") {
+            Self::Arm64
+        } else {
+            Self::X8664
+        }
+    }
+}
+
+/// An address that is told of thresholds.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Webhook {
+    /// Where events are sent.
+    pub url: Address,
+}
+
+/// Refuses webhooks: no function sends them yet, and one that is never called is worse than none.
+pub(super) fn webhooks<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Webhook>, D::Error> {
+    let webhooks = Vec::<Webhook>::deserialize(deserializer)?;
+    if webhooks.is_empty() {
+        return Ok(webhooks);
+    }
+    Err(D::Error::custom(
+        "webhooks: this version sends none; leave the list empty",
+    ))
+}
+
+/// Who is told of alarms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Alarms {
+    /// Is asked by AWS to confirm, then told of every alarm and every recovery.
+    pub email: Option<Email>,
+}

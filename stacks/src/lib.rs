@@ -1,0 +1,82 @@
+//! What is deployed, as Rust types.
+//!
+//! [`synthesise`] turns an [`Environment`] and the functions' zips into an [`Assembly`]: the three
+//! stacks of the contract as CloudFormation templates, and what has to be published for them.
+//! Equal inputs give equal bytes. Nothing here reads a clock, an environment variable or the
+//! network; who deploys is `xtask`.
+//!
+//! - [`environment`]: the environment file; every error in it has a line and a column.
+//! - [`constructs`]: resources with safe defaults and grants, and a guide to a stack of your own;
+//!   `examples/worker.rs` is one.
+//! - [`cfn`]: CloudFormation's types, generated, for what has no construct; and its JSON.
+//! - [`rules`]: what every stack must keep to, whatever it holds.
+//!
+//! `FAULTS.md` lists which mistakes the compiler stops, which construction, which synthesis, and
+//! which cfn-lint, that looks at all templates in the tests. AWS's own `cloudformation-validate` is
+//! not among them: the crate asks for a newer compiler than the workspace is pinned to, would be
+//! built by everyone who runs a test, and of 25 seeded faults found one that cfn-lint did not.
+//!
+//! # An environment, synthesised
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use stacks::{Environment, Function, FunctionAsset, synthesise};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("environments/test.yaml");
+//! let environment = Environment::load(&file)?;
+//! let zips = Function::ALL.map(|function| {
+//!     let zip = format!("target/{}.zip", function.folder()).into();
+//!     (function, FunctionAsset { sha256: "00".repeat(32), zip })
+//! });
+//! let assembly = synthesise(&environment, &zips.into())?;
+//! let names: Vec<&str> = assembly.stacks.iter().map(|stack| stack.name.as_str()).collect();
+//! assert_eq!(
+//!     names,
+//!     ["CompliCal-Data-test", "CompliCal-Kinesis-test", "CompliCal-API-test"]
+//! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Deploying an assembly
+//!
+//! Deploy [`Assembly::stacks`] in order, delete them in the reverse order. Before each, publish its
+//! [`StackArtifact::assets`]: put the account and region deployed to in place of
+//! `${AWS::AccountId}` and `${AWS::Region}` in [`FileAsset::bucket`], or take [`assets_bucket`].
+//! Templates name no account and no region. [`StackArtifact::parameters`] all have defaults.
+//! Roles are unnamed: `CAPABILITY_IAM` is enough.
+//!
+//! The embedded AWS does not do all of it. [`StackArtifact::unsupported_locally`] says what, for
+//! the user to see. What it refuses ([`StackArtifact::metric_math_alarms`]) must be taken out of
+//! the `Resources` of the template that is sent to it: nothing refers to an alarm by `Ref`, so the
+//! rest stands.
+//!
+//! # What AWS keeps for the whole account
+//!
+//! API Gateway has one role for logs per account and region. The API stack declares it, retained:
+//! the last environment deployed sets it, with the same rights as any other, and destroying one
+//! takes it from none.
+
+pub mod cfn;
+pub mod constructs;
+pub mod environment;
+pub mod rules;
+
+mod api;
+mod assembly;
+mod assets;
+mod context;
+mod data;
+mod kinesis;
+mod local;
+mod synth;
+mod watching;
+
+pub use assembly::{Assembly, AssemblyError, StackArtifact};
+pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
+pub use domain::names::{Function, TrackingMode};
+pub use environment::{Environment, EnvironmentError};
+pub use local::Unsupported;
+pub use synth::{SynthError, synthesise};

@@ -1,0 +1,94 @@
+//! What the embedded AWS does not do of a template, so that whoever deploys can say so.
+
+use serde_json::{Map, Value};
+
+use crate::cfn::{LogicalId, Template};
+
+/// Something of a resource that the embedded AWS (MiniStack 1.5.33) drops or refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The resource.
+    pub logical_id: LogicalId,
+    /// Its type.
+    pub resource_type: &'static str,
+    /// What is not done, for the user to read.
+    pub what: &'static str,
+    /// It refuses the whole stack: the resource must be left out of the template that is deployed
+    /// to it. Otherwise it silently does without.
+    pub refused: bool,
+}
+
+type Rule = (&'static str, &'static str, &'static str, bool);
+
+/// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
+/// `services/cloudformation/provisioners.py`.
+const RULES: [Rule; 7] = [
+    (
+        "AWS::CloudWatch::Alarm",
+        "Metrics",
+        "alarms on metric math are refused",
+        true,
+    ),
+    (
+        "AWS::Kinesis::Stream",
+        "StreamEncryption",
+        "the stream is not encrypted",
+        false,
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        "SSESpecification",
+        "the table is not encrypted",
+        false,
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        "PointInTimeRecoverySpecification",
+        "the table has no point-in-time recovery",
+        false,
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        "TimeToLiveSpecification",
+        "items do not expire",
+        false,
+    ),
+    (
+        "AWS::ApiGateway::Method",
+        "RequestParameters",
+        "the upstream sees the caller's API key",
+        false,
+    ),
+    (
+        "AWS::ApiGateway::Stage",
+        "AccessLogSetting",
+        "the gateway writes no access log; the local front does",
+        false,
+    ),
+];
+
+/// What of a template is not done, by logical id.
+pub(crate) fn unsupported(template: &Template) -> Vec<Unsupported> {
+    let resources = template.resources().iter();
+    resources
+        .flat_map(|(id, declaration)| {
+            found(declaration.kind, &declaration.properties).map(|(kind, _, what, refused)| {
+                Unsupported {
+                    logical_id: id.clone(),
+                    resource_type: kind,
+                    what,
+                    refused: *refused,
+                }
+            })
+        })
+        .collect()
+}
+
+fn found<'a>(
+    kind: &'a str,
+    properties: &'a Map<String, Value>,
+) -> impl Iterator<Item = &'static Rule> + use<'a> {
+    RULES
+        .iter()
+        .filter(move |(of, property, ..)| *of == kind && properties.contains_key(*property))
+}

@@ -1,0 +1,6 @@
+//! A billing mode that AWS does not have.
+use stacks::cfn::dynamodb;
+
+fn main() {
+    let _ = dynamodb::TableBillingMode::OnDemand;
+}

@@ -1,0 +1,151 @@
+//! The fault model: the functions' own code, run through schedules of traffic and of everything
+//! that can go wrong, against an oracle that knows what was sent and taken.
+//!
+//! A schedule follows from its seed, and runs on one thread in virtual time: whoever calls a table
+//! or the stream stands still there, and the schedule decides who goes on, who is refused, whose
+//! answer is lost and who dies. The mapping of the stream to its function is the Lambda host's own
+//! model. After each schedule every count in every table is compared with the oracle's.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod check;
+mod feed;
+mod oracle;
+pub mod random;
+pub mod schedule;
+mod shrink;
+mod task;
+mod traffic;
+mod weather;
+mod world;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use schedule::Schedule;
+use tokio::runtime::{Builder, Runtime};
+
+use world::World;
+
+/// Violations after which a run gives up: one is enough to go on from.
+const ENOUGH: usize = 3;
+
+/// What a run found.
+#[derive(Debug, serde::Serialize)]
+pub struct Report {
+    /// Schedules run.
+    pub schedules: u64,
+    /// Seconds that took.
+    pub seconds: f64,
+    /// What was counted wrong.
+    pub violations: Vec<Violation>,
+}
+
+/// A schedule that ended with a wrong count.
+#[derive(Debug, serde::Serialize)]
+pub struct Violation {
+    /// Its seed.
+    pub seed: u64,
+    /// What was wrong.
+    pub wrong: String,
+    /// The fewest of its steps that still end so, one a line.
+    pub shrunk: Vec<String>,
+}
+
+/// How much is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Schedules at most.
+    pub schedules: u64,
+    /// The first one's seed; each further one's is one more.
+    pub seed: u64,
+    /// Threads, each with schedules of its own.
+    pub threads: usize,
+    /// No schedule begins after that.
+    pub within: Option<Duration>,
+}
+
+/// Runs schedules until they are done, time is over, or enough was found.
+///
+/// # Panics
+///
+/// Where a schedule panics: that is a defect of the suite.
+pub fn run(extent: Extent) -> Report {
+    let began = Instant::now();
+    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let violations = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..extent.threads.max(1) {
+            scope.spawn(|| {
+                let runtime = runtime();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let late = extent
+                        .within
+                        .is_some_and(|within| began.elapsed() >= within);
+                    let found = violations.lock().expect("nobody panics with it").len();
+                    if number >= extent.schedules || late || found >= ENOUGH {
+                        return;
+                    }
+                    let seed = extent.seed.wrapping_add(number);
+                    if let Err(wrong) = attempt(&runtime, &Schedule::draw(seed)) {
+                        let violation = shrink::shrunk(&runtime, seed, wrong);
+                        violations
+                            .lock()
+                            .expect("nobody panics with it")
+                            .push(violation);
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    Report {
+        schedules: done.into_inner(),
+        seconds: began.elapsed().as_secs_f64(),
+        violations: violations.into_inner().expect("nobody panics with it"),
+    }
+}
+
+/// A runtime whose time stands still unless a schedule moves it.
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    builder.build().expect("a runtime without I/O starts")
+}
+
+/// Runs one schedule; says what was wrong.
+fn attempt(runtime: &Runtime, schedule: &Schedule) -> Result<(), String> {
+    let attempt = || {
+        runtime.block_on(async {
+            let mut world = World::new(schedule);
+            world.run(schedule).await?;
+            check::check(&world)
+        })
+    };
+    catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            wrong,
+            shrunk,
+        } = self;
+        writeln!(f, "cargo xtask test --faults 1 --seed {seed}")?;
+        writeln!(f, "{wrong}")?;
+        write!(f, "  {}", shrunk.join("\n  "))
+    }
+}

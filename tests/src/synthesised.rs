@@ -1,0 +1,84 @@
+//! The stacks of an environment, synthesised over stand-in zips.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use stacks::{Assembly, Environment, Function, FunctionAsset, FunctionAssets, synthesise};
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// An environment of this repository.
+pub fn environment(name: &str) -> Environment {
+    Environment::load(&root().join(format!("stacks/environments/{name}.yaml"))).unwrap()
+}
+
+/// The environment `test` with a line more.
+pub fn parsed(line: &str) -> Environment {
+    let path = root().join("stacks/environments/test.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    Environment::parse("test", &path, &format!("{text}{line}\n")).unwrap()
+}
+
+/// Every variant of what can be deployed, each with a word for what is special about it.
+pub fn variants() -> Vec<(&'static str, Assembly)> {
+    let upstream = Environment {
+        upstream: parsed("upstream: https://api.example.com").upstream,
+        ..environment("test")
+    };
+    [
+        ("local", environment("local")),
+        ("test", environment("test")),
+        ("prod", environment("prod")),
+        (
+            "synchronous",
+            environment("test").with_analytics(Some(false)),
+        ),
+        ("upstream", upstream),
+    ]
+    .map(|(variant, environment)| (variant, assembly_of(&environment)))
+    .into()
+}
+
+/// A zip per function, each under a digest of its own.
+pub fn assets(folder: &Path) -> FunctionAssets {
+    let all = Function::ALL.into_iter().enumerate();
+    all.map(|(index, function)| {
+        let zip = folder.join(format!("{}.zip", function.folder()));
+        std::fs::write(&zip, function.folder()).unwrap();
+        let sha256 = format!("{:x}", index + 1).repeat(64);
+        (function, FunctionAsset { sha256, zip })
+    })
+    .collect()
+}
+
+/// The assembly of an environment.
+pub fn assembly_of(environment: &Environment) -> Assembly {
+    let folder = tempfile::tempdir().unwrap();
+    synthesise(environment, &assets(folder.path())).unwrap()
+}
+
+/// The resources of every stack, by logical id.
+pub fn resources(assembly: &Assembly) -> Vec<(String, Value)> {
+    let templates = assembly.stacks.iter();
+    templates
+        .flat_map(|stack| {
+            let template: Value = serde_json::from_str(&stack.template).unwrap();
+            template
+                .get("Resources")
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap()
+        })
+        .collect()
+}

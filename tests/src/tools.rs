@@ -1,0 +1,42 @@
+//! The pinned tools that suites run beside the command line.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::place::Place;
+
+/// Where the tools are.
+#[derive(Debug)]
+pub struct Tools {
+    /// Runs the embedded AWS: `-m ministack`.
+    pub python: PathBuf,
+    /// AWS's linter of templates.
+    pub cfn_lint: PathBuf,
+    /// Node.js.
+    pub node: PathBuf,
+    /// The CDK command line, a script for Node.js.
+    pub cdk: PathBuf,
+}
+
+impl Tools {
+    /// The tools, installed under `target/tools` if they are not there; `cargo xtask test` does
+    /// that before any suite runs.
+    pub fn ensure() -> Self {
+        let ended = Place::new().run("tools --json");
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let path = |name: &str| answer.get(name).and_then(Value::as_str).unwrap().into();
+        Self {
+            python: path("python"),
+            cfn_lint: path("cfnLint"),
+            node: path("node"),
+            cdk: path("cdk"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The cloud assembly is one that the CDK command line takes: `ls`, `diff`, `deploy` and `destroy`
+//! of the pinned npm `aws-cdk`, on an embedded AWS of the test's own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stacks::{Assembly, assets_bucket, synthesise};
+use tempfile::TempDir;
+use tests::synthesised::{assets, environment};
+use tests::tools::Tools;
+
+const STACKS: [&str; 3] = [
+    "CompliCal-API-local",
+    "CompliCal-Data-local",
+    "CompliCal-Kinesis-local",
+];
+
+/// How long the embedded AWS may take to start.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An embedded AWS, ended with the test however that goes.
+struct Aws {
+    process: Child,
+    endpoint: String,
+    _folder: TempDir,
+}
+
+impl Aws {
+    async fn start(tools: &Tools) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let process = Command::new(&tools.python)
+            .args(["-m", "ministack"])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("MINISTACK_REGION", "ap-south-1")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let aws = Self {
+            process,
+            endpoint,
+            _folder: folder,
+        };
+        let start = Instant::now();
+        while !aws.answers("/_ministack/health").await {
+            assert!(start.elapsed() < PATIENCE, "the embedded AWS did not start");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        aws
+    }
+
+    async fn answers(&self, path: &str) -> bool {
+        let answer = reqwest::get(format!("{}{path}", self.endpoint)).await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Assets are published to a bucket that is there: `deploy` makes it, the CDK does not.
+    async fn make_bucket(&self, name: &str) {
+        let put = reqwest::Client::new().put(format!("{}/{name}", self.endpoint));
+        assert!(put.send().await.unwrap().status().is_success());
+    }
+}
+
+impl Drop for Aws {
+    fn drop(&mut self) {
+        // It has no state to save; one that has ended by itself failed the test already.
+        let _ended = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+/// The CDK command line, in a home of its own.
+struct Cdk<'a> {
+    tools: &'a Tools,
+    aws: &'a Aws,
+    assembly: &'a Path,
+    home: TempDir,
+}
+
+impl Cdk<'_> {
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(&self.tools.node)
+            .arg(&self.tools.cdk)
+            .arg("--app")
+            .arg(self.assembly)
+            .args(["--no-color", "--no-notices", "--no-version-reporting"])
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", self.tools.node.parent().unwrap())
+            .env("AWS_ENDPOINT_URL", &self.aws.endpoint)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "ap-south-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("CDK_DISABLE_CLI_TELEMETRY", "true")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What it says, having succeeded.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = text(&output);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    }
+
+    /// Whether a deploy would change anything, and what it says of it.
+    fn differs(&self) -> (bool, String) {
+        let output = self.run(&["diff", "--all", "--fail"]);
+        let said = text(&output);
+        match output.status.code() {
+            Some(0) => (false, said),
+            Some(1) => (true, said),
+            other => panic!("{other:?}: {said}"),
+        }
+    }
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()];
+    String::from_utf8_lossy(&both.concat()).into_owned()
+}
+
+/// What the embedded AWS refuses taken out of the templates, as `deploy` to `local` does.
+fn without_refused(assembly: &Assembly, folder: &Path) {
+    for stack in &assembly.stacks {
+        let path = folder.join(format!("{}.template.json", stack.name));
+        let mut template: Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let resources = template.get_mut("Resources").unwrap();
+        for alarm in stack.metric_math_alarms() {
+            let removed = resources.as_object_mut().unwrap().remove(alarm.as_str());
+            assert!(removed.is_some(), "{alarm}");
+        }
+        std::fs::write(path, template.to_string()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_cdk_lists_compares_deploys_and_destroys_the_assembly() {
+    let folder = tempfile::tempdir().unwrap();
+    let zips = tempfile::tempdir().unwrap();
+    let local = environment("local");
+    let assembly = synthesise(&local, &assets(zips.path())).unwrap();
+    assembly.write(folder.path()).unwrap();
+    without_refused(&assembly, folder.path());
+    let tools = Tools::ensure();
+    let aws = Aws::start(&tools).await;
+    aws.make_bucket(&assets_bucket(&local)).await;
+    let cdk = Cdk {
+        tools: &tools,
+        aws: &aws,
+        assembly: folder.path(),
+        home: tempfile::tempdir().unwrap(),
+    };
+
+    assert_eq!(cdk.says(&["--version"]).split(' ').next(), Some("2.1148.1"));
+    let listed = cdk.says(&["ls"]);
+    assert_eq!(listed.lines().collect::<Vec<_>>(), STACKS);
+
+    let (differs, said) = cdk.differs();
+    assert!(differs, "{said}");
+    assert!(
+        said.contains("[+] AWS::Kinesis::Stream UsageStream"),
+        "{said}"
+    );
+
+    let said = cdk.says(&["deploy", "--all", "--require-approval", "never"]);
+    for stack in STACKS {
+        assert!(said.contains(&format!("✅  {stack}")), "{said}");
+    }
+    assert!(
+        said.contains("CompliCal-API-local.ApiUrl = https://"),
+        "{said}"
+    );
+    let (differs, said) = cdk.differs();
+    assert!(!differs, "{said}");
+
+    let said = cdk.says(&["destroy", "--all", "--force"]);
+    for stack in STACKS {
+        assert!(said.contains(&format!("✅  {stack}: destroyed")), "{said}");
+    }
+    let (differs, said) = cdk.differs();
+    assert!(differs, "{said}");
+}

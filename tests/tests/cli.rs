@@ -1,0 +1,256 @@
+//! The command line as a shell sees it: exit code, stdout, stderr. Nothing is deployed here.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::place::{Ended, Place};
+
+/// An environment file that is sound, for others to spoil.
+const SOUND: &str = "region: ap-south-1\n\
+    plans:\n  free: {ratePerSecond: 10, burst: 20, monthlyQuota: null}\n\
+    auth:\n  issuer: https://issuer.example\n  audience: metering\n  jwksUrl: https://issuer.example/keys\n";
+
+#[test]
+fn help_lists_the_verbs_that_are_there_and_no_other() {
+    let help = Place::new().run("--help");
+    assert_eq!(help.code, Some(0));
+    assert_eq!(help.stderr, "");
+    let (_, commands) = help.stdout.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let listed: Vec<_> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let there = "deploy destroy synth build outputs keys token traffic status logs schema test check codegen";
+    assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_understood_is_a_usage_error() {
+    let place = Place::new();
+    place.run("deplyo").fails(2, &["deplyo", "deploy"]);
+    place.run("status --dry-run").fails(2, &["--dry-run"]);
+    place.run("outputs --yes").fails(2, &["--yes"]);
+    place
+        .run("traffic --rps 0")
+        .fails(2, &["--rps", "1..=100000"]);
+    place
+        .run("traffic --rps 1 --duration 5w")
+        .fails(2, &["`5w` is no duration", "`90s`"]);
+    place
+        .run("destroy --delete-data --keep-data")
+        .fails(2, &["--keep-data"]);
+}
+
+#[test]
+fn an_unknown_environment_names_the_known() {
+    Place::new().run("outputs --env nowhere").fails(
+        2,
+        &[
+            "no environment `nowhere`",
+            "`local`",
+            "`prod`",
+            "hint: copy",
+        ],
+    );
+}
+
+#[test]
+fn a_sound_environment_file_of_ones_own_is_read() {
+    let place = Place::new().with_environment(SOUND);
+    // Refused for what `token` is, not for the file.
+    place
+        .run("token --env custom --email a@b.example")
+        .fails(2, &["`local` only", "https://issuer.example"]);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_before_anything_is_built() {
+    let place = Place::new().with_environment(&format!("{SOUND}retention:\n  rawDayz: 3\n"));
+    let ended = place.run("deploy --env custom");
+    ended.fails(2, &["custom.yaml:9:3", "rawDayz"]);
+    assert!(!ended.stderr.contains("building"), "{ended:#?}");
+}
+
+#[test]
+fn a_bad_region_is_refused_with_its_place_and_what_is_allowed() {
+    let spoiled = SOUND.replace("ap-south-1", "mumbai");
+    Place::new()
+        .with_environment(&spoiled)
+        .run("deploy --env custom")
+        .fails(2, &["custom.yaml:1:", "`mumbai`"]);
+}
+
+#[test]
+fn a_bad_switch_in_the_environment_is_refused() {
+    Place::new()
+        .with("ENABLE_KINESIS_ANALYTICS", "maybe")
+        .run("deploy")
+        .fails(
+            2,
+            &[
+                "`ENABLE_KINESIS_ANALYTICS` is `maybe`",
+                "`true` and `false`",
+            ],
+        );
+}
+
+#[test]
+fn an_unknown_stack_plan_or_function_is_a_usage_error_that_names_the_known() {
+    let place = Place::new();
+    place
+        .run("deploy CompliCal-Nope-local")
+        .fails(2, &["`CompliCal-Nope-local`", "`CompliCal-Data-local`"]);
+    place
+        .run("keys create --email a@b.example --plan gold")
+        .fails(2, &["no plan `gold`", "`free`"]);
+    place
+        .run("keys create --email nobody --plan free")
+        .fails(2, &["`nobody` is no email"]);
+    place
+        .run("logs nothing")
+        .fails(2, &["no function `nothing`", "`authorizer`"]);
+}
+
+#[test]
+fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
+    let place = Place::new();
+    for verb in [
+        "outputs",
+        "status",
+        "keys list",
+        "traffic --rps 1",
+        "logs",
+        "token --email a@b.example",
+    ] {
+        place.run(verb).fails(
+            1,
+            &[
+                "nothing is deployed in `local`",
+                "hint: deploy first: `cargo xtask deploy`",
+            ],
+        );
+    }
+}
+
+#[test]
+fn destroying_nothing_is_done_at_once() {
+    let ended = Place::new().run("destroy");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("nothing is deployed in `local`"));
+}
+
+#[test]
+fn destroying_data_without_a_terminal_and_without_yes_is_declined() {
+    let place = Place::new();
+    let local = place.dir().join("local");
+    std::fs::create_dir(&local).unwrap();
+    let declined = place.run("destroy");
+    assert_eq!(declined.code, Some(1), "{declined:#?}");
+    assert!(
+        declined.stderr.contains("no terminal to ask"),
+        "{declined:#?}"
+    );
+    assert!(local.exists());
+    let shown = place.run("destroy --dry-run");
+    assert_eq!(shown.code, Some(0), "{shown:#?}");
+    assert!(local.exists());
+    assert_eq!(place.run("destroy --yes").code, Some(0));
+    assert!(!local.exists());
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_told_and_does_not_stop_destroy() {
+    let place = Place::new();
+    let local = place.dir().join("local");
+    std::fs::create_dir(&local).unwrap();
+    std::fs::write(local.join("state.json"), "{half").unwrap();
+    place.run("outputs").fails(1, &["state.json", "hint:"]);
+    assert_eq!(place.run("destroy --yes").code, Some(0));
+    assert!(!local.exists());
+}
+
+#[test]
+fn a_missing_python_is_named_with_the_version_and_the_way_out() {
+    let place = Place::new().with("PYTHON", "/nowhere/python3");
+    place.run("deploy").fails(
+        1,
+        &[
+            "needs Python 3.10 or newer",
+            "`/nowhere/python3` does not run",
+            "hint: install Python",
+            "PYTHON=",
+        ],
+    );
+}
+
+#[test]
+fn a_taken_port_is_refused_with_its_owner_before_anything_is_built() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let ended = Place::new().run(&format!("deploy --port {port}"));
+    let owner = format!("process {}", std::process::id());
+    ended.fails(1, &[&format!("port {port} is taken by"), &owner, "hint:"]);
+    assert!(!ended.stderr.contains("building"), "{ended:#?}");
+}
+
+#[test]
+fn options_of_the_other_side_are_refused() {
+    let place = Place::new().with_environment(SOUND);
+    place
+        .run("deploy --env custom --port 4000")
+        .fails(2, &["`--port`", "`local`"]);
+    place
+        .run("destroy --env custom --keep-data")
+        .fails(2, &["`--keep-data` is for `local`"]);
+    Place::new()
+        .run("destroy --delete-data")
+        .fails(2, &["`--delete-data` is for AWS"]);
+}
+
+#[test]
+fn a_schema_is_one_json_document_on_stdout() {
+    let ended = Place::new().run("schema environment");
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stderr, "");
+    let schema: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(schema.pointer("/properties/plans").is_some());
+}
+
+#[test]
+fn the_rules_of_the_tree_hold() {
+    let ended = Place::new().run("check");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[test]
+fn an_interrupt_ends_with_130_and_the_way_on() {
+    let place = Place::new();
+    let mut child = place
+        .command("synth --check")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It builds for longer than this takes.
+    std::thread::sleep(Duration::from_millis(60));
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let patience = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        assert!(
+            Instant::now() < patience,
+            "still running 10 s after the interrupt"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.code, Some(130), "{ended:#?}");
+    assert!(ended.stderr.contains("run the command again"), "{ended:#?}");
+}

@@ -1,0 +1,201 @@
+//! What functions and stacks promise each other: every variable a function reads is one its stack
+//! sets, and its role allows the calls that its code makes, on its own resources, and no others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use stacks::{Environment, Function};
+use tests::synthesised::{assembly_of, environment, resources};
+
+const STREAM: bool = true;
+const SYNCHRONOUS: bool = false;
+
+fn in_mode(stream: bool) -> Environment {
+    environment("test").with_analytics(Some(stream))
+}
+
+/// The declared functions, by what is deployed as them.
+fn functions(environment: &Environment) -> BTreeMap<Function, Value> {
+    let resources = resources(&assembly_of(environment));
+    let declared = resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Function");
+    declared
+        .map(|(id, resource)| {
+            let name = resource["Properties"]["FunctionName"].as_str().unwrap();
+            let function = Function::ALL
+                .into_iter()
+                .find(|function| name == environment.names().function(*function));
+            (
+                function.unwrap_or_else(|| panic!("`{id}` is deployed as `{name}`")),
+                resource.clone(),
+            )
+        })
+        .collect()
+}
+
+fn variables_read(function: Function) -> BTreeSet<&'static str> {
+    let read = match function {
+        Function::Authorizer => authorizer::settings::Settings::VARIABLES,
+        Function::Processor => processor::settings::Settings::VARIABLES,
+        Function::Aggregator => aggregator::settings::Settings::VARIABLES,
+        Function::Analytics => analytics::settings::Settings::VARIABLES,
+        Function::Deadlines => deadlines::VARIABLES,
+    };
+    read.iter().copied().collect()
+}
+
+#[test]
+fn a_stack_sets_what_its_functions_read_and_nothing_else() {
+    for mode in [STREAM, SYNCHRONOUS] {
+        for (function, resource) in functions(&in_mode(mode)) {
+            let variables = resource["Properties"]["Environment"]["Variables"]
+                .as_object()
+                .cloned();
+            let variables = variables.unwrap_or_default();
+            let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+            assert_eq!(set, variables_read(function), "{function:?}");
+        }
+    }
+}
+
+/// Each action of a function's role with the last part of each ARN it is allowed on.
+fn allowed(environment: &Environment, function: Function) -> BTreeSet<(String, String)> {
+    let declared = &functions(environment)[&function];
+    let role = declared["Properties"]["Role"]["Fn::GetAtt"][0]
+        .as_str()
+        .unwrap();
+    let resources: BTreeMap<String, Value> =
+        resources(&assembly_of(environment)).into_iter().collect();
+    let policies = resources[role]["Properties"]["Policies"]
+        .as_array()
+        .unwrap();
+    let mut allowed = BTreeSet::new();
+    for statement in policies
+        .iter()
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+    {
+        for action in strings(&statement["Action"]) {
+            for resource in arns(&statement["Resource"], &resources) {
+                allowed.insert((action.clone(), resource));
+            }
+        }
+    }
+    allowed
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values
+            .iter()
+            .map(|value| value.as_str().unwrap().to_owned())
+            .collect(),
+        value => vec![value.as_str().unwrap().to_owned()],
+    }
+}
+
+/// The name at the end of an ARN, whether it is written out or taken from a resource.
+fn arns(value: &Value, resources: &BTreeMap<String, Value>) -> Vec<String> {
+    if let Value::Array(values) = value {
+        return values
+            .iter()
+            .flat_map(|value| arns(value, resources))
+            .collect();
+    }
+    if let Some(of) = value["Fn::GetAtt"][0].as_str() {
+        let properties = &resources[of]["Properties"];
+        let name = ["TableName", "Name", "QueueName", "LogGroupName"]
+            .iter()
+            .find_map(|name| properties[name].as_str());
+        return vec![name.unwrap_or(of).to_owned()];
+    }
+    let text = value["Fn::Sub"].as_str().or(value.as_str()).unwrap();
+    let name = text.rsplit_once([':']).map_or(text, |(_, name)| name);
+    vec![
+        name.trim_start_matches("table/")
+            .trim_start_matches("stream/")
+            .to_owned(),
+    ]
+}
+
+fn expected(calls: &[(&str, &str, &str)]) -> BTreeSet<(String, String)> {
+    calls
+        .iter()
+        .flat_map(|(service, actions, resource)| {
+            let actions = actions.split(' ');
+            actions.map(move |action| (format!("{service}:{action}"), (*resource).to_owned()))
+        })
+        .collect()
+}
+
+/// The calls to AWS that a function's code makes, logs apart.
+fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
+    let (keys, usage, analytics) = (
+        "complical-api-keys-test",
+        "complical-api-usage-test",
+        "complical-analytics-test",
+    );
+    match (function, stream) {
+        (Function::Authorizer, STREAM) => expected(&[
+            ("dynamodb", "GetItem", keys),
+            ("kinesis", "PutRecord", "complical-usage-stream-test"),
+            ("dynamodb", "GetItem PutItem", analytics),
+            ("dynamodb", "GetItem PutItem", usage),
+        ]),
+        (Function::Authorizer, SYNCHRONOUS) => expected(&[
+            ("dynamodb", "GetItem", keys),
+            ("dynamodb", "GetItem PutItem", usage),
+        ]),
+        (Function::Processor, _) => expected(&[
+            ("dynamodb", "GetItem PutItem", analytics),
+            (
+                "kinesis",
+                "DescribeStream DescribeStreamSummary GetRecords GetShardIterator ListShards",
+                "complical-usage-stream-test",
+            ),
+            ("sqs", "SendMessage", "complical-usage-dlq-test"),
+        ]),
+        (Function::Aggregator, _) => expected(&[
+            ("dynamodb", "GetItem PutItem", analytics),
+            ("dynamodb", "GetItem PutItem", usage),
+            (
+                "dynamodb",
+                "DescribeStream GetRecords GetShardIterator",
+                analytics,
+            ),
+            // DynamoDB offers no narrower resource for it.
+            ("dynamodb", "ListStreams", "*"),
+            ("sqs", "SendMessage", "complical-usage-dlq-test"),
+        ]),
+        (Function::Analytics, _) => expected(&[
+            ("dynamodb", "GetItem Query", analytics),
+            ("dynamodb", "Query", "complical-analytics-test/index/byTime"),
+            ("dynamodb", "GetItem Query", usage),
+        ]),
+        (Function::Deadlines, _) => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn a_role_allows_the_calls_that_its_function_makes_and_no_others() {
+    for mode in [STREAM, SYNCHRONOUS] {
+        let environment = in_mode(mode);
+        for function in functions(&environment).into_keys() {
+            let allowed: BTreeSet<_> = allowed(&environment, function)
+                .into_iter()
+                .filter(|(action, _)| !action.starts_with("logs:"))
+                .collect();
+            assert_eq!(
+                allowed,
+                calls(function, mode),
+                "{function:?}, stream {mode}"
+            );
+        }
+    }
+}

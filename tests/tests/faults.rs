@@ -1,0 +1,36 @@
+//! Whatever goes wrong, and in whatever order: each event counts once, and none is lost.
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use tests::faults::{Extent, run};
+
+/// Schedules unless `FAULTS_SCHEDULES` says otherwise.
+const SCHEDULES: u64 = 100_000;
+/// Time after which no schedule begins.
+const WITHIN: Duration = Duration::from_mins(3);
+
+/// A number that whoever runs the suite may give.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where this suite is told anything"
+)]
+fn given(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("`{name}` is `{text}`, allowed is a whole number")))
+}
+
+#[test]
+fn each_event_counts_once_whatever_goes_wrong() {
+    let (schedules, seed) = (given("FAULTS_SCHEDULES"), given("FAULTS_SEED"));
+    let report = run(Extent {
+        schedules: schedules.unwrap_or(SCHEDULES),
+        seed: seed.unwrap_or(0),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        within: schedules.is_none().then_some(WITHIN),
+    });
+    assert!(report.schedules > 0, "no schedule was run");
+    let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
+}

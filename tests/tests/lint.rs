@@ -1,0 +1,59 @@
+//! What cfn-lint says of every template that can be deployed: nothing, in any region of note.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tests::synthesised::variants;
+use tests::tools::Tools;
+
+/// The default region, the one that AWS's limits differ in most often, and one of Europe's.
+const REGIONS: [&str; 3] = ["ap-south-1", "us-east-1", "eu-west-1"];
+
+/// Runs cfn-lint on all templates of a folder. Its exit code is 0 where it finds neither an error
+/// nor a warning.
+fn lint(tools: &Tools, folder: &Path) -> Output {
+    Command::new(&tools.cfn_lint)
+        .current_dir(folder)
+        .args(["--format", "parseable", "--regions"])
+        .args(REGIONS)
+        .args(["--template", "*.json"])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_linter_finds_neither_error_nor_warning() {
+    // A template that two variants share is linted once.
+    let mut templates: BTreeMap<String, String> = BTreeMap::new();
+    for (variant, assembly) in variants() {
+        for stack in assembly.stacks {
+            let name = format!("{}-{variant}.json", stack.name);
+            templates.entry(stack.template).or_insert(name);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (template, name) in &templates {
+        std::fs::write(folder.path().join(name), template).unwrap();
+    }
+    let said = lint(&Tools::ensure(), folder.path());
+    let found = String::from_utf8_lossy(&said.stdout);
+    let failed = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{found}{failed}");
+    assert_eq!(found, "");
+}
+
+#[test]
+fn the_linter_does_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = r#"{"Resources": {"Rule": {"Type": "AWS::Events::Rule",
+        "Properties": {"ScheduleExpression": "rate(1 minutes)"}}}}"#;
+    std::fs::write(folder.path().join("faulty.json"), template).unwrap();
+    let said = lint(&Tools::ensure(), folder.path());
+    assert!(!said.status.success());
+    let found = String::from_utf8_lossy(&said.stdout);
+    assert!(found.contains("faulty.json:2:24:"), "{found}");
+    assert!(found.contains("'minutes' is not one of"), "{found}");
+}

@@ -1,0 +1,294 @@
+//! What is deployed, as a reviewer sees it: snapshots of the templates, and what holds for all of
+//! them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use stacks::{Assembly, Environment, synthesise};
+use tests::synthesised::{assembly_of, assets, environment, parsed, resources, variants};
+
+/// Every variant of what can be deployed.
+fn assemblies() -> impl Iterator<Item = Assembly> {
+    variants().into_iter().map(|(_, assembly)| assembly)
+}
+
+fn template(assembly: &Assembly, part: &str) -> Value {
+    let stack = assembly.stacks.iter().find(|s| s.name.contains(part));
+    serde_json::from_str(&stack.unwrap().template).unwrap()
+}
+
+fn of_type(resources: &[(String, Value)], kind: &str) -> Vec<(String, Value)> {
+    let matching = resources.iter().filter(|(_, r)| r["Type"] == kind);
+    matching.cloned().collect()
+}
+
+#[test]
+fn the_templates_of_test() {
+    for stack in assembly_of(&environment("test")).stacks {
+        insta::assert_snapshot!(stack.name.clone(), stack.template);
+    }
+}
+
+#[test]
+fn the_api_in_synchronous_mode() {
+    let assembly = assembly_of(&environment("test").with_analytics(Some(false)));
+    let names: Vec<&str> = assembly.stacks.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["CompliCal-Data-test", "CompliCal-API-test"]);
+    insta::assert_snapshot!(
+        "CompliCal-API-test-synchronous",
+        assembly.stacks[1].template
+    );
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let zips = tempfile::tempdir().unwrap();
+    for folder in [&one, &other] {
+        let assembly = synthesise(&environment("test"), &assets(zips.path())).unwrap();
+        assembly.write(folder.path()).unwrap();
+        assert_eq!(
+            assembly.differences(folder.path()).unwrap(),
+            [] as [PathBuf; 0]
+        );
+    }
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(one.path()), names(other.path()));
+    for name in names(one.path()) {
+        let read = |folder: &Path| std::fs::read(folder.join(&name)).unwrap();
+        assert_eq!(read(one.path()), read(other.path()), "{}", name.display());
+    }
+}
+
+#[test]
+fn an_assembly_of_another_time_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let zips = tempfile::tempdir().unwrap();
+    let assets = assets(zips.path());
+    let stream = synthesise(&environment("test"), &assets).unwrap();
+    stream.write(folder.path()).unwrap();
+    let without = environment("test").with_analytics(Some(false));
+    let synchronous = synthesise(&without, &assets).unwrap();
+    let differing = synchronous.differences(folder.path()).unwrap();
+    let names: BTreeSet<_> = differing
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert!(names.contains("manifest.json"), "{names:?}");
+    assert!(
+        names.contains("CompliCal-API-test.template.json"),
+        "{names:?}"
+    );
+    assert!(
+        names.contains("CompliCal-Kinesis-test.template.json"),
+        "{names:?}"
+    );
+    assert!(
+        !names.contains("CompliCal-Data-test.template.json"),
+        "{names:?}"
+    );
+    synchronous.write(folder.path()).unwrap();
+    assert_eq!(
+        synchronous.differences(folder.path()).unwrap(),
+        [] as [PathBuf; 0]
+    );
+}
+
+#[test]
+fn stacks_find_each_other_by_name_only() {
+    for assembly in assemblies() {
+        for stack in &assembly.stacks {
+            assert!(
+                !stack.template.contains("Fn::ImportValue"),
+                "{}",
+                stack.name
+            );
+            assert!(!stack.template.contains("\"Export\""), "{}", stack.name);
+        }
+    }
+}
+
+#[test]
+fn no_account_and_no_region_is_written_into_a_template() {
+    for assembly in assemblies() {
+        for stack in &assembly.stacks {
+            assert!(!stack.template.contains("000000000000"), "{}", stack.name);
+            assert!(!stack.template.contains("ap-south-1"), "{}", stack.name);
+        }
+    }
+}
+
+#[test]
+fn tables_outlive_their_stack_encrypted_and_recoverable() {
+    let resources = resources(&assembly_of(&environment("prod")));
+    let tables = of_type(&resources, "AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 3);
+    for (id, table) in tables {
+        let properties = &table["Properties"];
+        assert_eq!(table["DeletionPolicy"], "Retain", "{id}");
+        assert_eq!(table["UpdateReplacePolicy"], "Retain", "{id}");
+        assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{id}");
+        assert_eq!(properties["DeletionProtectionEnabled"], true, "{id}");
+        let recovery = &properties["PointInTimeRecoverySpecification"];
+        assert_eq!(recovery["PointInTimeRecoveryEnabled"], true, "{id}");
+    }
+}
+
+#[test]
+fn a_star_stands_only_where_a_reason_stands() {
+    for assembly in assemblies() {
+        for (id, role) in of_type(&resources(&assembly), "AWS::IAM::Role") {
+            let statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let stars = statements.iter().filter(|s| s["Resource"] == "*");
+            let explained = role["Metadata"]["Reasons"]["AnyResource"].is_string();
+            assert_eq!(stars.count() > 0, explained, "{id}");
+            let actions = statements.iter().map(|s| s["Action"].to_string());
+            assert!(actions.clone().all(|action| !action.contains('*')), "{id}");
+        }
+    }
+}
+
+#[test]
+fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
+    let resources = resources(&assembly_of(&environment("test")));
+    let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
+    let names: BTreeSet<_> = alarms
+        .iter()
+        .map(|(_, alarm)| alarm["Properties"]["AlarmName"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "complical-dead-letters-test",
+        "complical-iterator-age-test",
+        "complical-no-tracking-success-test",
+        "complical-processed-not-incoming-test",
+        "complical-processing-failures-test",
+        "complical-processing-latency-test",
+        "complical-records-failed-test",
+        "complical-stream-write-throttles-test",
+        "complical-tracking-failures-test",
+        "complical-usage-table-throttles-test",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
+    for (id, alarm) in alarms {
+        let properties = &alarm["Properties"];
+        assert_eq!(properties["AlarmActions"], properties["OKActions"], "{id}");
+        let told = properties["AlarmActions"].to_string();
+        assert!(
+            told.contains("complical-alarms-test") || told.contains("AlarmTopic"),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn the_dashboard_fits_its_grid_and_no_id_is_there_twice() {
+    let kinesis = template(&assembly_of(&environment("test")), "-Kinesis-");
+    let body = &kinesis["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+    let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
+    let widgets = body["widgets"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    for widget in widgets {
+        let right = widget["x"].as_u64().unwrap() + widget["width"].as_u64().unwrap();
+        assert!(right <= 24, "{widget}");
+        for row in widget["properties"]["metrics"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let id = row.as_array().unwrap().last().unwrap()["id"]
+                .as_str()
+                .unwrap();
+            assert!(ids.insert(id.to_owned()), "`{id}` is there twice");
+        }
+    }
+    assert!(ids.len() > 20, "{ids:?}");
+}
+
+#[test]
+fn the_authorizer_says_its_mode() {
+    let says = |enabled| {
+        let environment = environment("test").with_analytics(Some(enabled));
+        let api = template(&assembly_of(&environment), "-API-");
+        api["Resources"]["ApiKeyAuthorizerFunction"]["Properties"]["Description"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        says(true),
+        "Kinesis-enabled authorizer for real-time analytics"
+    );
+    assert_eq!(
+        says(false),
+        "Enhanced authorizer with synchronous usage tracking"
+    );
+}
+
+#[test]
+fn the_api_is_deployed_anew_only_when_it_changes() {
+    let deployment = |environment: &Environment| {
+        let api = template(&assembly_of(environment), "-API-");
+        let ids = api["Resources"].as_object().unwrap().keys();
+        ids.into_iter()
+            .find(|id| id.starts_with("Deployment"))
+            .unwrap()
+            .clone()
+    };
+    let before = deployment(&environment("test"));
+    assert_eq!(before, deployment(&environment("test")));
+    let stream_off = environment("test").with_analytics(Some(false));
+    assert_eq!(before, deployment(&stream_off));
+    assert_ne!(
+        before,
+        deployment(&parsed("upstream: https://api.example.com"))
+    );
+}
+
+#[test]
+fn what_the_embedded_aws_leaves_out_is_known() {
+    let assembly = assembly_of(&environment("local"));
+    let refused: Vec<String> = assembly
+        .stacks
+        .iter()
+        .flat_map(stacks::StackArtifact::metric_math_alarms)
+        .map(|id| id.to_string())
+        .collect();
+    let math: Vec<String> = of_type(&resources(&assembly), "AWS::CloudWatch::Alarm")
+        .into_iter()
+        .filter(|(_, alarm)| alarm["Properties"]["Metrics"].is_array())
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(refused, math);
+    assert_eq!(refused.len(), 3);
+}
+
+#[test]
+fn the_callers_key_does_not_reach_the_upstream() {
+    let api = template(
+        &assembly_of(&parsed("upstream: https://api.example.com")),
+        "-API-",
+    );
+    let integration = &api["Resources"]["Upstream"]["Properties"]["Integration"];
+    assert_eq!(integration["Type"], "HTTP_PROXY");
+    assert_eq!(integration["Uri"], "https://api.example.com/{proxy}");
+    let parameters = &integration["RequestParameters"];
+    assert_eq!(
+        parameters["integration.request.header.x-api-key"],
+        "'withheld'"
+    );
+}

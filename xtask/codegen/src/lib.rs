@@ -1,0 +1,177 @@
+//! Generates the resource types of `stacks` (`stacks/src/cfn/generated`) from the vendored
+//! extract of AWS's published schema (`stacks/spec/cloudformation.json`).
+//!
+//! A crate of its own so that a build of the stacks never waits for it. It reads the extract and
+//! nothing else: no network, no other copy of the schema. How the extract is made says
+//! `stacks/spec/extract.py`.
+
+mod extract;
+mod names;
+mod patterns;
+mod references;
+mod render;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use extract::Extract;
+
+const EXTRACT: &str = "stacks/spec/cloudformation.json";
+const GENERATED: &str = "stacks/src/cfn/generated";
+
+/// What a run found, paths relative to the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every generated file is what the extract yields.
+    UpToDate,
+    /// These files differ from what the extract yields; `--check` leaves them so.
+    OutOfDate(Vec<PathBuf>),
+    /// These files were written or removed.
+    Written(Vec<PathBuf>),
+}
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodegenError {
+    /// A file could not be read, written or removed.
+    #[error("cannot access `{path}`")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The extract is not what this generator reads.
+    #[error("`{EXTRACT}` is not an extract of format 1")]
+    Extract {
+        /// Where in the file.
+        source: serde_json::Error,
+    },
+    /// Two items of the extract get the same Rust name.
+    #[error("`{first}` and `{second}` would both be named `{name}`")]
+    SameName {
+        /// The Rust name.
+        name: String,
+        /// What had it first.
+        first: String,
+        /// What wanted it too.
+        second: String,
+    },
+    /// rustfmt is missing or refused the generated text.
+    #[error("rustfmt did not format the generated code: {message}")]
+    Format {
+        /// What it said.
+        message: String,
+    },
+}
+
+/// Generates, or with `check` only compares. `root` is the workspace's folder.
+///
+/// # Errors
+///
+/// When the extract cannot be read, or rustfmt cannot be run.
+pub fn run(check: bool, root: &Path) -> Result<Outcome, CodegenError> {
+    let extract = Extract::read(&root.join(EXTRACT))?;
+    let folder = root.join(GENERATED);
+    let wanted = files(&extract)?;
+    let mut changed = Vec::new();
+    for (name, text) in &wanted {
+        let path = folder.join(name);
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(text) {
+            changed.push(Path::new(GENERATED).join(name));
+            if !check {
+                write(&path, text)?;
+            }
+        }
+    }
+    for path in stale(&folder, &wanted)? {
+        if !check {
+            std::fs::remove_file(&path).map_err(|source| CodegenError::File {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        changed.push(path.strip_prefix(root).unwrap_or(&path).to_owned());
+    }
+    Ok(match (changed.is_empty(), check) {
+        (true, _) => Outcome::UpToDate,
+        (false, true) => Outcome::OutOfDate(changed),
+        (false, false) => Outcome::Written(changed),
+    })
+}
+
+/// The generated files by name, formatted.
+fn files(extract: &Extract) -> Result<BTreeMap<String, String>, CodegenError> {
+    let mut files = BTreeMap::new();
+    let services = extract.services();
+    for (service, resources) in &services {
+        let text = render::service(extract, service, resources)?;
+        files.insert(
+            format!("{}.rs", names::module(service)),
+            format_rust(&text)?,
+        );
+    }
+    files.insert(
+        "actions.rs".to_owned(),
+        format_rust(&render::actions(extract))?,
+    );
+    let text = render::index(services.keys());
+    files.insert("mod.rs".to_owned(), format_rust(&text)?);
+    Ok(files)
+}
+
+fn stale(folder: &Path, wanted: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, CodegenError> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| CodegenError::File {
+            path: folder.to_owned(),
+            source,
+        })?;
+        if !wanted.contains_key(&*entry.file_name().to_string_lossy()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CodegenError> {
+    let file = |source| CodegenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(file)?;
+    }
+    std::fs::write(path, text).map_err(file)
+}
+
+fn format_rust(text: &str) -> Result<String, CodegenError> {
+    let failed = |message: String| CodegenError::Format { message };
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", "2024", "--emit", "stdout"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| failed(source.to_string()))?;
+    // rustfmt reads all before it writes: filling its input first cannot block.
+    if let Some(mut input) = child.stdin.take() {
+        input
+            .write_all(text.as_bytes())
+            .map_err(|source| failed(source.to_string()))?;
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|source| failed(source.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    String::from_utf8(output.stdout).map_err(|source| failed(source.to_string()))
+}

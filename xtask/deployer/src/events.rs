@@ -1,0 +1,39 @@
+//! What happens to a stack while it changes.
+
+/// One line of a stack's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceEvent {
+    /// The stack.
+    pub stack: String,
+    /// The resource's logical id; the stack's own name for the stack itself.
+    pub logical_id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its status, such as `CREATE_COMPLETE`.
+    pub status: String,
+    /// CloudFormation's reason, where it gives one.
+    pub reason: Option<String>,
+}
+
+impl ResourceEvent {
+    /// Whether something went wrong here first, and not only as a consequence.
+    pub fn is_cause_of_failure(&self) -> bool {
+        let consequence = self.reason.as_deref().is_some_and(|reason| {
+            reason.contains("cancelled") || reason.starts_with("The following resource(s) failed")
+        });
+        self.status.ends_with("_FAILED") && !consequence
+    }
+
+    /// Whether this tells of the stack itself.
+    pub fn is_of_the_stack(&self) -> bool {
+        self.kind == "AWS::CloudFormation::Stack" && self.logical_id == self.stack
+    }
+}
+
+/// Is told what happens. Must return at once.
+pub trait Progress: Sync {
+    /// A resource changed its status.
+    fn resource(&self, event: &ResourceEvent);
+    /// Something else that takes time, or that the user should know.
+    fn note(&self, text: &str);
+}

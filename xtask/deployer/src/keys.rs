@@ -1,0 +1,139 @@
+//! The table of API keys.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::key::{KeyRecord, attribute};
+use domain::names::KEYS_BY_ID_INDEX;
+use domain::time::UnixMillis;
+
+use crate::error::{Error, failed};
+use crate::session::Session;
+
+/// The table of API keys of one environment.
+#[derive(Debug, Clone)]
+pub struct KeyTable {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl KeyTable {
+    /// The table called `table`.
+    pub fn new(session: &Session, table: &str) -> Self {
+        Self {
+            client: aws_sdk_dynamodb::Client::new(session.config()),
+            table: table.to_owned(),
+        }
+    }
+
+    /// Stores a new key's record.
+    ///
+    /// # Errors
+    /// A record with the same hash is there: `ConditionalCheckFailedException`.
+    pub async fn insert(&self, record: &KeyRecord) -> Result<(), Error> {
+        let item: HashMap<_, _> = record
+            .attributes()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), AttributeValue::S(value)))
+            .collect();
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#hash)")
+            .expression_attribute_names("#hash", attribute::KEY_HASH)
+            .send()
+            .await
+            .map_err(failed("PutItem"))?;
+        Ok(())
+    }
+
+    /// Every key's record, oldest first.
+    pub async fn all(&self) -> Result<Vec<KeyRecord>, Error> {
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut records = Vec::new();
+        while let Some(item) = pages.next().await {
+            records.push(self.record(&item.map_err(failed("Scan"))?)?);
+        }
+        records.sort_by(|one: &KeyRecord, other| {
+            (one.created_at, &one.id).cmp(&(other.created_at, &other.id))
+        });
+        Ok(records)
+    }
+
+    /// The key that people call `id`.
+    pub async fn find(&self, id: &str) -> Result<Option<KeyRecord>, Error> {
+        let found = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(KEYS_BY_ID_INDEX)
+            .key_condition_expression("#id = :id")
+            .expression_attribute_names("#id", attribute::ID)
+            .expression_attribute_values(":id", AttributeValue::S(id.to_owned()))
+            .send()
+            .await
+            .map_err(failed("Query"))?;
+        found
+            .items()
+            .first()
+            .map(|item| self.record(item))
+            .transpose()
+    }
+
+    /// The key with this SHA-256.
+    pub async fn by_hash(&self, hash: &str) -> Result<Option<KeyRecord>, Error> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(attribute::KEY_HASH, AttributeValue::S(hash.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("GetItem"))?;
+        found.item().map(|item| self.record(item)).transpose()
+    }
+
+    /// Revokes a key at `now`; returns when it was revoked, which is earlier if it was already.
+    pub async fn revoke(&self, record: &KeyRecord, now: UnixMillis) -> Result<UnixMillis, Error> {
+        if let Some(already) = record.revoked_at {
+            return Ok(already);
+        }
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key(
+                attribute::KEY_HASH,
+                AttributeValue::S(record.key_hash.clone()),
+            )
+            .update_expression("SET #revoked = if_not_exists(#revoked, :now)")
+            .condition_expression("attribute_exists(#hash)")
+            .expression_attribute_names("#revoked", attribute::REVOKED_AT)
+            .expression_attribute_names("#hash", attribute::KEY_HASH)
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .send()
+            .await
+            .map_err(failed("UpdateItem"))?;
+        Ok(now)
+    }
+
+    fn record(&self, item: &HashMap<String, AttributeValue>) -> Result<KeyRecord, Error> {
+        let get = |name: &str| {
+            item.get(name)
+                .and_then(|value| value.as_s().ok())
+                .map(String::as_str)
+        };
+        KeyRecord::from_attributes(get).map_err(|source| Error::KeyItem {
+            table: self.table.clone(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! CloudFormation, assets and tables of one environment, through the AWS SDK.
+//!
+//! This crate talks to AWS, or to what stands in for it at an endpoint of its own: nothing here
+//! knows which. It prints nothing and asks nothing. What happens is told to a [`Progress`];
+//! whether something may happen is the caller's to decide, from a [`Review`].
+
+mod assets;
+mod changes;
+mod described;
+mod emulator;
+mod error;
+mod events;
+mod keys;
+mod logs;
+mod metrics;
+mod permissions;
+mod queues;
+mod recover;
+mod session;
+mod settling;
+mod stacks;
+mod streams;
+mod tables;
+
+pub use assets::Bucket;
+pub use changes::{Action, Change, PropertyChange, Replacement, Review};
+pub use emulator::{without_doubts, without_refused};
+pub use error::Error;
+pub use events::{Progress, ResourceEvent};
+pub use keys::KeyTable;
+pub use logs::Logs;
+pub use metrics::{AlarmState, Metrics};
+pub use permissions::{Permission, widened};
+pub use queues::Queues;
+pub use session::Session;
+pub use stacks::{Deployed, Prepared, Request, Stacks, Template};
+pub use streams::Streams;
+pub use tables::Tables;

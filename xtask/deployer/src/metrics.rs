@@ -1,0 +1,119 @@
+//! Metrics and alarms, read.
+
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use domain::time::UnixMillis;
+
+use crate::error::{Error, failed};
+use crate::session::Session;
+
+/// AWS takes at most this many names in one `DescribeAlarms`.
+const ALARMS_A_CALL: usize = 100;
+
+/// An alarm and its state.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AlarmState {
+    /// The alarm's name.
+    pub name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub state: String,
+}
+
+/// The account's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    client: aws_sdk_cloudwatch::Client,
+}
+
+impl Metrics {
+    /// Metrics reached through `session`.
+    pub fn new(session: &Session) -> Self {
+        Self {
+            client: aws_sdk_cloudwatch::Client::new(session.config()),
+        }
+    }
+
+    /// The named alarms, by name.
+    pub async fn alarms(&self, names: &[String]) -> Result<Vec<AlarmState>, Error> {
+        let mut states = Vec::new();
+        for some in names.chunks(ALARMS_A_CALL) {
+            let answer = self
+                .client
+                .describe_alarms()
+                .set_alarm_names(Some(some.to_vec()))
+                .max_records(100)
+                .send()
+                .await
+                .map_err(failed("DescribeAlarms"))?;
+            states.extend(answer.metric_alarms().iter().map(|alarm| {
+                AlarmState {
+                    name: alarm.alarm_name().unwrap_or_default().to_owned(),
+                    state: alarm
+                        .state_value()
+                        .map_or("INSUFFICIENT_DATA", |state| state.as_str())
+                        .to_owned(),
+                }
+            }));
+        }
+        states.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(states)
+    }
+
+    /// The sum of a metric over whole minutes; `None` without a single value.
+    pub async fn sum(
+        &self,
+        namespace: &str,
+        metric: &str,
+        dimension: (&str, &str),
+        between: (UnixMillis, UnixMillis),
+    ) -> Result<Option<f64>, Error> {
+        let minutes = self
+            .minutes(namespace, metric, dimension, between, Statistic::Sum)
+            .await?;
+        Ok((!minutes.is_empty()).then(|| minutes.iter().sum()))
+    }
+
+    /// The greatest value of a metric; `None` without a single value.
+    pub async fn maximum(
+        &self,
+        namespace: &str,
+        metric: &str,
+        dimension: (&str, &str),
+        between: (UnixMillis, UnixMillis),
+    ) -> Result<Option<f64>, Error> {
+        let minutes = self
+            .minutes(namespace, metric, dimension, between, Statistic::Maximum)
+            .await?;
+        Ok(minutes.into_iter().reduce(f64::max))
+    }
+
+    async fn minutes(
+        &self,
+        namespace: &str,
+        metric: &str,
+        (name, value): (&str, &str),
+        (from, to): (UnixMillis, UnixMillis),
+        statistic: Statistic,
+    ) -> Result<Vec<f64>, Error> {
+        let answer = self
+            .client
+            .get_metric_statistics()
+            .namespace(namespace)
+            .metric_name(metric)
+            .dimensions(Dimension::builder().name(name).value(value).build())
+            .start_time(DateTime::from_millis(from.0))
+            .end_time(DateTime::from_millis(to.0))
+            .period(60)
+            .statistics(statistic.clone())
+            .send()
+            .await
+            .map_err(failed("GetMetricStatistics"))?;
+        let points = answer.datapoints().iter();
+        Ok(points
+            .filter_map(|point| match statistic {
+                Statistic::Sum => point.sum(),
+                _ => point.maximum(),
+            })
+            .collect())
+    }
+}

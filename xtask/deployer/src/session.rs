@@ -1,0 +1,95 @@
+//! Where AWS is, and who is asking.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sts::config::Credentials;
+
+use crate::error::{Error, failed};
+
+/// A region, an endpoint and credentials.
+#[derive(Debug, Clone)]
+pub struct Session {
+    config: SdkConfig,
+    endpoint: Option<String>,
+    poll: std::time::Duration,
+}
+
+/// How often a stack on AWS is looked at.
+const AWS_POLL: std::time::Duration = std::time::Duration::from_secs(2);
+/// How often a stack behind an endpoint of its own is looked at.
+const ENDPOINT_POLL: std::time::Duration = std::time::Duration::from_millis(150);
+
+impl Session {
+    /// AWS with the caller's own credentials, as the AWS command line would find them; or, with an
+    /// `endpoint`, whatever answers there in AWS's place.
+    pub async fn connect(region: &str, endpoint: Option<&str>) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.to_owned()));
+        if let Some(endpoint) = endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        Self::new(loader.load().await, endpoint)
+    }
+
+    /// The embedded AWS at `endpoint`: no credentials, no proxy, no profile.
+    pub fn embedded(region: &str, endpoint: &str) -> Self {
+        #[allow(
+            deprecated,
+            reason = "later versions send loopback calls through the proxy of the environment"
+        )]
+        let behaviour = BehaviorVersion::v2025_01_17();
+        let credentials = Credentials::new("test", "test", None, None, "embedded");
+        let config = SdkConfig::builder()
+            .behavior_version(behaviour)
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_sdk_sts::config::SharedCredentialsProvider::new(
+                credentials,
+            ))
+            .build();
+        Self::new(config, Some(endpoint))
+    }
+
+    fn new(config: SdkConfig, endpoint: Option<&str>) -> Self {
+        Self {
+            config,
+            endpoint: endpoint.map(str::to_owned),
+            poll: if endpoint.is_some() {
+                ENDPOINT_POLL
+            } else {
+                AWS_POLL
+            },
+        }
+    }
+
+    /// The account that the credentials belong to.
+    pub async fn account(&self) -> Result<String, Error> {
+        aws_sdk_sts::Client::new(&self.config)
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(failed("GetCallerIdentity"))?
+            .account
+            .ok_or(Error::Incomplete {
+                operation: "GetCallerIdentity",
+                member: "Account",
+            })
+    }
+
+    /// The region's name.
+    pub fn region(&self) -> &str {
+        self.config.region().map_or("", Region::as_ref)
+    }
+
+    /// The endpoint that stands in for AWS.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) const fn poll(&self) -> std::time::Duration {
+        self.poll
+    }
+}

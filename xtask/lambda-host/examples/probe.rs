@@ -1,0 +1,191 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the process is the one under test: its environment is what the host gave it"
+)]
+//! A function for the host's tests and benchmarks: it does what its event says, and reports each
+//! invocation after the response.
+//!
+//! Event: `{"do": "echo" | "error" | "panic" | "exit" | …, "ms": 0, "id": "…"}`; in an event of
+//! the API gateway the same members are query parameters, and `do` may be `allow`, `deny` or
+//! `unauthorized`. With `POST_RESPONSE_FILE` set, an internal extension appends each `id` to that
+//! file after the response, after `POST_RESPONSE_MS`, and `shutdown REASON` when the environment
+//! ends.
+
+use std::{env, ffi::OsStr, fs::OpenOptions, io::Write as _, process, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lambda_extension::{Extension, NextEvent, service_fn as extension_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex, mpsc},
+    time::sleep,
+};
+
+/// Sends the id when the handler is left, however that happens.
+struct Report {
+    id: String,
+    sender: mpsc::UnboundedSender<String>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let _ = self.sender.send(std::mem::take(&mut self.id));
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    if env::var_os("FAIL_INIT").is_some_and(|marker| fails(&marker)) {
+        process::exit(3);
+    }
+    match env::var("POST_RESPONSE_FILE") {
+        Ok(file) => run_with_extension(file).await,
+        Err(_) => lambda_runtime::run(service_fn(|event| handle(event, None))).await,
+    }
+}
+
+/// Whether this initialisation fails: each one for `always`, else the first, which leaves the
+/// file behind.
+fn fails(marker: &OsStr) -> bool {
+    marker == "always"
+        || OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(marker)
+            .is_ok()
+}
+
+async fn run_with_extension(file: String) -> Result<(), Error> {
+    let millis = env::var("POST_RESPONSE_MS")
+        .ok()
+        .and_then(|millis| millis.parse().ok());
+    let pause = Duration::from_millis(millis.unwrap_or(0));
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let receiver = Mutex::new(receiver);
+    let extension = Extension::new()
+        .with_extension_name("probe")
+        .with_events(&["INVOKE", "SHUTDOWN"])
+        .with_events_processor(extension_fn(|event: lambda_extension::LambdaEvent| {
+            let (receiver, file) = (&receiver, &file);
+            async move {
+                let line = match event.next {
+                    NextEvent::Invoke(_) => receiver.lock().await.recv().await,
+                    NextEvent::Shutdown(event) => {
+                        Some(format!("shutdown {}", event.shutdown_reason))
+                    }
+                };
+                if let Some(line) = line {
+                    sleep(pause).await;
+                    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+                    file.write_all(format!("{line}\n").as_bytes())?;
+                }
+                Ok::<(), Error>(())
+            }
+        }))
+        .register()
+        .await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        terminated.recv().await;
+        // The extension is told of the shutdown at the same time.
+        sleep(Duration::from_millis(100)).await;
+        process::exit(0);
+    });
+    let runtime = lambda_runtime::run(service_fn(|event| handle(event, Some(sender.clone()))));
+    tokio::try_join!(runtime, extension.run())?;
+    Ok(())
+}
+
+async fn handle(
+    event: LambdaEvent<Value>,
+    sender: Option<mpsc::UnboundedSender<String>>,
+) -> Result<Value, Error> {
+    let asked = event
+        .payload
+        .get("queryStringParameters")
+        .filter(|asked| asked.is_object());
+    let asked = asked.unwrap_or(&event.payload);
+    let text = |member: &str| {
+        asked
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let _report = sender.map(|sender| Report {
+        id: text("id").to_owned(),
+        sender,
+    });
+    let millis = asked
+        .get("ms")
+        .and_then(|millis| millis.as_u64().or_else(|| millis.as_str()?.parse().ok()));
+    if let Some(millis) = millis {
+        sleep(Duration::from_millis(millis)).await;
+    }
+    if event
+        .payload
+        .get("type")
+        .is_some_and(|kind| kind == "REQUEST")
+    {
+        return decide(text("decide"), &event.payload);
+    }
+    if let Some(records) = event.payload.get("Records").and_then(Value::as_array) {
+        return Ok(json!({"batchItemFailures": failures(records)}));
+    }
+    match text("do") {
+        "error" => Err("asked to fail".into()),
+        #[expect(clippy::panic, reason = "what a panic comes to is to be seen")]
+        "panic" => panic!("asked to panic"),
+        "exit" => process::exit(7),
+        "print" => {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{}", text("line"))?;
+            Ok(Value::Null)
+        }
+        "environment" => Ok(env::vars()
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect()),
+        "respond" => Ok(event.payload.get("response").cloned().unwrap_or_default()),
+        _ if event.payload.get("requestContext").is_some() => Ok(json!({
+            "statusCode": 200,
+            "headers": {"content-type": "application/json"},
+            "body": event.payload.to_string(),
+        })),
+        _ => Ok(json!({"id": text("id"), "pid": process::id()})),
+    }
+}
+
+/// The first record of a Kinesis batch whose data is `{"fail": true}`.
+fn failures(records: &[Value]) -> Vec<Value> {
+    let asked = |record: &&Value| {
+        let data = record.pointer("/kinesis/data").and_then(Value::as_str);
+        data.and_then(|data| STANDARD.decode(data).ok())
+            .and_then(|data| serde_json::from_slice::<Value>(&data).ok())
+            .is_some_and(|data| data.get("fail") == Some(&Value::Bool(true)))
+    };
+    let failed = records.iter().find(asked);
+    let sequence = failed.and_then(|record| record.pointer("/kinesis/sequenceNumber"));
+    sequence
+        .map(|sequence| json!({"itemIdentifier": sequence}))
+        .into_iter()
+        .collect()
+}
+
+/// An authorizer's answer.
+fn decide(decision: &str, event: &Value) -> Result<Value, Error> {
+    let effect = match decision {
+        "unauthorized" => return Err("Unauthorized".into()),
+        "fail" => return Err("asked to fail".into()),
+        "deny" => "Deny",
+        _ => "Allow",
+    };
+    Ok(json!({
+        "principalId": "user",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": event.get("methodArn")}],
+        },
+        "context": {"eventId": "e-1", "email": "a@b.c", "retryAfter": 7, "code": "rateLimited"},
+    }))
+}

@@ -1,0 +1,138 @@
+//! Answers that API Gateway itself gives, by type, as the deployed API customises them.
+//!
+//! Source: "Gateway response types for API Gateway", API Gateway developer guide.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
+};
+
+use super::{Stage, context::Context, template};
+
+/// A customised gateway response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GatewayResponse {
+    pub(crate) status: Option<u16>,
+    /// `gatewayresponse.header.NAME` → a quoted literal, `context.…` or `method.request.header.…`.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// The body for `application/json`.
+    pub(crate) template: Option<String>,
+}
+
+/// The types that the front answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unauthorized,
+    AccessDenied,
+    AuthorizerFailure,
+    IntegrationFailure,
+    IntegrationTimeout,
+    RequestTooLarge,
+}
+
+impl Kind {
+    /// `$context.error.responseType`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::AccessDenied => "ACCESS_DENIED",
+            Self::AuthorizerFailure => "AUTHORIZER_FAILURE",
+            Self::IntegrationFailure => "INTEGRATION_FAILURE",
+            Self::IntegrationTimeout => "INTEGRATION_TIMEOUT",
+            Self::RequestTooLarge => "REQUEST_TOO_LARGE",
+        }
+    }
+
+    const fn status(self) -> u16 {
+        match self {
+            Self::Unauthorized => 401,
+            Self::AccessDenied => 403,
+            Self::RequestTooLarge => 413,
+            Self::AuthorizerFailure => 500,
+            // A Lambda function that fails behind a proxy integration.
+            Self::IntegrationFailure => 502,
+            Self::IntegrationTimeout => 504,
+        }
+    }
+
+    const fn error_type(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "UnauthorizedException",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::AuthorizerFailure => "AuthorizerConfigurationException",
+            Self::IntegrationFailure | Self::IntegrationTimeout => "InternalServerErrorException",
+            Self::RequestTooLarge => "RequestTooLargeException",
+        }
+    }
+
+    /// `$context.error.message`.
+    pub(crate) const fn message(self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized => Some("Unauthorized"),
+            Self::AccessDenied => {
+                Some("User is not authorized to access this resource with an explicit deny")
+            }
+            Self::AuthorizerFailure => None,
+            Self::IntegrationFailure => Some("Internal server error"),
+            Self::IntegrationTimeout => Some("Endpoint request timed out"),
+            Self::RequestTooLarge => Some("Request Too Long"),
+        }
+    }
+}
+
+/// The response of a type, or the default of its class, or API Gateway's own.
+pub(crate) fn respond(stage: &Stage, kind: Kind, context: &Context<'_>) -> Response<Body> {
+    let class = if kind.status() < 500 {
+        "DEFAULT_4XX"
+    } else {
+        "DEFAULT_5XX"
+    };
+    let customised = stage
+        .gateway_responses
+        .get(kind.name())
+        .or_else(|| stage.gateway_responses.get(class));
+    let body = customised
+        .and_then(|response| response.template.as_deref())
+        .unwrap_or("{\"message\":$context.error.messageString}");
+    let body = template::render(body, "", |name| context.value(name));
+    let status = customised
+        .and_then(|response| response.status)
+        .unwrap_or(kind.status());
+
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        "x-amzn-errortype",
+        HeaderValue::from_static(kind.error_type()),
+    );
+    for (target, source) in customised
+        .map(|response| &response.parameters)
+        .into_iter()
+        .flatten()
+    {
+        let name = target
+            .strip_prefix("gatewayresponse.header.")
+            .and_then(|name| HeaderName::try_from(name).ok());
+        let value = parameter(source, context).and_then(|value| HeaderValue::try_from(value).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// A mapping expression; one without a value leaves the header out.
+fn parameter(source: &str, context: &Context<'_>) -> Option<String> {
+    if let Some(literal) = source.strip_prefix('\'') {
+        return Some(literal.trim_end_matches('\'').to_owned());
+    }
+    if let Some(name) = source.strip_prefix("method.request.header.") {
+        return context.request_header(name);
+    }
+    context.value(source.strip_prefix("context.")?)
+}

@@ -1,0 +1,89 @@
+//! A batch: records that are invoked, retried, split and given up together.
+
+use super::Millis;
+
+/// A record in a lane.
+#[derive(Debug, Clone)]
+pub(super) struct Entry<P> {
+    /// Place in the shard's order of reading.
+    pub(super) ordinal: u64,
+    pub(super) sequence: String,
+    pub(super) arrived: Millis,
+    pub(super) bytes: usize,
+    pub(super) payload: P,
+}
+
+/// Records that travel together.
+#[derive(Debug)]
+pub(super) struct Batch<P> {
+    pub(super) entries: Vec<Entry<P>>,
+    /// Retries used of the quota.
+    pub(super) retries: u32,
+    /// Times the function ran with these records.
+    pub(super) invocations: u32,
+    pub(super) not_before: Millis,
+}
+
+impl<P> Batch<P> {
+    pub(super) fn new(entries: Vec<Entry<P>>, now: Millis) -> Self {
+        Self {
+            entries,
+            retries: 0,
+            invocations: 0,
+            not_before: now,
+        }
+    }
+
+    /// Splits off everything from `at` on. Both parts keep what they used of the retry quota.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        Self {
+            entries: self.entries.split_off(at),
+            retries: self.retries,
+            invocations: self.invocations,
+            not_before: self.not_before,
+        }
+    }
+}
+
+/// An invocation to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation<P> {
+    /// Names the invocation in [`Event::Finished`](super::Event::Finished).
+    pub id: u64,
+    /// The shard all records are of.
+    pub shard: String,
+    /// The records' payloads, in order.
+    pub records: Vec<P>,
+    /// Arrival of the last record: `IteratorAge` is its age when the invocation has ended.
+    pub last_arrived: Millis,
+}
+
+/// Why records were given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// `MaximumRetryAttempts` are used up.
+    RetryAttemptsExhausted,
+    /// The records are older than `MaximumRecordAgeInSeconds`.
+    RecordAgeExceeded,
+}
+
+/// Records that were given up, as the on-failure destination is told: metadata, no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discarded {
+    /// Why.
+    pub condition: Condition,
+    /// The shard.
+    pub shard: String,
+    /// First sequence number.
+    pub first: String,
+    /// Last sequence number.
+    pub last: String,
+    /// Arrival of the first record.
+    pub first_arrived: Millis,
+    /// Arrival of the last record.
+    pub last_arrived: Millis,
+    /// Number of records.
+    pub records: usize,
+    /// Times the function ran with them.
+    pub invocations: u32,
+}

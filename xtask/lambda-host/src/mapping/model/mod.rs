@@ -1,0 +1,332 @@
+//! The event source mapping of a stream as a state machine over virtual time.
+//!
+//! [`Mapping::handle`] takes what happened and returns what to do; it reads no clock, does no
+//! I/O and holds no randomness, so that thousands of schedules a second can be driven through the
+//! same code that the host runs. What it does follows the developer guide's pages "How Lambda
+//! processes records from stream and queue-based event sources", "Polling and batching streams",
+//! "Configuring partial batch response with Kinesis Data Streams and Lambda" and "Retain discarded
+//! batch records for a Kinesis Data Streams event source in Lambda"; each test names its
+//! statement.
+
+mod batch;
+mod lane;
+mod response;
+mod shard;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use batch::{Condition, Discarded, Invocation};
+pub use response::{Finished, read_response};
+pub use shard::{ShardInfo, ShardStatus};
+
+use shard::Shard;
+
+/// Milliseconds since the Unix epoch, virtual or real.
+pub type Millis = i64;
+
+/// The synchronous invocation payload limit, 6 MB.
+pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// A mapping's configuration, as far as it decides what is invoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where a mapping without checkpoints begins.
+    pub starting_position: Position,
+    /// `BatchSize`: records of one invocation at most.
+    pub batch_size: usize,
+    /// `MaximumBatchingWindowInSeconds`, in milliseconds.
+    pub window: Millis,
+    /// `ParallelizationFactor`: batches of one shard at the same time.
+    pub parallelization: usize,
+    /// `MaximumRetryAttempts`; `None` retries without limit.
+    pub max_retries: Option<u32>,
+    /// `MaximumRecordAgeInSeconds`, in milliseconds; `None` has no limit.
+    pub max_age: Option<Millis>,
+    /// `BisectBatchOnFunctionError`.
+    pub bisect: bool,
+    /// `FunctionResponseTypes` holds `ReportBatchItemFailures`.
+    pub report_item_failures: bool,
+    /// Milliseconds between reads of a shard that has nothing more: Lambda's base rate is one
+    /// read a second for Kinesis, four for table streams.
+    pub poll_every: Millis,
+    /// Payload of one invocation at most.
+    pub max_payload: usize,
+}
+
+/// A place in a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Position {
+    /// The oldest record.
+    TrimHorizon,
+    /// Only records that come from now on.
+    Latest,
+    /// The first record that arrived then or later.
+    AtTimestamp(Millis),
+    /// The record after this sequence number.
+    After(String),
+}
+
+/// How far a shard is done; what survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Checkpoint {
+    /// Everything up to here is done.
+    At(Position),
+    /// The shard was closed and all of it is done.
+    Finished,
+}
+
+/// A record of a shard, with whatever the driver needs to build the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<P> {
+    /// Sequence number.
+    pub sequence: String,
+    /// Records with equal keys are processed in order.
+    pub partition_key: String,
+    /// Approximate arrival.
+    pub arrived: Millis,
+    /// Size in the event's JSON.
+    pub bytes: usize,
+    /// Whether the mapping's filter criteria take it.
+    pub matches: bool,
+    /// The driver's own.
+    pub payload: P,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<P> {
+    /// The stream's shards.
+    Listed(Vec<ShardInfo>),
+    /// A read of a shard ended.
+    Polled {
+        /// The shard.
+        shard: String,
+        /// The records, oldest first.
+        records: Vec<Record<P>>,
+        /// Whether more is known to wait.
+        behind: bool,
+        /// Whether the shard is closed and was read to its end.
+        end: bool,
+    },
+    /// A read of a shard failed and is to be repeated.
+    PollFailed {
+        /// The shard.
+        shard: String,
+    },
+    /// An invocation ended.
+    Finished {
+        /// The invocation.
+        id: u64,
+        /// What came of it.
+        outcome: Finished,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action<P> {
+    /// List the stream's shards.
+    List,
+    /// Read a shard.
+    Poll {
+        /// The shard.
+        shard: String,
+        /// The last record read, or where to begin.
+        from: Position,
+    },
+    /// Invoke the function.
+    Invoke(Invocation<P>),
+    /// Records are given up; tell the on-failure destination.
+    Discard(Discarded),
+    /// Remember how far a shard is done.
+    Checkpoint {
+        /// The shard.
+        shard: String,
+        /// How far.
+        checkpoint: Checkpoint,
+    },
+    /// Send a [`Event::Tick`] then, at the latest.
+    Wake(Millis),
+}
+
+/// The mapping.
+#[derive(Debug)]
+pub struct Mapping<P> {
+    settings: Settings,
+    shards: BTreeMap<String, Shard<P>>,
+    checkpoints: BTreeMap<String, Checkpoint>,
+    listed: bool,
+    listing: bool,
+    next_list: Millis,
+    next_invocation: u64,
+}
+
+/// How often new shards are looked for.
+const LIST_EVERY: Millis = 10_000;
+
+impl<P: Clone> Mapping<P> {
+    /// A mapping that resumes at `checkpoints`, or begins at its starting position without any.
+    pub fn new(settings: Settings, checkpoints: BTreeMap<String, Checkpoint>) -> Self {
+        Self {
+            settings,
+            shards: BTreeMap::new(),
+            listed: !checkpoints.is_empty(),
+            checkpoints,
+            listing: false,
+            next_list: Millis::MIN,
+            next_invocation: 0,
+        }
+    }
+
+    /// Takes what happened at `now` and returns what to do.
+    pub fn handle(&mut self, now: Millis, event: Event<P>) -> Vec<Action<P>> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Listed(shards) => self.listed(now, shards, &mut actions),
+            Event::Polled {
+                shard,
+                records,
+                behind,
+                end,
+            } => {
+                if let Some(shard) = self.shards.get_mut(&shard) {
+                    shard.polled(&self.settings, now, records, behind, end);
+                }
+            }
+            Event::PollFailed { shard } => {
+                if let Some(shard) = self.shards.get_mut(&shard) {
+                    shard.poll_failed(&self.settings, now);
+                }
+            }
+            Event::Finished { id, outcome } => {
+                for shard in self.shards.values_mut() {
+                    if shard.finished(&self.settings, now, id, &outcome, &mut actions) {
+                        break;
+                    }
+                }
+            }
+            Event::Tick => {}
+        }
+        self.advance(now, &mut actions);
+        actions
+    }
+
+    /// Opens shards that are new. Those of the first listing begin at the starting position;
+    /// later ones come from resharding, and nothing of them may be missed.
+    fn listed(&mut self, now: Millis, shards: Vec<ShardInfo>, actions: &mut Vec<Action<P>>) {
+        self.listing = false;
+        self.next_list = now + LIST_EVERY;
+        let listed: BTreeSet<String> = shards.iter().map(|shard| shard.id.clone()).collect();
+        for info in shards {
+            if self.shards.contains_key(&info.id) {
+                continue;
+            }
+            let start = match self.checkpoints.get(&info.id) {
+                Some(checkpoint) => checkpoint.clone(),
+                None if self.listed => Checkpoint::At(Position::TrimHorizon),
+                None => first_position(&self.settings.starting_position, &info),
+            };
+            // `LATEST` means now also after a restart.
+            let kept = match &start {
+                Checkpoint::At(Position::Latest) => Checkpoint::At(Position::AtTimestamp(now)),
+                other => other.clone(),
+            };
+            self.checkpoints.insert(info.id.clone(), kept.clone());
+            actions.push(Action::Checkpoint {
+                shard: info.id.clone(),
+                checkpoint: kept,
+            });
+            let shard = Shard::new(&info, start, &self.settings, now);
+            self.shards.insert(info.id, shard);
+        }
+        self.listed = true;
+        // Shards that the stream no longer has are forgotten once they are done.
+        self.shards
+            .retain(|id, shard| listed.contains(id) || !shard.is_finished());
+    }
+
+    fn advance(&mut self, now: Millis, actions: &mut Vec<Action<P>>) {
+        let mut wake = None;
+        if !self.listing {
+            if now >= self.next_list {
+                self.listing = true;
+                actions.push(Action::List);
+            } else {
+                earlier(&mut wake, self.next_list);
+            }
+        }
+        let open: Vec<String> = self
+            .shards
+            .iter()
+            .filter(|(_, shard)| !shard.is_finished() && self.parents_are_done(shard))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in open {
+            let Some(shard) = self.shards.get_mut(&id) else {
+                continue;
+            };
+            shard.advance(
+                &self.settings,
+                now,
+                &mut self.next_invocation,
+                actions,
+                &mut wake,
+            );
+            for checkpoint in shard.take_checkpoints() {
+                if checkpoint == Checkpoint::Finished {
+                    // Its children may be open now, or not listed yet.
+                    self.next_list = now;
+                    earlier(&mut wake, now);
+                }
+                self.checkpoints.insert(id.clone(), checkpoint.clone());
+                actions.push(Action::Checkpoint {
+                    shard: id.clone(),
+                    checkpoint,
+                });
+            }
+        }
+        actions.extend(wake.map(Action::Wake));
+    }
+
+    /// A parent that is not there any more has expired with all its records.
+    fn parents_are_done(&self, shard: &Shard<P>) -> bool {
+        shard
+            .parents()
+            .all(|parent| self.shards.get(parent).is_none_or(Shard::is_finished))
+    }
+
+    /// Invocations that have not ended.
+    pub fn in_flight(&self) -> usize {
+        self.shards.values().map(Shard::in_flight).sum()
+    }
+
+    /// Every shard's state at `now`.
+    pub fn status(&self, now: Millis) -> Vec<ShardStatus> {
+        self.shards
+            .iter()
+            .map(|(id, shard)| shard.status(id, self.checkpoints.get(id), now))
+            .collect()
+    }
+}
+
+/// Where a shard of the first listing begins: `LATEST` of a closed shard is its end.
+fn first_position(starting: &Position, info: &ShardInfo) -> Checkpoint {
+    match starting {
+        Position::Latest if info.closed => Checkpoint::Finished,
+        position => Checkpoint::At(position.clone()),
+    }
+}
+
+/// Lowers `wake` to `at`.
+fn earlier(wake: &mut Option<Millis>, at: Millis) {
+    *wake = Some(wake.map_or(at, |wake| wake.min(at)));
+}

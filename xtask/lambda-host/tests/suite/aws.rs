@@ -1,0 +1,300 @@
+//! A stand-in for the local AWS that holds just what the host asks for.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write as _},
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{Path, Request, State},
+    http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse as _,
+    routing::{any, get, post, put},
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::example;
+
+/// The stack's properties that a test sets.
+#[derive(Default)]
+pub(crate) struct Deployed {
+    /// Properties of the Kinesis mapping, beside its source and function.
+    pub(crate) mapping: Value,
+    pub(crate) access_log_format: String,
+    pub(crate) gateway_responses: Vec<Value>,
+    /// Records of the one shard.
+    pub(crate) records: Vec<Value>,
+    /// Where functions are invoked, as the proxy setting would say.
+    pub(crate) host: Option<SocketAddr>,
+    /// The events and messages that were taken.
+    pub(crate) log_lines: BTreeMap<String, Vec<String>>,
+    pub(crate) metrics: Vec<Value>,
+    pub(crate) messages: Vec<Value>,
+    pub(crate) updates: Vec<Value>,
+}
+
+/// A stand-in for the local AWS.
+#[derive(Clone)]
+pub(crate) struct Aws {
+    pub(crate) address: SocketAddr,
+    deployed: Arc<Mutex<Deployed>>,
+}
+
+impl Aws {
+    pub(crate) async fn start(deployed: Deployed) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let aws = Self {
+            address: listener.local_addr().unwrap(),
+            deployed: Arc::new(Mutex::new(deployed)),
+        };
+        let router = Router::new()
+            .route("/", post(service))
+            .route(
+                "/2015-03-31/functions/",
+                get(async || Json(json!({"Functions": [function()]}))),
+            )
+            .route(
+                "/2015-03-31/functions/f",
+                get(async || Json(get_function())),
+            )
+            .route("/code", get(async || code()))
+            .route("/2015-03-31/event-source-mappings/", get(mappings))
+            .route("/2015-03-31/event-source-mappings/m", put(update_mapping))
+            .route(
+                "/restapis",
+                get(async || Json(json!({"item": [{"id": "api"}]}))),
+            )
+            .route("/restapis/api/gatewayresponses", get(gateway_responses))
+            .route(
+                "/restapis/api/stages",
+                get(async || Json(json!({"item": [{"stageName": "local"}]}))),
+            )
+            .route("/restapis/api/local/_user_request_/{*path}", any(gateway))
+            .with_state(aws.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        aws
+    }
+
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Deployed) -> T) -> T {
+        look(&mut self.deployed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn function() -> Value {
+    json!({
+        "FunctionName": "f", "FunctionArn": "arn:aws:lambda:ap-south-1:000000000000:function:f",
+        "Runtime": "provided.al2023", "Handler": "bootstrap", "Timeout": 5, "MemorySize": 128,
+        "CodeSha256": "c2hh"
+    })
+}
+
+fn get_function() -> Value {
+    json!({"Configuration": function(), "Code": {"Location": "http://elsewhere:1/code"}})
+}
+
+/// The function's code: the probe, packed as a deployment package.
+fn code() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    zip.start_file("bootstrap", stored).unwrap();
+    zip.write_all(&std::fs::read(example("probe")).unwrap())
+        .unwrap();
+    zip.finish().unwrap().into_inner()
+}
+
+const STREAM: &str = "arn:aws:kinesis:ap-south-1:000000000000:stream/s";
+
+async fn mappings(State(aws): State<Aws>) -> Json<Value> {
+    let mut mapping = json!({
+        "UUID": "m", "State": "Enabled", "EventSourceArn": STREAM,
+        "FunctionArn": "arn:aws:lambda:ap-south-1:000000000000:function:f",
+        "StartingPosition": "TRIM_HORIZON"
+    });
+    let properties = aws.with(|deployed| deployed.mapping.clone());
+    if let (Some(mapping), Some(properties)) = (mapping.as_object_mut(), properties.as_object()) {
+        mapping.extend(properties.clone());
+    }
+    Json(json!({"EventSourceMappings": [mapping]}))
+}
+
+async fn update_mapping(State(aws): State<Aws>, Json(update): Json<Value>) -> Json<Value> {
+    aws.with(|deployed| deployed.updates.push(update));
+    Json(json!({}))
+}
+
+async fn gateway_responses(State(aws): State<Aws>) -> Json<Value> {
+    Json(json!({"item": aws.with(|deployed| deployed.gateway_responses.clone())}))
+}
+
+/// The emulator's gateway: an authorizer and a proxy integration, both the function, which it
+/// reaches through the host; what it knows of a failed authorizer is that it failed.
+async fn gateway(
+    State(aws): State<Aws>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let query: serde_json::Map<String, Value> = request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    let headers: serde_json::Map<String, Value> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
+        .collect();
+    let event = json!({
+        "type": "REQUEST", "methodArn": "arn", "headers": headers, "queryStringParameters": query,
+        "requestContext": {"resourcePath": format!("/{path}"), "identity": {"sourceIp": "6.6.6.6"}}
+    });
+    let (status, decision) = invoke(&aws, &event).await;
+    if status != 200 {
+        return refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "AuthorizerConfigurationException",
+        );
+    }
+    if decision["policyDocument"]["Statement"][0]["Effect"] != "Allow" {
+        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException");
+    }
+    let mut event = event;
+    event["type"] = Value::Null;
+    let (status, answer) = invoke(&aws, &event).await;
+    if status != 200 {
+        return (StatusCode::BAD_GATEWAY, format!("a stack trace: {answer}")).into_response();
+    }
+    (
+        StatusCode::OK,
+        answer["body"].as_str().unwrap_or_default().to_owned(),
+    )
+        .into_response()
+}
+
+fn refusal(status: StatusCode, kind: &'static str) -> Response<Body> {
+    (status, [("x-amzn-errortype", kind)], "{}").into_response()
+}
+
+async fn invoke(aws: &Aws, event: &Value) -> (u16, Value) {
+    let host = aws.with(|deployed| deployed.host).unwrap();
+    let response = reqwest::Client::new()
+        .post(format!("http://{host}/invoke/f"))
+        .body(event.to_string())
+        .send()
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    (
+        status,
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default(),
+    )
+}
+
+/// The services that take their action in a header, and CloudFormation.
+async fn service(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let Some(target) = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+    else {
+        return cloudformation(&aws, &String::from_utf8_lossy(&body));
+    };
+    let input: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let action = target.rsplit('.').next().unwrap_or_default();
+    let answer = aws.with(|deployed| answer(deployed, action, &input));
+    let refused = answer.get("__type").is_some();
+    let status = if refused {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(answer)).into_response()
+}
+
+fn answer(deployed: &mut Deployed, action: &str, input: &Value) -> Value {
+    match action {
+        "ListShards" => {
+            json!({"Shards": [{"ShardId": "shardId-000000000000", "SequenceNumberRange": {}}]})
+        }
+        "GetShardIterator" => match input["StartingSequenceNumber"].as_str() {
+            None => json!({"ShardIterator": "0"}),
+            Some(last) => deployed
+                .records
+                .iter()
+                .position(|record| record["SequenceNumber"] == last)
+                .map_or_else(
+                    || json!({"__type": "TrimmedDataAccessException"}),
+                    |at| json!({"ShardIterator": (at + 1).to_string()}),
+                ),
+        },
+        "GetRecords" => {
+            let at: usize = input["ShardIterator"].as_str().unwrap().parse().unwrap();
+            json!({
+                "Records": deployed.records.get(at..).unwrap_or_default(),
+                "NextShardIterator": deployed.records.len().to_string(),
+                "MillisBehindLatest": 0
+            })
+        }
+        "PutLogEvents" => {
+            let group = input["logGroupName"].as_str().unwrap().to_owned();
+            let lines = input["logEvents"].as_array().into_iter().flatten();
+            let lines = lines.map(|event| event["message"].as_str().unwrap().to_owned());
+            deployed.log_lines.entry(group).or_default().extend(lines);
+            json!({})
+        }
+        "PutMetricData" => {
+            deployed.metrics.push(input.clone());
+            json!({})
+        }
+        "GetQueueUrl" => json!({"QueueUrl": "http://queue"}),
+        "SendMessage" => {
+            let body = input["MessageBody"].as_str().unwrap();
+            deployed.messages.push(serde_json::from_str(body).unwrap());
+            json!({})
+        }
+        _ => json!({}),
+    }
+}
+
+fn cloudformation(aws: &Aws, form: &str) -> Response<Body> {
+    let body = if form.contains("Action=DescribeStacks&") {
+        "<R><member><StackName>S</StackName></member></R>".to_owned()
+    } else if form.contains("Action=DescribeStackResources&") {
+        let member = |logical: &str, physical: &str, kind: &str| {
+            format!(
+                "<member><LogicalResourceId>{logical}</LogicalResourceId>\
+                 <PhysicalResourceId>{physical}</PhysicalResourceId>\
+                 <ResourceType>{kind}</ResourceType></member>"
+            )
+        };
+        let members = [
+            member("Log", "/access", "AWS::Logs::LogGroup"),
+            member("Api", "api", "AWS::ApiGateway::RestApi"),
+            member("Stage", "local", "AWS::ApiGateway::Stage"),
+            member("Mapping", "m", "AWS::Lambda::EventSourceMapping"),
+        ];
+        format!("<R>{}</R>", members.concat())
+    } else {
+        let format = aws.with(|deployed| deployed.access_log_format.clone());
+        let template = json!({"Resources": {
+            "Stage": {"Properties": {
+                "RestApiId": {"Ref": "Api"},
+                "AccessLogSetting": {"DestinationArn": {"Fn::GetAtt": ["Log", "Arn"]}, "Format": format}
+            }},
+            "Mapping": {"Properties": {"Enabled": true}}
+        }});
+        let template = template
+            .to_string()
+            .replace('&', "&amp;")
+            .replace('"', "&quot;");
+        format!("<R><TemplateBody>{template}</TemplateBody></R>")
+    };
+    ([(CONTENT_TYPE, "text/xml")], body).into_response()
+}

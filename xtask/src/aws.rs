@@ -1,0 +1,180 @@
+//! The AWS that an environment lives on, and what of it stands there.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use deployer::{Bucket, Deployed, Session, Stacks};
+use domain::names::{StackKind, TrackingMode};
+use stacks::environment::{Address, Environment};
+
+use crate::context::Context;
+use crate::local::Running;
+use crate::stop::Stop;
+
+/// The stacks in the order in which they are first deployed.
+pub(crate) const STACKS: [StackKind; 3] = [StackKind::Data, StackKind::Kinesis, StackKind::Api];
+
+/// An environment, and a way to it.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) environment: Environment,
+    pub(crate) session: Session,
+    /// The processes of the local environment; `None` on AWS.
+    pub(crate) running: Option<Running>,
+}
+
+/// Whether an environment has an embedded AWS of its own.
+pub(crate) fn is_embedded(environment: &Environment) -> bool {
+    environment.is_local() && environment.endpoint.is_none()
+}
+
+/// Reaches the AWS of an environment that is deployed.
+pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
+    let environment = context.environment()?;
+    let region = environment.region.as_str();
+    if !is_embedded(&environment) {
+        let endpoint = environment.endpoint.as_ref();
+        let session = Session::connect(region, endpoint.map(Address::as_str)).await;
+        return Ok(Reached {
+            environment,
+            session,
+            running: None,
+        });
+    }
+    let local = context.local();
+    let Some(running) = local.running().await? else {
+        let state = local.state()?;
+        return Err(match state.emulator.as_ref().or(state.host.as_ref()) {
+            None => nothing_deployed(&environment),
+            Some(record) => Stop::failed(format!(
+                "the local environment does not answer (process {} was to serve it)",
+                record.pid
+            ))
+            .hint("`cargo xtask deploy` brings it up again, `cargo xtask destroy` clears it away"),
+        }
+        .into());
+    };
+    let session = Session::embedded(region, &running.endpoint());
+    Ok(Reached {
+        environment,
+        session,
+        running: Some(running),
+    })
+}
+
+/// The error of a command that needs a deployed environment.
+pub(crate) fn nothing_deployed(environment: &Environment) -> Stop {
+    let name = &environment.name;
+    let option = if environment.is_local() {
+        String::new()
+    } else {
+        format!(" --env {name}")
+    };
+    Stop::failed(format!("nothing is deployed in `{name}`"))
+        .hint(format!("deploy first: `cargo xtask deploy{option}`"))
+}
+
+impl Reached {
+    /// The bucket that its assets are published to.
+    pub(crate) async fn assets_bucket(&self) -> anyhow::Result<Bucket> {
+        const ACCOUNT: &str = "${AWS::AccountId}";
+        let mut name = stacks::assets_bucket(&self.environment);
+        if name.contains(ACCOUNT) {
+            name = name.replace(ACCOUNT, &self.session.account().await?);
+        }
+        Ok(Bucket::new(&self.session, &name))
+    }
+
+    /// The environment's stacks that are there, in deploy order.
+    pub(crate) async fn stacks(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
+        let stacks = Stacks::new(&self.session);
+        let names = self.environment.names();
+        let mut found = Vec::new();
+        for kind in STACKS {
+            if let Some(stack) = stacks.find(&names.stack(kind)).await? {
+                found.push((kind, stack));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same, where at least the API must be there.
+    pub(crate) async fn deployed(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
+        let found = self.stacks().await?;
+        let api = |(kind, stack): &(StackKind, Deployed)| {
+            *kind == StackKind::Api && stack.status.ends_with("_COMPLETE")
+        };
+        if found.iter().any(api) {
+            Ok(found)
+        } else {
+            Err(nothing_deployed(&self.environment).into())
+        }
+    }
+
+    /// The address of the metered API, without a slash at its end.
+    pub(crate) fn api_url(&self, found: &[(StackKind, Deployed)]) -> anyhow::Result<String> {
+        if let Some(running) = &self.running {
+            return Ok(running.api_url(&self.environment.name));
+        }
+        let outputs = found
+            .iter()
+            .find(|(kind, _)| *kind == StackKind::Api)
+            .map(|(_, stack)| &stack.outputs);
+        let url = outputs.and_then(|outputs| outputs.get("ApiUrl"));
+        Ok(url
+            .context("the API stack has no output `ApiUrl`")?
+            .trim_end_matches('/')
+            .to_owned())
+    }
+}
+
+/// The mode that is deployed, whatever the file says now: what the API's authorizer was told.
+pub(crate) fn deployed_mode(found: &[(StackKind, Deployed)]) -> TrackingMode {
+    let api = found.iter().find(|(kind, _)| *kind == StackKind::Api);
+    let told = api.and_then(|(_, stack)| stack.outputs.get("TrackingMode"));
+    let has_stream = found.iter().any(|(kind, _)| *kind == StackKind::Kinesis);
+    let by_stacks = if has_stream {
+        TrackingMode::Stream
+    } else {
+        TrackingMode::Synchronous
+    };
+    told.and_then(|mode| TrackingMode::parse(mode))
+        .unwrap_or(by_stacks)
+}
+
+/// Outputs by stack.
+pub(crate) fn outputs(
+    found: &[(StackKind, Deployed)],
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    found
+        .iter()
+        .map(|(_, stack)| (stack.name.clone(), stack.outputs.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(kind: StackKind, mode: Option<&str>) -> (StackKind, Deployed) {
+        let outputs = mode.map(|mode| ("TrackingMode".to_owned(), mode.to_owned()));
+        let stack = Deployed {
+            name: format!("{kind:?}"),
+            id: "id".into(),
+            status: "CREATE_COMPLETE".into(),
+            outputs: outputs.into_iter().collect(),
+            parameters: BTreeMap::new(),
+        };
+        (kind, stack)
+    }
+
+    #[test]
+    fn the_mode_is_what_the_authorizer_was_told_not_which_stacks_stand() {
+        let stream = stack(StackKind::Kinesis, None);
+        let told = |mode| stack(StackKind::Api, Some(mode));
+        let both = [stream.clone(), told("synchronous")];
+        assert_eq!(deployed_mode(&both), TrackingMode::Synchronous);
+        assert_eq!(deployed_mode(&[told("stream")]), TrackingMode::Stream);
+        assert_eq!(deployed_mode(&[stream]), TrackingMode::Stream);
+    }
+}

@@ -1,0 +1,301 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::duration::{When, duration, when};
+
+/// Deploys, runs and looks after the metering system.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 used or configured wrongly, 3 something differs, 4 AWS refused, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The environment: a file of `stacks/environments`, without `.yaml`
+    #[arg(long, global = true, value_name = "NAME", default_value = "local")]
+    pub(crate) env: String,
+    /// One JSON document on stdout, nothing else
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Where the local environment lives, so that two can stand side by side
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XTASK_LOCAL_DIR",
+        hide_env_values = true,
+        help_heading = "Local"
+    )]
+    pub(crate) local_dir: Option<PathBuf>,
+    /// Where environment files are, for those who keep theirs elsewhere
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XTASK_ENVIRONMENTS_DIR",
+        hide = true
+    )]
+    pub(crate) environments_dir: Option<PathBuf>,
+    /// Take the functions as they were last built; the tests build them once, before they run
+    #[arg(long, global = true, hide = true, env = "XTASK_PREBUILT")]
+    pub(crate) prebuilt: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build, synthesise, publish, and change the stacks
+    Deploy(Deploy),
+    /// Delete the stacks
+    Destroy(Destroy),
+    /// Write the cloud assembly to `cdk.out`
+    Synth(Synth),
+    /// Build the functions' zips
+    Build(Build),
+    /// Print what the stacks put out, and the local keys
+    Outputs,
+    /// Make, list and revoke API keys
+    Keys(Keys),
+    /// Print a bearer token for the analytics API (`local` only)
+    Token(Token),
+    /// Send real calls, then compare calls sent with calls counted
+    Traffic(Traffic),
+    /// Print how the stacks, the stream and the alarms are
+    Status,
+    /// Print what the functions wrote
+    Logs(Logs),
+    /// Print a JSON Schema
+    Schema(Schema),
+    /// Install and start what the tests need, then run them all
+    Test(Test),
+    /// Check the rules that the compiler does not
+    Check,
+    /// Generate the resource types from AWS's published schema
+    Codegen(Codegen),
+    /// Run functions for the local environment; started by `deploy`
+    #[command(hide = true)]
+    Host(Host),
+    /// Install the tools of the test suites; the suites ask where they are
+    #[command(hide = true)]
+    Tools,
+}
+
+/// Consent.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Consent {
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Answer every question with yes
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The stacks; all unless given
+    #[arg(value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+    /// Loopback port of the local API; a free one that stays the same unless given
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Local")]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ArchOption {
+    /// The processor that functions run on; this machine's for `local`, else `arm64`
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<Arch>,
+}
+
+/// A Lambda architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Arch {
+    /// 64-bit ARM.
+    #[value(name = "arm64")]
+    Arm64,
+    /// 64-bit x86.
+    #[value(name = "x86_64")]
+    X86_64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Destroy {
+    /// The stacks; all unless given
+    #[arg(value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// On AWS: delete the tables and all counts too
+    #[arg(long, conflicts_with = "keep_data")]
+    pub(crate) delete_data: bool,
+    /// In `local`: keep the data for the next deploy
+    #[arg(long)]
+    pub(crate) keep_data: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Write nothing; fail where the assembly, the schema or generated code is out of date
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = "cdk.out")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Make a key; its secret is shown once
+    Create {
+        /// The user
+        #[arg(long, value_name = "EMAIL")]
+        email: String,
+        /// A plan of the environment
+        #[arg(long)]
+        plan: String,
+        /// When the key stops working: `30d`, or a time
+        #[arg(long, value_name = "WHEN", value_parser = when)]
+        expires: Option<When>,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// List all keys
+    List,
+    /// Revoke a key
+    Revoke {
+        /// The key's id
+        id: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// The user
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) email: String,
+    /// With the scope `metering:admin`
+    #[arg(long)]
+    pub(crate) admin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Traffic {
+    /// Calls a second, over all users
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rps: u32,
+    /// How long
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(crate) duration: Duration,
+    /// Users, each with a key of its own
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=1_000), default_value = "5")]
+    pub(crate) users: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// A function's folder name; all unless given
+    pub(crate) function: Option<String>,
+    /// Go on as more is written
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which
+    pub(crate) of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The environment file.
+    Environment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Passed on to the test runner, such as a name to filter by
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Codegen {
+    /// Write nothing; fail where generated code is out of date
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Host {
+    /// The host's settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_verb_that_only_reads_refuses_dry_run() {
+        for verb in ["status", "outputs", "build", "synth"] {
+            let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
+            assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
+        }
+        assert!(Cli::try_parse_from(["xtask", "deploy", "--dry-run"]).is_ok());
+    }
+
+    #[test]
+    fn bad_values_name_what_is_allowed() {
+        let message = Cli::try_parse_from(["xtask", "traffic", "--rps", "5", "--duration", "5w"])
+            .map_err(|error| error.to_string());
+        assert!(message.is_err_and(|text| text.contains("`5w` is no duration")));
+    }
+}

@@ -1,0 +1,8 @@
+//! The time, read here and nowhere else.
+
+use domain::time::UnixMillis;
+
+/// Now.
+pub(crate) fn now() -> UnixMillis {
+    UnixMillis::from(jiff::Timestamp::now())
+}

@@ -1,0 +1,119 @@
+//! What every verb needs to know: where the repository is, which environment, how to speak.
+
+use std::path::{Path, PathBuf};
+
+use stacks::environment::Environment;
+
+use crate::cli::Global;
+use crate::local::Local;
+use crate::output::Output;
+use crate::stop::Stop;
+
+/// Overrides `analytics.enabled` of the environment file, where set.
+const ANALYTICS_VARIABLE: &str = "ENABLE_KINESIS_ANALYTICS";
+
+/// The surroundings of a command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) out: Output,
+    pub(crate) root: PathBuf,
+    /// Whether the functions are taken as they were last built.
+    pub(crate) prebuilt: bool,
+    name: String,
+    local_dir: PathBuf,
+    environments_dir: PathBuf,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Self {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest.parent().unwrap_or(manifest).to_owned();
+        let or = |given: &Option<PathBuf>, usual: &str| match given {
+            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+            None => root.join(usual),
+        };
+        let local_dir = or(&global.local_dir, "target/local");
+        let environments_dir = or(&global.environments_dir, "stacks/environments");
+        Self {
+            out: Output::new(global.json, global.quiet),
+            root,
+            prebuilt: global.prebuilt,
+            name: global.env.clone(),
+            local_dir,
+            environments_dir,
+        }
+    }
+
+    /// Where builds and tools go.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.root.join("target")
+    }
+
+    /// The environment, checked.
+    pub(crate) fn environment(&self) -> anyhow::Result<Environment> {
+        let folder = &self.environments_dir;
+        let path = folder.join(format!("{}.yaml", self.name));
+        if !path.is_file() {
+            return Err(self.unknown_environment(folder).into());
+        }
+        let environment = Environment::load(&path)
+            .map_err(|error| Stop::usage(relative(&error.to_string(), &self.root)))?;
+        Ok(environment.with_analytics(analytics_override()?))
+    }
+
+    fn unknown_environment(&self, folder: &Path) -> Stop {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                name.strip_suffix(".yaml").map(|name| format!("`{name}`"))
+            })
+            .collect();
+        names.sort();
+        Stop::usage(format!(
+            "there is no environment `{}`: `{}` has {}",
+            self.name,
+            relative(&folder.display().to_string(), &self.root),
+            names.join(", ")
+        ))
+        .hint(format!(
+            "copy one of them to `{}`",
+            relative(
+                &folder
+                    .join(&self.name)
+                    .with_extension("yaml")
+                    .display()
+                    .to_string(),
+                &self.root
+            )
+        ))
+    }
+
+    /// The local environment's folder.
+    pub(crate) fn local(&self) -> Local {
+        Local::new(self.local_dir.clone())
+    }
+}
+
+/// Paths as the user sees them, from the repository's folder.
+fn relative(message: &str, root: &Path) -> String {
+    message.replace(&format!("{}/", root.display()), "")
+}
+
+fn analytics_override() -> anyhow::Result<Option<bool>> {
+    let Some(value) = std::env::var_os(ANALYTICS_VARIABLE) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some("") => Ok(None),
+        _ => Err(Stop::usage(format!(
+            "`{ANALYTICS_VARIABLE}` is `{}`: allowed are `true` and `false`",
+            value.display()
+        ))
+        .into()),
+    }
+}

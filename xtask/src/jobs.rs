@@ -1,0 +1,121 @@
+//! Other programs, run to their end. They end with us: dropping the future kills them.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::output::Output;
+use crate::stop::Stop;
+
+/// A program to be run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    command: Command,
+    name: String,
+}
+
+/// What cargo tells the programs it runs about themselves. A cargo started from here must not
+/// take it for its own: build scripts would see it change, and run again.
+const OF_THE_OUTER_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"];
+
+impl Job {
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref();
+        let name = std::path::Path::new(program)
+            .file_name()
+            .unwrap_or(program)
+            .to_string_lossy()
+            .into_owned();
+        let mut command = Command::new(program);
+        command.kill_on_drop(true).stdin(Stdio::null());
+        for (variable, _) in std::env::vars_os() {
+            let variable = variable.to_string_lossy();
+            if OF_THE_OUTER_CARGO
+                .iter()
+                .any(|prefix| variable.starts_with(prefix))
+            {
+                command.env_remove(variable.as_ref());
+            }
+        }
+        Self { command, name }
+    }
+
+    #[must_use]
+    pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn current_dir(mut self, dir: &std::path::Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it; what it prints goes to stderr, or with `--quiet` is shown only if it fails.
+    pub(crate) async fn run(mut self, out: Output) -> anyhow::Result<()> {
+        if out.is_quiet() {
+            let output = self.command.output().await;
+            let output = output.with_context(|| format!("running `{}`", self.name))?;
+            if output.status.success() {
+                return Ok(());
+            }
+            out.warning(&String::from_utf8_lossy(&output.stdout));
+            out.warning(&String::from_utf8_lossy(&output.stderr));
+            return Err(self.failed(output.status));
+        }
+        self.command.stdout(Stdio::from(std::io::stderr()));
+        let status = self.command.status().await;
+        let status = status.with_context(|| format!("running `{}`", self.name))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failed(status))
+        }
+    }
+
+    /// Runs it with stdout as our own; says how it ended.
+    pub(crate) async fn run_in_place(mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let status = self.command.status().await;
+        status.with_context(|| format!("running `{}`", self.name))
+    }
+
+    /// Runs it and hands on each line of its stdout; says how it ended.
+    pub(crate) async fn each_line(
+        mut self,
+        mut take: impl FnMut(&str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<std::process::ExitStatus> {
+        let running = || format!("running `{}`", self.name);
+        let mut child = self
+            .command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(running)?;
+        if let Some(stdout) = child.stdout.take() {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Some(line) = lines.next_line().await.with_context(running)? {
+                take(&line)?;
+            }
+        }
+        child.wait().await.with_context(running)
+    }
+
+    /// Runs it and returns what it printed.
+    pub(crate) async fn read(mut self) -> anyhow::Result<std::process::Output> {
+        let output = self.command.output().await;
+        output.with_context(|| format!("running `{}`", self.name))
+    }
+
+    fn failed(&self, status: std::process::ExitStatus) -> anyhow::Error {
+        Stop::failed(format!("`{}` failed: {status}", self.name)).into()
+    }
+}

@@ -1,0 +1,141 @@
+//! The host of functions: this program again, as a daemon.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lambda_host::HostConfig;
+
+use super::process::ProcessRecord;
+use super::state::State;
+use super::{Local, address, emulator::tail};
+use crate::output::Output;
+use crate::stop::Stop;
+
+/// This program, also while a build is replacing its file.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+const START: Duration = Duration::from_secs(30);
+const HEALTH: Duration = Duration::from_secs(3);
+/// How long it may take to end the functions it runs.
+const STOP: Duration = Duration::from_secs(10);
+
+/// The host's process.
+pub(crate) struct HostProcess;
+
+impl HostProcess {
+    /// Whether the recorded host runs and answers.
+    pub(crate) async fn answers(record: &ProcessRecord) -> bool {
+        record.is_alive() && healthy(record.port).await
+    }
+
+    /// Ends the recorded host and every function process it left.
+    pub(crate) async fn stop(local: &Local, record: Option<&ProcessRecord>) -> anyhow::Result<()> {
+        if let Some(record) = record {
+            record.stop(STOP).await;
+        }
+        lambda_host::reap(&local.host_dir()).context("ending what the function host left")?;
+        Ok(())
+    }
+
+    /// A running host with these settings: the recorded one if it is sound, else a new one,
+    /// recorded from its first moment.
+    pub(crate) async fn ensure(
+        local: &Local,
+        state: &mut State,
+        config: &HostConfig,
+        out: Output,
+    ) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(config).context("writing the host's settings")?;
+        let settings = domain::key::hash(&format!("{text}{}", own_build()));
+        if let Some(record) = &state.host
+            && record.settings == settings
+            && Self::answers(record).await
+        {
+            return Ok(());
+        }
+        Self::stop(local, state.host.as_ref()).await?;
+        out.step("starting the function host");
+        let file = local.dir().join("host.json");
+        std::fs::write(&file, text).with_context(|| format!("writing `{}`", file.display()))?;
+        let log = local.logs_dir().join("host.log");
+        let mut child = spawn(local, &file, &log)?;
+        state.host = ProcessRecord::of(child.id(), config.port, settings);
+        local.save(state)?;
+        wait_until_healthy(&mut child, config.port, &log).await
+    }
+}
+
+fn spawn(local: &Local, config: &Path, log: &Path) -> anyhow::Result<Child> {
+    let opened = File::create(log).and_then(|out| Ok((out.try_clone()?, out)));
+    let (stdout, stderr) = opened.with_context(|| format!("writing `{}`", log.display()))?;
+    Command::new(OWN_PROGRAM)
+        .args(["host", "--config"])
+        .arg(config)
+        .current_dir(local.dir())
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .context("starting the function host")
+}
+
+async fn wait_until_healthy(child: &mut Child, port: u16, log: &Path) -> anyhow::Result<()> {
+    let until = tokio::time::Instant::now() + START;
+    loop {
+        if let Some(status) = child.try_wait().context("watching the function host")? {
+            return Err(ended(log, &format!("ended at once: {status}")).into());
+        }
+        if healthy(port).await {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= until {
+            child.kill().context("ending the function host")?;
+            return Err(ended(log, "did not answer in time").into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn ended(log: &Path, how: &str) -> Stop {
+    Stop::failed(format!("the function host {how}")).hint(format!(
+        "its last words, from `{}`:\n{}",
+        log.display(),
+        tail(log)
+    ))
+}
+
+async fn healthy(port: u16) -> bool {
+    get(&format!("{}/_host/health", address(port)), HEALTH)
+        .await
+        .is_some()
+}
+
+/// What the host says of itself.
+pub(crate) async fn status(host: &str) -> Option<serde_json::Value> {
+    let text = get(&format!("{host}/_host/status"), Duration::from_secs(10)).await?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The body of a successful answer from this machine.
+pub(super) async fn get(url: &str, patience: Duration) -> Option<String> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(patience)
+        .build();
+    let answer = client.ok()?.get(url).send().await.ok()?;
+    if answer.status().is_success() {
+        answer.text().await.ok()
+    } else {
+        None
+    }
+}
+
+/// Tells this build from another: a host that a rebuild has outdated is replaced.
+fn own_build() -> String {
+    let build = std::fs::metadata(OWN_PROGRAM)
+        .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+    build.map_or_else(|_| String::new(), |build| format!("{build:?}"))
+}

@@ -1,0 +1,88 @@
+//! Loopback ports: which are free, and who has one that is not.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Whether a loopback port can be listened on now.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// `wanted` if it is free, else any port that is.
+pub(crate) fn free_port(wanted: Option<u16>) -> anyhow::Result<u16> {
+    if let Some(port) = wanted.filter(|port| is_free(*port)) {
+        return Ok(port);
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+    Ok(listener.local_addr().context("finding a free port")?.port())
+}
+
+/// Who listens on a port: the process as the user knows it, if this user may see it.
+pub(crate) fn taken_by(port: u16) -> Option<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let inode = listener_inode(&table, port)?;
+    let target = format!("socket:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let process = processes
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
+        .map(|entry| entry.path())
+        .find(|process| holds(process, &target))?;
+    let arguments = std::fs::read(process.join("cmdline")).ok()?;
+    let command = String::from_utf8_lossy(&arguments).replace('\0', " ");
+    let pid = process.file_name()?.to_string_lossy().into_owned();
+    Some(format!("process {pid} (`{}`)", command.trim()))
+}
+
+fn holds(process: &Path, target: &str) -> bool {
+    let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        std::fs::read_link(descriptor.path()).is_ok_and(|link| link.as_os_str() == target)
+    })
+}
+
+/// The socket that listens on a port, from the lines of `/proc/net/tcp` (proc(5)).
+fn listener_inode(table: &str, port: u16) -> Option<&str> {
+    const LISTEN: &str = "0A";
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let (_, hex) = fields.get(1)?.rsplit_once(':')?;
+        let matches = u16::from_str_radix(hex, 16) == Ok(port) && *fields.get(3)? == LISTEN;
+        matches.then(|| fields.get(9).copied()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wanted_port_is_kept_while_free_and_left_when_taken() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        assert_ne!(free_port(Some(taken)).unwrap(), taken);
+        let owner = taken_by(taken).unwrap();
+        let this = format!("process {} ", std::process::id());
+        assert!(owner.starts_with(&this), "{owner}");
+        drop(listener);
+        assert_eq!(free_port(Some(taken)).unwrap(), taken);
+    }
+
+    #[test]
+    fn only_listeners_count() {
+        let table = "head\n\
+            0: 0100007F:1F90 00000000:0000 01 00000000:00000000 00:00000000 00000000 0 0 11 1\n\
+            1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 22 1\n";
+        assert_eq!(listener_inode(table, 8080), Some("22"));
+        assert_eq!(listener_inode(table, 8081), None);
+    }
+}

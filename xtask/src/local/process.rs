@@ -1,0 +1,141 @@
+//! Processes that outlive the command that started them.
+//!
+//! A pid alone names no process: it is used again. With the start time it does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// A process, and the settings it was started with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProcessRecord {
+    pub(crate) pid: i32,
+    /// Its start, in clock ticks since this machine's boot.
+    pub(crate) started: u64,
+    /// The loopback port it listens on.
+    pub(crate) port: u16,
+    /// A digest of what it was started with; another digest means it must be started anew.
+    pub(crate) settings: String,
+}
+
+/// How often a process that should end is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+impl ProcessRecord {
+    /// The record of a process that was just started.
+    pub(crate) fn of(pid: u32, port: u16, settings: String) -> Option<Self> {
+        let pid = i32::try_from(pid).ok()?;
+        Some(Self {
+            pid,
+            started: start_time(pid)?,
+            port,
+            settings,
+        })
+    }
+
+    /// Whether the process runs, and is the one recorded.
+    pub(crate) fn is_alive(&self) -> bool {
+        start_time(self.pid) == Some(self.started)
+    }
+
+    /// Asks the process to end, and after `patience` makes it; returns whether it ended by itself.
+    pub(crate) async fn stop(&self, patience: Duration) -> bool {
+        if !self.is_alive() {
+            return true;
+        }
+        self.signal(Signal::SIGTERM);
+        // A process that was stopped takes no signal before it goes on.
+        self.signal(Signal::SIGCONT);
+        if self.gone_within(patience).await {
+            return true;
+        }
+        self.signal(Signal::SIGKILL);
+        self.gone_within(Duration::from_secs(5)).await;
+        false
+    }
+
+    async fn gone_within(&self, patience: Duration) -> bool {
+        let until = tokio::time::Instant::now() + patience;
+        while self.is_alive() {
+            if tokio::time::Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        true
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Between the look and the signal the process may end: then there is nothing to do.
+        if self.is_alive() {
+            let _ended = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+}
+
+/// Start time of a running process: field 22 of `/proc/PID/stat` (proc(5)). A zombie has ended.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    parse_stat(&stat.ok()?)
+}
+
+fn parse_stat(stat: &str) -> Option<u64> {
+    // The command name, in parentheses, may itself hold spaces and parentheses.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<_> = fields.split_ascii_whitespace().collect();
+    let state = *fields.first()?;
+    if state == "Z" || state == "X" {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_may_hold_anything() {
+        let after = (4..=21).map(|field| field.to_string()).collect::<Vec<_>>();
+        let stat = format!("7 (a) b (c) S {} 4711 23", after.join(" "));
+        assert_eq!(parse_stat(&stat), Some(4711));
+        assert_eq!(parse_stat(&stat.replace(") S ", ") Z ")), None);
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[tokio::test]
+    async fn a_stopped_process_ends_by_itself() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let record = ProcessRecord::of(child.id(), 1, String::new()).unwrap();
+        record.signal(Signal::SIGSTOP);
+        assert!(record.stop(Duration::from_secs(5)).await);
+        child.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_is_known_by_its_start_and_can_be_stopped() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let record = ProcessRecord::of(child.id(), 1, String::new()).unwrap();
+        assert!(record.is_alive());
+        let other = ProcessRecord {
+            started: record.started + 1,
+            ..record.clone()
+        };
+        assert!(!other.is_alive());
+        assert!(other.stop(Duration::from_secs(1)).await);
+        assert!(record.is_alive(), "another start time is another process");
+        assert!(record.stop(Duration::from_secs(5)).await);
+        assert!(!record.is_alive());
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,136 @@
+//! A virtual environment that holds exactly what a file of pinned requirements names.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::python::Python;
+use crate::context::Context;
+use crate::jobs::Job;
+use crate::stop::Stop;
+
+/// Written last, with what was installed: without it, or with another text, all is done again.
+const MARKER: &str = "installed";
+
+/// A virtual environment, installed or not.
+#[derive(Debug, Clone)]
+pub(super) struct Venv {
+    dir: PathBuf,
+    /// From the repository's folder.
+    requirements: &'static str,
+    /// What makes it another environment, the requirements among it.
+    pinned: String,
+}
+
+impl Venv {
+    /// The environment under `target/tools/{prefix}{digest}` of a file of requirements, and of
+    /// further files that say what goes into it. Other contents get another folder: something may
+    /// still run from the last.
+    pub(super) fn of(
+        context: &Context,
+        prefix: &str,
+        requirements: &'static str,
+        further: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut pinned = String::new();
+        for file in std::iter::once(&requirements).chain(further) {
+            let text = std::fs::read_to_string(context.root.join(file));
+            pinned += &text.with_context(|| format!("reading `{file}`"))?;
+        }
+        let pinned = domain::key::hash(&pinned);
+        let version: String = pinned.chars().take(12).collect();
+        let dir = context
+            .target()
+            .join("tools")
+            .join(format!("{prefix}{version}"));
+        Ok(Self {
+            dir,
+            requirements,
+            pinned,
+        })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn python(&self) -> PathBuf {
+        self.bin().join("python")
+    }
+
+    /// The folder of its programs.
+    pub(super) fn bin(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
+    /// Keeps others from installing at the same time, for as long as it lives.
+    pub(super) async fn lock(&self) -> anyhow::Result<File> {
+        let path = self.dir.with_extension("lock");
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("creating `{}`", folder.display()))?;
+        }
+        let locking = || format!("locking `{}`", path.display());
+        let file = File::create(&path).with_context(locking)?;
+        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+        locked.await.with_context(locking)?.with_context(locking)
+    }
+
+    /// Whether these very versions are there, and the Python they were installed for still runs.
+    pub(super) async fn is_installed(&self, probe: &str) -> bool {
+        let marked = std::fs::read_to_string(self.dir.join(MARKER));
+        if marked.ok().as_ref() != Some(&self.pinned) {
+            return false;
+        }
+        let run = Job::new(self.python()).args(["-c", probe]);
+        run.read().await.is_ok_and(|output| output.status.success())
+    }
+
+    /// Makes it anew, with what is pinned.
+    pub(super) async fn install(&self, context: &Context) -> anyhow::Result<()> {
+        let python = Python::find().await?;
+        self.make(context, &python).await?;
+        let requirements = self.requirements;
+        let pip = Job::new(self.python())
+            .args(["-m", "pip", "install", "--no-deps", "--require-hashes"])
+            .args(["--no-input", "--disable-pip-version-check", "--requirement"])
+            .args([context.root.join(requirements)]);
+        pip.run(context.out).await.context(
+            Stop::failed(format!(
+                "the tools were not installed: `pip install --no-deps --require-hashes --requirement {requirements}` failed"
+            ))
+            .hint(format!(
+                "pip's own settings hold (`PIP_INDEX_URL`, `PIP_PROXY`, `PIP_CERT`, `pip.conf`); without a network, \
+                 run `pip download --no-deps --require-hashes --requirement {requirements} --dest DIR` where there is one, \
+                 then here the same command again with `PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR`",
+            )),
+        )
+    }
+
+    /// Notes that everything is there.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        let marker = self.dir.join(MARKER);
+        std::fs::write(&marker, &self.pinned)
+            .with_context(|| format!("writing `{}`", marker.display()))
+    }
+
+    async fn make(&self, context: &Context, python: &Python) -> anyhow::Result<()> {
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing `{}`", self.dir.display()));
+            }
+            _ => {}
+        }
+        let made = Job::new(&python.program)
+            .args(["-m", "venv"])
+            .args([&self.dir])
+            .run(context.out)
+            .await;
+        made.context(
+            Stop::failed("no virtual environment could be made for the tools").hint(
+                "Debian and Ubuntu ship `venv` apart: `apt-get install python3-venv`; or name another Python with `PYTHON`",
+            ),
+        )
+    }
+}

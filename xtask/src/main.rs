@@ -1,0 +1,84 @@
+//! The commands of this repository: `cargo xtask VERB`.
+//!
+//! One module a verb. Verbs decide and talk; the work on AWS is `deployer`'s, what is deployed is
+//! `stacks`', and running functions here is `lambda-host`'s.
+
+mod aws;
+mod cli;
+mod clock;
+mod context;
+mod duration;
+mod functions;
+mod jobs;
+mod local;
+mod output;
+mod stop;
+mod verbs;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use cli::{Cli, Verb};
+use context::Context;
+use stop::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Verb::Host(args) = &cli.verb {
+        return verbs::host::run(args);
+    }
+    let context = Context::new(&cli.global);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            context.out.failure(&error.into());
+            return Exit::Failed.into();
+        }
+    };
+    runtime.block_on(supervise(&context, cli.verb)).into()
+}
+
+/// Runs the verb until it ends or someone interrupts it. Dropping it stops the programs it runs;
+/// whatever was under way on AWS is picked up by the next run.
+async fn supervise(context: &Context, verb: Verb) -> Exit {
+    let mut interrupted = std::pin::pin!(interruption());
+    let ended = tokio::select! {
+        biased;
+        () = &mut interrupted => None,
+        ended = verbs::run(context, verb) => Some(ended),
+    };
+    match ended {
+        None => {
+            context.out.interrupted();
+            Exit::Interrupted
+        }
+        Some(Ok(exit)) => exit,
+        Some(Err(error)) => {
+            // An interrupt also ends the program that was being waited for, perhaps seen first.
+            let late = tokio::time::timeout(Duration::from_millis(100), interrupted).await;
+            if late.is_ok() {
+                context.out.interrupted();
+                return Exit::Interrupted;
+            }
+            context.out.failure(&error);
+            stop::exit_of(&error)
+        }
+    }
+}
+
+/// Ends when the user presses Ctrl-C, or someone asks the process to end.
+async fn interruption() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,210 @@
+//! Everything that is printed: data to stdout, all else to stderr.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one module that prints; the lints keep it so"
+)]
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Context as _;
+use deployer::{Progress, ResourceEvent};
+use serde::Serialize;
+
+/// Where and how a command speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    colour: bool,
+}
+
+/// Types that take AWS long enough for a user to wonder.
+const SLOW: [&str; 2] = ["AWS::DynamoDB::Table", "AWS::Kinesis::Stream"];
+
+/// The look of a word.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    Error,
+    Warning,
+    Hint,
+    Progress,
+    Quiet,
+}
+
+impl Style {
+    /// Select Graphic Rendition parameters (ECMA-48, 8.3.117).
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Error => "1;31",
+            Self::Warning => "1;33",
+            Self::Hint => "1;36",
+            Self::Progress => "1;32",
+            Self::Quiet => "2",
+        }
+    }
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        // https://no-color.org: set and not empty, whatever its value.
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            json,
+            quiet,
+            colour: !no_colour && std::io::stderr().is_terminal(),
+        }
+    }
+
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// The command's answer: as JSON, or as what `text` makes of it.
+    pub(crate) fn answer<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let document = if self.json {
+            serde_json::to_string_pretty(value).context("writing JSON")?
+        } else {
+            text(value)
+        };
+        Self::print(&document)
+    }
+
+    /// One of many answers, while more may come: as JSON, one document a line.
+    pub(crate) fn line<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let document = if self.json {
+            serde_json::to_string(value).context("writing JSON")?
+        } else {
+            text(value)
+        };
+        Self::print(&document)
+    }
+
+    /// A line of another program's stdout.
+    pub(crate) fn raw(line: &str) -> anyhow::Result<()> {
+        Self::print(line)
+    }
+
+    fn print(document: &str) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{}", document.trim_end()).and_then(|()| stdout.flush()) {
+            // Whoever read the beginning has seen enough, as in `| head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("writing to stdout"),
+        }
+    }
+
+    fn paint(self, style: Style, text: &str) -> String {
+        if self.colour {
+            format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// A step that begins.
+    pub(crate) fn step(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{} {text}", self.paint(Style::Progress, "=>"));
+        }
+    }
+
+    /// Something within a step.
+    pub(crate) fn detail(self, text: &str) {
+        if !self.quiet {
+            eprintln!("   {text}");
+        }
+    }
+
+    /// Something within a step that few will read.
+    pub(crate) fn aside(self, text: &str) {
+        if !self.quiet {
+            eprintln!("   {}", self.paint(Style::Quiet, text));
+        }
+    }
+
+    /// Something that the user should know even with `--quiet`.
+    pub(crate) fn warning(self, text: &str) {
+        eprintln!("{} {text}", self.paint(Style::Warning, "warning:"));
+    }
+
+    /// An error, its causes, and what can be done.
+    pub(crate) fn failure(self, error: &anyhow::Error) {
+        eprintln!("{} {error}", self.paint(Style::Error, "error:"));
+        let mut said = error.to_string();
+        for cause in error.chain().skip(1) {
+            let text = cause.to_string();
+            // Some libraries repeat their source's words in their own.
+            if !said.ends_with(&text) {
+                eprintln!("  caused by: {text}");
+            }
+            said = text;
+        }
+        if let Some(hint) = crate::stop::hint_of(error) {
+            eprintln!("{} {hint}", self.paint(Style::Hint, "hint:"));
+        }
+    }
+
+    /// The user pressed Ctrl-C.
+    pub(crate) fn interrupted(self) {
+        eprintln!(
+            "\n{} interrupted; run the command again to go on from here",
+            self.paint(Style::Error, "error:")
+        );
+    }
+
+    /// Asks; without a terminal the answer is no.
+    pub(crate) fn confirm(self, question: &str) -> anyhow::Result<bool> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            eprintln!("{question} [y/N] no: there is no terminal to ask, and no `--yes`");
+            return Ok(false);
+        }
+        eprint!("{} [y/N] ", self.paint(Style::Warning, question));
+        std::io::stderr().flush().context("asking")?;
+        let mut answer = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut answer)
+            .context("reading the answer")?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+impl Progress for Output {
+    fn resource(&self, event: &ResourceEvent) {
+        // Each resource is told of once, when it is done; only a long wait needs its beginning.
+        let begins = event.status.ends_with("_IN_PROGRESS");
+        if begins && !event.is_of_the_stack() && !SLOW.contains(&event.kind.as_str()) {
+            return;
+        }
+        let reason = event.reason.as_deref().map_or(String::new(), |reason| {
+            // CloudFormation's own small talk.
+            if matches!(reason, "Resource creation Initiated" | "User Initiated") {
+                String::new()
+            } else {
+                format!(": {reason}")
+            }
+        });
+        let line = format!(
+            "{:<28} {} ({}){reason}",
+            event.status, event.logical_id, event.kind
+        );
+        if event.is_cause_of_failure() {
+            self.warning(&line);
+        } else {
+            self.aside(&line);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.detail(text);
+    }
+}

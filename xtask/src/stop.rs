@@ -1,0 +1,141 @@
+//! How a command ends when it does not succeed.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit codes, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed; also where nothing is deployed and something must be.
+    Failed = 1,
+    /// Used or configured wrongly; also an unknown stack, function or key.
+    Usage = 2,
+    /// Something differs that should not.
+    Difference = 3,
+    /// AWS said no.
+    Refused = 4,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error whose exit code or remedy is known. Put into a chain as its context, or on its own.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Stop {
+    /// The command was used or configured wrongly.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// The command failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// The command failed, with this exit code.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// The exit code that an error stands for.
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        stop.exit
+    } else if error
+        .downcast_ref::<deployer::Error>()
+        .is_some_and(deployer::Error::is_refusal)
+    {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
+}
+
+/// What the user can do about an error.
+pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stop.hint.clone();
+    }
+    let hint = match error.downcast_ref::<deployer::Error>()? {
+        deployer::Error::Unreachable { .. } => {
+            "check the region, the endpoint, the network and the credentials (`aws sts get-caller-identity`)"
+        }
+        refused => match refused.code()? {
+            "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" => {
+                "the credentials are not valid any more: log in again"
+            }
+            "AccessDenied" | "AccessDeniedException" => {
+                "the credentials lack the permission: use a role that may deploy this environment"
+            }
+            "Throttling" | "ThrottlingException" => "AWS is throttling: run the command again",
+            _ => return None,
+        },
+    };
+    Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    fn refusal(code: &str) -> anyhow::Error {
+        deployer::Error::Refused {
+            operation: "CreateChangeSet",
+            code: code.into(),
+            message: "no".into(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn the_exit_code_survives_context() {
+        let usage: anyhow::Error = Stop::usage("bad").into();
+        assert_eq!(exit_of(&usage.context("more")), Exit::Usage);
+        assert_eq!(exit_of(&refusal("X").context("deploying")), Exit::Refused);
+        assert_eq!(exit_of(&anyhow::anyhow!("else")), Exit::Failed);
+        let wrapped = Err::<(), _>(refusal("X")).context(Stop::failed("outer"));
+        assert_eq!(wrapped.map_err(|error| exit_of(&error)), Err(Exit::Failed));
+    }
+
+    #[test]
+    fn a_known_refusal_has_a_hint_and_an_unknown_one_none() {
+        assert!(hint_of(&refusal("ExpiredToken")).is_some());
+        assert_eq!(hint_of(&refusal("SomethingElse")), None);
+        let stop: anyhow::Error = Stop::failed("a").hint("do b").into();
+        assert_eq!(hint_of(&stop), Some("do b".into()));
+    }
+}

@@ -1,0 +1,217 @@
+//! `check`: the rules that the compiler does not hold.
+//!
+//! Who may depend on whom, from `cargo metadata`; and what the tree may not hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::jobs::Job;
+use crate::stop::{Exit, Stop};
+
+/// What each crate of the workspace may use of the workspace ("Direction" in `ARCHITECTURE.md`).
+/// A crate that is not here may not be there.
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("domain", &[]),
+    ("runtime", &["domain"]),
+    ("authorizer", &["domain", "runtime"]),
+    ("processor", &["domain", "runtime"]),
+    ("aggregator", &["domain", "runtime"]),
+    ("analytics", &["domain", "runtime"]),
+    ("deadlines", &["domain", "runtime"]),
+    ("stacks", &["domain"]),
+    ("codegen", &[]),
+    ("deployer", &["domain"]),
+    ("lambda-host", &["domain"]),
+    (
+        "xtask",
+        &["codegen", "deployer", "domain", "lambda-host", "stacks"],
+    ),
+];
+
+/// The suites may use everything.
+const SUITES: &str = "tests";
+
+/// What pure crates may not use: AWS, tokio, an HTTP client.
+const PURE: [&str; 2] = ["domain", "stacks"];
+const IMPURE: [&str; 5] = ["aws-", "aws_", "tokio", "reqwest", "lambda_runtime"];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev` for what only tests use, which may go anywhere.
+    kind: Option<String>,
+}
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let mut found = direction(&metadata(context).await?);
+    found.extend(paths(&tracked(context).await?, &context.root));
+    for violation in &found {
+        context.out.warning(violation);
+    }
+    if found.is_empty() {
+        context.out.step("the rules of the tree hold");
+        return Ok(Exit::Done);
+    }
+    Err(Stop::failed(format!("{} rules of the tree are broken", found.len())).into())
+}
+
+async fn metadata(context: &Context) -> anyhow::Result<Metadata> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Job::new(program)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(&context.root)
+        .read()
+        .await?;
+    serde_json::from_slice(&output.stdout).context("reading `cargo metadata`")
+}
+
+/// Dependencies that go the wrong way.
+fn direction(metadata: &Metadata) -> Vec<String> {
+    let allowed: BTreeMap<_, _> = MAY_USE.into_iter().collect();
+    let members: BTreeSet<_> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let mut found = Vec::new();
+    for package in &metadata.packages {
+        let name = package.name.as_str();
+        if name == SUITES {
+            continue;
+        }
+        let Some(may_use) = allowed.get(name) else {
+            found.push(format!(
+                "crate `{name}` has no place in the order of crates"
+            ));
+            continue;
+        };
+        let uses = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind.as_deref() != Some("dev"));
+        for used in uses.map(|dependency| dependency.name.as_str()) {
+            if members.contains(used) && !may_use.contains(&used) {
+                found.push(format!("crate `{name}` may not use `{used}`"));
+            }
+            if PURE.contains(&name) && IMPURE.iter().any(|impure| used.starts_with(impure)) {
+                found.push(format!("crate `{name}` is pure and may not use `{used}`"));
+            }
+        }
+    }
+    found
+}
+
+/// The files of the tree, as git knows them.
+async fn tracked(context: &Context) -> anyhow::Result<Vec<String>> {
+    let output = Job::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(&context.root)
+        .read()
+        .await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Modules are named for what they hold.
+const NAMELESS: [&str; 4] = ["utils", "helpers", "common", "misc"];
+/// Reference material beside the checkout, which nothing may need: not in a text to be found here.
+const OUTSIDE: [&str; 2] = ["../shared", "/work/shared"];
+
+fn paths(files: &[String], root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str());
+        if Path::new(file).extension().is_some_and(|ext| ext == "rs")
+            && stem.is_some_and(|stem| NAMELESS.contains(&stem))
+        {
+            found.push(format!("`{file}`: name the module for what it holds"));
+        }
+        if file.starts_with("cdk.out/")
+            && !file.ends_with("README.md")
+            && !file.ends_with(".gitignore")
+        {
+            found.push(format!("`{file}`: the assembly is generated, and not kept"));
+        }
+        if file.ends_with("verbs/check.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        if OUTSIDE.iter().any(|outside| text.contains(outside)) {
+            found.push(format!("`{file}` names a folder outside the repository"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, uses: &[(&str, Option<&str>)]) -> Package {
+        Package {
+            name: name.into(),
+            dependencies: uses
+                .iter()
+                .map(|(name, kind)| Dependency {
+                    name: (*name).into(),
+                    kind: kind.map(str::to_owned),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_dependency_against_the_direction_is_named() {
+        let metadata = Metadata {
+            packages: vec![
+                package("domain", &[("tokio", None), ("proptest", Some("dev"))]),
+                package("runtime", &[("domain", None)]),
+                package("stacks", &[("runtime", None), ("domain", None)]),
+                package(
+                    "processor",
+                    &[("authorizer", None), ("authorizer", Some("dev"))],
+                ),
+                package("authorizer", &[("runtime", None)]),
+                package("newcomer", &[]),
+            ],
+        };
+        assert_eq!(
+            direction(&metadata),
+            [
+                "crate `domain` is pure and may not use `tokio`",
+                "crate `stacks` may not use `runtime`",
+                "crate `processor` may not use `authorizer`",
+                "crate `newcomer` has no place in the order of crates",
+            ]
+        );
+    }
+
+    #[test]
+    fn nameless_modules_and_generated_files_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            "a/utils.rs",
+            "cdk.out/manifest.json",
+            "cdk.out/README.md",
+            "a/stream.rs",
+        ];
+        let files = files.map(str::to_owned);
+        let found = paths(&files, root.path());
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+}

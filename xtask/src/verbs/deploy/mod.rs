@@ -1,0 +1,227 @@
+//! `deploy`: from source to a running system.
+//!
+//! The way is the same for every environment. The local one has an embedded AWS to start before
+//! and keys to make after; everything between differs by endpoint and credentials alone.
+
+mod finish;
+pub(super) mod lag;
+mod order;
+mod review;
+mod start;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use deployer::{Bucket, Prepared, Request, Stacks, Template, without_doubts, without_refused};
+use domain::names::{AUTH_JWKS_PARAMETER, StackKind};
+use stacks::{Assembly, StackArtifact};
+
+use crate::aws::{Reached, STACKS, is_embedded};
+use crate::cli;
+use crate::context::Context;
+use crate::functions::{self, Flavour};
+use crate::local::{SigningKey, Tools};
+use crate::stop::{Exit, Stop};
+
+pub(super) use order::{drain, selected};
+pub(super) use review::{Decision, Manner};
+
+pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let selection = selected(&environment, &args.stacks)?;
+    let embedded = is_embedded(&environment);
+    let flavour = Flavour::of(embedded, args.arch.arch)?;
+    if args.port.is_some() && !embedded {
+        return Err(
+            Stop::usage("`--port` is the port of the local API: only `local` has one").into(),
+        );
+    }
+    start::check_port(context, args.port)?;
+    let tools = Tools::ensure(context).await?;
+    let assets = functions::build(context, &tools, flavour).await?;
+    context.out.step("synthesising the stacks");
+    let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
+    assembly
+        .write(&context.root.join("cdk.out"))
+        .context("writing the assembly to `cdk.out`")?;
+
+    let manner = Manner {
+        consent: args.consent,
+        outside_local: !environment.is_local(),
+    };
+    let reached = if embedded {
+        if args.consent.dry_run && context.local().running().await?.is_none() {
+            return Ok(review::of_nothing_deployed(context, &assembly));
+        }
+        start::embedded(context, environment, &tools, args.port).await?
+    } else {
+        start::outside(environment).await?
+    };
+    Deployment {
+        context,
+        reached,
+        assembly,
+        manner,
+        stacks: selection,
+    }
+    .run()
+    .await
+}
+
+/// A deployment under way.
+struct Deployment<'a> {
+    context: &'a Context,
+    reached: Reached,
+    assembly: Assembly,
+    manner: Manner,
+    stacks: Vec<StackKind>,
+}
+
+impl Deployment<'_> {
+    async fn run(self) -> anyhow::Result<Exit> {
+        let before = self.reached.stacks().await?;
+        let retired = order::retired(&self.reached.environment, &before, &self.stacks);
+        order::announce(self.context, &self.reached.environment, &before);
+        let bucket = self.reached.assets_bucket().await?;
+        if !self.manner.consent.dry_run {
+            self.publish(&bucket).await?;
+        }
+        let mut changed = false;
+        for kind in &self.stacks {
+            let Some(artifact) = self.artifact(*kind) else {
+                continue;
+            };
+            match self.deploy(artifact, &bucket).await? {
+                Decision::Declined => {
+                    self.context.out.warning(&format!(
+                        "declined: stack `{}` was not changed",
+                        artifact.name
+                    ));
+                    return Ok(Exit::Failed);
+                }
+                Decision::Changed => changed = true,
+                Decision::Unchanged | Decision::Shown => {}
+            }
+        }
+        if let Some(stack) = retired {
+            match order::retire(self.context, &self.reached, self.manner, &stack).await? {
+                Decision::Declined => return Ok(Exit::Failed),
+                Decision::Changed => changed = true,
+                Decision::Unchanged | Decision::Shown => {}
+            }
+        }
+        if self.manner.consent.dry_run {
+            return Ok(Exit::Done);
+        }
+        finish::run(self.context, &self.reached, changed).await
+    }
+
+    fn artifact(&self, kind: StackKind) -> Option<&StackArtifact> {
+        let name = self.reached.environment.names().stack(kind);
+        self.assembly.stacks.iter().find(|stack| stack.name == name)
+    }
+
+    /// Puts every asset where its stack expects it.
+    async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
+        bucket.ensure().await?;
+        let mut published = 0;
+        for asset in self.assembly.stacks.iter().flat_map(|stack| &stack.assets) {
+            if bucket.publish(&asset.key, &asset.zip).await? {
+                published += 1;
+            }
+        }
+        if published > 0 {
+            self.context
+                .out
+                .step(&format!("published {published} function zips"));
+        }
+        Ok(())
+    }
+
+    /// Changes one stack into what the assembly says.
+    async fn deploy(&self, artifact: &StackArtifact, bucket: &Bucket) -> anyhow::Result<Decision> {
+        let out = self.context.out;
+        let name = &artifact.name;
+        out.step(&format!("stack `{name}`"));
+        let parsed = self.template(artifact)?;
+        let stacks = Stacks::new(&self.reached.session);
+        let parameters = self.parameters(artifact)?;
+        let dry = self.manner.consent.dry_run;
+        let current = if dry {
+            stacks.find(name).await?
+        } else {
+            stacks.recover(name, &out).await?
+        };
+        if dry && current.is_none() {
+            review::show_new(self.context, name, &parsed);
+            return Ok(Decision::Shown);
+        }
+        let template = Template::new(name, parsed, bucket).await?;
+        let request = Request {
+            stack: name,
+            template: &template,
+            parameters: &parameters,
+            tags: &artifact.tags,
+        };
+        match stacks.prepare(&request, current.as_ref()).await? {
+            Prepared::Nothing => {
+                out.detail("nothing changed");
+                Ok(Decision::Unchanged)
+            }
+            Prepared::Changes { change_set, review } => {
+                let review = match self.reached.running {
+                    Some(_) => without_doubts(review),
+                    None => review,
+                };
+                review::show(self.context, &review);
+                if !review::agreed(self.context, self.manner, &review)? {
+                    stacks.discard(&change_set).await?;
+                    if !review.exists {
+                        stacks.recover(name, &out).await?;
+                    }
+                    return Ok(if dry {
+                        Decision::Shown
+                    } else {
+                        Decision::Declined
+                    });
+                }
+                stacks.execute(name, &change_set, &out).await?;
+                Ok(Decision::Changed)
+            }
+        }
+    }
+
+    /// The template, for the AWS it goes to.
+    fn template(&self, artifact: &StackArtifact) -> anyhow::Result<serde_json::Value> {
+        let parsed = start::parsed(artifact)?;
+        if self.reached.running.is_none() {
+            return Ok(parsed);
+        }
+        review::show_unsupported(self.context, artifact);
+        Ok(without_refused(parsed, &review::refused(artifact)))
+    }
+
+    /// Values that this machine alone knows.
+    fn parameters(&self, artifact: &StackArtifact) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut parameters = BTreeMap::new();
+        let wants_keys = artifact
+            .parameters
+            .iter()
+            .any(|name| name == AUTH_JWKS_PARAMETER);
+        if wants_keys && self.reached.running.is_some() {
+            let state = self.context.local().state()?;
+            let key = state.signing_key.context("there is no signing key")?;
+            let jwks = SigningKey::parse(&key)?.jwks();
+            parameters.insert(AUTH_JWKS_PARAMETER.to_owned(), jwks.to_string());
+        }
+        Ok(parameters)
+    }
+}
+
+/// The stacks' places in a deploy: those given, or all.
+pub(super) fn in_order(kinds: &[StackKind]) -> Vec<StackKind> {
+    STACKS
+        .into_iter()
+        .filter(|kind| kinds.contains(kind))
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! Which stacks, in which order; and the stack that a change of mode leaves over.
+//!
+//! To synchronous mode the API goes first: once its authorizer no longer sends to the stream, the
+//! stream is drained, then its stack is deleted. The analytics table stays, and is adopted again
+//! when the stream comes back, before the API does.
+
+use std::time::Duration;
+
+use deployer::{Deployed, Queues, Stacks};
+use domain::names::{StackKind, TrackingMode};
+use stacks::environment::Environment;
+
+use super::review::{Decision, Manner, consented};
+use super::{in_order, lag};
+use crate::aws::{Reached, STACKS, deployed_mode};
+use crate::context::Context;
+use crate::stop::Stop;
+
+/// How long the processor may take to empty the stream.
+const DRAIN: Duration = Duration::from_mins(15);
+const POLL: Duration = Duration::from_secs(1);
+
+/// The stacks named on the command line, in deploy order; all unless any is.
+pub(in crate::verbs) fn selected(
+    environment: &Environment,
+    given: &[String],
+) -> anyhow::Result<Vec<StackKind>> {
+    let names = environment.names();
+    let mut kinds = Vec::new();
+    for name in given {
+        let kind = STACKS.into_iter().find(|kind| names.stack(*kind) == *name);
+        let Some(kind) = kind else {
+            let known = STACKS.map(|kind| format!("`{}`", names.stack(kind)));
+            return Err(Stop::usage(format!(
+                "there is no stack `{name}`: environment `{}` has {}",
+                environment.name,
+                known.join(", ")
+            ))
+            .into());
+        };
+        kinds.push(kind);
+    }
+    Ok(if kinds.is_empty() {
+        STACKS.to_vec()
+    } else {
+        in_order(&kinds)
+    })
+}
+
+/// Says that the mode changes, before anything does.
+pub(super) fn announce(
+    context: &Context,
+    environment: &Environment,
+    before: &[(StackKind, Deployed)],
+) {
+    if !before.iter().any(|(kind, _)| *kind == StackKind::Api) {
+        return;
+    }
+    let deployed = deployed_mode(before);
+    if deployed != environment.mode() {
+        context.out.step(&format!(
+            "the mode changes from `{deployed}` to `{}`",
+            environment.mode()
+        ));
+    }
+}
+
+/// The stack that the environment's mode no longer has.
+pub(super) fn retired(
+    environment: &Environment,
+    before: &[(StackKind, Deployed)],
+    selection: &[StackKind],
+) -> Option<Deployed> {
+    let wanted = environment.mode() == TrackingMode::Stream;
+    if wanted || !selection.contains(&StackKind::Kinesis) {
+        return None;
+    }
+    let found = before.iter().find(|(kind, _)| *kind == StackKind::Kinesis);
+    found.map(|(_, stack)| stack.clone())
+}
+
+/// Deletes the stream's stack once nothing is left in the stream.
+pub(super) async fn retire(
+    context: &Context,
+    reached: &Reached,
+    manner: Manner,
+    stack: &Deployed,
+) -> anyhow::Result<Decision> {
+    let out = context.out;
+    out.step(&format!("stack `{}` is not part of this mode", stack.name));
+    let queue = reached.environment.names().dead_letter_queue();
+    let letters = Queues::new(&reached.session).depth(&queue).await?;
+    let concerns: Vec<String> = letters
+        .filter(|letters| *letters > 0)
+        .map(|letters| format!("{letters} dead letters in `{queue}` are lost"))
+        .into_iter()
+        .collect();
+    out.detail(&format!("- `{}`; its tables stay", stack.name));
+    if manner.consent.dry_run {
+        return Ok(Decision::Shown);
+    }
+    if !consented(context, manner, &stack.name, &concerns)? {
+        out.warning(&format!("declined: stack `{}` still stands", stack.name));
+        return Ok(Decision::Declined);
+    }
+    drain(context, reached).await?;
+    Stacks::new(&reached.session).delete(stack, &out).await?;
+    Ok(Decision::Changed)
+}
+
+/// Waits until everything in the stream is counted.
+pub(in crate::verbs) async fn drain(context: &Context, reached: &Reached) -> anyhow::Result<()> {
+    let out = context.out;
+    out.step("waiting until everything in the stream is counted");
+    let until = tokio::time::Instant::now() + DRAIN;
+    let started = crate::clock::now();
+    loop {
+        if lag::is_drained(reached, started).await? {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= until {
+            let minutes = DRAIN.as_secs() / 60;
+            return Err(Stop::failed(format!(
+                "the stream still holds records that are not counted, {minutes} minutes after the last was sent"
+            ))
+            .hint("nothing is lost: see `cargo xtask status`, and run the command again when the iterator age falls")
+            .into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Environment {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        Environment::load(&root.join("../stacks/environments/local.yaml")).unwrap()
+    }
+
+    fn deployed(kind: StackKind) -> (StackKind, Deployed) {
+        let stack = Deployed {
+            name: local().names().stack(kind),
+            id: "id".into(),
+            status: "CREATE_COMPLETE".into(),
+            outputs: std::collections::BTreeMap::default(),
+            parameters: std::collections::BTreeMap::default(),
+        };
+        (kind, stack)
+    }
+
+    #[test]
+    fn stacks_are_deployed_in_order_whatever_the_command_line_says() {
+        let given = ["CompliCal-API-local".into(), "CompliCal-Data-local".into()];
+        assert_eq!(
+            selected(&local(), &given).unwrap(),
+            [StackKind::Data, StackKind::Api]
+        );
+        assert_eq!(selected(&local(), &[]).unwrap(), STACKS);
+    }
+
+    #[test]
+    fn an_unknown_stack_is_a_usage_error_that_names_the_known() {
+        let error = selected(&local(), &["Nope".into()]).unwrap_err();
+        assert_eq!(crate::stop::exit_of(&error), crate::stop::Exit::Usage);
+        assert!(error.to_string().contains("`CompliCal-Kinesis-local`"));
+    }
+
+    #[test]
+    fn only_synchronous_mode_retires_the_streams_stack() {
+        let before = [deployed(StackKind::Kinesis), deployed(StackKind::Api)];
+        let synchronous = local().with_analytics(Some(false));
+        assert!(retired(&local().with_analytics(Some(true)), &before, &STACKS).is_none());
+        assert!(retired(&synchronous, &before, &STACKS).is_some());
+        assert!(retired(&synchronous, &before, &[StackKind::Api]).is_none());
+        assert!(retired(&synchronous, &[], &STACKS).is_none());
+    }
+}

@@ -1,0 +1,137 @@
+//! Showing what would happen, and asking whether it may.
+
+use std::collections::BTreeMap;
+
+use deployer::{Review, without_refused};
+use serde_json::Value;
+use stacks::{Assembly, StackArtifact};
+
+use super::start;
+use crate::cli::Consent;
+use crate::context::Context;
+use crate::stop::Exit;
+
+/// How a change is made.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verbs) struct Manner {
+    pub(in crate::verbs) consent: Consent,
+    /// Outside `local` every change is asked about.
+    pub(in crate::verbs) outside_local: bool,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::verbs) enum Decision {
+    /// There was nothing to do.
+    Unchanged,
+    /// It was done.
+    Changed,
+    /// It was only to be shown.
+    Shown,
+    /// Someone said no.
+    Declined,
+}
+
+/// The changes of one stack, as lines.
+pub(super) fn show(context: &Context, review: &Review) {
+    for line in review.lines() {
+        context.out.detail(&line);
+    }
+}
+
+/// The changes of a stack that is not there yet.
+pub(super) fn show_new(context: &Context, name: &str, template: &Value) {
+    show(context, &Review::of_new_stack(name, template));
+}
+
+/// A dry run where nothing runs: everything would be new.
+pub(super) fn of_nothing_deployed(context: &Context, assembly: &Assembly) -> Exit {
+    for artifact in &assembly.stacks {
+        context
+            .out
+            .step(&format!("stack `{}` would be made", artifact.name));
+        if let Ok(parsed) = start::parsed(artifact) {
+            show_unsupported(context, artifact);
+            let template = without_refused(parsed, &refused(artifact));
+            show_new(context, &artifact.name, &template);
+        }
+    }
+    Exit::Done
+}
+
+/// What the embedded AWS leaves out or cannot check: never passed over.
+pub(super) fn show_unsupported(context: &Context, artifact: &StackArtifact) {
+    let mut by_what: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for item in &artifact.unsupported_locally {
+        let resources = by_what.entry(item.what).or_default();
+        resources.push(item.logical_id.to_string());
+    }
+    for (what, resources) in by_what {
+        let resources = resources.join(", ");
+        context
+            .out
+            .aside(&format!("on the embedded AWS {what}: {resources}"));
+    }
+}
+
+/// The resources that the embedded AWS would roll the stack back for.
+pub(super) fn refused(artifact: &StackArtifact) -> Vec<String> {
+    let items = artifact.unsupported_locally.iter();
+    items
+        .filter(|item| item.refused)
+        .map(|item| item.logical_id.to_string())
+        .collect()
+}
+
+/// The question that a change needs; `None` where it may be done without one.
+fn question(outside_local: bool, stack: &str, concerns: &[String]) -> Option<String> {
+    match (concerns.is_empty(), outside_local) {
+        (true, false) => None,
+        (true, true) => Some(format!("change stack `{stack}`?")),
+        (false, _) => Some(format!("{}: change stack `{stack}`?", concerns.join(", "))),
+    }
+}
+
+/// Whether the change may be made.
+pub(super) fn agreed(context: &Context, manner: Manner, review: &Review) -> anyhow::Result<bool> {
+    consented(context, manner, &review.stack, &review.concerns())
+}
+
+/// Whether a change of `stack` that raises `concerns` may be made.
+pub(super) fn consented(
+    context: &Context,
+    manner: Manner,
+    stack: &str,
+    concerns: &[String],
+) -> anyhow::Result<bool> {
+    if manner.consent.dry_run {
+        return Ok(false);
+    }
+    match question(manner.outside_local, stack, concerns) {
+        Some(question) if !manner.consent.yes => context.out.confirm(&question),
+        _ => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_asks_only_where_something_speaks_against_it() {
+        assert_eq!(question(false, "S", &[]), None);
+        let concerns = ["`T` loses its data".to_owned()];
+        assert_eq!(
+            question(false, "S", &concerns).as_deref(),
+            Some("`T` loses its data: change stack `S`?")
+        );
+    }
+
+    #[test]
+    fn outside_local_every_change_is_asked_about() {
+        assert_eq!(
+            question(true, "S", &[]).as_deref(),
+            Some("change stack `S`?")
+        );
+    }
+}

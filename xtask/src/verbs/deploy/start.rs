@@ -1,0 +1,140 @@
+//! Reaching the AWS that is deployed to; in `local`, starting it.
+
+use anyhow::Context as _;
+use deployer::Session;
+use lambda_host::HostConfig;
+use stacks::StackArtifact;
+use stacks::environment::{Account, Address, Environment};
+
+use crate::aws::Reached;
+use crate::context::Context;
+use crate::local::{
+    Emulator, HostProcess, Local, Running, SigningKey, State, Tools, address, free_port, taken_by,
+};
+use crate::stop::Stop;
+
+/// Instances of one function at most, on this machine.
+const CONCURRENCY: u16 = 4;
+/// Seconds after which an unused instance ends.
+const IDLE_SECONDS: u64 = 300;
+
+/// Refuses a port that someone else has, before anything is built.
+pub(super) fn check_port(context: &Context, port: Option<u16>) -> anyhow::Result<()> {
+    let Some(port) = port else { return Ok(()) };
+    let state = context.local().state()?;
+    let ours = [&state.host, &state.emulator]
+        .into_iter()
+        .flatten()
+        .any(|record| record.port == port && record.is_alive());
+    if ours || free_port(Some(port))? == port {
+        return Ok(());
+    }
+    let owner = taken_by(port).unwrap_or_else(|| "a process of another user".to_owned());
+    Err(Stop::failed(format!("port {port} is taken by {owner}"))
+        .hint("end it, choose another `--port`, or leave the option out and get a free one")
+        .into())
+}
+
+/// Reaches an AWS that someone else runs, and makes sure that it is the right one.
+pub(super) async fn outside(environment: Environment) -> anyhow::Result<Reached> {
+    let endpoint = environment.endpoint.as_ref();
+    let endpoint = endpoint.map(Address::as_str);
+    let session = Session::connect(environment.region.as_str(), endpoint).await;
+    let account = session
+        .account()
+        .await
+        .context("finding out whose credentials these are")?;
+    if let Some(wanted) = environment.account.as_ref().map(Account::as_str)
+        && wanted != account
+    {
+        return Err(Stop::usage(format!(
+            "environment `{}` belongs to account {wanted}, the credentials to {account}",
+            environment.name
+        ))
+        .hint("choose the profile of that account: `AWS_PROFILE=… cargo xtask deploy`")
+        .into());
+    }
+    Ok(Reached {
+        environment,
+        session,
+        running: None,
+    })
+}
+
+/// Brings the embedded AWS and the function host up, and makes the local key pair.
+pub(super) async fn embedded(
+    context: &Context,
+    environment: Environment,
+    tools: &Tools,
+    port: Option<u16>,
+) -> anyhow::Result<Reached> {
+    let local = context.local();
+    local.make()?;
+    let mut state = local.state()?;
+    if state.signing_key.is_none() {
+        state.signing_key = Some(SigningKey::generate()?);
+        local.save(&state)?;
+    }
+    state.host_port = Some(host_port(&state, port)?);
+    local.save(&state)?;
+    let running = bring_up(context, &local, &mut state, &environment, tools).await?;
+    let session = Session::embedded(environment.region.as_str(), &running.endpoint());
+    Ok(Reached {
+        environment,
+        session,
+        running: Some(running),
+    })
+}
+
+/// The port that the host has or gets: the emulator must know it before the host runs.
+fn host_port(state: &State, asked: Option<u16>) -> anyhow::Result<u16> {
+    let present = state.host.as_ref().filter(|record| record.is_alive());
+    match (asked, present) {
+        (Some(port), _) => Ok(port),
+        (None, Some(record)) => Ok(record.port),
+        (None, None) => free_port(state.host_port),
+    }
+}
+
+async fn bring_up(
+    context: &Context,
+    local: &Local,
+    state: &mut State,
+    environment: &Environment,
+    tools: &Tools,
+) -> anyhow::Result<Running> {
+    let host_port = state.host_port.context("no port was chosen")?;
+    let names = environment.names();
+    let emulator = Emulator {
+        local,
+        tools,
+        region: environment.region.as_str(),
+        names: &names,
+        host_port,
+    };
+    let record = emulator.ensure(state, context.out).await?;
+    tools.remove_others();
+    let emulator_port = record.port;
+    let config = HostConfig {
+        environment: environment.name.clone(),
+        region: environment.region.as_str().to_owned(),
+        aws_endpoint: address(emulator_port),
+        port: host_port,
+        state_dir: local.host_dir(),
+        log_dir: local.logs_dir(),
+        freeze: false,
+        concurrency: CONCURRENCY,
+        idle_seconds: IDLE_SECONDS,
+    };
+    HostProcess::ensure(local, state, &config, context.out).await?;
+    Ok(Running {
+        emulator_port,
+        host_port,
+    })
+}
+
+/// An artifact's template.
+pub(super) fn parsed(artifact: &StackArtifact) -> anyhow::Result<serde_json::Value> {
+    serde_json::from_str(&artifact.template)
+        .with_context(|| format!("the template of `{}` is not JSON", artifact.name))
+}

@@ -1,0 +1,314 @@
+//! `destroy`: stacks go in the order in which nothing is lost; in `local`, everything goes.
+
+use std::io::ErrorKind;
+
+use anyhow::Context as _;
+use deployer::{Deployed, Stacks, Tables};
+use domain::names::StackKind;
+use stacks::environment::Environment;
+
+use super::deploy::{drain, selected};
+use crate::aws::{Reached, STACKS, is_embedded, reach};
+use crate::cli::Destroy;
+use crate::context::Context;
+use crate::local::{Emulator, HostProcess, Local, State};
+use crate::stop::{Exit, Stop};
+
+pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let mut kinds = selected(&environment, &args.stacks)?;
+    kinds.reverse();
+    let embedded = is_embedded(&environment);
+    check_options(&environment, embedded, &args)?;
+    if embedded && args.stacks.is_empty() {
+        return everything_local(context, &environment, &args).await;
+    }
+    if embedded && context.local().running().await?.is_none() {
+        nothing(context, &environment);
+        return Ok(Exit::Done);
+    }
+    let reached = reach(context).await?;
+    let found = chosen(reached.stacks().await?, &kinds);
+    if found.is_empty() && !args.delete_data {
+        nothing(context, &environment);
+        return Ok(Exit::Done);
+    }
+    let question = question(&environment, &found, &args);
+    if !agreed(context, &args, &found, &question)? {
+        return Ok(if args.consent.dry_run {
+            Exit::Done
+        } else {
+            Exit::Failed
+        });
+    }
+    delete_stacks(context, &reached, &found).await?;
+    if args.delete_data {
+        delete_tables(context, &reached).await?;
+    }
+    if reached.running.is_none() && reached.stacks().await?.is_empty() {
+        remove_bucket(context, &reached).await?;
+    }
+    context.out.step("destroyed");
+    Ok(Exit::Done)
+}
+
+/// Options that mean something on one side only are refused on the other.
+fn check_options(environment: &Environment, embedded: bool, args: &Destroy) -> anyhow::Result<()> {
+    let name = &environment.name;
+    if embedded && args.delete_data {
+        return Err(Stop::usage(format!(
+            "`--delete-data` is for AWS: in `{name}` all data goes unless `--keep-data` is given"
+        ))
+        .into());
+    }
+    if !embedded && args.keep_data {
+        return Err(Stop::usage(format!(
+            "`--keep-data` is for `local`: in `{name}` the tables stay unless `--delete-data` is given"
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+fn nothing(context: &Context, environment: &Environment) {
+    context
+        .out
+        .step(&format!("nothing is deployed in `{}`", environment.name));
+}
+
+/// The chosen stacks that are there, in the order in which they go.
+fn chosen(found: Vec<(StackKind, Deployed)>, kinds: &[StackKind]) -> Vec<(StackKind, Deployed)> {
+    let mut found: Vec<_> = found
+        .into_iter()
+        .filter(|(kind, _)| kinds.contains(kind))
+        .collect();
+    found.sort_by_key(|(kind, _)| kinds.iter().position(|other| other == kind));
+    found
+}
+
+fn question(environment: &Environment, found: &[(StackKind, Deployed)], args: &Destroy) -> String {
+    let stacks = found.iter().map(|(_, stack)| format!("`{}`", stack.name));
+    let mut what: Vec<_> = stacks.collect();
+    if args.delete_data {
+        what.push("its tables with every key, count and event".to_owned());
+    }
+    let kept = if args.delete_data {
+        ""
+    } else {
+        "; tables are kept"
+    };
+    let what = what.join(", ");
+    format!("delete {what} of environment `{}`{kept}?", environment.name)
+}
+
+fn agreed(
+    context: &Context,
+    args: &Destroy,
+    found: &[(StackKind, Deployed)],
+    question: &str,
+) -> anyhow::Result<bool> {
+    for (_, stack) in found {
+        context.out.detail(&format!("- `{}`", stack.name));
+    }
+    if args.consent.dry_run {
+        return Ok(false);
+    }
+    if args.consent.yes || context.out.confirm(question)? {
+        return Ok(true);
+    }
+    context.out.warning("declined: nothing was changed");
+    Ok(false)
+}
+
+/// Deletes stacks, API first. The stream goes only when it is drained.
+async fn delete_stacks(
+    context: &Context,
+    reached: &Reached,
+    found: &[(StackKind, Deployed)],
+) -> anyhow::Result<()> {
+    let stacks = Stacks::new(&reached.session);
+    for (kind, stack) in found {
+        let counting = matches!(stack.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE");
+        let api_is_gone = found.iter().any(|(kind, _)| *kind == StackKind::Api);
+        if *kind == StackKind::Kinesis && counting && api_is_gone {
+            drain(context, reached).await?;
+        }
+        context
+            .out
+            .step(&format!("deleting stack `{}`", stack.name));
+        stacks.delete(stack, &context.out).await?;
+    }
+    Ok(())
+}
+
+async fn delete_tables(context: &Context, reached: &Reached) -> anyhow::Result<()> {
+    let names = reached.environment.names();
+    let tables = Tables::new(&reached.session);
+    for table in [
+        names.analytics_table(),
+        names.usage_table(),
+        names.api_keys_table(),
+    ] {
+        if tables.delete(&table).await? {
+            context.out.step(&format!("deleted table `{table}`"));
+        }
+    }
+    Ok(())
+}
+
+async fn remove_bucket(context: &Context, reached: &Reached) -> anyhow::Result<()> {
+    let bucket = reached.assets_bucket().await?;
+    if bucket.remove().await? {
+        let name = bucket.name();
+        context.out.step(&format!("removed bucket `{name}`"));
+    }
+    Ok(())
+}
+
+/// Ends the local environment.
+async fn everything_local(
+    context: &Context,
+    environment: &Environment,
+    args: &Destroy,
+) -> anyhow::Result<Exit> {
+    let local = context.local();
+    if !local.dir().exists() {
+        nothing(context, environment);
+        return Ok(Exit::Done);
+    }
+    let data = if args.keep_data {
+        "its data is kept"
+    } else {
+        "all its data goes"
+    };
+    context.out.detail(&format!(
+        "- the local environment in `{}`; {data}",
+        local.dir().display()
+    ));
+    if args.consent.dry_run {
+        return Ok(Exit::Done);
+    }
+    let harmless = args.keep_data || args.consent.yes;
+    if !harmless
+        && !context
+            .out
+            .confirm("end the local environment and delete its data?")?
+    {
+        context.out.warning("declined: nothing was changed");
+        return Ok(Exit::Failed);
+    }
+    if args.keep_data {
+        keep_data(context, &local).await?;
+    } else {
+        end_processes(&local, &state_of_wreck(context, &local)).await?;
+        remove_dir(&local)?;
+    }
+    context.out.step("destroyed");
+    Ok(Exit::Done)
+}
+
+/// The state, or an empty one where it cannot be read: what is wrecked must still go.
+fn state_of_wreck(context: &Context, local: &Local) -> State {
+    local.state().unwrap_or_else(|error| {
+        context.out.warning(&format!(
+            "{error}: processes of the local environment may still run"
+        ));
+        State::default()
+    })
+}
+
+async fn end_processes(local: &Local, state: &State) -> anyhow::Result<()> {
+    HostProcess::stop(local, state.host.as_ref()).await?;
+    if let Some(emulator) = &state.emulator {
+        Emulator::stop(emulator).await;
+    }
+    Ok(())
+}
+
+/// Deletes the stacks, which retain their tables, and has the embedded AWS save those.
+async fn keep_data(context: &Context, local: &Local) -> anyhow::Result<()> {
+    let mut state = local.state()?;
+    if local.running().await?.is_some() {
+        let reached = reach(context).await?;
+        let kinds: Vec<_> = STACKS.into_iter().rev().collect();
+        let found = chosen(reached.stacks().await?, &kinds);
+        delete_stacks(context, &reached, &found).await?;
+    }
+    end_processes(local, &state).await?;
+    state.host = None;
+    state.emulator = None;
+    local.save(&state)?;
+    for gone in [local.host_dir(), local.logs_dir()] {
+        remove(&gone)?;
+    }
+    context
+        .out
+        .step(&format!("the data is kept in `{}`", local.dir().display()));
+    Ok(())
+}
+
+fn remove_dir(local: &Local) -> anyhow::Result<()> {
+    remove(local.dir())
+}
+
+fn remove(dir: &std::path::Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing `{}`", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(kind: StackKind) -> (StackKind, Deployed) {
+        let stack = Deployed {
+            name: format!("{kind:?}"),
+            id: "id".into(),
+            status: "CREATE_COMPLETE".into(),
+            outputs: std::collections::BTreeMap::default(),
+            parameters: std::collections::BTreeMap::default(),
+        };
+        (kind, stack)
+    }
+
+    #[test]
+    fn the_question_names_what_goes_and_what_stays() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = root.join("../stacks/environments/test.yaml");
+        let environment = Environment::load(&file).unwrap();
+        let mut args = Destroy {
+            stacks: Vec::new(),
+            consent: crate::cli::Consent {
+                dry_run: false,
+                yes: false,
+            },
+            delete_data: false,
+            keep_data: false,
+        };
+        let found = [stack(StackKind::Api)];
+        assert_eq!(
+            question(&environment, &found, &args),
+            "delete `Api` of environment `test`; tables are kept?"
+        );
+        args.delete_data = true;
+        assert_eq!(
+            question(&environment, &[], &args),
+            "delete its tables with every key, count and event of environment `test`?"
+        );
+    }
+
+    #[test]
+    fn the_api_goes_first_and_the_tables_last() {
+        let found = STACKS.map(stack).to_vec();
+        let kinds: Vec<_> = STACKS.into_iter().rev().collect();
+        let order: Vec<_> = chosen(found, &kinds)
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect();
+        assert_eq!(order, [StackKind::Api, StackKind::Kinesis, StackKind::Data]);
+    }
+}

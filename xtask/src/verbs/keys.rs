@@ -1,0 +1,279 @@
+//! `keys`: API keys, made, listed and revoked.
+
+use anyhow::Context as _;
+use deployer::KeyTable;
+use domain::key::{ApiKey, KeyRecord, normal_email};
+use domain::time::UnixMillis;
+use serde::Serialize;
+use stacks::environment::Environment;
+
+use crate::aws::{Reached, reach};
+use crate::cli::{Consent, KeyAction};
+use crate::clock;
+use crate::context::Context;
+use crate::stop::{Exit, Stop};
+
+/// A key that was just made. The one time that its secret is seen.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewKey {
+    pub(super) id: String,
+    pub(super) key: String,
+    pub(super) email: String,
+    plan: String,
+    created_at: String,
+    expires_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    keys: Vec<ListedKey>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedKey {
+    id: String,
+    prefix: String,
+    email: String,
+    plan: String,
+    status: &'static str,
+    created_at: String,
+    expires_at: Option<String>,
+    /// Not recorded for a single key yet.
+    last_used_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Revoked {
+    id: String,
+    revoked_at: String,
+}
+
+pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<Exit> {
+    match action {
+        KeyAction::Create {
+            email,
+            plan,
+            expires,
+            consent,
+        } => {
+            let now = clock::now();
+            let expires = expires.map(|when| when.from(now));
+            create(context, &email, &plan, expires, consent).await
+        }
+        KeyAction::List => list(context).await,
+        KeyAction::Revoke { id, consent } => revoke(context, &id, consent).await,
+    }
+}
+
+async fn create(
+    context: &Context,
+    email: &str,
+    plan: &str,
+    expires: Option<UnixMillis>,
+    consent: Consent,
+) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
+    check_plan(&environment, plan)?;
+    if expires.is_some_and(|expires| expires <= clock::now()) {
+        return Err(Stop::usage("a key that has expired already is of no use to anyone").into());
+    }
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    if consent.dry_run {
+        context
+            .out
+            .step(&format!("would make a key for `{email}` on plan `{plan}`"));
+        return Ok(Exit::Done);
+    }
+    let question = format!("make a key for `{email}` in `{}`?", environment.name);
+    if !agreed(context, &environment, consent, &question)? {
+        return Ok(Exit::Failed);
+    }
+    let created = make(&reached, &email, plan, expires).await?;
+    context.out.answer(&created, |created| {
+        format!("{}\n{}", created.id, created.key)
+    })?;
+    context
+        .out
+        .step("the key is shown this once; only its hash is stored");
+    Ok(Exit::Done)
+}
+
+/// Outside `local` every change is asked about.
+fn agreed(
+    context: &Context,
+    environment: &Environment,
+    consent: Consent,
+    question: &str,
+) -> anyhow::Result<bool> {
+    if consent.yes || environment.is_local() {
+        return Ok(true);
+    }
+    context.out.confirm(question)
+}
+
+/// Makes a key and stores its record.
+pub(super) async fn make(
+    reached: &Reached,
+    email: &str,
+    plan: &str,
+    expires: Option<UnixMillis>,
+) -> anyhow::Result<NewKey> {
+    let environment = &reached.environment;
+    let key = ApiKey::mint(environment.resource_prefix.as_str(), random()?);
+    let record = KeyRecord {
+        key_hash: key.hash(),
+        id: new_id()?,
+        prefix: key.shown().to_owned(),
+        email: email.to_owned(),
+        plan: plan.to_owned(),
+        created_at: clock::now(),
+        expires_at: expires,
+        revoked_at: None,
+    };
+    table(reached).insert(&record).await?;
+    Ok(NewKey {
+        id: record.id,
+        key: key.reveal().to_owned(),
+        email: record.email,
+        plan: record.plan,
+        created_at: record.created_at.to_string(),
+        expires_at: record.expires_at.map(|time| time.to_string()),
+    })
+}
+
+/// The table of API keys.
+pub(super) fn table(reached: &Reached) -> KeyTable {
+    KeyTable::new(
+        &reached.session,
+        &reached.environment.names().api_keys_table(),
+    )
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("reading random bytes")?;
+    Ok(bytes)
+}
+
+fn new_id() -> anyhow::Result<String> {
+    let bytes: [u8; 8] = random()?;
+    Ok(format!("key_{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn check_plan(environment: &Environment, plan: &str) -> anyhow::Result<()> {
+    if environment.plans.contains_key(plan) {
+        return Ok(());
+    }
+    let plans: Vec<_> = environment
+        .plans
+        .keys()
+        .map(|plan| format!("`{plan}`"))
+        .collect();
+    Err(Stop::usage(format!(
+        "there is no plan `{plan}`: environment `{}` has {}",
+        environment.name,
+        plans.join(", ")
+    ))
+    .into())
+}
+
+async fn list(context: &Context) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let now = clock::now();
+    let records = table(&reached).all().await?;
+    let listed = Listed {
+        keys: records.iter().map(|record| listed(record, now)).collect(),
+    };
+    context.out.answer(&listed, Listed::text)?;
+    Ok(Exit::Done)
+}
+
+fn listed(record: &KeyRecord, now: UnixMillis) -> ListedKey {
+    ListedKey {
+        id: record.id.clone(),
+        prefix: record.prefix.clone(),
+        email: record.email.clone(),
+        plan: record.plan.clone(),
+        status: record.status(now).as_str(),
+        created_at: record.created_at.to_string(),
+        expires_at: record.expires_at.map(|time| time.to_string()),
+        last_used_at: None,
+    }
+}
+
+impl Listed {
+    fn text(&self) -> String {
+        let lines = self.keys.iter().map(|key| {
+            format!(
+                "{}  {:<8} {:<10} {}…  {}  {}\n",
+                key.id, key.status, key.plan, key.prefix, key.created_at, key.email
+            )
+        });
+        lines.collect()
+    }
+}
+
+async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let keys = table(&reached);
+    let Some(record) = keys.find(id).await? else {
+        return Err(Stop::usage(format!("there is no key `{id}`"))
+            .hint("`cargo xtask keys list` shows all keys")
+            .into());
+    };
+    if consent.dry_run {
+        context.out.step(&format!(
+            "would revoke key `{id}` of `{}` ({})",
+            record.email,
+            record.status(clock::now()).as_str()
+        ));
+        return Ok(Exit::Done);
+    }
+    let question = format!("revoke key `{id}` of `{}`?", record.email);
+    if !agreed(context, &reached.environment, consent, &question)? {
+        return Ok(Exit::Failed);
+    }
+    let revoked = Revoked {
+        id: record.id.clone(),
+        revoked_at: keys.revoke(&record, clock::now()).await?.to_string(),
+    };
+    context.out.answer(&revoked, |revoked| {
+        format!("{} revoked at {}", revoked.id, revoked.revoked_at)
+    })?;
+    context.out.step("it is refused everywhere within 30 s");
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_key_has_the_members_of_the_contract_and_no_hash() {
+        let record = KeyRecord {
+            key_hash: "hash".into(),
+            id: "key_1".into(),
+            prefix: "complical_abcd".into(),
+            email: "ann@example.com".into(),
+            plan: "free".into(),
+            created_at: UnixMillis(0),
+            expires_at: Some(UnixMillis(1_000)),
+            revoked_at: None,
+        };
+        assert_eq!(
+            serde_json::to_value(listed(&record, UnixMillis(2_000))).unwrap(),
+            serde_json::json!({
+                "id": "key_1", "prefix": "complical_abcd", "email": "ann@example.com", "plan": "free",
+                "status": "expired", "createdAt": "1970-01-01T00:00:00Z",
+                "expiresAt": "1970-01-01T00:00:01Z", "lastUsedAt": null,
+            })
+        );
+    }
+}

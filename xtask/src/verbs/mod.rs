@@ -1,0 +1,45 @@
+//! The verbs, a module each.
+
+mod build;
+mod check;
+mod codegen;
+mod deploy;
+mod destroy;
+pub(crate) mod host;
+mod keys;
+mod logs;
+mod outputs;
+mod schema;
+mod status;
+mod synth;
+mod test;
+mod token;
+mod tools;
+mod traffic;
+
+use crate::cli::Verb;
+use crate::context::Context;
+use crate::stop::Exit;
+
+/// Does what the command line says.
+pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Deploy(args) => deploy::run(context, args).await,
+        Verb::Destroy(args) => destroy::run(context, args).await,
+        Verb::Synth(args) => synth::run(context, args).await,
+        Verb::Build(args) => build::run(context, args).await,
+        Verb::Outputs => outputs::run(context).await,
+        Verb::Keys(args) => keys::run(context, args.action).await,
+        Verb::Token(args) => token::run(context, &args),
+        Verb::Traffic(args) => traffic::run(context, &args).await,
+        Verb::Status => status::run(context).await,
+        Verb::Logs(args) => logs::run(context, args).await,
+        Verb::Schema(args) => schema::run(context, args.of),
+        Verb::Test(args) => test::run(context, args).await,
+        Verb::Check => check::run(context).await,
+        Verb::Codegen(args) => codegen::run(context, args.check),
+        Verb::Tools => tools::run(context).await,
+        // Runs without the surroundings that this needs; `main` took care of it.
+        Verb::Host(_) => Ok(Exit::Done),
+    }
+}

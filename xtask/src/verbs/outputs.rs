@@ -1,0 +1,160 @@
+//! `outputs`: what the stacks put out, and the keys of the local environment.
+
+use std::collections::BTreeMap;
+
+use deployer::Deployed;
+use domain::names::StackKind;
+use serde::Serialize;
+
+use super::token;
+use crate::aws::{self, Reached, reach};
+use crate::context::Context;
+use crate::stop::Exit;
+
+/// Whose data the printed admin token is for, besides everyone's.
+pub(super) const DEMO_EMAIL: &str = "demo@example.com";
+
+/// What `outputs` and `deploy` answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outputs {
+    environment: String,
+    region: String,
+    mode: &'static str,
+    api_url: String,
+    dashboard_url: Option<String>,
+    stacks: BTreeMap<String, BTreeMap<String, String>>,
+    local: Option<LocalOutputs>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LocalOutputs {
+    aws_endpoint: String,
+    /// Missing where the key table is.
+    demo_key: Option<String>,
+    admin_token: String,
+}
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    let outputs = collect(context, &reached).await?;
+    context.out.answer(&outputs, Outputs::text)?;
+    Ok(Exit::Done)
+}
+
+/// Everything, as it is deployed now.
+pub(super) async fn collect(context: &Context, reached: &Reached) -> anyhow::Result<Outputs> {
+    let found = reached.deployed().await?;
+    let api_url = reached.api_url(&found)?;
+    let local = match &reached.running {
+        Some(running) => {
+            let state = context.local().state()?;
+            let issued = token::issue(&reached.environment, &state, DEMO_EMAIL, true)?;
+            Some(LocalOutputs {
+                aws_endpoint: running.endpoint(),
+                demo_key: state.demo_key.map(|demo| demo.key),
+                admin_token: issued.token,
+            })
+        }
+        None => None,
+    };
+    Ok(Outputs {
+        environment: reached.environment.name.clone(),
+        region: reached.session.region().to_owned(),
+        mode: aws::deployed_mode(&found).as_str(),
+        dashboard_url: dashboard_url(reached, &found, &api_url),
+        api_url,
+        stacks: aws::outputs(&found),
+        local,
+    })
+}
+
+/// The dashboard; the embedded AWS has no console, and shows the usage page instead.
+fn dashboard_url(
+    reached: &Reached,
+    found: &[(StackKind, Deployed)],
+    api_url: &str,
+) -> Option<String> {
+    if reached.running.is_some() {
+        return Some(format!("{api_url}/v1/analytics/"));
+    }
+    found
+        .iter()
+        .find_map(|(_, stack)| stack.outputs.get("DashboardUrl").cloned())
+}
+
+impl Outputs {
+    /// The outputs as a person reads them.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![
+            format!(
+                "environment  {} ({}, {})",
+                self.environment, self.region, self.mode
+            ),
+            format!("api          {}", self.api_url),
+        ];
+        if let Some(url) = &self.dashboard_url {
+            lines.push(format!("dashboard    {url}"));
+        }
+        for (stack, outputs) in &self.stacks {
+            lines.push(stack.clone());
+            let outputs = outputs.iter();
+            lines.extend(outputs.map(|(key, value)| format!("  {key} = {value}")));
+        }
+        if let Some(local) = &self.local {
+            lines.push(format!("aws endpoint {}", local.aws_endpoint));
+            if let Some(key) = &local.demo_key {
+                lines.push(format!("demo key     {key}"));
+            }
+            lines.push(format!("admin token  {}", local.admin_token));
+        }
+        lines.join("\n")
+    }
+
+    /// A call that a reader can make at once.
+    pub(super) fn curl(&self) -> Option<String> {
+        let local = self.local.as_ref()?;
+        Some(format!(
+            "curl -H 'x-api-key: {}' '{}/v1/deadlines?country=AU'",
+            local.demo_key.as_ref()?,
+            self.api_url
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_members_of_the_contract() {
+        let outputs = Outputs {
+            environment: "local".into(),
+            region: "ap-south-1".into(),
+            mode: "stream",
+            api_url: "http://127.0.0.1:1/local".into(),
+            dashboard_url: None,
+            stacks: BTreeMap::from([("S".into(), BTreeMap::from([("K".into(), "V".into())]))]),
+            local: Some(LocalOutputs {
+                aws_endpoint: "http://127.0.0.1:2".into(),
+                demo_key: Some("k".into()),
+                admin_token: "t".into(),
+            }),
+        };
+        assert_eq!(
+            serde_json::to_value(&outputs).unwrap(),
+            serde_json::json!({
+                "environment": "local", "region": "ap-south-1", "mode": "stream",
+                "apiUrl": "http://127.0.0.1:1/local", "dashboardUrl": null,
+                "stacks": {"S": {"K": "V"}},
+                "local": {"awsEndpoint": "http://127.0.0.1:2", "demoKey": "k", "adminToken": "t"},
+            })
+        );
+        let curl = outputs.curl().unwrap();
+        assert_eq!(
+            curl,
+            "curl -H 'x-api-key: k' 'http://127.0.0.1:1/local/v1/deadlines?country=AU'"
+        );
+    }
+}

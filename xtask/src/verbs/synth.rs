@@ -1,0 +1,99 @@
+//! `synth`: the cloud assembly of one environment.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use stacks::environment::Environment;
+
+use crate::aws::is_embedded;
+use crate::cli::Synth;
+use crate::context::Context;
+use crate::functions::{self, Flavour};
+use crate::local::Tools;
+use crate::stop::Exit;
+
+/// The schema that editors check environment files with.
+const SCHEMA: &str = "stacks/environments/environment.schema.json";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    environment: String,
+    out: String,
+    stacks: Vec<String>,
+}
+
+pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
+    let tools = Tools::ensure(context).await?;
+    let assets = functions::build(context, &tools, flavour).await?;
+    let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
+    let out = context.root.join(&args.out);
+    if args.check {
+        let written = out.join("manifest.json").is_file();
+        let differences = if written {
+            assembly
+                .differences(&out)
+                .context("comparing the assembly")?
+        } else {
+            Vec::new()
+        };
+        return check(context, &differences);
+    }
+    write_schema(context)?;
+    assembly.write(&out).context("writing the assembly")?;
+    let answer = Answer {
+        environment: environment.name,
+        out: args.out.display().to_string(),
+        stacks: assembly
+            .stacks
+            .iter()
+            .map(|stack| stack.name.clone())
+            .collect(),
+    };
+    context.out.answer(&answer, |answer| {
+        format!("{}: {}", answer.out, answer.stacks.join(", "))
+    })?;
+    Ok(Exit::Done)
+}
+
+/// What must not differ from what would be written. An assembly that was never written is no
+/// difference: only those who deploy have one.
+fn check(context: &Context, assembly: &[PathBuf]) -> anyhow::Result<Exit> {
+    let mut found: Vec<String> = assembly
+        .iter()
+        .map(|file| {
+            let file = file.display();
+            format!("`{file}` is out of date: `cargo xtask synth` writes it")
+        })
+        .collect();
+    let path = context.root.join(SCHEMA);
+    if std::fs::read_to_string(&path).unwrap_or_default() != Environment::schema_text() {
+        found.push(format!(
+            "`{SCHEMA}` is out of date: `cargo xtask synth` writes it"
+        ));
+    }
+    for line in &found {
+        context.out.warning(line);
+    }
+    let generated = super::codegen::report(context, &::codegen::run(true, &context.root)?);
+    if found.is_empty() && generated == Exit::Done {
+        context
+            .out
+            .step("the assembly synthesises, nothing is out of date");
+        Ok(Exit::Done)
+    } else {
+        Ok(Exit::Difference)
+    }
+}
+
+fn write_schema(context: &Context) -> anyhow::Result<()> {
+    let path = context.root.join(SCHEMA);
+    let text = Environment::schema_text();
+    if std::fs::read_to_string(&path).unwrap_or_default() == text {
+        return Ok(());
+    }
+    std::fs::write(&path, text).with_context(|| format!("writing `{SCHEMA}`"))
+}

@@ -1,0 +1,136 @@
+//! `test`: what the suites need, then all of them, in one run whose summary comes last.
+
+use std::process::ExitStatus;
+
+use anyhow::Context as _;
+
+use crate::aws::is_embedded;
+use crate::cli::Test;
+use crate::context::Context;
+use crate::functions::{self, Flavour};
+use crate::jobs::Job;
+use crate::local::{SuiteTools, Tools};
+use crate::output::Output;
+use crate::stop::{Exit, Stop};
+
+pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    if !is_embedded(&environment) {
+        return Err(Stop::usage("tests run in `local` only").into());
+    }
+    let tools = Tools::ensure(context).await?;
+    SuiteTools::ensure(context).await?;
+    functions::build(context, &tools, Flavour::of(true, None)?).await?;
+    let nextest = has_nextest().await;
+    // Examples in documentation are run by cargo alone.
+    if args.args.is_empty() {
+        context
+            .out
+            .step("running the examples in the documentation");
+        let doc = cargo(context, &["test", "--workspace", "--doc", "--quiet"], &[]);
+        if !doc.run_in_place().await?.success() {
+            return Ok(Exit::Failed);
+        }
+    }
+    context.out.step("running the tests");
+    let status = if nextest {
+        let run = ["nextest", "run", "--workspace", "--no-fail-fast"];
+        cargo(context, &run, &args.args).run_in_place().await?
+    } else {
+        with_cargo_test(context, &args.args).await?
+    };
+    Ok(if status.success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+fn cargo(context: &Context, verb: &[&str], args: &[String]) -> Job {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Job::new(program)
+        .args(verb)
+        .args(args)
+        // cargo-lambda moves binaries away that other tests run.
+        .env("XTASK_PREBUILT", "true")
+        .current_dir(&context.root)
+}
+
+async fn has_nextest() -> bool {
+    let run = Job::new("cargo-nextest")
+        .args(["nextest", "--version"])
+        .read()
+        .await;
+    run.is_ok_and(|output| output.status.success())
+}
+
+/// `cargo test` sums up each binary on its own; the sum of all comes last, in the same words.
+async fn with_cargo_test(context: &Context, args: &[String]) -> anyhow::Result<ExitStatus> {
+    let all = ["test", "--workspace", "--all-targets", "--no-fail-fast"];
+    let mut total = Summary::default();
+    let status = cargo(context, &all, args)
+        .each_line(|line| {
+            total.add(line);
+            Output::raw(line)
+        })
+        .await?;
+    Output::raw(&total.line()).context("printing the summary")?;
+    Ok(status)
+}
+
+/// Test results of several binaries.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Summary {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Summary {
+    /// Adds a line `test result: ok. 3 passed; 0 failed; 1 ignored; …`; ignores all others.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let count = |word: &str| {
+            result.split([';', '.']).find_map(|part| {
+                let number = part.trim().strip_suffix(word)?;
+                number.trim().parse::<u64>().ok()
+            })
+        };
+        self.passed += count("passed").unwrap_or(0);
+        self.failed += count("failed").unwrap_or(0);
+        self.ignored += count("ignored").unwrap_or(0);
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "test result: {}. {} passed; {} failed; {} ignored; in all binaries",
+            if self.failed == 0 { "ok" } else { "FAILED" },
+            self.passed,
+            self.failed,
+            self.ignored
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_binaries_add_up() {
+        let mut total = Summary::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            total.add(line);
+        }
+        assert_eq!(
+            total.line(),
+            "test result: FAILED. 5 passed; 1 failed; 1 ignored; in all binaries"
+        );
+    }
+}

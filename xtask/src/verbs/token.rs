@@ -1,0 +1,75 @@
+//! `token`: a bearer token for the analytics API, in `local` only. Elsewhere tokens come from
+//! whoever the environment's `auth` names.
+
+use anyhow::Context as _;
+use domain::time::UnixMillis;
+use serde::Serialize;
+use stacks::environment::Environment;
+
+use crate::aws::{is_embedded, nothing_deployed};
+use crate::cli::Token;
+use crate::clock;
+use crate::context::Context;
+use crate::local::{ADMIN_SCOPE, Claims, SigningKey, State};
+use crate::stop::{Exit, Stop};
+
+/// How long a token is good for: a working day.
+const HOURS: i64 = 12;
+
+/// A token, and what it is good for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Issued {
+    pub(super) token: String,
+    email: String,
+    scopes: Vec<&'static str>,
+    expires_at: String,
+}
+
+pub(super) fn run(context: &Context, args: &Token) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    if !is_embedded(&environment) {
+        return Err(Stop::usage(format!(
+            "`token` works in `local` only: in `{}` tokens come from `{}`",
+            environment.name,
+            environment.auth.issuer.as_deref().unwrap_or("its issuer")
+        ))
+        .into());
+    }
+    let email =
+        domain::key::normal_email(&args.email).map_err(|error| Stop::usage(error.to_string()))?;
+    let issued = issue(&environment, &context.local().state()?, &email, args.admin)?;
+    context.out.answer(&issued, |issued| issued.token.clone())?;
+    Ok(Exit::Done)
+}
+
+/// A token for a user of the local environment.
+pub(super) fn issue(
+    environment: &Environment,
+    state: &State,
+    email: &str,
+    admin: bool,
+) -> anyhow::Result<Issued> {
+    let key = state
+        .signing_key
+        .as_deref()
+        .with_context(|| nothing_deployed(environment))?;
+    let now = clock::now();
+    let expires = UnixMillis::from_seconds(now.seconds() + HOURS * 3_600);
+    let scopes = if admin { vec![ADMIN_SCOPE] } else { Vec::new() };
+    let claims = Claims {
+        iss: environment.auth.issuer.clone().unwrap_or_default(),
+        aud: environment.auth.audience.clone().unwrap_or_default(),
+        sub: email.to_owned(),
+        email: email.to_owned(),
+        scope: scopes.join(" "),
+        iat: now.seconds(),
+        exp: expires.seconds(),
+    };
+    Ok(Issued {
+        token: SigningKey::parse(key)?.sign(&claims)?,
+        email: email.to_owned(),
+        scopes,
+        expires_at: expires.to_string(),
+    })
+}

@@ -1,0 +1,36 @@
+//! `tools`: where the tools of the test suites are, installed if they are not there.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::local::{SuiteTools, Tools};
+use crate::stop::Exit;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    /// Runs the embedded AWS: `-m ministack`.
+    python: PathBuf,
+    cfn_lint: PathBuf,
+    node: PathBuf,
+    /// A script for `node`.
+    cdk: PathBuf,
+}
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let tools = Tools::ensure(context).await?;
+    let suites = SuiteTools::ensure(context).await?;
+    let answer = Answer {
+        python: tools.python(),
+        cfn_lint: suites.cfn_lint(),
+        node: suites.node(),
+        cdk: suites.cdk(),
+    };
+    context.out.answer(&answer, |answer| {
+        let all = [&answer.python, &answer.cfn_lint, &answer.node, &answer.cdk];
+        all.map(|path| format!("{}\n", path.display())).concat()
+    })?;
+    Ok(Exit::Done)
+}

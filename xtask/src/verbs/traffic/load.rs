@@ -1,0 +1,159 @@
+//! The calls: each at its time, whether earlier ones were answered or not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::User;
+use crate::output::Output;
+
+/// Calls under way at once. Beyond that the schedule slips, and the report says so.
+const AT_ONCE: usize = 256;
+/// Later than this, a call was not sent at its time.
+const LATE: Duration = Duration::from_millis(100);
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What is to be sent.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) rate: u32,
+    pub(super) duration: Duration,
+    pub(super) url: String,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// Accepted calls, user by user.
+    pub(super) accepted: Vec<u64>,
+    /// Answers by status; `error` for calls without an answer.
+    pub(super) statuses: BTreeMap<String, u64>,
+    late: u64,
+    elapsed: Duration,
+}
+
+impl Load {
+    /// How many calls that makes.
+    fn calls(&self) -> u64 {
+        let millis = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
+        (u64::from(self.rate).saturating_mul(millis) / 1_000).max(1)
+    }
+
+    /// When a call is due, from the start.
+    fn due(&self, call: u64) -> Duration {
+        Duration::from_nanos(call.saturating_mul(1_000_000_000) / u64::from(self.rate))
+    }
+
+    /// Sends every call, users in turn, and waits for every answer.
+    pub(super) async fn run(&self, out: Output, users: &[User]) -> anyhow::Result<Sent> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWER)
+            .build()
+            .context("making an HTTP client")?;
+        let calls = self.calls();
+        out.step(&format!("sending {calls} calls at {} a second", self.rate));
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let mut answers = JoinSet::new();
+        let mut sent = Sent {
+            accepted: vec![0; users.len()],
+            statuses: BTreeMap::new(),
+            late: 0,
+            elapsed: Duration::ZERO,
+        };
+        let start = Instant::now();
+        let turns = users.iter().enumerate().cycle();
+        for (call, (user, who)) in (0..calls).zip(turns) {
+            tokio::time::sleep_until(start + self.due(call)).await;
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            if start.elapsed() > self.due(call) + LATE {
+                sent.late += 1;
+            }
+            let request = client.get(&self.url).header("x-api-key", &who.key);
+            answers.spawn(async move {
+                let answer = request.send().await;
+                drop(permit);
+                (user, answer.ok().map(|answer| answer.status().as_u16()))
+            });
+            while let Some(done) = answers.try_join_next() {
+                sent.add(done?);
+            }
+        }
+        sent.elapsed = start.elapsed();
+        while let Some(done) = answers.join_next().await {
+            sent.add(done?);
+        }
+        Ok(sent)
+    }
+}
+
+impl Sent {
+    fn add(&mut self, (user, status): (usize, Option<u16>)) {
+        let name = status.map_or_else(|| "error".to_owned(), |status| status.to_string());
+        *self.statuses.entry(name).or_default() += 1;
+        let accepted = status.is_some_and(|status| (200..300).contains(&status));
+        if let (true, Some(count)) = (accepted, self.accepted.get_mut(user)) {
+            *count += 1;
+        }
+    }
+
+    /// Says where the wanted rate was not reached.
+    pub(super) fn report(&self, out: Output, load: &Load) {
+        if self.late > 0 {
+            out.warning(&format!(
+                "{} of {} calls were sent over {} ms late: this machine or the API did not keep up; \
+                 they took {:.1} s instead of {:.1} s",
+                self.late,
+                load.calls(),
+                LATE.as_millis(),
+                self.elapsed.as_secs_f64(),
+                load.duration.as_secs_f64()
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_spread_evenly() {
+        let load = Load {
+            rate: 50,
+            duration: Duration::from_secs(30),
+            url: String::new(),
+        };
+        assert_eq!(load.calls(), 1_500);
+        assert_eq!(load.due(0), Duration::ZERO);
+        assert_eq!(load.due(1), Duration::from_millis(20));
+        assert_eq!(load.due(1_499), Duration::from_millis(29_980));
+    }
+
+    #[test]
+    fn only_the_200_range_is_accepted() {
+        let mut sent = Sent {
+            accepted: vec![0, 0],
+            statuses: BTreeMap::new(),
+            late: 0,
+            elapsed: Duration::ZERO,
+        };
+        for answer in [
+            (0, Some(200)),
+            (1, Some(204)),
+            (1, Some(429)),
+            (0, Some(401)),
+            (0, None),
+        ] {
+            sent.add(answer);
+        }
+        assert_eq!(sent.accepted, [1, 1]);
+        assert_eq!(sent.statuses.get("error"), Some(&1));
+        assert_eq!(sent.statuses.values().sum::<u64>(), 5);
+    }
+}

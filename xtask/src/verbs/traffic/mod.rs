@@ -1,0 +1,206 @@
+//! `traffic`: real calls, then the comparison of calls sent with calls counted.
+//!
+//! A call is sent and due to be counted when it was accepted (a 2xx answer). Counted is what the
+//! analytics API says of each user, after less before.
+
+mod counting;
+mod load;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use domain::names::StackKind;
+use serde::Serialize;
+use stacks::environment::Environment;
+
+use super::{keys, token};
+use crate::aws::{Reached, reach};
+use crate::cli::Traffic;
+use crate::clock;
+use crate::context::Context;
+use crate::stop::{Exit, Stop};
+
+use counting::Counter;
+use load::Load;
+
+/// An admin's bearer token, for environments where tokens come from elsewhere.
+const TOKEN_VARIABLE: &str = "METERING_TOKEN";
+/// Keys made for a run end by themselves this long after it, should the run be killed.
+const KEYS_OUTLIVE_MILLIS: i64 = 600_000;
+
+/// What a run comes to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    sent: u64,
+    statuses: BTreeMap<String, u64>,
+    counted: u64,
+    missing: u64,
+    extra: u64,
+    seconds_to_counted: Option<f64>,
+}
+
+/// A user of the run.
+#[derive(Debug)]
+struct User {
+    email: String,
+    key: String,
+    id: String,
+}
+
+pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    let found = reached.deployed().await?;
+    let api = reached.api_url(&found)?;
+    if !found.iter().any(|(kind, _)| *kind == StackKind::Data) {
+        return Err(crate::aws::nothing_deployed(&reached.environment).into());
+    }
+    let token = admin_token(context, &reached)?;
+    let users = make_users(context, &reached, args).await?;
+    let outcome = drive(context, args, &api, &token, &users).await;
+    // Also after a failure: keys must not outlive their run.
+    revoke(&reached, &users).await?;
+    let answer = outcome?;
+    context.out.answer(&answer, Answer::text)?;
+    Ok(if answer.missing == 0 && answer.extra == 0 {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
+    if reached.running.is_some() {
+        let state = context.local().state()?;
+        let email = super::outputs::DEMO_EMAIL;
+        return Ok(token::issue(&reached.environment, &state, email, true)?.token);
+    }
+    let given = std::env::var_os(TOKEN_VARIABLE).and_then(|token| token.into_string().ok());
+    given.filter(|token| !token.is_empty()).with_context(|| {
+        Stop::usage(format!(
+            "`traffic` reads counts from the analytics API, and has no bearer token for `{}`",
+            reached.environment.name
+        ))
+        .hint(format!(
+            "give one with the scope `metering:admin` in `{TOKEN_VARIABLE}`"
+        ))
+    })
+}
+
+/// The plan that refuses last: no quota if possible, then the highest rate.
+fn widest_plan(environment: &Environment) -> Option<&str> {
+    let plans = environment.plans.iter();
+    let widest =
+        plans.max_by_key(|(_, plan)| (plan.monthly_quota.is_none(), plan.rate_per_second.get()));
+    widest.map(|(name, _)| name.as_str())
+}
+
+/// Users that nobody else is, so that their counts are this run's alone.
+async fn make_users(
+    context: &Context,
+    reached: &Reached,
+    args: &Traffic,
+) -> anyhow::Result<Vec<User>> {
+    let plan = widest_plan(&reached.environment).context("the environment has no plan")?;
+    context
+        .out
+        .step(&format!("making {} users on plan `{plan}`", args.users));
+    let now = clock::now();
+    let seconds = i64::try_from(args.duration.as_secs()).unwrap_or(i64::MAX / 2_000);
+    let expires = now.plus_millis(seconds * 1_000 + KEYS_OUTLIVE_MILLIS);
+    let mut users = Vec::new();
+    for number in 1..=args.users {
+        let email = format!("traffic-{:x}-{number}@example.com", now.0);
+        let made = keys::make(reached, &email, plan, Some(expires)).await?;
+        users.push(User {
+            email: made.email,
+            key: made.key,
+            id: made.id,
+        });
+    }
+    Ok(users)
+}
+
+async fn drive(
+    context: &Context,
+    args: &Traffic,
+    api: &str,
+    token: &str,
+    users: &[User],
+) -> anyhow::Result<Answer> {
+    let counter = Counter::new(api, token)?;
+    let before = counter.all(users).await?;
+    let load = Load {
+        rate: args.rps,
+        duration: args.duration,
+        url: format!("{api}/v1/deadlines?country=AU"),
+    };
+    let sent = load.run(context.out, users).await?;
+    sent.report(context.out, &load);
+    let counts = counter
+        .until_counted(context.out, users, &before, &sent.accepted)
+        .await?;
+    Ok(Answer {
+        sent: sent.accepted.iter().sum(),
+        statuses: sent.statuses,
+        counted: counts.counted,
+        missing: counts.missing,
+        extra: counts.extra,
+        seconds_to_counted: counts.seconds,
+    })
+}
+
+async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
+    let table = keys::table(reached);
+    for user in users {
+        if let Some(record) = table.find(&user.id).await? {
+            table.revoke(&record, clock::now()).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        let statuses: Vec<_> = self
+            .statuses
+            .iter()
+            .map(|(status, count)| format!("{status} × {count}"))
+            .collect();
+        let mut lines = vec![format!("answers: {}", statuses.join(", "))];
+        if let Some(seconds) = self.seconds_to_counted {
+            lines.push(format!("counted {seconds:.1} s after the last answer"));
+        }
+        if self.missing > 0 || self.extra > 0 {
+            lines.push(format!("missing {}, extra {}", self.missing, self.extra));
+        }
+        lines.push(format!("sent {}, counted {}", self.sent, self.counted));
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_ends_with_both_counts_and_has_the_members_of_the_contract() {
+        let answer = Answer {
+            sent: 10,
+            statuses: BTreeMap::from([("200".into(), 10), ("429".into(), 2)]),
+            counted: 9,
+            missing: 1,
+            extra: 0,
+            seconds_to_counted: None,
+        };
+        assert_eq!(
+            answer.text(),
+            "answers: 200 × 10, 429 × 2\nmissing 1, extra 0\nsent 10, counted 9"
+        );
+        assert_eq!(
+            serde_json::to_value(&answer).unwrap(),
+            serde_json::json!({"sent": 10, "statuses": {"200": 10, "429": 2}, "counted": 9,
+                "missing": 1, "extra": 0, "secondsToCounted": null})
+        );
+    }
+}
