@@ -3,8 +3,11 @@
 //! cargo-lambda builds the binaries; the zips are made here, so that equal binaries make equal
 //! zips: one entry, a fixed time, fixed permissions.
 
+mod fresh;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use domain::names::Function;
@@ -75,7 +78,7 @@ impl Arch {
         }
     }
 
-    const fn target(self) -> &'static str {
+    pub(crate) const fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
             Self::X86_64 => "x86_64-unknown-linux-gnu",
@@ -83,16 +86,15 @@ impl Arch {
     }
 }
 
-/// Builds every function and zips it.
-pub(crate) async fn build(
-    context: &Context,
-    tools: &Tools,
-    flavour: Flavour,
-) -> anyhow::Result<FunctionAssets> {
+/// Builds every function and zips it. Nothing is compiled where no source changed since.
+pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
     let binaries = context.target().join("functions").join(flavour.folder());
     let _alone = alone(&binaries).await?;
-    if !context.prebuilt {
-        compile(context, tools, flavour, &binaries).await?;
+    if !context.prebuilt && !fresh::is_fresh(&context.root, flavour, &binaries) {
+        let tools = Tools::ensure(context).await?;
+        let begun = SystemTime::now();
+        compile(context, &tools, flavour, &binaries).await?;
+        fresh::note(&context.root, flavour, &binaries, begun)?;
     }
     tokio::task::spawn_blocking(move || zip_all(&binaries))
         .await
@@ -217,15 +219,15 @@ fn zip_all(binaries: &Path) -> anyhow::Result<FunctionAssets> {
     Ok(assets)
 }
 
-/// Zips a binary, unless the zip beside it is of the same binary.
+/// Zips a binary, unless the zip beside it is of the same binary: of its size and time of change.
 fn zip_one(folder: &Path) -> anyhow::Result<FunctionAsset> {
-    let binary = std::fs::read(folder.join(BOOTSTRAP)).context("reading the binary")?;
-    let digest = hex(&binary);
+    let path = folder.join(BOOTSTRAP);
+    let mark = mark(&path).context("reading the binary")?;
     let of_binary = folder.join("zip.of");
     let zip = folder.join("bootstrap.zip");
     let known = std::fs::read_to_string(&of_binary).unwrap_or_default();
     if let Some((of, sha256)) = known.split_once(' ')
-        && of == digest
+        && of == mark
         && zip.is_file()
     {
         return Ok(FunctionAsset {
@@ -233,14 +235,23 @@ fn zip_one(folder: &Path) -> anyhow::Result<FunctionAsset> {
             zip,
         });
     }
+    let binary = std::fs::read(&path).context("reading the binary")?;
     let bytes = zipped(&binary)?;
     let sha256 = hex(&bytes);
     write_whole(&zip, &bytes)?;
-    write_whole(&of_binary, format!("{digest} {sha256}").as_bytes())?;
+    write_whole(&of_binary, format!("{mark} {sha256}").as_bytes())?;
     Ok(FunctionAsset { sha256, zip })
 }
 
-fn write_whole(path: &PathBuf, bytes: &[u8]) -> anyhow::Result<()> {
+/// What changes when a file is written: its size and its time of change, in one word.
+fn mark(path: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
+    let nanos = changed.map_or(0, |since| since.as_nanos());
+    Ok(format!("{}.{nanos}", metadata.len()))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .and_then(|()| std::fs::rename(&partial, path))

@@ -141,8 +141,8 @@ mod tests {
             "",
             "01a20400-1908-7fff-bfff-fffffffffff",
             "01A20419-2588-7FFF-BFFF-FFFFFFFFFFFF",
-            "01a204192588-7fff-bfff-ffffffffffff",
-            "01a20419-2588-4fff-bfff-ffffffffffff",
+            "01a204001908-7fff-bfff-ffffffffffff",
+            "01a20400-1908-4fff-bfff-ffffffffffff",
             "01a20400-1908-7fff-ffff-ffffffffffff",
         ] {
             assert!(text.parse::<EventId>().is_err(), "{text}");

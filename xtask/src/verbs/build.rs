@@ -8,7 +8,6 @@ use crate::aws::is_embedded;
 use crate::cli::Build;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
-use crate::local::Tools;
 use crate::stop::Exit;
 
 #[derive(Serialize)]
@@ -25,8 +24,7 @@ struct Zip {
 pub(super) async fn run(context: &Context, args: Build) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
-    let tools = Tools::ensure(context).await?;
-    let assets = functions::build(context, &tools, flavour).await?;
+    let assets = functions::build(context, flavour).await?;
     let functions = assets.iter().map(|(function, asset)| {
         let zip = Zip {
             zip: asset.zip.display().to_string(),

@@ -10,7 +10,6 @@ use crate::aws::is_embedded;
 use crate::cli::Synth;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
-use crate::local::Tools;
 use crate::stop::Exit;
 
 /// The schema that editors check environment files with.
@@ -27,8 +26,7 @@ struct Answer {
 pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
-    let tools = Tools::ensure(context).await?;
-    let assets = functions::build(context, &tools, flavour).await?;
+    let assets = functions::build(context, flavour).await?;
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
     let out = context.root.join(&args.out);
     if args.check {

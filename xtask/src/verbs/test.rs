@@ -18,9 +18,9 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     if !is_embedded(&environment) {
         return Err(Stop::usage("tests run in `local` only").into());
     }
-    let tools = Tools::ensure(context).await?;
+    Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
-    functions::build(context, &tools, Flavour::of(true, None)?).await?;
+    functions::build(context, Flavour::of(true, None)?).await?;
     let nextest = has_nextest().await;
     // Examples in documentation are run by cargo alone.
     if args.args.is_empty() {

@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     }
     start::check_port(context, args.port)?;
     let tools = Tools::ensure(context).await?;
-    let assets = functions::build(context, &tools, flavour).await?;
+    let assets = functions::build(context, flavour).await?;
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
     assembly
