@@ -254,6 +254,12 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
+    /// Run the fault model alone, through so many randomised schedules
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) faults: Option<u64>,
+    /// Seed of the first schedule; each further one's is one more
+    #[arg(long, value_name = "S", requires = "faults", default_value_t = 0)]
+    pub(crate) seed: u64,
     /// Passed on to the test runner, such as a name to filter by
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
@@ -290,6 +296,22 @@ mod tests {
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }
         assert!(Cli::try_parse_from(["xtask", "deploy", "--dry-run"]).is_ok());
+    }
+
+    #[test]
+    fn faults_are_an_option_and_what_else_is_unknown_goes_to_the_runner() {
+        let test = |args: &str| {
+            let args = ["xtask", "test"].into_iter().chain(args.split(' '));
+            match Cli::try_parse_from(args).map(|cli| cli.verb) {
+                Ok(Verb::Test(test)) => Some((test.faults, test.seed, test.args)),
+                _ => None,
+            }
+        };
+        let none = Vec::<String>::new;
+        assert_eq!(test("--faults 9 --seed 7"), Some((Some(9), 7, none())));
+        assert_eq!(test("--seed 7"), None);
+        let passed = test("--no-capture poison").map(|(_, _, args)| args);
+        assert_eq!(passed, Some(vec!["--no-capture".into(), "poison".into()]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use crate::aws::is_embedded;
 use crate::cli::Test;
@@ -17,6 +18,9 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     if !is_embedded(&environment) {
         return Err(Stop::usage("tests run in `local` only").into());
+    }
+    if let Some(schedules) = args.faults {
+        return faults(context, schedules, args.seed).await;
     }
     Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
@@ -44,6 +48,67 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     } else {
         Exit::Failed
     })
+}
+
+/// What the program `faults` of the suites found.
+#[derive(Debug, Serialize, Deserialize)]
+struct Found {
+    schedules: u64,
+    seconds: f64,
+    violations: Vec<Violation>,
+}
+
+/// A schedule that ended with a wrong count.
+#[derive(Debug, Serialize, Deserialize)]
+struct Violation {
+    seed: u64,
+    wrong: String,
+    shrunk: Vec<String>,
+}
+
+/// Runs the fault model through so many schedules. It tells of each violation itself, beginning
+/// with the line that shows it again.
+async fn faults(context: &Context, schedules: u64, seed: u64) -> anyhow::Result<Exit> {
+    context.out.step(&format!(
+        "running {schedules} schedules from seed {seed} on"
+    ));
+    // Not `-p tests`: with the features of the whole workspace, as all that is built already. Not
+    // optimised for release either: there a panic would end the run, here it is a violation.
+    let run = ["run", "--quiet", "--bin", "faults", "--"];
+    let numbers = [schedules.to_string(), "--seed".to_owned(), seed.to_string()];
+    let mut answer = String::new();
+    let job = cargo(context, &run, &numbers);
+    let status = job.each_line(|line| {
+        answer.push_str(line);
+        Ok(())
+    });
+    let status = status.await?;
+    let found: Found = serde_json::from_str(&answer)
+        .with_context(|| Stop::failed(format!("the fault model did not run to its end: {status}")))?;
+    context.out.answer(&found, Found::text)?;
+    Ok(if found.violations.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+impl Found {
+    fn text(&self) -> String {
+        let Self {
+            schedules,
+            seconds,
+            violations,
+        } = self;
+        let summary = format!(
+            "{schedules} schedules in {seconds:.0} s, {} violations",
+            violations.len()
+        );
+        let again = violations
+            .iter()
+            .map(|violation| format!("\ncargo xtask test --faults 1 --seed {}", violation.seed));
+        again.fold(summary, |text, line| text + &line)
+    }
 }
 
 fn cargo(context: &Context, verb: &[&str], args: &[String]) -> Job {
@@ -117,6 +182,19 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_violation_is_summed_up_with_the_line_that_shows_it_again() {
+        let found: Found = serde_json::from_str(
+            r#"{"schedules": 9, "seconds": 1.2, "violations":
+                [{"seed": 7, "wrong": "counted 2 times", "shrunk": ["a step"]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            found.text(),
+            "9 schedules in 1 s, 1 violations\ncargo xtask test --faults 1 --seed 7"
+        );
+    }
 
     #[test]
     fn results_of_binaries_add_up() {
