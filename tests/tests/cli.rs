@@ -23,7 +23,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build outputs keys token traffic status logs schema test check codegen";
+    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay schema test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -33,6 +33,14 @@ fn what_is_not_understood_is_a_usage_error() {
     place.run("deplyo").fails(2, &["deplyo", "deploy"]);
     place.run("status --dry-run").fails(2, &["--dry-run"]);
     place.run("outputs --yes").fails(2, &["--yes"]);
+    place.run("errors list --dry-run").fails(2, &["--dry-run"]);
+    place.run("replay").fails(2, &["--from"]);
+    place
+        .run("replay --from soon")
+        .fails(2, &["`soon` is neither a duration"]);
+    place
+        .run("replay --from 1h --to 2h")
+        .fails(2, &["nothing between `--from`"]);
     place
         .run("traffic --rps 0")
         .fails(2, &["--rps", "1..=100000"]);
@@ -121,6 +129,9 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "outputs",
         "status",
         "keys list",
+        "errors list",
+        "errors redrive",
+        "replay --from 1h",
         "traffic --rps 1",
         "logs",
         "token --email a@b.example",

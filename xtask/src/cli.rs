@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::duration::{When, duration, when};
+use crate::duration::{Past, When, duration, past, when};
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -81,6 +81,10 @@ pub(crate) enum Verb {
     Status,
     /// Print what the functions wrote
     Logs(Logs),
+    /// List and offer again what could not be counted
+    Errors(Errors),
+    /// Read the stream again and offer every record once more; counts stay exact
+    Replay(Replay),
     /// Print a JSON Schema
     Schema(Schema),
     /// Install and start what the tests need, then run them all
@@ -237,6 +241,35 @@ pub(crate) struct Logs {
     /// Go on as more is written
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Errors {
+    #[command(subcommand)]
+    pub(crate) action: ErrorAction,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ErrorAction {
+    /// List the records set aside, and count the dead letters
+    List,
+    /// Offer them to the processor again; what counts now, or counted before, is taken off the list
+    Redrive {
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The first record: `6h` ago, or a time
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) from: Past,
+    /// The last record; the present unless given
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) to: Option<Past>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Debug, Args)]

@@ -61,6 +61,35 @@ pub(crate) fn when(text: &str) -> Result<When, String> {
     })
 }
 
+/// A time gone by: a duration before now, or an RFC 3339 time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(UnixMillis),
+}
+
+impl Past {
+    /// The instant meant, seen from `now`.
+    pub(crate) fn before(self, now: UnixMillis) -> UnixMillis {
+        match self {
+            Self::Ago(duration) => {
+                now.plus_millis(-i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// How long ago, or a time.
+pub(crate) fn past(text: &str) -> Result<Past, String> {
+    match when(text)? {
+        When::In(duration) => Ok(Past::Ago(duration)),
+        When::At(time) => Ok(Past::At(time)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +124,10 @@ mod tests {
         assert_eq!(
             when("1970-01-01T00:00:09Z").map(|when| when.from(now)),
             Ok(UnixMillis(9_000))
+        );
+        assert_eq!(
+            past("2s").map(|past| past.before(UnixMillis(3_000))),
+            Ok(UnixMillis(1_000))
         );
         assert!(when("soon").is_err_and(|message| message.contains("`soon`")));
     }

@@ -5,6 +5,7 @@
 //! is decided follows from the arguments alone. That is what lets the fault model drive the same
 //! code through a million schedules.
 
+pub mod delivery;
 pub mod event;
 pub mod id;
 pub mod key;

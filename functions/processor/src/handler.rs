@@ -4,14 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use domain::delivery::Outcome;
 use domain::event::{EventType, Reason, Rejection, UsageEvent};
 use domain::leaf::LeafKey;
 use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
 use runtime::{counting, raw};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::errors::{self, Position};
+
+/// What the processor is invoked with: by Lambda, or by an operator in its place.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// The records, as in [`KinesisEvent`].
+    #[serde(rename = "Records")]
+    pub records: Vec<KinesisEventRecord>,
+    /// Whether to say what became of them; Lambda never asks.
+    #[serde(default)]
+    pub report_outcome: bool,
+}
 
 /// The answer to a batch: the records that must come again.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +32,9 @@ use crate::errors::{self, Position};
 pub struct Answer {
     /// One for each record that failed. Lambda goes on from the lowest of them.
     pub batch_item_failures: Vec<FailedItem>,
+    /// What became of the others, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
 }
 
 /// A record that failed.
@@ -38,10 +54,20 @@ pub struct Report {
     pub counted: BTreeMap<EventType, u64>,
     /// Events that had been counted before.
     pub duplicates: u64,
-    /// Records set aside.
-    pub set_aside: u64,
+    /// Sequence numbers of the records set aside.
+    pub set_aside: Vec<String>,
     /// Milliseconds from the time of each counted event until now.
     pub latencies: Vec<i64>,
+}
+
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self {
+            counted: report.counted.values().sum(),
+            duplicates: report.duplicates,
+            set_aside: report.set_aside,
+        }
+    }
 }
 
 /// The processor over the analytics table.
@@ -82,7 +108,10 @@ impl<S: Store> Processor<S> {
                 Err(refused) => refused,
             };
             match self.refuse(record, &refused, now).await {
-                Ok(Refusal::SetAside) => report.set_aside += 1,
+                Ok(Refusal::SetAside) => {
+                    let sequence_number = &record.kinesis.sequence_number;
+                    report.set_aside.push(sequence_number.clone());
+                }
                 Ok(Refusal::CountedBefore) => report.duplicates += 1,
                 Err(error) => again(
                     &mut failed,
@@ -248,5 +277,6 @@ fn answer(batch: &KinesisEvent, failed: &BTreeSet<String>) -> Answer {
         .collect();
     Answer {
         batch_item_failures,
+        outcome: None,
     }
 }

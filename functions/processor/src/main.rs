@@ -7,7 +7,7 @@ use aws_lambda_events::event::kinesis::KinesisEvent;
 use domain::event::EventType;
 use domain::names::kinesis_metric;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use processor::handler::{Processor, Report};
+use processor::handler::{Delivery, Processor, Report};
 use processor::settings::Settings;
 use runtime::metrics::{Metric, Metrics};
 use runtime::settings::Variables;
@@ -24,23 +24,29 @@ async fn main() -> Result<(), Error> {
         store: dynamo::DynamoStore::new(client, settings.analytics_table),
         raw_retention_days: settings.raw_retention.0.into(),
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<KinesisEvent>| {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Delivery>| {
         let (processor, metrics) = (&processor, &metrics);
         async move {
-            let (answer, report) = processor
-                .process(&event.payload, clock::now(), clock::now)
-                .await;
-            metrics.emit(clock::now(), &values(&report));
+            let mut batch = KinesisEvent::default();
+            batch.records = event.payload.records;
+            let (mut answer, report) = processor.process(&batch, clock::now(), clock::now).await;
+            let mut values = counts(&report);
+            // Records that an operator offers again came and took their time long ago.
+            if !event.payload.report_outcome {
+                values.extend(passage(&report));
+            }
+            metrics.emit(clock::now(), &values);
+            answer.outcome = event.payload.report_outcome.then(|| report.into());
             Ok::<_, Error>(answer)
         }
     }))
     .await
 }
 
-fn values(report: &Report) -> Vec<Metric> {
+/// What was counted.
+fn counts(report: &Report) -> Vec<Metric> {
     let counted = |event_type| report.counted.get(&event_type).copied().unwrap_or(0);
     vec![
-        Metric::count(kinesis_metric::PROCESSED_RECORDS, report.processed),
         Metric::count(kinesis_metric::TOTAL_API_CALLS, counted(EventType::ApiCall)),
         Metric::count(
             kinesis_metric::AUTH_FAILURES,
@@ -51,7 +57,15 @@ fn values(report: &Report) -> Vec<Metric> {
             counted(EventType::RateLimited),
         ),
         Metric::count(kinesis_metric::DUPLICATES_DROPPED, report.duplicates),
-        Metric::count(kinesis_metric::RECORDS_FAILED, report.set_aside),
+    ]
+}
+
+/// How the stream's records went through.
+fn passage(report: &Report) -> Vec<Metric> {
+    let set_aside = report.set_aside.len() as u64;
+    vec![
+        Metric::count(kinesis_metric::PROCESSED_RECORDS, report.processed),
+        Metric::count(kinesis_metric::RECORDS_FAILED, set_aside),
         Metric::millis(kinesis_metric::PROCESSING_LATENCY, report.latencies.clone()),
     ]
 }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use domain::delivery::{Outcome, REPORT_OUTCOME};
 use domain::event::{EventType, UsageEvent};
 use domain::id::EventId;
 use domain::leaf::Leaf;
@@ -17,7 +18,7 @@ use domain::sample;
 use domain::table::{self, attribute};
 use domain::tally::Tally;
 use domain::time::UnixMillis;
-use processor::handler::{Answer, FailedItem, Processor};
+use processor::handler::{Answer, Delivery, FailedItem, Processor};
 use proptest::prelude::*;
 use proptest::sample::select;
 use runtime::memory::{Call, Fault, MemoryStore};
@@ -271,6 +272,35 @@ fn more_events_than_one_leaf_takes_are_counted_once_each() {
 }
 
 #[test]
+fn whoever_asks_is_told_what_became_of_the_records() {
+    let processor = Processor {
+        store: MemoryStore::default(),
+        raw_retention_days: 90,
+    };
+    let records = [
+        Record::Event(0),
+        Record::Poison("no event"),
+        Record::Event(0),
+        Record::Event(3),
+    ];
+    let numbered = records.iter().enumerate();
+    let mut batch = KinesisEvent::default();
+    batch.records = numbered.map(|(at, record)| delivered(at, record)).collect();
+    let told = Outcome {
+        counted: 2,
+        duplicates: 1,
+        set_aside: vec![format!("{:056}", 1)],
+    };
+    let (answer, report) = block_on(processor.process(&batch, NOW, || NOW));
+    assert_eq!(Outcome::from(report), told);
+    let to_lambda = serde_json::to_string(&answer).unwrap();
+    assert_eq!(to_lambda, r#"{"batchItemFailures":[]}"#);
+    let asking = format!(r#"{{"Records": [], "{REPORT_OUTCOME}": true}}"#);
+    let delivery: Delivery = serde_json::from_str(&asking).unwrap();
+    assert!(delivery.report_outcome);
+}
+
+#[test]
 fn a_record_is_kept_up_to_its_limit_and_its_size_is_told() {
     let processor = Processor {
         store: MemoryStore::default(),
@@ -283,7 +313,7 @@ fn a_record_is_kept_up_to_its_limit_and_its_size_is_told() {
     let (answer, report) = block_on(processor.process(&batch, NOW, || NOW));
     assert_eq!(
         (answer, report.set_aside, report.processed),
-        (Answer::default(), 1, 1)
+        (Answer::default(), vec![format!("{:056}", 7)], 1)
     );
     let (key, document) = processor.store.documents().remove(0);
     assert_eq!(key.sk, format!("shardId-000000000000#{:056}", 7));

@@ -24,6 +24,14 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A function ran, and did not answer.
+    #[error("function `{function}` failed: {said}")]
+    FunctionFailed {
+        /// The function.
+        function: String,
+        /// Lambda's error document.
+        said: String,
+    },
     /// A change set could not be made.
     #[error("the change set of stack `{stack}` failed: {reason}")]
     ChangeSetFailed {

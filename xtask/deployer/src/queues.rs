@@ -1,4 +1,6 @@
-//! How much lies in a queue.
+//! How much lies in a queue, and what.
+
+use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
@@ -19,14 +21,50 @@ impl Queues {
         }
     }
 
-    /// Messages in the queue, in flight or not; `None` where there is no such queue.
-    pub async fn depth(&self, queue: &str) -> Result<Option<u64>, Error> {
+    /// The queue of this name; `None` where there is none.
+    pub async fn find(&self, queue: &str) -> Result<Option<Queue>, Error> {
         let url = self.client.get_queue_url().queue_name(queue).send().await;
         let url = match url.map_err(failed("GetQueueUrl")) {
-            Ok(found) => found.queue_url,
+            Ok(found) => found.queue_url.ok_or(Error::Incomplete {
+                operation: "GetQueueUrl",
+                member: "QueueUrl",
+            })?,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
+        Ok(Some(Queue {
+            client: self.client.clone(),
+            url,
+        }))
+    }
+
+    /// Messages in the queue, in flight or not; `None` where there is no such queue.
+    pub async fn depth(&self, queue: &str) -> Result<Option<u64>, Error> {
+        match self.find(queue).await? {
+            Some(queue) => Ok(Some(queue.depth().await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// A message that was received: nobody else receives it until it is released or its time is over.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// What it says.
+    pub body: String,
+    receipt: String,
+}
+
+impl Queue {
+    /// Messages in the queue, in flight or not.
+    pub async fn depth(&self) -> Result<u64, Error> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
@@ -34,7 +72,7 @@ impl Queues {
         let answer = self
             .client
             .get_queue_attributes()
-            .set_queue_url(url)
+            .queue_url(&self.url)
             .set_attribute_names(Some(counts.to_vec()))
             .send()
             .await
@@ -46,6 +84,56 @@ impl Queues {
                 .and_then(|count| count.parse::<u64>().ok())
                 .unwrap_or(0)
         };
-        Ok(Some(counts.into_iter().map(count).sum()))
+        Ok(counts.into_iter().map(count).sum())
+    }
+
+    /// Some messages, if there are any, which are then ours for the time given (at most 12 hours).
+    pub async fn receive(&self, ours_for: Duration) -> Result<Vec<Message>, Error> {
+        let seconds = i32::try_from(ours_for.as_secs()).unwrap_or(43_200);
+        let received = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(10)
+            .visibility_timeout(seconds)
+            // Long polling asks every server of the queue: a short one may miss messages.
+            .wait_time_seconds(1)
+            .send()
+            .await
+            .map_err(failed("ReceiveMessage"))?;
+        let messages = received.messages.unwrap_or_default().into_iter();
+        Ok(messages
+            .filter_map(|message| {
+                Some(Message {
+                    body: message.body?,
+                    receipt: message.receipt_handle?,
+                })
+            })
+            .collect())
+    }
+
+    /// Deletes a message.
+    pub async fn delete(&self, message: &Message) -> Result<(), Error> {
+        self.client
+            .delete_message()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt)
+            .send()
+            .await
+            .map_err(failed("DeleteMessage"))?;
+        Ok(())
+    }
+
+    /// Gives a message back: it may be received again at once.
+    pub async fn release(&self, message: &Message) -> Result<(), Error> {
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(&message.receipt)
+            .visibility_timeout(0)
+            .send()
+            .await
+            .map_err(failed("ChangeMessageVisibility"))?;
+        Ok(())
     }
 }

@@ -1,11 +1,69 @@
 //! How wide a stream is, and what came into it.
 
+use std::cmp::Ordering;
+
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ShardIteratorType;
 use domain::time::UnixMillis;
 
 use crate::error::{Error, failed};
 use crate::session::Session;
+
+/// A shard, open or closed, that the stream still has records of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// Its id.
+    pub id: String,
+    /// The shards that it was made of: one after a split, two after a merge.
+    pub parents: Vec<String>,
+}
+
+/// A record of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// Its position in its shard.
+    pub sequence_number: String,
+    /// What decided on its shard.
+    pub partition_key: String,
+    /// When the stream took it.
+    pub arrived: UnixMillis,
+    /// What it holds.
+    pub data: Vec<u8>,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// The first record from this time on.
+    Time(UnixMillis),
+    /// The record at this position, or the next that is still there.
+    At(&'a str),
+    /// The record after this position.
+    After(&'a str),
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Records in their order.
+    pub records: Vec<StreamRecord>,
+    /// Where the next page is read; `None` at the end of a closed shard.
+    pub next: Option<String>,
+    /// How far the page is behind the shard's end.
+    pub behind_millis: i64,
+}
+
+/// Records of one read at most: few enough to be worked off before the next iterator ends.
+const PAGE: i32 = 1_000;
+
+/// Compares sequence numbers, which are numbers of up to 128 digits.
+pub fn compare_positions(one: &str, other: &str) -> Ordering {
+    let number = |text: &str| {
+        let digits = text.trim_start_matches('0').to_owned();
+        (digits.len(), digits)
+    };
+    number(one).cmp(&number(other))
+}
 
 /// The account's streams.
 #[derive(Debug, Clone)]
@@ -39,6 +97,102 @@ impl Streams {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The shards, closed ones too; `None` where there is no such stream.
+    pub async fn shards(&self, stream: &str) -> Result<Option<Vec<Shard>>, Error> {
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
+            let list = self.client.list_shards();
+            // A request names the stream or goes on, never both.
+            let list = match token {
+                None => list.stream_name(stream),
+                Some(token) => list.next_token(token),
+            };
+            let page = match list.send().await.map_err(failed("ListShards")) {
+                Ok(page) => page,
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            found.extend(page.shards().iter().map(|shard| {
+                Shard {
+                    id: shard.shard_id().to_owned(),
+                    parents: [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
+                        .into_iter()
+                        .flatten()
+                        .map(str::to_owned)
+                        .collect(),
+                }
+            }));
+            match page.next_token {
+                Some(next) => token = Some(next),
+                None => return Ok(Some(found)),
+            }
+        }
+    }
+
+    /// An iterator for [`page`](Self::page); `None` where stream, shard or position are gone.
+    pub async fn iterator(
+        &self,
+        stream: &str,
+        shard: &str,
+        start: Start<'_>,
+    ) -> Result<Option<String>, Error> {
+        let request = self
+            .client
+            .get_shard_iterator()
+            .stream_name(stream)
+            .shard_id(shard);
+        let request = match start {
+            Start::Time(at) => request
+                .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                .timestamp(DateTime::from_millis(at.0)),
+            Start::At(position) => request
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(position),
+            Start::After(position) => request
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(position),
+        };
+        match request.send().await.map_err(failed("GetShardIterator")) {
+            Ok(found) => Ok(found.shard_iterator),
+            Err(error) if error.is_not_found() => Ok(None),
+            // A position of another stream, as after one of the same name was made anew.
+            Err(error) if error.code() == Some("InvalidArgumentException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads on from an iterator; `None` where the iterator is too old to be used.
+    pub async fn page(&self, iterator: &str) -> Result<Option<Page>, Error> {
+        let read = self
+            .client
+            .get_records()
+            .shard_iterator(iterator)
+            .limit(PAGE)
+            .send()
+            .await;
+        let page = match read.map_err(failed("GetRecords")) {
+            Ok(page) => page,
+            Err(error) if error.code() == Some("ExpiredIteratorException") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let behind_millis = page.millis_behind_latest().unwrap_or(0);
+        let records = page.records.into_iter().map(|record| StreamRecord {
+            sequence_number: record.sequence_number,
+            partition_key: record.partition_key.unwrap_or_default(),
+            arrived: record
+                .approximate_arrival_timestamp
+                .and_then(|time| time.to_millis().ok())
+                .map_or(UnixMillis(0), UnixMillis),
+            data: record.data.into_inner(),
+        });
+        Ok(Some(Page {
+            records: records.collect(),
+            next: page.next_shard_iterator,
+            behind_millis,
+        }))
     }
 
     /// Records that came into the stream from `since` on, read and counted one by one: for
@@ -86,5 +240,18 @@ impl Streams {
             next = page.next_shard_iterator.filter(|_| !ended);
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_compare_as_numbers() {
+        assert_eq!(compare_positions("9", "10"), Ordering::Less);
+        assert_eq!(compare_positions("0010", "10"), Ordering::Equal);
+        let long = "49601189658422359378836298522902373528957594348623495186";
+        assert_eq!(compare_positions(long, "9"), Ordering::Greater);
     }
 }

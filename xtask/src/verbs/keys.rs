@@ -104,7 +104,7 @@ async fn create(
 }
 
 /// Outside `local` every change is asked about.
-fn agreed(
+pub(super) fn agreed(
     context: &Context,
     environment: &Environment,
     consent: Consent,

@@ -3,12 +3,15 @@
 mod build;
 mod check;
 mod codegen;
+mod delivery;
 mod deploy;
 mod destroy;
+mod errors;
 pub(crate) mod host;
 mod keys;
 mod logs;
 mod outputs;
+mod replay;
 mod schema;
 mod status;
 mod synth;
@@ -34,6 +37,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Traffic(args) => traffic::run(context, &args).await,
         Verb::Status => status::run(context).await,
         Verb::Logs(args) => logs::run(context, args).await,
+        Verb::Errors(args) => errors::run(context, args.action).await,
+        Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Test(args) => test::run(context, args).await,
         Verb::Check => check::run(context).await,

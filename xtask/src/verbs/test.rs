@@ -83,8 +83,9 @@ async fn faults(context: &Context, schedules: u64, seed: u64) -> anyhow::Result<
         Ok(())
     });
     let status = status.await?;
-    let found: Found = serde_json::from_str(&answer)
-        .with_context(|| Stop::failed(format!("the fault model did not run to its end: {status}")))?;
+    let found: Found = serde_json::from_str(&answer).with_context(|| {
+        Stop::failed(format!("the fault model did not run to its end: {status}"))
+    })?;
     context.out.answer(&found, Found::text)?;
     Ok(if found.violations.is_empty() {
         Exit::Done

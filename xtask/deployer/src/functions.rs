@@ -1,0 +1,45 @@
+//! Functions, invoked.
+
+use aws_sdk_lambda::primitives::Blob;
+
+use crate::error::{Error, failed};
+use crate::session::Session;
+
+/// The account's functions.
+#[derive(Debug, Clone)]
+pub struct Functions {
+    client: aws_sdk_lambda::Client,
+}
+
+impl Functions {
+    /// Functions reached through `session`.
+    pub fn new(session: &Session) -> Self {
+        Self {
+            client: aws_sdk_lambda::Client::new(session.config()),
+        }
+    }
+
+    /// Invokes a function, and waits for what it answers.
+    ///
+    /// # Errors
+    /// [`Error::FunctionFailed`] where the function ran and did not answer: it failed, ran out of
+    /// time, or died.
+    pub async fn invoke(&self, function: &str, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let answer = self
+            .client
+            .invoke()
+            .function_name(function)
+            .payload(Blob::new(payload))
+            .send()
+            .await
+            .map_err(failed("Invoke"))?;
+        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        match answer.function_error {
+            None => Ok(body),
+            Some(_) => Err(Error::FunctionFailed {
+                function: function.to_owned(),
+                said: String::from_utf8_lossy(&body).into_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Records that the processor set aside: the items under `PK = ERRORS` of the analytics table.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::table::{ERRORS, ItemKey, attribute};
+
+use crate::error::{Error, failed};
+use crate::session::Session;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// What is read of an item besides its payload.
+const DESCRIPTION: [&str; 6] = [
+    attribute::REASON,
+    attribute::MESSAGE,
+    attribute::PAYLOAD_SIZE,
+    attribute::SHARD_ID,
+    attribute::SEQUENCE_NUMBER,
+    attribute::RECEIVED_AT,
+];
+
+/// A record that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Why.
+    pub reason: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// Its shard.
+    pub shard_id: String,
+    /// Its position in the shard.
+    pub sequence_number: String,
+    /// When it was set aside, RFC 3339.
+    pub received_at: String,
+    /// How many bytes it had; more than `payload` where that was cut.
+    pub payload_size: u64,
+    /// Its bytes; none where only descriptions were asked for.
+    pub payload: Vec<u8>,
+}
+
+impl SetAside {
+    /// Whether bytes are missing that the record had.
+    pub fn is_cut(&self) -> bool {
+        u64::try_from(self.payload.len()).is_ok_and(|kept| kept < self.payload_size)
+    }
+
+    fn of(item: &Item) -> Self {
+        let text = |name: &str| {
+            let value = item.get(name).and_then(|value| value.as_s().ok());
+            value.cloned().unwrap_or_default()
+        };
+        let size = item
+            .get(attribute::PAYLOAD_SIZE)
+            .and_then(|value| value.as_n().ok())
+            .and_then(|size| size.parse().ok());
+        let payload = item
+            .get(attribute::PAYLOAD)
+            .and_then(|value| value.as_b().ok())
+            .map(|bytes| bytes.as_ref().to_vec());
+        Self {
+            reason: text(attribute::REASON),
+            message: text(attribute::MESSAGE),
+            shard_id: text(attribute::SHARD_ID),
+            sequence_number: text(attribute::SEQUENCE_NUMBER),
+            received_at: text(attribute::RECEIVED_AT),
+            payload_size: size.unwrap_or(0),
+            payload: payload.unwrap_or_default(),
+        }
+    }
+}
+
+/// Where the next page begins.
+#[derive(Debug, Clone)]
+pub struct NextPage(Item);
+
+/// The records set aside in one analytics table.
+#[derive(Debug, Clone)]
+pub struct ErrorTable {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl ErrorTable {
+    /// Those in the table called `table`.
+    pub fn new(session: &Session, table: &str) -> Self {
+        Self {
+            client: aws_sdk_dynamodb::Client::new(session.config()),
+            table: table.to_owned(),
+        }
+    }
+
+    /// Every record, by position, without payloads; none where there is no such table.
+    pub async fn describe(&self) -> Result<Vec<SetAside>, Error> {
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            let (page, next) = self.page(from, Some(DESCRIPTION)).await?;
+            found.extend(page);
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Some records whole, by position: from `from` on, or the first; and where to go on.
+    pub async fn read(
+        &self,
+        from: Option<NextPage>,
+    ) -> Result<(Vec<SetAside>, Option<NextPage>), Error> {
+        self.page(from, None).await
+    }
+
+    async fn page(
+        &self,
+        from: Option<NextPage>,
+        members: Option<[&str; 6]>,
+    ) -> Result<(Vec<SetAside>, Option<NextPage>), Error> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :errors")
+            .expression_attribute_names("#pk", attribute::PK)
+            .expression_attribute_values(":errors", AttributeValue::S(ERRORS.to_owned()))
+            .set_exclusive_start_key(from.map(|NextPage(key)| key));
+        let query = members.into_iter().flatten().fold(query, |query, member| {
+            query.expression_attribute_names(format!("#{member}"), member)
+        });
+        let query = match members {
+            Some(members) => {
+                let members = members.map(|member| format!("#{member}"));
+                query.projection_expression(members.join(", "))
+            }
+            None => query,
+        };
+        match query.send().await.map_err(failed("Query")) {
+            Ok(page) => {
+                let found = page.items().iter().map(SetAside::of).collect();
+                Ok((found, page.last_evaluated_key.map(NextPage)))
+            }
+            Err(error) if error.is_not_found() => Ok((Vec::new(), None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a record's item; that it is gone already is no error.
+    pub async fn delete(&self, record: &SetAside) -> Result<(), Error> {
+        let key = ItemKey::error(&record.shard_id, &record.sequence_number);
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .key(attribute::PK, AttributeValue::S(key.pk))
+            .key(attribute::SK, AttributeValue::S(key.sk))
+            .send()
+            .await
+            .map_err(failed("DeleteItem"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use aws_sdk_dynamodb::primitives::Blob;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_shorter_than_its_size_was_cut() {
+        let item = |size: &str| {
+            Item::from([
+                (
+                    attribute::PAYLOAD.to_owned(),
+                    AttributeValue::B(Blob::new(b"abc")),
+                ),
+                (
+                    attribute::PAYLOAD_SIZE.to_owned(),
+                    AttributeValue::N(size.to_owned()),
+                ),
+            ])
+        };
+        assert!(!SetAside::of(&item("3")).is_cut());
+        assert!(SetAside::of(&item("4")).is_cut());
+    }
+}

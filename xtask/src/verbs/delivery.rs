@@ -1,0 +1,390 @@
+//! Records handed to the processor, and leaves to the aggregator, as Lambda hands them over.
+//!
+//! Both count by what they find stored: a record or leaf that was handed over before changes
+//! nothing, so whatever fails here may be done again, any number of times.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use deployer::{Error, Functions, Image, StreamRecord};
+use domain::delivery::Outcome;
+use domain::names::Function;
+use domain::table::attribute;
+use domain::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::Reached;
+use crate::stop::Stop;
+
+/// Records of one invocation at most.
+const MOST_RECORDS: usize = 200;
+/// And bytes of JSON: an invocation takes 6 MB (Lambda quotas).
+const MOST_BYTES: usize = 4_000_000;
+/// Times that what fails is offered.
+const ATTEMPTS: u32 = 5;
+/// Before the second attempt; doubled before each further one.
+const PAUSE: Duration = Duration::from_millis(250);
+/// JSON around a record's payload, at most.
+const AROUND: usize = 1_000;
+
+/// What became of records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// Events counted now.
+    pub(super) counted: u64,
+    /// Events that had been counted before.
+    pub(super) duplicates: u64,
+    /// Positions of the records set aside, now or once more.
+    pub(super) set_aside: BTreeSet<String>,
+    /// Positions of the records that failed at every attempt: nothing is known of them.
+    pub(super) failed: BTreeSet<String>,
+}
+
+impl Delivered {
+    pub(super) fn add(&mut self, other: Self) {
+        self.counted += other.counted;
+        self.duplicates += other.duplicates;
+        self.set_aside.extend(other.set_aside);
+        self.failed.extend(other.failed);
+    }
+}
+
+/// The deployed functions that count.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    functions: Functions,
+    processor: String,
+    aggregator: String,
+    region: String,
+}
+
+/// An event as Lambda makes it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<R> {
+    #[serde(rename = "Records")]
+    records: Vec<R>,
+    /// See [`domain::delivery`].
+    #[serde(skip_serializing_if = "is_false")]
+    report_outcome: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord<'a> {
+    kinesis: KinesisData<'a>,
+    event_source: &'static str,
+    event_version: &'static str,
+    #[serde(rename = "eventID")]
+    event_id: String,
+    event_name: &'static str,
+    aws_region: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisData<'a> {
+    kinesis_schema_version: &'static str,
+    partition_key: &'a str,
+    sequence_number: &'a str,
+    data: String,
+    approximate_arrival_timestamp: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TableRecord<'a> {
+    #[serde(rename = "eventID")]
+    event_id: String,
+    event_name: &'static str,
+    event_source: &'static str,
+    aws_region: &'a str,
+    dynamodb: TableChange<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableChange<'a> {
+    keys: Image,
+    new_image: &'a Image,
+    sequence_number: String,
+    size_bytes: u64,
+    stream_view_type: &'static str,
+}
+
+/// What processor and aggregator answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    batch_item_failures: Vec<FailedItem>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedItem {
+    item_identifier: String,
+}
+
+impl Delivery {
+    pub(super) fn new(reached: &Reached) -> Self {
+        let names = reached.environment.names();
+        Self {
+            functions: Functions::new(&reached.session),
+            processor: names.function(Function::Processor),
+            aggregator: names.function(Function::Aggregator),
+            region: reached.session.region().to_owned(),
+        }
+    }
+
+    /// Offers records of one shard to the processor, which counts each once.
+    pub(super) async fn offer(
+        &self,
+        shard: &str,
+        records: &[StreamRecord],
+    ) -> anyhow::Result<Delivered> {
+        let mut delivered = Delivered::default();
+        for batch in batches(records, |record| record.data.len()) {
+            delivered.add(self.offer_batch(shard, batch).await?);
+        }
+        Ok(delivered)
+    }
+
+    async fn offer_batch(&self, shard: &str, batch: &[StreamRecord]) -> anyhow::Result<Delivered> {
+        let mut delivered = Delivered::default();
+        let mut rest: Vec<&StreamRecord> = batch.iter().collect();
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
+            }
+            let event = Event {
+                records: rest
+                    .iter()
+                    .map(|record| self.record(shard, record))
+                    .collect(),
+                report_outcome: true,
+            };
+            // A function that died took some of its records, or none: they come again.
+            let Some(answer) = self.invoke(&self.processor, &event).await? else {
+                continue;
+            };
+            let outcome = answer.outcome.context(
+                Stop::failed("the deployed processor does not say what became of records")
+                    .hint("it is of an earlier version: deploy first"),
+            )?;
+            delivered.counted += outcome.counted;
+            delivered.duplicates += outcome.duplicates;
+            delivered.set_aside.extend(outcome.set_aside);
+            let failed: BTreeSet<&str> = identifiers(&answer.batch_item_failures);
+            rest.retain(|record| failed.contains(record.sequence_number.as_str()));
+            if rest.is_empty() {
+                return Ok(delivered);
+            }
+        }
+        let failed = rest
+            .into_iter()
+            .map(|record| record.sequence_number.clone());
+        delivered.failed.extend(failed);
+        Ok(delivered)
+    }
+
+    /// Hands leaves on to the aggregator, whose roll-ups take over what they count; says how many
+    /// failed at every attempt.
+    pub(super) async fn hand_on(&self, leaves: &[Image]) -> anyhow::Result<usize> {
+        let mut failed = 0;
+        for batch in batches(leaves, |leaf| format!("{leaf:?}").len()) {
+            if !self.hand_on_batch(batch).await? {
+                failed += batch.len();
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn hand_on_batch(&self, batch: &[Image]) -> anyhow::Result<bool> {
+        let numbered = batch.iter().enumerate();
+        let records = numbered.map(|(number, leaf)| self.change(number, leaf));
+        let event = Event {
+            records: records.collect(),
+            report_outcome: false,
+        };
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
+            }
+            let answer = self.invoke(&self.aggregator, &event).await?;
+            if answer.is_some_and(|answer| answer.batch_item_failures.is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Invokes a function; `None` where it ran and did not answer, or cannot take so much.
+    async fn invoke<R: Serialize>(
+        &self,
+        function: &str,
+        event: &Event<R>,
+    ) -> anyhow::Result<Option<Answer>> {
+        let payload = serde_json::to_vec(event).context("writing an event")?;
+        let body = match self.functions.invoke(function, payload).await {
+            Ok(body) => body,
+            Err(Error::FunctionFailed { .. }) => return Ok(None),
+            Err(error) if error.code().is_some_and(|code| TRANSIENT.contains(&code)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error).context(format!("invoking `{function}`")),
+        };
+        let answer = serde_json::from_slice(&body);
+        let answer = answer.with_context(|| {
+            format!("`{function}` answered `{}`", String::from_utf8_lossy(&body))
+        })?;
+        Ok(Some(answer))
+    }
+
+    fn record<'a>(&'a self, shard: &str, record: &'a StreamRecord) -> KinesisRecord<'a> {
+        KinesisRecord {
+            kinesis: KinesisData {
+                kinesis_schema_version: "1.0",
+                partition_key: &record.partition_key,
+                sequence_number: &record.sequence_number,
+                data: STANDARD.encode(&record.data),
+                approximate_arrival_timestamp: seconds(record.arrived),
+            },
+            event_source: "aws:kinesis",
+            event_version: "1.0",
+            event_id: format!("{shard}:{}", record.sequence_number),
+            event_name: "aws:kinesis:record",
+            aws_region: &self.region,
+        }
+    }
+
+    /// A change that says nothing of what was before: every minute is handed on.
+    fn change<'a>(&'a self, number: usize, leaf: &'a Image) -> TableRecord<'a> {
+        let keys = [attribute::PK, attribute::SK].into_iter();
+        let keys = keys.filter_map(|name| Some((name.to_owned(), leaf.get(name)?.clone())));
+        TableRecord {
+            event_id: number.to_string(),
+            event_name: "MODIFY",
+            event_source: "aws:dynamodb",
+            aws_region: &self.region,
+            dynamodb: TableChange {
+                keys: keys.collect(),
+                new_image: leaf,
+                sequence_number: number.to_string(),
+                size_bytes: 0,
+                stream_view_type: "NEW_AND_OLD_IMAGES",
+            },
+        }
+    }
+}
+
+/// Refusals of an invocation that concern its records, or pass.
+const TRANSIENT: [&str; 4] = [
+    "RequestEntityTooLargeException",
+    "RequestTooLargeException",
+    "ServiceException",
+    "TooManyRequestsException",
+];
+
+fn identifiers(failures: &[FailedItem]) -> BTreeSet<&str> {
+    let failures = failures.iter();
+    failures
+        .map(|failure| failure.item_identifier.as_str())
+        .collect()
+}
+
+/// Milliseconds as Lambda's events have them: seconds with a fraction.
+#[expect(clippy::cast_precision_loss, reason = "times fit 53 bits")]
+fn seconds(at: UnixMillis) -> f64 {
+    at.0 as f64 / 1_000.0
+}
+
+/// Parts of what follows each other that one invocation takes.
+fn batches<T>(all: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut batches = Vec::new();
+    let (mut from, mut size) = (0, 0);
+    for (at, one) in all.iter().enumerate() {
+        // Base64 makes four bytes of three.
+        let more = bytes(one) / 3 * 4 + AROUND;
+        if at > from && (at - from >= MOST_RECORDS || size + more > MOST_BYTES) {
+            batches.extend(all.get(from..at));
+            (from, size) = (at, 0);
+        }
+        size += more;
+    }
+    batches.extend(all.get(from..).filter(|rest| !rest.is_empty()));
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery() -> Delivery {
+        let session = deployer::Session::embedded("ap-south-1", "http://127.0.0.1:9");
+        Delivery {
+            functions: Functions::new(&session),
+            processor: "P".into(),
+            aggregator: "A".into(),
+            region: "ap-south-1".into(),
+        }
+    }
+
+    #[test]
+    fn a_record_is_handed_over_as_lambda_does() {
+        let record = StreamRecord {
+            sequence_number: "17".into(),
+            partition_key: "ann@example.com".into(),
+            arrived: UnixMillis(1_796_083_200_250),
+            data: b"abc".to_vec(),
+        };
+        let delivery = delivery();
+        let event = Event {
+            records: vec![delivery.record("shardId-000000000001", &record)],
+            report_outcome: true,
+        };
+        assert_eq!(
+            serde_json::to_value(&event).unwrap(),
+            serde_json::json!({
+                "Records": [{
+                    "kinesis": {
+                        "kinesisSchemaVersion": "1.0", "partitionKey": "ann@example.com",
+                        "sequenceNumber": "17", "data": "YWJj",
+                        "approximateArrivalTimestamp": 1_796_083_200.25,
+                    },
+                    "eventSource": "aws:kinesis", "eventVersion": "1.0",
+                    "eventID": "shardId-000000000001:17", "eventName": "aws:kinesis:record",
+                    "awsRegion": "ap-south-1",
+                }],
+                "reportOutcome": true,
+            })
+        );
+        assert_eq!(domain::delivery::REPORT_OUTCOME, "reportOutcome");
+    }
+
+    #[test]
+    fn batches_keep_order_and_both_limits() {
+        assert_eq!(batches(&[] as &[u8], |_| 1), Vec::<&[u8]>::new());
+        let many: Vec<usize> = (0..450).collect();
+        let split = batches(&many, |_| 1);
+        assert_eq!(
+            split.iter().map(|batch| batch.len()).collect::<Vec<_>>(),
+            [200, 200, 50]
+        );
+        assert_eq!(split.concat(), many);
+        let sizes = [2_000_000, 1_500_000, 9_000_000, 1];
+        let split = batches(&sizes, |size| *size);
+        assert_eq!(
+            split,
+            [&sizes[0..1], &sizes[1..2], &sizes[2..3], &sizes[3..4]]
+        );
+    }
+}
