@@ -3,4 +3,5 @@
 pub mod faults;
 pub mod place;
 pub mod synthesised;
+pub mod system;
 pub mod tools;

@@ -1,0 +1,307 @@
+//! The deployed local system, as the suites over HTTP see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_lambda::types::Environment;
+use domain::event::{EventType, UsageEvent};
+use domain::id::EventId;
+use domain::names::{Function, Names};
+use domain::sample;
+use domain::time::UnixMillis;
+use serde_json::Value;
+
+use crate::place::{Ended, Place};
+
+/// How long a count may take to be seen.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The usage stream.
+pub const STREAM: &str = "complical-usage-stream-local";
+/// The analytics table.
+pub const ANALYTICS_TABLE: &str = "complical-analytics-local";
+/// The usage table.
+pub const USAGE_TABLE: &str = "complical-api-usage-local";
+
+/// A deployed local system, ended with the test however that goes.
+pub struct System {
+    /// Where it is deployed from.
+    pub place: Place,
+    /// What `deploy` answered last.
+    pub outputs: Value,
+    /// For calls of the API.
+    pub client: reqwest::Client,
+}
+
+impl System {
+    /// Deploys one.
+    pub fn deploy() -> Self {
+        let place = Place::new();
+        let outputs = deploy(&place);
+        Self {
+            place,
+            outputs,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// A text of the outputs.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.outputs.pointer(pointer).unwrap().as_str().unwrap()
+    }
+
+    /// The address of an API path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/v1/{path}", self.text("/apiUrl"))
+    }
+
+    /// A new key of a user.
+    pub fn key(&self, email: &str) -> Value {
+        json_of(&self.place.run(&format!(
+            "keys create --email {email} --plan enterprise --json"
+        )))
+    }
+
+    /// Calls the API `calls` times, a few at once; says how often each status was answered.
+    pub async fn call(&self, key: Option<&str>, calls: usize) -> BTreeMap<u16, usize> {
+        let mut statuses = BTreeMap::new();
+        let mut rest = calls;
+        while rest > 0 {
+            let together = rest.min(4);
+            let answers = (0..together).map(|_| {
+                let request = self.client.get(self.url("deadlines?country=AU"));
+                match key {
+                    Some(key) => request.header("x-api-key", key).send(),
+                    None => request.send(),
+                }
+            });
+            for answer in futures_util::future::join_all(answers).await {
+                *statuses
+                    .entry(answer.unwrap().status().as_u16())
+                    .or_default() += 1;
+            }
+            rest -= together;
+        }
+        statuses
+    }
+
+    /// What the analytics API answers an admin.
+    pub async fn analytics(&self, question: &str) -> Value {
+        let request = self.client.get(self.url(&format!("analytics/{question}")));
+        let answer = request
+            .bearer_auth(self.text("/local/adminToken"))
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(status, 200, "{question}: {body}");
+        body
+    }
+
+    /// Asks until the answer has `expected` at `pointer`.
+    pub async fn until(&self, question: &str, pointer: &str, expected: u64) -> Value {
+        let start = Instant::now();
+        loop {
+            let body = self.analytics(question).await;
+            let value = body.pointer(pointer).and_then(Value::as_u64).unwrap();
+            if value == expected {
+                return body;
+            }
+            assert!(
+                value < expected,
+                "{question}: {value} counted of {expected}: {body}"
+            );
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{question}: {value} counted of {expected}: {body}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Asks until the points of a time series add up to `expected`.
+    pub async fn until_sum(&self, question: &str, member: &str, expected: u64) {
+        let start = Instant::now();
+        loop {
+            let body = self.analytics(question).await;
+            let points = body["points"].as_array().unwrap();
+            let sum: u64 = points
+                .iter()
+                .map(|point| point[member].as_u64().unwrap())
+                .sum();
+            if sum == expected {
+                return;
+            }
+            let waits = sum < expected && start.elapsed() < PATIENCE;
+            assert!(
+                waits,
+                "{question}: {member} add up to {sum}, expected {expected}: {body}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// A way to the embedded AWS.
+    pub async fn sdk(&self) -> aws_config::SdkConfig {
+        aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .endpoint_url(self.text("/local/awsEndpoint"))
+            .region("ap-south-1")
+            .test_credentials()
+            .load()
+            .await
+    }
+
+    /// Puts records onto the stream.
+    pub async fn put(&self, records: &[Vec<u8>]) {
+        let stream = aws_sdk_kinesis::Client::new(&self.sdk().await);
+        for record in records {
+            let put = stream.put_record().stream_name(STREAM);
+            let put = put
+                .partition_key("somebody")
+                .data(Blob::new(record.clone()));
+            put.send().await.unwrap();
+        }
+    }
+
+    /// The payloads under `PK = ERRORS`.
+    pub async fn set_aside(&self) -> Vec<Vec<u8>> {
+        let tables = aws_sdk_dynamodb::Client::new(&self.sdk().await);
+        let query = tables.query().table_name(ANALYTICS_TABLE);
+        let query = query.key_condition_expression("PK = :pk");
+        let query = query.expression_attribute_values(":pk", AttributeValue::S("ERRORS".into()));
+        let items = query.send().await.unwrap().items.unwrap();
+        let payload = |item: &std::collections::HashMap<String, AttributeValue>| {
+            item["payload"].as_b().unwrap().as_ref().to_vec()
+        };
+        items.iter().map(payload).collect()
+    }
+}
+
+/// What of a deployed system is changed behind the deployer's back.
+impl System {
+    /// Deployed name of a function.
+    pub fn function(function: Function) -> String {
+        Names::new("complical", "CompliCal", "local").function(function)
+    }
+
+    /// Sets variables of a function, as its deployment would; says what they were before.
+    pub async fn set_variables(
+        &self,
+        function: Function,
+        set: &[(&str, &str)],
+    ) -> HashMap<String, String> {
+        let functions = aws_sdk_lambda::Client::new(&self.sdk().await);
+        let name = Self::function(function);
+        let described = functions.get_function_configuration().function_name(&name);
+        let before = described.send().await.unwrap().environment.unwrap();
+        let before = before.variables.unwrap();
+        let mut variables = before.clone();
+        variables.extend(
+            set.iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        );
+        self.replace_variables(function, variables).await;
+        before
+    }
+
+    /// Gives a function just these variables.
+    pub async fn replace_variables(&self, function: Function, all: HashMap<String, String>) {
+        let functions = aws_sdk_lambda::Client::new(&self.sdk().await);
+        functions
+            .update_function_configuration()
+            .function_name(Self::function(function))
+            .environment(Environment::builder().set_variables(Some(all)).build())
+            .send()
+            .await
+            .unwrap();
+        self.refresh().await;
+    }
+
+    /// Has a function's mapping give records up after so many retries; -1 for never.
+    pub async fn set_retries(&self, function: Function, retries: i32) {
+        let functions = aws_sdk_lambda::Client::new(&self.sdk().await);
+        let listed = functions.list_event_source_mappings();
+        let listed = listed.function_name(Self::function(function));
+        let mappings = listed.send().await.unwrap().event_source_mappings.unwrap();
+        let uuid = mappings[0].uuid.clone().unwrap();
+        let update = functions.update_event_source_mapping().uuid(uuid);
+        update.maximum_retry_attempts(retries).send().await.unwrap();
+        self.refresh().await;
+    }
+
+    /// Address of the host of functions.
+    pub fn host(&self) -> &str {
+        self.text("/apiUrl").strip_suffix("/local").unwrap()
+    }
+
+    /// Has the host look at what is deployed.
+    pub async fn refresh(&self) {
+        let url = format!("{}/_host/refresh", self.host());
+        let answer = self.client.post(url).send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
+    }
+
+    /// What the host says of a function's mapping.
+    pub async fn mapping(&self, function: Function) -> Value {
+        let url = format!("{}/_host/status", self.host());
+        let status: Value = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let name = Self::function(function);
+        let mut mappings = status["mappings"].as_array().unwrap().iter();
+        mappings
+            .find(|mapping| mapping["function"] == name.as_str())
+            .unwrap()
+            .clone()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        let ended = self.place.run("destroy --yes");
+        if !std::thread::panicking() {
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+        }
+    }
+}
+
+/// Deploys from a place; says what was put out.
+pub fn deploy(place: &Place) -> Value {
+    json_of(&place.run("deploy --yes --json"))
+}
+
+/// The JSON of a command that succeeded.
+#[track_caller]
+pub fn json_of(ended: &Ended) -> Value {
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+/// A present event of `ann@example.com` that no call made.
+pub fn event(number: u64) -> UsageEvent {
+    let now = UnixMillis::from(jiff::Timestamp::now());
+    let mut event = sample::event(number, "ann@example.com", EventType::ApiCall, now);
+    let mut random = [7; 10];
+    random[9] = u8::try_from(number).unwrap();
+    event.id = EventId::mint(now.0.unsigned_abs(), random);
+    event
+}

@@ -1,0 +1,204 @@
+//! `errors` and `replay` on the deployed system: what failed is counted once it can be, and what
+//! was counted stays as it is, however often anything is offered again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::event::UsageEvent;
+use domain::names::Function;
+use serde_json::{Value, json};
+use tests::system::{System, USAGE_TABLE, event, json_of};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const ANN: &str = "user-stats?email=ann@example.com";
+const QUEUE: &str = "complical-usage-dlq-local";
+
+/// An event that is too far ahead to be counted, for eight seconds.
+fn ahead(number: u64) -> UsageEvent {
+    let mut event = event(number);
+    event.time = event.time.plus_millis(5 * 60_000 + 8_000);
+    event
+}
+
+fn errors(system: &System) -> Value {
+    json_of(&system.place.run("errors list --json"))
+}
+
+/// Lists until there are so many records set aside and dead letters.
+async fn until_listed(system: &System, set_aside: usize, letters: Option<u64>) -> Value {
+    let start = Instant::now();
+    loop {
+        let listed = errors(system);
+        let found = listed["errors"].as_array().unwrap().len();
+        let has_letters = letters.is_none_or(|letters| listed["deadLetters"] == letters);
+        if found == set_aside && has_letters {
+            return listed;
+        }
+        assert!(start.elapsed() < PATIENCE, "{listed:#}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+fn redrive(system: &System) -> Value {
+    json_of(&system.place.run("errors redrive --yes --json"))
+}
+
+async fn counted(system: &System) -> Value {
+    let mut stats = system.analytics(ANN).await;
+    stats.as_object_mut().unwrap().remove("currentPeriod");
+    stats
+}
+
+/// A user's all-time item, as it stands in the table.
+async fn all_time(system: &System, delete: bool) -> Option<String> {
+    let tables = aws_sdk_dynamodb::Client::new(&system.sdk().await);
+    let (pk, sk) = ("USER#ann@example.com", "ALL");
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    if delete {
+        let gone = tables.delete_item().table_name(USAGE_TABLE);
+        let gone = gone.key("PK", text(pk)).key("SK", text(sk));
+        gone.send().await.unwrap();
+    }
+    let got = tables.get_item().table_name(USAGE_TABLE);
+    let got = got.key("PK", text(pk)).key("SK", text(sk));
+    let item = got.send().await.unwrap().item?;
+    Some(item["totalCalls"].as_n().unwrap().clone())
+}
+
+async fn send_letter(system: &System, body: &Value) {
+    let queues = aws_sdk_sqs::Client::new(&system.sdk().await);
+    let url = queues.get_queue_url().queue_name(QUEUE).send().await;
+    let url = url.unwrap().queue_url.unwrap();
+    let send = queues.send_message().queue_url(url);
+    send.message_body(body.to_string()).send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
+    let system = System::deploy();
+    let key = system.key("ann@example.com");
+    system.call(key["key"].as_str(), 20).await;
+    system.until(ANN, "/totalCalls", 20).await;
+
+    // Two that are no events, one of them longer than what is kept of it; and two that are not
+    // due yet, one of them longer likewise.
+    let mut long = ahead(2);
+    long.data.user_agent = Some("x".repeat(350_000));
+    let records = [b"\xffno event".to_vec(), vec![b'x'; 400_000]];
+    system.put(&records).await;
+    let due = Instant::now() + Duration::from_secs(9);
+    system.put(&[ahead(1).to_json(), long.to_json()]).await;
+    let listed = until_listed(&system, 4, Some(0)).await;
+    let of = |reason: &str| {
+        let errors = listed["errors"].as_array().unwrap().iter();
+        errors.filter(|error| error["reason"] == reason).count()
+    };
+    assert_eq!((of("malformed"), of("fromTheFuture")), (2, 2), "{listed:#}");
+
+    let dry = system.place.run("errors redrive --dry-run");
+    assert_eq!(dry.code, Some(0), "{dry:#?}");
+    assert!(dry.stderr.contains("would offer 4 records"), "{dry:#?}");
+    tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
+    let none = json!({"found": 0, "deleted": 0, "kept": 0});
+    assert_eq!(
+        redrive(&system),
+        json!({
+            "errors": {"found": 4, "deleted": 2, "kept": 2}, "deadLetters": none,
+            "counted": 2, "duplicates": 0, "setAside": 2, "failed": 0, "leaves": 0,
+        })
+    );
+    assert_eq!(
+        redrive(&system),
+        json!({
+            "errors": {"found": 2, "deleted": 0, "kept": 2}, "deadLetters": none,
+            "counted": 0, "duplicates": 0, "setAside": 2, "failed": 0, "leaves": 0,
+        })
+    );
+    system.until(ANN, "/totalCalls", 22).await;
+
+    give_up(&system, key["key"].as_str().unwrap()).await;
+    let given_up = redrive(&system);
+    assert_eq!(given_up["counted"], 15, "{given_up:#}");
+    let letters = &given_up["deadLetters"];
+    assert_eq!(letters["found"], letters["deleted"], "{given_up:#}");
+    let again = redrive(&system);
+    assert_eq!(again["deadLetters"], none, "{again:#}");
+    system.until(ANN, "/totalCalls", 37).await;
+
+    mend_roll_ups(&system).await;
+    keep_what_is_gone(&system).await;
+    replay_twice(&system).await;
+}
+
+/// The processor is told of a table that is not there, and its records are given up.
+async fn give_up(system: &System, key: &str) {
+    let table = [("ANALYTICS_TABLE", "complical-nowhere")];
+    let before = system.set_variables(Function::Processor, &table).await;
+    system.set_retries(Function::Processor, 1).await;
+    system.call(Some(key), 10).await;
+    let records: Vec<Vec<u8>> = (3..8).map(|number| event(number).to_json()).collect();
+    system.put(&records).await;
+    let start = Instant::now();
+    while system.mapping(Function::Processor).await["discarded"] != 15 {
+        assert!(start.elapsed() < PATIENCE, "records are not given up");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    system.replace_variables(Function::Processor, before).await;
+    system.set_retries(Function::Processor, -1).await;
+    assert_ne!(errors(system)["deadLetters"], 0);
+    assert_eq!(system.analytics(ANN).await["totalCalls"], 22);
+}
+
+/// The aggregator never saw what changed: its sums come from the leaves.
+async fn mend_roll_ups(system: &System) {
+    let start = Instant::now();
+    while all_time(system, false).await.as_deref() != Some("37") {
+        assert!(start.elapsed() < PATIENCE, "not rolled up");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(all_time(system, true).await, None);
+    let now = jiff::Timestamp::now().to_string();
+    let letter = json!({"version": "1.0", "DDBStreamBatchInfo": {
+        "shardId": "shardId-1", "startSequenceNumber": "1", "endSequenceNumber": "2",
+        "approximateArrivalOfFirstRecord": now, "batchSize": 2, "streamArn": "arn"}});
+    send_letter(system, &letter).await;
+    let mended = redrive(system);
+    assert_eq!(mended["deadLetters"]["deleted"], 1, "{mended:#}");
+    assert!(mended["leaves"].as_u64() > Some(0), "{mended:#}");
+    assert_eq!(all_time(system, false).await.as_deref(), Some("37"));
+}
+
+/// A message about records that the stream has no more stays, and is told of.
+async fn keep_what_is_gone(system: &System) {
+    let letter = json!({"version": "1.0", "KinesisBatchInfo": {
+        "shardId": "shardId-000000000000", "startSequenceNumber": "1",
+        "endSequenceNumber": "2", "batchSize": 2, "streamArn": "arn"}});
+    send_letter(system, &letter).await;
+    let kept = system.place.run("errors redrive --yes --json");
+    assert_eq!(kept.code, Some(1), "{kept:#?}");
+    assert!(kept.stderr.contains("a dead letter stays"), "{kept:#?}");
+    until_listed(system, 2, Some(1)).await;
+}
+
+/// Everything once more, twice.
+async fn replay_twice(system: &System) {
+    let before = counted(system).await;
+    for _ in 0..2 {
+        let replayed = json_of(&system.place.run("replay --from 1h --yes --json"));
+        // 30 calls, 7 events put by hand, 2 records that are none.
+        let expected = json!(
+            {"read": 39, "counted": 0, "duplicates": 37, "setAside": 2, "failed": 0});
+        assert_eq!(replayed, expected);
+    }
+    assert_eq!(counted(system).await, before);
+    assert_eq!(all_time(system, false).await.as_deref(), Some("37"));
+    until_listed(system, 2, Some(1)).await;
+    let none = json_of(&system.place.run("replay --from 1h --to 50m --yes --json"));
+    assert_eq!(none["read"], 0, "{none:#}");
+}
