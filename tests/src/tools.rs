@@ -22,6 +22,10 @@ pub struct Tools {
     pub node: PathBuf,
     /// The CDK command line, a script for Node.js.
     pub cdk: PathBuf,
+    /// A server with moto's DynamoDB.
+    pub moto_server: PathBuf,
+    /// A Kinesis, a script for Node.js that is started in its own folder.
+    pub kinesis: PathBuf,
 }
 
 impl Tools {
@@ -37,6 +41,8 @@ impl Tools {
             cfn_lint: path("cfnLint"),
             node: path("node"),
             cdk: path("cdk"),
+            moto_server: path("motoServer"),
+            kinesis: path("kinesis"),
         }
     }
 }

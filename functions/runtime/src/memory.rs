@@ -59,6 +59,50 @@ pub struct Change {
     pub new: Stored,
 }
 
+/// A call that was done, and what became of it: what another table must do and answer likewise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// An item was read.
+    Get {
+        /// Which.
+        key: ItemKey,
+        /// What was there.
+        found: Option<Stored>,
+    },
+    /// An item was written, or its condition not met.
+    Put {
+        /// Which.
+        key: ItemKey,
+        /// What was to be written.
+        item: NewItem,
+        /// Whether somebody else had written first.
+        conflict: bool,
+    },
+    /// A document was written.
+    Keep {
+        /// Which.
+        key: ItemKey,
+        /// What was written.
+        document: Document,
+    },
+    /// Items of a partition were read.
+    Partition {
+        /// The partition.
+        pk: String,
+        /// From this sort key on.
+        from: String,
+        /// To this.
+        to: String,
+        /// What was there.
+        found: Vec<(String, Stored)>,
+    },
+    /// An item or document was deleted, its time being over.
+    Expire {
+        /// Which.
+        key: ItemKey,
+    },
+}
+
 /// Where paced callers stand still.
 #[derive(Debug, Clone, Default)]
 pub struct Pace(Arc<AtomicU64>);
@@ -94,6 +138,8 @@ struct Table {
     /// Partitions whose changes are kept, by the start of their key.
     journalled: Option<&'static str>,
     journal: Vec<Change>,
+    /// What was done, where anybody wants to know.
+    trace: Option<Vec<Done>>,
 }
 
 /// A table in memory; its clones are the same table.
@@ -122,6 +168,16 @@ impl MemoryStore {
     /// From here on, `faults` decides what happens to each call.
     pub fn inject(&self, faults: impl FnMut(Call, &ItemKey) -> Fault + Send + 'static) {
         *lock(&self.faults) = Some(Box::new(faults));
+    }
+
+    /// From here on, what is done is remembered.
+    pub fn trace(&self) {
+        lock(&self.table).trace = Some(Vec::new());
+    }
+
+    /// What was done since [`trace`](Self::trace), in order.
+    pub fn traced(&self) -> Vec<Done> {
+        lock(&self.table).trace.take().unwrap_or_default()
     }
 
     /// Every item, in the order of keys.
@@ -180,14 +236,22 @@ impl MemoryStore {
     pub fn expire(&self, now: UnixMillis) -> Vec<(ItemKey, Stored)> {
         let gone = |at: Option<UnixMillis>| at.is_some_and(|at| at <= now);
         let mut table = lock(&self.table);
-        table
-            .documents
-            .retain(|_, document| !gone(document.expires_at));
+        let documents = std::mem::take(&mut table.documents);
+        let (expired, kept): (BTreeMap<_, _>, _) = documents
+            .into_iter()
+            .partition(|(_, document)| gone(document.expires_at));
+        table.documents = kept;
+        for key in expired.into_keys() {
+            table.note(|| Done::Expire { key });
+        }
         let items = std::mem::take(&mut table.items);
         let (gone, kept): (BTreeMap<_, _>, _) = items
             .into_iter()
             .partition(|(_, (_, shown))| gone(shown.expires_at));
         table.items = kept;
+        for key in gone.keys() {
+            table.note(|| Done::Expire { key: key.clone() });
+        }
         gone.into_iter()
             .map(|(key, (stored, _))| (key, stored))
             .collect()
@@ -228,7 +292,26 @@ async fn answer(fault: Fault) -> Result<(), StoreError> {
 }
 
 impl Table {
+    fn note(&mut self, done: impl FnOnce() -> Done) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(done());
+        }
+    }
+
     fn write(&mut self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
+        let wanted = self.trace.is_some().then(|| item.clone());
+        let written = self.try_write(key, item);
+        if let Some(item) = wanted {
+            self.note(|| Done::Put {
+                key: key.clone(),
+                item,
+                conflict: written.is_err(),
+            });
+        }
+        written
+    }
+
+    fn try_write(&mut self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
         let known = self.items.get(key).map(|(stored, _)| stored);
         if known.map_or(0, |stored| stored.version) + 1 != item.version {
             return Err(StoreError::Conflict { key: key.clone() });
@@ -255,7 +338,13 @@ impl Table {
 impl Store for MemoryStore {
     async fn get(&self, key: &ItemKey) -> Result<Option<Stored>, StoreError> {
         answer(self.begin(Call::Get, key).await).await?;
-        Ok(self.peek(key))
+        let mut table = lock(&self.table);
+        let found = table.items.get(key).map(|(stored, _)| stored.clone());
+        table.note(|| Done::Get {
+            key: key.clone(),
+            found: found.clone(),
+        });
+        Ok(found)
     }
 
     async fn put(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
@@ -269,7 +358,12 @@ impl Store for MemoryStore {
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
         let fault = self.begin(Call::Put, key).await;
         if fault.lets_do() {
-            lock(&self.table).documents.insert(key.clone(), document);
+            let mut table = lock(&self.table);
+            table.note(|| Done::Keep {
+                key: key.clone(),
+                document: document.clone(),
+            });
+            table.documents.insert(key.clone(), document);
         }
         self.answer(fault).await
     }
@@ -280,13 +374,19 @@ impl Store for MemoryStore {
         from: &str,
         to: &str,
     ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let table = lock(&self.table);
+        let mut table = lock(&self.table);
         let range = ItemKey::new(pk, from)..=ItemKey::new(pk, to);
-        Ok(table
-            .items
-            .range(range)
+        let items = table.items.range(range);
+        let found: Vec<(String, Stored)> = items
             .map(|(key, (stored, _))| (key.sk.clone(), stored.clone()))
-            .collect())
+            .collect();
+        table.note(|| Done::Partition {
+            pk: pk.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            found: found.clone(),
+        });
+        Ok(found)
     }
 
     async fn by_time(

@@ -29,9 +29,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use runtime::memory::{Done, MemoryStore};
 use schedule::Schedule;
 use tokio::runtime::{Builder, Runtime};
-
 use world::World;
 
 /// Violations after which a run gives up: one is enough to go on from.
@@ -134,6 +134,33 @@ fn attempt(runtime: &Runtime, schedule: &Schedule) -> Result<(), String> {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// A schedule's table, and what was asked of it from its first item on.
+pub struct Traced {
+    /// The table in memory, as it is after the schedule.
+    pub table: MemoryStore,
+    /// Every call that was done, in order, and its answer.
+    pub calls: Vec<Done>,
+}
+
+/// Runs one schedule; gives its analytics and its usage table, both compared with the oracle.
+///
+/// # Errors
+///
+/// What was counted wrong.
+pub fn traced(seed: u64) -> Result<[Traced; 2], String> {
+    let schedule = Schedule::draw(seed);
+    runtime().block_on(async {
+        let mut world = World::traced(&schedule);
+        world.run(&schedule).await?;
+        check::check(&world)?;
+        let traced = |table: &MemoryStore| Traced {
+            calls: table.traced(),
+            table: table.clone(),
+        };
+        Ok([traced(&world.analytics), traced(&world.usage)])
     })
 }
 

@@ -80,9 +80,24 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(schedule: &Schedule) -> Self {
-        let (pace, weather) = (Pace::default(), Weather::default());
+        let pace = Pace::default();
         let analytics = MemoryStore::paced(pace.clone(), Some(LEAF_PREFIX));
         let usage = MemoryStore::paced(pace.clone(), None);
+        Self::over(schedule, pace, analytics, usage)
+    }
+
+    /// With tables that remember what is asked of them.
+    pub(super) fn traced(schedule: &Schedule) -> Self {
+        let pace = Pace::default();
+        let analytics = MemoryStore::paced(pace.clone(), Some(LEAF_PREFIX));
+        let usage = MemoryStore::paced(pace.clone(), None);
+        analytics.trace();
+        usage.trace();
+        Self::over(schedule, pace, analytics, usage)
+    }
+
+    fn over(schedule: &Schedule, pace: Pace, analytics: MemoryStore, usage: MemoryStore) -> Self {
+        let weather = Weather::default();
         weather.over(&analytics, Place::Analytics);
         weather.over(&usage, Place::Usage);
         let pipeline = &schedule.pipeline;

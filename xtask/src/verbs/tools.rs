@@ -17,6 +17,9 @@ struct Answer {
     node: PathBuf,
     /// A script for `node`.
     cdk: PathBuf,
+    moto_server: PathBuf,
+    /// A script for `node`, started in its own folder.
+    kinesis: PathBuf,
 }
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -27,9 +30,18 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         cfn_lint: suites.cfn_lint(),
         node: suites.node(),
         cdk: suites.cdk(),
+        moto_server: suites.moto_server(),
+        kinesis: suites.kinesis(),
     };
     context.out.answer(&answer, |answer| {
-        let all = [&answer.python, &answer.cfn_lint, &answer.node, &answer.cdk];
+        let all = [
+            &answer.python,
+            &answer.cfn_lint,
+            &answer.node,
+            &answer.cdk,
+            &answer.moto_server,
+            &answer.kinesis,
+        ];
         all.map(|path| format!("{}\n", path.display())).concat()
     })?;
     Ok(Exit::Done)

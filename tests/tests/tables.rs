@@ -1,0 +1,312 @@
+//! The store of the fault model answers as DynamoDB does: its schedules, checked against the
+//! oracle, are done again call by call on two other implementations of the real API, through the
+//! functions' own store; every answer and every item must be the same.
+//!
+//! And where writers really meet: processors that count the same records at the same time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
+use domain::event::EventType;
+use domain::leaf::Leaf;
+use domain::sample;
+use domain::state;
+use domain::table::{self, ItemKey, LEAF_PREFIX, attribute};
+use domain::time::UnixMillis;
+use processor::handler::Processor;
+use runtime::dynamo::DynamoStore;
+use runtime::memory::Done;
+use runtime::store::{Store, StoreError, Value};
+use tempfile::TempDir;
+use tests::faults::{Traced, traced};
+use tests::tools::Tools;
+
+/// Time after which no schedule begins, and how many there must be by then.
+const WITHIN: Duration = Duration::from_secs(25);
+const AT_LEAST: u64 = 10;
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server with DynamoDB's API, ended with the test however that goes.
+struct Server {
+    process: Child,
+    client: Client,
+    _folder: TempDir,
+}
+
+impl Server {
+    async fn start(command: impl FnOnce(u16) -> Command) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let mut command = command(port);
+        let process = command
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .region("ap-south-1")
+            .test_credentials()
+            .load()
+            .await;
+        let server = Self {
+            process,
+            client: Client::new(&config),
+            _folder: folder,
+        };
+        let start = Instant::now();
+        while server.client.list_tables().send().await.is_err() {
+            assert!(start.elapsed() < PATIENCE, "the server did not start");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        server
+    }
+
+    async fn ministack() -> Self {
+        let tools = Tools::ensure();
+        let command = |_| {
+            let mut command = Command::new(&tools.python);
+            command.args(["-m", "ministack"]);
+            command
+        };
+        Self::start(command).await
+    }
+
+    async fn moto() -> Self {
+        let tools = Tools::ensure();
+        let command = |port: u16| {
+            let mut command = Command::new(&tools.moto_server);
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command
+        };
+        Self::start(command).await
+    }
+
+    async fn table(&self, name: &str) -> DynamoStore {
+        let keys = [
+            (attribute::PK, KeyType::Hash),
+            (attribute::SK, KeyType::Range),
+        ];
+        let mut create = self.client.create_table().table_name(name);
+        create = create.billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in keys {
+            let text = AttributeDefinition::builder().attribute_name(name);
+            let text = text.attribute_type(ScalarAttributeType::S).build();
+            let key = KeySchemaElement::builder().attribute_name(name);
+            let key = key.key_type(kind).build();
+            create = create.attribute_definitions(text.unwrap());
+            create = create.key_schema(key.unwrap());
+        }
+        create.send().await.unwrap();
+        DynamoStore::new(self.client.clone(), name)
+    }
+
+    /// Every item of a table.
+    async fn items(&self, table: &str) -> BTreeMap<ItemKey, HashMap<String, AttributeValue>> {
+        let scan = self.client.scan().table_name(table).consistent_read(true);
+        let mut pages = scan.into_paginator().items().send();
+        let mut items = BTreeMap::new();
+        while let Some(item) = pages.next().await {
+            let item = item.unwrap();
+            let text = |name: &str| item[name].as_s().unwrap().clone();
+            let key = ItemKey::new(text(attribute::PK), text(attribute::SK));
+            items.insert(key, item);
+        }
+        items
+    }
+
+    async fn delete(&self, table: &str, key: &ItemKey) {
+        let delete = self.client.delete_item().table_name(table);
+        let delete = delete.key(attribute::PK, AttributeValue::S(key.pk.clone()));
+        let delete = delete.key(attribute::SK, AttributeValue::S(key.sk.clone()));
+        delete.send().await.unwrap();
+    }
+
+    /// Does every call of a schedule's table again, and sees each answered alike.
+    async fn answers_like(&self, name: &str, Traced { table, calls }: Traced) -> usize {
+        let store = self.table(name).await;
+        let done = calls.len();
+        for call in calls {
+            self.answers(&store, &call).await;
+        }
+        let found = self.items(name).await;
+        let mut expected = 0;
+        table.each_item(|key, stored| {
+            expected += 1;
+            let item = &found[key];
+            let version = item[attribute::VERSION].as_n().unwrap();
+            assert_eq!(*version, stored.version.to_string(), "{name}: {key:?}");
+            let state = item[attribute::STATE].as_b().unwrap();
+            assert_eq!(state.as_ref(), stored.state, "{name}: {key:?}");
+        });
+        table.each_document(|key, document| {
+            expected += 1;
+            for (member, value) in &document.attributes {
+                let held = &found[key][*member];
+                let same = match value {
+                    Value::Text(text) => held.as_s().ok() == Some(text),
+                    Value::Number(number) => held.as_n().ok() == Some(&number.to_string()),
+                    Value::Bytes(bytes) => held.as_b().unwrap().as_ref() == bytes,
+                };
+                assert!(same, "{name}: {member} of {key:?}: {held:?}");
+            }
+        });
+        assert_eq!(found.len(), expected, "{name}: items");
+        self.client
+            .delete_table()
+            .table_name(name)
+            .send()
+            .await
+            .unwrap();
+        done
+    }
+
+    async fn answers(&self, store: &DynamoStore, call: &Done) {
+        match call.clone() {
+            Done::Get { key, found } => {
+                assert_eq!(store.get(&key).await.unwrap(), found, "{call:?}");
+            }
+            Done::Put {
+                key,
+                item,
+                conflict,
+            } => match store.put(&key, item).await {
+                Ok(()) => assert!(!conflict, "written all the same: {call:?}"),
+                Err(StoreError::Conflict { .. }) => assert!(conflict, "refused: {call:?}"),
+                Err(error) => panic!("{error}: {call:?}"),
+            },
+            Done::Keep { key, document } => store.keep(&key, document).await.unwrap(),
+            Done::Partition {
+                pk,
+                from,
+                to,
+                found,
+            } => {
+                let there = store.partition(&pk, &from, &to).await.unwrap();
+                assert_eq!(there, found, "{call:?}");
+            }
+            Done::Expire { key } => self.delete(store.table(), &key).await,
+        }
+    }
+
+    async fn takes_schedules(&self) {
+        let begun = Instant::now();
+        let (mut seed, mut calls) = (0, 0);
+        while begun.elapsed() < WITHIN {
+            let schedule = tokio::task::spawn_blocking(move || traced(seed));
+            let [analytics, usage] = schedule.await.unwrap().unwrap();
+            calls += self
+                .answers_like(&format!("analytics-{seed}"), analytics)
+                .await;
+            calls += self.answers_like(&format!("usage-{seed}"), usage).await;
+            seed += 1;
+        }
+        assert!(seed >= AT_LEAST, "{seed} schedules, {calls} calls");
+    }
+
+    /// Four processors count the same records at the same time, cut into batches of their own.
+    async fn counts_once_among_many(&self) {
+        let store = self.table("many").await;
+        let now = UnixMillis(1_796_083_200_000);
+        let subjects = ["ann@example.com", "bob#1@example.com", "ip:192.0.2.1"];
+        let records: Vec<KinesisEventRecord> = (0..240)
+            .map(|number: u64| {
+                let subject = subjects[usize::try_from(number % 3).unwrap()];
+                let event = sample::event(number % 200, subject, EventType::ApiCall, now);
+                let mut record = KinesisEventRecord::default();
+                record.kinesis.sequence_number = number.to_string();
+                record.kinesis.data.0 = event.to_json();
+                record
+            })
+            .collect();
+        let distinct: BTreeSet<Vec<u8>> = records
+            .iter()
+            .map(|record| record.kinesis.data.0.clone())
+            .collect();
+        let processors = [3, 7, 20, 240].map(|size| {
+            let processor = Processor {
+                store: store.clone(),
+                raw_retention_days: 90,
+            };
+            let records = records.clone();
+            tokio::spawn(async move {
+                let mut counted = 0;
+                for batch in records.chunks(size) {
+                    let mut event = KinesisEvent::default();
+                    event.records = batch.to_vec();
+                    let (answer, report) = processor.process(&event, now, || now).await;
+                    assert_eq!(answer.batch_item_failures, []);
+                    counted += report.counted.values().sum::<u64>();
+                }
+                counted
+            })
+        });
+        let mut counted = 0;
+        for processor in processors {
+            counted += processor.await.unwrap();
+        }
+        assert_eq!(counted, distinct.len() as u64);
+        let mut calls = 0;
+        for (key, item) in self.items("many").await {
+            if key.pk.starts_with(LEAF_PREFIX) {
+                assert!(table::parse_leaf(&key).is_some());
+                let bytes = item[attribute::STATE].as_b().unwrap();
+                let leaf: Leaf = state::decode(bytes.as_ref()).unwrap();
+                calls += leaf.tally().calls;
+            }
+        }
+        assert_eq!(calls, distinct.len() as u64);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_are_answered_alike_by_ministack() {
+    Server::ministack().await.takes_schedules().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_are_answered_alike_by_moto() {
+    Server::moto().await.takes_schedules().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processors_at_the_same_time_count_each_event_once() {
+    Server::ministack().await.counts_once_among_many().await;
+    Server::moto().await.counts_once_among_many().await;
+}
