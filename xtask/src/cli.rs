@@ -53,6 +53,15 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) environments_dir: Option<PathBuf>,
+    /// Where the functions' workspace is, for tests of what is done with one that changes
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XTASK_FUNCTIONS_DIR",
+        hide = true
+    )]
+    pub(crate) functions_dir: Option<PathBuf>,
     /// Take the functions as they were last built; the tests build them once, before they run
     #[arg(long, global = true, hide = true, env = "XTASK_PREBUILT")]
     pub(crate) prebuilt: bool,
@@ -124,6 +133,11 @@ pub(crate) struct Deploy {
     /// Loopback port of the local API; a free one that stays the same unless given
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Local")]
     pub(crate) port: Option<u16>,
+    /// Then wait for saved changes under `functions/`, and have each run as soon as it is built;
+    /// Ctrl-C ends the waiting, not the system. Changes elsewhere, such as under `stacks/`, take
+    /// another deploy
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Local")]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -13,10 +13,12 @@ use crate::stop::Stop;
 const ANALYTICS_VARIABLE: &str = "ENABLE_KINESIS_ANALYTICS";
 
 /// The surroundings of a command.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) root: PathBuf,
+    /// The workspace that holds `functions/`.
+    pub(crate) functions_root: PathBuf,
     /// Whether the functions are taken as they were last built.
     pub(crate) prebuilt: bool,
     name: String,
@@ -34,9 +36,11 @@ impl Context {
         };
         let local_dir = or(&global.local_dir, "target/local");
         let environments_dir = or(&global.environments_dir, "stacks/environments");
+        let functions_root = or(&global.functions_dir, "");
         Self {
             out: Output::new(global.json, global.quiet),
             root,
+            functions_root,
             prebuilt: global.prebuilt,
             name: global.env.clone(),
             local_dir,
@@ -47,6 +51,14 @@ impl Context {
     /// Where builds and tools go.
     pub(crate) fn target(&self) -> PathBuf {
         self.root.join("target")
+    }
+
+    /// The same surroundings, where little is said.
+    pub(crate) fn hushed(&self) -> Self {
+        Self {
+            out: self.out.hushed(),
+            ..self.clone()
+        }
     }
 
     /// The environment, checked.

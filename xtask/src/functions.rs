@@ -6,7 +6,7 @@
 mod fresh;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -88,14 +88,38 @@ impl Arch {
 
 /// Builds every function and zips it. Nothing is compiled where no source changed since.
 pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
-    let binaries = context.target().join("functions").join(flavour.folder());
+    let binaries = binaries(context, flavour);
     let _alone = alone(&binaries).await?;
-    if !context.prebuilt && !fresh::is_fresh(&context.root, flavour, &binaries) {
+    let root = &context.functions_root;
+    if !context.prebuilt && !fresh::is_fresh(root, flavour, &binaries) {
         let tools = Tools::ensure(context).await?;
         let begun = SystemTime::now();
-        compile(context, &tools, flavour, &binaries).await?;
-        fresh::note(&context.root, flavour, &binaries, begun)?;
+        compile(context, &tools, flavour, &Function::ALL, &binaries).await?;
+        fresh::note(root, flavour, &binaries, begun)?;
     }
+    zip(binaries).await
+}
+
+/// Builds these functions, the others being built, and zips all.
+pub(crate) async fn rebuild(
+    context: &Context,
+    tools: &Tools,
+    flavour: Flavour,
+    functions: &[Function],
+) -> anyhow::Result<FunctionAssets> {
+    let binaries = binaries(context, flavour);
+    let _alone = alone(&binaries).await?;
+    compile(context, tools, flavour, functions, &binaries).await?;
+    zip(binaries).await
+}
+
+/// Where binaries and zips are kept.
+fn binaries(context: &Context, flavour: Flavour) -> PathBuf {
+    let built = context.functions_root.join("target/functions");
+    built.join(flavour.folder())
+}
+
+async fn zip(binaries: PathBuf) -> anyhow::Result<FunctionAssets> {
     tokio::task::spawn_blocking(move || zip_all(&binaries))
         .await
         .context("zipping the functions")?
@@ -122,6 +146,7 @@ async fn compile(
     context: &Context,
     tools: &Tools,
     flavour: Flavour,
+    functions: &[Function],
     binaries: &Path,
 ) -> anyhow::Result<()> {
     context.out.step("building the functions");
@@ -132,12 +157,12 @@ async fn compile(
         .args(["lambda", "build", "--lambda-dir"])
         .args([binaries])
         .args(
-            Function::ALL
+            functions
                 .iter()
                 .flat_map(|function| [selection(flavour), function.folder()]),
         )
         .args(options(flavour))
-        .current_dir(&context.root)
+        .current_dir(&context.functions_root)
         .env("PATH", path_with(&tools.bin())?);
     lambda
         .run(context.out)

@@ -56,6 +56,14 @@ impl Output {
         }
     }
 
+    /// The same, without progress.
+    pub(crate) const fn hushed(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
+        }
+    }
+
     pub(crate) const fn is_quiet(self) -> bool {
         self.quiet
     }

@@ -151,6 +151,15 @@ impl Functions {
             .collect()
     }
 
+    /// Which code each function's next instances run: its digest, as Lambda reports it.
+    pub fn code(&self) -> BTreeMap<String, String> {
+        let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        pools
+            .iter()
+            .map(|(name, pool)| (name.clone(), pool.spec().code_sha256.clone()))
+            .collect()
+    }
+
     /// Ends every instance: no process is left when this returns.
     pub async fn shut_down(&self) {
         let mut pools = self.all();

@@ -1,25 +1,38 @@
 //! The record of every process the host starts, so that none outlives it.
 //!
 //! A process is recorded by pid *and* start time: after the host was killed, a pid may belong to
-//! someone else. The kernel's parent-death signal is not used: it follows the thread that
-//! started the child, not the process, and the host starts children from pooled threads.
+//! someone else. One whose host was killed before it could record it is known by what it runs:
+//! Lambda tells a function where its code is, and ours is in a folder of the state directory. The
+//! kernel's parent-death signal is not used: it follows the thread that started the child, not
+//! the process, and the host starts children from pooled threads.
+//!
+//! All of this is read from `/proc`: where there is none, nothing is recorded and nothing found.
 
 use std::{
-    fs, io,
+    ffi::OsStr,
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+    sys::signal::{Signal, kill, killpg},
+    unistd::{Pid, getpgid},
 };
 
 use crate::HostError;
 
+/// The variable that tells a function where its code is (Lambda's "Defined runtime environment
+/// variables").
+pub(crate) const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
+
 /// How long a killed process may take to disappear.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How often one that should disappear is looked at.
+const POLL: Duration = Duration::from_millis(5);
 
 /// The records, one file a process, in a folder of the state directory.
 #[derive(Debug, Clone)]
@@ -33,6 +46,17 @@ impl ProcessRecords {
         fs::create_dir_all(&folder)
             .map_err(|source| HostError::io("create the folder", &folder, source))?;
         Ok(Self { folder })
+    }
+
+    /// To be held from before a process is started until it is recorded: [`reap`] waits for it.
+    ///
+    /// The lock outlives a host that is killed meanwhile, in the child, for as long as that is not
+    /// yet the function: its copy of the file is closed when the function takes its place. Only
+    /// then can the child be told from anything else.
+    pub(crate) fn starting(&self) -> io::Result<File> {
+        let file = File::create(lock_file(&self.folder))?;
+        file.lock_shared()?;
+        Ok(file)
     }
 
     /// Records a process that was just started.
@@ -57,24 +81,60 @@ fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("processes")
 }
 
-/// Kills the process groups that an earlier host left behind, and waits until they are gone.
+/// Beside the records, not among them.
+fn lock_file(folder: &Path) -> PathBuf {
+    folder.with_extension("lock")
+}
+
+/// Where the code of functions is unpacked: what runs from here is the host's.
+pub(crate) fn code_dir(state_dir: &Path) -> PathBuf {
+    let state_dir = fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    state_dir.join("code")
+}
+
+/// Kills what an earlier host left behind, recorded or not, and waits until it is gone.
 ///
-/// Only processes whose start time is the recorded one are touched. Returns how many were killed.
-/// A state directory that does not exist has none.
+/// Of recorded process groups only those whose start time is the recorded one are touched; of
+/// other processes those that were told to run code of this state directory. Returns how many were
+/// killed. A state directory that does not exist has none.
 ///
 /// # Errors
-/// The records cannot be read, or a process may not be killed.
+/// The records cannot be read, a process may not be killed, or a host still starts more.
 pub fn reap(state_dir: &Path) -> Result<usize, HostError> {
     let folder = folder(state_dir);
-    let entries = match fs::read_dir(&folder) {
+    wait_for_starting(&folder)?;
+    Ok(reap_recorded(&folder)? + reap_unrecorded(&code_dir(state_dir))?)
+}
+
+/// Waits until no process is between its start and its record.
+fn wait_for_starting(folder: &Path) -> Result<(), HostError> {
+    let path = lock_file(folder);
+    let failed = |source| HostError::io("lock", &path, source);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    let until = Instant::now() + GONE_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(POLL),
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+}
+
+fn reap_recorded(folder: &Path) -> Result<usize, HostError> {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(source) => return Err(HostError::io("read the folder", &folder, source)),
+        Err(source) => return Err(HostError::io("read the folder", folder, source)),
     };
     let mut killed = 0;
     for entry in entries {
         let path = entry
-            .map_err(|source| HostError::io("read the folder", &folder, source))?
+            .map_err(|source| HostError::io("read the folder", folder, source))?
             .path();
         if let Some(pid) = still_ours(&path) {
             kill_group(pid)
@@ -85,6 +145,52 @@ pub fn reap(state_dir: &Path) -> Result<usize, HostError> {
         fs::remove_file(&path).map_err(|source| HostError::io("remove", &path, source))?;
     }
     Ok(killed)
+}
+
+/// Kills until nothing is found: what is killed last may have started more.
+fn reap_unrecorded(code_dir: &Path) -> Result<usize, HostError> {
+    let mut killed = 0;
+    let until = Instant::now() + GONE_WITHIN;
+    loop {
+        let found = running_from(code_dir);
+        if found.is_empty() || Instant::now() >= until {
+            return Ok(killed);
+        }
+        for pid in found {
+            // A function leads a group of its own; what it started may have left that.
+            let ended = match getpgid(Some(pid)) {
+                Ok(group) if group == pid => kill_group(pid),
+                _ => kill_one(pid),
+            };
+            ended.map_err(|errno| HostError::io("kill a process of", code_dir, errno.into()))?;
+            wait_until_gone(pid);
+            killed += 1;
+        }
+    }
+}
+
+/// The processes that were told to run code below `code_dir`.
+fn running_from(code_dir: &Path) -> Vec<Pid> {
+    let own = Pid::this();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .map(Pid::from_raw)
+        .filter(|pid| *pid != own && task_root(*pid).is_some_and(|root| root.starts_with(code_dir)))
+        .collect()
+}
+
+/// What a process was told at its start. `None` also for another user's, and for one that ended.
+fn task_root(pid: Pid) -> Option<PathBuf> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment
+        .split(|byte| *byte == 0)
+        .find_map(|variable| {
+            variable
+                .strip_prefix(TASK_ROOT.as_bytes())?
+                .strip_prefix(b"=")
+        })
+        .map(|root| PathBuf::from(OsStr::from_bytes(root)))
 }
 
 fn still_ours(record: &Path) -> Option<Pid> {
@@ -101,10 +207,17 @@ pub(crate) fn kill_group(pid: Pid) -> Result<(), Errno> {
     }
 }
 
+fn kill_one(pid: Pid) -> Result<(), Errno> {
+    match kill(pid, Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 fn wait_until_gone(pid: Pid) {
     let until = Instant::now() + GONE_WITHIN;
     while is_running(pid) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(POLL);
     }
 }
 
@@ -172,6 +285,70 @@ mod tests {
         assert_eq!(reap(state.path()).unwrap(), 0);
         assert!(is_running(pid));
         child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// A process that is told to run code below `state_dir`, as the host tells it.
+    fn function_of(state_dir: &Path) -> std::process::Child {
+        Command::new("sleep")
+            .arg("60")
+            .env_clear()
+            .env(TASK_ROOT, code_dir(state_dir).join("f/sha"))
+            .process_group(0)
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn reap_kills_a_process_that_was_never_recorded_even_if_it_is_stopped() {
+        let state = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let mut children = [function_of(state.path()), function_of(state.path())];
+        let mut elsewhere = function_of(other.path());
+        killpg(pid_of(&children[0]), Signal::SIGSTOP).unwrap();
+
+        assert_eq!(reap(state.path()).unwrap(), 2);
+        for child in &mut children {
+            assert!(!is_running(pid_of(child)));
+            child.wait().unwrap();
+        }
+        assert!(is_running(pid_of(&elsewhere)), "it is of another host");
+        elsewhere.kill().unwrap();
+        elsewhere.wait().unwrap();
+    }
+
+    #[test]
+    fn reap_kills_what_a_function_started_and_let_go() {
+        let state = tempfile::tempdir().unwrap();
+        let mut child = Command::new("setsid")
+            .args(["--fork", "sleep", "60"])
+            .env(TASK_ROOT, code_dir(state.path()).join("f/sha"))
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        child.wait().unwrap();
+        let left = running_from(&code_dir(state.path()));
+        assert_eq!(left.len(), 1);
+        assert_eq!(reap(state.path()).unwrap(), 1);
+        assert!(!is_running(left[0]));
+    }
+
+    // A child is no function yet between fork and exec: nothing tells it from its parent.
+    #[test]
+    fn reap_waits_for_a_process_that_is_being_started() {
+        let state = tempfile::tempdir().unwrap();
+        let records = ProcessRecords::open(state.path()).unwrap();
+        let starting = records.starting().unwrap();
+        let (state_dir, path) = (state.path().to_owned(), state.path());
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            let child = function_of(&state_dir);
+            drop(starting);
+            child
+        });
+        assert_eq!(reap(path).unwrap(), 1);
+        let mut child = late.join().unwrap();
+        assert!(!is_running(pid_of(&child)));
         child.wait().unwrap();
     }
 

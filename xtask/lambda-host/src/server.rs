@@ -112,7 +112,9 @@ async fn serve_until(
 
 fn open(config: HostConfig) -> Result<Host, HostError> {
     let emulator = Emulator::new(&config.aws_endpoint, &config.region);
-    let code_dir = config.state_dir.join("code");
+    std::fs::create_dir_all(&config.state_dir)
+        .map_err(|source| HostError::io("create the folder", &config.state_dir, source))?;
+    let code_dir = processes::code_dir(&config.state_dir);
     std::fs::create_dir_all(&code_dir)
         .map_err(|source| HostError::io("create the folder", &code_dir, source))?;
     let logs = Logs::open(&config.log_dir, Some(emulator.clone()))?;
@@ -172,6 +174,7 @@ impl Host {
             "environment": self.config.environment,
             "uptimeSeconds": self.started.elapsed().as_secs(),
             "functions": self.functions.status(),
+            "code": self.functions.code(),
             "mappings": self.mappings.status(),
             "stages": stages,
         })

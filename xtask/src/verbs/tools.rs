@@ -13,6 +13,7 @@ use crate::stop::Exit;
 struct Answer {
     /// Runs the embedded AWS: `-m ministack`.
     python: PathBuf,
+    cargo_lambda: PathBuf,
     cfn_lint: PathBuf,
     node: PathBuf,
     /// A script for `node`.
@@ -27,6 +28,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let suites = SuiteTools::ensure(context).await?;
     let answer = Answer {
         python: tools.python(),
+        cargo_lambda: tools.cargo_lambda(),
         cfn_lint: suites.cfn_lint(),
         node: suites.node(),
         cdk: suites.cdk(),
@@ -36,6 +38,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     context.out.answer(&answer, |answer| {
         let all = [
             &answer.python,
+            &answer.cargo_lambda,
             &answer.cfn_lint,
             &answer.node,
             &answer.cdk,

@@ -28,7 +28,7 @@ use crate::{
     ids,
     logs::Logs,
     pool::Pool,
-    processes::{ProcessRecords, kill_group},
+    processes::{ProcessRecords, TASK_ROOT, kill_group},
 };
 
 /// On-demand functions have 10 seconds to initialise.
@@ -90,6 +90,7 @@ async fn initialise(
     let log_stream = ids::log_stream();
 
     let variables = variables(environment, spec, &address.to_string(), &log_stream);
+    let starting = environment.records.starting().map_err(unavailable)?;
     let mut child = spawn(spec, variables).map_err(unavailable)?;
     let pid = child
         .id()
@@ -99,6 +100,7 @@ async fn initialise(
     if let Err(error) = environment.records.add(pid) {
         tracing::warn!(function = spec.name, %pid, %error, "cannot record a process");
     }
+    drop(starting);
 
     let (stop_sender, stop) = mpsc::channel(1);
     let (done, initialised) = oneshot::channel();
@@ -175,7 +177,7 @@ fn variables(
         ("AWS_LAMBDA_LOG_GROUP_NAME", &spec.log_group),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream),
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
-        ("LAMBDA_TASK_ROOT", &task_root),
+        (TASK_ROOT, &task_root),
         ("LANG", "en_US.UTF-8"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
         ("TZ", ":UTC"),
@@ -301,11 +303,24 @@ fn describe(status: io::Result<std::process::ExitStatus>) -> String {
         Err(error) => error.to_string(),
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit status {code}"),
-            (None, Some(signal)) => Signal::try_from(signal).map_or_else(
-                |_| format!("signal: {signal}"),
-                |signal| format!("signal: {signal}"),
-            ),
+            (None, Some(signal)) => format!("signal: {}", name_of(signal)),
             (None, None) => "unknown".to_owned(),
         },
     }
+}
+
+/// A signal in the words of Lambda's supervisor, which are those of Go's `syscall.Signal`.
+fn name_of(signal: i32) -> String {
+    let name = match Signal::try_from(signal) {
+        Ok(Signal::SIGABRT) => "aborted",
+        Ok(Signal::SIGBUS) => "bus error",
+        Ok(Signal::SIGFPE) => "floating point exception",
+        Ok(Signal::SIGILL) => "illegal instruction",
+        Ok(Signal::SIGKILL) => "killed",
+        Ok(Signal::SIGSEGV) => "segmentation fault",
+        Ok(Signal::SIGTERM) => "terminated",
+        Ok(Signal::SIGTRAP) => "trace/breakpoint trap",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
 }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -42,33 +42,19 @@ fn events() -> Vec<Value> {
     ]
 }
 
-/// Where `deploy` installs cargo-lambda, or the one on the path.
+/// Where the commands keep cargo-lambda; installed if it is not there.
 fn cargo_lambda() -> PathBuf {
-    let target = example("probe");
-    let tools = target
-        .ancestors()
-        .find(|folder| folder.ends_with("target"))
-        .map(|target| target.join("tools"));
-    let installed = tools.into_iter().flat_map(|tools| find(&tools, 4)).next();
-    installed.unwrap_or_else(|| PathBuf::from("cargo-lambda"))
-}
-
-fn find(folder: &Path, depth: usize) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| {
-            let path = entry.path();
-            match path.file_name().is_some_and(|name| name == "cargo-lambda") && path.is_file() {
-                true => vec![path],
-                false if depth > 0 && path.is_dir() => find(&path, depth - 1),
-                false => Vec::new(),
-            }
-        })
-        .collect()
+    let asked = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--bin", "xtask", "--", "tools", "--json"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    let answer: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    answer["cargoLambda"].as_str().unwrap().into()
 }
 
 #[tokio::test]
-#[ignore = "needs cargo-lambda, which `deploy` installs"]
 async fn responses_are_those_of_cargo_lambda_watch() {
     let setup = Setup::new();
     let port = TcpListener::bind(("127.0.0.1", 0))

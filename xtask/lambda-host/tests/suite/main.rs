@@ -7,7 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod authorizer;
 mod aws;
+#[path = "../../examples/bench/cloud.rs"]
+#[allow(dead_code, reason = "the benchmarks use the rest")]
+mod cloud;
 mod faithful;
 mod host;
 mod instances;
@@ -20,4 +24,10 @@ fn example(name: &str) -> PathBuf {
     let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(path.exists(), "`{}` is not built", path.display());
     path
+}
+
+/// Where everything is built, and the tools are installed.
+fn target() -> PathBuf {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target");
+    PathBuf::from(root).canonicalize().unwrap()
 }

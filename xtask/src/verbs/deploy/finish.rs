@@ -54,7 +54,7 @@ pub(super) async fn run(
 }
 
 /// Tells the function host that what is deployed may be another.
-async fn refresh(running: &Running) -> anyhow::Result<()> {
+pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
     let url = format!("{}/_host/refresh", running.host());
     let client = client(Duration::from_mins(1))?;
     let answer = client

@@ -8,6 +8,7 @@ pub(super) mod lag;
 mod order;
 mod review;
 mod start;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -36,8 +37,13 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
             Stop::usage("`--port` is the port of the local API: only `local` has one").into(),
         );
     }
+    if args.watch {
+        watch::check(context, &environment)?;
+    }
     start::check_port(context, args.port)?;
     let tools = Tools::ensure(context).await?;
+    // What is saved from here on is not yet in what is built now.
+    let sources = watch::Sources::look(&context.functions_root)?;
     let assets = functions::build(context, flavour).await?;
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
@@ -57,15 +63,23 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     } else {
         start::outside(environment).await?
     };
-    Deployment {
+    let deployment = Deployment {
         context,
         reached,
         assembly,
         manner,
         stacks: selection,
+    };
+    let exit = deployment.run().await?;
+    if args.watch && exit == Exit::Done {
+        let built = watch::Built {
+            tools,
+            flavour,
+            assets,
+        };
+        return watch::run(deployment, sources, built).await;
     }
-    .run()
-    .await
+    Ok(exit)
 }
 
 /// A deployment under way.
@@ -78,7 +92,7 @@ struct Deployment<'a> {
 }
 
 impl Deployment<'_> {
-    async fn run(self) -> anyhow::Result<Exit> {
+    async fn run(&self) -> anyhow::Result<Exit> {
         let before = self.reached.stacks().await?;
         let retired = order::retired(&self.reached.environment, &before, &self.stacks);
         order::announce(self.context, &self.reached.environment, &before);
@@ -86,23 +100,10 @@ impl Deployment<'_> {
         if !self.manner.consent.dry_run {
             self.publish(&bucket).await?;
         }
-        let mut changed = false;
-        for kind in &self.stacks {
-            let Some(artifact) = self.artifact(*kind) else {
-                continue;
-            };
-            match self.deploy(artifact, &bucket).await? {
-                Decision::Declined => {
-                    self.context.out.warning(&format!(
-                        "declined: stack `{}` was not changed",
-                        artifact.name
-                    ));
-                    return Ok(Exit::Failed);
-                }
-                Decision::Changed => changed = true,
-                Decision::Unchanged | Decision::Shown => {}
-            }
-        }
+        let mut changed = match self.change_stacks(&bucket).await? {
+            Decision::Declined => return Ok(Exit::Failed),
+            decision => decision == Decision::Changed,
+        };
         if let Some(stack) = retired {
             match order::retire(self.context, &self.reached, self.manner, &stack).await? {
                 Decision::Declined => return Ok(Exit::Failed),
@@ -114,6 +115,25 @@ impl Deployment<'_> {
             return Ok(Exit::Done);
         }
         finish::run(self.context, &self.reached, changed).await
+    }
+
+    /// Changes each of the stacks, until one is declined.
+    async fn change_stacks(&self, bucket: &Bucket) -> anyhow::Result<Decision> {
+        let mut all = Decision::Unchanged;
+        for artifact in self.stacks.iter().filter_map(|kind| self.artifact(*kind)) {
+            match self.deploy(artifact, bucket).await? {
+                Decision::Declined => {
+                    self.context.out.warning(&format!(
+                        "declined: stack `{}` was not changed",
+                        artifact.name
+                    ));
+                    return Ok(Decision::Declined);
+                }
+                Decision::Changed => all = Decision::Changed,
+                Decision::Unchanged | Decision::Shown => {}
+            }
+        }
+        Ok(all)
     }
 
     fn artifact(&self, kind: StackKind) -> Option<&StackArtifact> {
