@@ -23,7 +23,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay schema test check codegen";
+    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay schema bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -41,6 +41,10 @@ fn what_is_not_understood_is_a_usage_error() {
     place
         .run("replay --from 1h --to 2h")
         .fails(2, &["nothing between `--from`"]);
+    place
+        .run("deploy --watch --dry-run")
+        .fails(2, &["--watch", "--dry-run"]);
+    place.run("bench B0").fails(2, &["B0", "B2", "B3"]);
     place
         .run("traffic --rps 0")
         .fails(2, &["--rps", "1..=100000"]);
@@ -214,6 +218,9 @@ fn options_of_the_other_side_are_refused() {
     place
         .run("deploy --env custom --port 4000")
         .fails(2, &["`--port`", "`local`"]);
+    place
+        .run("deploy --env custom --watch")
+        .fails(2, &["`--watch` is for `local`"]);
     place
         .run("destroy --env custom --keep-data")
         .fails(2, &["`--keep-data` is for `local`"]);

@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print a JSON Schema
     Schema(Schema),
+    /// Measure what the system costs, against targets and peers of the same run
+    Bench(Bench),
     /// Install and start what the tests need, then run them all
     Test(Test),
     /// Check the rules that the compiler does not
@@ -297,6 +299,24 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// The environment file.
     Environment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Which; all unless given
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<BenchmarkId>,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchmarkId {
+    /// How long a caller waits for the authorizer, and what the function host adds.
+    #[value(name = "B2")]
+    Answers,
+    /// From the start of a process to its first answer, and what is deployed for it.
+    #[value(name = "B3")]
+    ColdStart,
 }
 
 #[derive(Debug, Args)]

@@ -284,7 +284,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// A zip with the binary as `bootstrap`. Equal binaries give equal bytes.
-fn zipped(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn zipped(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
     let options = SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Deflated)
         .compression_level(Some(1))

@@ -1,5 +1,6 @@
 //! The verbs, a module each.
 
+mod bench;
 mod build;
 mod check;
 mod codegen;
@@ -40,6 +41,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Schema(args) => schema::run(context, args.of),
+        Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,
         Verb::Check => check::run(context).await,
         Verb::Codegen(args) => codegen::run(context, args.check),

@@ -1,0 +1,404 @@
+//! `bench`: what the system costs, measured now and here.
+//!
+//! Times on a shared machine drift: what counts is the ratio to what was measured in the same run.
+//! Nothing here fails for being slow.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum as _;
+use domain::names::Function;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Bench, BenchmarkId};
+use crate::context::Context;
+use crate::functions;
+use crate::jobs::Job;
+use crate::local::SuiteTools;
+use crate::stop::{Exit, Stop};
+
+/// Who measures, and what it is measured with: examples of the function host.
+const HOST: &str = "lambda-host";
+const MEASURING: &str = "bench";
+const TRIVIAL: &str = "probe";
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    machine: String,
+    date: String,
+    commit: String,
+    results: Vec<Figure>,
+}
+
+/// One figure, and what it is held against.
+#[derive(Debug, Serialize)]
+struct Figure {
+    id: &'static str,
+    name: String,
+    value: f64,
+    unit: &'static str,
+    target: Option<String>,
+    met: Option<bool>,
+    /// What was measured beside it.
+    peer: Option<String>,
+    /// The value over the peer's.
+    ratio: Option<f64>,
+}
+
+/// What the measuring program prints.
+#[derive(Debug, Deserialize)]
+struct Report {
+    #[serde(rename = "B2")]
+    answers: Option<Answers>,
+    #[serde(rename = "B3")]
+    cold: Option<Cold>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answers {
+    warm: Spread,
+    warm_frozen: Spread,
+    rate: u32,
+    paced: Paced,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Paced {
+    one_floor: Spread,
+    one_authorizer: Spread,
+    floor: Spread,
+    authorizer: Spread,
+    slow_stream: Spread,
+    dead_stream: Spread,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cold {
+    trivial: Spread,
+    authorizer: Spread,
+    bare_node: Spread,
+}
+
+/// Nanoseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Spread {
+    p50: u32,
+    p99: u32,
+}
+
+/// The programs that take part.
+struct Built {
+    measuring: PathBuf,
+    trivial: PathBuf,
+    authorizer: PathBuf,
+}
+
+pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit> {
+    let tools = SuiteTools::ensure(context).await?;
+    let built = build(context).await?;
+    let ids = if args.ids.is_empty() {
+        BenchmarkId::value_variants()
+    } else {
+        &args.ids
+    };
+    context.out.step("measuring; whatever else runs here shows");
+    let report = measure(&built, &tools.node(), ids).await?;
+    let mut results = Vec::new();
+    if let Some(answers) = &report.answers {
+        results.extend(of_answers(answers));
+    }
+    if let Some(cold) = &report.cold {
+        results.extend(of_cold_starts(cold));
+        results.push(of_zip(&built.authorizer)?);
+    }
+    let answer = Answer {
+        machine: machine(),
+        date: crate::clock::now().to_string(),
+        commit: commit(context).await,
+        results,
+    };
+    context.out.answer(&answer, table)?;
+    Ok(Exit::Done)
+}
+
+async fn build(context: &Context) -> anyhow::Result<Built> {
+    context
+        .out
+        .step("building for release; the first time takes minutes");
+    let function = Function::Authorizer.folder();
+    // The function apart, so that it has no feature that only commands want.
+    let of_host = ["-p", HOST, "--example", MEASURING, "--example", TRIVIAL];
+    for what in [&of_host[..], &["-p", function]] {
+        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let job = Job::new(program)
+            .args(["build", "--release"])
+            .args(what)
+            .current_dir(&context.root);
+        let built = job.run(context.out).await;
+        built.context(Stop::failed("what is to be measured was not built"))?;
+    }
+    // This program is `{target}/{profile}/xtask`.
+    let own = std::env::current_exe().context("finding where this program is")?;
+    let target = own.ancestors().nth(2).context("finding where builds go")?;
+    let release = target.join("release");
+    Ok(Built {
+        measuring: release.join("examples").join(MEASURING),
+        trivial: release.join("examples").join(TRIVIAL),
+        authorizer: release.join(function),
+    })
+}
+
+async fn measure(built: &Built, node: &Path, ids: &[BenchmarkId]) -> anyhow::Result<Report> {
+    let ids = ids.iter().filter_map(BenchmarkId::to_possible_value);
+    let output = Job::new(&built.measuring)
+        .args([&built.trivial, &built.authorizer])
+        .args([node])
+        .args(ids.map(|id| id.get_name().to_owned()))
+        .read()
+        .await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Stop::failed(format!("the measuring program failed: {said}")).into());
+    }
+    serde_json::from_slice(&output.stdout).context("reading what was measured")
+}
+
+impl Figure {
+    fn new(id: &'static str, name: &str, value: f64, unit: &'static str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            value,
+            unit,
+            target: None,
+            met: None,
+            peer: None,
+            ratio: None,
+        }
+    }
+
+    fn at_most(mut self, most: f64) -> Self {
+        self.target = Some(format!("≤ {most:.1}"));
+        self.met = Some(self.value <= most);
+        self
+    }
+
+    fn at_least(mut self, least: f64) -> Self {
+        self.target = Some(format!("≥ {least:.0}"));
+        self.met = Some(self.value >= least);
+        self
+    }
+
+    fn beside(mut self, peer: &str, value: f64) -> Self {
+        self.peer = Some(format!("{peer}: {value:.1} {}", self.unit));
+        self.ratio = Some((100.0 * self.value / value).round() / 100.0);
+        self
+    }
+}
+
+fn micros(nanos: u32) -> f64 {
+    f64::from(nanos / 100) / 10.0
+}
+
+fn millis(nanos: u32) -> f64 {
+    f64::from(nanos / 10_000) / 100.0
+}
+
+fn of_answers(answers: &Answers) -> Vec<Figure> {
+    const ID: &str = "B2";
+    // Where instances suffice, a stream that is slow or dead must not be felt.
+    const UNFELT: f64 = 1.05;
+    let figure = |name: &str, nanos: u32| Figure::new(ID, name, micros(nanos), "µs");
+    let paced = &answers.paced;
+    let floor = |spread: Spread| ("trivial function", micros(spread.p50));
+    let above_floor = |name: &str, spread: Spread, (peer, floor): (&str, f64)| {
+        let figure = figure(name, spread.p50).at_most(floor + 200.0);
+        figure.beside(peer, floor)
+    };
+    let at_once = micros(paced.authorizer.p50);
+    let beside_at_once = |name: &str, spread: Spread| {
+        let figure = figure(name, spread.p50).at_most(at_once * UNFELT);
+        figure.beside("stream at once", at_once)
+    };
+    let rate = "trivial function, 4 instances";
+    vec![
+        figure("trivial function, warm, p50", answers.warm.p50).at_most(250.0),
+        figure(
+            "the same, frozen between calls, p50",
+            answers.warm_frozen.p50,
+        )
+        .at_most(250.0),
+        Figure::new(ID, rate, f64::from(answers.rate), "calls/s").at_least(10_000.0),
+        above_floor(
+            "authorizer, 1 instance, p50",
+            paced.one_authorizer,
+            floor(paced.one_floor),
+        ),
+        above_floor(
+            "authorizer, 4 instances, p50",
+            paced.authorizer,
+            floor(paced.floor),
+        ),
+        figure("authorizer, 4 instances, p99", paced.authorizer.p99)
+            .beside("trivial function", micros(paced.floor.p99)),
+        beside_at_once("the same, stream takes 50 ms, p50", paced.slow_stream),
+        beside_at_once("the same, stream unreachable, p50", paced.dead_stream),
+    ]
+}
+
+fn of_cold_starts(cold: &Cold) -> Vec<Figure> {
+    const ID: &str = "B3";
+    let figure = |name: &str, nanos: u32| Figure::new(ID, name, millis(nanos), "ms");
+    let node = millis(cold.bare_node.p50);
+    vec![
+        figure(
+            "authorizer, start to first answer, p50",
+            cold.authorizer.p50,
+        )
+        .at_most(15.0)
+        .beside("Node.js without any SDK", node),
+        figure(
+            "authorizer, start to first answer, p99",
+            cold.authorizer.p99,
+        ),
+        figure(
+            "trivial function, start to first answer, p50",
+            cold.trivial.p50,
+        )
+        .beside("Node.js without any SDK", node),
+    ]
+}
+
+/// What would be deployed: the binary of this machine, zipped as the deploy zips.
+fn of_zip(binary: &Path) -> anyhow::Result<Figure> {
+    let binary = std::fs::read(binary).context("reading the authorizer's binary")?;
+    let bytes = u32::try_from(functions::zipped(&binary)?.len()).context("sizing the zip")?;
+    let megabytes = f64::from(bytes / 10_000) / 100.0;
+    Ok(Figure::new("B3", "authorizer, zip", megabytes, "MB").at_most(4.5))
+}
+
+fn machine() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.trim() == "model name");
+    let model = model.map_or(std::env::consts::ARCH, |(_, model)| model.trim());
+    format!("{cpus} × {model}")
+}
+
+/// The commit, and whether the tree is another by now.
+async fn commit(context: &Context) -> String {
+    let git = Job::new("git")
+        .args(["describe", "--always", "--dirty", "--exclude", "*"])
+        .current_dir(&context.root);
+    let said = git.read().await;
+    said.map_or_else(
+        |_| "unknown".to_owned(),
+        |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+    )
+}
+
+fn table(answer: &Answer) -> String {
+    let mut rows =
+        vec![["", "what", "value", "", "target", "met", "peer", "ratio"].map(String::from)];
+    for figure in &answer.results {
+        let met = figure.met.map(|met| if met { "yes" } else { "no" });
+        rows.push([
+            figure.id.to_owned(),
+            figure.name.clone(),
+            figure.value.to_string(),
+            figure.unit.to_owned(),
+            figure.target.clone().unwrap_or_default(),
+            met.unwrap_or_default().to_owned(),
+            figure.peer.clone().unwrap_or_default(),
+            figure
+                .ratio
+                .map(|ratio| ratio.to_string())
+                .unwrap_or_default(),
+        ]);
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..8).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:<width$}  "))
+            .collect();
+        format!("{}\n", line.trim_end())
+    });
+    let Answer {
+        machine,
+        date,
+        commit,
+        ..
+    } = answer;
+    format!(
+        "{machine}, {date}, commit {commit}\n\n{}",
+        lines.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(p50: u32) -> Spread {
+        Spread { p50, p99: 2 * p50 }
+    }
+
+    fn answers(slow: u32) -> Answers {
+        Answers {
+            warm: spread(120_000),
+            warm_frozen: spread(260_000),
+            rate: 12_000,
+            paced: Paced {
+                one_floor: spread(200_000),
+                one_authorizer: spread(401_000),
+                floor: spread(200_000),
+                authorizer: spread(300_000),
+                slow_stream: spread(slow),
+                dead_stream: spread(300_000),
+            },
+        }
+    }
+
+    #[test]
+    fn figures_are_held_against_targets_and_peers_of_the_same_run() {
+        let met: Vec<_> = of_answers(&answers(314_000))
+            .iter()
+            .map(|figure| figure.met)
+            .collect();
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(met, [yes, no, yes, no, yes, None, yes, yes]);
+        let slow = &of_answers(&answers(330_000))[6];
+        assert_eq!((slow.met, slow.ratio), (no, Some(1.1)));
+        assert_eq!(slow.peer.as_deref(), Some("stream at once: 300.0 µs"));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_figure_in_columns() {
+        let answer = Answer {
+            machine: "m".into(),
+            date: "d".into(),
+            commit: "c".into(),
+            results: of_answers(&answers(300_000)),
+        };
+        let text = table(&answer);
+        let lines: Vec<_> = text.lines().skip(2).collect();
+        assert_eq!(lines.len(), 9, "{text}");
+        let column = lines[0].find("target");
+        let at: Vec<_> = lines[1..5]
+            .iter()
+            .map(|line| line.char_indices().position(|(_, c)| "≤≥".contains(c)))
+            .collect();
+        assert!(at.iter().all(|found| *found == column), "{text}");
+    }
+}
