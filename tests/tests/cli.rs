@@ -184,8 +184,19 @@ fn a_state_that_cannot_be_read_is_told_and_does_not_stop_destroy() {
     std::fs::create_dir(&local).unwrap();
     std::fs::write(local.join("state.json"), "{half").unwrap();
     place.run("outputs").fails(1, &["state.json", "hint:"]);
-    assert_eq!(place.run("destroy --yes").code, Some(0));
+    // As the embedded AWS is told where its state is.
+    let mut left = Command::new("sleep")
+        .arg("60")
+        .env("STATE_DIR", local.join("aws/state"))
+        .spawn()
+        .unwrap();
+    let ended = place.run("destroy --yes");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(ended.stderr.contains("state.json"), "{ended:#?}");
     assert!(!local.exists());
+    let found = left.try_wait().unwrap();
+    let _ended = left.kill();
+    assert!(found.is_some(), "a process of the wreck still runs");
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result
         compile(context, &tools, flavour, &Function::ALL, &binaries).await?;
         fresh::note(root, flavour, &binaries, begun)?;
     }
-    zip(binaries).await
+    zip(binaries, flavour).await
 }
 
 /// Builds these functions, the others being built, and zips all.
@@ -110,7 +110,7 @@ pub(crate) async fn rebuild(
     let binaries = binaries(context, flavour);
     let _alone = alone(&binaries).await?;
     compile(context, tools, flavour, functions, &binaries).await?;
-    zip(binaries).await
+    zip(binaries, flavour).await
 }
 
 /// Where binaries and zips are kept.
@@ -119,8 +119,9 @@ fn binaries(context: &Context, flavour: Flavour) -> PathBuf {
     built.join(flavour.folder())
 }
 
-async fn zip(binaries: PathBuf) -> anyhow::Result<FunctionAssets> {
-    tokio::task::spawn_blocking(move || zip_all(&binaries))
+async fn zip(binaries: PathBuf, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
+    let effort = Effort::of(flavour);
+    tokio::task::spawn_blocking(move || zip_all(&binaries, effort))
         .await
         .context("zipping the functions")?
 }
@@ -233,21 +234,48 @@ async fn check_cross(tools: &Tools, arch: Arch) -> anyhow::Result<()> {
     )
 }
 
-fn zip_all(binaries: &Path) -> anyhow::Result<FunctionAssets> {
+/// How hard a zip is made small: a smaller one starts faster on Lambda, a quick one sooner here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effort {
+    Little,
+    Most,
+}
+
+impl Effort {
+    const fn of(flavour: Flavour) -> Self {
+        if flavour.release {
+            Self::Most
+        } else {
+            Self::Little
+        }
+    }
+
+    /// Of Deflate.
+    const fn level(self) -> i64 {
+        match self {
+            Self::Little => 1,
+            Self::Most => 9,
+        }
+    }
+}
+
+fn zip_all(binaries: &Path, effort: Effort) -> anyhow::Result<FunctionAssets> {
     let mut assets = FunctionAssets::new();
     for function in Function::ALL {
         let folder = binaries.join(function.folder());
-        let asset = zip_one(&folder)
+        let asset = zip_one(&folder, effort)
             .with_context(|| format!("zipping function `{}`", function.folder()))?;
         assets.insert(function, asset);
     }
     Ok(assets)
 }
 
-/// Zips a binary, unless the zip beside it is of the same binary: of its size and time of change.
-fn zip_one(folder: &Path) -> anyhow::Result<FunctionAsset> {
+/// Zips a binary, unless the zip beside it is of the same binary, by its size and time of change,
+/// and made with the same effort.
+fn zip_one(folder: &Path, effort: Effort) -> anyhow::Result<FunctionAsset> {
     let path = folder.join(BOOTSTRAP);
     let mark = mark(&path).context("reading the binary")?;
+    let mark = format!("{mark}-{}", effort.level());
     let of_binary = folder.join("zip.of");
     let zip = folder.join("bootstrap.zip");
     let known = std::fs::read_to_string(&of_binary).unwrap_or_default();
@@ -261,7 +289,7 @@ fn zip_one(folder: &Path) -> anyhow::Result<FunctionAsset> {
         });
     }
     let binary = std::fs::read(&path).context("reading the binary")?;
-    let bytes = zipped(&binary)?;
+    let bytes = zipped(&binary, effort)?;
     let sha256 = hex(&bytes);
     write_whole(&zip, &bytes)?;
     write_whole(&of_binary, format!("{mark} {sha256}").as_bytes())?;
@@ -284,10 +312,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// A zip with the binary as `bootstrap`. Equal binaries give equal bytes.
-pub(crate) fn zipped(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn zipped(binary: &[u8], effort: Effort) -> anyhow::Result<Vec<u8>> {
     let options = SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Deflated)
-        .compression_level(Some(1))
+        .compression_level(Some(effort.level()))
         .last_modified_time(zip::DateTime::default())
         .unix_permissions(0o755);
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -314,10 +342,10 @@ mod tests {
 
     #[test]
     fn equal_binaries_make_equal_zips_whenever_they_were_built() {
-        let one = zipped(b"binary").unwrap();
+        let one = zipped(b"binary", Effort::Little).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(10));
-        assert_eq!(one, zipped(b"binary").unwrap());
-        assert_ne!(one, zipped(b"another").unwrap());
+        assert_eq!(one, zipped(b"binary", Effort::Little).unwrap());
+        assert_ne!(one, zipped(b"another", Effort::Little).unwrap());
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(one)).unwrap();
         let entry = archive.by_index(0).unwrap();
         assert_eq!(
@@ -330,15 +358,21 @@ mod tests {
     fn a_zip_is_made_anew_only_for_another_binary() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(BOOTSTRAP), b"one").unwrap();
-        let first = zip_one(dir.path()).unwrap();
+        let first = zip_one(dir.path(), Effort::Little).unwrap();
         let made = std::fs::metadata(&first.zip).unwrap().modified().unwrap();
-        assert_eq!(zip_one(dir.path()).unwrap().sha256, first.sha256);
+        assert_eq!(
+            zip_one(dir.path(), Effort::Little).unwrap().sha256,
+            first.sha256
+        );
         assert_eq!(
             std::fs::metadata(&first.zip).unwrap().modified().unwrap(),
             made
         );
         std::fs::write(dir.path().join(BOOTSTRAP), b"two").unwrap();
-        assert_ne!(zip_one(dir.path()).unwrap().sha256, first.sha256);
+        assert_ne!(
+            zip_one(dir.path(), Effort::Little).unwrap().sha256,
+            first.sha256
+        );
     }
 
     #[test]

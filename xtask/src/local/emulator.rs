@@ -47,8 +47,19 @@ impl Emulator<'_> {
         record.is_alive() && healthy(record.port).await
     }
 
+    /// Ends the emulator of a local environment, recorded or not. It saves its state.
+    pub(crate) async fn stop_all(local: &Local, record: Option<&ProcessRecord>) {
+        if let Some(record) = record {
+            Self::stop(record).await;
+        }
+        let state = local.emulator_dir().join("state");
+        for unrecorded in ProcessRecord::told(&format!("STATE_DIR={}", state.display())) {
+            Self::stop(&unrecorded).await;
+        }
+    }
+
     /// Ends the recorded emulator, which saves its state.
-    pub(crate) async fn stop(record: &ProcessRecord) -> bool {
+    async fn stop(record: &ProcessRecord) -> bool {
         record.stop(STOP).await
     }
 
@@ -72,6 +83,7 @@ impl Emulator<'_> {
                 );
             }
         }
+        Self::stop_all(self.local, None).await;
         out.step("starting the embedded AWS");
         let port = ports::free_port(state.emulator_port)?;
         let (mut child, log) = self.spawn(port)?;

@@ -1,7 +1,7 @@
 //! The host of functions: this program again, as a daemon.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -31,10 +31,13 @@ impl HostProcess {
         record.is_alive() && healthy(record.port).await
     }
 
-    /// Ends the recorded host and every function process it left.
+    /// Ends the host, recorded or not, and every function process it left.
     pub(crate) async fn stop(local: &Local, record: Option<&ProcessRecord>) -> anyhow::Result<()> {
         if let Some(record) = record {
             record.stop(STOP).await;
+        }
+        for unrecorded in ProcessRecord::told(&settings(local).display().to_string()) {
+            unrecorded.stop(STOP).await;
         }
         lambda_host::reap(&local.host_dir()).context("ending what the function host left")?;
         Ok(())
@@ -58,7 +61,7 @@ impl HostProcess {
         }
         Self::stop(local, state.host.as_ref()).await?;
         out.step("starting the function host");
-        let file = local.dir().join("host.json");
+        let file = self::settings(local);
         std::fs::write(&file, text).with_context(|| format!("writing `{}`", file.display()))?;
         let log = local.logs_dir().join("host.log");
         let mut child = spawn(local, &file, &log)?;
@@ -66,6 +69,11 @@ impl HostProcess {
         local.save(state)?;
         wait_until_healthy(&mut child, config.port, &log).await
     }
+}
+
+/// What the host of a local environment, and nothing else, is told to read.
+fn settings(local: &Local) -> PathBuf {
+    local.dir().join("host.json")
 }
 
 fn spawn(local: &Local, config: &Path, log: &Path) -> anyhow::Result<Child> {

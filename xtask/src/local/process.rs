@@ -37,6 +37,17 @@ impl ProcessRecord {
         })
     }
 
+    /// The processes that were started with this argument or variable, recorded or not: whoever
+    /// starts one may be killed before it is recorded.
+    pub(crate) fn told(what: &str) -> Vec<Self> {
+        let own = std::process::id();
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| *pid != own && was_told(*pid, what))
+            .filter_map(|pid| Self::of(pid, 0, String::new()))
+            .collect()
+    }
+
     /// Whether the process runs, and is the one recorded.
     pub(crate) fn is_alive(&self) -> bool {
         start_time(self.pid) == Some(self.started)
@@ -77,6 +88,15 @@ impl ProcessRecord {
     }
 }
 
+/// Looks where a process finds its arguments and variables, each ended by a zero (proc(5)).
+fn was_told(pid: u32, what: &str) -> bool {
+    ["cmdline", "environ"].iter().any(|file| {
+        let told = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        told.split(|byte| *byte == 0)
+            .any(|one| one == what.as_bytes())
+    })
+}
+
 /// Start time of a running process: field 22 of `/proc/PID/stat` (proc(5)). A zombie has ended.
 fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
@@ -105,6 +125,23 @@ mod tests {
         assert_eq!(parse_stat(&stat), Some(4711));
         assert_eq!(parse_stat(&stat.replace(") S ", ") Z ")), None);
         assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_is_found_by_what_it_was_told_at_its_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let what = format!("STATE_DIR={}", folder.path().display());
+        assert_eq!(ProcessRecord::told(&what), []);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env("STATE_DIR", folder.path())
+            .spawn()
+            .unwrap();
+        let found = ProcessRecord::told(&what);
+        assert_eq!(found.len(), 1);
+        assert_eq!(u32::try_from(found[0].pid).unwrap(), child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[tokio::test]

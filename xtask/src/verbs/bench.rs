@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{Bench, BenchmarkId};
 use crate::context::Context;
-use crate::functions;
+use crate::functions::{self, Effort};
 use crate::jobs::Job;
 use crate::local::SuiteTools;
 use crate::stop::{Exit, Stop};
@@ -275,7 +275,8 @@ fn of_cold_starts(cold: &Cold) -> Vec<Figure> {
 /// What would be deployed: the binary of this machine, zipped as the deploy zips.
 fn of_zip(binary: &Path) -> anyhow::Result<Figure> {
     let binary = std::fs::read(binary).context("reading the authorizer's binary")?;
-    let bytes = u32::try_from(functions::zipped(&binary)?.len()).context("sizing the zip")?;
+    let bytes =
+        u32::try_from(functions::zipped(&binary, Effort::Most)?.len()).context("sizing the zip")?;
     let megabytes = f64::from(bytes / 10_000) / 100.0;
     Ok(Figure::new("B3", "authorizer, zip", megabytes, "MB").at_most(4.5))
 }

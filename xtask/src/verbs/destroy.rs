@@ -207,21 +207,18 @@ async fn everything_local(
     Ok(Exit::Done)
 }
 
-/// The state, or an empty one where it cannot be read: what is wrecked must still go.
+/// The state, or an empty one where it cannot be read: what is wrecked must still go, and its
+/// processes are found without it.
 fn state_of_wreck(context: &Context, local: &Local) -> State {
     local.state().unwrap_or_else(|error| {
-        context.out.warning(&format!(
-            "{error}: processes of the local environment may still run"
-        ));
+        context.out.warning(&error.to_string());
         State::default()
     })
 }
 
 async fn end_processes(local: &Local, state: &State) -> anyhow::Result<()> {
     HostProcess::stop(local, state.host.as_ref()).await?;
-    if let Some(emulator) = &state.emulator {
-        Emulator::stop(emulator).await;
-    }
+    Emulator::stop_all(local, state.emulator.as_ref()).await;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! Everything that is compared is measured in turns, round by round, so that what else the machine
 //! does meets all alike; of the rounds the best counts.
 
+#[allow(dead_code, reason = "the tests use the rest")]
 mod cloud;
 
 use std::{
