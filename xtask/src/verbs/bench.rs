@@ -330,10 +330,10 @@ fn table(answer: &Answer) -> String {
     let widths: Vec<_> = (0..8).map(width).collect();
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}  "))
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
-        format!("{}\n", line.trim_end())
+        format!("{}\n", cells.join("  ").trim_end())
     });
     let Answer {
         machine,

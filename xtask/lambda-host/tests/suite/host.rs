@@ -414,6 +414,12 @@ async fn a_host_that_is_killed_at_any_moment_leaves_nothing_after_reap() {
         }
         (aws, folder) = (host.aws, host.folder);
 
+        if round % 2 == 1 {
+            // As if the host had been killed between the start and the record of each.
+            for pid in processes(folder.path()) {
+                fs::remove_file(folder.path().join("state/processes").join(pid)).unwrap();
+            }
+        }
         let recorded = processes(folder.path());
         let left = functions_of(folder.path());
         left_behind += left.len();
