@@ -2,6 +2,7 @@
 
 pub mod faults;
 pub mod place;
+pub mod proxy;
 pub mod synthesised;
 pub mod system;
 pub mod tools;

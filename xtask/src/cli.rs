@@ -62,6 +62,15 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) functions_dir: Option<PathBuf>,
+    /// Where the function host reaches the embedded AWS, for tests that put something between
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        hide = true,
+        env = "XTASK_HOST_AWS_ENDPOINT"
+    )]
+    pub(crate) host_aws_endpoint: Option<String>,
     /// Take the functions as they were last built; the tests build them once, before they run
     #[arg(long, global = true, hide = true, env = "XTASK_PREBUILT")]
     pub(crate) prebuilt: bool,
@@ -327,6 +336,9 @@ pub(crate) struct Test {
     /// Seed of the first schedule; each further one's is one more
     #[arg(long, value_name = "S", requires = "faults", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Run the chaos tests alone: the deployed system while its functions die and its calls fail
+    #[arg(long, conflicts_with = "faults")]
+    pub(crate) chaos: bool,
     /// Passed on to the test runner, such as a name to filter by
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,

@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) functions_root: PathBuf,
     /// Whether the functions are taken as they were last built.
     pub(crate) prebuilt: bool,
+    /// Where the function host reaches the embedded AWS, unless there itself.
+    pub(crate) host_aws_endpoint: Option<String>,
     name: String,
     local_dir: PathBuf,
     environments_dir: PathBuf,
@@ -42,6 +44,7 @@ impl Context {
             root,
             functions_root,
             prebuilt: global.prebuilt,
+            host_aws_endpoint: global.host_aws_endpoint.clone(),
             name: global.env.clone(),
             local_dir,
             environments_dir,

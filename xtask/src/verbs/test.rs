@@ -25,6 +25,9 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
     functions::build(context, Flavour::of(true, None)?).await?;
+    if args.chaos {
+        return chaos(context, &args.args).await;
+    }
     let nextest = has_nextest().await;
     // Examples in documentation are run by cargo alone.
     if args.args.is_empty() {
@@ -44,6 +47,18 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
         with_cargo_test(context, &args.args).await?
     };
     Ok(if status.success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Runs the tests that are too long for every run, one after the other, and shows what they report.
+async fn chaos(context: &Context, args: &[String]) -> anyhow::Result<Exit> {
+    context.out.step("running the chaos tests");
+    let run = ["test", "--test", "chaos", "--"];
+    let job = cargo(context, &run, args).args(["--ignored", "--nocapture", "--test-threads=1"]);
+    Ok(if job.run_in_place().await?.success() {
         Exit::Done
     } else {
         Exit::Failed

@@ -118,7 +118,10 @@ async fn bring_up(
     let config = HostConfig {
         environment: environment.name.clone(),
         region: environment.region.as_str().to_owned(),
-        aws_endpoint: address(emulator_port),
+        aws_endpoint: context
+            .host_aws_endpoint
+            .clone()
+            .unwrap_or_else(|| address(emulator_port)),
         port: host_port,
         state_dir: local.host_dir(),
         log_dir: local.logs_dir(),

@@ -1,0 +1,251 @@
+//! What stands between the functions and the embedded AWS: it forwards every call, and has some of
+//! those to the tables and the stream fail.
+//!
+//! It remembers each event that the stream took, and puts every tenth record again, as a producer
+//! does whose answer was lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, Response, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::event::UsageEvent;
+use domain::id::EventId;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::faults::random::Random;
+
+/// One call in so many fails.
+const FAILS: u64 = 20;
+/// One record in so many is put again.
+const AGAIN: u64 = 10;
+
+/// What a call does that fails.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// It is refused before it does anything.
+    Refused,
+    /// It asks to slow down, before it does anything.
+    Throttled,
+    /// It is done, and its answer is lost.
+    AnswerLost,
+}
+
+/// What went through.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Calls to the tables and the stream.
+    pub calls: AtomicU64,
+    /// Those that were refused.
+    pub refused: AtomicU64,
+    /// Those that were done and whose answer was lost.
+    pub lost: AtomicU64,
+    /// Records that the stream took once more.
+    pub again: AtomicU64,
+}
+
+struct Between {
+    aws: String,
+    stream: Option<String>,
+    client: reqwest::Client,
+    random: Mutex<Random>,
+    fails: AtomicBool,
+    records: AtomicU64,
+    traffic: Traffic,
+    taken: Mutex<BTreeMap<EventId, UsageEvent>>,
+}
+
+/// The proxy, ended when dropped.
+pub struct Proxy {
+    address: String,
+    between: Arc<Between>,
+    serving: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// A proxy before `aws`, and before `stream` for the stream alone if it is elsewhere.
+    pub async fn start(aws: &str, stream: Option<String>, seed: u64) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_mins(1))
+            .build();
+        let between = Arc::new(Between {
+            aws: aws.trim_end_matches('/').to_owned(),
+            stream,
+            client: client.unwrap(),
+            random: Mutex::new(Random::new(seed)),
+            fails: AtomicBool::new(false),
+            records: AtomicU64::new(0),
+            traffic: Traffic::default(),
+            taken: Mutex::default(),
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new()
+            .fallback(serve)
+            .with_state(Arc::clone(&between));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            address,
+            between,
+            serving,
+        }
+    }
+
+    /// Where it is called.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Has calls fail from here on, or no more.
+    pub fn fail(&self, fails: bool) {
+        self.between.fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// What went through.
+    pub fn traffic(&self) -> &Traffic {
+        &self.between.traffic
+    }
+
+    /// Every event that the stream took.
+    pub fn taken(&self) -> Vec<UsageEvent> {
+        let taken = self.between.taken.lock().unwrap();
+        taken.values().cloned().collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(State(between): State<Arc<Between>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let target = parts.headers.get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok());
+    let target = target.unwrap_or_default().to_owned();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let upstream = match &between.stream {
+        Some(stream) if target.starts_with("Kinesis_") => stream,
+        _ => &between.aws,
+    };
+    let path = parts.uri.path_and_query();
+    let path = path.map_or("/", |path| path.as_str());
+    let call = Call {
+        method: parts.method,
+        url: format!("{upstream}{path}"),
+        headers: parts.headers,
+        body,
+    };
+    let is_put = target.ends_with(".PutRecord");
+    let fault = if is_put || target.starts_with("DynamoDB_20120810.") {
+        between.decide()
+    } else {
+        None
+    };
+    let traffic = &between.traffic;
+    match fault {
+        Some(Fault::Refused) => {
+            traffic.refused.fetch_add(1, Ordering::Relaxed);
+            return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError");
+        }
+        Some(Fault::Throttled) => {
+            traffic.refused.fetch_add(1, Ordering::Relaxed);
+            let code = "ProvisionedThroughputExceededException";
+            return error(StatusCode::BAD_REQUEST, code);
+        }
+        Some(Fault::AnswerLost) | None => {}
+    }
+    let answer = between.forward(&call).await;
+    if is_put && answer.status().is_success() {
+        between.took(&call).await;
+    }
+    if matches!(fault, Some(Fault::AnswerLost)) {
+        traffic.lost.fetch_add(1, Ordering::Relaxed);
+        return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+    }
+    answer
+}
+
+struct Call {
+    method: axum::http::Method,
+    url: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Between {
+    fn decide(&self) -> Option<Fault> {
+        if !self.fails.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        let mut random = self.random.lock().unwrap();
+        random.once_in(FAILS).then(|| {
+            random.pick(&[
+                Fault::Refused,
+                Fault::Throttled,
+                Fault::AnswerLost,
+                Fault::AnswerLost,
+            ])
+        })
+    }
+
+    async fn forward(&self, call: &Call) -> Response<Body> {
+        let mut headers = call.headers.clone();
+        for own in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            headers.remove(own);
+        }
+        let request = self.client.request(call.method.clone(), &call.url);
+        let sent = request.headers(headers).body(call.body.clone()).send();
+        let Ok(answer) = sent.await else {
+            return error(StatusCode::BAD_GATEWAY, "Unreachable");
+        };
+        let mut response = Response::builder().status(answer.status());
+        for (name, value) in answer.headers() {
+            if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
+                response = response.header(name, value);
+            }
+        }
+        let body = answer.bytes().await.unwrap_or_default();
+        response.body(Body::from(body)).unwrap()
+    }
+
+    /// Remembers the event, and puts every tenth record again.
+    async fn took(&self, call: &Call) {
+        let put: Value = serde_json::from_slice(&call.body).unwrap();
+        let data = put.get("Data").and_then(Value::as_str).unwrap();
+        if let Ok(event) = UsageEvent::decode(&STANDARD.decode(data).unwrap()) {
+            self.taken.lock().unwrap().insert(event.id, event);
+        }
+        let number = self.records.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(AGAIN) && self.forward(call).await.status().is_success() {
+            self.traffic.again.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn error(status: StatusCode, code: &str) -> Response<Body> {
+    let body = format!(r#"{{"__type":"{code}","message":"injected"}}"#);
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amzn-errortype", code)
+        .body(Body::from(body))
+        .unwrap()
+}
