@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::event::UsageEvent;
@@ -58,6 +58,17 @@ pub struct Traffic {
     pub again: AtomicU64,
 }
 
+/// An event that the stream took.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The event.
+    pub event: UsageEvent,
+    /// The shard that it went into first.
+    pub shard: String,
+    /// Its position there.
+    pub sequence_number: String,
+}
+
 struct Between {
     aws: String,
     stream: Option<String>,
@@ -66,7 +77,7 @@ struct Between {
     fails: AtomicBool,
     records: AtomicU64,
     traffic: Traffic,
-    taken: Mutex<BTreeMap<EventId, UsageEvent>>,
+    taken: Mutex<BTreeMap<EventId, Taken>>,
 }
 
 /// The proxy, ended when dropped.
@@ -122,7 +133,7 @@ impl Proxy {
     }
 
     /// Every event that the stream took.
-    pub fn taken(&self) -> Vec<UsageEvent> {
+    pub fn taken(&self) -> Vec<Taken> {
         let taken = self.between.taken.lock().unwrap();
         taken.values().cloned().collect()
     }
@@ -144,12 +155,17 @@ async fn serve(State(between): State<Arc<Between>>, request: Request) -> Respons
         Some(stream) if target.starts_with("Kinesis_") => stream,
         _ => &between.aws,
     };
+    let mut headers = parts.headers;
+    // A signed call has a date. What checks no signature may still want it.
+    headers
+        .entry("x-amz-date")
+        .or_insert(HeaderValue::from_static("20260101T000000Z"));
     let path = parts.uri.path_and_query();
     let path = path.map_or("/", |path| path.as_str());
     let call = Call {
         method: parts.method,
         url: format!("{upstream}{path}"),
-        headers: parts.headers,
+        headers,
         body,
     };
     let is_put = target.ends_with(".PutRecord");
@@ -172,9 +188,11 @@ async fn serve(State(between): State<Arc<Between>>, request: Request) -> Respons
         Some(Fault::AnswerLost) | None => {}
     }
     let answer = between.forward(&call).await;
-    if is_put && answer.status().is_success() {
-        between.took(&call).await;
-    }
+    let answer = if is_put && answer.status().is_success() {
+        between.took(&call, answer).await
+    } else {
+        answer
+    };
     if matches!(fault, Some(Fault::AnswerLost)) {
         traffic.lost.fetch_add(1, Ordering::Relaxed);
         return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
@@ -227,16 +245,27 @@ impl Between {
     }
 
     /// Remembers the event, and puts every tenth record again.
-    async fn took(&self, call: &Call) {
+    async fn took(&self, call: &Call, answer: Response<Body>) -> Response<Body> {
+        let (parts, body) = answer.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let answered: Value = serde_json::from_slice(&body).unwrap();
         let put: Value = serde_json::from_slice(&call.body).unwrap();
-        let data = put.get("Data").and_then(Value::as_str).unwrap();
-        if let Ok(event) = UsageEvent::decode(&STANDARD.decode(data).unwrap()) {
-            self.taken.lock().unwrap().insert(event.id, event);
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+        let data = STANDARD.decode(text(&put, "Data").unwrap()).unwrap();
+        if let Ok(event) = UsageEvent::decode(&data) {
+            let taken = Taken {
+                shard: text(&answered, "ShardId").unwrap(),
+                sequence_number: text(&answered, "SequenceNumber").unwrap(),
+                event,
+            };
+            let mut all = self.taken.lock().unwrap();
+            all.entry(taken.event.id).or_insert(taken);
         }
         let number = self.records.fetch_add(1, Ordering::Relaxed);
         if number.is_multiple_of(AGAIN) && self.forward(call).await.status().is_success() {
             self.traffic.again.fetch_add(1, Ordering::Relaxed);
         }
+        Response::from_parts(parts, Body::from(body))
     }
 }
 

@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::event::UsageEvent;
 use domain::leaf::{Leaf, LeafKey};
 use domain::names::Function;
 use domain::state;
@@ -30,7 +29,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tests::faults::random::Random;
-use tests::proxy::Proxy;
+use tests::proxy::{Proxy, Taken};
 use tests::system::{ANALYTICS_TABLE, STREAM, System, deploy};
 use tests::tools::Tools;
 
@@ -300,13 +299,25 @@ async fn rows(system: &System) -> BTreeMap<LeafKey, Vec<Leaf>> {
     rows
 }
 
-/// What the stream took is counted, once.
-fn each_once(taken: &[UsageEvent], rows: &BTreeMap<LeafKey, Vec<Leaf>>) {
-    for event in taken {
-        let leaves = rows.get(&LeafKey::of(event)).into_iter().flatten();
-        let times = leaves.filter(|leaf| leaf.holds(event.id.short())).count();
-        assert_eq!(times, 1, "{event:?}");
-    }
+/// What the stream took is counted, once. Says where the stream put what is not.
+fn each_once(taken: &[Taken], rows: &BTreeMap<LeafKey, Vec<Leaf>>, mapping: &Value) {
+    let wrong: Vec<_> = taken
+        .iter()
+        .filter_map(|taken| {
+            let id = taken.event.id.short();
+            let leaves = rows.get(&LeafKey::of(&taken.event)).into_iter().flatten();
+            let times = leaves.filter(|leaf| leaf.holds(id)).count();
+            (times != 1).then(|| {
+                (
+                    times,
+                    &taken.shard,
+                    &taken.sequence_number,
+                    taken.event.time,
+                )
+            })
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}\n{mapping:#}");
 }
 
 async fn chaos(stream: Option<Kinesis>) {
@@ -342,7 +353,8 @@ async fn chaos(stream: Option<Kinesis>) {
     let traffic = proxy.traffic();
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let rows = rows(&system).await;
-    each_once(&taken, &rows);
+    let mapping = system.mapping(Function::Processor).await;
+    each_once(&taken, &rows, &mapping);
     let held = |email: &str| {
         let of_user = rows.iter().filter(|(key, _)| key.subject.as_str() == email);
         let leaves = of_user.flat_map(|(_, leaves)| leaves);
