@@ -294,8 +294,8 @@ fn alarms(
         Watch {
             id: "DeadLetters",
             noun: "dead-letters",
-            means: "Records were given up after failing for as long as their stream keeps them: \
-                    `cargo xtask errors list`.",
+            means: "Records were given up after failing for six days, or changes of leaves after \
+                    one. Within another day `cargo xtask errors redrive` counts them.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
             periods: 1,

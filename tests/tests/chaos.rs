@@ -196,7 +196,7 @@ async fn kill(processes: PathBuf, stop: Arc<AtomicBool>) -> u64 {
     killed
 }
 
-async fn users(system: &System) -> Arc<Vec<User>> {
+fn users(system: &System) -> Arc<Vec<User>> {
     let mut users = Vec::new();
     for number in 0..USERS {
         let email = format!("user{number}@example.com");
@@ -307,17 +307,78 @@ fn each_once(taken: &[Taken], rows: &BTreeMap<LeafKey, Vec<Leaf>>, mapping: &Val
             let id = taken.event.id.short();
             let leaves = rows.get(&LeafKey::of(&taken.event)).into_iter().flatten();
             let times = leaves.filter(|leaf| leaf.holds(id)).count();
-            (times != 1).then(|| {
-                (
-                    times,
-                    &taken.shard,
-                    &taken.sequence_number,
-                    taken.event.time,
-                )
-            })
+            let place = (&taken.shard, &taken.sequence_number, taken.event.time);
+            (times != 1).then_some((times, place))
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}\n{mapping:#}");
+}
+
+/// What was done to the system under load.
+struct Ordeal {
+    took: Duration,
+    statuses: BTreeMap<u16, u64>,
+    killed: u64,
+    /// Splits and merges, where the stream has any.
+    resharded: Option<(u64, u64)>,
+}
+
+/// Makes every call while everything goes wrong that may.
+async fn ordeal(
+    system: &System,
+    stream: Option<&Kinesis>,
+    users: &Arc<Vec<User>>,
+    calls: u64,
+) -> Ordeal {
+    let stop = Arc::new(AtomicBool::new(false));
+    let processes = system.place.dir().join("local/host/processes");
+    let killing = tokio::spawn(kill(processes, Arc::clone(&stop)));
+    let resharding =
+        stream.map(|stream| tokio::spawn(reshard(stream.client.clone(), Arc::clone(&stop))));
+    let begun = Instant::now();
+    let statuses = load(system, users, calls).await;
+    let took = begun.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let resharded = match resharding {
+        Some(resharding) => Some(resharding.await.unwrap()),
+        None => None,
+    };
+    Ordeal {
+        took,
+        statuses,
+        killed: killing.await.unwrap(),
+        resharded,
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+/// What a user is told equals what the leaves hold, down to method and endpoint, and is no more
+/// than was answered. Says how many calls were accepted and how many counted.
+fn compare(user: &User, stats: &Value, rows: &BTreeMap<LeafKey, Vec<Leaf>>) -> (u64, u64) {
+    let counted = stats["totalCalls"].as_u64().unwrap();
+    let of_user = rows
+        .iter()
+        .filter(|(key, _)| key.subject.as_str() == user.email);
+    let held: usize = of_user
+        .flat_map(|(_, leaves)| leaves)
+        .map(Leaf::events)
+        .sum();
+    assert_eq!(counted, held as u64, "{stats:#}");
+    let methods = json!([{"method": "GET", "totalCalls": counted}]);
+    assert_eq!(stats["methods"], methods, "{stats:#}");
+    let endpoints = json!([{"endpoint": "/v1/deadlines", "totalCalls": counted}]);
+    assert_eq!(stats["endpoints"], endpoints, "{stats:#}");
+    let accepted = read(&user.accepted);
+    let most = accepted + read(&user.unknown);
+    assert!(counted <= most, "{accepted} accepted: {stats:#}");
+    assert!(
+        !RECONCILED || counted >= accepted,
+        "{accepted} accepted: {stats:#}"
+    );
+    (accepted, counted)
 }
 
 async fn chaos(stream: Option<Kinesis>) {
@@ -328,73 +389,40 @@ async fn chaos(stream: Option<Kinesis>) {
     let proxy = Proxy::start(&aws, elsewhere, 7).await;
     system.place.set("XTASK_HOST_AWS_ENDPOINT", proxy.address());
     system.outputs = deploy(&system.place);
-    let users = users(&system).await;
+    let users = users(&system);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let processes = system.place.dir().join("local/host/processes");
-    let killer = tokio::spawn(kill(processes, Arc::clone(&stop)));
-    let resharder = stream
-        .as_ref()
-        .map(|stream| tokio::spawn(reshard(stream.client.clone(), Arc::clone(&stop))));
     proxy.fail(true);
-    let begun = Instant::now();
-    let statuses = load(&system, &users, calls).await;
-    let took = begun.elapsed();
-    stop.store(true, Ordering::Relaxed);
-    let killed = killer.await.unwrap();
-    let resharded = match resharder {
-        Some(resharder) => Some(resharder.await.unwrap()),
-        None => None,
-    };
+    let ordeal = ordeal(&system, stream.as_ref(), &users, calls).await;
     let stats = rest(&system, &users).await;
     proxy.fail(false);
 
-    let taken = proxy.taken();
-    let traffic = proxy.traffic();
-    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let rows = rows(&system).await;
-    let mapping = system.mapping(Function::Processor).await;
-    each_once(&taken, &rows, &mapping);
-    let held = |email: &str| {
-        let of_user = rows.iter().filter(|(key, _)| key.subject.as_str() == email);
-        let leaves = of_user.flat_map(|(_, leaves)| leaves);
-        leaves.map(|leaf| leaf.events() as u64).sum::<u64>()
-    };
+    let taken = proxy.taken();
+    each_once(&taken, &rows, &system.mapping(Function::Processor).await);
     let (mut accepted, mut counted) = (0, 0);
     for (user, stats) in users.iter().zip(&stats) {
-        let total = stats["totalCalls"].as_u64().unwrap();
-        assert_eq!(total, held(&user.email), "{stats:#}");
-        let methods = json!([{"method": "GET", "totalCalls": total}]);
-        assert_eq!(stats["methods"], methods, "{stats:#}");
-        let endpoints = json!([{"endpoint": "/v1/deadlines", "totalCalls": total}]);
-        assert_eq!(stats["endpoints"], endpoints, "{stats:#}");
-        let answered = read(&user.accepted);
-        assert!(
-            total <= answered + read(&user.unknown),
-            "{answered} accepted: {stats:#}"
-        );
-        if RECONCILED {
-            assert!(total >= answered, "{answered} accepted: {stats:#}");
-        }
-        accepted += answered;
-        counted += total;
+        let (of_user, counted_of_user) = compare(user, stats, &rows);
+        accepted += of_user;
+        counted += counted_of_user;
     }
     let days = "timeseries?granularity=day&duration=2d";
     system.until_sum(days, "totalCalls", counted).await;
     assert_eq!(system.set_aside().await, [] as [Vec<u8>; 0]);
+    let traffic = proxy.traffic();
     let report = json!({
-        "calls": calls, "seconds": took.as_secs(), "statuses": statuses,
+        "calls": calls, "seconds": ordeal.took.as_secs(), "statuses": ordeal.statuses,
         "accepted": accepted, "counted": counted, "gap": accepted.saturating_sub(counted),
-        "takenByStream": taken.len(), "killed": killed,
-        "splitsAndMerges": resharded, "putAgain": read(&traffic.again),
+        "takenByStream": taken.len(), "killed": ordeal.killed,
+        "splitsAndMerges": ordeal.resharded, "putAgain": read(&traffic.again),
         "callsToTablesAndStream": read(&traffic.calls),
         "refused": read(&traffic.refused), "answersLost": read(&traffic.lost),
     });
     eprintln!("{report:#}");
     // Most of what the authorizers answered was handed over before they were killed.
     assert!(counted * 100 >= accepted * 95, "{report:#}");
-    assert!(killed > 0 && read(&traffic.again) > 0 && read(&traffic.lost) > 0);
-    assert!(resharded.is_none_or(|(splits, merges)| splits > 0 && merges > 0));
+    assert!(ordeal.killed > 0 && read(&traffic.again) > 0 && read(&traffic.lost) > 0);
+    let has_both = |(splits, merges)| splits > 0 && merges > 0;
+    assert!(ordeal.resharded.is_none_or(has_both), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

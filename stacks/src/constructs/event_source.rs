@@ -36,15 +36,16 @@ pub struct EventSourceSettings<'a> {
     pub window_seconds: u32,
     /// Batches of one shard at once.
     pub parallelization: u32,
-    /// Where the whereabouts of records go that were given up after seven days.
+    /// Where the whereabouts of records go that were given up after six days.
     pub dead_letters: &'a Queue,
     /// Which records the function gets, as Lambda's filter patterns; all where empty.
     pub filter: Option<&'a str>,
 }
 
-/// A record is retried until the stream would drop it: seven days, the longest that Lambda allows.
-/// Retries are not counted, so that an outage of a day loses nothing.
-const GIVE_UP_SECONDS: u32 = 604_800;
+/// A record is retried for six days. What is given up is named by a dead letter alone, and must be
+/// read from the stream again to be counted: a seventh day is left for that, in which it is counted
+/// still. Retries are not counted, so that an outage of a day loses nothing.
+const GIVE_UP_SECONDS: u32 = 518_400;
 
 /// A table's stream keeps its records for a day.
 const TABLE_STREAM_SECONDS: u32 = 86_400;

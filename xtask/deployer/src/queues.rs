@@ -57,6 +57,8 @@ pub struct Queue {
 /// A message that was received: nobody else receives it until it is released or its time is over.
 #[derive(Debug, Clone)]
 pub struct Message {
+    /// The same however often it is received.
+    pub id: String,
     /// What it says.
     pub body: String,
     receipt: String,
@@ -105,6 +107,7 @@ impl Queue {
         Ok(messages
             .filter_map(|message| {
                 Some(Message {
+                    id: message.message_id?,
                     body: message.body?,
                     receipt: message.receipt_handle?,
                 })

@@ -1,6 +1,7 @@
 //! Dead letters: Lambda's messages about records that it gave up. They name positions, not records
 //! (Lambda Developer Guide, "Retain discarded batch records").
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deployer::{Leaves, Message, Queue, Queues};
@@ -86,12 +87,19 @@ async fn each(
     kept: &mut Vec<Message>,
     of_leaves: &mut Vec<Message>,
 ) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
     loop {
         let messages = queue.receive(OURS).await?;
-        if messages.is_empty() {
+        // What comes back after its time was seen to before: everything has had its turn.
+        if messages.iter().all(|message| seen.contains(&message.id)) {
+            kept.extend(messages);
             break;
         }
         for message in messages {
+            if !seen.insert(message.id.clone()) {
+                kept.push(message);
+                continue;
+            }
             redrive.done.dead_letters.found += 1;
             let why_kept = match About::of(&message.body) {
                 About::Records(batch) => records(redrive, &batch).await?,
@@ -159,7 +167,7 @@ async fn records(redrive: &mut Redrive<'_>, batch: &Batch) -> anyhow::Result<Opt
     let is_whole = has(first) && has(last);
     let delivered = redrive.delivery.offer(shard, &found).await?;
     let failed = delivered.failed.len();
-    redrive.add(delivered);
+    redrive.add(&delivered);
     if failed > 0 {
         return Ok(Some(format!(
             "the processor failed with {failed} of the records {first} to {last} of {shard}"

@@ -136,21 +136,18 @@ impl Redrive<'_> {
         let mut whole = Vec::new();
         let mut offered = Vec::new();
         for record in records {
-            match self.whole(shard, &record).await? {
-                Some(of_stream) => {
-                    whole.push(of_stream);
-                    offered.push(record);
-                }
-                None => {
-                    self.done.errors.kept += 1;
-                    self.context.out.warning(&format!(
-                        "{shard} {}: only the first {} of its {} bytes are known, and the stream \
-                         does not have it any more: it stays",
-                        record.sequence_number,
-                        record.payload.len(),
-                        record.payload_size
-                    ));
-                }
+            if let Some(of_stream) = self.whole(shard, &record).await? {
+                whole.push(of_stream);
+                offered.push(record);
+            } else {
+                self.done.errors.kept += 1;
+                self.context.out.warning(&format!(
+                    "{shard} {}: only the first {} of its {} bytes are known, and the stream \
+                     does not have it any more: it stays",
+                    record.sequence_number,
+                    record.payload.len(),
+                    record.payload_size
+                ));
             }
         }
         let delivered = self.delivery.offer(shard, &whole).await?;
@@ -163,7 +160,7 @@ impl Redrive<'_> {
                 self.done.errors.deleted += 1;
             }
         }
-        self.add(delivered);
+        self.add(&delivered);
         Ok(())
     }
 
@@ -191,35 +188,33 @@ impl Redrive<'_> {
         first: &str,
         last: &str,
     ) -> anyhow::Result<Vec<StreamRecord>> {
-        let mut found = Vec::new();
-        let mut start = Start::At(first);
-        let mut position;
-        'iterators: loop {
-            let iterator = self.streams.iterator(&self.stream, shard, start).await?;
-            let mut iterator = iterator;
-            while let Some(at) = iterator {
-                let Some(page) = self.streams.page(&at).await? else {
-                    position = last_of(&found);
-                    start = position.as_deref().map_or(Start::At(first), Start::After);
-                    continue 'iterators;
+        let mut found: Vec<StreamRecord> = Vec::new();
+        loop {
+            let last_read = found.last().map(|record| record.sequence_number.clone());
+            let start = last_read.as_deref().map_or(Start::At(first), Start::After);
+            let mut next = self.streams.iterator(&self.stream, shard, start).await?;
+            let mut is_over = true;
+            while let Some(iterator) = next {
+                let Some(page) = self.streams.page(&iterator).await? else {
+                    // The iterator is too old by now: another one goes on.
+                    is_over = false;
+                    break;
                 };
-                let is_over = take(&mut found, &page, first, last);
-                iterator = page.next.filter(|_| !is_over);
+                let has_all = take(&mut found, &page, first, last);
+                next = page.next.filter(|_| !has_all);
             }
-            return Ok(found);
+            if is_over {
+                return Ok(found);
+            }
         }
     }
 
-    pub(super) fn add(&mut self, delivered: Delivered) {
+    pub(super) fn add(&mut self, delivered: &Delivered) {
         self.done.counted += delivered.counted;
         self.done.duplicates += delivered.duplicates;
         self.done.set_aside += delivered.set_aside.len() as u64;
         self.done.failed += delivered.failed.len() as u64;
     }
-}
-
-fn last_of(found: &[StreamRecord]) -> Option<String> {
-    found.last().map(|record| record.sequence_number.clone())
 }
 
 /// Takes what lies between the positions; says whether nothing more can come.
