@@ -273,7 +273,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new(reason: Reason, mut message: String) -> Self {
+    /// A rejection; a message that is too long is cut.
+    pub fn new(reason: Reason, mut message: String) -> Self {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         Self { reason, message }
     }

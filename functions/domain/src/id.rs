@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::time::UnixMillis;
 
 /// Id of one usage event: a version 7 UUID (RFC 9562), minted by the authorizer.
 ///
@@ -43,6 +46,24 @@ impl EventId {
         Self([
             t0, t1, t2, t3, t4, t5, version, r1, variant, r3, r4, r5, r6, r7, r8, r9,
         ])
+    }
+
+    /// The id of something that happened at `millis` since the epoch and that others call `name`:
+    /// the same for the same, and as good as random for others.
+    pub fn derive(millis: u64, name: &str) -> Self {
+        let digest = Sha256::digest(name.as_bytes());
+        let mut random = [0; 10];
+        for (to, from) in random.iter_mut().zip(digest) {
+            *to = from;
+        }
+        Self::mint(millis, random)
+    }
+
+    /// When the id was minted: what the event's time is too.
+    pub fn minted_at(self) -> UnixMillis {
+        let [t0, t1, t2, t3, t4, t5, ..] = self.0;
+        // 48 bits.
+        UnixMillis(i64::from_be_bytes([0, 0, t0, t1, t2, t3, t4, t5]))
     }
 
     /// What a leaf keeps of this id.
@@ -127,12 +148,22 @@ mod tests {
         fn an_id_reads_back_as_written(millis in 0_u64..1 << 48, random: [u8; 10]) {
             let id = EventId::mint(millis, random);
             prop_assert_eq!(id.to_string().parse::<EventId>(), Ok(id));
+            prop_assert_eq!(id.minted_at().0.unsigned_abs(), millis);
         }
 
         #[test]
         fn a_later_id_sorts_after_an_earlier_one(millis in 0_u64..1 << 47, a: [u8; 10], b: [u8; 10]) {
             prop_assert!(EventId::mint(millis, a).to_string() < EventId::mint(millis + 1, b).to_string());
         }
+    }
+
+    #[test]
+    fn a_derived_id_follows_from_its_name_and_time() {
+        let id = EventId::derive(1_795_363_445_000, "AbCdEfGhIjKlMn=");
+        assert_eq!(id, EventId::derive(1_795_363_445_000, "AbCdEfGhIjKlMn="));
+        assert_ne!(id, EventId::derive(1_795_363_445_000, "AbCdEfGhIjKlMm="));
+        assert_eq!(id.minted_at(), UnixMillis(1_795_363_445_000));
+        assert_eq!(id.to_string().parse::<EventId>(), Ok(id));
     }
 
     #[test]

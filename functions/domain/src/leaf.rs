@@ -3,8 +3,12 @@
 //! Ids and counts change in one conditional write, so that a crash leaves either both or neither,
 //! and an event that comes again meets its own id. Which leaf an event belongs to follows from the
 //! event ([`LeafKey::of`]); where a leaf is full, the next in its row takes over ([`LeafKey::next`]),
-//! and a full leaf never changes its ids again, so that walking the row from its start always
-//! finds an id that was counted.
+//! and a full leaf never takes another id, so that walking the row from its start always finds an
+//! id that was counted.
+//!
+//! Of each id the leaf also keeps whether the access log has told how the call was answered
+//! ([`Leaf::report`]), so that a line that comes again changes nothing. A full leaf still takes
+//! such reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventType, Subject, UsageEvent};
 use crate::id::ShortId;
+use crate::response::{Response, Responses};
 use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
 use crate::time::{UnixMillis, Window};
@@ -74,6 +79,17 @@ pub enum Offer {
     Full,
 }
 
+/// What became of a response reported to a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Taken now.
+    Taken,
+    /// Nothing to take: it was taken before, or the event is no accepted call.
+    Settled,
+    /// The leaf does not hold the event.
+    Absent,
+}
+
 /// Counts of one subject, hour and lane.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Leaf {
@@ -84,6 +100,7 @@ pub struct Leaf {
     /// Where failures came from, by address.
     sources: Sources,
     seen: Option<Seen>,
+    responses: Responses,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,13 +129,13 @@ impl Leaf {
     /// Counts `event` unless its id was counted here before.
     pub fn offer(&mut self, event: &UsageEvent) -> Offer {
         let id = event.id.short();
-        if self.ids.0.contains(&id) {
+        if self.ids.0.contains_key(&id) {
             return Offer::Duplicate;
         }
         if self.is_full() {
             return Offer::Full;
         }
-        self.ids.0.insert(id);
+        self.ids.0.insert(id, Reported(false));
         let cell = Cell {
             minute: minute_of(event.time),
             event_type: event.event_type,
@@ -132,12 +149,35 @@ impl Leaf {
         Offer::Counted
     }
 
-    /// Whether the id is among those counted here.
-    pub fn holds(&self, id: ShortId) -> bool {
-        self.ids.0.contains(&id)
+    /// Takes how `event` was answered, unless it was told before.
+    pub fn report(&mut self, event: &UsageEvent, response: Response) -> Report {
+        let Some(reported) = self.ids.0.get_mut(&event.id.short()) else {
+            return Report::Absent;
+        };
+        if reported.0 || event.event_type != EventType::ApiCall {
+            return Report::Settled;
+        }
+        *reported = Reported(true);
+        self.responses.count(response);
+        Report::Taken
     }
 
-    /// Whether no further id finds room: from here on the leaf never changes.
+    /// Whether the id is among those counted here.
+    pub fn holds(&self, id: ShortId) -> bool {
+        self.ids.0.contains_key(&id)
+    }
+
+    /// Whether it was told how the event of this id was answered.
+    pub fn is_reported(&self, id: ShortId) -> bool {
+        self.ids.0.get(&id).is_some_and(|reported| reported.0)
+    }
+
+    /// How the calls counted here were answered, as far as that was told.
+    pub const fn responses(&self) -> &Responses {
+        &self.responses
+    }
+
+    /// Whether no further id finds room: from here on the leaf takes reports only.
     pub fn is_full(&self) -> bool {
         let label_bytes: usize = self.labels.iter().map(String::len).sum();
         self.ids.0.len() >= MOST_IDS || label_bytes >= MOST_LABEL_BYTES
@@ -233,13 +273,41 @@ fn minute_of(at: UnixMillis) -> u8 {
     u8::try_from(minute).unwrap_or(0)
 }
 
+/// Whether the access log has told how a call was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reported(bool);
+
 /// The ids counted, eight bytes each and nothing between them.
+///
+/// An id begins with the two bits `10` of every UUID (RFC 9562, section 4.1). The second of them
+/// is stored as 1 where the access log has told of the id: the mark costs no byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Ids(BTreeSet<ShortId>);
+struct Ids(BTreeMap<ShortId, Reported>);
+
+/// The bit of an id's first byte that marks it.
+const MARK: u8 = 0b0100_0000;
+
+impl Ids {
+    fn stored(id: ShortId, reported: Reported) -> [u8; 8] {
+        let [first, rest @ ..] = id.0;
+        let mark = if reported.0 { MARK } else { 0 };
+        let [b1, b2, b3, b4, b5, b6, b7] = rest;
+        [first | mark, b1, b2, b3, b4, b5, b6, b7]
+    }
+
+    fn read(stored: [u8; 8]) -> (ShortId, Reported) {
+        let [first, b1, b2, b3, b4, b5, b6, b7] = stored;
+        let id = ShortId([first & !MARK, b1, b2, b3, b4, b5, b6, b7]);
+        (id, Reported(first & MARK != 0))
+    }
+}
 
 impl Serialize for Ids {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|id| id.0).collect();
+        let ids = self.0.iter();
+        let bytes: Vec<u8> = ids
+            .flat_map(|(id, reported)| Self::stored(*id, *reported))
+            .collect();
         serializer.serialize_bytes(&bytes)
     }
 }
@@ -259,7 +327,7 @@ impl<'de> Deserialize<'de> for Ids {
                 if !rest.is_empty() {
                     return Err(E::invalid_length(bytes.len(), &self));
                 }
-                Ok(Ids(ids.iter().copied().map(ShortId).collect()))
+                Ok(Ids(ids.iter().copied().map(Ids::read).collect()))
             }
         }
         deserializer.deserialize_bytes(Bytes)
@@ -320,11 +388,46 @@ mod tests {
             prop_assert_eq!(failures, leaf.tally().auth_failures + leaf.tally().rate_limited);
         }
 
+        /// The oracle: the first report of each call that was counted counts, every other does not.
+        #[test]
+        fn each_call_is_reported_once(
+            events in proptest::collection::vec((any_event(), any::<bool>(), 200_u16..205), 0..200),
+        ) {
+            let mut leaf = Leaf::default();
+            let (mut counted, mut reported) = (BTreeMap::new(), BTreeSet::new());
+            let mut expected = Responses::default();
+            for (event, is_report, status) in &events {
+                let id = event.id.short();
+                if !is_report {
+                    counted.entry(id).or_insert(event);
+                    leaf.offer(event);
+                    continue;
+                }
+                let response = Response { status: *status, latency: Some(u32::from(*status)) };
+                let event = counted.get(&id).copied().unwrap_or(event);
+                let wanted = if !counted.contains_key(&id) {
+                    Report::Absent
+                } else if event.event_type != EventType::ApiCall || !reported.insert(id) {
+                    Report::Settled
+                } else {
+                    expected.count(response);
+                    Report::Taken
+                };
+                prop_assert_eq!(leaf.report(event, response), wanted);
+                prop_assert_eq!(leaf.is_reported(id), reported.contains(&id));
+            }
+            prop_assert_eq!(leaf.responses(), &expected);
+            prop_assert_eq!(leaf.events(), counted.len());
+        }
+
         #[test]
         fn a_leaf_reads_back_as_stored(events in proptest::collection::vec(any_event(), 0..100)) {
             let mut leaf = Leaf::default();
-            for event in &events {
+            for (place, event) in events.iter().enumerate() {
                 leaf.offer(event);
+                if place % 3 == 0 {
+                    leaf.report(event, Response { status: 200, latency: Some(40) });
+                }
             }
             let stored = state::encode(&leaf).unwrap();
             prop_assert_eq!(state::decode::<Leaf>(&stored).unwrap(), leaf);
@@ -351,6 +454,14 @@ mod tests {
         assert_eq!(
             leaf.offer(&event(MOST_IDS as u64, EventType::ApiCall, "GET", 0)),
             Offer::Full
+        );
+        let response = Response {
+            status: 200,
+            latency: Some(40),
+        };
+        assert_eq!(
+            leaf.report(&event(7, EventType::ApiCall, "GET", 0), response),
+            Report::Taken
         );
         let stored = state::encode(&leaf).unwrap();
         assert!(stored.len() < 33 * 1024, "{} bytes", stored.len());

@@ -5,6 +5,7 @@
 //! is decided follows from the arguments alone. That is what lets the fault model drive the same
 //! code through a million schedules.
 
+pub mod access_log;
 pub mod delivery;
 pub mod event;
 pub mod id;
@@ -12,6 +13,7 @@ pub mod key;
 pub mod leaf;
 pub mod names;
 pub mod plan;
+pub mod response;
 pub mod rollup;
 pub mod roster;
 #[cfg(any(test, feature = "sample"))]

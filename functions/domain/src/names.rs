@@ -35,6 +35,8 @@ pub mod env {
     pub const AUTH_JWKS_URL: &str = "AUTH_JWKS_URL";
     /// The JSON Web Key Set itself; empty where `AUTH_JWKS_URL` names it.
     pub const AUTH_JWKS: &str = "AUTH_JWKS";
+    /// Address of the queue of log lines that wait for the stream.
+    pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
     /// Days that raw events are kept.
     pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
     /// Days that minute aggregates are kept.
@@ -72,6 +74,9 @@ pub mod kinesis_metric {
     /// Calls that only the access log reported.
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
 }
+
+/// Longest that the authorizer works on a call: after that, only the stream can bring its event.
+pub const AUTHORIZER_SECONDS: u32 = 10;
 
 /// The dimension that every metric carries.
 pub const METRIC_DIMENSION: &str = "Environment";
@@ -116,16 +121,19 @@ pub enum Function {
     Analytics,
     /// The sample API.
     Deadlines,
+    /// Counts what only the access log knows, and how calls were answered.
+    Reconciler,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Authorizer,
         Self::Processor,
         Self::Aggregator,
         Self::Analytics,
         Self::Deadlines,
+        Self::Reconciler,
     ];
 
     /// The folder under `functions/`, which is also the package and the binary.
@@ -136,6 +144,7 @@ impl Function {
             Self::Aggregator => "aggregator",
             Self::Analytics => "analytics",
             Self::Deadlines => "deadlines",
+            Self::Reconciler => "reconciler",
         }
     }
 
@@ -147,6 +156,7 @@ impl Function {
             Self::Aggregator => "RealtimeAggregator",
             Self::Analytics => "AnalyticsApi",
             Self::Deadlines => "DeadlinesApi",
+            Self::Reconciler => "Reconciler",
         }
     }
 
@@ -154,7 +164,9 @@ impl Function {
     pub const fn stack(self) -> StackKind {
         match self {
             Self::Processor | Self::Aggregator => StackKind::Kinesis,
-            Self::Authorizer | Self::Analytics | Self::Deadlines => StackKind::Api,
+            Self::Authorizer | Self::Analytics | Self::Deadlines | Self::Reconciler => {
+                StackKind::Api
+            }
         }
     }
 }
@@ -275,6 +287,17 @@ impl Names {
     /// The processor's dead-letter queue.
     pub fn dead_letter_queue(&self) -> String {
         self.resource("usage-dlq")
+    }
+
+    /// The queue of log lines that wait for the stream.
+    pub fn reconcile_queue(&self) -> String {
+        self.resource("reconcile")
+    }
+
+    /// Where log lines go that were given up: the API stands without the stream's stack, so its
+    /// dead letters are its own.
+    pub fn reconcile_dead_letter_queue(&self) -> String {
+        self.resource("reconcile-dlq")
     }
 
     /// The dashboard.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::response::Responses;
 use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
 
@@ -29,6 +30,9 @@ pub struct Part {
     pub tally: Tally,
     /// Counts of each quarter hour where the part is an hour; empty elsewhere.
     pub quarters: Vec<Totals>,
+    /// How its calls were answered, as far as the access log has told; empty where everybody's
+    /// counts are kept.
+    pub responses: Responses,
 }
 
 impl RollUp {
@@ -74,6 +78,11 @@ impl RollUp {
         self.parts.values().map(|part| &part.tally).collect()
     }
 
+    /// How the calls of the window were answered, as far as the access log has told.
+    pub fn responses(&self) -> Responses {
+        self.parts.values().map(|part| &part.responses).collect()
+    }
+
     /// Counts of each quarter hour, where the parts are leaves of one hour or sums of such.
     pub fn quarters(&self) -> [Totals; 4] {
         let mut sum = [Totals::default(); 4];
@@ -115,7 +124,7 @@ mod tests {
             let part = |name: u8, version: u64| Part {
                 version,
                 tally: Tally { calls: version * 10 + u64::from(name), ..Tally::default() },
-                quarters: Vec::new(),
+                ..Part::default()
             };
             let mut roll_up = RollUp::default();
             for (name, version) in &takes {

@@ -3,8 +3,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The one format so far.
-const FORMAT: u8 = 1;
+/// The format that is written and read. Format 1 knew no responses, and was never released.
+const FORMAT: u8 = 2;
 
 /// A stored state that cannot be read.
 #[derive(Debug, thiserror::Error)]

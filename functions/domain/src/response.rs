@@ -1,0 +1,193 @@
+//! How accepted calls were answered, as the gateway's access log tells it: by status, and how long
+//! that took.
+//!
+//! Latencies are kept in a log-linear histogram of whole numbers: below 32 ms each value has a
+//! bucket of its own, above each power of two is cut into 16 buckets. A percentile is therefore
+//! exact below 32 ms and at most one part in 32 off above. Only buckets that hold something are
+//! kept, some three bytes each.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Buckets of one power of two, as a power of two.
+const BITS: u32 = 4;
+/// Buckets of one power of two.
+const BUCKETS: u32 = 1 << BITS;
+
+/// How one call was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Milliseconds from the request to its response; `None` where the gateway does not say.
+    pub latency: Option<u32>,
+}
+
+/// How calls were answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Responses {
+    /// Calls by HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Milliseconds that they took.
+    pub latency: Histogram,
+}
+
+impl Responses {
+    /// Counts one response.
+    pub fn count(&mut self, response: Response) {
+        *self.statuses.entry(response.status).or_default() += 1;
+        if let Some(millis) = response.latency {
+            self.latency.record(millis);
+        }
+    }
+
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.latency.merge(&other.latency);
+    }
+}
+
+impl<'a> FromIterator<&'a Responses> for Responses {
+    fn from_iter<I: IntoIterator<Item = &'a Responses>>(responses: I) -> Self {
+        let mut sum = Self::default();
+        for other in responses {
+            sum.merge(other);
+        }
+        sum
+    }
+}
+
+/// Whole numbers by bucket, each bucket as wide as a sixteenth of the power of two below it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Histogram {
+    buckets: BTreeMap<u16, u64>,
+}
+
+impl Histogram {
+    /// Takes one value.
+    pub fn record(&mut self, value: u32) {
+        *self.buckets.entry(bucket_of(value)).or_default() += 1;
+    }
+
+    /// Takes all values that `other` took.
+    pub fn merge(&mut self, other: &Self) {
+        for (bucket, count) in &other.buckets {
+            *self.buckets.entry(*bucket).or_default() += count;
+        }
+    }
+
+    /// Values taken.
+    pub fn count(&self) -> u64 {
+        self.buckets.values().sum()
+    }
+
+    /// The value that `percent` of a hundred do not exceed, exact below 32 and at most a part in 32
+    /// off above; `None` where nothing was taken.
+    pub fn percentile(&self, percent: u8) -> Option<u64> {
+        let wanted = (u128::from(self.count()) * u128::from(percent)).div_ceil(100);
+        let mut passed = 0_u128;
+        for (bucket, count) in &self.buckets {
+            passed += u128::from(*count);
+            if passed >= wanted.max(1) {
+                return Some(middle_of(*bucket));
+            }
+        }
+        None
+    }
+}
+
+fn bucket_of(value: u32) -> u16 {
+    let shift = (value | 1).ilog2().saturating_sub(BITS);
+    // At most 27 · 16 + 31.
+    u16::try_from(shift * BUCKETS + (value >> shift)).unwrap_or(u16::MAX)
+}
+
+/// The value in the middle of a bucket, rounded down.
+fn middle_of(bucket: u16) -> u64 {
+    let bucket = u64::from(bucket);
+    let buckets = u64::from(BUCKETS);
+    let shift = (bucket / buckets).saturating_sub(1).min(32);
+    let lowest = (bucket - shift * buckets) << shift;
+    lowest + ((1 << shift) - 1) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The oracle: the value at that rank of all of them in order.
+    fn exact(values: &[u32], percent: u8) -> u64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * usize::from(percent)).div_ceil(100).max(1);
+        u64::from(sorted[rank - 1])
+    }
+
+    fn histogram(values: &[u32]) -> Histogram {
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|value| histogram.record(*value));
+        histogram
+    }
+
+    fn value() -> impl Strategy<Value = u32> {
+        (0_u32..=31).prop_flat_map(|power| (0..=u32::MAX >> power))
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_at_most_a_part_in_32_off(
+            values in proptest::collection::vec(value(), 1..200), percent in 1_u8..=100,
+        ) {
+            let exact = exact(&values, percent);
+            let found = histogram(&values).percentile(percent).unwrap();
+            prop_assert!(found.abs_diff(exact) * 32 <= exact, "{} for {}", found, exact);
+        }
+
+        #[test]
+        fn merged_is_as_if_taken_by_one(
+            one in proptest::collection::vec(value(), 0..50),
+            other in proptest::collection::vec(value(), 0..50),
+        ) {
+            let mut merged = histogram(&one);
+            merged.merge(&histogram(&other));
+            prop_assert_eq!(merged.count(), (one.len() + other.len()) as u64);
+            let both: Vec<u32> = one.into_iter().chain(other).collect();
+            prop_assert_eq!(merged, histogram(&both));
+        }
+    }
+
+    #[test]
+    fn small_values_are_exact_and_the_greatest_has_a_bucket() {
+        for value in 0..32 {
+            assert_eq!(histogram(&[value]).percentile(50), Some(u64::from(value)));
+        }
+        assert_eq!(bucket_of(u32::MAX), 27 * 16 + 31);
+        assert_eq!(Histogram::default().percentile(99), None);
+    }
+
+    #[test]
+    fn buckets_follow_each_other_without_a_gap() {
+        let mut last = 0;
+        for value in 0..100_000 {
+            let bucket = bucket_of(value);
+            assert!(bucket == last || bucket == last + 1, "{value}");
+            last = bucket;
+        }
+    }
+
+    #[test]
+    fn statuses_are_counted_and_an_unknown_latency_is_none() {
+        let mut responses = Responses::default();
+        for (status, latency) in [(200, Some(7)), (200, None), (504, Some(29_000))] {
+            responses.count(Response { status, latency });
+        }
+        assert_eq!(responses.statuses, BTreeMap::from([(200, 2), (504, 1)]));
+        assert_eq!(responses.latency.count(), 2);
+    }
+}
