@@ -86,7 +86,7 @@ impl<S: Store> Global<'_, S> {
                 let part = Part {
                     version: change.version,
                     tally: change.leaf.minute(*minute),
-                    quarters: Vec::new(),
+                    ..Part::default()
                 };
                 let bucket = bucket_of(&change.key.subject);
                 let named = (table::subject_part(&change.key), part);
@@ -296,7 +296,7 @@ fn part(rolled: &Updated<RollUp>) -> Part {
     Part {
         version: rolled.version,
         tally: rolled.state.tally(),
-        quarters: Vec::new(),
+        ..Part::default()
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use domain::event::Subject;
 use domain::leaf::{Leaf, LeafKey};
 use domain::names::TrackingMode;
+use domain::response::Responses;
 use domain::rollup::{Part, RollUp};
 use domain::seen::Seen;
 use domain::table;
@@ -97,6 +98,7 @@ impl Fresh {
             version: below.version,
             tally: below.tally(),
             quarters: Vec::new(),
+            responses: below.responses(),
         };
         self.lay(name, part, below.seen.clone());
     }
@@ -104,6 +106,11 @@ impl Fresh {
     /// Everything counted.
     pub fn tally(&self) -> Tally {
         self.parts.values().map(|part| &part.tally).collect()
+    }
+
+    /// How the calls were answered, as far as the access log has told.
+    pub fn responses(&self) -> Responses {
+        self.parts.values().map(|part| &part.responses).collect()
     }
 
     /// The first and the last event.
@@ -131,6 +138,7 @@ impl Home {
                 version: *version,
                 tally: state.tally(),
                 quarters: state.quarters().to_vec(),
+                responses: state.responses().clone(),
             };
             let day = days.entry(Window::Day.start(key.hour)).or_default();
             day.lay(table::hour_part(key), part, state.seen());

@@ -6,7 +6,9 @@ use domain::time::{UnixMillis, Window};
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::answer::{CurrentPeriod, EndpointCalls, Instant, Latency, MethodCalls, UserStats};
+use crate::answer::{
+    CurrentPeriod, EndpointCalls, Instant, Latency, MethodCalls, StatusCount, UserStats,
+};
 use crate::ranking::ranked;
 use crate::reading::Tables;
 
@@ -30,6 +32,8 @@ pub async fn stats<S: Store>(
         usage = known.usage();
     }
     let tally = usage.all_time().tally();
+    let responses = usage.all_time().responses();
+    let status = |(status, count)| StatusCount { status, count };
     let calls = usage.calls_between(period.start, period.end);
     let method = |(method, total_calls)| MethodCalls {
         method,
@@ -46,9 +50,12 @@ pub async fn stats<S: Store>(
         current_period: current(period, calls, plan, now),
         methods: ranked(tally.methods).into_iter().map(method).collect(),
         endpoints: ranked(tally.endpoints).into_iter().map(endpoint).collect(),
-        // Status and latency come with the access log, which is not read yet.
-        statuses: Vec::new(),
-        latency: Latency::default(),
+        statuses: ranked(responses.statuses).into_iter().map(status).collect(),
+        latency: Latency {
+            p50: responses.latency.percentile(50),
+            p95: responses.latency.percentile(95),
+            p99: responses.latency.percentile(99),
+        },
         first_seen: seen.as_ref().map(|seen| Instant(seen.first)),
         last_seen: seen.as_ref().map(|seen| Instant(seen.last)),
     })

@@ -8,11 +8,10 @@ use domain::delivery::Outcome;
 use domain::event::{EventType, Reason, Rejection, UsageEvent};
 use domain::leaf::LeafKey;
 use domain::time::UnixMillis;
+use runtime::errors::{self, Position};
 use runtime::store::{Store, StoreError};
 use runtime::{counting, raw};
 use serde::{Deserialize, Serialize};
-
-use crate::errors::{self, Position};
 
 /// What the processor is invoked with: by Lambda, or by an operator in its place.
 #[derive(Debug, Deserialize)]

@@ -4,6 +4,5 @@
 //! It decides nothing by which records come together: a batch may be split, repeated or delivered
 //! by somebody else in another order.
 
-pub mod errors;
 pub mod handler;
 pub mod settings;

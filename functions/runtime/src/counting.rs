@@ -1,20 +1,39 @@
-//! Counts events into leaves, each once.
+//! Counts events into leaves, each once, and how they were answered.
 //!
 //! Nothing here rests on which events come together or in which order: the leaf's ids decide.
 
 use std::collections::BTreeMap;
 
 use domain::event::{DEDUPE_HORIZON_DAYS, UsageEvent};
-use domain::leaf::{Leaf, LeafKey, Offer};
+use domain::leaf::{Leaf, LeafKey, Offer, Report};
+use domain::response::Response;
 use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
 
 use crate::store::{self, Shown, Store, StoreError, Updated, update};
 
+/// An event, and how it was answered where that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// The event.
+    pub event: &'a UsageEvent,
+    /// How it was answered.
+    pub response: Option<Response>,
+}
+
+/// What becomes of an event that no leaf holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheld {
+    /// It is counted.
+    Count,
+    /// It is left alone, and named in [`Counted::absent`].
+    Leave,
+}
+
 /// Events of one row of leaves.
 #[derive(Debug, Default)]
 pub struct Row<'a> {
-    events: Vec<&'a UsageEvent>,
+    events: Vec<Told<'a>>,
 }
 
 /// What became of the events of one row.
@@ -24,52 +43,76 @@ pub struct Counted<'a> {
     pub counted: Vec<&'a UsageEvent>,
     /// Events that had been counted before.
     pub duplicates: Vec<&'a UsageEvent>,
+    /// Events that no leaf holds, where such are left alone.
+    pub absent: Vec<&'a UsageEvent>,
     /// The leaves as they are now.
     pub leaves: Vec<(LeafKey, Updated<Leaf>)>,
 }
 
 /// Splits events into rows: each row is counted on its own, and one that fails fails alone.
 pub fn rows<'a>(events: impl IntoIterator<Item = &'a UsageEvent>) -> BTreeMap<LeafKey, Row<'a>> {
+    told_rows(events.into_iter().map(|event| Told {
+        event,
+        response: None,
+    }))
+}
+
+/// As [`rows`], of events with how they were answered.
+pub fn told_rows<'a>(events: impl IntoIterator<Item = Told<'a>>) -> BTreeMap<LeafKey, Row<'a>> {
     let mut rows: BTreeMap<LeafKey, Row<'a>> = BTreeMap::new();
-    for event in events {
-        rows.entry(LeafKey::of(event))
+    for told in events {
+        rows.entry(LeafKey::of(told.event))
             .or_default()
             .events
-            .push(event);
+            .push(told);
     }
     rows
 }
 
 impl<'a> Row<'a> {
     /// Counts the row's events, starting from its first leaf.
-    ///
-    /// The next leaf is looked at only once the one before it is stored full: an id in a later
-    /// leaf is therefore in none before, and whoever walks the row finds it.
     pub async fn count<S: Store>(
         self,
         store: &S,
         first: LeafKey,
     ) -> Result<Counted<'a>, StoreError> {
+        self.walk(store, first, Unheld::Count).await
+    }
+
+    /// Takes the row's events and how they were answered, starting from its first leaf.
+    ///
+    /// The next leaf is looked at only once the one before it is stored full: an id in a later
+    /// leaf is therefore in none before, and whoever walks the row finds it.
+    pub async fn walk<S: Store>(
+        self,
+        store: &S,
+        first: LeafKey,
+        unheld: Unheld,
+    ) -> Result<Counted<'a>, StoreError> {
         let mut result = Counted {
             counted: Vec::new(),
             duplicates: Vec::new(),
+            absent: Vec::new(),
             leaves: Vec::new(),
         };
         let mut pending = self.events;
         let mut key = first;
         while !pending.is_empty() {
-            let (updated, offers) = offer(store, &key, &pending).await?;
+            let (updated, fates) = offer(store, &key, &pending, unheld).await?;
             let mut rest = Vec::new();
-            for (event, offer) in pending.into_iter().zip(offers) {
-                match offer {
-                    Offer::Counted => result.counted.push(event),
-                    Offer::Duplicate => result.duplicates.push(event),
-                    Offer::Full => rest.push(event),
+            for (told, fate) in pending.into_iter().zip(fates) {
+                match fate {
+                    Fate::Counted => result.counted.push(told.event),
+                    Fate::Duplicate => result.duplicates.push(told.event),
+                    Fate::Absent => result.absent.push(told.event),
+                    Fate::Full => rest.push(told),
                 }
             }
             pending = rest;
             let next = key.next();
-            result.leaves.push((key, updated));
+            if updated.version > 0 {
+                result.leaves.push((key, updated));
+            }
             key = next;
         }
         Ok(result)
@@ -95,13 +138,25 @@ pub async fn is_counted<S: Store>(store: &S, event: &UsageEvent) -> Result<bool,
     }
 }
 
+/// What became of an event in one leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Counted,
+    Duplicate,
+    /// Not here, and there is no room: the next leaf in the row decides.
+    Full,
+    /// Not here, and not to be counted.
+    Absent,
+}
+
 /// Offers events to one leaf in one write; says what became of each.
 async fn offer<S: Store>(
     store: &S,
     key: &LeafKey,
-    events: &[&UsageEvent],
-) -> Result<(Updated<Leaf>, Vec<Offer>), StoreError> {
-    let mut offers = Vec::new();
+    events: &[Told<'_>],
+    unheld: Unheld,
+) -> Result<(Updated<Leaf>, Vec<Fate>), StoreError> {
+    let mut fates = Vec::new();
     let expires_at = Window::Hour
         .end(key.hour)
         .plus_days(DEDUPE_HORIZON_DAYS + 1);
@@ -109,13 +164,36 @@ async fn offer<S: Store>(
         store,
         &ItemKey::leaf(key),
         |leaf: &mut Leaf| {
-            offers = events.iter().map(|event| leaf.offer(event)).collect();
-            offers.contains(&Offer::Counted)
+            fates.clear();
+            let mut changed = false;
+            for told in events {
+                let fate = fate(leaf, told.event, unheld);
+                changed |= fate == Fate::Counted;
+                if let Some(response) = told.response {
+                    changed |= leaf.report(told.event, response) == Report::Taken;
+                }
+                fates.push(fate);
+            }
+            changed
         },
         |leaf| shown(leaf, expires_at),
     )
     .await?;
-    Ok((updated, offers))
+    Ok((updated, fates))
+}
+
+/// Counts an event, or looks for it.
+fn fate(leaf: &mut Leaf, event: &UsageEvent, unheld: Unheld) -> Fate {
+    match unheld {
+        Unheld::Count => match leaf.offer(event) {
+            Offer::Counted => Fate::Counted,
+            Offer::Duplicate => Fate::Duplicate,
+            Offer::Full => Fate::Full,
+        },
+        Unheld::Leave if leaf.holds(event.id.short()) => Fate::Duplicate,
+        Unheld::Leave if leaf.is_full() => Fate::Full,
+        Unheld::Leave => Fate::Absent,
+    }
 }
 
 fn shown(leaf: &Leaf, expires_at: UnixMillis) -> Shown {

@@ -7,11 +7,13 @@ pub mod aws;
 pub mod clock;
 pub mod counting;
 pub mod dynamo;
+pub mod errors;
 pub mod log;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod metrics;
 pub mod post_response;
+pub mod queue;
 pub mod random;
 pub mod raw;
 pub mod rolling;

@@ -119,6 +119,7 @@ impl Below {
             version: *version,
             tally: leaf.tally(),
             quarters: leaf.quarters().to_vec(),
+            responses: leaf.responses().clone(),
         };
         Self {
             name,
@@ -140,6 +141,7 @@ impl Below {
             version: rolled.version,
             tally: rolled.state.tally(),
             quarters: Vec::new(),
+            responses: rolled.state.responses(),
         };
         Self {
             name,

@@ -97,6 +97,7 @@ impl World {
                 version: leaf.version,
                 tally: leaf.state.tally(),
                 quarters: leaf.state.quarters().to_vec(),
+                responses: leaf.state.responses().clone(),
             };
             let taken = day.state.take(&table::hour_part(key), part);
             let seen = day.state.see(leaf.state.seen());
@@ -136,7 +137,7 @@ fn hand_on(above: &mut AsOf<RollUp>, name: &str, below: &AsOf<RollUp>) {
     let part = Part {
         version: below.version,
         tally: below.state.tally(),
-        quarters: Vec::new(),
+        ..Part::default()
     };
     let taken = above.state.take(name, part);
     let seen = above.state.see(below.state.seen());
@@ -178,7 +179,7 @@ fn a_part_is_not_replaced_by_an_older_one() {
             calls,
             ..Tally::default()
         },
-        quarters: Vec::new(),
+        ..Part::default()
     };
     let mut fresh = Fresh::default();
     fresh.lay("2026-11".to_owned(), part(7, 70), None);

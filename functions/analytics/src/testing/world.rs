@@ -167,7 +167,7 @@ fn part(version: u64, tally: domain::tally::Tally) -> Part {
     Part {
         version,
         tally,
-        quarters: Vec::new(),
+        ..Part::default()
     }
 }
 

@@ -3,7 +3,8 @@
 use domain::event::Rejection;
 use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
-use runtime::store::{Document, Store, StoreError, Value};
+
+use crate::store::{Document, Store, StoreError, Value};
 
 /// Bytes of a record that are kept; the rest is cut, its length is not.
 pub const MOST_PAYLOAD_BYTES: usize = 307_200;
@@ -11,9 +12,9 @@ pub const MOST_PAYLOAD_BYTES: usize = 307_200;
 /// Where a record came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position<'a> {
-    /// The shard.
+    /// The shard; of a log line its group and stream.
     pub shard_id: &'a str,
-    /// The position in the shard.
+    /// The position in the shard; of a log line its event id.
     pub sequence_number: &'a str,
 }
 
