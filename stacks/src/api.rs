@@ -7,7 +7,8 @@ mod log_format;
 use std::collections::BTreeMap;
 
 use domain::names::{
-    AUTH_JWKS_PARAMETER, BY_TIME_INDEX, Function as Of, StackKind, TrackingMode, api_metric, env,
+    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, BY_TIME_INDEX, Function as Of, StackKind,
+    TrackingMode, api_metric, env,
 };
 
 use crate::cfn::{Handle, Parameter, Val, iam, logs, policy, sub};
@@ -17,7 +18,7 @@ use crate::constructs::{
 };
 use crate::context::{Context, Size, Watch};
 use crate::environment::Address;
-use crate::{SynthError, cfn};
+use crate::{SynthError, cfn, reconciling};
 
 /// What the alarm on failures is called.
 pub(crate) const TRACKING_FAILURES: &str = "tracking-failures";
@@ -41,6 +42,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack, jwks)?;
     let log = access_log(context, &mut stack, &name);
+    let reconciler = reconciling::declare(context, &mut stack, &log.group)?;
 
     let mut api = RestApi::new(
         &mut stack,
@@ -83,6 +85,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         "The gateway's access log",
         log.name.as_str(),
     );
+    template.output("ReconcilerName", "Reads the access log", reconciler.name());
     if let Some(sample) = sample {
         template.output("DeadlinesApiName", "The sample API", sample.name());
     }
@@ -144,7 +147,7 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
         description,
         &Size {
             memory: 512,
-            timeout: 10,
+            timeout: AUTHORIZER_SECONDS,
         },
         BTreeMap::from([
             (env::ENVIRONMENT, context.environment.name.as_str().into()),

@@ -67,21 +67,31 @@ impl<'a> Context<'a> {
         size: &Size,
         variables: BTreeMap<&'static str, Val<String>>,
     ) -> Result<Function, SynthError> {
-        Ok(Function::new(
-            stack,
-            id,
-            FunctionSettings {
-                name: &self.names.function(of),
-                description,
-                code: self.code(of)?,
-                architecture: self.environment.architecture(),
-                memory: size.memory,
-                timeout: size.timeout,
-                variables,
-                log_days: self.environment.logs.retention_days.get(),
-                tracing: false,
-            },
-        ))
+        let name = self.names.function(of);
+        let settings = self.settings(&name, of, description, size, variables)?;
+        Ok(Function::new(stack, id, settings))
+    }
+
+    /// What is the same for all of this project's functions.
+    pub(crate) fn settings<'s>(
+        &self,
+        name: &'s str,
+        of: Of,
+        description: &'s str,
+        size: &Size,
+        variables: BTreeMap<&'static str, Val<String>>,
+    ) -> Result<FunctionSettings<'s>, SynthError> {
+        Ok(FunctionSettings {
+            name,
+            description,
+            code: self.code(of)?,
+            architecture: self.environment.architecture(),
+            memory: size.memory,
+            timeout: size.timeout,
+            variables,
+            log_days: self.environment.logs.retention_days.get(),
+            tracing: false,
+        })
     }
 
     /// Declares an alarm that tells the topic; without values nothing is wrong.

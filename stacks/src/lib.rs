@@ -71,6 +71,7 @@ mod context;
 mod data;
 mod kinesis;
 mod local;
+mod reconciling;
 mod synth;
 mod watching;
 

@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -63,6 +63,12 @@ const RULES: [Rule; 7] = [
         "AWS::ApiGateway::Stage",
         "AccessLogSetting",
         "the gateway writes no access log; the local front does",
+        false,
+    ),
+    (
+        "AWS::Lambda::Function",
+        "DeadLetterConfig",
+        "log lines that fail to be taken are not delivered again",
         false,
     ),
 ];

@@ -8,7 +8,7 @@ use crate::constructs::{
     Widget,
 };
 use crate::context::Context;
-use crate::{api, data};
+use crate::{api, data, reconciling};
 
 /// A metric of AWS's about a stream.
 pub(crate) fn of_stream(
@@ -40,6 +40,7 @@ pub(crate) fn dashboard(
         data::USAGE_TABLE_THROTTLES,
         api::TRACKING_FAILURES,
         api::NO_TRACKING_SUCCESS,
+        reconciling::DEAD_LETTERS,
     ]
     .map(|noun| Alarm::named(&context.named(noun)));
     Dashboard::default()

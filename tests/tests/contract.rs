@@ -47,6 +47,7 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Aggregator => aggregator::settings::Settings::VARIABLES,
         Function::Analytics => analytics::settings::Settings::VARIABLES,
         Function::Deadlines => deadlines::VARIABLES,
+        Function::Reconciler => reconciler::settings::Settings::VARIABLES,
     };
     read.iter().copied().collect()
 }
@@ -179,6 +180,16 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             ("dynamodb", "GetItem Query", usage),
         ]),
         (Function::Deadlines, _) => BTreeSet::new(),
+        (Function::Reconciler, _) => expected(&[
+            ("dynamodb", "GetItem PutItem", analytics),
+            ("dynamodb", "GetItem PutItem", usage),
+            (
+                "sqs",
+                "SendMessage ReceiveMessage DeleteMessage GetQueueAttributes",
+                "complical-reconcile-test",
+            ),
+            ("sqs", "SendMessage", "complical-reconcile-dlq-test"),
+        ]),
     }
 }
 

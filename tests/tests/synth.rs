@@ -178,6 +178,7 @@ fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
         "complical-processed-not-incoming-test",
         "complical-processing-failures-test",
         "complical-processing-latency-test",
+        "complical-reconcile-dead-letters-test",
         "complical-records-failed-test",
         "complical-stream-write-throttles-test",
         "complical-tracking-failures-test",

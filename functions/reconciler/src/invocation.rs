@@ -170,7 +170,10 @@ mod tests {
         };
         let data = awslogs.unpack().unwrap();
         assert_eq!(data.message_type, MessageType::DataMessage);
-        assert_eq!((data.log_group.as_str(), data.log_stream.as_str()), ("g", "s"));
+        assert_eq!(
+            (data.log_group.as_str(), data.log_stream.as_str()),
+            ("g", "s")
+        );
         assert_eq!(data.log_events[0].message, "{}");
     }
 

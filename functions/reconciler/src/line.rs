@@ -229,7 +229,10 @@ mod tests {
         ];
         let reported = read_line(&members).unwrap().unwrap();
         assert_eq!(reported.event.to_json(), event.to_json());
-        let response = Response { status: 504, latency: Some(29_001) };
+        let response = Response {
+            status: 504,
+            latency: Some(29_001),
+        };
         assert_eq!(reported.response, Some(response));
         assert_eq!(reported.requested_at, UnixMillis(1_795_363_444_999));
         assert!(!reported.gateway_only);
@@ -237,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_denied_call_is_no_usage() {
-        let id = sample::event(7, "ann@example.com", EventType::ApiCall, NOW).id.to_string();
+        let id = sample::event(7, "ann@example.com", EventType::ApiCall, NOW)
+            .id
+            .to_string();
         let members = [
             (context::EVENT_ID, id.as_str()),
             (context::EMAIL, "ann@example.com"),
@@ -284,7 +289,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_which_member_is_wrong() {
-        let id = sample::event(7, "ann@example.com", EventType::ApiCall, NOW).id.to_string();
+        let id = sample::event(7, "ann@example.com", EventType::ApiCall, NOW)
+            .id
+            .to_string();
         let sound = [
             (context::EVENT_ID, id.as_str()),
             (context::EMAIL, "ann@example.com"),

@@ -17,7 +17,11 @@ fn variable(member: &'static str) -> String {
         log::AUTHORIZER_ERROR => "authorizer.error",
         log::RESPONSE_TYPE => "error.responseType",
         log::USER_AGENT => "identity.userAgent",
-        context::EVENT_ID | context::KEY_ID | context::PLAN | context::MODE | context::LANES
+        context::EVENT_ID
+        | context::KEY_ID
+        | context::PLAN
+        | context::MODE
+        | context::LANES
         | context::EMAIL => return format!("$context.authorizer.{member}"),
         same => same,
     };

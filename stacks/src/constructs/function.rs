@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::grants::Grants;
 use super::metric::{Metric, Period, Statistic};
+use super::queue::Queue;
 use super::stack::Stack;
 use crate::FileAsset;
 use crate::cfn::policy::Statement;
@@ -44,6 +45,28 @@ pub struct FunctionSettings<'a> {
 impl Function {
     /// Declares the function, its role `{id}Role` and its log group `{id}Logs`.
     pub fn new(stack: &mut Stack, id: &'static str, settings: FunctionSettings<'_>) -> Self {
+        Self::declare(stack, id, settings, None)
+    }
+
+    /// As [`Function::new`]; invocations that nobody waits for and that fail again and again go to
+    /// `dead_letters`, whole.
+    pub fn with_dead_letters(
+        stack: &mut Stack,
+        id: &'static str,
+        settings: FunctionSettings<'_>,
+        dead_letters: &Queue,
+    ) -> Self {
+        let function = Self::declare(stack, id, settings, Some(dead_letters));
+        dead_letters.grant_send(&function);
+        function
+    }
+
+    fn declare(
+        stack: &mut Stack,
+        id: &'static str,
+        settings: FunctionSettings<'_>,
+        dead_letters: Option<&Queue>,
+    ) -> Self {
         let group = stack.template().add(
             LogicalId::from(format!("{id}Logs")),
             logs::LogGroup::new()
@@ -65,9 +88,12 @@ impl Function {
                 "X-Ray's write actions have no resource type (Service Authorization Reference, X-Ray)",
             ));
         }
-        let handle = stack
-            .template()
-            .add(id, resource(&settings, role.arn(), &group));
+        let mut function = resource(&settings, role.arn(), &group);
+        if let Some(queue) = dead_letters {
+            let config = lambda::FunctionDeadLetterConfig::new().target_arn(queue.arn());
+            function = function.dead_letter_config(config);
+        }
+        let handle = stack.template().add(id, function);
         stack.asset(settings.code);
         Self {
             name: settings.name.to_owned(),

@@ -5,14 +5,25 @@ use super::function::Function;
 use super::metric::{Metric, Period, Statistic};
 use super::stack::Stack;
 use crate::cfn::policy::{self, Statement};
-use crate::cfn::{Arn, LogicalId, Val, sqs};
+use crate::cfn::{Arn, Id, LogicalId, Val, lambda, sqs};
 
 /// A queue of this stack.
 #[derive(Clone, Debug)]
 pub struct Queue {
     name: String,
     arn: Val<Arn<sqs::Queue>>,
+    url: Val<Id<sqs::Queue>>,
     key: Encryption,
+}
+
+/// How a queue hands out its messages to a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handing {
+    /// Seconds after which a message is handed out, at most 900.
+    pub delay_seconds: u32,
+    /// The function's timeout in seconds: a message is hidden for six times as long
+    /// (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+    pub timeout_seconds: u32,
 }
 
 /// Whether order and single delivery are kept.
@@ -43,7 +54,30 @@ const RETENTION_SECONDS: u32 = 1_209_600;
 impl Queue {
     /// Declares a queue.
     pub fn new(stack: &mut Stack, id: impl Into<LogicalId>, settings: &QueueSettings<'_>) -> Self {
-        let id = id.into();
+        let queue = sqs::Queue::new().message_retention_period(RETENTION_SECONDS);
+        Self::declare(stack, id.into(), settings, queue)
+    }
+
+    /// Declares a queue whose messages a function gets after a while.
+    pub fn handing_out(
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        settings: &QueueSettings<'_>,
+        handing: Handing,
+    ) -> Self {
+        let queue = sqs::Queue::new()
+            .message_retention_period(RETENTION_SECONDS)
+            .delay_seconds(handing.delay_seconds)
+            .visibility_timeout(handing.timeout_seconds * 6);
+        Self::declare(stack, id.into(), settings, queue)
+    }
+
+    fn declare(
+        stack: &mut Stack,
+        id: LogicalId,
+        settings: &QueueSettings<'_>,
+        mut queue: sqs::Queue,
+    ) -> Self {
         if settings.name.contains('.') {
             stack.template().problem(
                 &id,
@@ -53,7 +87,6 @@ impl Queue {
                 ),
             );
         }
-        let mut queue = sqs::Queue::new().message_retention_period(RETENTION_SECONDS);
         queue = match &settings.encryption {
             Encryption::Managed => queue.sqs_managed_sse_enabled(true),
             Encryption::Key(key) => queue.kms_master_key_id(key.clone()),
@@ -73,6 +106,7 @@ impl Queue {
         Self {
             name,
             arn: handle.arn(),
+            url: handle.reference(),
             key: settings.encryption.clone(),
         }
     }
@@ -85,6 +119,30 @@ impl Queue {
     /// Its ARN.
     pub fn arn(&self) -> Val<Arn<sqs::Queue>> {
         self.arn.clone()
+    }
+
+    /// The address that messages are sent to.
+    pub fn url(&self) -> Val<Id<sqs::Queue>> {
+        self.url.clone()
+    }
+
+    /// Has a function get the messages, `batch_size` at most at once; those that it names as failed
+    /// come again.
+    pub fn feed(
+        &self,
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        function: &Function,
+        batch_size: u32,
+    ) {
+        self.grant_consume(function);
+        let mapping = lambda::EventSourceMapping::new(function.handle().reference())
+            .event_source_arn(self.arn())
+            .batch_size(batch_size)
+            .function_response_types([
+                lambda::EventSourceMappingFunctionResponseTypes::ReportBatchItemFailures,
+            ]);
+        stack.template().add(id, mapping);
     }
 
     /// How many messages wait.

@@ -19,8 +19,8 @@ use serde::Deserialize;
 pub use error::{EnvironmentError, Place};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
-    Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Retention, Stream,
-    StreamCapacity, Webhook,
+    Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler, Retention,
+    Stream, StreamCapacity, Webhook,
 };
 pub use text::{
     Account, Address, Bounded, Email, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
@@ -63,6 +63,9 @@ pub struct Environment {
     /// How the processor takes records from the stream.
     #[serde(default)]
     pub processor: Processor,
+    /// How the reconciler takes the access log's lines.
+    #[serde(default)]
+    pub reconciler: Reconciler,
     /// How long what is kept.
     #[serde(default)]
     pub retention: Retention,

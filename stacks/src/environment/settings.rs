@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::names::AUTHORIZER_SECONDS;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,24 @@ impl Default for Processor {
             batch_size: Bounded::clamped(100),
             parallelization_factor: Bounded::clamped(10),
             batching_window_seconds: Bounded::clamped(1),
+        }
+    }
+}
+
+/// How the reconciler takes the access log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Reconciler {
+    /// Seconds that a line waits for the stream to bring its call, before the call is counted as
+    /// one that only the log knew. Longer than `processor.batchingWindowSeconds`, or that says
+    /// nothing.
+    pub delay_seconds: Bounded<{ AUTHORIZER_SECONDS }, 900>,
+}
+
+impl Default for Reconciler {
+    fn default() -> Self {
+        Self {
+            delay_seconds: Bounded::clamped(120),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::event::{EventType, Reason, UsageEvent};
 use domain::id::EventId;
 use domain::leaf::{Leaf, LeafKey};
+use domain::response::{Response, Responses};
 use domain::rollup::RollUp;
 use domain::security::Failures;
 use domain::state;
@@ -15,7 +16,8 @@ use runtime::memory::MemoryStore;
 use runtime::raw;
 use runtime::store::{Document, Stored, Value};
 
-use super::oracle::{HORIZON_DAYS, Oracle};
+use super::log;
+use super::oracle::HORIZON_DAYS;
 use super::world::World;
 
 /// A leaf, and the events that it should hold.
@@ -24,9 +26,10 @@ type Candidate<'a> = (LeafKey, Leaf, Vec<&'a UsageEvent>);
 /// Compares the tables with what is known.
 pub(super) fn check(world: &World) -> Result<(), String> {
     let [of_analytics, of_usage] = &world.expired;
-    let analytics = Held::new(&world.oracle, &world.analytics, of_analytics)?;
-    let usage = Held::new(&world.oracle, &world.usage, of_usage)?;
+    let analytics = Held::new(world, &world.analytics, of_analytics)?;
+    let usage = Held::new(world, &world.usage, of_usage)?;
     each_once(world, &analytics, &usage)?;
+    lines(world, &analytics, &usage)?;
     users(world, &analytics, &usage)?;
     everybody(world, &analytics)?;
     errors(world, &analytics)?;
@@ -61,14 +64,19 @@ fn tally<'a>(events: impl IntoIterator<Item = &'a UsageEvent>) -> Tally {
 struct Held<'a> {
     events: Vec<&'a UsageEvent>,
     ids: BTreeMap<EventId, u32>,
+    /// Of which it was told how they were answered.
+    reported: BTreeSet<EventId>,
+    /// How they were, by what the gateway wrote.
+    responses: BTreeMap<EventId, Response>,
 }
 
 impl<'a> Held<'a> {
     fn new(
-        oracle: &'a Oracle,
+        world: &'a World,
         table: &MemoryStore,
         expired: &[(ItemKey, Stored)],
     ) -> Result<Self, String> {
+        let oracle = &world.oracle;
         let mut rows: BTreeMap<LeafKey, Vec<Candidate<'_>>> = BTreeMap::new();
         let mut take = |key: &ItemKey, stored: &Stored| {
             if let Some(leaf) = table::parse_leaf(key) {
@@ -87,7 +95,14 @@ impl<'a> Held<'a> {
         let mut held = Self {
             events: Vec::new(),
             ids: BTreeMap::new(),
+            reported: BTreeSet::new(),
+            responses: BTreeMap::new(),
         };
+        for line in &world.log.lines {
+            let told = line.event.zip(line.response);
+            held.responses
+                .extend(told.map(|(event, response)| (oracle.known[event].event.id, response)));
+        }
         let known = oracle.known.iter().map(|known| &known.event);
         for event in known.chain(&oracle.before) {
             for (_, leaf, events) in rows.get_mut(&LeafKey::of(event)).into_iter().flatten() {
@@ -95,6 +110,9 @@ impl<'a> Held<'a> {
                     events.push(event);
                     held.events.push(event);
                     *held.ids.entry(event.id).or_default() += 1;
+                    if leaf.is_reported(event.id.short()) {
+                        held.reported.insert(event.id);
+                    }
                 }
             }
         }
@@ -102,8 +120,26 @@ impl<'a> Held<'a> {
             equal(|| format!("ids of {key:?}"), &leaf.events(), &events.len())?;
             let counted = tally(events.iter().copied());
             equal(|| format!("tally of {key:?}"), &leaf.tally(), &counted)?;
+            equal(
+                || format!("responses of {key:?}"),
+                leaf.responses(),
+                &held.responses_of(events),
+            )?;
         }
         Ok(held)
+    }
+
+    /// How those of the events were answered of which that was told.
+    fn responses_of(&self, events: &[&UsageEvent]) -> Responses {
+        let mut responses = Responses::default();
+        for event in events {
+            if self.reported.contains(&event.id)
+                && let Some(response) = self.responses.get(&event.id)
+            {
+                responses.count(*response);
+            }
+        }
+        responses
     }
 
     fn times(&self, id: EventId) -> u32 {
@@ -132,6 +168,42 @@ fn each_once(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<()
     Ok(())
 }
 
+/// Whatever the log has a line of is counted, and has its response.
+fn lines(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
+    let mut kept = BTreeSet::new();
+    world.analytics.each_document(|key, _| {
+        let line = key
+            .sk
+            .strip_prefix("access/s#")
+            .filter(|_| key.pk == table::ERRORS);
+        kept.extend(line.and_then(log::number));
+    });
+    if let Some(number) = kept.difference(&world.oracle.refusable_lines).next() {
+        let line = &world.log.lines[*number].text;
+        return Err(format!("set aside without a reason: {line}"));
+    }
+    for (number, line) in world.log.lines.iter().enumerate() {
+        let is_kept = kept.contains(&number);
+        if line.poison && !is_kept {
+            return Err(format!("neither kept nor counted: {}", line.text));
+        }
+        let Some(event) = line.event.filter(|_| !is_kept) else {
+            continue;
+        };
+        let event = &world.oracle.known[event].event;
+        if analytics.times(event.id) + usage.times(event.id) != 1 {
+            return Err(format!("logged and lost: {event:?}"));
+        }
+        let is_told = analytics.reported.contains(&event.id) || usage.reported.contains(&event.id);
+        equal(
+            || format!("whether it was told how {:?} was answered", event.id),
+            &is_told,
+            &line.response.is_some(),
+        )?;
+    }
+    Ok(())
+}
+
 fn roll_up(table: &MemoryStore, key: &ItemKey) -> Result<RollUp, String> {
     match table.peek(key) {
         Some(stored) => state::decode(&stored.state).map_err(|error| format!("{key:?}: {error}")),
@@ -141,6 +213,11 @@ fn roll_up(table: &MemoryStore, key: &ItemKey) -> Result<RollUp, String> {
 
 fn users(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
     type Events<'a> = Vec<&'a UsageEvent>;
+    let responses_of = |events: &Events<'_>| {
+        let (mut sum, other) = (analytics.responses_of(events), usage.responses_of(events));
+        sum.merge(&other);
+        sum
+    };
     let mut days: [BTreeMap<ItemKey, Events<'_>>; 2] = [BTreeMap::new(), BTreeMap::new()];
     let mut totals: BTreeMap<ItemKey, Events<'_>> = BTreeMap::new();
     for (place, held) in [analytics, usage].into_iter().enumerate() {
@@ -170,6 +247,11 @@ fn users(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), St
                 || format!("{key:?}"),
                 &rolled.tally(),
                 &tally(events.iter().copied()),
+            )?;
+            equal(
+                || format!("responses of {key:?}"),
+                &rolled.responses(),
+                &responses_of(events),
             )?;
             let times = || events.iter().map(|event| event.time);
             let span = rolled.seen().map(|seen| (seen.first, seen.last));
@@ -276,6 +358,17 @@ fn errors(world: &World, analytics: &Held<'_>) -> Result<(), String> {
         }
     });
     for (key, document) in &documents {
+        if let Some(number) = key.sk.strip_prefix("access/s#").and_then(log::number) {
+            let line = &world.log.lines[number];
+            equal(
+                || format!("payload of {key:?}"),
+                &bytes(document, attribute::PAYLOAD),
+                &line.text.as_bytes(),
+            )?;
+            let malformed = text(document, attribute::REASON) == Reason::Malformed.as_str();
+            equal(|| format!("reason of {key:?}"), &malformed, &line.poison)?;
+            continue;
+        }
         let number = key
             .sk
             .rsplit_once('#')

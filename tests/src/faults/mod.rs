@@ -14,6 +14,7 @@
 
 mod check;
 mod feed;
+mod log;
 mod oracle;
 pub mod random;
 pub mod schedule;

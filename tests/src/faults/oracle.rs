@@ -10,6 +10,7 @@ use domain::time::{UnixMillis, Window};
 use runtime::memory::MemoryStore;
 use runtime::store::{NewItem, Shown};
 
+use super::log::Line;
 use super::world::Sent;
 
 /// An event may be so far ahead of whoever counts it, in milliseconds.
@@ -35,6 +36,9 @@ pub(super) struct Oracle {
     pub(super) refused: BTreeSet<usize>,
     /// Records that were refused in any delivery.
     pub(super) refusable: BTreeSet<usize>,
+    /// Lines of the access log that came when their call could not be counted any more, or that
+    /// are no lines.
+    pub(super) refusable_lines: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -83,6 +87,20 @@ impl Oracle {
                 && !self.is_known_to_leaf(&sent[*number], at)
             {
                 self.refusable.insert(*number);
+            }
+        }
+    }
+
+    /// Lines are handed to the reconciler.
+    pub(super) fn lines_offered(&mut self, lines: &[Line], numbers: &[usize], at: UnixMillis) {
+        for number in numbers {
+            let Line { event, poison, .. } = &lines[*number];
+            let timely = event.is_none_or(|event| {
+                let age = at.since(self.known[event].event.time);
+                (-AHEAD..=BEHIND).contains(&age)
+            });
+            if *poison || !timely {
+                self.refusable_lines.insert(*number);
             }
         }
     }

@@ -40,6 +40,8 @@ pub struct Pipeline {
     pub clocks: Vec<i64>,
     /// Days that minute aggregates are kept.
     pub minute_days: i64,
+    /// Milliseconds that a line waits in the queue.
+    pub delay: i64,
     /// Ids that the busiest leaf holds before anything happens: nearly as many as it takes.
     pub counted_before: Option<usize>,
 }
@@ -79,6 +81,19 @@ pub struct Call {
     pub route: usize,
     /// Calls of this caller that the instance answered within the second before.
     pub busy: u16,
+    /// How the API answers, and whether the log gets the call's line.
+    pub answer: Answer,
+}
+
+/// How the API answers a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Milliseconds that it takes; `None` where the gateway does not say.
+    pub latency: Option<u32>,
+    /// Whether the log gets the call's line.
+    pub logged: bool,
 }
 
 /// Something that happens.
@@ -118,6 +133,12 @@ pub enum Action {
     Pass(i64),
     /// Stream and analytics table are not there for so many calls.
     Gone(u32),
+    /// The gateway refuses a call by itself.
+    Refusal,
+    /// A line of the access log is none.
+    PoisonLine,
+    /// Lines come once more that came before, or will come.
+    RepeatLines(u64, usize),
 }
 
 /// One of the two mappings and its function.
@@ -151,6 +172,8 @@ pub enum Place {
     Analytics,
     /// The usage table.
     Usage,
+    /// The queue in which lines of the access log wait.
+    Queue,
 }
 
 impl Schedule {
@@ -181,6 +204,7 @@ impl Pipeline {
             changes: Batching::draw(random),
             clocks,
             minute_days: random.pick(&[1, 7]),
+            delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
             counted_before: random.once_in(150).then(|| 3_996 + random.place(4)),
         }
     }
@@ -209,7 +233,7 @@ impl Step {
 impl Action {
     fn draw(random: &mut Random, instances: usize) -> Self {
         let side = random.pick(&[Side::Records, Side::Changes]);
-        match random.below(100) {
+        match random.below(110) {
             0..40 => Self::Call(Call::draw(random, instances)),
             40..47 => Self::PutAgain(random.next()),
             47..52 => Self::Late(late(random)),
@@ -229,6 +253,9 @@ impl Action {
             95..97 => Self::Toggle(side),
             97 => Self::Tick,
             98 => Self::Pass(random.pick(&[1, 6, 7, 8, 9])),
+            99..102 => Self::Refusal,
+            102..104 => Self::PoisonLine,
+            104..109 => Self::RepeatLines(random.next(), 1 + random.place(8)),
             _ => Self::Gone(random.pick(&[1, 3, 12])),
         }
     }
@@ -267,6 +294,11 @@ impl Call {
             event_type,
             route: random.place(4),
             busy,
+            answer: Answer {
+                status: random.pick(&[200, 200, 200, 404, 504]),
+                latency: random.pick(&[Some(3), Some(40), Some(41), Some(29_000), None]),
+                logged: !random.once_in(6),
+            },
         }
     }
 }
@@ -289,6 +321,7 @@ impl Failure {
                 Place::Analytics,
                 Place::Analytics,
                 Place::Usage,
+                Place::Queue,
             ]),
             after: u32::try_from(random.place(14)).unwrap_or(0),
             times: random.pick(&[1, 1, 1, 2, 4, 9]),

@@ -14,10 +14,13 @@ use aws_lambda_events::event::kinesis::KinesisEvent;
 use domain::event::UsageEvent;
 use domain::time::UnixMillis;
 use processor::handler::Processor;
+use reconciler::handler::Reconciler;
+use reconciler::invocation::{Invocation, LogData, Message as QueueMessage};
 use runtime::memory::{MemoryStore, Pace};
 use tokio::time::Instant;
 
 use super::feed::InvocationId;
+use super::log::{Message, ModelQueue};
 use super::weather::{ModelStream, Weather};
 
 /// Time that an authorizer has for one event.
@@ -35,7 +38,12 @@ pub(super) struct Task {
 #[derive(Debug, Clone)]
 pub(super) enum Doing {
     /// An authorizer reports an event.
-    Report { event: usize, instance: usize },
+    Report {
+        event: usize,
+        instance: usize,
+        /// When Lambda ends it.
+        until: UnixMillis,
+    },
     /// The processor counts records.
     Count {
         records: Vec<usize>,
@@ -46,6 +54,10 @@ pub(super) enum Doing {
     RollUp { of: Option<InvocationId> },
     /// The aggregator mends the last minutes.
     Tick,
+    /// The reconciler takes lines; whether they come again where it fails.
+    Deliver { lines: Vec<usize>, again: bool },
+    /// The reconciler takes lines that have waited.
+    Settle { messages: Vec<Message> },
 }
 
 /// How it ended.
@@ -56,6 +68,8 @@ pub(super) enum Done {
     /// The sequence numbers that must come again.
     Batch(Vec<String>),
     Ticked,
+    /// Whether the lines were taken.
+    Delivered(bool),
 }
 
 /// What became of a task that was polled.
@@ -73,13 +87,14 @@ impl Task {
         tracking: &Arc<Tracking<ModelStream, MemoryStore>>,
         event: UsageEvent,
         number: usize,
-        instance: usize,
+        (instance, until): (usize, UnixMillis),
     ) -> Self {
         let tracking = Arc::clone(tracking);
         Self {
             doing: Doing::Report {
                 event: number,
                 instance,
+                until,
             },
             future: Box::pin(async move {
                 let until = Instant::now() + TO_REPORT;
@@ -130,6 +145,44 @@ impl Task {
                 // A tick that failed is not repeated: the next one mends.
                 let _ = aggregator.tick(at).await;
                 Done::Ticked
+            }),
+        }
+    }
+
+    pub(super) fn deliver(
+        reconciler: &Arc<Reconciler<MemoryStore, ModelQueue>>,
+        data: LogData,
+        at: UnixMillis,
+        (lines, again): (Vec<usize>, bool),
+    ) -> Self {
+        let reconciler = Arc::clone(reconciler);
+        Self {
+            doing: Doing::Deliver { lines, again },
+            future: Box::pin(async move {
+                Done::Delivered(reconciler.deliver(&data, at).await.is_ok())
+            }),
+        }
+    }
+
+    pub(super) fn settle(
+        reconciler: &Arc<Reconciler<MemoryStore, ModelQueue>>,
+        messages: Vec<Message>,
+        at: UnixMillis,
+    ) -> Self {
+        let reconciler = Arc::clone(reconciler);
+        let record = |message: &Message| QueueMessage {
+            message_id: message.id.to_string(),
+            body: message.body.clone(),
+        };
+        let records = messages.iter().map(record).collect();
+        Self {
+            doing: Doing::Settle { messages },
+            future: Box::pin(async move {
+                let invocation = Invocation::Queue { records };
+                let answered = reconciler.handle(&invocation, at).await;
+                let (answer, _) = answered.expect("messages fail one by one");
+                let failed = answer.batch_item_failures.into_iter();
+                Done::Batch(failed.map(|item| item.item_identifier).collect())
             }),
         }
     }

@@ -15,6 +15,7 @@ use serde_dynamo::AttributeValue;
 
 use super::random::Random;
 
+pub(super) const SOURCE: &str = "/complical/test/api";
 pub(super) const CALLERS: [&str; 5] = [
     "ann@example.com",
     "bob#1@example.com",
@@ -66,7 +67,7 @@ pub(super) fn event(
     };
     UsageEvent {
         id: event_id(time, random),
-        source: "/complical/test/api".to_owned(),
+        source: SOURCE.to_owned(),
         event_type,
         time,
         subject,

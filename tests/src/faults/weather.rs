@@ -35,7 +35,7 @@ impl Weather {
         std::mem::take(&mut lock(&self.0).hung)
     }
 
-    fn decide(&self, place: Place) -> Fault {
+    pub(super) fn decide(&self, place: Place) -> Fault {
         let mut state = lock(&self.0);
         let mut decided = Fault::None;
         for failure in state

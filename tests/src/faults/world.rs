@@ -12,21 +12,24 @@ use authorizer::tracking::{Analytics, Tracking};
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
 use domain::event::{EventType, MOST_LANES, Subject, UsageEvent};
-use domain::names::TrackingMode;
+use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
+use domain::response::Response;
 use domain::table::{self, ItemKey, LEAF_PREFIX};
 use domain::time::UnixMillis;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
+use reconciler::handler::Reconciler;
 use runtime::memory::{Fault, MemoryStore, Pace};
 use runtime::metrics::Metrics;
 use runtime::store::Stored;
 
 use super::feed::{Feed, InvocationId};
+use super::log::{self, Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::random::Random;
 use super::schedule::{Action, Call, Failure, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, Polled, Task};
-use super::traffic::{CALLERS, POISON, ROUTES, event, event_id, event_record};
+use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_id, event_record};
 use super::weather::{ModelStream, Weather};
 
 /// Days that raw events are kept, beyond any schedule.
@@ -38,6 +41,8 @@ const TABLE_STREAM_DAYS: i64 = 1;
 const PATIENCE: u32 = 200_000;
 /// Longest that a pause of an authorizer's stream matters.
 const LONGEST_PAUSE: i64 = 6_000;
+/// Messages that the reconciler gets at most at once.
+const MESSAGES: usize = 10;
 
 /// What a record of the stream holds.
 #[derive(Debug)]
@@ -65,6 +70,9 @@ pub(super) struct World {
     authorizers: Vec<Authorizer>,
     processor: Arc<Processor<MemoryStore>>,
     aggregator: Arc<Aggregator<MemoryStore>>,
+    reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
+    queue: ModelQueue,
+    pub(super) log: Log,
     pub(super) records: Feed,
     pub(super) sent: Vec<Sent>,
     changes: Feed,
@@ -102,6 +110,7 @@ impl World {
         weather.over(&usage, Place::Usage);
         let pipeline = &schedule.pipeline;
         let now = schedule.start;
+        let queue = ModelQueue::new(weather.clone(), pace.clone());
         let mut world = Self {
             now,
             stream: ModelStream::new(weather.clone(), pace.clone()),
@@ -118,6 +127,16 @@ impl World {
                     hours: 90,
                 },
             }),
+            reconciler: Arc::new(Reconciler {
+                analytics: analytics.clone(),
+                usage: usage.clone(),
+                queue: queue.clone(),
+                source: SOURCE.to_owned(),
+                mode: TrackingMode::Stream,
+                raw_retention_days: RAW_DAYS,
+            }),
+            queue,
+            log: Log::new(pipeline.delay),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),
             sent: Vec::new(),
             changes: Feed::new(1, pipeline.changes, now.0),
@@ -170,6 +189,7 @@ impl World {
                 _ => self.act(step, &mut random),
             }
             for _ in 0..step.turns {
+                self.begin_lines(&mut random);
                 self.turn(&mut random).await;
             }
         }
@@ -206,6 +226,17 @@ impl World {
             }
             Action::Tick => self.tasks.push(Task::tick(&self.aggregator, self.now)),
             Action::Pass(_) => unreachable!("it takes time"),
+            Action::Refusal => self.refuse(random),
+            Action::PoisonLine => self.log.write(Line {
+                text: String::from_utf8_lossy(random.pick(&POISON)).into_owned(),
+                event: None,
+                response: None,
+                poison: true,
+            }),
+            Action::RepeatLines(choice, length) => {
+                let lines = self.log.again(choice, length);
+                self.deliver(lines, false);
+            }
             Action::Gone(times) => {
                 for place in [Place::Stream, Place::Analytics] {
                     self.weather.plan(Failure {
@@ -241,14 +272,81 @@ impl World {
         let mut event = event(subject, call.event_type, call.route, time, random);
         event.data.lanes = authorizer.lanes.of(&event.subject, time);
         event.data.mode = authorizer.mode;
-        self.report(event, call.instance);
+        let number = self.report(event.clone(), call.instance);
+        if call.answer.logged {
+            let response = Response {
+                status: call.answer.status,
+                latency: call.answer.latency,
+            };
+            self.log
+                .write(log::of_call(&event, number, response, self.now));
+        }
     }
 
-    fn report(&mut self, event: UsageEvent, instance: usize) {
+    fn report(&mut self, event: UsageEvent, instance: usize) -> usize {
         let number = self.oracle.learn(event.clone());
         let tracking = &self.authorizers[instance].tracking;
+        let until = self.now.plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
         self.tasks
-            .push(Task::report(tracking, event, number, instance));
+            .push(Task::report(tracking, event, number, (instance, until)));
+        number
+    }
+
+    /// The gateway refuses a call by itself.
+    fn refuse(&mut self, random: &mut Random) {
+        let subject = Subject::as_carried(random.pick(&CALLERS));
+        let route = random.place(ROUTES.len());
+        let event = event(subject, EventType::AuthFailed, route, self.now, random);
+        let (event, text) = log::refusal(event, random);
+        let number = self.oracle.learn(event);
+        self.log.write(Line {
+            text,
+            event: Some(number),
+            response: None,
+            poison: false,
+        });
+    }
+
+    /// The subscription delivers some lines, and the queue some messages.
+    fn begin_lines(&mut self, random: &mut Random) {
+        if random.once_in(4) {
+            let lines = self.log.some(random);
+            self.deliver(lines, true);
+        }
+        if random.once_in(3) {
+            let most = 1 + random.place(MESSAGES);
+            self.settle_messages(most);
+        }
+    }
+
+    /// Everything that can be delivered is.
+    fn begin_all_lines(&mut self) {
+        let lines = self.log.all();
+        self.deliver(lines, true);
+        self.settle_messages(MESSAGES);
+    }
+
+    fn deliver(&mut self, lines: Vec<usize>, again: bool) {
+        if lines.is_empty() {
+            return;
+        }
+        self.oracle.lines_offered(&self.log.lines, &lines, self.now);
+        let data = self.log.data(&lines);
+        let task = Task::deliver(&self.reconciler, data, self.now, (lines, again));
+        self.tasks.push(task);
+    }
+
+    fn settle_messages(&mut self, most: usize) {
+        let messages = self.log.due(self.now, most);
+        if messages.is_empty() {
+            return;
+        }
+        for message in &messages {
+            let lines = log::lines_of(&message.body);
+            self.oracle.lines_offered(&self.log.lines, &lines, self.now);
+        }
+        let task = Task::settle(&self.reconciler, messages, self.now);
+        self.tasks.push(task);
     }
 
     fn late(&mut self, ago: i64, random: &mut Random) {
@@ -289,6 +387,7 @@ impl World {
         for (key, payload) in self.stream.take() {
             self.put(&key, payload);
         }
+        self.log.queue(self.queue.take(), self.now);
         for change in self.analytics.take_changes() {
             let number = self.changed.len();
             let key = format!("{}/{}", change.key.pk, change.key.sk);
@@ -323,7 +422,11 @@ impl World {
     }
 
     async fn pass_time(&mut self) {
-        let next = self.records.wake().min(self.changes.wake());
+        let mut next = self.records.wake().min(self.changes.wake());
+        if self.records.is_done() && self.changes.is_done() {
+            // Nobody but the queue has anything to hand out.
+            next = self.log.wake().map_or(next, |at| at.0.max(next));
+        }
         let span = next.saturating_sub(self.now.0).clamp(1, 60_000);
         self.now = self.now.plus_millis(span);
         let span = u64::try_from(span.min(LONGEST_PAUSE)).unwrap_or(0);
@@ -331,6 +434,13 @@ impl World {
     }
 
     async fn go_on(&mut self, place: usize) {
+        if let Doing::Report { until, .. } = self.tasks[place].doing
+            && self.now >= until
+        {
+            let task = self.tasks.swap_remove(place);
+            self.end(&task.doing, None);
+            return;
+        }
         let polled = self.tasks[place].poll(&self.pace, &self.weather).await;
         self.collect();
         let done = match polled {
@@ -360,6 +470,24 @@ impl World {
                 self.oracle.delivered(&self.sent, records, *at, failed_at);
                 if let Some(of) = of {
                     self.records.finish(self.now.0, *of, finished(failed));
+                }
+            }
+            (Doing::Deliver { lines, again: true }, done) => {
+                if !matches!(done, Some(Done::Delivered(true))) {
+                    self.log.put_back(lines);
+                }
+            }
+            (Doing::Settle { messages }, done) => {
+                let failed = failed(done);
+                for message in messages {
+                    let id = message.id.to_string();
+                    let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
+                    // The queue hands one in eight out again although it was finished.
+                    let repeated = message.body.len() % 8 == 0 && message.first();
+                    if is_failed || repeated {
+                        self.log
+                            .hand_out_again(message.clone(), self.now, !is_failed);
+                    }
                 }
             }
             (Doing::RollUp { of: Some(of) }, done) => {
@@ -417,9 +545,10 @@ impl World {
     async fn settle(&mut self) -> Result<(), String> {
         for _ in 0..PATIENCE {
             self.begin();
+            self.begin_all_lines();
             if !self.tasks.is_empty() {
                 self.go_on(0).await;
-            } else if self.records.is_done() && self.changes.is_done() {
+            } else if self.records.is_done() && self.changes.is_done() && self.log.is_done() {
                 return Ok(());
             } else {
                 self.pass_time().await;

@@ -1,6 +1,7 @@
 use super::*;
 use domain::event::{EventType, UsageEvent};
 use domain::leaf::Offer;
+use domain::response::Response;
 use domain::sample;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -85,6 +86,10 @@ impl World {
         let home = self.known.homes.get_mut(&mode).unwrap();
         let leaf = home.leaves.entry(LeafKey::of(&event)).or_default();
         assert_eq!(leaf.state.offer(&event), Offer::Counted);
+        // Of every third the access log has not told yet.
+        if number % 3 > 0 {
+            leaf.state.report(&event, response_of(&event));
+        }
         leaf.version += 1;
         self.events.push(event);
     }
@@ -133,11 +138,21 @@ impl World {
     }
 }
 
+fn response_of(event: &UsageEvent) -> Response {
+    let minute = event.time.since(START) / 60_000;
+    let minute = u16::try_from(minute.rem_euclid(60)).unwrap();
+    Response {
+        status: 200 + minute,
+        latency: Some(u32::from(minute)),
+    }
+}
+
 fn hand_on(above: &mut AsOf<RollUp>, name: &str, below: &AsOf<RollUp>) {
     let part = Part {
         version: below.version,
         tally: below.state.tally(),
-        ..Part::default()
+        quarters: Vec::new(),
+        responses: below.state.responses(),
     };
     let taken = above.state.take(name, part);
     let seen = above.state.see(below.state.seen());
@@ -162,6 +177,11 @@ proptest! {
             expected.count(event.event_type, &event.data.method, &event.data.endpoint, 1);
         }
         prop_assert_eq!(usage.all_time().tally(), expected);
+        let mut responses = Responses::default();
+        let calls = world.events.iter().zip(0..);
+        let told = calls.filter(|(event, number)| event.event_type == EventType::ApiCall && number % 3 > 0);
+        told.for_each(|(event, _)| responses.count(response_of(event)));
+        prop_assert_eq!(usage.all_time().responses(), responses);
         let seen = usage.all_time().seen();
         prop_assert_eq!(seen.map(|seen| seen.first), world.events.iter().map(|event| event.time).min());
         prop_assert_eq!(seen.map(|seen| seen.last), world.events.iter().map(|event| event.time).max());

@@ -224,7 +224,10 @@ async fn a_synchronous_call_is_counted_and_rolled_up_where_the_authorizer_would(
         let stored = reconciler.usage.peek(&key).unwrap();
         let rolled: RollUp = state::decode(&stored.state).unwrap();
         assert_eq!(rolled.tally().calls, expected);
-        assert_eq!(rolled.responses().statuses, BTreeMap::from([(200, expected)]));
+        assert_eq!(
+            rolled.responses().statuses,
+            BTreeMap::from([(200, expected)])
+        );
     };
     all_time(1);
     let records = messages(&reconciler);
@@ -263,7 +266,10 @@ async fn what_cannot_be_counted_is_set_aside_once_and_its_neighbours_go_on() {
         assert_eq!(report.set_aside, 2);
     }
     assert_eq!(leaves(&reconciler.analytics).0, 1);
-    let expected = [("access/s#line-0", "malformed"), ("access/s#line-2", "tooOld")];
+    let expected = [
+        ("access/s#line-0", "malformed"),
+        ("access/s#line-2", "tooOld"),
+    ];
     let expected = expected.map(|(place, reason)| (place.to_owned(), reason.to_owned()));
     assert_eq!(errors_of(&reconciler.analytics), expected);
 }

@@ -1,0 +1,309 @@
+//! The access log: the gateway's line of each call, the subscription that delivers lines, and the
+//! queue in which some of them wait.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::access_log::{self as log, ABSENT, MEMBERS};
+use domain::event::{EventType, Subject, UsageEvent};
+use domain::id::EventId;
+use domain::names::context;
+use domain::response::Response;
+use domain::time::UnixMillis;
+use reconciler::invocation::{LogData, LogEvent, MessageType};
+use runtime::memory::{Fault, Pace};
+use runtime::queue::{Queue, SendError};
+
+use super::random::Random;
+use super::schedule::Place;
+use super::weather::Weather;
+
+/// Milliseconds after which a message comes again that was not finished.
+const HIDDEN: i64 = 30_000;
+
+/// A line.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) text: String,
+    /// The number of the event that it tells of; `None` where it tells of none.
+    pub(super) event: Option<usize>,
+    pub(super) response: Option<Response>,
+    /// Whether it is no line at all.
+    pub(super) poison: bool,
+}
+
+/// A message of the queue.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) id: usize,
+    pub(super) body: String,
+    ready: UnixMillis,
+    /// Whether it was finished, and comes again all the same.
+    repeated: bool,
+}
+
+impl Message {
+    pub(super) const fn first(&self) -> bool {
+        !self.repeated
+    }
+}
+
+/// Lines, and where they are.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) lines: Vec<Line>,
+    /// Lines that the subscription has not delivered.
+    pending: Vec<usize>,
+    waiting: Vec<Message>,
+    messages: usize,
+    delay: i64,
+}
+
+impl Log {
+    pub(super) fn new(delay: i64) -> Self {
+        Self {
+            delay,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn write(&mut self, line: Line) {
+        self.pending.push(self.lines.len());
+        self.lines.push(line);
+    }
+
+    /// Lines were not taken, and will be delivered again.
+    pub(super) fn put_back(&mut self, lines: &[usize]) {
+        self.pending.extend(lines);
+    }
+
+    /// Some of the lines that are not delivered, in whatever order.
+    pub(super) fn some(&mut self, random: &mut Random) -> Vec<usize> {
+        let most = 1 + random.place(6);
+        let mut some = Vec::new();
+        while some.len() < most && !self.pending.is_empty() {
+            some.push(self.pending.swap_remove(random.place(self.pending.len())));
+        }
+        some
+    }
+
+    /// All lines that are not delivered.
+    pub(super) fn all(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Lines that were written before, delivered or not.
+    pub(super) fn again(&self, choice: u64, length: usize) -> Vec<usize> {
+        let end = self.lines.len();
+        let from = Random::new(choice).place(end);
+        (from..(from + length).min(end)).collect()
+    }
+
+    /// What the subscription delivers.
+    pub(super) fn data(&self, lines: &[usize]) -> LogData {
+        let event = |number: &usize| LogEvent {
+            id: format!("line-{number}"),
+            message: self.lines[*number].text.clone(),
+        };
+        LogData {
+            message_type: MessageType::DataMessage,
+            log_group: "access".to_owned(),
+            log_stream: "s".to_owned(),
+            log_events: lines.iter().map(event).collect(),
+        }
+    }
+
+    /// The queue has taken messages.
+    pub(super) fn queue(&mut self, bodies: Vec<String>, now: UnixMillis) {
+        for body in bodies {
+            self.messages += 1;
+            self.waiting.push(Message {
+                id: self.messages,
+                body,
+                ready: now.plus_millis(self.delay),
+                repeated: false,
+            });
+        }
+    }
+
+    /// Messages that are due, at most so many.
+    pub(super) fn due(&mut self, now: UnixMillis, most: usize) -> Vec<Message> {
+        let mut due = Vec::new();
+        while due.len() < most
+            && let Some(place) = self.waiting.iter().position(|known| known.ready <= now)
+        {
+            due.push(self.waiting.swap_remove(place));
+        }
+        due
+    }
+
+    /// A message was not finished, or the queue hands it out although it was.
+    pub(super) fn hand_out_again(&mut self, message: Message, now: UnixMillis, repeated: bool) {
+        self.waiting.push(Message {
+            ready: now.plus_millis(HIDDEN),
+            repeated: repeated || message.repeated,
+            ..message
+        });
+    }
+
+    /// When the next message is due.
+    pub(super) fn wake(&self) -> Option<UnixMillis> {
+        self.waiting.iter().map(|message| message.ready).min()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.pending.is_empty() && self.waiting.is_empty()
+    }
+}
+
+/// The numbers of a message's lines.
+pub(super) fn lines_of(body: &str) -> Vec<usize> {
+    let data = LogData::read(body).expect("a message holds lines");
+    data.log_events.iter().map(number_of).collect()
+}
+
+pub(super) fn number_of(event: &LogEvent) -> usize {
+    number(&event.id).expect("lines have numbers")
+}
+
+pub(super) fn number(id: &str) -> Option<usize> {
+    id.strip_prefix("line-")?.parse().ok()
+}
+
+fn line(members: &[(&str, String)]) -> String {
+    let value = |member: &str| {
+        let of = members.iter().find(|(known, _)| *known == member);
+        of.map_or(ABSENT, |(_, value)| value)
+    };
+    let members = MEMBERS.map(|member| format!(r#""{member}":"{}""#, value(member)));
+    format!("{{{}}}", members.join(","))
+}
+
+/// The gateway's line of a call that an authorizer answered.
+pub(super) fn of_call(
+    event: &UsageEvent,
+    number: usize,
+    response: Response,
+    requested_at: UnixMillis,
+) -> Line {
+    let data = &event.data;
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| ABSENT.to_owned());
+    let status = |status: u16| (log::STATUS, status.to_string());
+    let mut members = vec![
+        (log::EXTENDED_REQUEST_ID, format!("of {}", event.id)),
+        (log::REQUEST_TIME, requested_at.0.to_string()),
+        (log::IP, data.ip.clone()),
+        (log::METHOD, data.method.clone()),
+        (log::RESOURCE_PATH, data.endpoint.clone()),
+        (log::STAGE, text(&data.stage)),
+        (log::REQUEST_ID, text(&data.request_id)),
+        (log::USER_AGENT, text(&data.user_agent)),
+    ];
+    if event.event_type == EventType::AuthFailed {
+        members.extend([
+            status(401),
+            (log::AUTHORIZER_STATUS, "401".to_owned()),
+            (log::RESPONSE_TYPE, "UNAUTHORIZED".to_owned()),
+        ]);
+        return Line {
+            text: line(&members),
+            event: None,
+            response: None,
+            poison: false,
+        };
+    }
+    members.extend([
+        (context::EVENT_ID, event.id.to_string()),
+        (context::KEY_ID, text(&data.key_id)),
+        (context::PLAN, text(&data.plan)),
+        (context::MODE, data.mode.to_string()),
+        (context::LANES, data.lanes.to_string()),
+        (context::EMAIL, event.subject.to_string()),
+    ]);
+    let is_call = event.event_type == EventType::ApiCall;
+    if is_call {
+        let latency = response.latency.map(|millis| millis.to_string());
+        members.extend([
+            status(response.status),
+            (log::RESPONSE_LATENCY, text(&latency)),
+            (log::AUTHORIZER_STATUS, "200".to_owned()),
+            (log::INTEGRATION_STATUS, response.status.to_string()),
+        ]);
+    } else {
+        members.extend([
+            status(429),
+            (log::AUTHORIZER_STATUS, "403".to_owned()),
+            (log::RESPONSE_TYPE, log::ACCESS_DENIED.to_owned()),
+        ]);
+    }
+    Line {
+        text: line(&members),
+        event: Some(number),
+        response: is_call.then_some(response),
+        poison: false,
+    }
+}
+
+/// A call that the gateway refuses by itself: what it counts as, and its line.
+pub(super) fn refusal(mut event: UsageEvent, random: &mut Random) -> (UsageEvent, String) {
+    let name = format!("{:016x}=", random.next());
+    event.id = EventId::derive(event.time.0.unsigned_abs(), &name);
+    event.event_type = EventType::AuthFailed;
+    event.subject = Subject::address(&event.data.ip);
+    (event.data.key_id, event.data.plan) = (None, None);
+    let data = &event.data;
+    let text = line(&[
+        (log::EXTENDED_REQUEST_ID, name),
+        (log::REQUEST_TIME, event.time.0.to_string()),
+        (log::IP, data.ip.clone()),
+        (log::METHOD, data.method.clone()),
+        (log::RESOURCE_PATH, data.endpoint.clone()),
+        (log::STATUS, "403".to_owned()),
+        (log::RESPONSE_TYPE, "INVALID_API_KEY".to_owned()),
+        (log::REQUEST_ID, data.request_id.clone().unwrap_or_default()),
+    ]);
+    (event, text)
+}
+
+/// The queue, as the reconciler sees it.
+#[derive(Debug, Clone)]
+pub(super) struct ModelQueue {
+    weather: Weather,
+    pace: Pace,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl ModelQueue {
+    pub(super) fn new(weather: Weather, pace: Pace) -> Self {
+        Self {
+            weather,
+            pace,
+            taken: Arc::default(),
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.taken))
+    }
+}
+
+impl Queue for ModelQueue {
+    async fn send(&self, body: String) -> Result<(), SendError> {
+        self.pace.stop().await;
+        let fault = self.weather.decide(Place::Queue);
+        if matches!(fault, Fault::None | Fault::AnswerLost | Fault::DoneAndHangs) {
+            lock(&self.taken).push(body);
+        }
+        self.pace.stop().await;
+        match fault {
+            Fault::None => Ok(()),
+            Fault::Refused | Fault::AnswerLost | Fault::Missing => Err(SendError {
+                source: "injected".into(),
+            }),
+            Fault::Hangs | Fault::DoneAndHangs => std::future::pending().await,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
