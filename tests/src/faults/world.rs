@@ -472,10 +472,10 @@ impl World {
                     self.records.finish(self.now.0, *of, finished(failed));
                 }
             }
-            (Doing::Deliver { lines, again: true }, done) => {
-                if !matches!(done, Some(Done::Delivered(true))) {
-                    self.log.put_back(lines);
-                }
+            (Doing::Deliver { lines, again: true }, done)
+                if !matches!(done, Some(Done::Delivered(true))) =>
+            {
+                self.log.put_back(lines);
             }
             (Doing::Settle { messages }, done) => {
                 let failed = failed(done);
