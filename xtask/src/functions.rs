@@ -7,7 +7,7 @@ mod fresh;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use domain::names::Function;
@@ -16,6 +16,7 @@ use stacks::{FunctionAsset, FunctionAssets};
 use zip::write::SimpleFileOptions;
 
 use crate::cli::Arch;
+use crate::clock;
 use crate::context::Context;
 use crate::jobs::Job;
 use crate::local::Tools;
@@ -93,7 +94,7 @@ pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result
     let root = &context.functions_root;
     if !context.prebuilt && !fresh::is_fresh(root, flavour, &binaries) {
         let tools = Tools::ensure(context).await?;
-        let begun = SystemTime::now();
+        let begun = clock::now();
         compile(context, &tools, flavour, &Function::ALL, &binaries).await?;
         fresh::note(root, flavour, &binaries, begun)?;
     }

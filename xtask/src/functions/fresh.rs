@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use domain::names::Function;
+use domain::time::UnixMillis;
 
 use super::{BOOTSTRAP, Flavour, hex, mark, write_whole};
 
@@ -40,7 +41,7 @@ pub(super) fn note(
     root: &Path,
     flavour: Flavour,
     binaries: &Path,
-    begun: SystemTime,
+    begun: UnixMillis,
 ) -> anyhow::Result<()> {
     let path = binaries.join(NOTE);
     match inputs(root, flavour) {
@@ -55,7 +56,7 @@ pub(super) fn note(
 /// What the binaries depend on.
 struct Inputs {
     digest: String,
-    last_change: SystemTime,
+    last_change: UnixMillis,
 }
 
 /// None where something is missing, such as a source that was moved.
@@ -74,9 +75,9 @@ fn inputs(root: &Path, flavour: Flavour) -> Option<Inputs> {
     files.extend(manifests);
 
     let mut text = String::new();
-    let mut last_change = SystemTime::UNIX_EPOCH;
+    let mut last_change = UnixMillis(0);
     for file in &files {
-        last_change = last_change.max(std::fs::metadata(file).ok()?.modified().ok()?);
+        last_change = last_change.max(changed(file)?);
         writeln!(text, "{} {}", file.display(), mark(file).ok()?).ok()?;
     }
     for name in VARIABLES {
@@ -86,6 +87,12 @@ fn inputs(root: &Path, flavour: Flavour) -> Option<Inputs> {
         digest: hex(text.as_bytes()),
         last_change,
     })
+}
+
+fn changed(file: &Path) -> Option<UnixMillis> {
+    let modified = std::fs::metadata(file).ok()?.modified().ok()?;
+    let since = modified.duration_since(UNIX_EPOCH).ok()?;
+    Some(UnixMillis(since.as_millis().try_into().ok()?))
 }
 
 /// The prerequisites of a dep-info file: paths after the first colon, blanks in them escaped.
@@ -146,9 +153,8 @@ mod tests {
         binaries
     }
 
-    fn later() -> SystemTime {
-        SystemTime::now() + std::time::Duration::from_secs(1)
-    }
+    /// Long after anything here is written.
+    const LATER: UnixMillis = UnixMillis(i64::MAX);
 
     #[test]
     fn binaries_are_fresh_until_something_they_depend_on_changes() {
@@ -160,7 +166,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let binaries = built(dir.path());
             assert!(!is_fresh(dir.path(), LOCAL, &binaries), "never built");
-            note(dir.path(), LOCAL, &binaries, later()).unwrap();
+            note(dir.path(), LOCAL, &binaries, LATER).unwrap();
             assert!(is_fresh(dir.path(), LOCAL, &binaries));
             std::fs::write(dir.path().join(changed), "changed").unwrap();
             assert!(!is_fresh(dir.path(), LOCAL, &binaries), "{changed}");
@@ -172,7 +178,7 @@ mod tests {
         for gone in ["functions/a b/src/main.rs", "binaries/processor/bootstrap"] {
             let dir = tempfile::tempdir().unwrap();
             let binaries = built(dir.path());
-            note(dir.path(), LOCAL, &binaries, later()).unwrap();
+            note(dir.path(), LOCAL, &binaries, LATER).unwrap();
             std::fs::remove_file(dir.path().join(gone)).unwrap();
             assert!(!is_fresh(dir.path(), LOCAL, &binaries), "{gone}");
         }
@@ -182,8 +188,8 @@ mod tests {
     fn a_source_that_was_saved_during_the_build_is_built_again() {
         let dir = tempfile::tempdir().unwrap();
         let binaries = built(dir.path());
-        note(dir.path(), LOCAL, &binaries, later()).unwrap();
-        note(dir.path(), LOCAL, &binaries, SystemTime::UNIX_EPOCH).unwrap();
+        note(dir.path(), LOCAL, &binaries, LATER).unwrap();
+        note(dir.path(), LOCAL, &binaries, UnixMillis(0)).unwrap();
         assert!(!is_fresh(dir.path(), LOCAL, &binaries));
     }
 }
