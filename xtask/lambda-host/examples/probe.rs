@@ -9,7 +9,7 @@
 //! the API gateway the same members are query parameters, and `do` may be `allow`, `deny` or
 //! `unauthorized`. With `POST_RESPONSE_FILE` set, an internal extension appends each `id` to that
 //! file after the response, after `POST_RESPONSE_MS`, and `shutdown REASON` when the environment
-//! ends.
+//! ends; with `IGNORE_SIGTERM` it does not end by itself.
 
 use std::{env, ffi::OsStr, fs::OpenOptions, io::Write as _, process, time::Duration};
 
@@ -62,6 +62,7 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
         .ok()
         .and_then(|millis| millis.parse().ok());
     let pause = Duration::from_millis(millis.unwrap_or(0));
+    let stubborn = env::var_os("IGNORE_SIGTERM").is_some();
     let (sender, receiver) = mpsc::unbounded_channel();
     let receiver = Mutex::new(receiver);
     let extension = Extension::new()
@@ -70,6 +71,7 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
         .with_events_processor(extension_fn(|event: lambda_extension::LambdaEvent| {
             let (receiver, file) = (&receiver, &file);
             async move {
+                let ends = matches!(event.next, NextEvent::Shutdown(_));
                 let line = match event.next {
                     NextEvent::Invoke(_) => receiver.lock().await.recv().await,
                     NextEvent::Shutdown(event) => {
@@ -81,6 +83,9 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
                     let mut file = OpenOptions::new().create(true).append(true).open(file)?;
                     file.write_all(format!("{line}\n").as_bytes())?;
                 }
+                if ends && stubborn {
+                    std::future::pending::<()>().await;
+                }
                 Ok::<(), Error>(())
             }
         }))
@@ -89,6 +94,9 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
         terminated.recv().await;
+        if stubborn {
+            return;
+        }
         // The extension is told of the shutdown at the same time.
         sleep(Duration::from_millis(100)).await;
         process::exit(0);

@@ -354,6 +354,27 @@ async fn an_extension_is_told_of_the_shutdown() {
     assert_eq!(setup.processes(), 0);
 }
 
+// "If the runtime or an extension does not respond to the Shutdown event within the limit, Lambda
+// ends the process using a SIGKILL signal." (Shutdown phase, execution environment lifecycle)
+#[tokio::test]
+async fn a_process_that_ignores_sigterm_is_killed_when_its_time_is_over() {
+    let mut setup = Setup::new();
+    let file = setup.file("posts");
+    setup = setup
+        .variable("POST_RESPONSE_FILE", file.to_str().unwrap())
+        .variable("IGNORE_SIGTERM", "yes");
+    let functions = setup.start();
+    success(call(&functions, json!({"id": "a"})).await);
+    let begun = Instant::now();
+    functions.shut_down().await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(2),
+        "it was not given its time"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a\nshutdown spindown\n");
+    assert_eq!(setup.processes(), 0);
+}
+
 #[tokio::test]
 async fn output_is_in_the_functions_log() {
     let setup = Setup::new();
