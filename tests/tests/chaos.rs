@@ -124,15 +124,13 @@ impl Drop for Kinesis {
     }
 }
 
-/// Splits and merges shards at random until it is told to stop; says how often it did which.
-async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64, u64) {
-    let mut random = Random::new(2);
-    let (mut splits, mut merges) = (0, 0);
-    while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let list = client.list_shards().stream_name(STREAM).send().await;
-        let mut open: Vec<(u128, u128, String)> = Vec::new();
-        for shard in list.unwrap().shards() {
+/// The open shards: where their hash keys begin and end, and their ids.
+async fn open_shards(client: &aws_sdk_kinesis::Client) -> Vec<(u128, u128, String)> {
+    let mut open = Vec::new();
+    let mut list = client.list_shards().stream_name(STREAM);
+    loop {
+        let page = list.send().await.unwrap();
+        for shard in page.shards() {
             let range = shard.sequence_number_range().unwrap();
             if range.ending_sequence_number().is_none() {
                 let keys = shard.hash_key_range().unwrap();
@@ -141,6 +139,20 @@ async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64
                 open.push((number(from), number(to), shard.shard_id().to_owned()));
             }
         }
+        match page.next_token {
+            Some(next) => list = client.list_shards().next_token(next),
+            None => return open,
+        }
+    }
+}
+
+/// Splits and merges shards at random until it is told to stop; says how often it did which.
+async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64, u64) {
+    let mut random = Random::new(2);
+    let (mut splits, mut merges) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let mut open = open_shards(&client).await;
         open.sort();
         if open.len() < 2 || (open.len() < 6 && random.once_in(2)) {
             let (from, to, id) = &open[random.place(open.len())];
