@@ -131,12 +131,14 @@ mod tests {
 
     fn histogram(values: &[u32]) -> Histogram {
         let mut histogram = Histogram::default();
-        values.iter().for_each(|value| histogram.record(*value));
+        for value in values {
+            histogram.record(*value);
+        }
         histogram
     }
 
     fn value() -> impl Strategy<Value = u32> {
-        (0_u32..=31).prop_flat_map(|power| (0..=u32::MAX >> power))
+        (0_u32..=31).prop_flat_map(|power| 0..=u32::MAX >> power)
     }
 
     proptest! {

@@ -131,7 +131,7 @@ pub enum Action {
     Tick,
     /// Everything comes to rest, so many days pass, and what may go is deleted from the tables.
     Pass(i64),
-    /// Stream and analytics table are not there for so many calls.
+    /// Stream, analytics table and queue are not there for so many calls.
     Gone(u32),
     /// The gateway refuses a call by itself.
     Refusal,

@@ -238,7 +238,7 @@ impl World {
                 self.deliver(lines, false);
             }
             Action::Gone(times) => {
-                for place in [Place::Stream, Place::Analytics] {
+                for place in [Place::Stream, Place::Analytics, Place::Queue] {
                     self.weather.plan(Failure {
                         place,
                         after: 1,
