@@ -35,7 +35,7 @@ use tests::tools::Tools;
 
 /// Whether the second track brings back what an authorizer took with it when it was killed after its
 /// answer. Without it, such calls are the one difference there may be.
-const RECONCILED: bool = false;
+const RECONCILED: bool = true;
 /// Calls, unless `CHAOS_CALLS` says otherwise.
 const CALLS: u64 = 20_000;
 const USERS: usize = 8;
