@@ -108,6 +108,12 @@ fn a_number_out_of_range_is_refused_with_the_range() {
         "[50, 80, 300]",
         "27:29: plans.free.alertsPercent[2]: `300` is out of range, 1 to 200 is allowed",
     );
+    // Before that an authorizer may still be at work on the call.
+    refused_with(
+        "delaySeconds: 120",
+        "delaySeconds: 9",
+        "54:17: reconciler.delaySeconds: `9` is out of range, 10 to 900 is allowed",
+    );
     refused_with(
         "retentionDays: 14",
         "retentionDays: 15",

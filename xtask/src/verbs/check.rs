@@ -14,7 +14,7 @@ use crate::stop::{Exit, Stop};
 
 /// What each crate of the workspace may use of the workspace ("Direction" in `ARCHITECTURE.md`).
 /// A crate that is not here may not be there.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("runtime", &["domain"]),
     ("authorizer", &["domain", "runtime"]),
@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("aggregator", &["domain", "runtime"]),
     ("analytics", &["domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),
+    ("reconciler", &["domain", "runtime"]),
     ("stacks", &["domain"]),
     ("codegen", &[]),
     ("deployer", &["domain"]),
