@@ -13,11 +13,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::event::UsageEvent;
 use domain::names::Function;
 use serde_json::{Value, json};
-use tests::system::{System, USAGE_TABLE, event, json_of};
+use tests::system::{System, USAGE_TABLE, event, json_of, log_line};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const ANN: &str = "user-stats?email=ann@example.com";
+/// What processor and aggregator gave up.
 const QUEUE: &str = "complical-usage-dlq-local";
+/// What the reconciler gave up.
+const QUEUE_OF_LINES: &str = "complical-reconcile-dlq-local";
 
 /// An event that is too far ahead to be counted, for eight seconds.
 fn ahead(number: u64) -> UsageEvent {
@@ -71,9 +74,9 @@ async fn all_time(system: &System, delete: bool) -> Option<String> {
     Some(item["totalCalls"].as_n().unwrap().clone())
 }
 
-async fn send_letter(system: &System, body: &Value) {
+async fn send_letter(system: &System, queue: &str, body: &Value) {
     let queues = aws_sdk_sqs::Client::new(&system.sdk().await);
-    let url = queues.get_queue_url().queue_name(QUEUE).send().await;
+    let url = queues.get_queue_url().queue_name(queue).send().await;
     let url = url.unwrap().queue_url.unwrap();
     let send = queues.send_message().queue_url(url);
     send.message_body(body.to_string()).send().await.unwrap();
@@ -132,6 +135,7 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
     system.until(ANN, "/totalCalls", 37).await;
 
     mend_roll_ups(&system).await;
+    take_lines_again(&system).await;
     keep_what_is_gone(&system).await;
     replay_twice(&system).await;
 }
@@ -167,11 +171,32 @@ async fn mend_roll_ups(system: &System) {
     let letter = json!({"version": "1.0", "DDBStreamBatchInfo": {
         "shardId": "shardId-1", "startSequenceNumber": "1", "endSequenceNumber": "2",
         "approximateArrivalOfFirstRecord": now, "batchSize": 2, "streamArn": "arn"}});
-    send_letter(system, &letter).await;
+    send_letter(system, QUEUE, &letter).await;
     let mended = redrive(system);
     assert_eq!(mended["deadLetters"]["deleted"], 1, "{mended:#}");
     assert!(mended["leaves"].as_u64() > Some(0), "{mended:#}");
     assert_eq!(all_time(system, false).await.as_deref(), Some("37"));
+}
+
+/// Lines of the access log that were given up, twice the same; and what holds no lines.
+async fn take_lines_again(system: &System) {
+    let line = json!({"id": "1", "message": log_line(&event(18))});
+    let lines = json!({"messageType": "DATA_MESSAGE", "logGroup": "g", "logStream": "s",
+        "logEvents": [line]});
+    for _ in 0..2 {
+        send_letter(system, QUEUE_OF_LINES, &lines).await;
+        let taken = redrive(system);
+        assert_eq!(taken["deadLetters"]["deleted"], 1, "{taken:#}");
+        system.until(ANN, "/totalCalls", 38).await;
+    }
+    let none = json!({"awslogs": {"data": "nonsense"}});
+    send_letter(system, QUEUE_OF_LINES, &none).await;
+    let kept = system.place.run("errors redrive --yes --json");
+    assert_eq!(kept.code, Some(1), "{kept:#?}");
+    assert!(
+        kept.stderr.contains("the reconciler failed again"),
+        "{kept:#?}"
+    );
 }
 
 /// A message about records that the stream has no more stays, and is told of.
@@ -179,11 +204,11 @@ async fn keep_what_is_gone(system: &System) {
     let letter = json!({"version": "1.0", "KinesisBatchInfo": {
         "shardId": "shardId-000000000000", "startSequenceNumber": "1",
         "endSequenceNumber": "2", "batchSize": 2, "streamArn": "arn"}});
-    send_letter(system, &letter).await;
+    send_letter(system, QUEUE, &letter).await;
     let kept = system.place.run("errors redrive --yes --json");
     assert_eq!(kept.code, Some(1), "{kept:#?}");
     assert!(kept.stderr.contains("a dead letter stays"), "{kept:#?}");
-    until_listed(system, 2, Some(1)).await;
+    until_listed(system, 2, Some(2)).await;
 }
 
 /// Everything once more, twice.
@@ -197,8 +222,8 @@ async fn replay_twice(system: &System) {
         assert_eq!(replayed, expected);
     }
     assert_eq!(counted(system).await, before);
-    assert_eq!(all_time(system, false).await.as_deref(), Some("37"));
-    until_listed(system, 2, Some(1)).await;
+    assert_eq!(all_time(system, false).await.as_deref(), Some("38"));
+    until_listed(system, 2, Some(2)).await;
     let none = json_of(&system.place.run("replay --from 1h --to 50m --yes --json"));
     assert_eq!(none["read"], 0, "{none:#}");
 }

@@ -14,11 +14,10 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Statistic};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use domain::access_log::{self, Line};
-use domain::event::UsageEvent;
 use domain::names::context;
 use serde_json::Value;
 use tests::place::Place;
-use tests::system::{System, event};
+use tests::system::{System, event, log_line};
 
 /// How long a count may take to be seen.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -50,28 +49,6 @@ async fn logged(system: &System, email: &str) -> BTreeMap<u64, u64> {
         *statuses.entry(status).or_default() += 1;
     }
     statuses
-}
-
-/// The gateway's line of a call that was answered with 200 in 40 ms.
-fn line(event: &UsageEvent) -> String {
-    let data = &event.data;
-    let members = access_log::MEMBERS.map(|member| {
-        let value = match member {
-            access_log::REQUEST_TIME => event.time.0.to_string(),
-            access_log::IP => data.ip.clone(),
-            access_log::METHOD => data.method.clone(),
-            access_log::RESOURCE_PATH => data.endpoint.clone(),
-            access_log::STATUS => "200".to_owned(),
-            access_log::RESPONSE_LATENCY => "40".to_owned(),
-            context::EVENT_ID => event.id.to_string(),
-            context::MODE => data.mode.to_string(),
-            context::LANES => data.lanes.to_string(),
-            context::EMAIL => event.subject.to_string(),
-            _ => access_log::ABSENT.to_owned(),
-        };
-        format!(r#""{member}":"{value}""#)
-    });
-    format!("{{{}}}", members.join(","))
 }
 
 async fn write_lines(system: &System, lines: &[String]) {
@@ -175,7 +152,7 @@ async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_ans
     assert!(stats["latency"]["p50"].is_u64(), "{stats}");
 
     // The log alone, each line twice.
-    let lines: Vec<String> = (0..5).map(|number| line(&event(number))).collect();
+    let lines: Vec<String> = (0..5).map(|number| log_line(&event(number))).collect();
     write_lines(&system, &lines).await;
     write_lines(&system, &lines).await;
     until_answered(&system, question, &BTreeMap::from([(200, 65)])).await;

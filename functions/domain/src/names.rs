@@ -300,6 +300,11 @@ impl Names {
         self.resource("reconcile-dlq")
     }
 
+    /// Every queue of what was given up.
+    pub fn dead_letter_queues(&self) -> [String; 2] {
+        [self.dead_letter_queue(), self.reconcile_dead_letter_queue()]
+    }
+
     /// The dashboard.
     pub fn dashboard(&self) -> String {
         self.resource("usage-analytics")

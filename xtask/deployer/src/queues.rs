@@ -45,6 +45,17 @@ impl Queues {
             None => Ok(None),
         }
     }
+
+    /// Messages in all of these queues together; `None` where there is none of them.
+    pub async fn depths(&self, queues: &[String]) -> Result<Option<u64>, Error> {
+        let mut sum = None;
+        for queue in queues {
+            if let Some(depth) = self.depth(queue).await? {
+                sum = Some(sum.unwrap_or(0) + depth);
+            }
+        }
+        Ok(sum)
+    }
 }
 
 /// A queue.

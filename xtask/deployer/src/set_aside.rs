@@ -40,6 +40,12 @@ pub struct SetAside {
 }
 
 impl SetAside {
+    /// Whether it is a record of a stream, and not a line of a log: shards have names of their own
+    /// (Amazon Kinesis Data Streams API reference, `Shard`).
+    pub fn is_of_stream(&self) -> bool {
+        self.shard_id.starts_with("shardId-")
+    }
+
     /// Whether bytes are missing that the record had.
     pub fn is_cut(&self) -> bool {
         u64::try_from(self.payload.len()).is_ok_and(|kept| kept < self.payload_size)

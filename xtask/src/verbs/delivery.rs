@@ -1,6 +1,7 @@
-//! Records handed to the processor, and leaves to the aggregator, as Lambda hands them over.
+//! Records handed to the processor, leaves to the aggregator, and lines of the access log to the
+//! reconciler, as Lambda hands them over.
 //!
-//! Both count by what they find stored: a record or leaf that was handed over before changes
+//! All count by what they find stored: a record, leaf or line that was handed over before changes
 //! nothing, so whatever fails here may be done again, any number of times.
 
 use std::collections::BTreeSet;
@@ -58,6 +59,7 @@ pub(super) struct Delivery {
     functions: Functions,
     processor: String,
     aggregator: String,
+    reconciler: String,
     region: String,
 }
 
@@ -120,7 +122,23 @@ struct TableChange<'a> {
     stream_view_type: &'static str,
 }
 
-/// What processor and aggregator answer.
+/// A message of the queue in which lines wait.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueueRecord<'a> {
+    message_id: &'a str,
+    body: &'a str,
+    event_source: &'static str,
+}
+
+/// An invocation by the subscription of the access log.
+#[derive(Debug, Deserialize)]
+struct OfLog {
+    #[serde(rename = "awslogs")]
+    _lines: serde::de::IgnoredAny,
+}
+
+/// What the functions answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -141,6 +159,7 @@ impl Delivery {
             functions: Functions::new(&reached.session),
             processor: names.function(Function::Processor),
             aggregator: names.function(Function::Aggregator),
+            reconciler: names.function(Function::Reconciler),
             region: reached.session.region().to_owned(),
         }
     }
@@ -173,7 +192,7 @@ impl Delivery {
                 report_outcome: true,
             };
             // A function that died took some of its records, or none: they come again.
-            let Some(answer) = self.invoke(&self.processor, &event).await? else {
+            let Some(answer) = self.invoke(&self.processor, json(&event)?).await? else {
                 continue;
             };
             let outcome = answer.outcome.context(
@@ -215,11 +234,34 @@ impl Delivery {
             records: records.collect(),
             report_outcome: false,
         };
+        self.is_taken(&self.aggregator, json(&event)?).await
+    }
+
+    /// Hands the reconciler what it gave up: an invocation by the log's subscription, or a message
+    /// of its queue. Says whether it took all of it.
+    pub(super) async fn reconcile(&self, id: &str, body: &str) -> anyhow::Result<bool> {
+        let payload = if serde_json::from_str::<OfLog>(body).is_ok() {
+            body.as_bytes().to_vec()
+        } else {
+            json(&Event {
+                records: vec![QueueRecord {
+                    message_id: id,
+                    body,
+                    event_source: "aws:sqs",
+                }],
+                report_outcome: false,
+            })?
+        };
+        self.is_taken(&self.reconciler, payload).await
+    }
+
+    /// Whether a function takes all of an event, in as many attempts as it needs.
+    async fn is_taken(&self, function: &str, payload: Vec<u8>) -> anyhow::Result<bool> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
             }
-            let answer = self.invoke(&self.aggregator, &event).await?;
+            let answer = self.invoke(function, payload.clone()).await?;
             if answer.is_some_and(|answer| answer.batch_item_failures.is_empty()) {
                 return Ok(true);
             }
@@ -228,12 +270,7 @@ impl Delivery {
     }
 
     /// Invokes a function; `None` where it ran and did not answer, or cannot take so much.
-    async fn invoke<R: Serialize>(
-        &self,
-        function: &str,
-        event: &Event<R>,
-    ) -> anyhow::Result<Option<Answer>> {
-        let payload = serde_json::to_vec(event).context("writing an event")?;
+    async fn invoke(&self, function: &str, payload: Vec<u8>) -> anyhow::Result<Option<Answer>> {
         let body = match self.functions.invoke(function, payload).await {
             Ok(body) => body,
             Err(Error::FunctionFailed { .. }) => return Ok(None),
@@ -286,6 +323,10 @@ impl Delivery {
     }
 }
 
+fn json<R: Serialize>(event: &Event<R>) -> anyhow::Result<Vec<u8>> {
+    serde_json::to_vec(event).context("writing an event")
+}
+
 /// Refusals of an invocation that concern its records, or pass.
 const TRANSIENT: [&str; 4] = [
     "RequestEntityTooLargeException",
@@ -334,6 +375,7 @@ mod tests {
             functions: Functions::new(&session),
             processor: "P".into(),
             aggregator: "A".into(),
+            reconciler: "R".into(),
             region: "ap-south-1".into(),
         }
     }

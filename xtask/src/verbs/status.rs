@@ -87,7 +87,7 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
             .collect(),
         alarms: Metrics::new(session).alarms(&alarms).await?,
         dead_letters: Queues::new(session)
-            .depth(&names.dead_letter_queue())
+            .depths(&names.dead_letter_queues())
             .await?,
         incoming: match &stream {
             Some(_) => Some(lag::incoming(reached, window).await?),

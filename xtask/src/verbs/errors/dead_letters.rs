@@ -81,6 +81,47 @@ pub(super) async fn redrive(redrive: &mut Redrive<'_>) -> anyhow::Result<()> {
     ended
 }
 
+/// Has the reconciler take again what it gave up.
+pub(super) async fn redrive_lines(redrive: &mut Redrive<'_>) -> anyhow::Result<()> {
+    let names = redrive.reached.environment.names();
+    let queues = Queues::new(&redrive.reached.session);
+    let Some(queue) = queues.find(&names.reconcile_dead_letter_queue()).await? else {
+        return Ok(());
+    };
+    let mut kept = Vec::new();
+    let ended = each_of_lines(redrive, &queue, &mut kept).await;
+    for message in &kept {
+        queue.release(message).await?;
+    }
+    ended
+}
+
+async fn each_of_lines(
+    redrive: &mut Redrive<'_>,
+    queue: &Queue,
+    kept: &mut Vec<Message>,
+) -> anyhow::Result<()> {
+    loop {
+        let messages = queue.receive(OURS).await?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        for message in messages {
+            redrive.done.dead_letters.found += 1;
+            if redrive
+                .delivery
+                .reconcile(&message.id, &message.body)
+                .await?
+            {
+                done(redrive, queue, &message).await?;
+            } else {
+                let why = "the reconciler failed again: `cargo xtask logs reconciler` says why";
+                keep(redrive, kept, message, why);
+            }
+        }
+    }
+}
+
 async fn each(
     redrive: &mut Redrive<'_>,
     queue: &Queue,

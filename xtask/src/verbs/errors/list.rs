@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let queues = Queues::new(&reached.session);
     let listed = Listed {
         errors: errors.into_iter().map(Listing::from).collect(),
-        dead_letters: queues.depth(&names.dead_letter_queue()).await?,
+        dead_letters: queues.depths(&names.dead_letter_queues()).await?,
     };
     context.out.answer(&listed, Listed::text)?;
     Ok(Exit::Done)

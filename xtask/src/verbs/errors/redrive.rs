@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
     let table = ErrorTable::new(&reached.session, &names.analytics_table());
     if consent.dry_run {
         let queues = Queues::new(&reached.session);
-        let letters = queues.depth(&names.dead_letter_queue()).await?;
+        let letters = queues.depths(&names.dead_letter_queues()).await?;
         context.out.step(&format!(
             "would offer {} records set aside and what {} dead letters name",
             table.describe().await?.len(),
@@ -99,6 +99,7 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
     };
     redrive.errors(&table).await?;
     dead_letters::redrive(&mut redrive).await?;
+    dead_letters::redrive_lines(&mut redrive).await?;
     context.out.answer(&redrive.done, Redriven::text)?;
     Ok(redrive.done.exit())
 }
@@ -111,7 +112,10 @@ impl Redrive<'_> {
             let (page, more) = table.read(next).await?;
             self.done.errors.found += page.len() as u64;
             let mut shards: BTreeMap<String, Vec<SetAside>> = BTreeMap::new();
-            for record in page {
+            let (of_stream, lines): (Vec<_>, Vec<_>) =
+                page.into_iter().partition(SetAside::is_of_stream);
+            self.keep_lines(&lines);
+            for record in of_stream {
                 shards
                     .entry(record.shard_id.clone())
                     .or_default()
@@ -125,6 +129,18 @@ impl Redrive<'_> {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Lines of the access log are no records: the processor would refuse them whatever they say.
+    fn keep_lines(&mut self, lines: &[SetAside]) {
+        if lines.is_empty() {
+            return;
+        }
+        self.done.errors.kept += lines.len() as u64;
+        let lines = lines.len();
+        self.context.out.warning(&format!(
+            "{lines} of those set aside are lines of the access log that report no call: they stay"
+        ));
     }
 
     async fn of_shard(
