@@ -255,17 +255,35 @@ fn the_rules_of_the_tree_hold() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
+/// Whether a process has said what it does when someone interrupts it (`proc(5)`, `SigCgt`).
+fn minds_interrupts(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & (1 << 1) != 0)
+}
+
 #[test]
 fn an_interrupt_ends_with_130_and_the_way_on() {
     let place = Place::new();
+    let functions = place.dir().join("functions");
+    let built = functions.join("target/functions/local");
+    std::fs::create_dir_all(&built).unwrap();
+    // Whoever builds functions here waits for this.
+    let lock = std::fs::File::create(built.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let place = place.with("XTASK_FUNCTIONS_DIR", functions.display().to_string());
     let mut child = place
         .command("synth --check")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It builds for longer than this takes.
-    std::thread::sleep(Duration::from_millis(60));
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !minds_interrupts(child.id()) {
+        assert!(Instant::now() < patience, "it minds no interrupt");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let sent = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status()

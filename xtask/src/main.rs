@@ -37,7 +37,10 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    runtime.block_on(supervise(&context, cli.verb)).into()
+    let exit = runtime.block_on(supervise(&context, cli.verb));
+    // Whoever interrupts does not wait for what blocks, such as another command's lock.
+    runtime.shutdown_background();
+    exit.into()
 }
 
 /// Runs the verb until it ends or someone interrupts it. Dropping it stops the programs it runs;
