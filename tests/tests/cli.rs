@@ -44,7 +44,7 @@ fn what_is_not_understood_is_a_usage_error() {
     place
         .run("deploy --watch --dry-run")
         .fails(2, &["--watch", "--dry-run"]);
-    place.run("bench B0").fails(2, &["B0", "B2", "B3"]);
+    place.run("bench B0").fails(2, &["B0", "B2", "B3", "B7"]);
     place
         .run("traffic --rps 0")
         .fails(2, &["--rps", "1..=100000"]);

@@ -326,6 +326,9 @@ pub(crate) enum BenchmarkId {
     /// From the start of a process to its first answer, and what is deployed for it.
     #[value(name = "B3")]
     ColdStart,
+    /// How long `synth` takes where the functions are built, and how much memory.
+    #[value(name = "B7")]
+    Synth,
 }
 
 #[derive(Debug, Args)]

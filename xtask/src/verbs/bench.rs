@@ -14,7 +14,7 @@ use crate::cli::{Bench, BenchmarkId};
 use crate::context::Context;
 use crate::functions::{self, Effort};
 use crate::jobs::Job;
-use crate::local::SuiteTools;
+use crate::local::{SuiteTools, Tools};
 use crate::stop::{Exit, Stop};
 
 /// Who measures, and what it is measured with: examples of the function host.
@@ -43,6 +43,29 @@ struct Figure {
     peer: Option<String>,
     /// The value over the peer's.
     ratio: Option<f64>,
+}
+
+/// Runs a command again and again, the first time unmeasured: prints the seconds that each run took,
+/// the shortest first, and the kilobytes of the largest.
+const TIMES: &str = "\
+import json, resource, subprocess, sys, time
+
+def run():
+    began = time.perf_counter()
+    subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+run()
+seconds = sorted(run() for _ in range(21))
+kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps({'seconds': seconds, 'kilobytes': kilobytes}))
+";
+
+/// What [`TIMES`] prints.
+#[derive(Debug, Deserialize)]
+struct Times {
+    seconds: Vec<f64>,
+    kilobytes: u32,
 }
 
 /// What the measuring program prints.
@@ -97,22 +120,29 @@ struct Built {
 }
 
 pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit> {
-    let tools = SuiteTools::ensure(context).await?;
-    let built = build(context).await?;
     let ids = if args.ids.is_empty() {
         BenchmarkId::value_variants()
     } else {
         &args.ids
     };
-    context.out.step("measuring; whatever else runs here shows");
-    let report = measure(&built, &tools.node(), ids).await?;
     let mut results = Vec::new();
-    if let Some(answers) = &report.answers {
-        results.extend(of_answers(answers));
+    let of_host = ids.iter().copied().filter(|id| *id != BenchmarkId::Synth);
+    let of_host: Vec<_> = of_host.collect();
+    if !of_host.is_empty() {
+        let tools = SuiteTools::ensure(context).await?;
+        let built = build(context).await?;
+        context.out.step("measuring; whatever else runs here shows");
+        let report = measure(&built, &tools.node(), &of_host).await?;
+        if let Some(answers) = &report.answers {
+            results.extend(of_answers(answers));
+        }
+        if let Some(cold) = &report.cold {
+            results.extend(of_cold_starts(cold));
+            results.push(of_zip(&built.authorizer)?);
+        }
     }
-    if let Some(cold) = &report.cold {
-        results.extend(of_cold_starts(cold));
-        results.push(of_zip(&built.authorizer)?);
+    if ids.contains(&BenchmarkId::Synth) {
+        results.extend(of_synth(&time_synth(context).await?));
     }
     let answer = Answer {
         machine: machine(),
@@ -162,6 +192,26 @@ async fn measure(built: &Built, node: &Path, ids: &[BenchmarkId]) -> anyhow::Res
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Stop::failed(format!("the measuring program failed: {said}")).into());
+    }
+    serde_json::from_slice(&output.stdout).context("reading what was measured")
+}
+
+/// All stacks, by this very program, the functions being built.
+async fn time_synth(context: &Context) -> anyhow::Result<Times> {
+    let tools = Tools::ensure(context).await?;
+    context.out.step("measuring; whatever else runs here shows");
+    let own = std::env::current_exe().context("finding where this program is")?;
+    let out = context.target().join("bench");
+    let output = Job::new(tools.python())
+        .args(["-c", TIMES])
+        .args([&own])
+        .args(["synth", "--out"])
+        .args([&out])
+        .read()
+        .await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Stop::failed(format!("`synth` failed: {said}")).into());
     }
     serde_json::from_slice(&output.stdout).context("reading what was measured")
 }
@@ -281,6 +331,17 @@ fn of_zip(binary: &Path) -> anyhow::Result<Figure> {
     Ok(Figure::new("B3", "authorizer, zip", megabytes, "MB").at_most(4.5))
 }
 
+fn of_synth(times: &Times) -> Vec<Figure> {
+    const ID: &str = "B7";
+    let median = times.seconds.get(times.seconds.len() / 2);
+    let millis = (median.copied().unwrap_or_default() * 10_000.0).round() / 10.0;
+    let megabytes = f64::from(times.kilobytes / 100) / 10.0;
+    vec![
+        Figure::new(ID, "synth of all stacks, p50", millis, "ms").at_most(60.0),
+        Figure::new(ID, "the same, peak memory", megabytes, "MB").at_most(30.0),
+    ]
+}
+
 fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -382,6 +443,20 @@ mod tests {
         let slow = &of_answers(&answers(330_000))[6];
         assert_eq!((slow.met, slow.ratio), (no, Some(1.1)));
         assert_eq!(slow.peer.as_deref(), Some("stream at once: 300.0 µs"));
+    }
+
+    #[test]
+    fn synth_is_held_against_the_median_of_its_runs() {
+        let times = Times {
+            seconds: vec![0.010, 0.045_67, 0.9],
+            kilobytes: 31_000,
+        };
+        let figures = of_synth(&times);
+        let told: Vec<_> = figures
+            .iter()
+            .map(|figure| (figure.value, figure.met))
+            .collect();
+        assert_eq!(told, [(45.7, Some(true)), (31.0, Some(false))]);
     }
 
     #[test]
