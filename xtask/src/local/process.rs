@@ -24,6 +24,9 @@ pub(crate) struct ProcessRecord {
 
 /// How often a process that should end is looked at.
 const POLL: Duration = Duration::from_millis(50);
+/// How often, and how many times, a process without arguments is looked at again.
+const STARTING_POLL: Duration = Duration::from_millis(1);
+const STARTING_LOOKS: u32 = 100;
 
 impl ProcessRecord {
     /// The record of a process that was just started.
@@ -90,11 +93,26 @@ impl ProcessRecord {
 
 /// Looks where a process finds its arguments and variables, each ended by a zero (proc(5)).
 fn was_told(pid: u32, what: &str) -> bool {
-    ["cmdline", "environ"].iter().any(|file| {
-        let told = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let process = Path::new("/proc").join(pid.to_string());
+    let holds = |told: &[u8]| {
         told.split(|byte| *byte == 0)
             .any(|one| one == what.as_bytes())
-    })
+    };
+    let mut arguments = read_or_empty(&process.join("cmdline"));
+    // Its starter goes on a moment before a new program's arguments and variables can be read.
+    // A thread of the kernel never has any, nor a program.
+    for _ in 0..STARTING_LOOKS {
+        if !arguments.is_empty() || std::fs::read_link(process.join("exe")).is_err() {
+            break;
+        }
+        std::thread::sleep(STARTING_POLL);
+        arguments = read_or_empty(&process.join("cmdline"));
+    }
+    holds(&arguments) || holds(&read_or_empty(&process.join("environ")))
+}
+
+fn read_or_empty(file: &Path) -> Vec<u8> {
+    std::fs::read(file).unwrap_or_default()
 }
 
 /// Start time of a running process: field 22 of `/proc/PID/stat` (proc(5)). A zombie has ended.
