@@ -96,16 +96,20 @@ impl System {
 
     /// What the analytics API answers an admin.
     pub async fn analytics(&self, question: &str) -> Value {
+        let (status, body) = self.ask(question).await;
+        assert_eq!(status, 200, "{question}: {body}");
+        body
+    }
+
+    /// Status and body of an answer of the analytics API to an admin.
+    pub async fn ask(&self, question: &str) -> (u16, Value) {
         let request = self.client.get(self.url(&format!("analytics/{question}")));
         let answer = request
             .bearer_auth(self.text("/local/adminToken"))
             .send()
             .await
             .unwrap();
-        let status = answer.status();
-        let body: Value = answer.json().await.unwrap();
-        assert_eq!(status, 200, "{question}: {body}");
-        body
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     /// Asks until the answer has `expected` at `pointer`.

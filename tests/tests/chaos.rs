@@ -263,7 +263,13 @@ async fn stats(system: &System, users: &[User]) -> Vec<Value> {
     let mut all = Vec::new();
     for user in users {
         let question = format!("user-stats?email={}", user.email);
-        all.push(system.analytics(&question).await);
+        // Its reads fail as the others' do.
+        let mut answer = system.ask(&question).await;
+        while answer.0 == 503 {
+            answer = system.ask(&question).await;
+        }
+        assert_eq!(answer.0, 200, "{question}: {}", answer.1);
+        all.push(answer.1);
     }
     all
 }

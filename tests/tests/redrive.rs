@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::event::UsageEvent;
+use domain::id::EventId;
 use domain::names::Function;
 use serde_json::{Value, json};
-use tests::system::{System, USAGE_TABLE, event, json_of, log_line};
+use tests::system::{System, USAGE_TABLE, deploy, event, json_of, log_line};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const ANN: &str = "user-stats?email=ann@example.com";
@@ -26,6 +27,8 @@ const QUEUE_OF_LINES: &str = "complical-reconcile-dlq-local";
 fn ahead(number: u64) -> UsageEvent {
     let mut event = event(number);
     event.time = event.time.plus_millis(5 * 60_000 + 8_000);
+    let random = [u8::try_from(number).unwrap(); 10];
+    event.id = EventId::mint(event.time.0.unsigned_abs(), random);
     event
 }
 
@@ -84,7 +87,7 @@ async fn send_letter(system: &System, queue: &str, body: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
-    let system = System::deploy();
+    let mut system = System::deploy();
     let key = system.key("ann@example.com");
     system.call(key["key"].as_str(), 20).await;
     system.until(ANN, "/totalCalls", 20).await;
@@ -138,6 +141,8 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
     take_lines_again(&system).await;
     keep_what_is_gone(&system).await;
     replay_twice(&system).await;
+    offer_lines_set_aside(&system).await;
+    list_without_the_stream(&mut system).await;
 }
 
 /// The processor is told of a table that is not there, and its records are given up. They are of no
@@ -209,6 +214,67 @@ async fn keep_what_is_gone(system: &System) {
     assert_eq!(kept.code, Some(1), "{kept:#?}");
     assert!(kept.stderr.contains("a dead letter stays"), "{kept:#?}");
     until_listed(system, 2, Some(2)).await;
+}
+
+/// Lines that were set aside: one can be counted by now, one never can, nor what holds none.
+async fn offer_lines_set_aside(system: &System) {
+    let line = |id: &str, message: &str| json!({"id": id, "message": message});
+    let lines = json!({"messageType": "DATA_MESSAGE", "logGroup": "/aws/g", "logStream": "s",
+        "logEvents": [line("1", "{no line"), line("2", &log_line(&ahead(19)))]});
+    let due = Instant::now() + Duration::from_secs(9);
+    for body in [lines, json!("no lines")] {
+        send_letter(system, QUEUE_OF_LINES, &body).await;
+    }
+    // The letter that was kept before is there again, and fails again.
+    let refused = system.place.run("errors redrive --yes --json");
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    let listed = until_listed(system, 5, None).await;
+    let position = |error: &Value| format!("{} {}", error["shardId"], error["reason"]);
+    let errors = listed["errors"].as_array().unwrap();
+    for expected in [
+        r#""/aws/g/s" "malformed""#,
+        r#""/aws/g/s" "fromTheFuture""#,
+        r#""reconcile" "malformed""#,
+    ] {
+        assert!(
+            errors.iter().map(position).any(|one| one == expected),
+            "{listed:#}"
+        );
+    }
+    tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
+    for (found, counted) in [(5, 1), (4, 0)] {
+        let again = system.place.run("errors redrive --yes --json");
+        let again: Value = serde_json::from_str(&again.stdout).unwrap();
+        let errors = json!({"found": found, "deleted": counted, "kept": 4});
+        assert_eq!(again["errors"], errors, "{again:#}");
+        assert_eq!(again["counted"], counted, "{again:#}");
+        system.until(ANN, "/totalCalls", 39).await;
+    }
+}
+
+/// In synchronous mode lines are set aside in the usage table, and no processor takes records.
+async fn list_without_the_stream(system: &mut System) {
+    system.place.set("ENABLE_KINESIS_ANALYTICS", "false");
+    system.outputs = deploy(&system.place);
+    send_letter(system, QUEUE_OF_LINES, &json!("no lines either")).await;
+    let kept = system.place.run("errors redrive --yes --json");
+    assert_eq!(kept.code, Some(1), "{kept:#?}");
+    assert!(
+        kept.stderr.contains("no processor without the stream"),
+        "{kept:#?}"
+    );
+    let kept: Value = serde_json::from_str(&kept.stdout).unwrap();
+    assert_eq!(
+        (&kept["errors"], &kept["setAside"], &kept["failed"]),
+        (
+            &json!({"found": 4, "deleted": 0, "kept": 4}),
+            &json!(2),
+            &json!(2)
+        ),
+        "{kept:#}"
+    );
+    // Two are records of the stream, two lines that now stand in both tables.
+    until_listed(system, 5, None).await;
 }
 
 /// Everything once more, twice.

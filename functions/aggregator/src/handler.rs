@@ -1,11 +1,12 @@
 //! What the aggregator does with an event: a batch of the table's stream, or the minute tick.
 
 use aws_lambda_events::event::dynamodb::EventRecord;
+use domain::delivery::Answer;
 use domain::names::TrackingMode;
 use domain::time::{UnixMillis, Window};
 use runtime::rolling::{LeafAt, Rolling};
 use runtime::store::{Store, StoreError};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::change::{self, Change};
 use crate::global::{Global, Retention};
@@ -39,23 +40,6 @@ pub enum ScheduledEvent {
     ScheduledEvent,
 }
 
-/// The answer to a batch, and to a tick: a batch that failed is delivered again from its first
-/// record, whole, since every write of it may be repeated.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    /// The first record of a batch that failed.
-    pub batch_item_failures: Vec<FailedItem>,
-}
-
-/// A record that failed.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailedItem {
-    /// Its sequence number.
-    pub item_identifier: String,
-}
-
 /// The aggregator over its two tables.
 #[derive(Debug)]
 pub struct Aggregator<S> {
@@ -68,7 +52,8 @@ pub struct Aggregator<S> {
 }
 
 impl<S: Store> Aggregator<S> {
-    /// Rolls up what a batch of stream records changed.
+    /// Rolls up what a batch of stream records changed. A batch that failed is delivered again from
+    /// its first record, whole, since every write of it may be repeated.
     pub async fn batch(&self, records: &[EventRecord]) -> Answer {
         let (changes, bad) = change::collect(records);
         for error in bad {
@@ -88,11 +73,8 @@ impl<S: Store> Aggregator<S> {
                 );
                 let first = records
                     .first()
-                    .and_then(|record| record.change.sequence_number.clone());
-                let item_identifier = first.unwrap_or_default();
-                Answer {
-                    batch_item_failures: vec![FailedItem { item_identifier }],
-                }
+                    .and_then(|record| record.change.sequence_number.as_deref());
+                Answer::failed([first.unwrap_or_default()])
             }
         }
     }

@@ -4,8 +4,9 @@
 #![recursion_limit = "256"]
 
 use aggregator::global::Retention;
-use aggregator::handler::{Aggregator, Answer, Event};
+use aggregator::handler::{Aggregator, Event};
 use aggregator::settings::Settings;
+use domain::delivery::Answer;
 use domain::names::kinesis_metric;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::dynamo::DynamoStore;

@@ -10,8 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aggregator::global::Retention;
-use aggregator::handler::{Aggregator, Answer};
+use aggregator::handler::Aggregator;
 use aws_lambda_events::event::dynamodb::EventRecord;
+use domain::delivery::Answer;
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::rollup::RollUp;

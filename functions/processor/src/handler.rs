@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
-use domain::delivery::Outcome;
+use domain::delivery::{Answer, Outcome};
 use domain::event::{EventType, Reason, Rejection, UsageEvent};
 use domain::leaf::LeafKey;
 use domain::time::UnixMillis;
 use runtime::errors::{self, Position};
 use runtime::store::{Store, StoreError};
 use runtime::{counting, raw};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// What the processor is invoked with: by Lambda, or by an operator in its place.
 #[derive(Debug, Deserialize)]
@@ -23,25 +23,6 @@ pub struct Delivery {
     /// Whether to say what became of them; Lambda never asks.
     #[serde(default)]
     pub report_outcome: bool,
-}
-
-/// The answer to a batch: the records that must come again.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    /// One for each record that failed. Lambda goes on from the lowest of them.
-    pub batch_item_failures: Vec<FailedItem>,
-    /// What became of the others, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
-}
-
-/// A record that failed.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailedItem {
-    /// Its sequence number.
-    pub item_identifier: String,
 }
 
 /// What was done with a batch, for the metrics.
@@ -265,17 +246,7 @@ fn again<'a>(
 
 /// Failed records in the order of the batch.
 fn answer(batch: &KinesisEvent, failed: &BTreeSet<String>) -> Answer {
-    let batch_item_failures = batch
-        .records
-        .iter()
-        .map(|record| &record.kinesis.sequence_number)
-        .filter(|sequence_number| failed.contains(*sequence_number))
-        .map(|sequence_number| FailedItem {
-            item_identifier: sequence_number.clone(),
-        })
-        .collect();
-    Answer {
-        batch_item_failures,
-        outcome: None,
-    }
+    let records = batch.records.iter();
+    let positions = records.map(|record| record.kinesis.sequence_number.as_str());
+    Answer::failed(positions.filter(|position| failed.contains(*position)))
 }

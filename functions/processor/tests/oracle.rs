@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use domain::delivery::{Answer, FailedItem};
 use domain::delivery::{Outcome, REPORT_OUTCOME};
 use domain::event::{EventType, UsageEvent};
 use domain::id::EventId;
@@ -18,7 +19,7 @@ use domain::sample;
 use domain::table::{self, attribute};
 use domain::tally::Tally;
 use domain::time::UnixMillis;
-use processor::handler::{Answer, Delivery, FailedItem, Processor};
+use processor::handler::{Delivery, Processor};
 use proptest::prelude::*;
 use proptest::sample::select;
 use runtime::memory::{Call, Fault, MemoryStore};

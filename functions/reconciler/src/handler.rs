@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::delivery::{Answer, Outcome, QUEUE_POSITION};
 use domain::event::{EventType, Reason, Rejection, UsageEvent};
 use domain::id::EventId;
 use domain::leaf::{Leaf, LeafKey};
@@ -14,7 +15,6 @@ use runtime::queue::{Queue, SendError};
 use runtime::raw;
 use runtime::rolling::{LeafAt, Rolling};
 use runtime::store::{Store, StoreError, Updated};
-use serde::Serialize;
 
 use crate::invocation::{Invocation, LogData, LogEvent, Message, MessageType, Unreadable};
 use crate::line::{self, Reported};
@@ -41,24 +41,20 @@ pub struct Reconciler<S, Q> {
 pub struct Report {
     /// Events counted, by type: only this log knew of them.
     pub counted: BTreeMap<EventType, u64>,
-    /// Lines set aside.
-    pub set_aside: u64,
+    /// Events that had been counted before.
+    pub duplicates: u64,
+    /// Ids of the lines set aside, and of messages that hold none.
+    pub set_aside: Vec<String>,
 }
 
-/// The answer to messages of the queue: those that must come again. A subscription reads none.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    /// One for each message that failed.
-    pub batch_item_failures: Vec<FailedItem>,
-}
-
-/// A message that failed.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailedItem {
-    /// Its id.
-    pub item_identifier: String,
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self {
+            counted: report.counted.values().sum(),
+            duplicates: report.duplicates,
+            set_aside: report.set_aside,
+        }
+    }
 }
 
 /// Lines that must come again.
@@ -136,7 +132,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                 let report = self.deliver(&awslogs.unpack()?, now).await?;
                 Ok((Answer::default(), report))
             }
-            Invocation::Queue { records } => Ok(self.messages(records, now).await),
+            Invocation::Queue { records, .. } => Ok(self.messages(records, now).await),
         }
     }
 
@@ -149,7 +145,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         let (refused, calls): (Vec<_>, Vec<_>) = open
             .into_iter()
             .partition(|open| open.reported.gateway_only);
-        let (mut later, undecided) = self.look(calls).await;
+        let (mut later, undecided) = self.look(calls, &mut report).await;
         later.extend(undecided.open);
         later.extend(self.finish(data, refused, now, &mut report).await.open);
         let Err(refused) = self.wait(data, &later).await else {
@@ -176,19 +172,17 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
 
     async fn messages(&self, messages: &[Message], now: UnixMillis) -> (Answer, Report) {
         let mut sum = Report::default();
-        let mut answer = Answer::default();
+        let mut failed = Vec::new();
         for message in messages {
             match self.message(message, now).await {
                 Ok(report) => sum.add(report),
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "a message will come again");
-                    answer.batch_item_failures.push(FailedItem {
-                        item_identifier: message.message_id.clone(),
-                    });
+                    failed.push(message.message_id.as_str());
                 }
             }
         }
-        (answer, sum)
+        (Answer::failed(failed), sum)
     }
 
     async fn message(&self, message: &Message, now: UnixMillis) -> Result<Report, Undone> {
@@ -196,14 +190,14 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             Ok(data) => self.settle(&data, now).await,
             Err(error) => {
                 let position = Position {
-                    shard_id: "reconcile",
+                    shard_id: QUEUE_POSITION,
                     sequence_number: &message.message_id,
                 };
                 let rejection = Rejection::new(Reason::Malformed, Chain(&error).to_string());
                 self.set_aside(position, &message.body, &rejection, now)
                     .await?;
                 Ok(Report {
-                    set_aside: 1,
+                    set_aside: vec![message.message_id.clone()],
                     ..Report::default()
                 })
             }
@@ -227,7 +221,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                 Ok(Some(reported)) => open.push(Open { log, reported }),
                 Err(rejection) => {
                     self.refuse(data, log, &rejection, now).await?;
-                    report.set_aside += 1;
+                    report.set_aside.push(log.id.clone());
                 }
             }
         }
@@ -250,7 +244,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         now: UnixMillis,
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        let (absent, mut undecided) = self.look(open).await;
+        let (absent, mut undecided) = self.look(open, report).await;
         undecided.merge(self.finish(data, absent, now, report).await);
         undecided.error.map_or(Ok(()), Err)
     }
@@ -259,17 +253,20 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
     ///
     /// An event of the stream may have been counted as synchronous, where the authorizer found
     /// neither stream nor table.
-    async fn look<'a>(&self, open: Vec<Open<'a>>) -> (Vec<Open<'a>>, Undecided<'a>) {
+    async fn look<'a>(
+        &self,
+        open: Vec<Open<'a>>,
+        report: &mut Report,
+    ) -> (Vec<Open<'a>>, Undecided<'a>) {
         let (streamed, mut rest): (Vec<_>, Vec<_>) = open
             .into_iter()
             .partition(|open| open.event().data.mode == TrackingMode::Stream);
-        let mut none = Report::default();
         let (absent, mut undecided) = self
-            .walk(TrackingMode::Stream, streamed, Unheld::Leave, &mut none)
+            .walk(TrackingMode::Stream, streamed, Unheld::Leave, report)
             .await;
         rest.extend(absent);
         let (absent, further) = self
-            .walk(TrackingMode::Synchronous, rest, Unheld::Leave, &mut none)
+            .walk(TrackingMode::Synchronous, rest, Unheld::Leave, report)
             .await;
         undecided.merge(further);
         (absent, undecided)
@@ -291,7 +288,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                 Ok(()) if open.event().data.mode == TrackingMode::Stream => streamed.push(open),
                 Ok(()) => synchronous.push(open),
                 Err(rejection) => match self.refuse(data, open.log, &rejection, now).await {
-                    Ok(()) => report.set_aside += 1,
+                    Ok(()) => report.set_aside.push(open.log.id.clone()),
                     Err(error) => undecided.add([open], error),
                 },
             }
@@ -349,6 +346,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                 }
             };
             absent.extend(done.absent.iter().map(|event| event.id));
+            report.duplicates += u64::try_from(done.duplicates.len()).unwrap_or(u64::MAX);
             for event in done.counted {
                 *report.counted.entry(event.event_type).or_default() += 1;
             }
@@ -441,7 +439,8 @@ impl Report {
         for (event_type, count) in other.counted {
             *self.counted.entry(event_type).or_default() += count;
         }
-        self.set_aside += other.set_aside;
+        self.duplicates += other.duplicates;
+        self.set_aside.extend(other.set_aside);
     }
 }
 

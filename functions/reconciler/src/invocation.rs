@@ -25,7 +25,23 @@ pub enum Invocation {
         /// Its messages.
         #[serde(rename = "Records")]
         records: Vec<Message>,
+        /// Whether to say what became of them; Lambda never asks.
+        #[serde(rename = "reportOutcome", default)]
+        report_outcome: bool,
     },
+}
+
+impl Invocation {
+    /// Whether an operator asks what became of the lines.
+    pub const fn reports_outcome(&self) -> bool {
+        matches!(
+            self,
+            Self::Queue {
+                report_outcome: true,
+                ..
+            }
+        )
+    }
 }
 
 /// Lines as a subscription brings them.

@@ -36,8 +36,9 @@ async fn main() -> Result<(), Error> {
         async move {
             let handled = reconciler.handle(&event.payload, clock::now());
             // Boxed: what it may come to do fills some 30 KB.
-            let (answer, report) = Box::pin(handled).await?;
+            let (mut answer, report) = Box::pin(handled).await?;
             metrics.emit(clock::now(), &values(&report));
+            answer.outcome = event.payload.reports_outcome().then(|| report.into());
             Ok::<_, Error>(answer)
         }
     }))
@@ -58,6 +59,9 @@ fn values(report: &Report) -> Vec<Metric> {
             kinesis_metric::RATE_LIMITED,
             counted(EventType::RateLimited),
         ),
-        Metric::count(kinesis_metric::RECORDS_FAILED, report.set_aside),
+        Metric::count(
+            kinesis_metric::RECORDS_FAILED,
+            report.set_aside.len() as u64,
+        ),
     ]
 }

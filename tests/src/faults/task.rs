@@ -178,7 +178,10 @@ impl Task {
         Self {
             doing: Doing::Settle { messages },
             future: Box::pin(async move {
-                let invocation = Invocation::Queue { records };
+                let invocation = Invocation::Queue {
+                    records,
+                    report_outcome: false,
+                };
                 let answered = reconciler.handle(&invocation, at).await;
                 let (answer, _) = answered.expect("messages fail one by one");
                 let failed = answer.batch_item_failures.into_iter();

@@ -1,8 +1,9 @@
-//! Records that the processor set aside: the items under `PK = ERRORS` of the analytics table.
+//! What processor and reconciler set aside: the items under `PK = ERRORS` of their tables.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::names::Names;
 use domain::table::{ERRORS, ItemKey, attribute};
 
 use crate::error::{Error, failed};
@@ -80,7 +81,7 @@ impl SetAside {
 #[derive(Debug, Clone)]
 pub struct NextPage(Item);
 
-/// The records set aside in one analytics table.
+/// The records set aside in one table.
 #[derive(Debug, Clone)]
 pub struct ErrorTable {
     client: aws_sdk_dynamodb::Client,
@@ -88,8 +89,12 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Those in the table called `table`.
-    pub fn new(session: &Session, table: &str) -> Self {
+    /// Those of an environment: in synchronous mode the usage table has them.
+    pub fn all(session: &Session, names: &Names) -> [Self; 2] {
+        [names.analytics_table(), names.usage_table()].map(|table| Self::new(session, &table))
+    }
+
+    fn new(session: &Session, table: &str) -> Self {
         Self {
             client: aws_sdk_dynamodb::Client::new(session.config()),
             table: table.to_owned(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use deployer::{Error, Functions, Image, StreamRecord};
-use domain::delivery::Outcome;
+use deployer::{Error, Functions, Image, SetAside, StreamRecord};
+use domain::delivery::Answer;
 use domain::names::Function;
 use domain::table::attribute;
 use domain::time::UnixMillis;
@@ -138,18 +138,28 @@ struct OfLog {
     _lines: serde::de::IgnoredAny,
 }
 
-/// What the functions answer.
-#[derive(Debug, Deserialize)]
+/// Lines as they wait in that queue.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    batch_item_failures: Vec<FailedItem>,
-    outcome: Option<Outcome>,
+struct LogData<'a> {
+    message_type: &'static str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    log_events: Vec<LogEvent<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FailedItem {
-    item_identifier: String,
+#[derive(Debug, Serialize)]
+struct LogEvent<'a> {
+    id: &'a str,
+    message: &'a str,
+}
+
+/// A message with lines that were set aside.
+struct LineMessage<'a> {
+    id: &'a str,
+    body: String,
+    /// The positions of its lines.
+    lines: Vec<&'a str>,
 }
 
 impl Delivery {
@@ -178,41 +188,78 @@ impl Delivery {
     }
 
     async fn offer_batch(&self, shard: &str, batch: &[StreamRecord]) -> anyhow::Result<Delivered> {
+        let records = batch.iter();
+        let records = records.map(|record| (&*record.sequence_number, self.record(shard, record)));
+        let (mut delivered, failed) = self.offer_all(&self.processor, records.collect()).await?;
+        delivered.failed = failed.into_iter().map(str::to_owned).collect();
+        Ok(delivered)
+    }
+
+    /// Offers lines of one log to the reconciler, which counts each call once.
+    pub(super) async fn offer_lines(
+        &self,
+        log: &str,
+        lines: &[SetAside],
+    ) -> anyhow::Result<Delivered> {
         let mut delivered = Delivered::default();
-        let mut rest: Vec<&StreamRecord> = batch.iter().collect();
+        for batch in batches(lines, |line| line.payload.len()) {
+            let messages = line_messages(log, batch)?;
+            let records = messages.iter().map(|message| {
+                let record = QueueRecord {
+                    message_id: message.id,
+                    body: &message.body,
+                    event_source: "aws:sqs",
+                };
+                (message.id, record)
+            });
+            let (of_batch, failed) = self.offer_all(&self.reconciler, records.collect()).await?;
+            delivered.add(of_batch);
+            let failed = messages
+                .iter()
+                .filter(|message| failed.contains(&message.id));
+            let lines = failed.flat_map(|message| &message.lines);
+            delivered
+                .failed
+                .extend(lines.map(|line| (*line).to_owned()));
+        }
+        Ok(delivered)
+    }
+
+    /// Offers what has these identifiers to a function, again where it fails; says what became of
+    /// it, and what failed at every attempt.
+    async fn offer_all<'a, R: Serialize>(
+        &self,
+        function: &str,
+        mut rest: Vec<(&'a str, R)>,
+    ) -> anyhow::Result<(Delivered, Vec<&'a str>)> {
+        let mut delivered = Delivered::default();
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
             }
             let event = Event {
-                records: rest
-                    .iter()
-                    .map(|record| self.record(shard, record))
-                    .collect(),
+                records: rest.iter().map(|(_, record)| record).collect(),
                 report_outcome: true,
             };
             // A function that died took some of its records, or none: they come again.
-            let Some(answer) = self.invoke(&self.processor, json(&event)?).await? else {
+            let Some(mut answer) = self.invoke(function, json(&event)?).await? else {
                 continue;
             };
-            let outcome = answer.outcome.context(
-                Stop::failed("the deployed processor does not say what became of records")
-                    .hint("it is of an earlier version: deploy first"),
-            )?;
+            let outcome = answer.outcome.take().with_context(|| {
+                Stop::failed(format!("`{function}` does not say what became of records"))
+                    .hint("it is of an earlier version: deploy first")
+            })?;
             delivered.counted += outcome.counted;
             delivered.duplicates += outcome.duplicates;
             delivered.set_aside.extend(outcome.set_aside);
-            let failed: BTreeSet<&str> = identifiers(&answer.batch_item_failures);
-            rest.retain(|record| failed.contains(record.sequence_number.as_str()));
+            let failed: BTreeSet<&str> = answer.identifiers().collect();
+            rest.retain(|(identifier, _)| failed.contains(identifier));
             if rest.is_empty() {
-                return Ok(delivered);
+                break;
             }
         }
-        let failed = rest
-            .into_iter()
-            .map(|record| record.sequence_number.clone());
-        delivered.failed.extend(failed);
-        Ok(delivered)
+        let failed = rest.into_iter().map(|(identifier, _)| identifier);
+        Ok((delivered, failed.collect()))
     }
 
     /// Hands leaves on to the aggregator, whose roll-ups take over what they count; says how many
@@ -335,11 +382,39 @@ const TRANSIENT: [&str; 4] = [
     "TooManyRequestsException",
 ];
 
-fn identifiers(failures: &[FailedItem]) -> BTreeSet<&str> {
-    let failures = failures.iter();
-    failures
-        .map(|failure| failure.item_identifier.as_str())
-        .collect()
+/// Messages as the reconciler's queue has them. What stands there in place of a log is a message
+/// of its own already, one that held no lines.
+fn line_messages<'a>(log: &'a str, lines: &'a [SetAside]) -> anyhow::Result<Vec<LineMessage<'a>>> {
+    let text = |line: &'a SetAside| std::str::from_utf8(&line.payload).context("a line is no text");
+    let Some((log_group, log_stream)) = log.rsplit_once('/') else {
+        let messages = lines.iter().map(|line| {
+            let id = line.sequence_number.as_str();
+            anyhow::Ok(LineMessage {
+                id,
+                body: text(line)?.to_owned(),
+                lines: vec![id],
+            })
+        });
+        return messages.collect();
+    };
+    let positions = lines.iter().map(|line| line.sequence_number.as_str());
+    let events = lines.iter().map(|line| {
+        anyhow::Ok(LogEvent {
+            id: &line.sequence_number,
+            message: text(line)?,
+        })
+    });
+    let data = LogData {
+        message_type: "DATA_MESSAGE",
+        log_group,
+        log_stream,
+        log_events: events.collect::<Result<_, _>>()?,
+    };
+    Ok(vec![LineMessage {
+        id: log,
+        body: serde_json::to_string(&data).context("writing lines")?,
+        lines: positions.collect(),
+    }])
 }
 
 /// Milliseconds as Lambda's events have them: seconds with a fraction.

@@ -1,5 +1,7 @@
 //! `errors list`: the records set aside, and how many dead letters there are.
 
+use std::collections::BTreeMap;
+
 use deployer::{ErrorTable, Queues, SetAside};
 use serde::Serialize;
 
@@ -45,11 +47,17 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         return Err(nothing_deployed(&reached.environment).into());
     }
     let names = reached.environment.names();
-    let table = ErrorTable::new(&reached.session, &names.analytics_table());
-    let errors = table.describe().await?;
+    let mut errors = BTreeMap::new();
+    for table in ErrorTable::all(&reached.session, &names) {
+        // A line that was refused in both modes stands in both tables.
+        for record in table.describe().await? {
+            let position = (record.shard_id.clone(), record.sequence_number.clone());
+            errors.insert(position, Listing::from(record));
+        }
+    }
     let queues = Queues::new(&reached.session);
     let listed = Listed {
-        errors: errors.into_iter().map(Listing::from).collect(),
+        errors: errors.into_values().collect(),
         dead_letters: queues.depths(&names.dead_letter_queues()).await?,
     };
     context.out.answer(&listed, Listed::text)?;

@@ -1,10 +1,10 @@
-//! `errors redrive`: what could not be counted is offered to the processor again.
+//! `errors redrive`: what could not be counted is offered to processor and reconciler again.
 //!
 //! An item or message goes only when every record of it was counted, had been counted, or, for
-//! messages, stands under `PK = ERRORS`. The processor counts each event once, so a run may be
-//! interrupted or repeated at any point.
+//! messages, stands under `PK = ERRORS`. Both count each event once, so a run may be interrupted or
+//! repeated at any point.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deployer::{ErrorTable, Page, Queues, SetAside, Start, StreamRecord, Streams};
 use domain::names::StackKind;
@@ -15,7 +15,7 @@ use super::dead_letters;
 use crate::aws::{Reached, nothing_deployed, reach};
 use crate::cli::Consent;
 use crate::context::Context;
-use crate::stop::{Exit, Stop};
+use crate::stop::Exit;
 use crate::verbs::delivery::{Delivered, Delivery};
 use crate::verbs::keys::agreed;
 
@@ -53,7 +53,11 @@ pub(super) struct Redrive<'a> {
     pub(super) delivery: Delivery,
     pub(super) streams: Streams,
     pub(super) stream: String,
+    /// There is none in synchronous mode.
+    pub(super) has_processor: bool,
     pub(super) done: Redriven,
+    /// Positions of the records that stay where they are.
+    kept: BTreeSet<(String, String)>,
 }
 
 pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
@@ -62,28 +66,23 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
     if found.is_empty() {
         return Err(nothing_deployed(&reached.environment).into());
     }
-    if !found.iter().any(|(kind, _)| *kind == StackKind::Kinesis) {
-        let name = &reached.environment.name;
-        return Err(
-            Stop::failed(format!("`{name}` has no processor to offer records to"))
-                .hint("`analytics.enabled: true` and a deploy bring it back")
-                .into(),
-        );
-    }
     let names = reached.environment.names();
-    let table = ErrorTable::new(&reached.session, &names.analytics_table());
+    let tables = ErrorTable::all(&reached.session, &names);
     if consent.dry_run {
         let queues = Queues::new(&reached.session);
         let letters = queues.depths(&names.dead_letter_queues()).await?;
+        let mut set_aside = 0;
+        for table in &tables {
+            set_aside += table.describe().await?.len();
+        }
         context.out.step(&format!(
-            "would offer {} records set aside and what {} dead letters name",
-            table.describe().await?.len(),
+            "would offer {set_aside} records set aside and what {} dead letters name",
             letters.unwrap_or(0)
         ));
         return Ok(Exit::Done);
     }
     let question = format!(
-        "offer what failed in `{}` to its processor again?",
+        "offer what failed in `{}` to its functions again?",
         reached.environment.name
     );
     if !agreed(context, &reached.environment, consent, &question)? {
@@ -95,9 +94,14 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         delivery: Delivery::new(&reached),
         streams: Streams::new(&reached.session),
         stream: names.usage_stream(),
+        has_processor: found.iter().any(|(kind, _)| *kind == StackKind::Kinesis),
         done: Redriven::default(),
+        kept: BTreeSet::new(),
     };
-    redrive.errors(&table).await?;
+    context.out.step("offering the records set aside");
+    for table in &tables {
+        redrive.errors(table).await?;
+    }
     dead_letters::redrive(&mut redrive).await?;
     dead_letters::redrive_lines(&mut redrive).await?;
     context.out.answer(&redrive.done, Redriven::text)?;
@@ -106,23 +110,36 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
 
 impl Redrive<'_> {
     async fn errors(&mut self, table: &ErrorTable) -> anyhow::Result<()> {
-        self.context.out.step("offering the records set aside");
         let mut next = None;
         loop {
             let (page, more) = table.read(next).await?;
-            self.done.errors.found += page.len() as u64;
-            let mut shards: BTreeMap<String, Vec<SetAside>> = BTreeMap::new();
-            let (of_stream, lines): (Vec<_>, Vec<_>) =
-                page.into_iter().partition(SetAside::is_of_stream);
-            self.keep_lines(&lines);
-            for record in of_stream {
-                shards
+            let mut sources: BTreeMap<String, Vec<SetAside>> = BTreeMap::new();
+            for record in page {
+                // A line that was refused in both modes stands in both tables.
+                if self.kept.contains(&position(&record)) {
+                    continue;
+                }
+                self.done.errors.found += 1;
+                sources
                     .entry(record.shard_id.clone())
                     .or_default()
                     .push(record);
             }
-            for (shard, records) in shards {
-                self.of_shard(table, &shard, records).await?;
+            for (source, records) in sources {
+                let is_stream = records.iter().all(SetAside::is_of_stream);
+                if !is_stream {
+                    self.of_log(table, &source, records).await?;
+                } else if self.has_processor {
+                    self.of_shard(table, &source, records).await?;
+                } else {
+                    records.iter().for_each(|record| self.keep(record));
+                    self.done.failed += records.len() as u64;
+                    self.context.out.warning(&format!(
+                        "{} records of {source} stay: there is no processor without the stream; \
+                         `analytics.enabled: true` and a deploy bring it back",
+                        records.len()
+                    ));
+                }
             }
             match more {
                 Some(more) => next = Some(more),
@@ -131,16 +148,24 @@ impl Redrive<'_> {
         }
     }
 
-    /// Lines of the access log are no records: the processor would refuse them whatever they say.
-    fn keep_lines(&mut self, lines: &[SetAside]) {
-        if lines.is_empty() {
-            return;
+    async fn of_log(
+        &mut self,
+        table: &ErrorTable,
+        log: &str,
+        lines: Vec<SetAside>,
+    ) -> anyhow::Result<()> {
+        let (cut, whole): (Vec<_>, Vec<_>) = lines.into_iter().partition(SetAside::is_cut);
+        for line in cut {
+            self.keep(&line);
+            self.context.out.warning(&format!(
+                "{log} {}: only the first {} of its {} bytes are known: it stays",
+                line.sequence_number,
+                line.payload.len(),
+                line.payload_size
+            ));
         }
-        self.done.errors.kept += lines.len() as u64;
-        let lines = lines.len();
-        self.context.out.warning(&format!(
-            "{lines} of those set aside are lines of the access log that report no call: they stay"
-        ));
+        let delivered = self.delivery.offer_lines(log, &whole).await?;
+        self.settle(table, &whole, &delivered).await
     }
 
     async fn of_shard(
@@ -156,7 +181,7 @@ impl Redrive<'_> {
                 whole.push(of_stream);
                 offered.push(record);
             } else {
-                self.done.errors.kept += 1;
+                self.keep(&record);
                 self.context.out.warning(&format!(
                     "{shard} {}: only the first {} of its {} bytes are known, and the stream \
                      does not have it any more: it stays",
@@ -167,17 +192,32 @@ impl Redrive<'_> {
             }
         }
         let delivered = self.delivery.offer(shard, &whole).await?;
-        for record in &offered {
+        self.settle(table, &offered, &delivered).await
+    }
+
+    /// Deletes the items of what is done with.
+    async fn settle(
+        &mut self,
+        table: &ErrorTable,
+        offered: &[SetAside],
+        delivered: &Delivered,
+    ) -> anyhow::Result<()> {
+        for record in offered {
             let position = &record.sequence_number;
             if delivered.set_aside.contains(position) || delivered.failed.contains(position) {
-                self.done.errors.kept += 1;
+                self.keep(record);
             } else {
                 table.delete(record).await?;
                 self.done.errors.deleted += 1;
             }
         }
-        self.add(&delivered);
+        self.add(delivered);
         Ok(())
+    }
+
+    fn keep(&mut self, record: &SetAside) {
+        self.done.errors.kept += 1;
+        self.kept.insert(position(record));
     }
 
     /// The record with all its bytes, if anybody still has them.
@@ -231,6 +271,10 @@ impl Redrive<'_> {
         self.done.set_aside += delivered.set_aside.len() as u64;
         self.done.failed += delivered.failed.len() as u64;
     }
+}
+
+fn position(record: &SetAside) -> (String, String) {
+    (record.shard_id.clone(), record.sequence_number.clone())
 }
 
 /// Takes what lies between the positions; says whether nothing more can come.
