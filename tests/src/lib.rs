@@ -3,6 +3,7 @@
 pub mod faults;
 pub mod place;
 pub mod proxy;
+pub mod server;
 pub mod synthesised;
 pub mod system;
 pub mod tools;

@@ -7,14 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use stacks::{Assembly, assets_bucket, synthesise};
 use tempfile::TempDir;
+use tests::server::Server;
 use tests::synthesised::{assets, environment};
 use tests::tools::Tools;
 
@@ -24,77 +23,16 @@ const STACKS: [&str; 3] = [
     "CompliCal-Kinesis-local",
 ];
 
-/// How long the embedded AWS may take to start.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// An embedded AWS, ended with the test however that goes.
-struct Aws {
-    process: Child,
-    endpoint: String,
-    _folder: TempDir,
-}
-
-impl Aws {
-    async fn start(tools: &Tools) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let process = Command::new(&tools.python)
-            .args(["-m", "ministack"])
-            .current_dir(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .env("TMPDIR", folder.path())
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("AWS_ENDPOINT_URL", &endpoint)
-            .env("MINISTACK_REGION", "ap-south-1")
-            .env("IOT_MTLS_ENABLED", "0")
-            .env("SFTP_ENABLED", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let aws = Self {
-            process,
-            endpoint,
-            _folder: folder,
-        };
-        let start = Instant::now();
-        while !aws.answers("/_ministack/health").await {
-            assert!(start.elapsed() < PATIENCE, "the embedded AWS did not start");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        aws
-    }
-
-    async fn answers(&self, path: &str) -> bool {
-        let answer = reqwest::get(format!("{}{path}", self.endpoint)).await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    }
-
-    /// Assets are published to a bucket that is there: `deploy` makes it, the CDK does not.
-    async fn make_bucket(&self, name: &str) {
-        let put = reqwest::Client::new().put(format!("{}/{name}", self.endpoint));
-        assert!(put.send().await.unwrap().status().is_success());
-    }
-}
-
-impl Drop for Aws {
-    fn drop(&mut self) {
-        // It has no state to save; one that has ended by itself failed the test already.
-        let _ended = self.process.kill();
-        let _status = self.process.wait();
-    }
+/// Assets are published to a bucket that is there: `deploy` makes it, the CDK does not.
+async fn make_bucket(aws: &Server, name: &str) {
+    let put = reqwest::Client::new().put(format!("{}/{name}", aws.endpoint));
+    assert!(put.send().await.unwrap().status().is_success());
 }
 
 /// The CDK command line, in a home of its own.
 struct Cdk<'a> {
     tools: &'a Tools,
-    aws: &'a Aws,
+    aws: &'a Server,
     assembly: &'a Path,
     home: TempDir,
 }
@@ -171,8 +109,8 @@ async fn the_cdk_lists_compares_deploys_and_destroys_the_assembly() {
     assembly.write(folder.path()).unwrap();
     without_refused(&assembly, folder.path());
     let tools = Tools::ensure();
-    let aws = Aws::start(&tools).await;
-    aws.make_bucket(&assets_bucket(&local)).await;
+    let aws = Server::ministack().await;
+    make_bucket(&aws, &assets_bucket(&local)).await;
     let cdk = Cdk {
         tools: &tools,
         aws: &aws,

@@ -13,9 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,8 +28,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tests::faults::random::Random;
 use tests::proxy::{Proxy, Taken};
+use tests::server::Server;
 use tests::system::{ANALYTICS_TABLE, STREAM, System, deploy};
-use tests::tools::Tools;
 
 /// Whether the second track brings back what an authorizer took with it when it was killed after its
 /// answer. Without it, such calls are the one difference there may be.
@@ -39,6 +37,8 @@ const RECONCILED: bool = true;
 /// Calls, unless `CHAOS_CALLS` says otherwise.
 const CALLS: u64 = 20_000;
 const USERS: usize = 8;
+/// Calls after which it is said how many were made.
+const PROGRESS: u64 = 1_000;
 /// Calls under way at a time.
 const AT_ONCE: usize = 24;
 /// How long counts may take to come to rest.
@@ -65,62 +65,19 @@ struct User {
     unknown: AtomicU64,
 }
 
-/// A Kinesis whose shards split and merge, ended with the test however that goes.
+/// The stream of a Kinesis whose shards split and merge.
 struct Kinesis {
-    process: Child,
-    endpoint: String,
     client: aws_sdk_kinesis::Client,
+    server: Server,
 }
 
 impl Kinesis {
     async fn start() -> Self {
-        let tools = Tools::ensure();
-        let ports = [0, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
-        let ports = ports.map(|listener| listener.local_addr().unwrap().port());
-        let endpoint = format!("http://127.0.0.1:{}", ports[0]);
-        let process = Command::new(&tools.node)
-            .arg(&tools.kinesis)
-            .current_dir(tools.kinesis.parent().unwrap())
-            .env_clear()
-            .env("KINESIS_MOCK_PLAIN_PORT", ports[0].to_string())
-            .env("KINESIS_MOCK_TLS_PORT", ports[1].to_string())
-            .env("AWS_REGION", "ap-south-1")
-            .env("AWS_ACCOUNT_ID", "000000000000")
-            .env("SHARD_LIMIT", "1000")
-            .env("LOG_LEVEL", "ERROR")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .endpoint_url(&endpoint)
-            .region("ap-south-1")
-            .test_credentials()
-            .load()
-            .await;
-        let kinesis = Self {
-            process,
-            endpoint,
-            client: aws_sdk_kinesis::Client::new(&config),
-        };
-        let start = Instant::now();
-        loop {
-            let create = kinesis.client.create_stream().stream_name(STREAM);
-            if create.shard_count(2).send().await.is_ok() {
-                break;
-            }
-            assert!(start.elapsed() < PATIENCE, "the stream did not start");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        kinesis
-    }
-}
-
-impl Drop for Kinesis {
-    fn drop(&mut self) {
-        let _ended = self.process.kill();
-        let _status = self.process.wait();
+        let server = Server::kinesis().await;
+        let client = aws_sdk_kinesis::Client::new(&server.sdk().await);
+        let create = client.create_stream().stream_name(STREAM);
+        create.shard_count(2).send().await.unwrap();
+        Self { client, server }
     }
 }
 
@@ -236,6 +193,9 @@ async fn load(system: &System, users: &Arc<Vec<User>>, calls: u64) -> BTreeMap<u
                 let call = next.fetch_add(1, Ordering::Relaxed);
                 if call >= calls {
                     return statuses;
+                }
+                if call % PROGRESS == 0 {
+                    eprintln!("{call} of {calls} calls");
                 }
                 let user = &users[usize::try_from(call).unwrap() % USERS];
                 let request = client.get(&url).header("x-api-key", &user.key);
@@ -407,7 +367,7 @@ async fn chaos(stream: Option<Kinesis>) {
     let calls = calls();
     let mut system = System::deploy();
     let aws = system.text("/local/awsEndpoint").to_owned();
-    let elsewhere = stream.as_ref().map(|stream| stream.endpoint.clone());
+    let elsewhere = stream.as_ref().map(|stream| stream.server.endpoint.clone());
     let proxy = Proxy::start(&aws, elsewhere, 7).await;
     system.place.set("XTASK_HOST_AWS_ENDPOINT", proxy.address());
     system.outputs = deploy(&system.place);

@@ -24,12 +24,13 @@ fn given(name: &str) -> Option<u64> {
 #[test]
 fn each_event_counts_once_whatever_goes_wrong() {
     let (schedules, seed) = (given("FAULTS_SCHEDULES"), given("FAULTS_SEED"));
-    let report = run(Extent {
+    let extent = Extent {
         schedules: schedules.unwrap_or(SCHEDULES),
         seed: seed.unwrap_or(0),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         within: schedules.is_none().then_some(WITHIN),
-    });
+    };
+    let report = run(extent, |_| ());
     assert!(report.schedules > 0, "no schedule was run");
     let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));

@@ -12,8 +12,6 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
@@ -32,83 +30,25 @@ use processor::handler::Processor;
 use runtime::dynamo::DynamoStore;
 use runtime::memory::Done;
 use runtime::store::{Store, StoreError, Value};
-use tempfile::TempDir;
 use tests::faults::{Traced, traced};
-use tests::tools::Tools;
+use tests::server::Server;
 
 /// Time after which no schedule begins, and how many there must be by then.
 const WITHIN: Duration = Duration::from_secs(25);
 const AT_LEAST: u64 = 10;
-/// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server with DynamoDB's API, ended with the test however that goes.
-struct Server {
-    process: Child,
+/// Tables of another implementation of DynamoDB's API.
+struct Tables {
     client: Client,
-    _folder: TempDir,
+    _server: Server,
 }
 
-impl Server {
-    async fn start(command: impl FnOnce(u16) -> Command) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let mut command = command(port);
-        let process = command
-            .current_dir(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .env("TMPDIR", folder.path())
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("IOT_MTLS_ENABLED", "0")
-            .env("SFTP_ENABLED", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .endpoint_url(format!("http://127.0.0.1:{port}"))
-            .region("ap-south-1")
-            .test_credentials()
-            .load()
-            .await;
-        let server = Self {
-            process,
-            client: Client::new(&config),
-            _folder: folder,
-        };
-        let start = Instant::now();
-        while server.client.list_tables().send().await.is_err() {
-            assert!(start.elapsed() < PATIENCE, "the server did not start");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+impl Tables {
+    async fn of(server: Server) -> Self {
+        Self {
+            client: Client::new(&server.sdk().await),
+            _server: server,
         }
-        server
-    }
-
-    async fn ministack() -> Self {
-        let tools = Tools::ensure();
-        let command = |_| {
-            let mut command = Command::new(&tools.python);
-            command.args(["-m", "ministack"]);
-            command
-        };
-        Self::start(command).await
-    }
-
-    async fn moto() -> Self {
-        let tools = Tools::ensure();
-        let command = |port: u16| {
-            let mut command = Command::new(&tools.moto_server);
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-            command
-        };
-        Self::start(command).await
     }
 
     async fn table(&self, name: &str) -> DynamoStore {
@@ -288,25 +228,30 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.process.kill();
-        let _status = self.process.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schedules_are_answered_alike_by_ministack() {
-    Server::ministack().await.takes_schedules().await;
+    Tables::of(Server::ministack().await)
+        .await
+        .takes_schedules()
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schedules_are_answered_alike_by_moto() {
-    Server::moto().await.takes_schedules().await;
+    Tables::of(Server::moto().await)
+        .await
+        .takes_schedules()
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processors_at_the_same_time_count_each_event_once() {
-    Server::ministack().await.counts_once_among_many().await;
-    Server::moto().await.counts_once_among_many().await;
+    Tables::of(Server::ministack().await)
+        .await
+        .counts_once_among_many()
+        .await;
+    Tables::of(Server::moto().await)
+        .await
+        .counts_once_among_many()
+        .await;
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tests::faults::{Extent, run};
@@ -17,7 +19,13 @@ struct Arguments {
     /// Threads, each with schedules of its own; as many as there are processors unless given.
     #[arg(long)]
     threads: Option<usize>,
+    /// Do not say how many are done.
+    #[arg(long)]
+    quiet: bool,
 }
+
+/// How often it is said how many are done.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
@@ -25,13 +33,24 @@ fn main() -> io::Result<ExitCode> {
     if cfg!(panic = "unwind") {
         std::panic::set_hook(Box::new(|_| {}));
     }
-    let report = run(Extent {
+    let extent = Extent {
         schedules: arguments.schedules,
         seed: arguments.seed,
         threads: arguments
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         within: None,
+    };
+    let told = Mutex::new(Instant::now());
+    let report = run(extent, |done| {
+        if let Ok(mut told) = told.lock()
+            && told.elapsed() >= PROGRESS
+            && !arguments.quiet
+        {
+            *told = Instant::now();
+            // Nobody reads it: no reason to stop.
+            let _ = writeln!(io::stderr(), "{done} of {} schedules", arguments.schedules);
+        }
     });
     for violation in &report.violations {
         writeln!(io::stderr(), "{violation}\n")?;

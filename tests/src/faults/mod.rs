@@ -73,12 +73,13 @@ pub struct Extent {
     pub within: Option<Duration>,
 }
 
-/// Runs schedules until they are done, time is over, or enough was found.
+/// Runs schedules until they are done, time is over, or enough was found; after each, `progress`
+/// is told how many are done.
 ///
 /// # Panics
 ///
 /// Where a schedule panics: that is a defect of the suite.
-pub fn run(extent: Extent) -> Report {
+pub fn run(extent: Extent, progress: impl Fn(u64) + Sync) -> Report {
     let began = Instant::now();
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let violations = Mutex::new(Vec::new());
@@ -103,7 +104,7 @@ pub fn run(extent: Extent) -> Report {
                             .expect("nobody panics with it")
                             .push(violation);
                     }
-                    done.fetch_add(1, Ordering::Relaxed);
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             });
         }

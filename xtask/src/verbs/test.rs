@@ -90,9 +90,10 @@ async fn faults(context: &Context, schedules: u64, seed: u64) -> anyhow::Result<
     // Not `-p tests`: with the features of the whole workspace, as all that is built already. Not
     // optimised for release either: there a panic would end the run, here it is a violation.
     let run = ["run", "--quiet", "--bin", "faults", "--"];
-    let numbers = [schedules.to_string(), "--seed".to_owned(), seed.to_string()];
+    let mut asked = vec![schedules.to_string(), format!("--seed={seed}")];
+    asked.extend(context.out.is_quiet().then(|| "--quiet".to_owned()));
     let mut answer = String::new();
-    let job = cargo(context, &run, &numbers);
+    let job = cargo(context, &run, &asked);
     let status = job.each_line(|line| {
         answer.push_str(line);
         Ok(())
