@@ -1,9 +1,15 @@
 //! Whatever goes wrong, and in whatever order: each event counts once, and none is lost.
-#![allow(clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
+use std::process::Command;
 use std::time::Duration;
 
 use tests::faults::{Extent, run};
+use tests::synthesised::root;
 
 /// Schedules unless `FAULTS_SCHEDULES` says otherwise: these, or as many as the time allows.
 const SCHEDULES: u64 = 100_000;
@@ -34,4 +40,23 @@ fn each_event_counts_once_whatever_goes_wrong() {
     assert!(report.schedules > 0, "no schedule was run");
     let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
+}
+
+/// Whether the model finds them is for `cargo run -p tests --bin mutants` to say: it takes long.
+#[test]
+fn every_deliberate_defect_still_applies() {
+    let folder = root().join("tests/mutants");
+    let patches: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "patch"))
+        .collect();
+    assert!(patches.len() >= 10, "{patches:?}");
+    for patch in patches {
+        let mut apply = Command::new("git");
+        apply.current_dir(root()).args(["apply", "--check"]);
+        let output = apply.arg(&patch).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", patch.display());
+    }
 }
