@@ -31,7 +31,7 @@ impl Server {
     /// The embedded AWS.
     pub async fn ministack() -> Self {
         let tools = Tools::ensure();
-        let port = free_port();
+        let [port] = free_ports();
         let mut command = Command::new(&tools.python);
         command.args(["-m", "ministack"]).env_clear();
         command.env("BIND_HOST", "127.0.0.1");
@@ -46,7 +46,7 @@ impl Server {
     /// moto's DynamoDB.
     pub async fn moto() -> Self {
         let tools = Tools::ensure();
-        let port = free_port();
+        let [port] = free_ports();
         let mut command = Command::new(&tools.moto_server);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         command.env_clear();
@@ -56,7 +56,7 @@ impl Server {
     /// A Kinesis whose shards split and merge.
     pub async fn kinesis() -> Self {
         let tools = Tools::ensure();
-        let (port, tls) = (free_port(), free_port());
+        let [port, tls] = free_ports();
         let mut command = Command::new(&tools.node);
         command.arg(&tools.kinesis).env_clear();
         command.current_dir(tools.kinesis.parent().unwrap());
@@ -121,7 +121,8 @@ fn endpoint(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+fn free_ports<const N: usize>() -> [u16; N] {
+    // All are bound before one is let go: they differ.
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -17,6 +17,7 @@
 //! | failures by address | `SECURITY#{hour}` | `{bucket}` | analytics |
 //! | raw events | `RAW#{hour}` | `{first id}#{digest}` | analytics |
 //! | record set aside | `ERRORS` | `{shard id}#{sequence number}` | analytics |
+//! | line of the access log set aside | `ERRORS` | `{group}/{stream}#{event id}` | analytics; usage in synchronous mode |
 
 use crate::event::Subject;
 use crate::leaf::LeafKey;

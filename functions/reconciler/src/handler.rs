@@ -141,11 +141,11 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
     pub async fn deliver(&self, data: &LogData, now: UnixMillis) -> Result<Report, Undone> {
         let mut report = Report::default();
         let open = self.read(data, now, &mut report).await?;
+        let (absent, undecided) = self.look(open, &mut report).await;
         // No stream brings what the gateway refused by itself.
-        let (refused, calls): (Vec<_>, Vec<_>) = open
+        let (refused, mut later): (Vec<_>, Vec<_>) = absent
             .into_iter()
             .partition(|open| open.reported.gateway_only);
-        let (mut later, undecided) = self.look(calls, &mut report).await;
         later.extend(undecided.open);
         later.extend(self.finish(data, refused, now, &mut report).await.open);
         let Err(refused) = self.wait(data, &later).await else {
@@ -216,7 +216,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             return Ok(open);
         }
         for log in &data.log_events {
-            match line::read(&log.message, &self.source, self.mode) {
+            match line::read(&log.message, &self.source) {
                 Ok(None) => {}
                 Ok(Some(reported)) => open.push(Open { log, reported }),
                 Err(rejection) => {
@@ -274,6 +274,9 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
 
     /// Counts calls, and keeps them raw before where the stream's are; sets those aside whose time
     /// is outside what can be counted exactly.
+    ///
+    /// A refusal has no mode: its line may come again in another. Wherever there is an analytics
+    /// table, that takes it.
     async fn finish<'a>(
         &self,
         data: &LogData,
@@ -300,7 +303,15 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                     .await;
                 undecided.merge(walked.1);
             }
-            Err(error) => undecided.add(streamed, error),
+            Err(error) => {
+                let (refused, calls): (Vec<_>, Vec<_>) = streamed
+                    .into_iter()
+                    .partition(|open| open.reported.gateway_only && self.has_no_analytics(&error));
+                synchronous.extend(refused);
+                if !calls.is_empty() {
+                    undecided.add(calls, error);
+                }
+            }
         }
         let walked = self
             .walk(
@@ -339,6 +350,16 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         for (first, row) in told_rows(open.iter().map(Open::told)) {
             let done = match row.walk(self.leaves(mode), first.clone(), unheld).await {
                 Ok(done) => done,
+                Err(error)
+                    if unheld == Unheld::Leave
+                        && mode == TrackingMode::Stream
+                        && self.has_no_analytics(&error) =>
+                {
+                    let of_row = open.iter().map(Open::event);
+                    let of_row = of_row.filter(|event| LeafKey::of(event) == first);
+                    absent.extend(of_row.map(|event| event.id));
+                    continue;
+                }
                 Err(error) => {
                     undecided.note(error);
                     failed.insert(first);
@@ -364,6 +385,12 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             }
         }
         (left, undecided)
+    }
+
+    /// Whether there is no analytics table: in synchronous mode there need not be one.
+    const fn has_no_analytics(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::TableMissing { .. })
+            && matches!(self.mode, TrackingMode::Synchronous)
     }
 
     const fn leaves(&self, mode: TrackingMode) -> &S {

@@ -30,13 +30,13 @@ pub struct Reported {
 /// Reads a line.
 ///
 /// `None` for a call that is none of those that are counted, or that the authorizer refused and
-/// has reported. `source` and `mode` are those of events that no authorizer made.
-pub fn read(text: &str, source: &str, mode: TrackingMode) -> Result<Option<Reported>, Rejection> {
+/// has reported. `source` is that of events that no authorizer made.
+pub fn read(text: &str, source: &str) -> Result<Option<Reported>, Rejection> {
     let line = Line::read(text)
         .ok_or_else(|| malformed("the line has not the members of the access log".to_owned()))?;
     let reported = match line.get(context::EVENT_ID) {
         Some(id) => Some(of_call(&line, &id, source)?),
-        None if refused_by_gateway(&line) => Some(of_refusal(&line, source, mode)?),
+        None if refused_by_gateway(&line) => Some(of_refusal(&line, source)?),
         None => None,
     };
     if let Some(Reported { event, .. }) = &reported {
@@ -91,10 +91,10 @@ fn refused_by_gateway(line: &Line<'_>) -> bool {
 }
 
 /// A call that the gateway refused. Its name is the gateway's own id of the request.
-fn of_refusal(line: &Line<'_>, source: &str, mode: TrackingMode) -> Result<Reported, Rejection> {
+fn of_refusal(line: &Line<'_>, source: &str) -> Result<Reported, Rejection> {
     let requested_at = requested_at(line)?;
     let name = required(line, log::EXTENDED_REQUEST_ID)?;
-    let data = EventData { mode, ..data(line) };
+    let data = data(line);
     let event = UsageEvent {
         id: EventId::derive(requested_at.0.unsigned_abs(), &name),
         source: source.to_owned(),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn read_line(members: &[(&str, &str)]) -> Result<Option<Reported>, Rejection> {
-        read(&line(members), SOURCE, TrackingMode::Stream)
+        read(&line(members), SOURCE)
     }
 
     #[test]
@@ -314,6 +314,6 @@ mod tests {
             let rejection = read_line(&members).unwrap_err();
             assert_eq!(rejection.reason, Reason::Malformed, "{member}");
         }
-        assert!(read("no line", SOURCE, TrackingMode::Stream).is_err());
+        assert!(read("no line", SOURCE).is_err());
     }
 }

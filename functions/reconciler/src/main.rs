@@ -37,15 +37,22 @@ async fn main() -> Result<(), Error> {
             let handled = reconciler.handle(&event.payload, clock::now());
             // Boxed: what it may come to do fills some 30 KB.
             let (mut answer, report) = Box::pin(handled).await?;
-            metrics.emit(clock::now(), &values(&report));
-            answer.outcome = event.payload.reports_outcome().then(|| report.into());
+            let mut values = counts(&report);
+            // Lines that an operator offers again were told of when they came.
+            let is_offered_again = event.payload.reports_outcome();
+            if !is_offered_again {
+                let set_aside = report.set_aside.len() as u64;
+                values.push(Metric::count(kinesis_metric::RECORDS_FAILED, set_aside));
+            }
+            metrics.emit(clock::now(), &values);
+            answer.outcome = is_offered_again.then(|| report.into());
             Ok::<_, Error>(answer)
         }
     }))
     .await
 }
 
-fn values(report: &Report) -> Vec<Metric> {
+fn counts(report: &Report) -> Vec<Metric> {
     let counted = |event_type| report.counted.get(&event_type).copied().unwrap_or(0);
     let calls = counted(EventType::ApiCall);
     vec![
@@ -58,10 +65,6 @@ fn values(report: &Report) -> Vec<Metric> {
         Metric::count(
             kinesis_metric::RATE_LIMITED,
             counted(EventType::RateLimited),
-        ),
-        Metric::count(
-            kinesis_metric::RECORDS_FAILED,
-            report.set_aside.len() as u64,
         ),
     ]
 }

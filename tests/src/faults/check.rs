@@ -171,13 +171,15 @@ fn each_once(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<()
 /// Whatever the log has a line of is counted, and has its response.
 fn lines(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
     let mut kept = BTreeSet::new();
-    world.analytics.each_document(|key, _| {
-        let line = key
-            .sk
-            .strip_prefix("access/s#")
-            .filter(|_| key.pk == table::ERRORS);
-        kept.extend(line.and_then(log::number));
-    });
+    for table in [&world.analytics, &world.usage] {
+        table.each_document(|key, _| {
+            let line = key
+                .sk
+                .strip_prefix("access/s#")
+                .filter(|_| key.pk == table::ERRORS);
+            kept.extend(line.and_then(log::number));
+        });
+    }
     if let Some(number) = kept.difference(&world.oracle.refusable_lines).next() {
         let line = &world.log.lines[*number].text;
         return Err(format!("set aside without a reason: {line}"));
@@ -352,11 +354,13 @@ fn everybody(world: &World, analytics: &Held<'_>) -> Result<(), String> {
 fn errors(world: &World, analytics: &Held<'_>) -> Result<(), String> {
     let mut kept = BTreeSet::new();
     let mut documents = Vec::new();
-    world.analytics.each_document(|key, document| {
-        if key.pk == table::ERRORS {
-            documents.push((key.clone(), document.clone()));
-        }
-    });
+    for table in [&world.analytics, &world.usage] {
+        table.each_document(|key, document| {
+            if key.pk == table::ERRORS {
+                documents.push((key.clone(), document.clone()));
+            }
+        });
+    }
     for (key, document) in &documents {
         if let Some(number) = key.sk.strip_prefix("access/s#").and_then(log::number) {
             let line = &world.log.lines[number];

@@ -18,11 +18,19 @@ struct State {
     due: Vec<Failure>,
     /// Somebody waits for an answer that will never come.
     hung: bool,
+    /// The analytics table is never said to be gone.
+    keeps_analytics: bool,
 }
 
 impl Weather {
     pub(super) fn plan(&self, failure: Failure) {
         lock(&self.0).due.push(failure);
+    }
+
+    /// A table that comes back comes back empty, but the model's comes back as it was. From the first
+    /// switch of modes on that matters: without a table nothing is taken to be counted in it.
+    pub(super) fn keep_analytics(&self) {
+        lock(&self.0).keeps_analytics = true;
     }
 
     /// From here on everything goes well.
@@ -51,6 +59,9 @@ impl Weather {
             }
         }
         state.due.retain(|failure| failure.times > 0);
+        if place == Place::Analytics && decided == Fault::Missing && state.keeps_analytics {
+            decided = Fault::Refused;
+        }
         state.hung |= matches!(decided, Fault::Hangs | Fault::DoneAndHangs);
         decided
     }

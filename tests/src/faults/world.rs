@@ -70,7 +70,10 @@ pub(super) struct World {
     authorizers: Vec<Authorizer>,
     processor: Arc<Processor<MemoryStore>>,
     aggregator: Arc<Aggregator<MemoryStore>>,
-    reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
+    /// The environment's mode: `None` until it is first switched.
+    mode: Option<TrackingMode>,
+    /// As deployed in stream mode, and in synchronous mode.
+    reconcilers: [Arc<Reconciler<MemoryStore, ModelQueue>>; 2],
     queue: ModelQueue,
     pub(super) log: Log,
     pub(super) records: Feed,
@@ -111,6 +114,16 @@ impl World {
         let pipeline = &schedule.pipeline;
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
+        let reconciler = |mode| {
+            Arc::new(Reconciler {
+                analytics: analytics.clone(),
+                usage: usage.clone(),
+                queue: queue.clone(),
+                source: SOURCE.to_owned(),
+                mode,
+                raw_retention_days: RAW_DAYS,
+            })
+        };
         let mut world = Self {
             now,
             stream: ModelStream::new(weather.clone(), pace.clone()),
@@ -127,14 +140,8 @@ impl World {
                     hours: 90,
                 },
             }),
-            reconciler: Arc::new(Reconciler {
-                analytics: analytics.clone(),
-                usage: usage.clone(),
-                queue: queue.clone(),
-                source: SOURCE.to_owned(),
-                mode: TrackingMode::Stream,
-                raw_retention_days: RAW_DAYS,
-            }),
+            mode: None,
+            reconcilers: [TrackingMode::Stream, TrackingMode::Synchronous].map(reconciler),
             queue,
             log: Log::new(pipeline.delay),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),
@@ -206,7 +213,10 @@ impl World {
                 self.put(&random.below(1 << 20).to_string(), payload);
             }
             Action::Fail(failure) => self.weather.plan(failure),
-            Action::Mode(instance, mode) => self.authorizers[instance].mode = mode,
+            Action::Mode(instance, mode) => {
+                self.authorizers[instance].mode = mode;
+                self.switch(mode);
+            }
             Action::Wait(millis) => self.now = self.now.plus_millis(millis),
             Action::Split(choice) => self.records.split(choice),
             Action::Merge(choice) => self.records.merge(choice),
@@ -247,6 +257,20 @@ impl World {
                     });
                 }
             }
+        }
+    }
+
+    /// The environment is deployed in a mode; authorizers of before live on for a while.
+    fn switch(&mut self, mode: TrackingMode) {
+        self.mode = Some(mode);
+        self.weather.keep_analytics();
+    }
+
+    fn reconciler(&self) -> &Arc<Reconciler<MemoryStore, ModelQueue>> {
+        let [stream, synchronous] = &self.reconcilers;
+        match self.mode {
+            None | Some(TrackingMode::Stream) => stream,
+            Some(TrackingMode::Synchronous) => synchronous,
         }
     }
 
@@ -332,7 +356,7 @@ impl World {
         }
         self.oracle.lines_offered(&self.log.lines, &lines, self.now);
         let data = self.log.data(&lines);
-        let task = Task::deliver(&self.reconciler, data, self.now, (lines, again));
+        let task = Task::deliver(self.reconciler(), data, self.now, (lines, again));
         self.tasks.push(task);
     }
 
@@ -345,7 +369,7 @@ impl World {
             let lines = log::lines_of(&message.body);
             self.oracle.lines_offered(&self.log.lines, &lines, self.now);
         }
-        let task = Task::settle(&self.reconciler, messages, self.now);
+        let task = Task::settle(self.reconciler(), messages, self.now);
         self.tasks.push(task);
     }
 

@@ -4,6 +4,7 @@
 //! All count by what they find stored: a record, leaf or line that was handed over before changes
 //! nothing, so whatever fails here may be done again, any number of times.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ struct TableChange<'a> {
 #[serde(rename_all = "camelCase")]
 struct QueueRecord<'a> {
     message_id: &'a str,
-    body: &'a str,
+    body: Cow<'a, str>,
     event_source: &'static str,
 }
 
@@ -138,28 +139,20 @@ struct OfLog {
     _lines: serde::de::IgnoredAny,
 }
 
-/// Lines as they wait in that queue.
+/// A line as it waits in that queue.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogData<'a> {
     message_type: &'static str,
     log_group: &'a str,
     log_stream: &'a str,
-    log_events: Vec<LogEvent<'a>>,
+    log_events: [LogEvent<'a>; 1],
 }
 
 #[derive(Debug, Serialize)]
 struct LogEvent<'a> {
     id: &'a str,
     message: &'a str,
-}
-
-/// A message with lines that were set aside.
-struct LineMessage<'a> {
-    id: &'a str,
-    body: String,
-    /// The positions of its lines.
-    lines: Vec<&'a str>,
 }
 
 impl Delivery {
@@ -202,25 +195,23 @@ impl Delivery {
         lines: &[SetAside],
     ) -> anyhow::Result<Delivered> {
         let mut delivered = Delivered::default();
-        for batch in batches(lines, |line| line.payload.len()) {
-            let messages = line_messages(log, batch)?;
-            let records = messages.iter().map(|message| {
+        // A line is escaped twice.
+        for batch in batches(lines, |line| line.payload.len() * 6) {
+            let records = batch.iter().map(|line| {
+                let id = line.sequence_number.as_str();
                 let record = QueueRecord {
-                    message_id: message.id,
-                    body: &message.body,
+                    message_id: id,
+                    body: line_message(log, line)?.into(),
                     event_source: "aws:sqs",
                 };
-                (message.id, record)
+                anyhow::Ok((id, record))
             });
-            let (of_batch, failed) = self.offer_all(&self.reconciler, records.collect()).await?;
+            let records = records.collect::<Result<_, _>>()?;
+            let (of_batch, failed) = self.offer_all(&self.reconciler, records).await?;
             delivered.add(of_batch);
-            let failed = messages
-                .iter()
-                .filter(|message| failed.contains(&message.id));
-            let lines = failed.flat_map(|message| &message.lines);
             delivered
                 .failed
-                .extend(lines.map(|line| (*line).to_owned()));
+                .extend(failed.into_iter().map(str::to_owned));
         }
         Ok(delivered)
     }
@@ -293,7 +284,7 @@ impl Delivery {
             json(&Event {
                 records: vec![QueueRecord {
                     message_id: id,
-                    body,
+                    body: body.into(),
                     event_source: "aws:sqs",
                 }],
                 report_outcome: false,
@@ -382,39 +373,23 @@ const TRANSIENT: [&str; 4] = [
     "TooManyRequestsException",
 ];
 
-/// Messages as the reconciler's queue has them. What stands there in place of a log is a message
-/// of its own already, one that held no lines.
-fn line_messages<'a>(log: &'a str, lines: &'a [SetAside]) -> anyhow::Result<Vec<LineMessage<'a>>> {
-    let text = |line: &'a SetAside| std::str::from_utf8(&line.payload).context("a line is no text");
+/// A message as the reconciler's queue has them, of one line: each fails alone. What stands there in
+/// place of a log is a message of its own already, one that held no lines.
+fn line_message(log: &str, line: &SetAside) -> anyhow::Result<String> {
+    let message = std::str::from_utf8(&line.payload).context("a line is no text")?;
     let Some((log_group, log_stream)) = log.rsplit_once('/') else {
-        let messages = lines.iter().map(|line| {
-            let id = line.sequence_number.as_str();
-            anyhow::Ok(LineMessage {
-                id,
-                body: text(line)?.to_owned(),
-                lines: vec![id],
-            })
-        });
-        return messages.collect();
+        return Ok(message.to_owned());
     };
-    let positions = lines.iter().map(|line| line.sequence_number.as_str());
-    let events = lines.iter().map(|line| {
-        anyhow::Ok(LogEvent {
-            id: &line.sequence_number,
-            message: text(line)?,
-        })
-    });
     let data = LogData {
         message_type: "DATA_MESSAGE",
         log_group,
         log_stream,
-        log_events: events.collect::<Result<_, _>>()?,
+        log_events: [LogEvent {
+            id: &line.sequence_number,
+            message,
+        }],
     };
-    Ok(vec![LineMessage {
-        id: log,
-        body: serde_json::to_string(&data).context("writing lines")?,
-        lines: positions.collect(),
-    }])
+    serde_json::to_string(&data).context("writing a line")
 }
 
 /// Milliseconds as Lambda's events have them: seconds with a fraction.

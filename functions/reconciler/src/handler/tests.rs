@@ -315,6 +315,38 @@ async fn a_refusal_of_the_gateways_own_is_counted_at_once_and_once() {
 }
 
 #[tokio::test]
+async fn a_refusal_counts_once_in_whatever_modes_its_line_comes() {
+    let refusal = line(&[
+        (log::EXTENDED_REQUEST_ID, "a".to_owned()),
+        (log::REQUEST_TIME, NOW.0.to_string()),
+        (log::IP, "192.0.2.9".to_owned()),
+        (log::STATUS, "403".to_owned()),
+        (log::RESPONSE_TYPE, "WAF_FILTERED".to_owned()),
+    ]);
+    let lines = data([refusal]);
+    for [first, then] in [[STREAM, SYNCHRONOUS], [SYNCHRONOUS, STREAM]] {
+        let mut reconciler = reconciler(false);
+        for (mode, counted) in [(first, 1), (then, 0), (first, 0)] {
+            reconciler.mode = mode;
+            let report = reconciler.deliver(&lines, NOW).await.unwrap();
+            assert_eq!(report.counted.values().sum::<u64>(), counted, "{mode}");
+            let report = reconciler.settle(&lines, NOW).await.unwrap();
+            assert_eq!(report.counted.values().sum::<u64>(), 0, "{mode}");
+        }
+    }
+    // In synchronous mode there may be no analytics table.
+    let mut reconciler = reconciler(false);
+    reconciler.mode = SYNCHRONOUS;
+    let gone = |_: Call, _: &ItemKey| Fault::Missing;
+    reconciler.analytics.inject(gone);
+    for counted in [1, 0] {
+        let report = reconciler.deliver(&lines, NOW).await.unwrap();
+        assert_eq!(report.counted.values().sum::<u64>(), counted);
+    }
+    assert!(messages(&reconciler).is_empty());
+}
+
+#[tokio::test]
 async fn whatever_a_table_does_not_say_waits_in_the_queue() {
     let reconciler = reconciler(false);
     count(&reconciler.analytics, &[event(1, STREAM)]).await;

@@ -47,12 +47,15 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         return Err(nothing_deployed(&reached.environment).into());
     }
     let names = reached.environment.names();
-    let mut errors = BTreeMap::new();
+    let mut errors: BTreeMap<_, Listing> = BTreeMap::new();
     for table in ErrorTable::all(&reached.session, &names) {
-        // A line that was refused in both modes stands in both tables.
+        // A line that was refused in both modes stands in both tables: the later word counts.
         for record in table.describe().await? {
             let position = (record.shard_id.clone(), record.sequence_number.clone());
-            errors.insert(position, Listing::from(record));
+            let known = errors.get(&position);
+            if known.is_none_or(|known| known.received_at < record.received_at) {
+                errors.insert(position, Listing::from(record));
+            }
         }
     }
     let queues = Queues::new(&reached.session);

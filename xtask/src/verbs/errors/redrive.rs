@@ -71,10 +71,11 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
     if consent.dry_run {
         let queues = Queues::new(&reached.session);
         let letters = queues.depths(&names.dead_letter_queues()).await?;
-        let mut set_aside = 0;
+        let mut set_aside = BTreeSet::new();
         for table in &tables {
-            set_aside += table.describe().await?.len();
+            set_aside.extend(table.describe().await?.iter().map(position));
         }
+        let set_aside = set_aside.len();
         context.out.step(&format!(
             "would offer {set_aside} records set aside and what {} dead letters name",
             letters.unwrap_or(0)
