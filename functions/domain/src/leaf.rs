@@ -376,11 +376,26 @@ mod tests {
                 expected.count(event.event_type, &event.data.method, &event.data.endpoint, 1);
             }
             prop_assert_eq!(leaf.tally(), expected);
-            let by_minute: Vec<Tally> = leaf.minutes().into_iter().map(|minute| leaf.minute(minute)).collect();
-            prop_assert_eq!(by_minute.iter().collect::<Tally>(), leaf.tally());
-            let quarters: u64 = leaf.quarters().iter().map(|totals| totals.calls).sum();
-            prop_assert_eq!(quarters, leaf.tally().calls);
+            let mut minutes: BTreeMap<u8, Tally> = BTreeMap::new();
+            let mut quarters = [Totals::default(); 4];
+            for event in first.values() {
+                let minute = u8::try_from(event.time.0 / 60_000 % 60).unwrap();
+                let mut one = Tally::default();
+                one.count(event.event_type, &event.data.method, &event.data.endpoint, 1);
+                minutes.entry(minute).or_default().merge(&one);
+                quarters[usize::from(minute) / 15].add(one.totals());
+            }
+            let by_minute = leaf.minutes().into_iter().map(|minute| (minute, leaf.minute(minute)));
+            prop_assert_eq!(by_minute.collect::<BTreeMap<_, _>>(), minutes);
+            prop_assert_eq!(leaf.quarters(), quarters);
             prop_assert_eq!(leaf.events(), first.len());
+            for number in 0..200 {
+                let id = event(number, EventType::ApiCall, "GET", 0).id.short();
+                prop_assert_eq!(leaf.holds(id), first.contains_key(&id));
+            }
+            let times = || first.values().map(|event| event.time);
+            let seen = leaf.seen().map(|seen| (Some(seen.first), Some(seen.last)));
+            prop_assert_eq!(seen, times().next().map(|_| (times().min(), times().max())));
             let failures: u64 = leaf.sources().values()
                 .flat_map(|source| source.minutes.values())
                 .map(|(auth_failures, rate_limited)| auth_failures + rate_limited)
@@ -435,6 +450,55 @@ mod tests {
                 prop_assert!(state::decode::<Leaf>(&stored[..cut]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn leaves_of_a_row_follow_each_other_and_the_first_is_known() {
+        let first = LeafKey::of(&event(1, EventType::ApiCall, "GET", 0));
+        assert!(first.is_first());
+        let next = first.next();
+        assert_eq!((next.place, next.next().place), (1, 2));
+        assert_eq!(
+            LeafKey {
+                place: 0,
+                ..next.clone()
+            },
+            first
+        );
+        assert!(!next.is_first() && !LeafKey { lane: 1, ..first }.is_first());
+        assert!(!LeafKey { lane: 1, ..next }.is_first());
+    }
+
+    #[test]
+    fn failures_of_further_addresses_count_and_are_not_told_apart() {
+        let mut leaf = Leaf::default();
+        let from = |number: u64, address: usize| {
+            let mut event = event(number, EventType::AuthFailed, "GET", 0);
+            event.data.ip = address.to_string();
+            event
+        };
+        for address in 0..=MOST_ADDRESSES {
+            leaf.offer(&from(address as u64, address));
+        }
+        leaf.offer(&from(1_000, 0));
+        assert_eq!(leaf.tally().auth_failures, MOST_ADDRESSES as u64 + 2);
+        assert_eq!(leaf.sources().len(), MOST_ADDRESSES);
+        assert_eq!(leaf.sources()["0"].minutes[&0], (2, 0));
+    }
+
+    #[test]
+    fn long_labels_fill_a_leaf() {
+        let mut leaf = Leaf::default();
+        let mut long = event(0, EventType::ApiCall, "GET", 0);
+        long.data.endpoint = "x".repeat(MOST_LABEL_BYTES - 4);
+        leaf.offer(&long);
+        assert!(!leaf.is_full());
+        assert_eq!(
+            leaf.offer(&event(1, EventType::ApiCall, "GET", 0)),
+            Offer::Counted
+        );
+        assert!(leaf.is_full());
+        assert_eq!(MOST_LABEL_BYTES, 65_536);
     }
 
     #[test]

@@ -184,6 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn the_middle_of_a_bucket_is_rounded_down() {
+        assert_eq!(bucket_of(32), bucket_of(33));
+        assert_eq!(histogram(&[33]).percentile(50), Some(32));
+        assert_eq!(histogram(&[64]).percentile(50), Some(65));
+    }
+
+    #[test]
+    fn responses_add_up() {
+        let of = |given: &[(u16, Option<u32>)]| {
+            let mut responses = Responses::default();
+            for (status, latency) in given.iter().copied() {
+                responses.count(Response { status, latency });
+            }
+            responses
+        };
+        let one = of(&[(200, Some(7)), (200, Some(8))]);
+        let other = of(&[(200, Some(9)), (504, None)]);
+        let sum: Responses = [&one, &other].into_iter().collect();
+        assert_eq!(sum.statuses, BTreeMap::from([(200, 3), (504, 1)]));
+        assert_eq!(sum.latency.count(), 3);
+    }
+
+    #[test]
     fn statuses_are_counted_and_an_unknown_latency_is_none() {
         let mut responses = Responses::default();
         for (status, latency) in [(200, Some(7)), (200, None), (504, Some(29_000))] {

@@ -113,6 +113,10 @@ impl RollUp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventType;
+    use crate::response::Response;
+    use crate::sample;
+    use crate::time::UnixMillis;
     use proptest::prelude::*;
 
     proptest! {
@@ -141,10 +145,54 @@ mod tests {
     }
 
     #[test]
+    fn parts_add_up_by_quarter_and_response() {
+        let mut roll_up = RollUp::default();
+        for (name, calls, status) in [("b", 2, 200), ("a", 3, 504)] {
+            let totals = Totals {
+                calls,
+                ..Totals::default()
+            };
+            let mut part = Part {
+                version: 1,
+                quarters: vec![totals, Totals::default(), totals],
+                ..Part::default()
+            };
+            let latency = None;
+            part.responses.count(Response { status, latency });
+            roll_up.take(name, part);
+        }
+        assert_eq!(
+            roll_up.quarters().map(|quarter| quarter.calls),
+            [5, 0, 5, 0]
+        );
+        let statuses = roll_up.responses().statuses;
+        assert_eq!(statuses, BTreeMap::from([(200, 1), (504, 1)]));
+        let names: Vec<&str> = roll_up.parts().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn the_span_only_widens() {
+        let seen = |at: i64| {
+            let at = UnixMillis(at);
+            let event = sample::event(1, "ann@example.com", EventType::ApiCall, at);
+            Some(Seen::of(&event))
+        };
+        let mut roll_up = RollUp::default();
+        assert!(!roll_up.see(None));
+        for (at, changes) in [(5, true), (5, false), (3, true), (9, true), (4, false)] {
+            assert_eq!(roll_up.see(seen(at)), changes, "{at}");
+        }
+        let span = roll_up.seen().map(|seen| (seen.first.0, seen.last.0));
+        assert_eq!(span, Some((3, 9)));
+    }
+
+    #[test]
     fn users_of_a_bucket_only_go_forward() {
         let mut roll_up = RollUp::default();
         assert!(roll_up.take_users("3", 7, 40));
         assert!(!roll_up.take_users("3", 6, 39));
+        assert!(!roll_up.take_users("3", 7, 40));
         assert!(roll_up.take_users("4", 1, 2));
         assert_eq!(roll_up.users(), 42);
     }

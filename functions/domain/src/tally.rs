@@ -109,3 +109,35 @@ fn add(counts: &mut BTreeMap<String, u64>, key: &str, count: u64) {
         counts.insert(key.to_owned(), count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_by_type_method_and_endpoint() {
+        let mut one = Tally::default();
+        assert!(one.is_empty());
+        one.count(EventType::ApiCall, "GET", "/a", 2);
+        one.count(EventType::ApiCall, "GET", "/b", 3);
+        one.count(EventType::AuthFailed, "GET", "/a", 4);
+        one.count(EventType::RateLimited, "GET", "/a", 5);
+        assert!(!one.is_empty());
+        let of = |tally: &Tally| EventType::ALL.map(|event_type| tally.of(event_type));
+        let expected = EventType::ALL.map(|event_type| match event_type {
+            EventType::ApiCall => 5,
+            EventType::AuthFailed => 4,
+            EventType::RateLimited => 5,
+        });
+        assert_eq!(of(&one), expected);
+        let twice: Tally = [&one, &one].into_iter().collect();
+        assert_eq!(of(&twice), expected.map(|count| 2 * count));
+        assert_eq!(twice.methods, BTreeMap::from([("GET".to_owned(), 10)]));
+        let endpoints = [("/a".to_owned(), 4), ("/b".to_owned(), 6)];
+        assert_eq!(twice.endpoints, BTreeMap::from(endpoints));
+        let mut totals = one.totals();
+        totals.add(one.totals());
+        assert_eq!(totals, twice.totals());
+        assert_ne!(totals, one.totals());
+    }
+}
