@@ -121,13 +121,14 @@ mod tests {
         one.count(EventType::ApiCall, "GET", "/a", 2);
         one.count(EventType::ApiCall, "GET", "/b", 3);
         one.count(EventType::AuthFailed, "GET", "/a", 4);
-        one.count(EventType::RateLimited, "GET", "/a", 5);
+        one.count(EventType::RateLimited, "GET", "/a", 7);
+        one.count(EventType::AuthFailed, "GET", "/a", 6);
         assert!(!one.is_empty());
         let of = |tally: &Tally| EventType::ALL.map(|event_type| tally.of(event_type));
         let expected = EventType::ALL.map(|event_type| match event_type {
             EventType::ApiCall => 5,
-            EventType::AuthFailed => 4,
-            EventType::RateLimited => 5,
+            EventType::AuthFailed => 10,
+            EventType::RateLimited => 7,
         });
         assert_eq!(of(&one), expected);
         let twice: Tally = [&one, &one].into_iter().collect();

@@ -133,7 +133,9 @@ impl Redrive<'_> {
                 } else if self.has_processor {
                     self.of_shard(table, &source, records).await?;
                 } else {
-                    records.iter().for_each(|record| self.keep(record));
+                    for record in &records {
+                        self.keep(record);
+                    }
                     self.done.failed += records.len() as u64;
                     self.context.out.warning(&format!(
                         "{} records of {source} stay: there is no processor without the stream; \
