@@ -110,15 +110,7 @@ impl Bench {
         let mut build = Command::new("cargo");
         build
             .current_dir(&self.tree)
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "tests",
-                "--bin",
-                "faults",
-            ])
+            .args(["build", "--quiet", "--locked", "--bin", "faults"])
             .args(["--message-format", "json-render-diagnostics"])
             .env("CARGO_TARGET_DIR", &self.target);
         let compiled = run(&mut build).with_context(|| format!("`{name}` does not build"))?;
