@@ -205,7 +205,7 @@ impl Pipeline {
             clocks,
             minute_days: random.pick(&[1, 7]),
             delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
-            counted_before: random.once_in(150).then(|| 3_996 + random.place(4)),
+            counted_before: random.once_in(60).then(|| 3_996 + random.place(4)),
         }
     }
 }
