@@ -203,3 +203,36 @@ fn shown(leaf: &Leaf, expires_at: UnixMillis) -> Shown {
         by_time: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStore;
+    use domain::event::EventType;
+    use domain::leaf::MOST_IDS;
+    use domain::sample;
+
+    #[tokio::test]
+    async fn what_the_second_leaf_of_a_row_holds_is_found_behind_the_first() {
+        let store = MemoryStore::default();
+        let most = u64::try_from(MOST_IDS).unwrap();
+        let event = |number: u64| {
+            let time = UnixMillis(1_795_363_445_007);
+            sample::event(number, "ann@example.com", EventType::ApiCall, time)
+        };
+        let events: Vec<UsageEvent> = (0..=most).map(event).collect();
+        for (first, row) in rows(&events) {
+            let done = row.count(&store, first).await.unwrap();
+            assert_eq!((done.counted.len(), done.leaves.len()), (MOST_IDS + 1, 2));
+        }
+        let told: Vec<UsageEvent> = [0, most, most + 1].map(event).to_vec();
+        for (event, counted) in told.iter().zip([true, true, false]) {
+            assert_eq!(is_counted(&store, event).await.unwrap(), counted);
+        }
+        for (first, row) in rows(&told) {
+            let done = row.walk(&store, first, Unheld::Leave).await.unwrap();
+            assert_eq!(done.duplicates, [&told[0], &told[1]]);
+            assert_eq!(done.absent, [&told[2]]);
+        }
+    }
+}
