@@ -77,10 +77,15 @@ async fn all_time(system: &System, delete: bool) -> Option<String> {
     Some(item["totalCalls"].as_n().unwrap().clone())
 }
 
-async fn send_letter(system: &System, queue: &str, body: &Value) {
+/// A queue: its client and its address.
+async fn queue_of(system: &System, queue: &str) -> (aws_sdk_sqs::Client, String) {
     let queues = aws_sdk_sqs::Client::new(&system.sdk().await);
     let url = queues.get_queue_url().queue_name(queue).send().await;
-    let url = url.unwrap().queue_url.unwrap();
+    (queues, url.unwrap().queue_url.unwrap())
+}
+
+async fn send_letter(system: &System, queue: &str, body: &Value) {
+    let (queues, url) = queue_of(system, queue).await;
     let send = queues.send_message().queue_url(url);
     send.message_body(body.to_string()).send().await.unwrap();
 }
@@ -202,15 +207,8 @@ async fn take_lines_again(system: &System) {
         kept.stderr.contains("the reconciler failed again"),
         "{kept:#?}"
     );
-    let queues = aws_sdk_sqs::Client::new(&system.sdk().await);
-    let url = queues
-        .get_queue_url()
-        .queue_name(QUEUE_OF_LINES)
-        .send()
-        .await;
-    let purge = queues
-        .purge_queue()
-        .queue_url(url.unwrap().queue_url.unwrap());
+    let (queues, url) = queue_of(system, QUEUE_OF_LINES).await;
+    let purge = queues.purge_queue().queue_url(url);
     purge.send().await.unwrap();
 }
 

@@ -278,7 +278,7 @@ pub(crate) struct Errors {
 pub(crate) enum ErrorAction {
     /// List the records set aside, and count the dead letters
     List,
-    /// Offer them to processor and reconciler again; what counts now, or counted before, is taken off the list
+    /// Offer them to the functions again; what counts now, or counted before, is taken off the list
     Redrive {
         #[command(flatten)]
         consent: Consent,

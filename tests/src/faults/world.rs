@@ -1,7 +1,8 @@
 //! The system that a schedule runs through: the functions' own code over tables and a stream in
 //! memory, in virtual time, on one thread.
 
-use std::collections::BTreeMap;
+mod rest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use authorizer::lanes::Lanes;
 use authorizer::tracking::{Analytics, Tracking};
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
-use domain::event::{EventType, MOST_LANES, Subject, UsageEvent};
+use domain::event::{EventType, Subject, UsageEvent};
 use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
 use domain::response::Response;
-use domain::table::{self, ItemKey, LEAF_PREFIX};
+use domain::table::{ItemKey, LEAF_PREFIX};
 use domain::time::UnixMillis;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
@@ -29,16 +30,11 @@ use super::oracle::Oracle;
 use super::random::Random;
 use super::schedule::{Action, Call, Failure, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, Polled, Task};
-use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_id, event_record};
+use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record};
 use super::weather::{ModelStream, Weather};
 
 /// Days that raw events are kept, beyond any schedule.
 const RAW_DAYS: i64 = 90;
-/// Days that the stream keeps its records, and the table's stream its changes.
-const STREAM_DAYS: i64 = 7;
-const TABLE_STREAM_DAYS: i64 = 1;
-/// Turns after which a system that is left alone must have come to rest.
-const PATIENCE: u32 = 200_000;
 /// Longest that a pause of an authorizer's stream matters.
 const LONGEST_PAUSE: i64 = 6_000;
 /// Messages that the reconciler gets at most at once.
@@ -70,8 +66,8 @@ pub(super) struct World {
     authorizers: Vec<Authorizer>,
     processor: Arc<Processor<MemoryStore>>,
     aggregator: Arc<Aggregator<MemoryStore>>,
-    /// The environment's mode: `None` until it is first switched.
-    mode: Option<TrackingMode>,
+    /// The environment's.
+    mode: TrackingMode,
     /// As deployed in stream mode, and in synchronous mode.
     reconcilers: [Arc<Reconciler<MemoryStore, ModelQueue>>; 2],
     queue: ModelQueue,
@@ -140,7 +136,7 @@ impl World {
                     hours: 90,
                 },
             }),
-            mode: None,
+            mode: TrackingMode::Stream,
             reconcilers: [TrackingMode::Stream, TrackingMode::Synchronous].map(reconciler),
             queue,
             log: Log::new(pipeline.delay),
@@ -262,15 +258,15 @@ impl World {
 
     /// The environment is deployed in a mode; authorizers of before live on for a while.
     fn switch(&mut self, mode: TrackingMode) {
-        self.mode = Some(mode);
+        self.mode = mode;
         self.weather.keep_analytics();
     }
 
     fn reconciler(&self) -> &Arc<Reconciler<MemoryStore, ModelQueue>> {
         let [stream, synchronous] = &self.reconcilers;
         match self.mode {
-            None | Some(TrackingMode::Stream) => stream,
-            Some(TrackingMode::Synchronous) => synchronous,
+            TrackingMode::Stream => stream,
+            TrackingMode::Synchronous => synchronous,
         }
     }
 
@@ -542,66 +538,6 @@ impl World {
         let batch = numbers.iter().map(|number| self.changed[*number].clone());
         let task = Task::roll_up(&self.aggregator, batch.collect(), of);
         self.tasks.push(task);
-    }
-
-    /// Nothing goes wrong any more: everything comes through.
-    async fn come_to_rest(&mut self) -> Result<(), String> {
-        self.weather.clear();
-        (self.records.down, self.changes.down) = (false, false);
-        self.settle().await?;
-        self.touch_synchronous_leaves();
-        self.settle().await
-    }
-
-    /// Days pass once everything has come through, and what may go is deleted.
-    async fn pass(&mut self, days: i64) -> Result<(), String> {
-        self.come_to_rest().await?;
-        self.now = self.now.plus_days(days);
-        self.records.trim(self.now.plus_days(-STREAM_DAYS).0);
-        self.changes.trim(self.now.plus_days(-TABLE_STREAM_DAYS).0);
-        self.expired_at = self.now;
-        for (place, table) in [&self.analytics, &self.usage].into_iter().enumerate() {
-            self.expired[place].extend(table.expire(self.now));
-        }
-        Ok(())
-    }
-
-    async fn settle(&mut self) -> Result<(), String> {
-        for _ in 0..PATIENCE {
-            self.begin();
-            self.begin_all_lines();
-            if !self.tasks.is_empty() {
-                self.go_on(0).await;
-            } else if self.records.is_done() && self.changes.is_done() && self.log.is_done() {
-                return Ok(());
-            } else {
-                self.pass_time().await;
-            }
-        }
-        Err("the system did not come to rest".to_owned())
-    }
-
-    /// An authorizer that died between the leaf and the roll-up leaves the roll-up behind until
-    /// the leaf is next counted into: nothing else wakes anybody for the usage table.
-    fn touch_synchronous_leaves(&mut self) {
-        let mut random = Random::new(self.sent.len() as u64 ^ self.now.0.unsigned_abs());
-        let leaves: BTreeMap<_, _> = self
-            .usage
-            .items()
-            .into_iter()
-            .filter_map(|(key, _)| table::parse_leaf(&key))
-            .map(|leaf| ((leaf.subject.clone(), leaf.hour, leaf.lane), leaf))
-            .collect();
-        for leaf in leaves.into_values() {
-            let time = leaf.hour;
-            let mut event = event(leaf.subject, EventType::ApiCall, 0, time, &mut random);
-            event.data.mode = TrackingMode::Synchronous;
-            event.data.lanes = MOST_LANES;
-            while event.lane() != leaf.lane {
-                event.id = event_id(time, &mut random);
-            }
-            self.report(event, 0);
-        }
     }
 }
 
