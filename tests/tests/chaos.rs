@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::leaf::{Leaf, LeafKey};
+use domain::leaf::{Leaf, LeafKey, Place};
 use domain::names::Function;
 use domain::state;
 use domain::table::{ItemKey, LEAF_PREFIX, attribute, parse_leaf};
@@ -277,7 +277,10 @@ async fn rows(system: &System) -> BTreeMap<LeafKey, Vec<Leaf>> {
         let text = |name: &str| item[name].as_s().unwrap().clone();
         let key = parse_leaf(&ItemKey::new(text(attribute::PK), text(attribute::SK))).unwrap();
         let bytes = item[attribute::STATE].as_b().unwrap();
-        let row = LeafKey { place: 0, ..key };
+        let row = LeafKey {
+            place: Place::First,
+            ..key
+        };
         let leaf = state::decode(bytes.as_ref()).unwrap();
         rows.entry(row).or_default().push(leaf);
     }

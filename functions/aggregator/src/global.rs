@@ -1,17 +1,20 @@
 //! Counts of everybody: minute, hour and day; who was active; which addresses fail.
 //!
-//! A minute is kept in buckets of subjects ([`bucket_of`]), so that no item grows with the number
-//! of users; each bucket hands its absolute counts on to the minute, the minute to the hour, the
-//! hour to the day.
+//! A minute is kept in buckets of subjects ([`bucket_of`]), and a bucket in a row of items of which
+//! each takes so many and no more, so that none grows with the number of callers; each hands its
+//! absolute counts on to the minute, the minute to the hour, the hour to the day.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::{DEDUPE_HORIZON_DAYS, Subject};
+use domain::leaf::{Place, Sources};
 use domain::rollup::{Part, RollUp};
 use domain::roster::{BUCKETS, Roster, bucket_of};
 use domain::security::Failures;
-use domain::table::{self, ItemKey};
+use domain::table::{self, BucketPlace, ItemKey, SubjectPart};
 use domain::time::{UnixMillis, Window};
+use runtime::rolling::Busy;
+use runtime::row::{self, Taken};
 use runtime::store::{self, Shown, Store, StoreError, Updated, update};
 
 use crate::change::Change;
@@ -34,15 +37,19 @@ pub struct Global<'a, S> {
     pub retention: Retention,
 }
 
-type Buckets = BTreeMap<(UnixMillis, u8), Updated<RollUp>>;
+type Buckets = BTreeMap<(UnixMillis, BucketPlace), Updated<RollUp>>;
+
+/// Subjects in one item of a minute before the next takes over: some 100 KB of them.
+const MOST_PARTS: usize = 1_000;
 
 impl<S: Store> Global<'_, S> {
-    /// Takes changed leaves into the counts of everybody.
-    pub async fn take(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let buckets = self.minute_buckets(changes).await?;
+    /// Takes changed leaves into the counts of everybody: the first of each hour and lane as they
+    /// are, all others as what they add up to, which is fewer.
+    pub async fn take(&self, changes: &[Change], busy: &Busy) -> Result<(), StoreError> {
+        let buckets = self.minute_buckets(changes, busy).await?;
         let rosters = self.rosters(changes).await?;
         self.hand_on(buckets, rosters).await?;
-        self.failures(changes).await
+        self.failures(changes, busy).await
     }
 
     /// Hands on again what the buckets of the minutes from `from` to `to` hold: mends what a run
@@ -52,21 +59,33 @@ impl<S: Store> Global<'_, S> {
         let mut minute = Window::Minute.start(from);
         while minute <= to {
             for bucket in 0..BUCKETS {
-                let key = ItemKey::minute_bucket(minute, bucket);
-                if let Some(stored) = self.store.get(&key).await? {
-                    let state = store::read(&key, &stored)?;
-                    buckets.insert(
-                        (minute, bucket),
-                        Updated {
-                            version: stored.version,
-                            state,
-                        },
-                    );
-                }
+                self.read_bucket(minute, bucket, &mut buckets).await?;
             }
             minute = Window::Minute.end(minute);
         }
         self.hand_on(buckets, Vec::new()).await
+    }
+
+    async fn read_bucket(
+        &self,
+        minute: UnixMillis,
+        bucket: u8,
+        buckets: &mut Buckets,
+    ) -> Result<(), StoreError> {
+        for place in (0..).map(|number| BucketPlace { bucket, number }) {
+            let key = ItemKey::minute_bucket(minute, place);
+            let Some(stored) = self.store.get(&key).await? else {
+                break;
+            };
+            let state: RollUp = store::read(&key, &stored)?;
+            let is_last = state.len() < MOST_PARTS;
+            let version = stored.version;
+            buckets.insert((minute, place), Updated { version, state });
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Users active in the hour that `at` lies in.
@@ -78,9 +97,21 @@ impl<S: Store> Global<'_, S> {
         Ok(store::read::<RollUp>(&key, &stored)?.users())
     }
 
-    async fn minute_buckets(&self, changes: &[Change]) -> Result<Buckets, StoreError> {
-        let mut parts: BTreeMap<(UnixMillis, u8), Vec<(String, Part)>> = BTreeMap::new();
-        for change in changes {
+    async fn minute_buckets(&self, changes: &[Change], busy: &Busy) -> Result<Buckets, StoreError> {
+        let mut parts: BTreeMap<(UnixMillis, u8), Vec<OfSubject>> = BTreeMap::new();
+        let mut add = |subject: &Subject, minute: UnixMillis, which: SubjectPart, part: Part| {
+            let named = OfSubject {
+                start: table::start_of_subject_part(subject),
+                name: table::subject_part(subject, which),
+                part,
+            };
+            let slot = (minute, bucket_of(subject));
+            parts.entry(slot).or_default().push(named);
+        };
+        for change in changes
+            .iter()
+            .filter(|change| change.key.place == Place::First)
+        {
             for minute in &change.minutes {
                 let at = change.key.hour.plus_millis(i64::from(*minute) * 60_000);
                 let part = Part {
@@ -88,20 +119,22 @@ impl<S: Store> Global<'_, S> {
                     tally: change.leaf.minute(*minute),
                     ..Part::default()
                 };
-                let bucket = bucket_of(&change.key.subject);
-                let named = (table::subject_part(&change.key), part);
-                parts.entry((at, bucket)).or_default().push(named);
+                let which = SubjectPart::First(change.key.lane);
+                add(&change.key.subject, at, which, part);
             }
+        }
+        for ((subject, minute, number), rolled) in &busy.minutes {
+            let which = SubjectPart::BusyMinute(*number);
+            add(subject, *minute, which, part(rolled));
         }
         let mut buckets = Buckets::new();
         for ((minute, bucket), parts) in parts {
-            let key = ItemKey::minute_bucket(minute, bucket);
-            let change = |roll_up: &mut RollUp| take_all(roll_up, &parts);
+            let key = |number| ItemKey::minute_bucket(minute, BucketPlace { bucket, number });
             let show = |roll_up: &RollUp| self.shown(Window::Minute, minute, roll_up, false);
-            buckets.insert(
-                (minute, bucket),
-                update(self.store, &key, change, show).await?,
-            );
+            let items = row::offer(self.store, key, parts, OfSubject::take, show).await?;
+            for (number, rolled) in items {
+                buckets.insert((minute, BucketPlace { bucket, number }), rolled);
+            }
         }
         Ok(buckets)
     }
@@ -121,34 +154,35 @@ impl<S: Store> Global<'_, S> {
         }
         let mut counts = Vec::new();
         for ((window, start, bucket), users) in users {
-            let key = ItemKey::roster(window, start, bucket);
+            let key = |number| ItemKey::roster(window, start, BucketPlace { bucket, number });
             let expires_at = window.end(start).plus_days(DEDUPE_HORIZON_DAYS + 1);
             let shown = Shown {
                 expires_at: Some(expires_at),
                 ..Shown::default()
             };
-            let enter = |roster: &mut Roster| {
-                users
-                    .iter()
-                    .fold(false, |entered, user| roster.enter(user) | entered)
+            let enter = |roster: &mut Roster, user: &&Subject| match roster.takes(user) {
+                false => Taken::Full,
+                true if roster.enter(user) => Taken::Changed,
+                true => Taken::Known,
             };
-            let roster = update(self.store, &key, enter, |_| shown.clone()).await?;
-            let users = roster.state.users();
-            counts.push(RosterCount {
+            let users = users.into_iter().collect();
+            let items = row::offer(self.store, key, users, enter, |_| shown.clone()).await?;
+            counts.extend(items.into_iter().map(|(number, roster)| RosterCount {
                 window,
                 start,
-                bucket,
+                place: BucketPlace { bucket, number },
                 version: roster.version,
-                users,
-            });
+                users: roster.state.users(),
+            }));
         }
         Ok(counts)
     }
 
     async fn hand_on(&self, buckets: Buckets, rosters: Vec<RosterCount>) -> Result<(), StoreError> {
-        let mut minutes: BTreeMap<UnixMillis, Vec<(u8, Updated<RollUp>)>> = BTreeMap::new();
-        for ((minute, bucket), rolled) in buckets {
-            minutes.entry(minute).or_default().push((bucket, rolled));
+        let mut minutes: BTreeMap<UnixMillis, Vec<(BucketPlace, Updated<RollUp>)>> =
+            BTreeMap::new();
+        for ((minute, place), rolled) in buckets {
+            minutes.entry(minute).or_default().push((place, rolled));
         }
         let mut hours: BTreeMap<UnixMillis, Vec<(String, Part)>> = BTreeMap::new();
         for (minute, buckets) in minutes {
@@ -178,12 +212,12 @@ impl<S: Store> Global<'_, S> {
     async fn minute(
         &self,
         minute: UnixMillis,
-        buckets: &[(u8, Updated<RollUp>)],
+        buckets: &[(BucketPlace, Updated<RollUp>)],
     ) -> Result<Updated<RollUp>, StoreError> {
         let change = |roll_up: &mut RollUp| {
             let mut changed = false;
-            for (bucket, rolled) in buckets {
-                let name = bucket.to_string();
+            for (place, rolled) in buckets {
+                let name = place.to_string();
                 changed |= roll_up.take(&name, part(rolled));
                 changed |= roll_up.take_users(&name, rolled.version, active_users(&rolled.state));
             }
@@ -212,8 +246,8 @@ impl<S: Store> Global<'_, S> {
                 .iter()
                 .filter(|count| (count.window, count.start) == (window, start))
             {
-                let bucket = count.bucket.to_string();
-                changed |= roll_up.take_users(&bucket, count.version, count.users);
+                let place = count.place.to_string();
+                changed |= roll_up.take_users(&place, count.version, count.users);
             }
             changed
         };
@@ -221,16 +255,34 @@ impl<S: Store> Global<'_, S> {
         update(self.store, &ItemKey::global(window, start), change, show).await
     }
 
-    async fn failures(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut slots: BTreeMap<(UnixMillis, u8), Vec<&Change>> = BTreeMap::new();
-        for change in changes
-            .iter()
-            .filter(|change| !change.leaf.sources().is_empty())
+    async fn failures(&self, changes: &[Change], busy: &Busy) -> Result<(), StoreError> {
+        let mut slots: BTreeMap<(UnixMillis, u8), Vec<(String, u64, Sources)>> = BTreeMap::new();
+        let mut add = |subject: &Subject, hour, which, version, sources: Sources| {
+            if !sources.is_empty() {
+                let named = (table::subject_part(subject, which), version, sources);
+                let slot = (hour, bucket_of(subject));
+                slots.entry(slot).or_default().push(named);
+            }
+        };
+        for Change {
+            key, version, leaf, ..
+        } in changes.iter().filter(|change| change.key.is_first())
         {
-            let slot = (change.key.hour, bucket_of(&change.key.subject));
-            slots.entry(slot).or_default().push(change);
+            let sources = leaf.sources().clone();
+            let which = SubjectPart::First(key.lane);
+            add(&key.subject, key.hour, which, *version, sources);
         }
-        for ((hour, bucket), changes) in slots {
+        for ((subject, hour), rolled) in &busy.hours {
+            let sources = rolled.state.sources();
+            add(
+                subject,
+                *hour,
+                SubjectPart::BusyHour,
+                rolled.version,
+                sources,
+            );
+        }
+        for ((hour, bucket), parts) in slots {
             let days = at_least_horizon(self.retention.minutes);
             let expires_at = Window::Hour.end(hour).plus_days(days);
             let shown = Shown {
@@ -238,16 +290,11 @@ impl<S: Store> Global<'_, S> {
                 ..Shown::default()
             };
             let take = |failures: &mut Failures| {
-                changes.iter().fold(
-                    false,
-                    |changed,
-                     Change {
-                         key, version, leaf, ..
-                     }| {
-                        let part = table::subject_part(key);
-                        failures.take(&part, *version, leaf.sources()) | changed
-                    },
-                )
+                parts
+                    .iter()
+                    .fold(false, |changed, (name, version, sources)| {
+                        failures.take(name, *version, sources) | changed
+                    })
             };
             update(self.store, &ItemKey::security(hour, bucket), take, |_| {
                 shown.clone()
@@ -277,11 +324,32 @@ fn at_least_horizon(days: i64) -> i64 {
     days.max(DEDUPE_HORIZON_DAYS + 1)
 }
 
-/// How many users one bucket of a window holds.
+/// What a minute counts of one subject, or of a part of its leaves.
+struct OfSubject {
+    /// How the names of all parts of this subject begin.
+    start: String,
+    name: String,
+    part: Part,
+}
+
+impl OfSubject {
+    /// All parts of a subject stand in one item: it is counted there as one user.
+    fn take(roll_up: &mut RollUp, Self { start, name, part }: &Self) -> Taken {
+        if roll_up.len() >= MOST_PARTS && !roll_up.has_part_of(start) {
+            Taken::Full
+        } else if roll_up.take(name, part.clone()) {
+            Taken::Changed
+        } else {
+            Taken::Known
+        }
+    }
+}
+
+/// How many users one item of a window's roster holds.
 struct RosterCount {
     window: Window,
     start: UnixMillis,
-    bucket: u8,
+    place: BucketPlace,
     version: u64,
     users: u64,
 }

@@ -107,8 +107,8 @@ impl<S: Store> Aggregator<S> {
             usage: &self.usage,
             mode: TrackingMode::Stream,
         };
-        rolling.users(&leaves).await?;
-        self.global().take(changes).await
+        let busy = rolling.roll_up(&leaves).await?;
+        self.global().take(changes, &busy).await
     }
 
     fn global(&self) -> Global<'_, S> {

@@ -16,6 +16,7 @@ use domain::delivery::Answer;
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::rollup::RollUp;
+use domain::roster::{MOST_USERS, bucket_of};
 use domain::sample;
 use domain::table::{ItemKey, attribute};
 use domain::tally::Tally;
@@ -273,4 +274,74 @@ proptest! {
     fn roll_ups_equal_the_accepted_events(schedule in a_schedule()) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(schedule));
     }
+}
+
+/// So many users that one bucket of them outgrows its first item, of a minute and of a roster.
+#[test]
+fn a_crowd_is_counted_however_many_they_are() {
+    let crowd = (0_u32..).map(|number| Subject::user(&format!("user{number}@example.com")));
+    let crowd: Vec<Subject> = crowd
+        .filter(|subject| bucket_of(subject) == 0)
+        .take(MOST_USERS + 1)
+        .collect();
+    let events: Vec<UsageEvent> = (0..)
+        .zip(&crowd)
+        .map(|(number, subject)| {
+            sample::event(
+                number,
+                subject.as_str(),
+                EventType::ApiCall,
+                UnixMillis(START),
+            )
+        })
+        .collect();
+    let aggregator = Aggregator {
+        analytics: MemoryStore::default(),
+        usage: MemoryStore::default(),
+        retention: Retention {
+            minutes: 7,
+            hours: 90,
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let schedule = Schedule {
+            events,
+            batches: vec![500],
+            deliveries: Vec::new(),
+            fault_every: 1,
+            fault: Fault::None,
+        };
+        let records = count(&aggregator.analytics, &schedule).await;
+        // Each comes twice, the second time with others.
+        for size in [1_000, 700] {
+            for batch in records.chunks(size) {
+                assert_eq!(aggregator.batch(batch).await, Answer::default());
+            }
+        }
+        let now = UnixMillis(START);
+        assert_eq!(aggregator.tick(now).await.unwrap(), crowd.len() as u64);
+        for window in [Window::Minute, Window::Hour, Window::Day] {
+            let global = roll_up(&aggregator.analytics, &ItemKey::global(window, now)).await;
+            let counted = (global.tally().calls, global.users());
+            assert_eq!(
+                counted,
+                (crowd.len() as u64, crowd.len() as u64),
+                "{window:?}"
+            );
+        }
+    });
+    let items = aggregator.analytics.items();
+    let of = |start: &str| {
+        items
+            .iter()
+            .filter(|(key, _)| key.pk.starts_with(start))
+            .count()
+    };
+    assert_eq!(
+        (of("MINUTE#"), of("ROSTER#hour#"), of("ROSTER#day#")),
+        (5, 2, 2)
+    );
+    let largest = items.iter().map(|(_, stored)| stored.state.len()).max();
+    assert!(largest < Some(100 * 1024), "{largest:?}");
 }

@@ -12,7 +12,7 @@ use domain::names::TrackingMode;
 use domain::response::Responses;
 use domain::rollup::{Part, RollUp};
 use domain::seen::Seen;
-use domain::table;
+use domain::table::{self, HourPart};
 use domain::tally::{Tally, Totals};
 use domain::time::{UnixMillis, Window};
 
@@ -97,8 +97,8 @@ impl Fresh {
         let part = Part {
             version: below.version,
             tally: below.tally(),
-            quarters: Vec::new(),
             responses: below.responses(),
+            ..Part::default()
         };
         self.lay(name, part, below.seen.clone());
     }
@@ -139,9 +139,10 @@ impl Home {
                 tally: state.tally(),
                 quarters: state.quarters().to_vec(),
                 responses: state.responses().clone(),
+                ..Part::default()
             };
             let day = days.entry(Window::Day.start(key.hour)).or_default();
-            day.lay(table::hour_part(key), part, state.seen());
+            day.lay(HourPart::First(key.hour).name(), part, state.seen());
         }
         days
     }
@@ -232,7 +233,7 @@ pub fn quarter_hours(
     name: &str,
     part: &Part,
 ) -> impl Iterator<Item = (UnixMillis, Totals)> {
-    let hour = table::hour_of_part(day, name);
+    let hour = HourPart::parse(day, name).map(HourPart::hour);
     let quarters = (0..).map(|quarter| quarter * QUARTER).zip(&part.quarters);
     hour.into_iter().flat_map(move |hour| {
         let quarters = quarters.clone();

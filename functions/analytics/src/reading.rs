@@ -5,15 +5,15 @@
 //! above it took: no count is missed between two reads, and none is met twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use domain::event::{DEDUPE_HORIZON_DAYS, MOST_LANES, Subject};
 use domain::leaf::{Leaf, LeafKey};
 use domain::names::TrackingMode;
 use domain::rollup::RollUp;
-use domain::table::{self, ItemKey};
+use domain::table::{self, HourPart, ItemKey};
+use domain::tally::Tally;
 use domain::time::{UnixMillis, Window};
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 use runtime::store::{self, Store, StoreError};
 use serde::de::DeserializeOwned;
 
@@ -79,7 +79,8 @@ pub async fn days<S: Store>(
     Ok(by_start.collect())
 }
 
-/// Reads a user's leaves in one lane from the hour of `from` to that of `to`, both included.
+/// Reads the first leaves of a user's hours in one lane, from the hour of `from` to that of `to`,
+/// both included.
 pub async fn leaves<S: Store>(
     store: &S,
     subject: &Subject,
@@ -88,8 +89,7 @@ pub async fn leaves<S: Store>(
     to: UnixMillis,
 ) -> Result<Vec<(LeafKey, AsOf<Leaf>)>, StoreError> {
     let pk = table::leaf_partition(subject, lane);
-    let from = format!("{}#", Window::Hour.label(from));
-    let to = store::after(&format!("{}#", Window::Hour.label(to)));
+    let (from, to) = (Window::Hour.label(from), Window::Hour.label(to));
     let items = partition(store, &pk, &from, &to).await?;
     let by_key = items
         .into_iter()
@@ -97,25 +97,68 @@ pub async fn leaves<S: Store>(
     Ok(by_key.collect())
 }
 
-/// The lanes that leaves of these days may be in: the first, and all where a day counts more than
-/// its subject's first leaves.
-pub fn lanes(days: &BTreeMap<UnixMillis, AsOf<RollUp>>) -> Range<u16> {
-    let is_rest = |day: &UnixMillis, name: &str| {
-        table::hour_of_part(*day, name).is_some_and(|hour| table::rest_part(hour) == name)
+/// Reads what a user did in each minute, from the hour of `from` to that of `to`, both included. What
+/// stands beyond first leaves is as fresh as its sums, of which the `days` know.
+pub async fn minutes<S: Store>(
+    store: &S,
+    subject: &Subject,
+    days: &BTreeMap<UnixMillis, AsOf<RollUp>>,
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Result<BTreeMap<UnixMillis, Tally>, StoreError> {
+    let is_busy = hour_parts(days).any(|part| matches!(part, HourPart::Beyond(_)));
+    let lanes = if is_busy { 0..MOST_LANES } else { 0..1 };
+    let leaves = lanes.map(|lane| leaves(store, subject, lane, from, to));
+    let busy = async {
+        if is_busy {
+            busy_minutes(store, subject, from, to).await
+        } else {
+            Ok(Vec::new())
+        }
     };
-    let spread = days
-        .iter()
-        .any(|(day, rolled)| rolled.state.parts().any(|(name, _)| is_rest(day, name)));
-    if spread { 0..MOST_LANES } else { 0..1 }
+    let (leaves, busy) = try_join(try_join_all(leaves), busy).await?;
+    let mut minutes: BTreeMap<UnixMillis, Tally> = BTreeMap::new();
+    for (key, leaf) in leaves.into_iter().flatten() {
+        for minute in leaf.state.minutes() {
+            let at = key.hour.plus_millis(i64::from(minute) * 60_000);
+            let tally = leaf.state.minute(minute);
+            minutes.entry(at).or_default().merge(&tally);
+        }
+    }
+    for (minute, rolled) in busy {
+        minutes.entry(minute).or_default().merge(&rolled.tally());
+    }
+    Ok(minutes)
+}
+
+/// Reads what a user's leaves beyond the first ones add up to, by minute.
+async fn busy_minutes<S: Store>(
+    store: &S,
+    subject: &Subject,
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Result<Vec<(UnixMillis, RollUp)>, StoreError> {
+    let last = Window::Hour.end(to).plus_millis(-1);
+    let from = Window::Minute.label(Window::Hour.start(from));
+    let to = store::after(&Window::Minute.label(last));
+    let items = partition(store, &table::busy_partition(subject), &from, &to).await?;
+    // The sums of hours stand among those of their minutes.
+    let by_start = items
+        .into_iter()
+        .filter_map(|(label, rolled)| Some((table::minute_of_busy(&label)?, rolled.state)));
+    Ok(by_start.collect())
 }
 
 /// The newest hour of which a subject's first leaf was rolled up.
-fn newest_hour(subject: &Subject, days: &BTreeMap<UnixMillis, AsOf<RollUp>>) -> Option<UnixMillis> {
+fn newest_hour(days: &BTreeMap<UnixMillis, AsOf<RollUp>>) -> Option<UnixMillis> {
+    let firsts = hour_parts(days).filter(|part| matches!(part, HourPart::First(_)));
+    firsts.map(HourPart::hour).max()
+}
+
+fn hour_parts(days: &BTreeMap<UnixMillis, AsOf<RollUp>>) -> impl Iterator<Item = HourPart> {
     days.iter()
         .flat_map(|(day, rolled)| rolled.state.parts().map(move |(name, _)| (*day, name)))
-        .filter_map(|(day, name)| table::leaf_of_part(subject, day, name))
-        .map(|leaf| leaf.hour)
-        .max()
+        .filter_map(|(day, name)| HourPart::parse(day, name))
 }
 
 impl<S: Store> Tables<'_, S> {
@@ -209,7 +252,7 @@ async fn home<S: Store>(
     let from = newest_day.map_or(oldest, |day| day.min(yesterday).max(oldest));
     let days = days(table, subject, from, now.plus_days(1)).await?;
     let last_hour = now.plus_millis(-HOUR);
-    let from = newest_hour(subject, &days).map_or(oldest, |hour| {
+    let from = newest_hour(&days).map_or(oldest, |hour| {
         hour.plus_millis(-HOUR).min(last_hour).max(oldest)
     });
     let leaves = leaves(table, subject, 0, from, now.plus_millis(HOUR)).await?;

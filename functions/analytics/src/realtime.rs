@@ -74,22 +74,14 @@ pub async fn of_user<S: Store>(
 ) -> Result<Realtime, StoreError> {
     let first = now.plus_millis(-(MINUTES - 1) * MINUTE);
     let days = reading::days(store, subject, first, now).await?;
-    let reads = reading::lanes(&days).map(|lane| reading::leaves(store, subject, lane, first, now));
-    let leaves: Vec<_> = try_join_all(reads).await?.into_iter().flatten().collect();
+    let counted = reading::minutes(store, subject, &days, first, now).await?;
     let of_minute = |minute: UnixMillis| {
-        let hour = Window::Hour.start(minute);
-        let slot = u8::try_from(minute.since(hour) / MINUTE).unwrap_or_default();
-        let mut tally = Tally::default();
-        for (_, leaf) in leaves.iter().filter(|(key, _)| key.hour == hour) {
-            tally.merge(&leaf.state.minute(slot));
-        }
+        let tally = counted.get(&minute).cloned().unwrap_or_default();
         (minute, tally)
     };
     let tallies: Vec<_> = minutes(now).map(of_minute).collect();
     let this_hour = Window::Hour.start(now);
-    let active = leaves
-        .iter()
-        .any(|(key, leaf)| key.hour == this_hour && leaf.state.tally().calls > 0);
+    let active = counted.range(this_hour..).any(|(_, tally)| tally.calls > 0);
     Ok(answer(&tallies, u64::from(active), now))
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::event::{EventType, Subject};
 use domain::leaf::{Leaf, LeafKey};
 use domain::rollup::RollUp;
-use domain::table::{self, ItemKey};
+use domain::table::{HourPart, ItemKey};
 use domain::tally::{Tally, Totals};
 use domain::time::{UnixMillis, Window};
 use futures_util::future::try_join_all;
@@ -207,26 +207,20 @@ async fn of_user<S: Store>(
     let recent = recent
         .into_iter()
         .filter(|hour| *hour <= last && buckets.from() < Window::Hour.end(*hour));
-    let hours: BTreeSet<UnixMillis> = recent.chain(by_minute.iter().copied()).collect();
+    let recent: BTreeSet<UnixMillis> = recent.filter(|hour| !by_minute.contains(hour)).collect();
     let days = reading::days(store, subject, buckets.from(), last).await?;
-    let reads = reading::lanes(&days).flat_map(|lane| {
-        let runs = runs(&hours).into_iter();
-        runs.map(move |(from, to)| reading::leaves(store, subject, lane, from, to))
-    });
-    let leaves: BTreeMap<LeafKey, AsOf<Leaf>> =
-        try_join_all(reads).await?.into_iter().flatten().collect();
-    for (key, leaf) in leaves
-        .iter()
-        .filter(|(key, _)| by_minute.contains(&key.hour))
-    {
-        for minute in leaf.state.minutes() {
-            let at = key.hour.plus_millis(i64::from(minute) * MINUTE);
-            filling.add(buckets.position(at), &leaf.state.minute(minute));
-        }
+    let minutes = runs(&by_minute).into_iter();
+    let minutes = minutes.map(|(from, to)| reading::minutes(store, subject, &days, from, to));
+    for (minute, tally) in try_join_all(minutes).await?.into_iter().flatten() {
+        filling.add(buckets.position(minute), &tally);
     }
+    let leaves = runs(&recent).into_iter();
+    let leaves = leaves.map(|(from, to)| reading::leaves(store, subject, 0, from, to));
+    let leaves: BTreeMap<LeafKey, AsOf<Leaf>> =
+        try_join_all(leaves).await?.into_iter().flatten().collect();
     for (day, fresh) in (Home { days, leaves }).fresh_days() {
         for (name, part) in fresh.parts() {
-            let hour = table::hour_of_part(day, name);
+            let hour = HourPart::parse(day, name).map(HourPart::hour);
             let Some(hour) = hour.filter(|hour| !by_minute.contains(hour)) else {
                 continue;
             };

@@ -200,7 +200,7 @@ impl<P: EventStream, S: Store> Tracking<P, S> {
                     leaf: &updated.state,
                 })
                 .collect();
-            if let Err(error) = rolling.users(&leaves).await {
+            if let Err(error) = rolling.roll_up(&leaves).await {
                 tracing::warn!(error = %Chain(&error), "an event is counted and not rolled up");
             }
         }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::{Uuid, Variant};
 
 use crate::time::UnixMillis;
 
@@ -75,13 +76,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, byte) in self.0.iter().enumerate() {
-            if matches!(position, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        fmt::Display::fmt(&Uuid::from_bytes(self.0), f)
     }
 }
 
@@ -100,27 +95,11 @@ impl FromStr for EventId {
 }
 
 fn parse(text: &str) -> Option<EventId> {
-    let hex: Vec<u8> = text
-        .bytes()
-        .filter(|byte| *byte != b'-')
-        .map(|byte| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let mut id = [0; 16];
-    if hex.len() != 32 {
-        return None;
-    }
-    for (byte, pair) in id.iter_mut().zip(hex.chunks_exact(2)) {
-        if let [high, low] = pair {
-            *byte = high << 4 | low;
-        }
-    }
-    let id = EventId(id);
-    let versioned = id.0.get(6)? >> 4 == 7 && id.0.get(8)? >> 6 == 0b10;
-    (versioned && id.to_string() == text).then_some(id)
+    let uuid = Uuid::try_parse(text).ok()?;
+    let is_versioned = uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122;
+    // A UUID may be written in other ways, and two texts of one id would be two ids.
+    let id = EventId(uuid.into_bytes());
+    (is_versioned && id.to_string() == text).then_some(id)
 }
 
 impl TryFrom<String> for EventId {

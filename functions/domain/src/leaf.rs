@@ -2,9 +2,12 @@
 //!
 //! Ids and counts change in one conditional write, so that a crash leaves either both or neither,
 //! and an event that comes again meets its own id. Which leaf an event belongs to follows from the
-//! event ([`LeafKey::of`]); where a leaf is full, the next in its row takes over ([`LeafKey::next`]),
-//! and a full leaf never takes another id, so that walking the row from its start always finds an
-//! id that was counted.
+//! event ([`LeafKey::of`]); where a leaf is full, another takes over, and which one follows from the
+//! event too ([`LeafKey::after`]). A full leaf never takes another id, so that walking from the first
+//! leaf always finds an id that was counted.
+//!
+//! The first leaf takes what comes first of the whole hour. Once it is full, each minute has a row
+//! of leaves of its own, so that whoever is busy costs a walk of a minute's leaves, not of an hour's.
 //!
 //! Of each id the leaf also keeps whether the access log has told how the call was answered
 //! ([`Leaf::report`]), so that a line that comes again changes nothing. A full leaf still takes
@@ -21,11 +24,13 @@ use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
 use crate::time::{UnixMillis, Window};
 
-/// Ids that one leaf takes before the next in the row takes over: 32 KB of them, so that a write
-/// stays at some 30 write units for the busiest and far from the item limit of 400 KB.
-pub const MOST_IDS: usize = 4_000;
+/// Ids that one leaf takes before another takes over: 8 KB of them, since a write costs by the size
+/// of the whole item.
+pub const MOST_IDS: usize = 1_000;
 /// Addresses whose failures one leaf tells apart; failures from more still count.
 const MOST_ADDRESSES: usize = 256;
+/// Keys that are told apart of one failing address: who tries random ones must not fill an item.
+pub const MOST_KEYS: usize = 20;
 /// Bytes of labels after which a leaf takes no more ids, as a guard: routes are few.
 const MOST_LABEL_BYTES: usize = 64 * 1024;
 
@@ -38,8 +43,22 @@ pub struct LeafKey {
     pub hour: UnixMillis,
     /// Lane of the subject.
     pub lane: u16,
-    /// Place in the row of leaves of this subject, hour and lane.
-    pub place: u32,
+    /// Which of the leaves of this subject, hour and lane.
+    pub place: Place,
+}
+
+/// Which of the leaves of one subject, hour and lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The one that takes what comes first.
+    First,
+    /// One of those that take over once the first is full.
+    OfMinute {
+        /// The minute of the hour that its events are of, 0 to 59.
+        minute: u8,
+        /// Its number in the row of that minute.
+        number: u32,
+    },
 }
 
 impl LeafKey {
@@ -49,21 +68,41 @@ impl LeafKey {
             subject: event.subject.clone(),
             hour: Window::Hour.start(event.time),
             lane: event.lane(),
-            place: 0,
+            place: Place::First,
         }
     }
 
     /// Whether this is the one leaf that a subject with few calls has in an hour.
     pub const fn is_first(&self) -> bool {
-        self.lane == 0 && self.place == 0
+        self.lane == 0 && matches!(self.place, Place::First)
     }
 
-    /// The leaf that follows in the row.
+    /// The leaf that decides about `event` where this one is full.
     #[must_use]
-    pub fn next(&self) -> Self {
+    pub fn after(&self, event: &UsageEvent) -> Self {
+        let place = match self.place {
+            Place::First => Place::OfMinute {
+                minute: event.time.minute_of_hour(),
+                number: 0,
+            },
+            Place::OfMinute { minute, number } => Place::OfMinute {
+                minute,
+                number: number + 1,
+            },
+        };
         Self {
-            place: self.place + 1,
+            place,
             ..self.clone()
+        }
+    }
+
+    /// The start of the minute whose events alone the leaf takes, if it takes those of one only.
+    pub fn minute(&self) -> Option<UnixMillis> {
+        match self.place {
+            Place::First => None,
+            Place::OfMinute { minute, .. } => {
+                Some(self.hour.plus_millis(i64::from(minute) * 60_000))
+            }
         }
     }
 }
@@ -75,7 +114,7 @@ pub enum Offer {
     Counted,
     /// Counted before.
     Duplicate,
-    /// Not here, and there is no room: the next leaf in the row decides.
+    /// Not here, and there is no room: the leaf that follows decides.
     Full,
 }
 
@@ -119,10 +158,27 @@ pub type Sources = BTreeMap<String, Source>;
 pub struct Source {
     /// By minute of the hour: authentication failures and rate-limited calls.
     pub minutes: BTreeMap<u8, (u64, u64)>,
-    /// The keys that were tried, by id.
+    /// The keys that were tried, by id: of more than [`MOST_KEYS`] those whose ids sort first, so
+    /// that it does not matter in which order they came.
     pub keys: BTreeSet<String>,
     /// Time of the last failure.
     pub last_seen: UnixMillis,
+}
+
+impl Source {
+    /// Adds what `other` knows of the same address.
+    pub fn merge(&mut self, other: &Self) {
+        for (minute, (auth_failures, rate_limited)) in &other.minutes {
+            let known = self.minutes.entry(*minute).or_default();
+            known.0 += auth_failures;
+            known.1 += rate_limited;
+        }
+        self.keys.extend(other.keys.iter().cloned());
+        while self.keys.len() > MOST_KEYS {
+            self.keys.pop_last();
+        }
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
 }
 
 impl Leaf {
@@ -137,7 +193,7 @@ impl Leaf {
         }
         self.ids.0.insert(id, Reported(false));
         let cell = Cell {
-            minute: minute_of(event.time),
+            minute: event.time.minute_of_hour(),
             event_type: event.event_type,
             method: self.label(&event.data.method),
             endpoint: self.label(&event.data.endpoint),
@@ -259,18 +315,14 @@ impl Leaf {
         if !known && self.sources.len() >= MOST_ADDRESSES {
             return;
         }
+        let failed = Source {
+            minutes: [(event.time.minute_of_hour(), (auth_failed, rate_limited))].into(),
+            keys: event.data.key_id.iter().cloned().collect(),
+            last_seen: event.time,
+        };
         let source = self.sources.entry(event.data.ip.clone()).or_default();
-        let minute = source.minutes.entry(minute_of(event.time)).or_default();
-        minute.0 += auth_failed;
-        minute.1 += rate_limited;
-        source.last_seen = source.last_seen.max(event.time);
-        source.keys.extend(event.data.key_id.clone());
+        source.merge(&failed);
     }
-}
-
-fn minute_of(at: UnixMillis) -> u8 {
-    let minute = at.since(Window::Hour.start(at)) / 60_000;
-    u8::try_from(minute).unwrap_or(0)
 }
 
 /// Whether the access log has told how a call was answered.
@@ -453,20 +505,58 @@ mod tests {
     }
 
     #[test]
-    fn leaves_of_a_row_follow_each_other_and_the_first_is_known() {
-        let first = LeafKey::of(&event(1, EventType::ApiCall, "GET", 0));
-        assert!(first.is_first());
-        let next = first.next();
-        assert_eq!((next.place, next.next().place), (1, 2));
+    fn behind_the_first_leaf_each_minute_has_a_row_of_its_own() {
+        let at = |minute: i64| event(1, EventType::ApiCall, "GET", minute);
+        let first = LeafKey::of(&at(7));
+        assert!(first.is_first() && first.minute().is_none());
+        assert_eq!(first, LeafKey::of(&at(59)));
+        for minute in [0, 7, 59] {
+            let of_minute = |number: u32| Place::OfMinute {
+                minute: u8::try_from(minute).unwrap(),
+                number,
+            };
+            let next = first.after(&at(minute));
+            assert_eq!(next.place, of_minute(0));
+            assert_eq!(next.after(&at(minute)).place, of_minute(1));
+            assert_eq!(next.minute(), Some(Window::Minute.start(at(minute).time)));
+            assert!(first < next && next < next.after(&at(minute)));
+            assert!(!next.is_first());
+        }
+        assert!(!LeafKey { lane: 1, ..first }.is_first());
+    }
+
+    #[test]
+    fn who_tries_random_keys_fills_no_leaf_and_the_order_does_not_matter() {
+        let tried = |number: u64| {
+            let mut event = event(number, EventType::AuthFailed, "GET", 0);
+            event.data.key_id = Some(format!("{number:08x}"));
+            event
+        };
+        let told = |numbers: &mut dyn Iterator<Item = u64>| {
+            let mut leaf = Leaf::default();
+            for number in numbers {
+                leaf.offer(&tried(number));
+            }
+            let [source] = leaf
+                .sources()
+                .values()
+                .cloned()
+                .collect::<Vec<_>>()
+                .try_into()
+                .unwrap();
+            source
+        };
+        let most = MOST_KEYS as u64;
+        let source = told(&mut (0..3 * most));
         assert_eq!(
-            LeafKey {
-                place: 0,
-                ..next.clone()
-            },
-            first
+            source.keys,
+            (0..most).map(|number| format!("{number:08x}")).collect()
         );
-        assert!(!next.is_first() && !LeafKey { lane: 1, ..first }.is_first());
-        assert!(!LeafKey { lane: 1, ..next }.is_first());
+        assert_eq!(source.minutes[&0], (3 * most, 0));
+        assert_eq!(source, told(&mut (0..3 * most).rev()));
+        let mut merged = told(&mut (most..3 * most));
+        merged.merge(&told(&mut (0..most)));
+        assert_eq!(source, merged);
     }
 
     #[test]
@@ -480,7 +570,7 @@ mod tests {
         for address in 0..=MOST_ADDRESSES {
             leaf.offer(&from(address as u64, address));
         }
-        leaf.offer(&from(1_000, 0));
+        leaf.offer(&from(999, 0));
         assert_eq!(leaf.tally().auth_failures, MOST_ADDRESSES as u64 + 2);
         assert_eq!(leaf.sources().len(), MOST_ADDRESSES);
         assert_eq!(leaf.sources()["0"].minutes[&0], (2, 0));
@@ -528,6 +618,6 @@ mod tests {
             Report::Taken
         );
         let stored = state::encode(&leaf).unwrap();
-        assert!(stored.len() < 33 * 1024, "{} bytes", stored.len());
+        assert!(stored.len() < 8 * 1024 + 200, "{} bytes", stored.len());
     }
 }

@@ -5,9 +5,11 @@
 //! change a count. It never takes increments.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
+use crate::leaf::Sources;
 use crate::response::Responses;
 use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
@@ -33,6 +35,8 @@ pub struct Part {
     /// How its calls were answered, as far as the access log has told; empty where everybody's
     /// counts are kept.
     pub responses: Responses,
+    /// Where failures came from, in the minutes and hours of busy subjects; empty elsewhere.
+    pub sources: Sources,
 }
 
 impl RollUp {
@@ -49,6 +53,28 @@ impl RollUp {
                 true
             }
         }
+    }
+
+    /// Whether there is a part of that name.
+    pub fn has_part(&self, name: &str) -> bool {
+        self.parts.contains_key(name)
+    }
+
+    /// Whether any part's name begins with `start`.
+    pub fn has_part_of(&self, start: &str) -> bool {
+        let from = (Bound::Included(start), Bound::Unbounded);
+        let next = self.parts.range::<str, _>(from).next();
+        next.is_some_and(|(name, _)| name.starts_with(start))
+    }
+
+    /// How many parts there are.
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// Takes the number of users active in one bucket as of its version.
@@ -81,6 +107,15 @@ impl RollUp {
     /// How the calls of the window were answered, as far as the access log has told.
     pub fn responses(&self) -> Responses {
         self.parts.values().map(|part| &part.responses).collect()
+    }
+
+    /// Where failures came from, in the minutes and hours of busy subjects.
+    pub fn sources(&self) -> Sources {
+        let mut sum = Sources::new();
+        for (address, source) in self.parts.values().flat_map(|part| &part.sources) {
+            sum.entry(address.clone()).or_default().merge(source);
+        }
+        sum
     }
 
     /// Counts of each quarter hour, where the parts are leaves of one hour or sums of such.
@@ -169,6 +204,26 @@ mod tests {
         assert_eq!(statuses, BTreeMap::from([(200, 1), (504, 1)]));
         let names: Vec<&str> = roll_up.parts().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn parts_are_found_by_how_their_names_begin() {
+        let mut roll_up = RollUp::default();
+        assert!(roll_up.is_empty() && !roll_up.has_part_of(""));
+        for name in ["ann@example.com +", "bob@example.com 0"] {
+            roll_up.take(name, Part::default());
+        }
+        assert_eq!(roll_up.len(), 2);
+        assert!(roll_up.has_part("ann@example.com +") && !roll_up.has_part("ann@example.com "));
+        for (start, known) in [
+            ("ann@example.com ", true),
+            ("bob@example.com ", true),
+            ("ann", true),
+            ("ann@example.co ", false),
+            ("cat@example.com ", false),
+        ] {
+            assert_eq!(roll_up.has_part_of(start), known, "{start}");
+        }
     }
 
     #[test]

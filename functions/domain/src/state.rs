@@ -3,8 +3,9 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The format that is written and read. Format 1 knew no responses, and was never released.
-const FORMAT: u8 = 2;
+/// The format that is written and read. Format 1 knew no responses and format 2 no minutes of busy
+/// subjects; neither was ever released.
+const FORMAT: u8 = 3;
 
 /// A stored state that cannot be read.
 #[derive(Debug, thiserror::Error)]

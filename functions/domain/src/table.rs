@@ -1,26 +1,30 @@
 //! Keys of the analytics and the usage table.
 //!
 //! A subject may hold any character a local part may, `#` among them: it always stands last, or
-//! before a part of digits only, so that no two keys can be the same text.
+//! before parts that hold none, so that no two keys can be the same text. A label of a minute holds a
+//! colon, and a lane does not.
 //!
 //! | item | `PK` | `SK` | table |
 //! |---|---|---|---|
-//! | leaf | `LEAF#{subject}#{lane}` | `{hour}#{place}` | analytics; usage in synchronous mode |
-//! | leaves of one lane in an hour, beyond a subject's first | `LANE#{subject}#{lane}` | `{hour}` | analytics; usage in synchronous mode |
-//! | lanes of an hour | `HOUR#{subject}` | `{hour}` | analytics; usage in synchronous mode |
+//! | first leaf of a subject, hour and lane | `LEAF#{subject}#{lane}` | `{hour}` | analytics; usage in synchronous mode |
+//! | leaf of a minute, once the first is full | `LEAF#{subject}#{lane}#{minute}` | `{number}` | analytics; usage in synchronous mode |
+//! | minute of a busy subject | `BUSY#{subject}` | `{minute}#{number}` | analytics; usage in synchronous mode |
+//! | hour of a busy subject | `BUSY#{subject}` | `{hour}` | analytics; usage in synchronous mode |
 //! | day of a user | `DAY#{subject}` | `{day}` | analytics; usage in synchronous mode |
 //! | month of a user | `USER#{subject}` | `MONTH#{month}` | usage |
 //! | all time of a user | `USER#{subject}` | `ALL` | usage |
-//! | minute by subject | `MINUTE#{minute}` | `{bucket}` | analytics |
+//! | minute by subject | `MINUTE#{minute}` | `{bucket}.{number}` | analytics |
 //! | minute, hour, day of all | `GLOBAL#{window}` | `{label}` | analytics, and by time |
-//! | roster | `ROSTER#{window}#{label}` | `{bucket}` | analytics |
+//! | roster | `ROSTER#{window}#{label}` | `{bucket}.{number}` | analytics |
 //! | failures by address | `SECURITY#{hour}` | `{bucket}` | analytics |
 //! | raw events | `RAW#{hour}` | `{first id}#{digest}` | analytics |
 //! | record set aside | `ERRORS` | `{shard id}#{sequence number}` | analytics |
 //! | line of the access log set aside | `ERRORS` | `{group}/{stream}#{event id}` | analytics; usage in synchronous mode |
 
+use std::fmt;
+
 use crate::event::Subject;
-use crate::leaf::LeafKey;
+use crate::leaf::{LeafKey, Place};
 use crate::names::TrackingMode;
 use crate::time::{UnixMillis, Window};
 
@@ -73,6 +77,22 @@ pub const ALL_TIME: &str = "ALL";
 /// Start of every leaf's partition key; the aggregator is woken by these alone.
 pub const LEAF_PREFIX: &str = "LEAF#";
 
+/// One of the items that hold a bucket: the first, or one of those that take over once it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BucketPlace {
+    /// The bucket, see [`bucket_of`](crate::roster::bucket_of).
+    pub bucket: u8,
+    /// The item's number in the row of those of this bucket.
+    pub number: u32,
+}
+
+impl fmt::Display for BucketPlace {
+    /// `3.0`: as keys, and the parts of what is above, name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.bucket, self.number)
+    }
+}
+
 /// Where an item is kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemKey {
@@ -93,20 +113,25 @@ impl ItemKey {
 
     /// A leaf.
     pub fn leaf(leaf: &LeafKey) -> Self {
-        Self::new(
-            leaf_partition(&leaf.subject, leaf.lane),
-            format!("{}#{}", Window::Hour.label(leaf.hour), leaf.place),
-        )
+        let first = leaf_partition(&leaf.subject, leaf.lane);
+        match (leaf.place, leaf.minute()) {
+            (Place::OfMinute { number, .. }, Some(minute)) => Self::new(
+                format!("{first}#{}", Window::Minute.label(minute)),
+                number.to_string(),
+            ),
+            _ => Self::new(first, Window::Hour.label(leaf.hour)),
+        }
     }
 
-    /// The leaves of one lane in the hour that `at` lies in, beyond the subject's first leaf.
-    pub fn lane(subject: &Subject, lane: u16, at: UnixMillis) -> Self {
-        Self::new(lane_partition(subject, lane), Window::Hour.label(at))
+    /// Leaves of one minute of a subject, beyond the first of each lane.
+    pub fn busy_minute(subject: &Subject, at: UnixMillis, number: u32) -> Self {
+        let minute = Window::Minute.label(at);
+        Self::new(busy_partition(subject), format!("{minute}#{number}"))
     }
 
-    /// The lanes of the hour that `at` lies in, beyond the subject's first leaf.
-    pub fn hour(subject: &Subject, at: UnixMillis) -> Self {
-        Self::new(hour_partition(subject), Window::Hour.label(at))
+    /// Everything in an hour of a subject beyond its first leaf.
+    pub fn busy_hour(subject: &Subject, at: UnixMillis) -> Self {
+        Self::new(busy_partition(subject), Window::Hour.label(at))
     }
 
     /// A user's day.
@@ -127,9 +152,9 @@ impl ItemKey {
         Self::new(user_partition(subject), ALL_TIME)
     }
 
-    /// The subjects of one bucket in one minute.
-    pub fn minute_bucket(at: UnixMillis, bucket: u8) -> Self {
-        Self::new(minute_partition(at), bucket.to_string())
+    /// Subjects of one bucket in one minute.
+    pub fn minute_bucket(at: UnixMillis, place: BucketPlace) -> Self {
+        Self::new(minute_partition(at), place.to_string())
     }
 
     /// Everybody's counts in one window.
@@ -137,11 +162,11 @@ impl ItemKey {
         Self::new(format!("GLOBAL#{}", window.as_str()), window.label(at))
     }
 
-    /// The users of one bucket in one window.
-    pub fn roster(window: Window, at: UnixMillis, bucket: u8) -> Self {
+    /// Users of one bucket in one window.
+    pub fn roster(window: Window, at: UnixMillis, place: BucketPlace) -> Self {
         Self::new(
             format!("ROSTER#{}#{}", window.as_str(), window.label(at)),
-            bucket.to_string(),
+            place.to_string(),
         )
     }
 
@@ -156,19 +181,14 @@ impl ItemKey {
     }
 }
 
-/// Partition of a subject's leaves.
+/// Partition of a subject's first leaves in a lane.
 pub fn leaf_partition(subject: &Subject, lane: u16) -> String {
     format!("{LEAF_PREFIX}{subject}#{lane}")
 }
 
-/// Partition of the hours of one lane.
-pub fn lane_partition(subject: &Subject, lane: u16) -> String {
-    format!("LANE#{subject}#{lane}")
-}
-
-/// Partition of the hours of a subject that needs more than one leaf for one.
-pub fn hour_partition(subject: &Subject) -> String {
-    format!("HOUR#{subject}")
+/// Partition of the minutes and hours of a subject that needs more than one leaf for an hour.
+pub fn busy_partition(subject: &Subject) -> String {
+    format!("BUSY#{subject}")
 }
 
 /// Partition of a user's days.
@@ -196,71 +216,126 @@ pub fn raw_partition(at: UnixMillis) -> String {
     format!("RAW#{}", Window::Hour.label(at))
 }
 
+/// The minute that the sort key of an [`ItemKey::busy_minute`] names.
+pub fn minute_of_busy(sk: &str) -> Option<UnixMillis> {
+    Window::Minute.parse_label(sk.split_once('#')?.0)
+}
+
 /// The leaf that a key names, if it names one.
 pub fn parse_leaf(key: &ItemKey) -> Option<LeafKey> {
-    let (subject, lane) = key.pk.strip_prefix(LEAF_PREFIX)?.rsplit_once('#')?;
-    let (hour, place) = key.sk.split_once('#')?;
-    let leaf = LeafKey {
-        subject: Subject::as_carried(subject),
-        hour: Window::Hour.parse_label(hour)?,
-        lane: lane.parse().ok()?,
-        place: place.parse().ok()?,
+    let (rest, last) = key.pk.strip_prefix(LEAF_PREFIX)?.rsplit_once('#')?;
+    let leaf = match Window::Minute.parse_label(last) {
+        None => LeafKey {
+            subject: Subject::as_carried(rest),
+            hour: Window::Hour.parse_label(&key.sk)?,
+            lane: last.parse().ok()?,
+            place: Place::First,
+        },
+        Some(at) => {
+            let (subject, lane) = rest.rsplit_once('#')?;
+            LeafKey {
+                subject: Subject::as_carried(subject),
+                hour: Window::Hour.start(at),
+                lane: lane.parse().ok()?,
+                place: Place::OfMinute {
+                    minute: at.minute_of_hour(),
+                    number: key.sk.parse().ok()?,
+                },
+            }
+        }
     };
     (ItemKey::leaf(&leaf) == *key).then_some(leaf)
 }
 
-/// The name among the parts of its day of everything in an hour beyond the subject's first leaf:
-/// `16`. The first leaf has a part of its own, see [`hour_part`], so that whoever is content with
-/// one leaf pays for no item between leaf and day.
-pub fn rest_part(hour: UnixMillis) -> String {
-    Window::Hour
-        .label(hour)
-        .get(11..)
-        .unwrap_or_default()
-        .to_owned()
+/// What an hour is called among the parts of its day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HourPart {
+    /// `16`: the subject's first leaf, a part of its own so that whoever is content with one leaf
+    /// pays for no item between leaf and day.
+    First(UnixMillis),
+    /// `16+`: everything beyond it.
+    Beyond(UnixMillis),
 }
 
-/// The hour that a day's part counts, be it named by [`hour_part`] or by [`rest_part`].
-pub fn hour_of_part(day: UnixMillis, part: &str) -> Option<UnixMillis> {
-    let hour = part.split('.').next()?;
-    let start = Window::Day
-        .start(day)
-        .plus_millis(i64::from(hour.parse::<u8>().ok()?) * 3_600_000);
-    (rest_part(start) == hour && Window::Day.start(start) == Window::Day.start(day))
-        .then_some(start)
-}
+impl HourPart {
+    /// The start of the hour.
+    pub const fn hour(self) -> UnixMillis {
+        match self {
+            Self::First(hour) | Self::Beyond(hour) => hour,
+        }
+    }
 
-/// The name of a leaf among the parts of its day: `16.0.2` is lane 0, place 2 of the hour 16.
-pub fn hour_part(leaf: &LeafKey) -> String {
-    let label = Window::Hour.label(leaf.hour);
-    let hour = label.get(11..).unwrap_or_default();
-    format!("{hour}.{}.{}", leaf.lane, leaf.place)
-}
+    /// The part's name.
+    pub fn name(self) -> String {
+        let label = Window::Hour.label(self.hour());
+        let hour = label.get(11..).unwrap_or_default();
+        match self {
+            Self::First(_) => hour.to_owned(),
+            Self::Beyond(_) => format!("{hour}+"),
+        }
+    }
 
-/// The leaf of `subject` and `day` that [`hour_part`] named.
-pub fn leaf_of_part(subject: &Subject, day: UnixMillis, part: &str) -> Option<LeafKey> {
-    let mut fields = part.split('.');
-    let hour: u8 = fields.next()?.parse().ok()?;
-    let leaf = LeafKey {
-        subject: subject.clone(),
-        hour: Window::Day
+    /// The part of the day that `day` lies in that [`name`](Self::name) named.
+    pub fn parse(day: UnixMillis, name: &str) -> Option<Self> {
+        let hour: u8 = name.strip_suffix('+').unwrap_or(name).parse().ok()?;
+        let start = Window::Day
             .start(day)
-            .plus_millis(i64::from(hour) * 3_600_000),
-        lane: fields.next()?.parse().ok()?,
-        place: fields.next()?.parse().ok()?,
-    };
-    (hour_part(&leaf) == part).then_some(leaf)
+            .plus_millis(i64::from(hour) * 3_600_000);
+        let part = if name.ends_with('+') {
+            Self::Beyond(start)
+        } else {
+            Self::First(start)
+        };
+        let is_of_day = Window::Day.start(start) == Window::Day.start(day);
+        (is_of_day && part.name() == name).then_some(part)
+    }
 }
 
-/// The name of a leaf among the subjects of a minute. The subject is last: it may hold any sign.
-pub fn subject_part(leaf: &LeafKey) -> String {
-    format!("{}.{} {}", leaf.lane, leaf.place, leaf.subject)
+/// The name of a leaf among the parts of the minute or the hour of its busy subject, within which
+/// it is unlike any other: `3` is the first of lane 3, `3.2` the third of lane 3 and a minute.
+pub fn lane_part(leaf: &LeafKey) -> String {
+    match leaf.place {
+        Place::First => leaf.lane.to_string(),
+        Place::OfMinute { number, .. } => format!("{}.{number}", leaf.lane),
+    }
+}
+
+/// The name of an item of a minute among the parts of the hour of its busy subject: `:05.0`.
+pub fn minute_part(at: UnixMillis, number: u32) -> String {
+    format!(":{:02}.{number}", at.minute_of_hour())
+}
+
+/// What of a subject is a part of everybody's minute or hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectPart {
+    /// Its first leaf in a lane.
+    First(u16),
+    /// An item of its busy minute.
+    BusyMinute(u32),
+    /// Its busy hour.
+    BusyHour,
+}
+
+/// The name of a part of a subject among those of everybody's minute or hour. The subject may hold any
+/// sign, but what follows it holds no space.
+pub fn subject_part(subject: &Subject, part: SubjectPart) -> String {
+    let start = start_of_subject_part(subject);
+    match part {
+        SubjectPart::First(lane) => format!("{start}{lane}"),
+        SubjectPart::BusyMinute(number) => format!("{start}+{number}"),
+        SubjectPart::BusyHour => format!("{start}+"),
+    }
+}
+
+/// How every [`subject_part`] of a subject begins.
+pub fn start_of_subject_part(subject: &Subject) -> String {
+    format!("{subject} ")
 }
 
 /// The subject that [`subject_part`] named.
 pub fn subject_of_part(part: &str) -> Option<Subject> {
-    part.split_once(' ')
-        .map(|(_, subject)| Subject::as_carried(subject))
+    part.rsplit_once(' ')
+        .map(|(subject, _)| Subject::as_carried(subject))
 }
 
 /// The name of a day among the parts of its month. The two modes count into different tables:
@@ -292,8 +367,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_leaf_key_leads_back_to_its_leaf(
-            carried in "[a-zA-Z:#. ]{1,20}", hours in 0_i64..2_000_000, lane: u16, place: u32,
+            carried in "[a-zA-Z:#. 0-9]{1,20}", hours in 0_i64..2_000_000, lane: u16,
+            of_minute in proptest::option::of((0_u8..60, any::<u32>())),
         ) {
+            let place = of_minute.map_or(Place::First, |(minute, number)| Place::OfMinute { minute, number });
             let leaf = LeafKey {
                 subject: Subject::as_carried(&carried),
                 hour: UnixMillis(hours * 3_600_000),
@@ -301,9 +378,24 @@ mod tests {
                 place,
             };
             prop_assert_eq!(parse_leaf(&ItemKey::leaf(&leaf)), Some(leaf.clone()));
-            prop_assert_eq!(subject_of_part(&subject_part(&leaf)), Some(leaf.subject.clone()));
-            let named = leaf_of_part(&leaf.subject, leaf.hour, &hour_part(&leaf));
-            prop_assert_eq!(named, Some(leaf));
+            for part in [SubjectPart::First(lane), SubjectPart::BusyMinute(7), SubjectPart::BusyHour] {
+                let part = subject_part(&leaf.subject, part);
+                prop_assert_eq!(subject_of_part(&part), Some(leaf.subject.clone()));
+            }
+        }
+
+        #[test]
+        fn two_leaves_have_two_keys(
+            one in a_leaf(), other in a_leaf(),
+        ) {
+            prop_assert_eq!(ItemKey::leaf(&one) == ItemKey::leaf(&other), one == other);
+        }
+
+        #[test]
+        fn an_hours_part_leads_back_to_its_hour(hours in 0_i64..2_000_000, beyond: bool) {
+            let hour = UnixMillis(hours * 3_600_000);
+            let part = if beyond { HourPart::Beyond(hour) } else { HourPart::First(hour) };
+            prop_assert_eq!(HourPart::parse(hour, &part.name()), Some(part));
         }
 
         #[test]
@@ -316,9 +408,8 @@ mod tests {
         #[test]
         fn other_names_are_no_parts(text: String) {
             let day = UnixMillis(1_795_305_600_000);
-            let subject = Subject::user("a@b");
-            if let Some(leaf) = leaf_of_part(&subject, day, &text) {
-                prop_assert_eq!(hour_part(&leaf), text.as_str());
+            if let Some(part) = HourPart::parse(day, &text) {
+                prop_assert_eq!(part.name(), text.as_str());
             }
             if let Some((day, mode)) = day_of_part(day, &text) {
                 prop_assert_eq!(day_part(day, mode), text);
@@ -326,21 +417,71 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        /// Of few subjects, hours and lanes, so that two are often alike.
+        fn a_leaf()(
+            subject in proptest::sample::select(vec!["a@b", "a@b#1", "a@b#1#1", "a@b#1#2026-11-22T16:04"]),
+            hours in 498_711_i64..498_714, lane in 0_u16..3,
+            of_minute in proptest::option::of((3_u8..6, 0_u32..3)),
+        ) -> LeafKey {
+            LeafKey {
+                subject: Subject::as_carried(subject),
+                hour: UnixMillis(hours * 3_600_000),
+                lane,
+                place: of_minute.map_or(Place::First, |(minute, number)| Place::OfMinute { minute, number }),
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_as_documented() {
+        let at = UnixMillis(1_795_363_445_007);
+        let first = LeafKey {
+            subject: Subject::user("a@b"),
+            hour: Window::Hour.start(at),
+            lane: 3,
+            place: Place::First,
+        };
+        let of_minute = LeafKey {
+            place: Place::OfMinute {
+                minute: 4,
+                number: 2,
+            },
+            ..first.clone()
+        };
+        let hour = "2026-11-22T16";
+        let minute = "2026-11-22T16:04";
+        assert_eq!(ItemKey::leaf(&first), ItemKey::new("LEAF#a@b#3", hour));
+        assert_eq!(
+            ItemKey::leaf(&of_minute),
+            ItemKey::new(format!("LEAF#a@b#3#{minute}"), "2")
+        );
+        assert_eq!(
+            ItemKey::busy_minute(&first.subject, at, 7),
+            ItemKey::new("BUSY#a@b", format!("{minute}#7"))
+        );
+        assert_eq!(
+            ItemKey::busy_hour(&first.subject, at),
+            ItemKey::new("BUSY#a@b", hour)
+        );
+        assert_eq!(
+            minute_of_busy(&format!("{minute}#7")),
+            Some(Window::Minute.start(at))
+        );
+        assert_eq!(minute_of_busy(hour), None);
+        assert_eq!([lane_part(&first), lane_part(&of_minute)], ["3", "3.2"]);
+        assert_eq!(minute_part(at, 7), ":04.7");
+    }
+
     #[test]
     fn parts_are_named_within_their_whole() {
         let at = UnixMillis(1_795_363_445_007);
-        let leaf = LeafKey {
-            subject: Subject::user("a@b"),
-            hour: Window::Hour.start(at),
-            lane: 0,
-            place: 2,
-        };
-        assert_eq!(hour_part(&leaf), "16.0.2");
-        assert_eq!(rest_part(at), "16");
-        assert_eq!(hour_of_part(at, "16"), Some(leaf.hour));
-        assert_eq!(hour_of_part(at, "16.0.2"), Some(leaf.hour));
-        for other in ["", "1", "24", "016", "x"] {
-            assert_eq!(hour_of_part(at, other), None, "{other}");
+        let hour = Window::Hour.start(at);
+        assert_eq!(HourPart::First(hour).name(), "16");
+        assert_eq!(HourPart::Beyond(hour).name(), "16+");
+        assert_eq!(HourPart::parse(at, "16+"), Some(HourPart::Beyond(hour)));
+        for other in ["", "1", "24", "24+", "016", "x", "+", "16++"] {
+            assert_eq!(HourPart::parse(at, other), None, "{other}");
         }
         assert_eq!(day_part(at, TrackingMode::Stream), "22");
         assert_eq!(day_part(at, TrackingMode::Synchronous), "22s");

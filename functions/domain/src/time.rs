@@ -52,6 +52,11 @@ impl UnixMillis {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The minute of the hour that this instant lies in, 0 to 59.
+    pub fn minute_of_hour(self) -> u8 {
+        u8::try_from(self.0.div_euclid(60_000).rem_euclid(60)).unwrap_or(0)
+    }
+
     /// The same instant for calendar arithmetic.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_millisecond(self.0.clamp(0, LAST)).unwrap_or(Timestamp::UNIX_EPOCH)

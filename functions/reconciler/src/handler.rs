@@ -422,7 +422,8 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                 leaf: &updated.state,
             })
             .collect();
-        rolling.users(&leaves).await
+        rolling.roll_up(&leaves).await?;
+        Ok(())
     }
 
     /// Sets a line aside: one item a line, however often it comes.

@@ -30,7 +30,7 @@ pub enum Unheld {
     Leave,
 }
 
-/// Events of one row of leaves.
+/// Events of one subject, hour and lane.
 #[derive(Debug, Default)]
 pub struct Row<'a> {
     events: Vec<Told<'a>>,
@@ -81,8 +81,8 @@ impl<'a> Row<'a> {
 
     /// Takes the row's events and how they were answered, starting from its first leaf.
     ///
-    /// The next leaf is looked at only once the one before it is stored full: an id in a later
-    /// leaf is therefore in none before, and whoever walks the row finds it.
+    /// What comes after a leaf is looked at only once that leaf is stored full: an id in a later
+    /// leaf is therefore in none before, and whoever walks there finds it.
     pub async fn walk<S: Store>(
         self,
         store: &S,
@@ -95,25 +95,21 @@ impl<'a> Row<'a> {
             absent: Vec::new(),
             leaves: Vec::new(),
         };
-        let mut pending = self.events;
-        let mut key = first;
-        while !pending.is_empty() {
-            let (updated, fates) = offer(store, &key, &pending, unheld).await?;
-            let mut rest = Vec::new();
-            for (told, fate) in pending.into_iter().zip(fates) {
+        // Behind the first leaf the way parts, by minutes; leaves later on it sort later.
+        let mut pending = BTreeMap::from([(first, self.events)]);
+        while let Some((key, events)) = pending.pop_first() {
+            let (updated, fates) = offer(store, &key, &events, unheld).await?;
+            for (told, fate) in events.into_iter().zip(fates) {
                 match fate {
                     Fate::Counted => result.counted.push(told.event),
                     Fate::Duplicate => result.duplicates.push(told.event),
                     Fate::Absent => result.absent.push(told.event),
-                    Fate::Full => rest.push(told),
+                    Fate::Full => pending.entry(key.after(told.event)).or_default().push(told),
                 }
             }
-            pending = rest;
-            let next = key.next();
             if updated.version > 0 {
                 result.leaves.push((key, updated));
             }
-            key = next;
         }
         Ok(result)
     }
@@ -134,7 +130,7 @@ pub async fn is_counted<S: Store>(store: &S, event: &UsageEvent) -> Result<bool,
         if !leaf.is_full() {
             return Ok(false);
         }
-        key = key.next();
+        key = key.after(event);
     }
 }
 
@@ -143,7 +139,7 @@ pub async fn is_counted<S: Store>(store: &S, event: &UsageEvent) -> Result<bool,
 enum Fate {
     Counted,
     Duplicate,
-    /// Not here, and there is no room: the next leaf in the row decides.
+    /// Not here, and there is no room: the leaf that follows decides.
     Full,
     /// Not here, and not to be counted.
     Absent,
@@ -207,10 +203,12 @@ fn shown(leaf: &Leaf, expires_at: UnixMillis) -> Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
+    use crate::memory::{Call, Fault, MemoryStore};
     use domain::event::EventType;
     use domain::leaf::MOST_IDS;
     use domain::sample;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
     async fn what_the_second_leaf_of_a_row_holds_is_found_behind_the_first() {
@@ -234,5 +232,39 @@ mod tests {
             assert_eq!(done.duplicates, [&told[0], &told[1]]);
             assert_eq!(done.absent, [&told[2]]);
         }
+    }
+
+    /// Half of what a shard takes goes through one lane, hour after hour: no batch may have to look
+    /// through an hour's leaves.
+    #[tokio::test]
+    async fn a_lane_at_its_most_looks_through_a_minute_of_leaves_and_not_through_an_hour() {
+        const PER_SECOND: u64 = 500;
+        const MINUTES: u64 = 5;
+        let store = MemoryStore::default();
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&reads);
+        store.inject(move |call, _| {
+            counter.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
+            Fault::None
+        });
+        let hour = UnixMillis(1_795_363_200_000);
+        let events: Vec<UsageEvent> = (0..PER_SECOND * 60 * MINUTES)
+            .map(|number| {
+                let at = i64::try_from(number * 1_000 / PER_SECOND).unwrap();
+                let time = hour.plus_millis(at);
+                sample::event(number, "ann@example.com", EventType::ApiCall, time)
+            })
+            .collect();
+        let (mut counted, mut most) = (0, 0);
+        for batch in events.chunks(100) {
+            for (first, row) in rows(batch) {
+                counted += row.count(&store, first).await.unwrap().counted.len();
+            }
+            most = most.max(reads.swap(0, Ordering::Relaxed));
+        }
+        assert_eq!(counted, events.len());
+        let of_minute = usize::try_from(PER_SECOND).unwrap() * 60 / MOST_IDS;
+        // The first leaf, those of the minute, and of the next where the batch ends in it.
+        assert!((of_minute..=of_minute + 3).contains(&most), "{most} reads");
     }
 }

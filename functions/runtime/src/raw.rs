@@ -4,6 +4,7 @@
 //! again from here. Deliveries overlap, so an event may stand in several chunks: readers drop
 //! repeats by id.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
@@ -96,9 +97,16 @@ fn one_line(payload: &[u8], event: &UsageEvent) -> Vec<u8> {
     }
 }
 
+thread_local! {
+    /// One for all chunks: setting its tables up takes longer than filling them.
+    static ENCODER: RefCell<DeflateEncoder<Vec<u8>>> =
+        RefCell::new(DeflateEncoder::new(Vec::new(), Compression::default()));
+}
+
 fn deflate(lines: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    // A vector takes every byte.
-    let _ = encoder.write_all(lines);
-    encoder.finish().unwrap_or_default()
+    ENCODER.with_borrow_mut(|encoder| {
+        // A vector takes every byte.
+        let _ = encoder.write_all(lines);
+        encoder.reset(Vec::new()).unwrap_or_default()
+    })
 }

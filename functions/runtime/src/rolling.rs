@@ -1,4 +1,4 @@
-//! Rolls a user's leaves up: day, month, all time; and for a busy user lane and hour before.
+//! Rolls a user's leaves up: day, month, all time; and for a busy one minute and hour before.
 //!
 //! Every step hands the next one the absolute counts of the part below as of that part's version
 //! ([`RollUp::take`]), so that any step may be repeated, come late or be overtaken. A step that
@@ -12,10 +12,14 @@ use domain::leaf::{Leaf, LeafKey};
 use domain::names::TrackingMode;
 use domain::rollup::{Part, RollUp};
 use domain::seen::Seen;
-use domain::table::{self, ItemKey};
+use domain::table::{self, HourPart, ItemKey};
 use domain::time::{UnixMillis, Window};
 
+use crate::row::{self, Taken};
 use crate::store::{Shown, Store, StoreError, Updated, update};
+
+/// Leaves in one item of a busy minute before the next takes over.
+const MOST_LEAVES: usize = 250;
 
 /// A leaf as of a version.
 #[derive(Debug, Clone, Copy)]
@@ -39,22 +43,82 @@ pub struct Rolling<'a, S> {
     pub mode: TrackingMode,
 }
 
+/// What stands between leaves and days, as it is now: the leaves of a subject beyond its first of an
+/// hour are summed by minute and by hour before. A caller at thousands of calls a second fills
+/// thousands of leaves a day, and its day would outgrow an item.
+#[derive(Debug, Default)]
+pub struct Busy {
+    /// By subject and minute, and number in the row of that minute's items: the leaves of that minute.
+    pub minutes: BTreeMap<(Subject, UnixMillis, u32), Updated<RollUp>>,
+    /// By subject and hour: those minutes, and the first leaf of each further lane.
+    pub hours: BTreeMap<(Subject, UnixMillis), Updated<RollUp>>,
+}
+
 impl<S: Store> Rolling<'_, S> {
-    /// Rolls leaves up, of any subjects and hours. Addresses are not users: their leaves count in
-    /// the totals of all, and end there.
-    pub async fn users(&self, leaves: &[LeafAt<'_>]) -> Result<(), StoreError> {
-        let mut days: BTreeMap<(&Subject, UnixMillis), Vec<LeafAt<'_>>> = BTreeMap::new();
-        for leaf in leaves
-            .iter()
-            .filter(|leaf| leaf.key.subject.email().is_some())
-        {
-            let day = Window::Day.start(leaf.key.hour);
-            days.entry((&leaf.key.subject, day))
-                .or_default()
-                .push(*leaf);
+    /// Rolls leaves up, of any subjects and hours; says what stands between them and their days.
+    pub async fn roll_up(&self, leaves: &[LeafAt<'_>]) -> Result<Busy, StoreError> {
+        let busy = self.busy(leaves).await?;
+        self.users(leaves, &busy).await?;
+        Ok(busy)
+    }
+
+    async fn busy(&self, leaves: &[LeafAt<'_>]) -> Result<Busy, StoreError> {
+        let mut busy = Busy::default();
+        let mut minutes: BTreeMap<(Subject, UnixMillis), Vec<Below>> = BTreeMap::new();
+        let mut hours = minutes.clone();
+        for leaf in leaves.iter().filter(|leaf| !leaf.key.is_first()) {
+            let mut below = Below::leaf(table::lane_part(leaf.key), leaf);
+            below.part.sources = leaf.leaf.sources().clone();
+            let (whole, start) = match leaf.key.minute() {
+                Some(minute) => (&mut minutes, minute),
+                None => (&mut hours, leaf.key.hour),
+            };
+            let key = (leaf.key.subject.clone(), start);
+            whole.entry(key).or_default().push(below);
         }
-        for ((subject, day), leaves) in days {
-            let rolled = self.day(subject, day, &leaves).await?;
+        for ((subject, minute), below) in minutes {
+            let key = |number| ItemKey::busy_minute(&subject, minute, number);
+            let show = |roll_up: &RollUp| shown(roll_up, Some(passing(minute)));
+            let items = row::offer(self.leaves, key, below, Below::find_room, show).await?;
+            for (number, rolled) in items {
+                let mut below = Below::busy(table::minute_part(minute, number), &rolled);
+                below.part.sources = rolled.state.sources();
+                let hour = (subject.clone(), Window::Hour.start(minute));
+                hours.entry(hour).or_default().push(below);
+                let slot = (subject.clone(), minute, number);
+                busy.minutes.insert(slot, rolled);
+            }
+        }
+        for ((subject, hour), below) in hours {
+            let key = ItemKey::busy_hour(&subject, hour);
+            let rolled = take(self.leaves, &key, &below, Some(passing(hour))).await?;
+            busy.hours.insert((subject, hour), rolled);
+        }
+        Ok(busy)
+    }
+
+    /// Addresses are not users: their leaves count in the totals of all, and end there.
+    async fn users(&self, leaves: &[LeafAt<'_>], busy: &Busy) -> Result<(), StoreError> {
+        let first = leaves.iter().filter(|leaf| leaf.key.is_first());
+        let first = first.map(|leaf| {
+            let hour = leaf.key.hour;
+            let below = Below::leaf(HourPart::First(hour).name(), leaf);
+            (&leaf.key.subject, hour, below)
+        });
+        let beyond = busy.hours.iter().map(|((subject, hour), rolled)| {
+            let below = Below::busy(HourPart::Beyond(*hour).name(), rolled);
+            (subject, *hour, below)
+        });
+        let mut days: BTreeMap<(&Subject, UnixMillis), Vec<Below>> = BTreeMap::new();
+        for (subject, hour, below) in first.chain(beyond) {
+            if subject.email().is_some() {
+                let day = Window::Day.start(hour);
+                days.entry((subject, day)).or_default().push(below);
+            }
+        }
+        for ((subject, day), parts) in days {
+            let key = ItemKey::day(subject, day);
+            let rolled = take(self.leaves, &key, &parts, None).await?;
             let month = Window::Month.start(day);
             let part = table::day_part(day, self.mode);
             let below = [Below::day(part, &rolled)];
@@ -64,49 +128,15 @@ impl<S: Store> Rolling<'_, S> {
         }
         Ok(())
     }
-
-    /// A subject's first leaf of an hour is a part of the day itself. All others are summed by
-    /// lane and by hour before: a caller at thousands of calls a second fills thousands of leaves
-    /// a day, and its day would outgrow an item.
-    async fn day(
-        &self,
-        subject: &Subject,
-        day: UnixMillis,
-        leaves: &[LeafAt<'_>],
-    ) -> Result<Updated<RollUp>, StoreError> {
-        let (first, others): (Vec<LeafAt<'_>>, Vec<LeafAt<'_>>) =
-            leaves.iter().partition(|leaf| leaf.key.is_first());
-        let mut parts: Vec<Below> = first
-            .iter()
-            .map(|leaf| Below::leaf(table::hour_part(leaf.key), leaf))
-            .collect();
-        let mut hours: BTreeMap<UnixMillis, BTreeMap<u16, Vec<Below>>> = BTreeMap::new();
-        for leaf in others {
-            let lanes = hours.entry(leaf.key.hour).or_default();
-            let below = Below::leaf(leaf.key.place.to_string(), &leaf);
-            lanes.entry(leaf.key.lane).or_default().push(below);
-        }
-        for (hour, lanes) in hours {
-            let mut of_hour = Vec::new();
-            for (lane, leaves) in lanes {
-                let key = ItemKey::lane(subject, lane, hour);
-                let rolled = take(self.leaves, &key, &leaves, Some(passing(hour))).await?;
-                of_hour.push(Below::hour(lane.to_string(), &rolled));
-            }
-            let key = ItemKey::hour(subject, hour);
-            let rolled = take(self.leaves, &key, &of_hour, Some(passing(hour))).await?;
-            parts.push(Below::hour(table::rest_part(hour), &rolled));
-        }
-        take(self.leaves, &ItemKey::day(subject, day), &parts, None).await
-    }
 }
 
 /// When a sum between leaf and day may go: after every leaf of its hour.
-fn passing(hour: UnixMillis) -> UnixMillis {
-    Window::Hour.end(hour).plus_days(DEDUPE_HORIZON_DAYS + 2)
+fn passing(at: UnixMillis) -> UnixMillis {
+    Window::Hour.end(at).plus_days(DEDUPE_HORIZON_DAYS + 2)
 }
 
 /// What is handed on to a roll-up, under the name that it has there.
+#[derive(Clone)]
 struct Below {
     name: String,
     part: Part,
@@ -120,6 +150,7 @@ impl Below {
             tally: leaf.tally(),
             quarters: leaf.quarters().to_vec(),
             responses: leaf.responses().clone(),
+            ..Part::default()
         };
         Self {
             name,
@@ -129,10 +160,26 @@ impl Below {
     }
 
     /// A sum of leaves of one hour, which tells its quarters apart as a leaf does.
-    fn hour(name: String, rolled: &Updated<RollUp>) -> Self {
+    fn busy(name: String, rolled: &Updated<RollUp>) -> Self {
         let mut below = Self::day(name, rolled);
         below.part.quarters = rolled.state.quarters().to_vec();
         below
+    }
+
+    fn give(&self, roll_up: &mut RollUp) -> bool {
+        let is_taken = roll_up.take(&self.name, self.part.clone());
+        roll_up.see(self.seen.clone()) | is_taken
+    }
+
+    /// As [`Self::give`], unless the roll-up is full.
+    fn find_room(roll_up: &mut RollUp, below: &Self) -> Taken {
+        if roll_up.len() >= MOST_LEAVES && !roll_up.has_part(&below.name) {
+            Taken::Full
+        } else if below.give(roll_up) {
+            Taken::Changed
+        } else {
+            Taken::Known
+        }
     }
 
     /// A day or a month.
@@ -140,8 +187,8 @@ impl Below {
         let part = Part {
             version: rolled.version,
             tally: rolled.state.tally(),
-            quarters: Vec::new(),
             responses: rolled.state.responses(),
+            ..Part::default()
         };
         Self {
             name,
@@ -159,19 +206,19 @@ async fn take<S: Store>(
     expires_at: Option<UnixMillis>,
 ) -> Result<Updated<RollUp>, StoreError> {
     let change = |roll_up: &mut RollUp| {
-        let mut changed = false;
-        for Below { name, part, seen } in below {
-            changed |= roll_up.take(name, part.clone());
-            changed |= roll_up.see(seen.clone());
-        }
-        changed
+        below
+            .iter()
+            .fold(false, |changed, below| below.give(roll_up) | changed)
     };
-    let show = |roll_up: &RollUp| Shown {
+    update(store, key, change, |roll_up| shown(roll_up, expires_at)).await
+}
+
+fn shown(roll_up: &RollUp, expires_at: Option<UnixMillis>) -> Shown {
+    Shown {
         tally: Some(roll_up.tally()),
         expires_at,
         ..Shown::default()
-    };
-    update(store, key, change, show).await
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::{EventType, Reason, UsageEvent};
 use domain::id::EventId;
-use domain::leaf::{Leaf, LeafKey};
+use domain::leaf::{Leaf, LeafKey, Place};
 use domain::response::{Response, Responses};
 use domain::rollup::RollUp;
 use domain::security::Failures;
@@ -82,7 +82,7 @@ impl<'a> Held<'a> {
             if let Some(leaf) = table::parse_leaf(key) {
                 let state = state::decode(&stored.state).expect("a leaf decodes");
                 let row = LeafKey {
-                    place: 0,
+                    place: Place::First,
                     ..leaf.clone()
                 };
                 rows.entry(row).or_default().push((leaf, state, Vec::new()));
@@ -449,12 +449,9 @@ fn raw_events(world: &World, analytics: &Held<'_>) -> Result<(), String> {
             kept.insert(event.id);
         }
     }
-    let known = analytics
-        .events
-        .iter()
-        .filter(|event| world.oracle.by_payload.contains_key(&event.to_json()));
+    let known = world.oracle.known.iter().map(|known| &known.event);
     for event in known {
-        if !kept.contains(&event.id) {
+        if analytics.times(event.id) > 0 && !kept.contains(&event.id) {
             return Err(format!("counted and not kept raw: {event:?}"));
         }
     }

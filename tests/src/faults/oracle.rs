@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use domain::event::{EventType, Subject, UsageEvent};
-use domain::leaf::{Leaf, LeafKey};
+use domain::leaf::{Leaf, LeafKey, Offer};
 use domain::state;
 use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
@@ -147,7 +147,7 @@ impl Oracle {
         }
     }
 
-    /// Fills the leaf of `subject` and `now` with events of its own.
+    /// Counts so many events of its own for `subject` and `now`, as whoever counted them would have.
     pub(super) fn count_before(
         &mut self,
         analytics: &MemoryStore,
@@ -155,19 +155,28 @@ impl Oracle {
         now: UnixMillis,
         ids: usize,
     ) {
-        let hour = Window::Hour.start(now);
         let mut leaf = Leaf::default();
+        let mut key = None;
         for number in 0..ids as u64 {
-            let event = domain::sample::event(number, subject.as_str(), EventType::ApiCall, hour);
-            leaf.offer(&event);
+            let event = domain::sample::event(number, subject.as_str(), EventType::ApiCall, now);
+            let at = key.get_or_insert_with(|| LeafKey::of(&event));
+            if leaf.offer(&event) == Offer::Full {
+                plant(analytics, at, &leaf);
+                (*at, leaf) = (at.after(&event), Leaf::default());
+                leaf.offer(&event);
+            }
             self.before.push(event);
         }
-        let item = NewItem {
-            version: 1,
-            state: state::encode(&leaf).expect("a leaf encodes"),
-            shown: Shown::default(),
-        };
-        let key = ItemKey::leaf(&LeafKey::of(&self.before[0]));
-        analytics.plant(&key, item).expect("the table is empty");
+        plant(analytics, &key.expect("there are some"), &leaf);
     }
+}
+
+fn plant(analytics: &MemoryStore, key: &LeafKey, leaf: &Leaf) {
+    let item = NewItem {
+        version: 1,
+        state: state::encode(leaf).expect("a leaf encodes"),
+        shown: Shown::default(),
+    };
+    let key = ItemKey::leaf(key);
+    analytics.plant(&key, item).expect("the table is empty");
 }

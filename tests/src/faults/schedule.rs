@@ -4,6 +4,7 @@
 //! one step leaves what the others do as it was: that is what makes a failing schedule shrink.
 
 use domain::event::EventType;
+use domain::leaf::MOST_IDS;
 use domain::names::TrackingMode;
 use domain::time::UnixMillis;
 use runtime::memory::Fault;
@@ -42,7 +43,8 @@ pub struct Pipeline {
     pub minute_days: i64,
     /// Milliseconds that a line waits in the queue.
     pub delay: i64,
-    /// Ids that the busiest leaf holds before anything happens: nearly as many as it takes.
+    /// Calls of the busiest caller that were counted before anything happens: nearly as many as its
+    /// first leaf takes, or as that and the first of its minute do.
     pub counted_before: Option<usize>,
 }
 
@@ -205,7 +207,10 @@ impl Pipeline {
             clocks,
             minute_days: random.pick(&[1, 7]),
             delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
-            counted_before: random.once_in(60).then(|| 3_996 + random.place(4)),
+            counted_before: random.once_in(20).then(|| {
+                let leaves = random.pick(&[1, 1, 2]);
+                leaves * MOST_IDS - 4 + random.place(4)
+            }),
         }
     }
 }

@@ -103,8 +103,9 @@ impl World {
                 tally: leaf.state.tally(),
                 quarters: leaf.state.quarters().to_vec(),
                 responses: leaf.state.responses().clone(),
+                ..Part::default()
             };
-            let taken = day.state.take(&table::hour_part(key), part);
+            let taken = day.state.take(&HourPart::First(key.hour).name(), part);
             let seen = day.state.see(leaf.state.seen());
             day.version += u64::from(taken || seen);
         }
@@ -151,8 +152,8 @@ fn hand_on(above: &mut AsOf<RollUp>, name: &str, below: &AsOf<RollUp>) {
     let part = Part {
         version: below.version,
         tally: below.state.tally(),
-        quarters: Vec::new(),
         responses: below.state.responses(),
+        ..Part::default()
     };
     let taken = above.state.take(name, part);
     let seen = above.state.see(below.state.seen());

@@ -121,7 +121,7 @@ impl World {
             usage: self.usage.as_ref(),
             mode,
         };
-        let result = rolling.users(&[leaf]).now_or_never().unwrap();
+        let result = rolling.roll_up(&[leaf]).now_or_never().unwrap();
         self.usage.inject(|_, _| Fault::None);
         result.is_ok()
     }
@@ -257,7 +257,8 @@ fn a_busy_users_calls_are_read_once_each() {
     let hour = Window::Hour.start(now());
     let events: Vec<UsageEvent> = (0..13_000)
         .map(|number| {
-            let mut event = sample::event(number, USER, EventType::ApiCall, hour);
+            let at = hour.plus_millis(if number % 2 == 0 { 0 } else { 60_000 });
+            let mut event = sample::event(number, USER, EventType::ApiCall, at);
             event.data.lanes = if number < 5_000 { 1 } else { 2 };
             event
         })
@@ -278,7 +279,7 @@ fn a_busy_users_calls_are_read_once_each() {
                 leaf: &leaf.state,
             })
             .collect();
-        rolling.users(&leaves).now_or_never().unwrap().unwrap();
+        rolling.roll_up(&leaves).now_or_never().unwrap().unwrap();
     }
     let tables = Tables {
         usage: &usage,
@@ -297,14 +298,13 @@ fn a_busy_users_calls_are_read_once_each() {
         .now_or_never()
         .unwrap()
         .unwrap();
-    assert_eq!(lanes(&days), 0..MOST_LANES);
-    let of_lanes = lanes(&days).map(|lane| {
-        let leaves = leaves(&store, &subject, lane, hour, hour);
-        leaves.now_or_never().unwrap().unwrap()
-    });
-    let counted: u64 = of_lanes
-        .flatten()
-        .map(|(_, leaf)| leaf.state.tally().calls)
-        .sum();
-    assert_eq!(counted, 13_000);
+    let counted = minutes(&store, &subject, &days, hour, hour)
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+    let calls = counted
+        .into_iter()
+        .map(|(minute, tally)| (minute, tally.calls));
+    let minute = hour.plus_millis(60_000);
+    assert_eq!(calls.collect::<Vec<_>>(), [(hour, 6_500), (minute, 6_500)]);
 }

@@ -11,7 +11,7 @@ use domain::response::Response;
 use domain::rollup::{Part, RollUp};
 use domain::roster::bucket_of;
 use domain::security::Failures;
-use domain::table::{self, ItemKey};
+use domain::table::{self, BucketPlace, ItemKey, SubjectPart};
 use domain::time::{UnixMillis, Window};
 use futures_util::FutureExt as _;
 use runtime::counting::{self, Told};
@@ -65,7 +65,7 @@ impl World {
                 usage: self.usage.as_ref(),
                 mode,
             };
-            rolling.users(&leaves).now_or_never().unwrap().unwrap();
+            rolling.roll_up(&leaves).now_or_never().unwrap().unwrap();
         }
     }
 
@@ -99,7 +99,7 @@ struct Everybody {
 impl Everybody {
     fn take(&mut self, key: &LeafKey, version: u64, leaf: &Leaf) {
         let bucket = bucket_of(&key.subject);
-        let name = table::subject_part(key);
+        let name = table::subject_part(&key.subject, SubjectPart::First(key.lane));
         for minute in leaf.minutes() {
             let at = key.hour.plus_millis(i64::from(minute) * 60_000);
             let tally = leaf.minute(minute);
@@ -128,7 +128,13 @@ impl Everybody {
             of_minute.take(&bucket.to_string(), part(1, roll_up.tally()));
             put(
                 store,
-                &ItemKey::minute_bucket(*minute, *bucket),
+                &ItemKey::minute_bucket(
+                    *minute,
+                    BucketPlace {
+                        bucket: *bucket,
+                        number: 0,
+                    },
+                ),
                 roll_up,
                 None,
             );

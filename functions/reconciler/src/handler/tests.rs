@@ -308,7 +308,7 @@ async fn a_refusal_of_the_gateways_own_is_counted_at_once_and_once() {
         let report = reconciler.deliver(&lines, NOW).await.unwrap();
         assert_eq!(report.counted.values().sum::<u64>(), counted);
     }
-    let key = ItemKey::new("LEAF#ip:192.0.2.9#0", "2026-11-22T16#0");
+    let key = ItemKey::new("LEAF#ip:192.0.2.9#0", "2026-11-22T16");
     let leaf: Leaf = state::decode(&reconciler.analytics.peek(&key).unwrap().state).unwrap();
     assert_eq!(leaf.tally().auth_failures, 2);
     assert!(messages(&reconciler).is_empty());
