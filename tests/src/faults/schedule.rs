@@ -207,7 +207,7 @@ impl Pipeline {
             clocks,
             minute_days: random.pick(&[1, 7]),
             delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
-            counted_before: random.once_in(20).then(|| {
+            counted_before: random.once_in(40).then(|| {
                 let leaves = random.pick(&[1, 1, 2]);
                 leaves * MOST_IDS - 4 + random.place(4)
             }),
