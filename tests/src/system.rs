@@ -7,6 +7,8 @@
 )]
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -40,17 +42,56 @@ pub struct System {
     pub outputs: Value,
     /// For calls of the API.
     pub client: reqwest::Client,
+    _guard: Guard,
+}
+
+/// Ends a system whose test cannot: one that is interrupted or killed runs nothing any more. What ends it
+/// waits for the end of its standard input, which comes with the end of the test in whatever way.
+struct Guard(Child);
+
+impl Guard {
+    fn of(place: &Place) -> Self {
+        let destroy = place.command("destroy --yes");
+        let mut guard = Command::new("sh");
+        guard
+            .args(["-c", r#"cat; "$@"; rm -rf -- "$0""#])
+            .arg(place.dir())
+            .arg(destroy.get_program())
+            .args(destroy.get_args())
+            // Not of the test's group, which the terminal interrupts as a whole.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        for (name, value) in destroy.get_envs() {
+            match value {
+                Some(value) => guard.env(name, value),
+                None => guard.env_remove(name),
+            };
+        }
+        Self(guard.spawn().unwrap())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Killed before its input ends: it does nothing.
+        let _killed = self.0.kill();
+        let _status = self.0.wait();
+    }
 }
 
 impl System {
     /// Deploys one.
     pub fn deploy() -> Self {
         let place = Place::new();
+        let guard = Guard::of(&place);
         let outputs = deploy(&place);
         Self {
             place,
             outputs,
             client: reqwest::Client::new(),
+            _guard: guard,
         }
     }
 

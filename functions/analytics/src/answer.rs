@@ -102,7 +102,7 @@ pub struct SuspiciousIp {
     pub auth_failures: u64,
     /// Calls refused for being over the rate or the quota, within the last hour.
     pub rate_limited: u64,
-    /// Different keys tried in the clock hours that the last hour touches.
+    /// Different keys tried in the clock hours that the last hour touches: of each at most 20.
     pub distinct_keys: u64,
     /// When the last call was refused.
     pub last_seen: Instant,

@@ -110,3 +110,131 @@ fn deflate(lines: &[u8]) -> Vec<u8> {
         encoder.reset(Vec::new()).unwrap_or_default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStore;
+    use domain::event::EventType;
+    use domain::sample;
+
+    const AT: UnixMillis = UnixMillis(1_795_363_445_007);
+
+    fn event(number: u64, time: UnixMillis) -> UsageEvent {
+        sample::event(number, "ann@example.com", EventType::ApiCall, time)
+    }
+
+    /// What is kept of payloads of one hour: how many events each chunk says it has, and its lines.
+    async fn kept(payloads: &[Vec<u8>]) -> Vec<(u64, Vec<Vec<u8>>)> {
+        let store = MemoryStore::default();
+        let events: Vec<UsageEvent> = (0..)
+            .zip(payloads)
+            .map(|(number, _)| event(number, AT))
+            .collect();
+        let given: Vec<(&UsageEvent, &[u8])> = events
+            .iter()
+            .zip(payloads)
+            .map(|(event, payload)| (event, payload.as_slice()))
+            .collect();
+        keep(&store, &given, 90).await.unwrap();
+        store
+            .documents()
+            .iter()
+            .map(|(_, document)| read(document))
+            .collect()
+    }
+
+    fn read(document: &Document) -> (u64, Vec<Vec<u8>>) {
+        let of = |name: &str| document.attributes.iter().find(|(known, _)| *known == name);
+        let (Some((_, Value::Bytes(bytes))), Some((_, Value::Number(count)))) =
+            (of(attribute::EVENTS), of(attribute::COUNT))
+        else {
+            panic!("{document:?}");
+        };
+        let lines = inflate(bytes).unwrap();
+        let lines = lines
+            .strip_suffix(b"\n")
+            .unwrap()
+            .split(|byte| *byte == b'\n');
+        (*count, lines.map(<[u8]>::to_vec).collect())
+    }
+
+    #[tokio::test]
+    async fn records_are_kept_by_the_hour_and_in_their_own_bytes() {
+        let store = MemoryStore::default();
+        let later = AT.plus_millis(3_600_000);
+        let events = [event(0, AT), event(1, later), event(2, AT)];
+        let payloads = [b"{ \"as\": \"it came\" }".as_slice(), b"second", b"third"];
+        let given: Vec<_> = events.iter().zip(payloads).collect();
+        for _ in 0..2 {
+            keep(&store, &given, 90).await.unwrap();
+        }
+        keep(&store, &given[2..], 90).await.unwrap();
+        let documents = store.documents();
+        let found: Vec<_> = documents
+            .iter()
+            .map(|(key, document)| (key.pk.as_str(), read(document).1))
+            .collect();
+        let lines = |lines: &[&[u8]]| lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();
+        assert_eq!(
+            found,
+            [
+                ("RAW#2026-11-22T16", lines(&[payloads[0], payloads[2]])),
+                ("RAW#2026-11-22T16", lines(&[payloads[2]])),
+                ("RAW#2026-11-22T17", lines(&[payloads[1]])),
+            ]
+        );
+        let first = events[0].id.to_string();
+        assert!(
+            documents[0].0.sk.starts_with(&format!("{first}#")),
+            "{:?}",
+            documents[0].0
+        );
+        let expiries: Vec<_> = documents
+            .iter()
+            .map(|(_, document)| document.expires_at)
+            .collect();
+        let end = Window::Hour.end(AT).plus_days(90);
+        assert_eq!(
+            expiries,
+            [
+                Some(end),
+                Some(end),
+                Some(Window::Hour.end(later).plus_days(90))
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_line_of_bearable_length_is_written_anew() {
+        let whole = |number: u64| event(number, AT).to_json();
+        let long = |length: usize| vec![b'x'; length];
+        let broken = b"{\n}".to_vec();
+        let given = [broken, long(MOST_CHUNK_BYTES), long(MOST_CHUNK_BYTES - 1)];
+        let [(2, anew), (1, kept)] = kept(&given).await.try_into().unwrap() else {
+            panic!("one chunk, or three");
+        };
+        assert_eq!(anew, [whole(0), whole(1)]);
+        assert_eq!(kept, [long(MOST_CHUNK_BYTES - 1)]);
+        assert_eq!(MOST_CHUNK_BYTES, 307_200);
+    }
+
+    /// DynamoDB takes items of up to 400 KB, and what cannot be deflated stays as long as it is.
+    #[tokio::test]
+    async fn a_chunk_ends_before_it_has_more_than_an_item_takes() {
+        let line = |length: usize| vec![b'x'; length];
+        for (last, chunks) in [(99_997, vec![3]), (99_998, vec![2, 1])] {
+            // Each line but the last has its end counted.
+            let given = [line(103_600), line(103_600), line(last)];
+            let found = kept(&given).await;
+            let mut counts: Vec<u64> = found.iter().map(|(count, _)| *count).collect();
+            counts.sort_by(|one, other| other.cmp(one));
+            assert_eq!(counts, chunks, "{last}");
+            assert!(
+                found
+                    .iter()
+                    .all(|(count, lines)| *count == lines.len() as u64)
+            );
+        }
+    }
+}

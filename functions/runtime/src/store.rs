@@ -207,3 +207,67 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStore;
+
+    /// Adds one to a number, and loses as many times against somebody else.
+    async fn add_one(losses: u32) -> Result<Updated<u64>, StoreError> {
+        let store = MemoryStore::default();
+        let key = ItemKey::new("a", "b");
+        let mut lost = 0;
+        let change = |number: &mut u64| {
+            if lost < losses {
+                lost += 1;
+                let item = NewItem {
+                    version: u64::from(lost),
+                    state: state::encode(&u64::from(10 * lost)).unwrap(),
+                    shown: Shown::default(),
+                };
+                store.plant(&key, item).unwrap();
+            }
+            *number += 1;
+            true
+        };
+        update(&store, &key, change, |_| Shown::default()).await
+    }
+
+    #[tokio::test]
+    async fn whoever_loses_reads_again_until_it_is_too_much() {
+        for losses in [0, 1, MOST_CONFLICTS] {
+            let updated = add_one(losses).await.unwrap();
+            let expected = Updated {
+                version: u64::from(losses) + 1,
+                state: u64::from(10 * losses) + 1,
+            };
+            assert_eq!(updated, expected);
+        }
+        let error = add_one(MOST_CONFLICTS + 1).await.unwrap_err();
+        assert_eq!(error.to_string(), "`a`/`b` was changed meanwhile");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_change_is_not_written() {
+        let store = MemoryStore::default();
+        let key = ItemKey::new("a", "b");
+        let updated = update(&store, &key, |_: &mut u64| false, |_| Shown::default()).await;
+        assert_eq!(
+            updated.unwrap(),
+            Updated {
+                version: 0,
+                state: 0
+            }
+        );
+        assert!(store.items().is_empty());
+    }
+
+    #[test]
+    fn what_begins_so_sorts_before() {
+        for text in ["a", "a#", "a\u{10fffe}", "aé"] {
+            assert!(text < after("a").as_str(), "{text}");
+        }
+        assert!(after("a").as_str() < "b");
+    }
+}

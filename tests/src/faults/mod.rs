@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use runtime::memory::{Done, MemoryStore};
 use schedule::Schedule;
 use tokio::runtime::{Builder, Runtime};
+pub use traffic::event_record;
 use world::World;
 
 /// Violations after which a run gives up: one is enough to go on from.

@@ -83,7 +83,8 @@ pub(super) fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
     EventId::mint(time.0.unsigned_abs(), bytes)
 }
 
-pub(super) fn event_record(change: &Change, sequence: &str) -> EventRecord {
+/// A change as the table's stream reports it.
+pub fn event_record(change: &Change, sequence: &str) -> EventRecord {
     let image = |stored: &Stored| {
         let attributes = [
             (attribute::PK, AttributeValue::S(change.key.pk.clone())),

@@ -5,7 +5,7 @@ use domain::leaf::{MOST_IDS, Place};
 use domain::sample;
 
 use super::*;
-use crate::memory::MemoryStore;
+use crate::memory::{Done, MemoryStore};
 
 const HOUR: UnixMillis = UnixMillis(1_795_363_200_000);
 /// Leaves that each lane fills in a minute at 500 calls a second: over all lanes 32,000 of them.
@@ -93,4 +93,57 @@ async fn the_busiest_caller_that_lanes_are_made_for_outgrows_no_item_and_loses_n
     let largest = leaves.items().into_iter().map(|(_, item)| item.state.len());
     let largest = largest.max().unwrap();
     assert!(largest < ITEM_LIMIT / 2, "{largest} bytes");
+}
+
+#[tokio::test]
+async fn sums_show_their_totals_and_those_between_leaf_and_day_go_after_their_leaves() {
+    let (leaves, usage) = (MemoryStore::default(), MemoryStore::default());
+    leaves.trace();
+    usage.trace();
+    let place = Place::OfMinute {
+        minute: 7,
+        number: 0,
+    };
+    let key = LeafKey {
+        subject: Subject::user("ann@example.com"),
+        hour: HOUR,
+        lane: 0,
+        place,
+    };
+    let leaf = full_leaf(place);
+    let at = LeafAt {
+        key: &key,
+        version: 1,
+        leaf: &leaf,
+    };
+    let rolling = Rolling {
+        leaves: &leaves,
+        usage: &usage,
+        mode: TrackingMode::Stream,
+    };
+    rolling.roll_up(&[at]).await.unwrap();
+    let written = leaves.traced().into_iter().chain(usage.traced());
+    let shown: Vec<_> = written
+        .filter_map(|done| match done {
+            Done::Put { key, item, .. } => Some((key.sk, item.shown)),
+            _ => None,
+        })
+        .collect();
+    let passing = Window::Hour.end(HOUR).plus_days(9);
+    let expected = [
+        ("2026-11-22T16:07#0", Some(passing)),
+        ("2026-11-22T16", Some(passing)),
+        ("2026-11-22", None),
+        ("MONTH#2026-11", None),
+        ("ALL", None),
+    ];
+    let expected = expected.map(|(sk, expires_at)| {
+        let shown = Shown {
+            tally: Some(leaf.tally()),
+            expires_at,
+            by_time: None,
+        };
+        (sk.to_owned(), shown)
+    });
+    assert_eq!(shown, expected);
 }
