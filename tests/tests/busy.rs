@@ -18,6 +18,7 @@ use domain::time::{UnixMillis, Window};
 use domain::{sample, state};
 use processor::handler::Processor;
 use runtime::memory::{Call, Fault, MemoryStore, Pace};
+use runtime::spill::Limits;
 use tests::faults::event_record;
 
 const CALLER: &str = "ann@example.com";
@@ -89,9 +90,9 @@ async fn a_caller_at_five_thousand_calls_a_second_is_counted_call_by_call() {
         raw_retention_days: 90,
     };
     let calls = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&calls);
+    let of_batch = Arc::clone(&calls);
     analytics.inject(move |call, _| {
-        counter.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
+        of_batch.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
         Fault::None
     });
     let mut most_reads = 0;
@@ -114,6 +115,7 @@ async fn a_caller_at_five_thousand_calls_a_second_is_counted_call_by_call() {
             minutes: 7,
             hours: 90,
         },
+        limits: Limits::default(),
     };
     let changes = analytics.take_changes();
     let changes: Vec<_> = (0..)

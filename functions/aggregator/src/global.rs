@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::event::{DEDUPE_HORIZON_DAYS, Subject};
+use domain::event::Subject;
 use domain::leaf::{Place, Sources};
 use domain::rollup::{Part, RollUp};
 use domain::roster::{BUCKETS, Roster, bucket_of};
 use domain::security::Failures;
 use domain::table::{self, BucketPlace, ItemKey, SubjectPart};
 use domain::time::{UnixMillis, Window};
-use runtime::rolling::Busy;
-use runtime::row::{self, Taken};
+use runtime::rolling::{Busy, SUMS_LIVE_DAYS};
+use runtime::spill::{self, Limits, Taken};
 use runtime::store::{self, Shown, Store, StoreError, Updated, update};
 
 use crate::change::Change;
@@ -35,12 +35,14 @@ pub struct Global<'a, S> {
     pub store: &'a S,
     /// How long aggregates are kept.
     pub retention: Retention,
+    /// How much one item takes.
+    pub limits: Limits,
 }
 
 type Buckets = BTreeMap<(UnixMillis, BucketPlace), Updated<RollUp>>;
 
-/// Subjects in one item of a minute before the next takes over: some 100 KB of them.
-const MOST_PARTS: usize = 1_000;
+/// The name of a part, its version, and where failures came from.
+type FailuresOf = (String, u64, Sources);
 
 impl<S: Store> Global<'_, S> {
     /// Takes changed leaves into the counts of everybody: the first of each hour and lane as they
@@ -78,7 +80,7 @@ impl<S: Store> Global<'_, S> {
                 break;
             };
             let state: RollUp = store::read(&key, &stored)?;
-            let is_last = state.len() < MOST_PARTS;
+            let is_last = state.len() < self.limits.parts;
             let version = stored.version;
             buckets.insert((minute, place), Updated { version, state });
             if is_last {
@@ -123,15 +125,23 @@ impl<S: Store> Global<'_, S> {
                 add(&change.key.subject, at, which, part);
             }
         }
-        for ((subject, minute, number), rolled) in &busy.minutes {
-            let which = SubjectPart::BusyMinute(*number);
-            add(subject, *minute, which, part(rolled));
+        // Of a minute in which calls were only reported on, nothing here has changed.
+        let counted = changes.iter().filter(|change| !change.minutes.is_empty());
+        let counted: BTreeSet<(&Subject, UnixMillis)> = counted
+            .filter_map(|change| Some((&change.key.subject, change.key.minute()?)))
+            .collect();
+        for ((subject, minute_part), rolled) in &busy.minutes {
+            if counted.contains(&(subject, minute_part.minute())) {
+                let which = SubjectPart::BusyMinute(*minute_part);
+                add(subject, minute_part.minute(), which, part(rolled));
+            }
         }
         let mut buckets = Buckets::new();
         for ((minute, bucket), parts) in parts {
             let key = |number| ItemKey::minute_bucket(minute, BucketPlace { bucket, number });
             let show = |roll_up: &RollUp| self.shown(Window::Minute, minute, roll_up, false);
-            let items = row::offer(self.store, key, parts, OfSubject::take, show).await?;
+            let take = |roll_up: &mut RollUp, of: &OfSubject| of.take(roll_up, self.limits.parts);
+            let items = spill::offer(self.store, key, parts, take, show).await?;
             for (number, rolled) in items {
                 buckets.insert((minute, BucketPlace { bucket, number }), rolled);
             }
@@ -155,18 +165,20 @@ impl<S: Store> Global<'_, S> {
         let mut counts = Vec::new();
         for ((window, start, bucket), users) in users {
             let key = |number| ItemKey::roster(window, start, BucketPlace { bucket, number });
-            let expires_at = window.end(start).plus_days(DEDUPE_HORIZON_DAYS + 1);
+            let expires_at = window.end(start).plus_days(SUMS_LIVE_DAYS);
             let shown = Shown {
                 expires_at: Some(expires_at),
                 ..Shown::default()
             };
-            let enter = |roster: &mut Roster, user: &&Subject| match roster.takes(user) {
+            let enter = |roster: &mut Roster, user: &&Subject| match roster
+                .takes(user, self.limits.users)
+            {
                 false => Taken::Full,
                 true if roster.enter(user) => Taken::Changed,
                 true => Taken::Known,
             };
             let users = users.into_iter().collect();
-            let items = row::offer(self.store, key, users, enter, |_| shown.clone()).await?;
+            let items = spill::offer(self.store, key, users, enter, |_| shown.clone()).await?;
             counts.extend(items.into_iter().map(|(number, roster)| RosterCount {
                 window,
                 start,
@@ -256,7 +268,7 @@ impl<S: Store> Global<'_, S> {
     }
 
     async fn failures(&self, changes: &[Change], busy: &Busy) -> Result<(), StoreError> {
-        let mut slots: BTreeMap<(UnixMillis, u8), Vec<(String, u64, Sources)>> = BTreeMap::new();
+        let mut slots: BTreeMap<(UnixMillis, u8), Vec<FailuresOf>> = BTreeMap::new();
         let mut add = |subject: &Subject, hour, which, version, sources: Sources| {
             if !sources.is_empty() {
                 let named = (table::subject_part(subject, which), version, sources);
@@ -321,7 +333,7 @@ impl<S: Store> Global<'_, S> {
 /// Days that an aggregate is kept: as long as its leaves can change, whatever is configured. One
 /// that was deleted before would begin anew, and what is above it takes no earlier version.
 fn at_least_horizon(days: i64) -> i64 {
-    days.max(DEDUPE_HORIZON_DAYS + 1)
+    days.max(SUMS_LIVE_DAYS)
 }
 
 /// What a minute counts of one subject, or of a part of its leaves.
@@ -334,8 +346,9 @@ struct OfSubject {
 
 impl OfSubject {
     /// All parts of a subject stand in one item: it is counted there as one user.
-    fn take(roll_up: &mut RollUp, Self { start, name, part }: &Self) -> Taken {
-        if roll_up.len() >= MOST_PARTS && !roll_up.has_part_of(start) {
+    fn take(&self, roll_up: &mut RollUp, most: usize) -> Taken {
+        let Self { start, name, part } = self;
+        if roll_up.len() >= most && !roll_up.has_part_of(start) {
             Taken::Full
         } else if roll_up.take(name, part.clone()) {
             Taken::Changed

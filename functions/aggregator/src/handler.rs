@@ -5,6 +5,7 @@ use domain::delivery::Answer;
 use domain::names::TrackingMode;
 use domain::time::{UnixMillis, Window};
 use runtime::rolling::{LeafAt, Rolling};
+use runtime::spill::Limits;
 use runtime::store::{Store, StoreError};
 use serde::Deserialize;
 
@@ -49,6 +50,8 @@ pub struct Aggregator<S> {
     pub usage: S,
     /// How long aggregates are kept.
     pub retention: Retention,
+    /// How much one item takes.
+    pub limits: Limits,
 }
 
 impl<S: Store> Aggregator<S> {
@@ -106,6 +109,7 @@ impl<S: Store> Aggregator<S> {
             leaves: &self.analytics,
             usage: &self.usage,
             mode: TrackingMode::Stream,
+            limits: self.limits,
         };
         let busy = rolling.roll_up(&leaves).await?;
         self.global().take(changes, &busy).await
@@ -115,6 +119,7 @@ impl<S: Store> Aggregator<S> {
         Global {
             store: &self.analytics,
             retention: self.retention,
+            limits: self.limits,
         }
     }
 }

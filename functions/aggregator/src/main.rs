@@ -12,6 +12,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::dynamo::DynamoStore;
 use runtime::metrics::{Metric, Metrics};
 use runtime::settings::Variables;
+use runtime::spill::Limits;
 use runtime::{aws, clock, log};
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,6 +29,7 @@ async fn main() -> Result<(), Error> {
             minutes: settings.minute_retention.0.into(),
             hours: settings.hour_retention.0.into(),
         },
+        limits: Limits::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let (aggregator, metrics) = (&aggregator, &metrics);

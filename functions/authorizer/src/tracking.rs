@@ -17,6 +17,7 @@ use runtime::log::Chain;
 use runtime::metrics::{Metric, Metrics};
 use runtime::raw;
 use runtime::rolling::{LeafAt, Rolling};
+use runtime::spill::Limits;
 use runtime::store::{Store, StoreError};
 use runtime::stream::{EventStream, PutError, Retries, put_with_retries};
 use tokio::time::{Instant, error::Elapsed, timeout_at};
@@ -188,6 +189,7 @@ impl<P: EventStream, S: Store> Tracking<P, S> {
             leaves,
             usage: &self.usage,
             mode: event.data.mode,
+            limits: Limits::default(),
         };
         for (first, row) in counting::rows([event]) {
             let counted = row.count(leaves, first).await?;

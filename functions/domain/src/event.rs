@@ -180,8 +180,7 @@ pub struct UsageEvent {
 impl UsageEvent {
     /// The lane that the event travels and is counted in, below `data.lanes`.
     pub fn lane(&self) -> u16 {
-        let [.., high, low] = self.id.short().0;
-        u16::from_be_bytes([high, low]) % self.data.lanes.max(1)
+        self.id.spread() % self.data.lanes.max(1)
     }
 
     /// The stream's partition key: the subject, with its lane where there are several.

@@ -67,6 +67,13 @@ impl EventId {
         UnixMillis(i64::from_be_bytes([0, 0, t0, t1, t2, t3, t4, t5]))
     }
 
+    /// Twelve random bits of which a leaf keeps none: what is chosen by them leaves all of those that
+    /// it keeps as random as they were.
+    pub const fn spread(self) -> u16 {
+        let [_, _, _, _, _, _, high, low, ..] = self.0;
+        u16::from_be_bytes([high & 0x0f, low])
+    }
+
     /// What a leaf keeps of this id.
     pub const fn short(self) -> ShortId {
         let [.., h0, h1, h2, h3, h4, h5, h6, h7] = self.0;

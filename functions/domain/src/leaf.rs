@@ -153,6 +153,17 @@ struct Cell {
 /// Failures by address.
 pub type Sources = BTreeMap<String, Source>;
 
+/// Addresses of which a sum of a busy subject tells failures: its items hold hundreds of parts.
+const FEW_ADDRESSES: usize = 2;
+
+/// Those of `sources` whose addresses sort first, a few: where an address fails, mostly it alone does.
+pub fn few(sources: &Sources) -> Sources {
+    let first = sources.iter().take(FEW_ADDRESSES);
+    first
+        .map(|(address, source)| (address.clone(), source.clone()))
+        .collect()
+}
+
 /// Failures from one address within one hour.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Source {

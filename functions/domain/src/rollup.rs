@@ -7,15 +7,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
-
-use crate::leaf::Sources;
+use crate::leaf::{Sources, few};
 use crate::response::Responses;
 use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
 
 /// Counts of one window, by part.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RollUp {
     parts: BTreeMap<String, Part>,
     /// Users active in the window, by bucket of users; each as of that bucket's version.
@@ -24,7 +22,7 @@ pub struct RollUp {
 }
 
 /// What one part of a window counts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Part {
     /// The part's version when it was taken.
     pub version: u64,
@@ -38,6 +36,8 @@ pub struct Part {
     /// Where failures came from, in the minutes and hours of busy subjects; empty elsewhere.
     pub sources: Sources,
 }
+
+mod stored;
 
 impl RollUp {
     /// Takes a part as of its version; `true` where that changed anything.
@@ -109,13 +109,13 @@ impl RollUp {
         self.parts.values().map(|part| &part.responses).collect()
     }
 
-    /// Where failures came from, in the minutes and hours of busy subjects.
+    /// Where failures came from, in the minutes and hours of busy subjects, of a few addresses.
     pub fn sources(&self) -> Sources {
         let mut sum = Sources::new();
         for (address, source) in self.parts.values().flat_map(|part| &part.sources) {
             sum.entry(address.clone()).or_default().merge(source);
         }
-        sum
+        few(&sum)
     }
 
     /// Counts of each quarter hour, where the parts are leaves of one hour or sums of such.

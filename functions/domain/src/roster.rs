@@ -15,9 +15,6 @@ pub fn bucket_of(subject: &Subject) -> u8 {
     first % BUCKETS
 }
 
-/// Users that one item takes before the next takes over, 32 KB of them.
-pub const MOST_USERS: usize = 4_000;
-
 /// Users of one bucket and window: eight bytes each. Only ever grows within its window.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Roster {
@@ -25,9 +22,9 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Whether `user` stands here, or finds room.
-    pub fn takes(&self, user: &Subject) -> bool {
-        self.members.len() < MOST_USERS || self.members.contains(&user.digest())
+    /// Whether `user` stands here, or finds room among at most so many.
+    pub fn takes(&self, user: &Subject, most: usize) -> bool {
+        self.members.len() < most || self.members.contains(&user.digest())
     }
 
     /// Enters a user; `true` where that user is new.

@@ -11,6 +11,8 @@ pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis
     for (to, from) in random.iter_mut().skip(2).zip(number.to_be_bytes()) {
         *to = from;
     }
+    let [_, spread, .., low] = &mut random;
+    *spread = *low;
     UsageEvent {
         id: EventId::mint(time.0.unsigned_abs(), random),
         source: "/complical/test/api".to_owned(),

@@ -8,7 +8,8 @@
 //! |---|---|---|---|
 //! | first leaf of a subject, hour and lane | `LEAF#{subject}#{lane}` | `{hour}` | analytics; usage in synchronous mode |
 //! | leaf of a minute, once the first is full | `LEAF#{subject}#{lane}#{minute}` | `{number}` | analytics; usage in synchronous mode |
-//! | minute of a busy subject | `BUSY#{subject}` | `{minute}#{number}` | analytics; usage in synchronous mode |
+//! | leaves of a busy subject's minute | `BUSY#{subject}` | `{minute}#{number}` | analytics; usage in synchronous mode |
+//! | what of those stands beyond the first item | `BUSY#{subject}` | `{minute}+` | analytics; usage in synchronous mode |
 //! | hour of a busy subject | `BUSY#{subject}` | `{hour}` | analytics; usage in synchronous mode |
 //! | day of a user | `DAY#{subject}` | `{day}` | analytics; usage in synchronous mode |
 //! | month of a user | `USER#{subject}` | `MONTH#{month}` | usage |
@@ -129,6 +130,12 @@ impl ItemKey {
         Self::new(busy_partition(subject), format!("{minute}#{number}"))
     }
 
+    /// What of such leaves stands beyond the first item of them.
+    pub fn busy_minute_beyond(subject: &Subject, at: UnixMillis) -> Self {
+        let minute = Window::Minute.label(at);
+        Self::new(busy_partition(subject), format!("{minute}+"))
+    }
+
     /// Everything in an hour of a subject beyond its first leaf.
     pub fn busy_hour(subject: &Subject, at: UnixMillis) -> Self {
         Self::new(busy_partition(subject), Window::Hour.label(at))
@@ -216,9 +223,11 @@ pub fn raw_partition(at: UnixMillis) -> String {
     format!("RAW#{}", Window::Hour.label(at))
 }
 
-/// The minute that the sort key of an [`ItemKey::busy_minute`] names.
+/// The minute of which a sort key of [`busy_partition`] names a part: its first item, or what stands
+/// beyond that. Both together are the minute.
 pub fn minute_of_busy(sk: &str) -> Option<UnixMillis> {
-    Window::Minute.parse_label(sk.split_once('#')?.0)
+    let minute = sk.strip_suffix("#0").or_else(|| sk.strip_suffix('+'))?;
+    Window::Minute.parse_label(minute)
 }
 
 /// The leaf that a key names, if it names one.
@@ -300,9 +309,31 @@ pub fn lane_part(leaf: &LeafKey) -> String {
     }
 }
 
-/// The name of an item of a minute among the parts of the hour of its busy subject: `:05.0`.
-pub fn minute_part(at: UnixMillis, number: u32) -> String {
-    format!(":{:02}.{number}", at.minute_of_hour())
+/// What a minute is called among the parts of the hour of its busy subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MinutePart {
+    /// `:05`: the first item of its leaves.
+    First(UnixMillis),
+    /// `:05+`: everything beyond it.
+    Beyond(UnixMillis),
+}
+
+impl MinutePart {
+    /// The start of the minute.
+    pub const fn minute(self) -> UnixMillis {
+        match self {
+            Self::First(minute) | Self::Beyond(minute) => minute,
+        }
+    }
+
+    /// The part's name.
+    pub fn name(self) -> String {
+        let minute = self.minute().minute_of_hour();
+        match self {
+            Self::First(_) => format!(":{minute:02}"),
+            Self::Beyond(_) => format!(":{minute:02}+"),
+        }
+    }
 }
 
 /// What of a subject is a part of everybody's minute or hour.
@@ -310,8 +341,8 @@ pub fn minute_part(at: UnixMillis, number: u32) -> String {
 pub enum SubjectPart {
     /// Its first leaf in a lane.
     First(u16),
-    /// An item of its busy minute.
-    BusyMinute(u32),
+    /// A part of its busy minute.
+    BusyMinute(MinutePart),
     /// Its busy hour.
     BusyHour,
 }
@@ -322,7 +353,7 @@ pub fn subject_part(subject: &Subject, part: SubjectPart) -> String {
     let start = start_of_subject_part(subject);
     match part {
         SubjectPart::First(lane) => format!("{start}{lane}"),
-        SubjectPart::BusyMinute(number) => format!("{start}+{number}"),
+        SubjectPart::BusyMinute(part) => start + &part.name(),
         SubjectPart::BusyHour => format!("{start}+"),
     }
 }
@@ -378,7 +409,7 @@ mod tests {
                 place,
             };
             prop_assert_eq!(parse_leaf(&ItemKey::leaf(&leaf)), Some(leaf.clone()));
-            for part in [SubjectPart::First(lane), SubjectPart::BusyMinute(7), SubjectPart::BusyHour] {
+            for part in [SubjectPart::First(lane), SubjectPart::BusyMinute(MinutePart::Beyond(leaf.hour)), SubjectPart::BusyHour] {
                 let part = subject_part(&leaf.subject, part);
                 prop_assert_eq!(subject_of_part(&part), Some(leaf.subject.clone()));
             }
@@ -465,12 +496,22 @@ mod tests {
             ItemKey::new("BUSY#a@b", hour)
         );
         assert_eq!(
-            minute_of_busy(&format!("{minute}#7")),
-            Some(Window::Minute.start(at))
+            ItemKey::busy_minute_beyond(&first.subject, at),
+            ItemKey::new("BUSY#a@b", format!("{minute}+"))
         );
+        let start = Window::Minute.start(at);
+        for (sk, named) in [
+            ("#0", Some(start)),
+            ("+", Some(start)),
+            ("#1", None),
+            ("", None),
+        ] {
+            assert_eq!(minute_of_busy(&format!("{minute}{sk}")), named, "{sk}");
+        }
         assert_eq!(minute_of_busy(hour), None);
         assert_eq!([lane_part(&first), lane_part(&of_minute)], ["3", "3.2"]);
-        assert_eq!(minute_part(at, 7), ":04.7");
+        let parts = [MinutePart::First(start), MinutePart::Beyond(start)];
+        assert_eq!(parts.map(MinutePart::name), [":04", ":04+"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use runtime::log::Chain;
 use runtime::queue::{Queue, SendError};
 use runtime::raw;
 use runtime::rolling::{LeafAt, Rolling};
+use runtime::spill::Limits;
 use runtime::store::{Store, StoreError, Updated};
 
 use crate::invocation::{Invocation, LogData, LogEvent, Message, MessageType, Unreadable};
@@ -413,6 +414,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             leaves: &self.usage,
             usage: &self.usage,
             mode,
+            limits: Limits::default(),
         };
         let leaves: Vec<LeafAt<'_>> = leaves
             .iter()

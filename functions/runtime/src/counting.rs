@@ -242,9 +242,9 @@ mod tests {
         const MINUTES: u64 = 5;
         let store = MemoryStore::default();
         let reads = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&reads);
+        let of_batch = Arc::clone(&reads);
         store.inject(move |call, _| {
-            counter.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
+            of_batch.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
             Fault::None
         });
         let hour = UnixMillis(1_795_363_200_000);

@@ -17,7 +17,7 @@ pub mod queue;
 pub mod random;
 pub mod raw;
 pub mod rolling;
-pub mod row;
 pub mod settings;
+pub mod spill;
 pub mod store;
 pub mod stream;

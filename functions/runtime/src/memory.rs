@@ -16,6 +16,10 @@ use domain::time::{UnixMillis, Window};
 
 use crate::store::{Document, NewItem, Shown, Store, StoreError, Stored};
 
+/// Bytes that no item exceeds
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
+const LARGEST_ITEM: usize = 400 * 1024;
+
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -305,7 +309,7 @@ impl Table {
             self.note(|| Done::Put {
                 key: key.clone(),
                 item,
-                conflict: written.is_err(),
+                conflict: matches!(written, Err(StoreError::Conflict { .. })),
             });
         }
         written
@@ -315,6 +319,12 @@ impl Table {
         let known = self.items.get(key).map(|(stored, _)| stored);
         if known.map_or(0, |stored| stored.version) + 1 != item.version {
             return Err(StoreError::Conflict { key: key.clone() });
+        }
+        if item.state.len() > LARGEST_ITEM {
+            return Err(StoreError::Unavailable {
+                table: "memory".to_owned(),
+                source: format!("{} bytes are more than an item has", item.state.len()).into(),
+            });
         }
         let stored = Stored {
             version: item.version,

@@ -8,18 +8,20 @@
 use std::collections::BTreeMap;
 
 use domain::event::{DEDUPE_HORIZON_DAYS, Subject};
-use domain::leaf::{Leaf, LeafKey};
+use domain::leaf::{Leaf, LeafKey, few};
 use domain::names::TrackingMode;
 use domain::rollup::{Part, RollUp};
 use domain::seen::Seen;
-use domain::table::{self, HourPart, ItemKey};
+use domain::table::{self, HourPart, ItemKey, MinutePart};
 use domain::time::{UnixMillis, Window};
 
-use crate::row::{self, Taken};
+use crate::spill::{self, Limits, Taken};
 use crate::store::{Shown, Store, StoreError, Updated, update};
 
-/// Leaves in one item of a busy minute before the next takes over.
-const MOST_LEAVES: usize = 250;
+/// Days that a sum is kept after the time of its leaves. A leaf is kept for eight, and what is deleted
+/// for its age goes days late and in no order: a sum that went before its leaves would begin anew from
+/// some of them, and what is above it take that for the whole.
+pub const SUMS_LIVE_DAYS: i64 = DEDUPE_HORIZON_DAYS + 8;
 
 /// A leaf as of a version.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ pub struct Rolling<'a, S> {
     pub usage: &'a S,
     /// The mode whose leaves these are.
     pub mode: TrackingMode,
+    /// How many leaves one item sums.
+    pub limits: Limits,
 }
 
 /// What stands between leaves and days, as it is now: the leaves of a subject beyond its first of an
@@ -48,8 +52,8 @@ pub struct Rolling<'a, S> {
 /// thousands of leaves a day, and its day would outgrow an item.
 #[derive(Debug, Default)]
 pub struct Busy {
-    /// By subject and minute, and number in the row of that minute's items: the leaves of that minute.
-    pub minutes: BTreeMap<(Subject, UnixMillis, u32), Updated<RollUp>>,
+    /// By subject and part of a minute: the leaves of that minute.
+    pub minutes: BTreeMap<(Subject, MinutePart), Updated<RollUp>>,
     /// By subject and hour: those minutes, and the first leaf of each further lane.
     pub hours: BTreeMap<(Subject, UnixMillis), Updated<RollUp>>,
 }
@@ -68,7 +72,7 @@ impl<S: Store> Rolling<'_, S> {
         let mut hours = minutes.clone();
         for leaf in leaves.iter().filter(|leaf| !leaf.key.is_first()) {
             let mut below = Below::leaf(table::lane_part(leaf.key), leaf);
-            below.part.sources = leaf.leaf.sources().clone();
+            below.part.sources = few(leaf.leaf.sources());
             let (whole, start) = match leaf.key.minute() {
                 Some(minute) => (&mut minutes, minute),
                 None => (&mut hours, leaf.key.hour),
@@ -77,16 +81,11 @@ impl<S: Store> Rolling<'_, S> {
             whole.entry(key).or_default().push(below);
         }
         for ((subject, minute), below) in minutes {
-            let key = |number| ItemKey::busy_minute(&subject, minute, number);
-            let show = |roll_up: &RollUp| shown(roll_up, Some(passing(minute)));
-            let items = row::offer(self.leaves, key, below, Below::find_room, show).await?;
-            for (number, rolled) in items {
-                let mut below = Below::busy(table::minute_part(minute, number), &rolled);
-                below.part.sources = rolled.state.sources();
+            for (part, rolled) in self.minute(&subject, minute, below).await? {
                 let hour = (subject.clone(), Window::Hour.start(minute));
+                let below = Below::busy(part.name(), &rolled);
                 hours.entry(hour).or_default().push(below);
-                let slot = (subject.clone(), minute, number);
-                busy.minutes.insert(slot, rolled);
+                busy.minutes.insert((subject.clone(), part), rolled);
             }
         }
         for ((subject, hour), below) in hours {
@@ -95,6 +94,34 @@ impl<S: Store> Rolling<'_, S> {
             busy.hours.insert((subject, hour), rolled);
         }
         Ok(busy)
+    }
+
+    /// Sums leaves of one minute: in as many items as it takes, and those beyond the first in one more.
+    async fn minute(
+        &self,
+        subject: &Subject,
+        minute: UnixMillis,
+        leaves: Vec<Below>,
+    ) -> Result<Vec<(MinutePart, Updated<RollUp>)>, StoreError> {
+        let key = |number| ItemKey::busy_minute(subject, minute, number);
+        let find_room = |sum: &mut RollUp, leaf: &Below| leaf.find_room(sum, self.limits.leaves);
+        let show = |sum: &RollUp| shown(sum, Some(passing(minute)));
+        let items = spill::offer(self.leaves, key, leaves, find_room, show).await?;
+        let mut parts = Vec::new();
+        let mut beyond = Vec::new();
+        for (number, rolled) in items {
+            if number == 0 {
+                parts.push((MinutePart::First(minute), rolled));
+            } else {
+                beyond.push(Below::busy(number.to_string(), &rolled));
+            }
+        }
+        if !beyond.is_empty() {
+            let key = ItemKey::busy_minute_beyond(subject, minute);
+            let rolled = take(self.leaves, &key, &beyond, Some(passing(minute))).await?;
+            parts.push((MinutePart::Beyond(minute), rolled));
+        }
+        Ok(parts)
     }
 
     /// Addresses are not users: their leaves count in the totals of all, and end there.
@@ -106,7 +133,8 @@ impl<S: Store> Rolling<'_, S> {
             (&leaf.key.subject, hour, below)
         });
         let beyond = busy.hours.iter().map(|((subject, hour), rolled)| {
-            let below = Below::busy(HourPart::Beyond(*hour).name(), rolled);
+            let mut below = Below::busy(HourPart::Beyond(*hour).name(), rolled);
+            below.part.sources.clear();
             (subject, *hour, below)
         });
         let mut days: BTreeMap<(&Subject, UnixMillis), Vec<Below>> = BTreeMap::new();
@@ -121,18 +149,18 @@ impl<S: Store> Rolling<'_, S> {
             let rolled = take(self.leaves, &key, &parts, None).await?;
             let month = Window::Month.start(day);
             let part = table::day_part(day, self.mode);
-            let below = [Below::day(part, &rolled)];
+            let below = [Below::sum(part, &rolled)];
             let rolled = take(self.usage, &ItemKey::month(subject, day), &below, None).await?;
-            let below = [Below::day(Window::Month.label(month), &rolled)];
+            let below = [Below::sum(Window::Month.label(month), &rolled)];
             take(self.usage, &ItemKey::all_time(subject), &below, None).await?;
         }
         Ok(())
     }
 }
 
-/// When a sum between leaf and day may go: after every leaf of its hour.
+/// When a sum between leaf and day may go.
 fn passing(at: UnixMillis) -> UnixMillis {
-    Window::Hour.end(at).plus_days(DEDUPE_HORIZON_DAYS + 2)
+    Window::Hour.end(at).plus_days(SUMS_LIVE_DAYS)
 }
 
 /// What is handed on to a roll-up, under the name that it has there.
@@ -159,10 +187,11 @@ impl Below {
         }
     }
 
-    /// A sum of leaves of one hour, which tells its quarters apart as a leaf does.
+    /// A sum of leaves of one hour, which tells quarters and failures apart as a leaf does.
     fn busy(name: String, rolled: &Updated<RollUp>) -> Self {
-        let mut below = Self::day(name, rolled);
+        let mut below = Self::sum(name, rolled);
         below.part.quarters = rolled.state.quarters().to_vec();
+        below.part.sources = rolled.state.sources();
         below
     }
 
@@ -171,19 +200,19 @@ impl Below {
         roll_up.see(self.seen.clone()) | is_taken
     }
 
-    /// As [`Self::give`], unless the roll-up is full.
-    fn find_room(roll_up: &mut RollUp, below: &Self) -> Taken {
-        if roll_up.len() >= MOST_LEAVES && !roll_up.has_part(&below.name) {
+    /// As [`Self::give`], unless the roll-up has so many other parts.
+    fn find_room(&self, roll_up: &mut RollUp, most: usize) -> Taken {
+        if roll_up.len() >= most && !roll_up.has_part(&self.name) {
             Taken::Full
-        } else if below.give(roll_up) {
+        } else if self.give(roll_up) {
             Taken::Changed
         } else {
             Taken::Known
         }
     }
 
-    /// A day or a month.
-    fn day(name: String, rolled: &Updated<RollUp>) -> Self {
+    /// A sum as all that is above tells it.
+    fn sum(name: String, rolled: &Updated<RollUp>) -> Self {
         let part = Part {
             version: rolled.version,
             tally: rolled.state.tally(),

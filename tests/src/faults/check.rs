@@ -17,7 +17,7 @@ use runtime::raw;
 use runtime::store::{Document, Stored, Value};
 
 use super::log;
-use super::oracle::HORIZON_DAYS;
+use super::oracle::SUM_DAYS;
 use super::world::World;
 
 /// A leaf, and the events that it should hold.
@@ -283,7 +283,7 @@ fn everybody(world: &World, analytics: &Held<'_>) -> Result<(), String> {
     let windows = [Window::Minute, Window::Hour, Window::Day];
     let mut items: BTreeMap<ItemKey, Vec<&UsageEvent>> = BTreeMap::new();
     let mut failures: BTreeMap<(UnixMillis, &str), (u64, u64)> = BTreeMap::new();
-    let minute_days = world.minute_days.max(HORIZON_DAYS + 1);
+    let minute_days = world.minute_days.max(SUM_DAYS);
     let is_kept =
         |window: Window, at: UnixMillis| window.end(at).plus_days(minute_days) > world.expired_at;
     for event in &analytics.events {

@@ -19,7 +19,9 @@ const AHEAD: i64 = 5 * 60 * 1_000;
 const BEHIND: i64 = HORIZON_DAYS * DAY;
 
 /// Days that an event is counted for, and that its duplicates are recognised for at least.
-pub(super) const HORIZON_DAYS: i64 = 7;
+const HORIZON_DAYS: i64 = 7;
+/// And sums of minutes are kept for at least so many.
+pub(super) const SUM_DAYS: i64 = HORIZON_DAYS + 8;
 /// A day.
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// And the leaf that knows it is there for so long after its hour.

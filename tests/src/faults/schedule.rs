@@ -8,6 +8,7 @@ use domain::leaf::MOST_IDS;
 use domain::names::TrackingMode;
 use domain::time::UnixMillis;
 use runtime::memory::Fault;
+use runtime::spill::Limits;
 
 use super::random::Random;
 
@@ -46,6 +47,8 @@ pub struct Pipeline {
     /// Calls of the busiest caller that were counted before anything happens: nearly as many as its
     /// first leaf takes, or as that and the first of its minute do.
     pub counted_before: Option<usize>,
+    /// How much the aggregator puts into one item.
+    pub limits: Limits,
 }
 
 /// How a mapping makes batches.
@@ -208,9 +211,18 @@ impl Pipeline {
             minute_days: random.pick(&[1, 7]),
             delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
             counted_before: random.once_in(40).then(|| {
-                let leaves = random.pick(&[1, 1, 2]);
+                let leaves = random.pick(&[1, 1, 2, 3]);
                 leaves * MOST_IDS - 4 + random.place(4)
             }),
+            limits: if random.once_in(2) {
+                Limits::default()
+            } else {
+                Limits {
+                    leaves: 1 + random.place(2),
+                    parts: 1 + random.place(2),
+                    users: 1 + random.place(2),
+                }
+            },
         }
     }
 }
@@ -257,7 +269,7 @@ impl Action {
             92..95 => Self::Repeat(random.next(), 1 + random.place(8)),
             95..97 => Self::Toggle(side),
             97 => Self::Tick,
-            98 => Self::Pass(random.pick(&[1, 6, 7, 8, 9])),
+            98 => Self::Pass(random.pick(&[1, 6, 7, 8, 9, 16])),
             99..102 => Self::Refusal,
             102..104 => Self::PoisonLine,
             104..109 => Self::RepeatLines(random.next(), 1 + random.place(8)),

@@ -77,9 +77,9 @@ pub(super) fn event(
 
 pub(super) fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
     let mut bytes = [0; 10];
-    for (to, from) in bytes.iter_mut().skip(2).zip(random.next().to_be_bytes()) {
-        *to = from;
-    }
+    let (spread, kept) = bytes.split_at_mut(2);
+    kept.copy_from_slice(&random.next().to_be_bytes());
+    spread.copy_from_slice(&kept[..2]);
     EventId::mint(time.0.unsigned_abs(), bytes)
 }
 

@@ -135,6 +135,7 @@ impl World {
                     minutes: pipeline.minute_days,
                     hours: 90,
                 },
+                limits: pipeline.limits,
             }),
             mode: TrackingMode::Stream,
             reconcilers: [TrackingMode::Stream, TrackingMode::Synchronous].map(reconciler),

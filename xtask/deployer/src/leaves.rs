@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::table::{LEAF_PREFIX, attribute};
+use domain::time::UnixMillis;
 
 use crate::error::{Error, failed};
 use crate::session::Session;
@@ -44,18 +45,22 @@ impl Leaves {
         }
     }
 
-    /// Some leaves, from `from` on, or the first; and where to go on. Nothing in the table tells
-    /// leaves apart but their keys: the whole table is read for them.
+    /// Some leaves that may not go at `now`, from `from` on, or the first; and where to go on. Nothing in
+    /// the table tells leaves apart but their keys: the whole table is read for them. What may go is
+    /// deleted in no order, and its sums with it: what is left of them says nothing of the whole.
     pub async fn read(
         &self,
         from: Option<NextLeaves>,
+        now: UnixMillis,
     ) -> Result<(Vec<Image>, Option<NextLeaves>), Error> {
         let page = self
             .client
             .scan()
             .table_name(&self.table)
-            .filter_expression("begins_with(#pk, :leaf)")
+            .filter_expression("begins_with(#pk, :leaf) AND #ttl > :now")
             .expression_attribute_names("#pk", attribute::PK)
+            .expression_attribute_names("#ttl", attribute::TTL)
+            .expression_attribute_values(":now", AttributeValue::N(now.seconds().to_string()))
             .expression_attribute_values(":leaf", AttributeValue::S(LEAF_PREFIX.to_owned()))
             .set_exclusive_start_key(from.map(|NextLeaves(key)| key))
             .send()

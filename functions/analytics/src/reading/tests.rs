@@ -9,6 +9,7 @@ use proptest::sample::select;
 use runtime::counting;
 use runtime::memory::{Call, Fault, MemoryStore};
 use runtime::rolling::{LeafAt, Rolling};
+use runtime::spill::Limits;
 use runtime::store::Stored;
 
 use crate::testing::Table;
@@ -120,6 +121,7 @@ impl World {
             leaves: self.leaves(mode).as_ref(),
             usage: self.usage.as_ref(),
             mode,
+            limits: Limits::default(),
         };
         let result = rolling.roll_up(&[leaf]).now_or_never().unwrap();
         self.usage.inject(|_, _| Fault::None);
@@ -267,6 +269,7 @@ fn a_busy_users_calls_are_read_once_each() {
         leaves: &store,
         usage: &usage,
         mode: TrackingMode::Stream,
+        limits: Limits::default(),
     };
     for (first, row) in counting::rows(&events) {
         let done = row.count(&store, first).now_or_never().unwrap().unwrap();

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::event::{Subject, UsageEvent};
-use domain::leaf::{Leaf, LeafKey};
+use domain::leaf::{Leaf, LeafKey, Place};
 use domain::names::TrackingMode;
 use domain::response::Response;
 use domain::rollup::{Part, RollUp};
 use domain::roster::bucket_of;
 use domain::security::Failures;
-use domain::table::{self, BucketPlace, ItemKey, SubjectPart};
+use domain::table::{self, BucketPlace, ItemKey, MinutePart, SubjectPart};
+use domain::tally::Tally;
 use domain::time::{UnixMillis, Window};
 use futures_util::FutureExt as _;
 use runtime::counting::{self, Told};
 use runtime::memory::MemoryStore;
 use runtime::rolling::{LeafAt, Rolling};
+use runtime::spill::Limits;
 use runtime::store::{self, Shown, update};
 
 /// The two tables.
@@ -64,6 +66,7 @@ impl World {
                 leaves: self.leaves_of(mode).as_ref(),
                 usage: self.usage.as_ref(),
                 mode,
+                limits: Limits::default(),
             };
             rolling.roll_up(&leaves).now_or_never().unwrap().unwrap();
         }
@@ -93,30 +96,40 @@ impl World {
 struct Everybody {
     buckets: BTreeMap<(UnixMillis, u8), RollUp>,
     failures: BTreeMap<(UnixMillis, u8), Failures>,
+    /// What leaves beyond first ones add up to, and how many they are.
+    busy: BTreeMap<(Subject, UnixMillis), (u64, Tally)>,
     users: BTreeMap<(Window, UnixMillis), BTreeSet<Subject>>,
 }
 
 impl Everybody {
     fn take(&mut self, key: &LeafKey, version: u64, leaf: &Leaf) {
         let bucket = bucket_of(&key.subject);
-        let name = table::subject_part(&key.subject, SubjectPart::First(key.lane));
         for minute in leaf.minutes() {
             let at = key.hour.plus_millis(i64::from(minute) * 60_000);
-            let tally = leaf.minute(minute);
+            let mut tally = leaf.minute(minute);
             if tally.calls > 0 && key.subject.email().is_some() {
                 for window in [Window::Minute, Window::Hour, Window::Day] {
                     let users = self.users.entry((window, window.start(at))).or_default();
                     users.insert(key.subject.clone());
                 }
             }
-            let part = part(version, tally);
-            self.buckets
-                .entry((at, bucket))
-                .or_default()
-                .take(&name, part);
+            let (version, which) = match key.place {
+                Place::First => (version, SubjectPart::First(key.lane)),
+                Place::OfMinute { .. } => {
+                    let sum = self.busy.entry((key.subject.clone(), at)).or_default();
+                    sum.0 += 1;
+                    sum.1.merge(&tally);
+                    tally = sum.1.clone();
+                    (sum.0, SubjectPart::BusyMinute(MinutePart::First(at)))
+                }
+            };
+            let name = table::subject_part(&key.subject, which);
+            let bucket = self.buckets.entry((at, bucket)).or_default();
+            bucket.take(&name, part(version, tally));
         }
-        if !leaf.sources().is_empty() {
+        if key.is_first() && !leaf.sources().is_empty() {
             let failures = self.failures.entry((key.hour, bucket)).or_default();
+            let name = table::subject_part(&key.subject, SubjectPart::First(0));
             failures.take(&name, version, leaf.sources());
         }
     }
@@ -124,17 +137,15 @@ impl Everybody {
     fn write(self, store: &MemoryStore) {
         let mut windows: BTreeMap<(Window, UnixMillis), RollUp> = BTreeMap::new();
         for ((minute, bucket), roll_up) in &self.buckets {
+            let place = BucketPlace {
+                bucket: *bucket,
+                number: 0,
+            };
             let of_minute = windows.entry((Window::Minute, *minute)).or_default();
-            of_minute.take(&bucket.to_string(), part(1, roll_up.tally()));
+            of_minute.take(&place.to_string(), part(1, roll_up.tally()));
             put(
                 store,
-                &ItemKey::minute_bucket(
-                    *minute,
-                    BucketPlace {
-                        bucket: *bucket,
-                        number: 0,
-                    },
-                ),
+                &ItemKey::minute_bucket(*minute, place),
                 roll_up,
                 None,
             );
@@ -186,7 +197,7 @@ fn response_of(event: &UsageEvent) -> Response {
     }
 }
 
-fn part(version: u64, tally: domain::tally::Tally) -> Part {
+fn part(version: u64, tally: Tally) -> Part {
     Part {
         version,
         tally,

@@ -233,7 +233,7 @@ async fn hand_leaves_on(redrive: &mut Redrive<'_>) -> anyhow::Result<usize> {
     let mut next = None;
     let mut failed = 0;
     loop {
-        let (page, more) = leaves.read(next).await?;
+        let (page, more) = leaves.read(next, clock::now()).await?;
         failed += redrive.delivery.hand_on(&page).await?;
         redrive.done.leaves += page.len() as u64;
         match more {

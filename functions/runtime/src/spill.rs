@@ -1,12 +1,36 @@
-//! Rows of items: each takes so much, and once it is full the next takes what it does not know, so
-//! that no item grows beyond what a table takes.
+//! Items that spill over: each takes so much, and once it is full the next takes what it does not
+//! know, so that none grows beyond what a table takes.
 //!
 //! Like the leaves of a subject: an item that is full never takes anything new, and the next is
-//! looked at only once the one before it is stored full. Whatever was taken is found again.
+//! looked at only once the one before it is stored full. Whatever was taken is found again. All who
+//! write the items of one table have to go by the same [`Limits`].
 
 use crate::store::{Shown, Store, StoreError, Updated, update};
 use domain::table::ItemKey;
 use serde::{Serialize, de::DeserializeOwned};
+
+/// How much one item takes before the next takes over. Roughly 100 KB each; what an item holds may
+/// still grow, and a table takes 400 KB
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Leaves in a busy subject's minute.
+    pub leaves: usize,
+    /// Parts in everybody's minute, of which most callers have one.
+    pub parts: usize,
+    /// Users in a roster, eight bytes each.
+    pub users: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            leaves: 250,
+            parts: 1_000,
+            users: 4_000,
+        }
+    }
+}
 
 /// What became of a thing that was offered to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +43,8 @@ pub enum Taken {
     Full,
 }
 
-/// Offers `things` to the items of the row whose keys are those of `key`; gives each that was offered
-/// something as it is now, with its number.
+/// Offers `things` to the items whose keys are those of `key`, one after the other; gives each that was
+/// offered something as it is now, with its number.
 pub async fn offer<S, T, I>(
     store: &S,
     key: impl Fn(u32) -> ItemKey,
