@@ -42,7 +42,7 @@ fn each_event_counts_once_whatever_goes_wrong() {
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
 }
 
-/// Whether the model finds them is for `cargo run -p tests --bin mutants` to say: it takes long.
+/// Whether the model finds them is for `cargo run --bin mutants` to say: it takes long.
 #[test]
 fn every_deliberate_defect_still_applies() {
     let folder = root().join("tests/mutants");
