@@ -1,8 +1,9 @@
 //! Fresher counts laid over rolled-up ones.
 //!
 //! Roll-ups follow the leaves at the aggregator's pace. Laying leaves over their days, days over
-//! their months and months over all time gives what the roll-ups will hold once it is done, and
-//! does not depend on how far it is. Pure: what was read comes in as [`Known`].
+//! their months and months over all time gives what the roll-ups will hold once it is done, and does
+//! not depend on how far it is; but for what stands beyond a subject's first leaf of an hour, which
+//! shows as it is rolled up. Pure: what was read comes in as [`Known`].
 
 use std::collections::BTreeMap;
 

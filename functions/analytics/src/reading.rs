@@ -162,7 +162,8 @@ fn hour_parts(days: &BTreeMap<UnixMillis, AsOf<RollUp>>) -> impl Iterator<Item =
 }
 
 impl<S: Store> Tables<'_, S> {
-    /// Reads what is needed to say what `subject` used up to `now`, however far the roll-ups are.
+    /// Reads what is needed to say what `subject` used up to `now`, however far the roll-ups of its
+    /// first leaves are.
     pub async fn known(&self, subject: &Subject, now: UnixMillis) -> Result<Known, StoreError> {
         let all_time = get(self.usage, &ItemKey::all_time(subject)).await?;
         let months = self.months(subject, now).await?;

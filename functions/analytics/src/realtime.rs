@@ -1,6 +1,7 @@
 //! The last five minutes.
 //!
-//! Everybody's are read from what the aggregator rolled up by minute, a user's own from the leaves.
+//! Everybody's are read from what the aggregator rolled up by minute, a user's own from the leaves and,
+//! for whoever calls often, from the sums of its minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
