@@ -19,6 +19,7 @@ use runtime::log::{self, Chain};
 use runtime::metrics::Metrics;
 use runtime::post_response::PostResponse;
 use runtime::settings::Variables;
+use runtime::spill::Limits;
 use runtime::stream::KinesisStream;
 
 #[tokio::main(flavor = "current_thread")]
@@ -47,6 +48,7 @@ async fn run(variables: &Variables) -> Result<(), Error> {
         Analytics {
             store: DynamoStore::new(tables.clone(), settings.analytics_table),
             raw_retention_days: settings.raw_retention.0.into(),
+            limits: Limits::default(),
         },
         DynamoStore::new(tables, settings.api_usage_table),
         Metrics::new(settings.metrics_namespace, settings.environment),

@@ -35,6 +35,8 @@ pub struct Analytics<S> {
     pub store: S,
     /// How long raw events are kept in it.
     pub raw_retention_days: i64,
+    /// How much one item of it takes.
+    pub limits: Limits,
 }
 
 /// Where decisions are reported.
@@ -102,7 +104,7 @@ impl<P: EventStream, S: Store> Tracking<P, S> {
         let handed_over = async {
             match event.data.mode {
                 TrackingMode::Stream => self.to_stream_or_table(event).await,
-                TrackingMode::Synchronous => Ok(self.count(&self.usage, event).await?),
+                TrackingMode::Synchronous => Ok(self.count_synchronous(event).await?),
             }
         };
         timeout_at(until, handed_over).await?
@@ -170,9 +172,10 @@ impl<P: EventStream, S: Store> Tracking<P, S> {
         let Analytics {
             store,
             raw_retention_days,
+            limits,
         } = &self.analytics;
         raw::keep(store, &[(event, &event.to_json())], *raw_retention_days).await?;
-        self.count(store, event).await
+        self.count(store, *limits, event).await
     }
 
     /// The stream's stack is gone and its table with it: what is counted now is counted as if in
@@ -180,16 +183,25 @@ impl<P: EventStream, S: Store> Tracking<P, S> {
     async fn count_as_synchronous(&self, event: &UsageEvent) -> Result<(), StoreError> {
         let mut event = event.clone();
         event.data.mode = TrackingMode::Synchronous;
-        self.count(&self.usage, &event).await
+        self.count_synchronous(&event).await
+    }
+
+    async fn count_synchronous(&self, event: &UsageEvent) -> Result<(), StoreError> {
+        self.count(&self.usage, Limits::default(), event).await
     }
 
     /// Counts into a leaf of `leaves` and rolls it up. The event is taken once it is in the leaf.
-    async fn count(&self, leaves: &S, event: &UsageEvent) -> Result<(), StoreError> {
+    async fn count(
+        &self,
+        leaves: &S,
+        limits: Limits,
+        event: &UsageEvent,
+    ) -> Result<(), StoreError> {
         let rolling = Rolling {
             leaves,
             usage: &self.usage,
             mode: event.data.mode,
-            limits: Limits::default(),
+            limits,
         };
         for (first, row) in counting::rows([event]) {
             let counted = row.count(leaves, first).await?;

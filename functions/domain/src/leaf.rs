@@ -25,7 +25,8 @@ use crate::tally::{Tally, Totals};
 use crate::time::{UnixMillis, Window};
 
 /// Ids that one leaf takes before another takes over: 8 KB of them, since a write costs by the size
-/// of the whole item.
+/// of the whole item. A later release may lower it, and never raise it while leaves of before live: a
+/// full one would have room again for an event that the next one holds.
 pub const MOST_IDS: usize = 1_000;
 /// Addresses whose failures one leaf tells apart; failures from more still count.
 const MOST_ADDRESSES: usize = 256;

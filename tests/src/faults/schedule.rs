@@ -47,7 +47,7 @@ pub struct Pipeline {
     /// Calls of the busiest caller that were counted before anything happens: nearly as many as its
     /// first leaf takes, or as that and the first of its minute do.
     pub counted_before: Option<usize>,
-    /// How much the aggregator puts into one item.
+    /// How much is put into one item of the analytics table.
     pub limits: Limits,
 }
 

@@ -22,6 +22,7 @@ use processor::handler::Processor;
 use reconciler::handler::Reconciler;
 use runtime::memory::{Fault, MemoryStore, Pace};
 use runtime::metrics::Metrics;
+use runtime::spill::Limits;
 use runtime::store::Stored;
 
 use super::feed::{Feed, InvocationId};
@@ -83,6 +84,7 @@ pub(super) struct World {
     /// What was deleted, from the analytics and from the usage table.
     pub(super) expired: [Vec<(ItemKey, Stored)>; 2],
     pub(super) minute_days: i64,
+    limits: Limits,
 }
 
 impl World {
@@ -150,6 +152,7 @@ impl World {
             expired_at: UnixMillis(0),
             expired: [Vec::new(), Vec::new()],
             minute_days: pipeline.minute_days,
+            limits: pipeline.limits,
             pace,
             weather,
             analytics,
@@ -173,6 +176,7 @@ impl World {
         let analytics = Analytics {
             store: self.analytics.clone(),
             raw_retention_days: RAW_DAYS,
+            limits: self.limits,
         };
         let metrics = Metrics::new("CompliCal/API", "test");
         let tracking = Tracking::new(self.stream.clone(), analytics, self.usage.clone(), metrics);

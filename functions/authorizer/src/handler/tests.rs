@@ -10,6 +10,7 @@ use domain::plan::Plan;
 use lambda_runtime::Diagnostic;
 use runtime::clock;
 use runtime::metrics::Metrics;
+use runtime::spill::Limits;
 use serde_json::{Value, json};
 
 use super::*;
@@ -44,6 +45,7 @@ impl System {
                     Analytics {
                         store: table.clone(),
                         raw_retention_days: 90,
+                        limits: Limits::default(),
                     },
                     table,
                     metrics,

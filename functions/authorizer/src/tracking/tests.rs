@@ -27,6 +27,7 @@ impl System {
             Analytics {
                 store: analytics.clone(),
                 raw_retention_days: 90,
+                limits: Limits::default(),
             },
             usage.clone(),
             metrics,
