@@ -1,6 +1,6 @@
 //! What must be counted, told from what was sent and taken alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::leaf::{Leaf, LeafKey, Offer};
@@ -11,6 +11,7 @@ use runtime::memory::MemoryStore;
 use runtime::store::{NewItem, Shown};
 
 use super::log::Line;
+use super::schedule::Before;
 use super::world::Sent;
 
 /// An event may be so far ahead of whoever counts it, in milliseconds.
@@ -149,27 +150,33 @@ impl Oracle {
         }
     }
 
-    /// Counts so many events of its own for `subject` and `now`, as whoever counted them would have.
+    /// Counts events of its own for `subject` and `now`, as whoever counted them would have.
     pub(super) fn count_before(
         &mut self,
         analytics: &MemoryStore,
         subject: &Subject,
         now: UnixMillis,
-        ids: usize,
+        before: Before,
     ) {
-        let mut leaf = Leaf::default();
-        let mut key = None;
-        for number in 0..ids as u64 {
-            let event = domain::sample::event(number, subject.as_str(), EventType::ApiCall, now);
-            let at = key.get_or_insert_with(|| LeafKey::of(&event));
+        let mut filling: BTreeMap<u16, (LeafKey, Leaf)> = BTreeMap::new();
+        let events = before.events * usize::from(before.lanes);
+        for number in 0..events as u64 {
+            let mut event =
+                domain::sample::event(number, subject.as_str(), EventType::ApiCall, now);
+            event.data.lanes = before.lanes;
+            let (key, leaf) = filling
+                .entry(event.lane())
+                .or_insert_with(|| (LeafKey::of(&event), Leaf::default()));
             if leaf.offer(&event) == Offer::Full {
-                plant(analytics, at, &leaf);
-                (*at, leaf) = (at.after(&event), Leaf::default());
+                plant(analytics, key, leaf);
+                (*key, *leaf) = (key.after(&event), Leaf::default());
                 leaf.offer(&event);
             }
             self.before.push(event);
         }
-        plant(analytics, &key.expect("there are some"), &leaf);
+        for (key, leaf) in filling.values() {
+            plant(analytics, key, leaf);
+        }
     }
 }
 

@@ -44,11 +44,19 @@ pub struct Pipeline {
     pub minute_days: i64,
     /// Milliseconds that a line waits in the queue.
     pub delay: i64,
-    /// Calls of the busiest caller that were counted before anything happens: nearly as many as its
-    /// first leaf takes, or as that and the first of its minute do.
-    pub counted_before: Option<usize>,
+    /// Calls of the busiest caller that were counted before anything happens.
+    pub counted_before: Option<Before>,
     /// How much is put into one item of the analytics table.
     pub limits: Limits,
+}
+
+/// Calls that were counted before anything happens: nearly as many as some leaves take.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    /// Lanes that they are spread over.
+    pub lanes: u16,
+    /// Events of each.
+    pub events: usize,
 }
 
 /// How a mapping makes batches.
@@ -212,7 +220,10 @@ impl Pipeline {
             delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
             counted_before: random.once_in(40).then(|| {
                 let leaves = random.pick(&[1, 1, 2, 3]);
-                leaves * MOST_IDS - 4 + random.place(4)
+                Before {
+                    lanes: random.pick(&[1, 1, 2]),
+                    events: leaves * MOST_IDS - 4 + random.place(4),
+                }
             }),
             limits: if random.once_in(2) {
                 Limits::default()

@@ -162,11 +162,11 @@ impl World {
             let authorizer = world.authorizer(TrackingMode::Stream, *ahead);
             world.authorizers.push(authorizer);
         }
-        if let Some(ids) = pipeline.counted_before {
+        if let Some(before) = pipeline.counted_before {
             let subject = Subject::as_carried(CALLERS[0]);
             world
                 .oracle
-                .count_before(&world.analytics, &subject, now, ids);
+                .count_before(&world.analytics, &subject, now, before);
             world.collect();
         }
         world
