@@ -42,7 +42,7 @@ pub struct System {
     pub outputs: Value,
     /// For calls of the API.
     pub client: reqwest::Client,
-    _guard: Guard,
+    guard: Guard,
 }
 
 /// Ends a system whose test cannot: one that is interrupted or killed runs nothing any more. What ends it
@@ -91,8 +91,14 @@ impl System {
             place,
             outputs,
             client: reqwest::Client::new(),
-            _guard: guard,
+            guard,
         }
+    }
+
+    /// Ends the system as the end of a test does that is killed and drops nothing.
+    pub fn end_as_if_killed(&mut self) {
+        drop(self.guard.0.stdin.take());
+        let _status = self.guard.0.wait();
     }
 
     /// A text of the outputs.

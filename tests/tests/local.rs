@@ -15,7 +15,7 @@ use tests::system::{System, deploy, event, json_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_every_user_is_counted_once() {
-    let system = System::deploy();
+    let mut system = System::deploy();
     assert_eq!(system.text("/mode"), "stream");
     let calls: BTreeMap<&str, usize> = BTreeMap::from([
         ("ann@example.com", 240),
@@ -99,6 +99,11 @@ async fn every_call_of_every_user_is_counted_once() {
         (&traffic["counted"], &traffic["missing"], &traffic["extra"]),
         (&json!(200), &json!(0), &json!(0))
     );
+
+    system.end_as_if_killed();
+    assert!(!system.place.dir().exists());
+    let call = system.client.get(system.url("deadlines")).send().await;
+    assert!(call.is_err(), "{call:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,8 @@ use domain::table::ItemKey;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How much one item takes before the next takes over. A later release may lower these, and never raise
-/// them while items of before live: a full one would have room again for what the next one holds. Roughly 100 KB each; what an item holds may
-/// still grow, and a table takes 400 KB
+/// them while items of before live: a full one would have room again for what the next one holds.
+/// Roughly 100 KB each; what an item holds may still grow, and a table takes 400 KB
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
