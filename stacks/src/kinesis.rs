@@ -46,7 +46,13 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let processor = processor(context, &mut stack, &stream, &analytics, &dead_letters)?;
     let aggregator = aggregator(context, &mut stack, &analytics, &dead_letters)?;
 
-    let alarms = alarms(context, &mut stack, &stream, &processor, &dead_letters);
+    let alarms = alarms(
+        context,
+        &mut stack,
+        &stream,
+        (&processor, &aggregator),
+        &dead_letters,
+    );
     watching::dashboard(
         context,
         &stream,
@@ -202,7 +208,8 @@ fn aggregator(
         &aggregator,
         &EventSourceSettings {
             start: Start::Oldest,
-            batch_size: 100,
+            // What everybody shares is written once a batch, each user's sums once a batch and user.
+            batch_size: 500,
             window_seconds: 1,
             parallelization: 1,
             dead_letters,
@@ -232,7 +239,7 @@ fn alarms(
     context: &Context<'_>,
     stack: &mut Stack,
     stream: &Stream,
-    processor: &Function,
+    (processor, aggregator): (&Function, &Function),
     dead_letters: &Queue,
 ) -> Vec<Alarm> {
     let topic = &Topic::named(&context.alarm_topic());
@@ -258,6 +265,17 @@ fn alarms(
             noun: "iterator-age",
             means: "The processor is more than five minutes behind the stream.",
             watched: processor
+                .metric("IteratorAge", Statistic::Maximum, minute)
+                .into(),
+            breaches: Comparison::Above(300_000.0),
+            periods: 3,
+        },
+        Watch {
+            id: "RollUpAge",
+            noun: "roll-up-age",
+            means: "The aggregator is more than five minutes behind the changes of leaves. After a \
+                    day it would have to give them up.",
+            watched: aggregator
                 .metric("IteratorAge", Statistic::Maximum, minute)
                 .into(),
             breaches: Comparison::Above(300_000.0),

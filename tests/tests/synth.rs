@@ -180,6 +180,7 @@ fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
         "complical-processing-latency-test",
         "complical-reconcile-dead-letters-test",
         "complical-records-failed-test",
+        "complical-roll-up-age-test",
         "complical-stream-write-throttles-test",
         "complical-tracking-failures-test",
         "complical-usage-table-throttles-test",

@@ -16,6 +16,7 @@ use domain::time::{UnixMillis, Window};
 use runtime::rolling::{Busy, SUMS_LIVE_DAYS};
 use runtime::spill::{self, Limits, Taken};
 use runtime::store::{self, Shown, Store, StoreError, Updated, update};
+use runtime::together::together;
 
 use crate::change::Change;
 
@@ -136,17 +137,26 @@ impl<S: Store> Global<'_, S> {
                 add(subject, minute_part.minute(), which, part(rolled));
             }
         }
-        let mut buckets = Buckets::new();
-        for ((minute, bucket), parts) in parts {
-            let key = |number| ItemKey::minute_bucket(minute, BucketPlace { bucket, number });
-            let show = |roll_up: &RollUp| self.shown(Window::Minute, minute, roll_up, false);
-            let take = |roll_up: &mut RollUp, of: &OfSubject| of.take(roll_up, self.limits.parts);
-            let items = spill::offer(self.store, key, parts, take, show).await?;
-            for (number, rolled) in items {
-                buckets.insert((minute, BucketPlace { bucket, number }), rolled);
-            }
-        }
-        Ok(buckets)
+        let parts = parts.into_iter();
+        let items = parts.map(|((minute, bucket), parts)| self.bucket(minute, bucket, parts));
+        let items = together(items.collect()).await?;
+        Ok(items.into_iter().flatten().collect())
+    }
+
+    async fn bucket(
+        &self,
+        minute: UnixMillis,
+        bucket: u8,
+        parts: Vec<OfSubject>,
+    ) -> Result<Buckets, StoreError> {
+        let key = |number| ItemKey::minute_bucket(minute, BucketPlace { bucket, number });
+        let show = |roll_up: &RollUp| self.shown(Window::Minute, minute, roll_up, false);
+        let take = |roll_up: &mut RollUp, of: &OfSubject| of.take(roll_up, self.limits.parts);
+        let items = spill::offer(self.store, key, parts, take, show).await?;
+        let items = items.into_iter();
+        Ok(items
+            .map(|(number, rolled)| ((minute, BucketPlace { bucket, number }), rolled))
+            .collect())
     }
 
     /// Enters the users of changed leaves; says for each window and bucket how many there are.
@@ -162,32 +172,39 @@ impl<S: Store> Global<'_, S> {
                 users.entry(slot).or_default().insert(&key.subject);
             }
         }
-        let mut counts = Vec::new();
-        for ((window, start, bucket), users) in users {
-            let key = |number| ItemKey::roster(window, start, BucketPlace { bucket, number });
-            let expires_at = window.end(start).plus_days(SUMS_LIVE_DAYS);
-            let shown = Shown {
-                expires_at: Some(expires_at),
-                ..Shown::default()
-            };
-            let enter = |roster: &mut Roster, user: &&Subject| match roster
-                .takes(user, self.limits.users)
-            {
+        let counts = users
+            .into_iter()
+            .map(|((window, start, bucket), users)| self.roster(window, start, bucket, users));
+        Ok(together(counts.collect()).await?.concat())
+    }
+
+    async fn roster(
+        &self,
+        window: Window,
+        start: UnixMillis,
+        bucket: u8,
+        users: BTreeSet<&Subject>,
+    ) -> Result<Vec<RosterCount>, StoreError> {
+        let key = |number| ItemKey::roster(window, start, BucketPlace { bucket, number });
+        let shown = passing(window.end(start).plus_days(SUMS_LIVE_DAYS));
+        let enter =
+            |roster: &mut Roster, user: &&Subject| match roster.takes(user, self.limits.users) {
                 false => Taken::Full,
                 true if roster.enter(user) => Taken::Changed,
                 true => Taken::Known,
             };
-            let users = users.into_iter().collect();
-            let items = spill::offer(self.store, key, users, enter, |_| shown.clone()).await?;
-            counts.extend(items.into_iter().map(|(number, roster)| RosterCount {
+        let users = users.into_iter().collect();
+        let items = spill::offer(self.store, key, users, enter, |_| shown.clone()).await?;
+        let items = items.into_iter();
+        Ok(items
+            .map(|(number, roster)| RosterCount {
                 window,
                 start,
                 place: BucketPlace { bucket, number },
                 version: roster.version,
                 users: roster.state.users(),
-            }));
-        }
-        Ok(counts)
+            })
+            .collect())
     }
 
     async fn hand_on(&self, buckets: Buckets, rosters: Vec<RosterCount>) -> Result<(), StoreError> {
@@ -294,13 +311,10 @@ impl<S: Store> Global<'_, S> {
                 sources,
             );
         }
-        for ((hour, bucket), parts) in slots {
-            let days = at_least_horizon(self.retention.minutes);
-            let expires_at = Window::Hour.end(hour).plus_days(days);
-            let shown = Shown {
-                expires_at: Some(expires_at),
-                ..Shown::default()
-            };
+        let days = at_least_horizon(self.retention.minutes);
+        let taken = slots.into_iter().map(|((hour, bucket), parts)| async move {
+            let key = ItemKey::security(hour, bucket);
+            let shown = passing(Window::Hour.end(hour).plus_days(days));
             let take = |failures: &mut Failures| {
                 parts
                     .iter()
@@ -308,12 +322,9 @@ impl<S: Store> Global<'_, S> {
                         failures.take(name, *version, sources) | changed
                     })
             };
-            update(self.store, &ItemKey::security(hour, bucket), take, |_| {
-                shown.clone()
-            })
-            .await?;
-        }
-        Ok(())
+            update(self.store, &key, take, |_| shown.clone()).await
+        });
+        together(taken.collect()).await.map(drop)
     }
 
     fn shown(&self, window: Window, start: UnixMillis, roll_up: &RollUp, by_time: bool) -> Shown {
@@ -327,6 +338,14 @@ impl<S: Store> Global<'_, S> {
             expires_at: days.map(|days| window.end(start).plus_days(days)),
             by_time: by_time.then_some((window, start)),
         }
+    }
+}
+
+/// An item that shows nothing but when it may go.
+fn passing(expires_at: UnixMillis) -> Shown {
+    Shown {
+        expires_at: Some(expires_at),
+        ..Shown::default()
     }
 }
 
@@ -359,6 +378,7 @@ impl OfSubject {
 }
 
 /// How many users one item of a window's roster holds.
+#[derive(Clone)]
 struct RosterCount {
     window: Window,
     start: UnixMillis,

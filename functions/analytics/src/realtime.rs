@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::Subject;
 use domain::rollup::RollUp;
+use domain::roster::BUCKETS;
 use domain::security::Failures;
 use domain::table::{self, ItemKey};
 use domain::tally::Tally;
@@ -32,9 +33,12 @@ const SUSPICIOUS_FROM: u64 = 5;
 /// What everybody did.
 pub async fn of_everybody<S: Store>(store: &S, now: UnixMillis) -> Result<Realtime, StoreError> {
     let minutes = minutes(now).map(|minute| async move {
-        let pk = table::minute_partition(minute);
-        let buckets = reading::partition(store, &pk, "0", &store::after("")).await?;
-        Ok::<_, StoreError>((minute, buckets))
+        let buckets = (0..BUCKETS).map(|bucket| async move {
+            let pk = table::minute_partition(minute, bucket);
+            reading::partition(store, &pk, "0", &store::after("")).await
+        });
+        let items = try_join_all(buckets).await?.into_iter().flatten();
+        Ok::<_, StoreError>((minute, items.collect()))
     });
     let hour = ItemKey::global(Window::Hour, now);
     let (minutes, hour, failures) = tokio::try_join!(
@@ -118,16 +122,17 @@ fn answer(minutes: &[(UnixMillis, Tally)], active_users: u64, now: UnixMillis) -
     }
 }
 
-type FailuresByHour = Vec<(UnixMillis, Vec<(String, AsOf<Failures>)>)>;
+type FailuresByHour = Vec<(UnixMillis, Vec<Option<AsOf<Failures>>>)>;
 
 /// Failures of the two clock hours that the last hour touches.
 async fn failures<S: Store>(store: &S, now: UnixMillis) -> Result<FailuresByHour, StoreError> {
     let this_hour = Window::Hour.start(now);
     let hours = [this_hour.plus_millis(-60 * MINUTE), this_hour];
     let read = |hour: UnixMillis| async move {
-        let pk = table::security_partition(hour);
-        let buckets = reading::partition(store, &pk, "0", &store::after("")).await?;
-        Ok::<_, StoreError>((hour, buckets))
+        let buckets = (0..BUCKETS).map(|bucket| async move {
+            reading::get(store, &ItemKey::security(hour, bucket)).await
+        });
+        Ok::<_, StoreError>((hour, try_join_all(buckets).await?))
     };
     try_join_all(hours.map(read)).await
 }
@@ -146,7 +151,7 @@ fn suspicious(failures: &FailuresByHour, now: UnixMillis) -> Vec<SuspiciousIp> {
     let mut suspects: BTreeMap<String, Suspect> = BTreeMap::new();
     let buckets = failures
         .iter()
-        .flat_map(|(hour, buckets)| buckets.iter().map(move |(_, bucket)| (*hour, bucket)));
+        .flat_map(|(hour, buckets)| buckets.iter().flatten().map(move |bucket| (*hour, bucket)));
     for (hour, bucket) in buckets {
         for (ip, source) in bucket.state.by_address() {
             let at = |minute: u8| hour.plus_millis(i64::from(minute) * MINUTE);

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::event;
 use domain::key::{self, ApiKey};
 use serde::Deserialize;
 use serde_json::Value;
 
 const KEY_HEADER: &str = "x-api-key";
 const USER_AGENT_HEADER: &str = "user-agent";
-/// Most bytes of a user agent that an event carries.
-const LONGEST_USER_AGENT: usize = 256;
 
 /// What the gateway asks.
 #[derive(Deserialize)]
@@ -85,13 +84,12 @@ impl Request {
 
     /// The caller's `User-Agent`, cut short.
     pub fn user_agent(&self) -> Option<&str> {
-        let text = self.header(USER_AGENT_HEADER)?;
-        text.get(..text.floor_char_boundary(LONGEST_USER_AGENT))
+        self.header(USER_AGENT_HEADER).map(event::cut)
     }
 
-    /// The gateway's id of the request.
+    /// The gateway's id of the request, cut short: callers can choose it.
     pub fn request_id(&self) -> Option<&str> {
-        self.context.request_id.as_deref()
+        self.context.request_id.as_deref().map(event::cut)
     }
 
     /// The gateway's stage.

@@ -135,7 +135,7 @@ impl Table {
         let documents = self.store.documents();
         let chunks = documents
             .iter()
-            .filter(|(key, _)| key.pk == table::raw_partition(NOW));
+            .filter(|(key, _)| key.pk.starts_with(&table::raw_start(NOW)));
         chunks.count()
     }
 

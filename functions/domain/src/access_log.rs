@@ -33,12 +33,12 @@ pub const INTEGRATION_LATENCY: &str = "integrationLatency";
 pub const INTEGRATION_STATUS: &str = "integrationStatus";
 /// Status of the authorizer's decision; absent where it was not asked.
 pub const AUTHORIZER_STATUS: &str = "authorizerStatus";
+/// What the authorizer failed with.
+pub const AUTHORIZER_ERROR: &str = "authorizerError";
 /// Which of the gateway's own answers was given; absent where it gave none.
 pub const RESPONSE_TYPE: &str = "responseType";
 /// Id of the request; callers can choose it.
 pub const REQUEST_ID: &str = "requestId";
-/// What the authorizer failed with.
-pub const AUTHORIZER_ERROR: &str = "authorizerError";
 /// What the integration failed with.
 pub const INTEGRATION_ERROR: &str = "integrationError";
 /// The caller's `User-Agent`.
@@ -63,6 +63,7 @@ pub const MEMBERS: [&str; 23] = [
     INTEGRATION_LATENCY,
     INTEGRATION_STATUS,
     AUTHORIZER_STATUS,
+    AUTHORIZER_ERROR,
     RESPONSE_TYPE,
     context::EVENT_ID,
     context::KEY_ID,
@@ -71,7 +72,6 @@ pub const MEMBERS: [&str; 23] = [
     context::LANES,
     context::EMAIL,
     REQUEST_ID,
-    AUTHORIZER_ERROR,
     INTEGRATION_ERROR,
     USER_AGENT,
 ];
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn chosen_by_caller(member: &str) -> bool {
-        [REQUEST_ID, AUTHORIZER_ERROR, INTEGRATION_ERROR, USER_AGENT].contains(&member)
+        [REQUEST_ID, INTEGRATION_ERROR, USER_AGENT].contains(&member)
     }
 
     proptest! {

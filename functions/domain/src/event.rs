@@ -19,12 +19,18 @@ pub const DEDUPE_HORIZON_DAYS: i64 = 7;
 pub const MOST_LANES: u16 = 64;
 /// Longest subject in bytes: an email address has at most 254 (RFC 5321).
 const LONGEST_SUBJECT: usize = 254;
+/// Longest partition key that a stream takes
+/// (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>).
+const LONGEST_PARTITION_KEY: usize = 256;
 /// Longest method or route template in bytes.
 const LONGEST_LABEL: usize = 512;
 /// Longest message of a rejection in bytes: it may quote the record, which may be a megabyte.
 const LONGEST_MESSAGE: usize = 500;
 /// Longest key id, plan or address in bytes.
 const LONGEST_NAME: usize = 64;
+/// Most bytes of what an event carries for reference only. Whoever makes an event cuts it there
+/// ([`cut`]), for callers choose some of it.
+const LONGEST_DETAIL: usize = 256;
 
 /// What the authorizer decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,10 +189,14 @@ impl UsageEvent {
         self.id.spread() % self.data.lanes.max(1)
     }
 
-    /// The stream's partition key: the subject, with its lane where there are several.
+    /// The stream's partition key: the subject, with its lane where there are several. It only says
+    /// which shard: of a subject too long for it, a part will do.
     pub fn partition_key(&self) -> String {
         if self.data.lanes > 1 {
-            format!("{}#{}", self.subject, self.lane())
+            let subject = self.subject.as_str();
+            let lane = format!("#{}", self.lane());
+            let end = subject.floor_char_boundary(LONGEST_PARTITION_KEY - lane.len());
+            subject.get(..end).unwrap_or_default().to_owned() + &lane
         } else {
             self.subject.to_string()
         }
@@ -342,6 +352,12 @@ impl WireIn {
     }
 }
 
+/// So much of a text as an event carries for reference, cut between characters.
+pub fn cut(text: &str) -> &str {
+    let end = text.floor_char_boundary(LONGEST_DETAIL);
+    text.get(..end).unwrap_or_default()
+}
+
 fn check_lengths(event: &UsageEvent) -> Result<(), String> {
     for (name, text, most) in [
         ("subject", event.subject.as_str(), LONGEST_SUBJECT),
@@ -355,15 +371,20 @@ fn check_lengths(event: &UsageEvent) -> Result<(), String> {
             ));
         }
     }
-    for (name, text) in [
-        ("data.keyId", event.data.key_id.as_deref()),
-        ("data.plan", event.data.plan.as_deref()),
-        ("data.ip", Some(event.data.ip.as_str())),
+    let data = &event.data;
+    for (name, text, most) in [
+        ("source", Some(&event.source), LONGEST_DETAIL),
+        ("data.keyId", data.key_id.as_ref(), LONGEST_NAME),
+        ("data.plan", data.plan.as_ref(), LONGEST_NAME),
+        ("data.ip", Some(&data.ip), LONGEST_NAME),
+        ("data.userAgent", data.user_agent.as_ref(), LONGEST_DETAIL),
+        ("data.requestId", data.request_id.as_ref(), LONGEST_DETAIL),
+        ("data.stage", data.stage.as_ref(), LONGEST_DETAIL),
     ] {
-        let bytes = text.unwrap_or_default().len();
-        if bytes > LONGEST_NAME {
+        let bytes = text.map_or(0, String::len);
+        if bytes > most {
             return Err(format!(
-                "{name} has {bytes} bytes, allowed are at most {LONGEST_NAME}"
+                "{name} has {bytes} bytes, allowed are at most {most}"
             ));
         }
     }
@@ -414,6 +435,28 @@ mod tests {
     }
 
     #[test]
+    fn one_lane_and_the_stream_go_without_saying_and_nothing_else_does() {
+        let mut event = UsageEvent::decode(sample().to_string().as_bytes()).unwrap();
+        let written = String::from_utf8(event.to_json()).unwrap();
+        assert!(
+            !written.contains("lanes") && !written.contains("mode"),
+            "{written}"
+        );
+        event.data.mode = TrackingMode::Synchronous;
+        assert_eq!(UsageEvent::decode(&event.to_json()), Ok(event));
+    }
+
+    #[test]
+    fn an_address_is_no_user_and_subjects_are_told_apart_by_eight_bytes() {
+        let user = Subject::user("Ann@Example.com");
+        assert_eq!(user.email(), Some("ann@example.com"));
+        assert_eq!(Subject::address("192.0.2.1").email(), None);
+        // The first example of FIPS 180-4.
+        let digest = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea];
+        assert_eq!(Subject::as_carried("abc").digest(), digest);
+    }
+
+    #[test]
     fn what_cannot_be_counted_is_refused_with_its_reason() {
         let not_json = UsageEvent::decode(b"\xff{").unwrap_err();
         assert_eq!(not_json.reason, Reason::Malformed);
@@ -426,7 +469,7 @@ mod tests {
             "{}",
             unknown.message
         );
-        let cases: [fn(&mut serde_json::Value); 9] = [
+        let cases: [fn(&mut serde_json::Value); 13] = [
             |event| event["id"] = json!("chosen-by-the-client"),
             |event| event["time"] = json!("yesterday"),
             |event| event["subject"] = json!(""),
@@ -436,6 +479,10 @@ mod tests {
             |event| event["data"]["lanes"] = json!(65),
             |event| event["data"] = json!({"method": "GET"}),
             |event| event["data"]["keyId"] = json!("k".repeat(65)),
+            |event| event["source"] = json!("s".repeat(257)),
+            |event| event["data"]["userAgent"] = json!("u".repeat(257)),
+            |event| event["data"]["requestId"] = json!("r".repeat(257)),
+            |event| event["data"]["stage"] = json!("s".repeat(257)),
         ];
         for (number, case) in cases.into_iter().enumerate() {
             assert_eq!(rejected(case).reason, Reason::Malformed, "case {number}");
@@ -466,5 +513,18 @@ mod tests {
         assert_eq!(event.lane(), 0xffff % 8);
         assert_eq!(event.partition_key(), "ann@example.com#7");
         assert_eq!(UsageEvent::decode(&event.to_json()), Ok(event));
+    }
+
+    #[test]
+    fn the_longest_subject_has_a_partition_key_that_a_stream_takes() {
+        let mut event = UsageEvent::decode(sample().to_string().as_bytes()).unwrap();
+        event.subject = Subject::user(&"é".repeat(LONGEST_SUBJECT / 2));
+        event.data.lanes = MOST_LANES;
+        assert_eq!(event.lane(), 63);
+        let key = event.partition_key();
+        assert!(
+            key.len() <= LONGEST_PARTITION_KEY && key.ends_with("é#63"),
+            "{key}"
+        );
     }
 }

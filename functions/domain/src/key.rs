@@ -227,13 +227,14 @@ impl KeyRecord {
 /// An email address that no key is made for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is no email address that a key can be made for: allowed is ASCII `local@domain` of at most 254 characters"
+    "`{given}` is no email address that a key can be made for: allowed is ASCII `local@domain` of at most 254 characters, without colon, quotation mark and backslash"
 )]
 pub struct BadEmail {
     given: String,
 }
 
-/// The form in which an email identifies a user: ASCII `local@domain`, lower case.
+/// The form in which an email identifies a user: ASCII `local@domain`, lower case. None of the signs
+/// that a line of the access log may write otherwise than as they are.
 pub fn normal_email(given: &str) -> Result<String, BadEmail> {
     let refused = || BadEmail {
         given: given.to_owned(),
@@ -243,7 +244,7 @@ pub fn normal_email(given: &str) -> Result<String, BadEmail> {
     let local_sound = (1..=64).contains(&local.len())
         && local
             .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b':');
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b'"' | b'\\'));
     let label_sound = |label: &str| {
         (1..=63).contains(&label.len())
             && label
@@ -344,6 +345,8 @@ mod tests {
             "ip:1@b",
             "a@b..c",
             "a@b@c",
+            r"corp\bob@b.c",
+            r#""ann"@b.c"#,
         ] {
             assert!(normal_email(bad).is_err(), "{bad}");
         }

@@ -4,6 +4,10 @@
 //! before parts that hold none, so that no two keys can be the same text. A label of a minute holds a
 //! colon, and a lane does not.
 //!
+//! What everybody writes into is spread over partitions, of which each takes a thousand units of
+//! writes a second: a bucket of subjects has a partition of its own, and so has a sixteenth of the
+//! raw events of an hour.
+//!
 //! | item | `PK` | `SK` | table |
 //! |---|---|---|---|
 //! | first leaf of a subject, hour and lane | `LEAF#{subject}#{lane}` | `{hour}` | analytics; usage in synchronous mode |
@@ -14,17 +18,18 @@
 //! | day of a user | `DAY#{subject}` | `{day}` | analytics; usage in synchronous mode |
 //! | month of a user | `USER#{subject}` | `MONTH#{month}` | usage |
 //! | all time of a user | `USER#{subject}` | `ALL` | usage |
-//! | minute by subject | `MINUTE#{minute}` | `{bucket}.{number}` | analytics |
+//! | minute by subject | `MINUTE#{minute}#{bucket}` | `{number}` | analytics |
 //! | minute, hour, day of all | `GLOBAL#{window}` | `{label}` | analytics, and by time |
-//! | roster | `ROSTER#{window}#{label}` | `{bucket}.{number}` | analytics |
-//! | failures by address | `SECURITY#{hour}` | `{bucket}` | analytics |
-//! | raw events | `RAW#{hour}` | `{first id}#{digest}` | analytics |
+//! | roster | `ROSTER#{window}#{label}#{bucket}` | `{number}` | analytics |
+//! | failures by address | `SECURITY#{hour}#{bucket}` | `ALL` | analytics |
+//! | raw events | `RAW#{hour}#{last hex digit of the digest}` | `{first id}#{digest}` | analytics |
 //! | record set aside | `ERRORS` | `{shard id}#{sequence number}` | analytics |
 //! | line of the access log set aside | `ERRORS` | `{group}/{stream}#{event id}` | analytics; usage in synchronous mode |
 
 use std::fmt;
 
 use crate::event::Subject;
+use crate::id::EventId;
 use crate::leaf::{LeafKey, Place};
 use crate::names::TrackingMode;
 use crate::time::{UnixMillis, Window};
@@ -161,7 +166,7 @@ impl ItemKey {
 
     /// Subjects of one bucket in one minute.
     pub fn minute_bucket(at: UnixMillis, place: BucketPlace) -> Self {
-        Self::new(minute_partition(at), place.to_string())
+        Self::new(minute_partition(at, place.bucket), place.number.to_string())
     }
 
     /// Everybody's counts in one window.
@@ -171,15 +176,17 @@ impl ItemKey {
 
     /// Users of one bucket in one window.
     pub fn roster(window: Window, at: UnixMillis, place: BucketPlace) -> Self {
+        let BucketPlace { bucket, number } = place;
         Self::new(
-            format!("ROSTER#{}#{}", window.as_str(), window.label(at)),
-            place.to_string(),
+            format!("ROSTER#{}#{}#{bucket}", window.as_str(), window.label(at)),
+            number.to_string(),
         )
     }
 
     /// The failing addresses of one bucket in one hour.
     pub fn security(at: UnixMillis, bucket: u8) -> Self {
-        Self::new(security_partition(at), bucket.to_string())
+        let hour = Window::Hour.label(at);
+        Self::new(format!("SECURITY#{hour}#{bucket}"), ALL_TIME)
     }
 
     /// A record that was set aside: one item a position, however often it is delivered.
@@ -208,19 +215,20 @@ pub fn user_partition(subject: &Subject) -> String {
     format!("USER#{subject}")
 }
 
-/// Partition of one minute's counts by subject.
-pub fn minute_partition(at: UnixMillis) -> String {
-    format!("MINUTE#{}", Window::Minute.label(at))
+/// Partition of one minute's counts of the subjects of a bucket.
+pub fn minute_partition(at: UnixMillis, bucket: u8) -> String {
+    format!("MINUTE#{}#{bucket}", Window::Minute.label(at))
 }
 
-/// Partition of one hour's failures by address.
-pub fn security_partition(at: UnixMillis) -> String {
-    format!("SECURITY#{}", Window::Hour.label(at))
+/// How the partitions of one hour's raw events begin.
+pub fn raw_start(at: UnixMillis) -> String {
+    format!("RAW#{}#", Window::Hour.label(at))
 }
 
-/// Partition of one hour's raw events.
-pub fn raw_partition(at: UnixMillis) -> String {
-    format!("RAW#{}", Window::Hour.label(at))
+/// A chunk of one hour's raw events, by the id of its first and the digest of all.
+pub fn raw_chunk(at: UnixMillis, first: EventId, digest: u32) -> ItemKey {
+    let pk = format!("{}{:x}", raw_start(at), digest % 16);
+    ItemKey::new(pk, format!("{first}#{digest:08x}"))
 }
 
 /// The minute of which a sort key of [`busy_partition`] names a part: its first item, or what stands

@@ -35,6 +35,8 @@ pub struct Reconciler<S, Q> {
     pub mode: TrackingMode,
     /// How long raw events are kept.
     pub raw_retention_days: i64,
+    /// How much one item of the analytics table takes.
+    pub limits: Limits,
 }
 
 /// What was done with lines, for the metrics.
@@ -121,6 +123,19 @@ impl<'a> Undecided<'a> {
     }
 }
 
+/// Lines that cannot be read and that no table has set aside, and why not.
+#[derive(Default)]
+struct Unread<'a> {
+    logs: Vec<&'a LogEvent>,
+    error: Option<StoreError>,
+}
+
+impl Unread<'_> {
+    fn done(self) -> Result<(), StoreError> {
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
 impl<S: Store, Q: Queue> Reconciler<S, Q> {
     /// Does what an invocation asks for.
     pub async fn handle(
@@ -141,7 +156,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
     /// of all others wait, and come back to [`Self::settle`].
     pub async fn deliver(&self, data: &LogData, now: UnixMillis) -> Result<Report, Undone> {
         let mut report = Report::default();
-        let open = self.read(data, now, &mut report).await?;
+        let (open, unread) = self.read(data, now, &mut report).await;
         let (absent, undecided) = self.look(open, &mut report).await;
         // No stream brings what the gateway refused by itself.
         let (refused, mut later): (Vec<_>, Vec<_>) = absent
@@ -149,13 +164,16 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             .partition(|open| open.reported.gateway_only);
         later.extend(undecided.open);
         later.extend(self.finish(data, refused, now, &mut report).await.open);
-        let Err(refused) = self.wait(data, &later).await else {
+        let waiting = later.iter().map(|open| open.log);
+        let waiting = waiting.chain(unread.logs.iter().copied());
+        let Err(refused) = self.wait(data, waiting).await else {
             return Ok(report);
         };
         tracing::warn!(error = %Chain(&refused), "lines cannot wait");
         let (settled, young): (Vec<_>, Vec<_>) =
             later.into_iter().partition(|open| open.is_settled(now));
         self.decide(data, settled, now, &mut report).await?;
+        unread.done()?;
         if young.is_empty() {
             Ok(report)
         } else {
@@ -166,8 +184,9 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
     /// Takes lines that have waited: what no leaf holds is counted now.
     pub async fn settle(&self, data: &LogData, now: UnixMillis) -> Result<Report, Undone> {
         let mut report = Report::default();
-        let open = self.read(data, now, &mut report).await?;
+        let (open, unread) = self.read(data, now, &mut report).await;
         self.decide(data, open, now, &mut report).await?;
+        unread.done()?;
         Ok(report)
     }
 
@@ -205,33 +224,41 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         }
     }
 
-    /// Reads lines; sets those aside that cannot be read.
+    /// Reads lines; sets those aside that cannot be read. A table that does not take those holds up
+    /// no other line.
     async fn read<'a>(
         &self,
         data: &'a LogData,
         now: UnixMillis,
         report: &mut Report,
-    ) -> Result<Vec<Open<'a>>, StoreError> {
-        let mut open = Vec::new();
+    ) -> (Vec<Open<'a>>, Unread<'a>) {
+        let (mut open, mut unread) = (Vec::new(), Unread::default());
         if data.message_type == MessageType::ControlMessage {
-            return Ok(open);
+            return (open, unread);
         }
         for log in &data.log_events {
             match line::read(&log.message, &self.source) {
                 Ok(None) => {}
                 Ok(Some(reported)) => open.push(Open { log, reported }),
-                Err(rejection) => {
-                    self.refuse(data, log, &rejection, now).await?;
-                    report.set_aside.push(log.id.clone());
-                }
+                Err(rejection) => match self.refuse(data, log, &rejection, now).await {
+                    Ok(()) => report.set_aside.push(log.id.clone()),
+                    Err(error) => {
+                        unread.logs.push(log);
+                        unread.error.get_or_insert(error);
+                    }
+                },
             }
         }
-        Ok(open)
+        (open, unread)
     }
 
     /// Hands lines to the queue.
-    async fn wait(&self, data: &LogData, open: &[Open<'_>]) -> Result<(), SendError> {
-        for message in data.pack(open.iter().map(|open| open.log)) {
+    async fn wait<'a>(
+        &self,
+        data: &LogData,
+        lines: impl Iterator<Item = &'a LogEvent> + Send,
+    ) -> Result<(), SendError> {
+        for message in data.pack(lines) {
             self.queue.send(message).await?;
         }
         Ok(())
@@ -401,20 +428,24 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         }
     }
 
-    /// The analytics table's stream tells the aggregator; of synchronous leaves nobody is told.
+    /// The analytics table's stream tells the aggregator, which synchronous mode has none of; of
+    /// synchronous leaves nobody is told.
     async fn roll_up(
         &self,
         mode: TrackingMode,
         leaves: &[(LeafKey, Updated<Leaf>)],
     ) -> Result<(), StoreError> {
-        if mode == TrackingMode::Stream {
+        if mode == TrackingMode::Stream && self.mode == TrackingMode::Stream {
             return Ok(());
         }
         let rolling = Rolling {
-            leaves: &self.usage,
+            leaves: self.leaves(mode),
             usage: &self.usage,
             mode,
-            limits: Limits::default(),
+            limits: match mode {
+                TrackingMode::Stream => self.limits,
+                TrackingMode::Synchronous => Limits::default(),
+            },
         };
         let leaves: Vec<LeafAt<'_>> = leaves
             .iter()

@@ -5,14 +5,11 @@
 //! the id at the very millisecond that it gives the event.
 
 use domain::access_log::{self as log, Line};
-use domain::event::{EventData, EventType, Reason, Rejection, Subject, UsageEvent};
+use domain::event::{self, EventData, EventType, Reason, Rejection, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::{TrackingMode, context};
 use domain::response::Response;
 use domain::time::UnixMillis;
-
-/// Most bytes of a user agent that an event carries.
-const LONGEST_USER_AGENT: usize = 256;
 
 /// What the gateway reports of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +79,11 @@ fn of_call(line: &Line<'_>, id: &str, source: &str) -> Result<Reported, Rejectio
 }
 
 /// Whether the gateway refused the call without asking the authorizer. Where a function answered,
-/// the refusal is that function's own.
+/// the refusal is that function's own. An authorizer that failed, which is how ours says 401, shows by its
+/// error: whether it has a status then, the gateway's documents do not say.
 fn refused_by_gateway(line: &Line<'_>) -> bool {
     line.get(log::AUTHORIZER_STATUS).is_none()
+        && line.get(log::AUTHORIZER_ERROR).is_none()
         && line.get(log::INTEGRATION_STATUS).is_none()
         && line.get(log::RESPONSE_TYPE).is_some()
         && matches!(line.get(log::STATUS).as_deref(), Some("401" | "403"))
@@ -113,18 +112,15 @@ fn of_refusal(line: &Line<'_>, source: &str) -> Result<Reported, Rejection> {
 
 /// What every event has of its call.
 fn data(line: &Line<'_>) -> EventData {
-    let user_agent = owned(line, log::USER_AGENT).map(|mut text| {
-        text.truncate(text.floor_char_boundary(LONGEST_USER_AGENT));
-        text
-    });
+    let detail = |member| line.get(member).map(|text| event::cut(&text).to_owned());
     EventData {
         key_id: None,
         plan: None,
         method: or_unknown(line, log::METHOD),
         endpoint: or_unknown(line, log::RESOURCE_PATH),
         ip: or_unknown(line, log::IP),
-        user_agent,
-        request_id: owned(line, log::REQUEST_ID),
+        user_agent: detail(log::USER_AGENT),
+        request_id: detail(log::REQUEST_ID),
         stage: owned(line, log::STAGE),
         lanes: 1,
         mode: TrackingMode::Stream,
@@ -278,6 +274,7 @@ mod tests {
         assert_eq!(again, reported);
         for other in [
             (log::AUTHORIZER_STATUS, "401"),
+            (log::AUTHORIZER_ERROR, "Unauthorized"),
             (log::INTEGRATION_STATUS, "200"),
             (log::STATUS, "404"),
             (log::STATUS, "200"),

@@ -13,6 +13,7 @@ use runtime::dynamo::DynamoStore;
 use runtime::metrics::{Metric, Metrics};
 use runtime::queue::SqsQueue;
 use runtime::settings::Variables;
+use runtime::spill::Limits;
 use runtime::{aws, clock, log};
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,6 +31,7 @@ async fn main() -> Result<(), Error> {
         source: settings.event_source,
         mode: settings.tracking_mode,
         raw_retention_days: settings.raw_retention.0.into(),
+        limits: Limits::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Invocation>| {
         let (reconciler, metrics) = (&reconciler, &metrics);

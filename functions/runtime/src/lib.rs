@@ -21,3 +21,4 @@ pub mod settings;
 pub mod spill;
 pub mod store;
 pub mod stream;
+pub mod together;

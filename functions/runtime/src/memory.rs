@@ -14,7 +14,7 @@ use std::task::Poll;
 use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
 
-use crate::store::{Document, NewItem, Shown, Store, StoreError, Stored};
+use crate::store::{Document, NewItem, Shown, Store, StoreError, Stored, Value};
 
 /// Bytes that no item exceeds
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
@@ -130,6 +130,25 @@ impl Pace {
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// DynamoDB refuses an item that is larger.
+fn is_bearable(bytes: usize) -> Result<(), StoreError> {
+    if bytes <= LARGEST_ITEM {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable {
+        table: "memory".to_owned(),
+        source: format!("{bytes} bytes are more than an item has").into(),
+    })
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Number(_) => size_of::<u64>(),
+        Value::Bytes(bytes) => bytes.len(),
     }
 }
 
@@ -320,12 +339,7 @@ impl Table {
         if known.map_or(0, |stored| stored.version) + 1 != item.version {
             return Err(StoreError::Conflict { key: key.clone() });
         }
-        if item.state.len() > LARGEST_ITEM {
-            return Err(StoreError::Unavailable {
-                table: "memory".to_owned(),
-                source: format!("{} bytes are more than an item has", item.state.len()).into(),
-            });
-        }
+        is_bearable(item.state.len())?;
         let stored = Stored {
             version: item.version,
             state: item.state,
@@ -368,6 +382,13 @@ impl Store for MemoryStore {
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
         let fault = self.begin(Call::Put, key).await;
         if fault.lets_do() {
+            is_bearable(
+                document
+                    .attributes
+                    .iter()
+                    .map(|(_, value)| size(value))
+                    .sum(),
+            )?;
             let mut table = lock(&self.table);
             table.note(|| Done::Keep {
                 key: key.clone(),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use domain::event::UsageEvent;
+use domain::id::EventId;
 use domain::table::{self, ItemKey, attribute};
 use domain::time::{UnixMillis, Window};
 use flate2::Compression;
@@ -54,9 +55,8 @@ pub fn inflate(deflated: &[u8]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-#[derive(Default)]
 struct Chunk {
-    first: String,
+    first: EventId,
     lines: Vec<u8>,
     events: u64,
 }
@@ -69,8 +69,9 @@ fn chunks(events: &[(&UsageEvent, &[u8])]) -> Vec<(ItemKey, UnixMillis, Chunk)> 
         let chunk = match chunks.last_mut() {
             Some(chunk) if chunk.lines.len() + line.len() < MOST_CHUNK_BYTES => chunk,
             _ => chunks.push_mut(Chunk {
-                first: event.id.to_string(),
-                ..Chunk::default()
+                first: event.id,
+                lines: Vec::new(),
+                events: 0,
             }),
         };
         chunk.lines.extend_from_slice(&line);
@@ -79,8 +80,8 @@ fn chunks(events: &[(&UsageEvent, &[u8])]) -> Vec<(ItemKey, UnixMillis, Chunk)> 
     }
     let keyed = |hour: UnixMillis, chunk: Chunk| {
         let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(&chunk.lines));
-        let sk = format!("{}#{:08x}", chunk.first, u32::from_be_bytes([a, b, c, d]));
-        (ItemKey::new(table::raw_partition(hour), sk), hour, chunk)
+        let digest = u32::from_be_bytes([a, b, c, d]);
+        (table::raw_chunk(hour, chunk.first, digest), hour, chunk)
     };
     hours
         .into_iter()
@@ -115,7 +116,7 @@ fn deflate(lines: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::memory::MemoryStore;
-    use domain::event::EventType;
+    use domain::event::{EventType, Subject};
     use domain::sample;
 
     const AT: UnixMillis = UnixMillis(1_795_363_445_007);
@@ -176,19 +177,20 @@ mod tests {
             .map(|(key, document)| (key.pk.as_str(), read(document).1))
             .collect();
         let lines = |lines: &[&[u8]]| lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();
+        // `printf 'third\n' | sha256sum` begins with `…8`: its eighth digit.
         assert_eq!(
             found,
             [
-                ("RAW#2026-11-22T16", lines(&[payloads[0], payloads[2]])),
-                ("RAW#2026-11-22T16", lines(&[payloads[2]])),
-                ("RAW#2026-11-22T17", lines(&[payloads[1]])),
+                ("RAW#2026-11-22T16#8", lines(&[payloads[2]])),
+                ("RAW#2026-11-22T16#b", lines(&[payloads[0], payloads[2]])),
+                ("RAW#2026-11-22T17#6", lines(&[payloads[1]])),
             ]
         );
         let first = events[0].id.to_string();
         assert!(
-            documents[0].0.sk.starts_with(&format!("{first}#")),
+            documents[1].0.sk.starts_with(&format!("{first}#")),
             "{:?}",
-            documents[0].0
+            documents[1].0
         );
         let expiries: Vec<_> = documents
             .iter()
@@ -217,6 +219,28 @@ mod tests {
         ];
         assert!(kept(&given).await == expected);
         assert_eq!(MOST_CHUNK_BYTES, 307_200);
+    }
+
+    /// The longest event that is one: all its texts as long as they may be, each sign written in six.
+    #[tokio::test]
+    async fn whatever_is_an_event_fits_into_a_chunk() {
+        let text = |bytes: usize| "\u{1}".repeat(bytes);
+        let mut longest = event(0, AT);
+        longest.source = text(256);
+        longest.subject = Subject::as_carried(&text(254));
+        let data = &mut longest.data;
+        (data.method, data.endpoint, data.ip) = (text(512), text(512), text(64));
+        (data.key_id, data.plan) = (Some(text(64)), Some(text(64)));
+        let detail = || Some(text(256));
+        (data.user_agent, data.request_id, data.stage) = (detail(), detail(), detail());
+        let whole = longest.to_json();
+        assert!(whole.len() < 20_000, "{} bytes", whole.len());
+        assert_eq!(UsageEvent::decode(&whole).as_ref(), Ok(&longest));
+        let padded = [whole.clone(), vec![b' '; 1_000_000]].concat();
+        let store = MemoryStore::default();
+        keep(&store, &[(&longest, &padded)], 90).await.unwrap();
+        let documents = store.documents();
+        assert_eq!(read(&documents[0].1), (1, vec![whole]));
     }
 
     /// DynamoDB takes items of up to 400 KB, and what cannot be deflated stays as long as it is.

@@ -17,6 +17,7 @@ use domain::time::{UnixMillis, Window};
 
 use crate::spill::{self, Limits, Taken};
 use crate::store::{Shown, Store, StoreError, Updated, update};
+use crate::together::together;
 
 /// Days that a sum is kept after the time of its leaves. A leaf is kept for eight, and what is deleted
 /// for its age goes days late and in no order: a sum that went before its leaves would begin anew from
@@ -80,19 +81,27 @@ impl<S: Store> Rolling<'_, S> {
             let key = (leaf.key.subject.clone(), start);
             whole.entry(key).or_default().push(below);
         }
-        for ((subject, minute), below) in minutes {
-            for (part, rolled) in self.minute(&subject, minute, below).await? {
-                let hour = (subject.clone(), Window::Hour.start(minute));
+        let minutes = minutes.into_iter();
+        let rolled = minutes.map(|((subject, minute), below)| async move {
+            let parts = self.minute(&subject, minute, below).await?;
+            Ok::<_, StoreError>((subject, parts))
+        });
+        for (subject, parts) in together(rolled.collect()).await? {
+            for (part, rolled) in parts {
+                let hour = (subject.clone(), Window::Hour.start(part.minute()));
                 let below = Below::busy(part.name(), &rolled);
                 hours.entry(hour).or_default().push(below);
                 busy.minutes.insert((subject.clone(), part), rolled);
             }
         }
-        for ((subject, hour), below) in hours {
-            let key = ItemKey::busy_hour(&subject, hour);
-            let rolled = take(self.leaves, &key, &below, Some(passing(hour))).await?;
-            busy.hours.insert((subject, hour), rolled);
-        }
+        let rolled = hours
+            .into_iter()
+            .map(|((subject, hour), below)| async move {
+                let key = ItemKey::busy_hour(&subject, hour);
+                let rolled = take(self.leaves, &key, &below, Some(passing(hour))).await?;
+                Ok::<_, StoreError>(((subject, hour), rolled))
+            });
+        busy.hours.extend(together(rolled.collect()).await?);
         Ok(busy)
     }
 
@@ -144,16 +153,25 @@ impl<S: Store> Rolling<'_, S> {
                 days.entry((subject, day)).or_default().push(below);
             }
         }
-        for ((subject, day), parts) in days {
-            let key = ItemKey::day(subject, day);
-            let rolled = take(self.leaves, &key, &parts, None).await?;
-            let month = Window::Month.start(day);
-            let part = table::day_part(day, self.mode);
-            let below = [Below::sum(part, &rolled)];
-            let rolled = take(self.usage, &ItemKey::month(subject, day), &below, None).await?;
-            let below = [Below::sum(Window::Month.label(month), &rolled)];
-            take(self.usage, &ItemKey::all_time(subject), &below, None).await?;
-        }
+        let days = days.into_iter();
+        let users = days.map(|((subject, day), parts)| self.user(subject, day, parts));
+        together(users.collect()).await.map(drop)
+    }
+
+    async fn user(
+        &self,
+        subject: &Subject,
+        day: UnixMillis,
+        parts: Vec<Below>,
+    ) -> Result<(), StoreError> {
+        let key = ItemKey::day(subject, day);
+        let rolled = take(self.leaves, &key, &parts, None).await?;
+        let month = Window::Month.start(day);
+        let part = table::day_part(day, self.mode);
+        let below = [Below::sum(part, &rolled)];
+        let rolled = take(self.usage, &ItemKey::month(subject, day), &below, None).await?;
+        let below = [Below::sum(Window::Month.label(month), &rolled)];
+        take(self.usage, &ItemKey::all_time(subject), &below, None).await?;
         Ok(())
     }
 }

@@ -201,7 +201,7 @@ pub(super) fn of_call(
     if event.event_type == EventType::AuthFailed {
         members.extend([
             status(401),
-            (log::AUTHORIZER_STATUS, "401".to_owned()),
+            (log::AUTHORIZER_ERROR, "Unauthorized".to_owned()),
             (log::RESPONSE_TYPE, "UNAUTHORIZED".to_owned()),
         ]);
         return Line {

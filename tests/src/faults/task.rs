@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// An invocation under way.
 pub(super) struct Task {
     pub(super) doing: Doing,
+    /// Whether an aggregator hears of what it changes.
+    pub(super) heard: bool,
     future: Pin<Box<dyn Future<Output = Done> + Send>>,
 }
 
@@ -96,6 +98,7 @@ impl Task {
                 instance,
                 until,
             },
+            heard: true,
             future: Box::pin(async move {
                 let until = Instant::now() + TO_REPORT;
                 Done::Reported(tracking.hand_over(&event, until).await.is_ok())
@@ -113,6 +116,7 @@ impl Task {
         let processor = Arc::clone(processor);
         Self {
             doing: Doing::Count { records, at, of },
+            heard: true,
             future: Box::pin(async move {
                 let (answer, _) = processor.process(&batch, at, || at).await;
                 let failed = answer.batch_item_failures.into_iter();
@@ -129,6 +133,7 @@ impl Task {
         let aggregator = Arc::clone(aggregator);
         Self {
             doing: Doing::RollUp { of },
+            heard: true,
             future: Box::pin(async move {
                 let answer = aggregator.batch(&batch).await;
                 let failed = answer.batch_item_failures.into_iter();
@@ -141,6 +146,7 @@ impl Task {
         let aggregator = Arc::clone(aggregator);
         Self {
             doing: Doing::Tick,
+            heard: true,
             future: Box::pin(async move {
                 // A tick that failed is not repeated: the next one mends.
                 let _ = aggregator.tick(at).await;
@@ -158,6 +164,7 @@ impl Task {
         let reconciler = Arc::clone(reconciler);
         Self {
             doing: Doing::Deliver { lines, again },
+            heard: true,
             future: Box::pin(async move {
                 Done::Delivered(reconciler.deliver(&data, at).await.is_ok())
             }),
@@ -177,6 +184,7 @@ impl Task {
         let records = messages.iter().map(record).collect();
         Self {
             doing: Doing::Settle { messages },
+            heard: true,
             future: Box::pin(async move {
                 let invocation = Invocation::Queue {
                     records,

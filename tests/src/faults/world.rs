@@ -20,7 +20,7 @@ use domain::time::UnixMillis;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
-use runtime::memory::{Fault, MemoryStore, Pace};
+use runtime::memory::{Change, Fault, MemoryStore, Pace};
 use runtime::metrics::Metrics;
 use runtime::spill::Limits;
 use runtime::store::Stored;
@@ -77,6 +77,7 @@ pub(super) struct World {
     pub(super) sent: Vec<Sent>,
     changes: Feed,
     changed: Vec<EventRecord>,
+    unheard: Vec<Change>,
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
     /// Until when what may go is deleted.
@@ -120,6 +121,7 @@ impl World {
                 source: SOURCE.to_owned(),
                 mode,
                 raw_retention_days: RAW_DAYS,
+                limits: pipeline.limits,
             })
         };
         let mut world = Self {
@@ -147,6 +149,7 @@ impl World {
             sent: Vec::new(),
             changes: Feed::new(1, pipeline.changes, now.0),
             changed: Vec::new(),
+            unheard: Vec::new(),
             tasks: Vec::new(),
             oracle: Oracle::default(),
             expired_at: UnixMillis(0),
@@ -167,7 +170,7 @@ impl World {
             world
                 .oracle
                 .count_before(&world.analytics, &subject, now, before);
-            world.collect();
+            world.collect(true);
         }
         world
     }
@@ -265,6 +268,9 @@ impl World {
     fn switch(&mut self, mode: TrackingMode) {
         self.mode = mode;
         self.weather.keep_analytics();
+        if mode == TrackingMode::Stream {
+            self.hear_all();
+        }
     }
 
     fn reconciler(&self) -> &Arc<Reconciler<MemoryStore, ModelQueue>> {
@@ -358,7 +364,7 @@ impl World {
         self.oracle.lines_offered(&self.log.lines, &lines, self.now);
         let data = self.log.data(&lines);
         let task = Task::deliver(self.reconciler(), data, self.now, (lines, again));
-        self.tasks.push(task);
+        self.begin_of_reconciler(task);
     }
 
     fn settle_messages(&mut self, most: usize) {
@@ -371,6 +377,13 @@ impl World {
             self.oracle.lines_offered(&self.log.lines, &lines, self.now);
         }
         let task = Task::settle(self.reconciler(), messages, self.now);
+        self.begin_of_reconciler(task);
+    }
+
+    /// In synchronous mode there is no aggregator. Whatever the authorizers of before still count was
+    /// waited for before it went; lines come later.
+    fn begin_of_reconciler(&mut self, mut task: Task) {
+        task.heard = self.mode == TrackingMode::Stream;
         self.tasks.push(task);
     }
 
@@ -407,19 +420,35 @@ impl World {
         self.sent.push(Sent { payload, event });
     }
 
-    /// Takes over what the stream took and what the table changed.
-    fn collect(&mut self) {
+    /// Takes over what the stream took and what the table changed, whether an aggregator hears of that
+    /// now or once there is one again.
+    fn collect(&mut self, heard: bool) {
         for (key, payload) in self.stream.take() {
             self.put(&key, payload);
         }
         self.log.queue(self.queue.take(), self.now);
-        for change in self.analytics.take_changes() {
+        let changes = self.analytics.take_changes();
+        if heard || self.mode == TrackingMode::Stream {
+            self.hear(changes);
+        } else {
+            self.unheard.extend(changes);
+        }
+    }
+
+    fn hear(&mut self, changes: Vec<Change>) {
+        for change in changes {
             let number = self.changed.len();
             let key = format!("{}/{}", change.key.pk, change.key.sk);
             self.changes.put(&key, change.new.state.len(), self.now.0);
             self.changed
                 .push(event_record(&change, self.changes.sequence(number)));
         }
+    }
+
+    /// An aggregator hears of everything that it has not heard of.
+    fn hear_all(&mut self) {
+        let unheard = std::mem::take(&mut self.unheard);
+        self.hear(unheard);
     }
 
     /// One of those under way goes on, or time does.
@@ -467,7 +496,7 @@ impl World {
             return;
         }
         let polled = self.tasks[place].poll(&self.pace, &self.weather).await;
-        self.collect();
+        self.collect(self.tasks[place].heard);
         let done = match polled {
             Polled::Pending => return,
             Polled::Done(done) => Some(done),

@@ -48,6 +48,7 @@ fn reconciler(refuses: bool) -> Reconciler<MemoryStore, MemoryQueue> {
         source: "/complical/test/api".to_owned(),
         mode: STREAM,
         raw_retention_days: 90,
+        limits: Limits::default(),
     }
 }
 
@@ -197,7 +198,7 @@ async fn a_call_that_no_leaf_holds_waits_and_is_then_counted_once_and_kept_raw()
     let [(key, chunk)] = documents.as_slice() else {
         unreachable!("one event is kept: {documents:?}");
     };
-    assert_eq!(key.pk, table::raw_partition(NOW));
+    assert!(key.pk.starts_with(&table::raw_start(NOW)), "{key:?}");
     let Some((_, Value::Bytes(bytes))) = chunk.attributes.first() else {
         unreachable!("a chunk has bytes");
     };
@@ -352,7 +353,7 @@ async fn whatever_a_table_does_not_say_waits_in_the_queue() {
     count(&reconciler.analytics, &[event(1, STREAM)]).await;
     let failing = |fault: Fault| move |_: Call, _: &ItemKey| fault;
     reconciler.analytics.inject(failing(Fault::Refused));
-    let lines = data([line_of(&event(1, STREAM))]);
+    let lines = data([line_of(&event(1, STREAM)), "{not a line".to_owned()]);
     reconciler.deliver(&lines, NOW).await.unwrap();
     let records = messages(&reconciler);
     assert_eq!(records.len(), 1);
@@ -366,10 +367,50 @@ async fn whatever_a_table_does_not_say_waits_in_the_queue() {
     let (answer, report) = reconciler.handle(&invocation, NOW).await.unwrap();
     let known = Report {
         duplicates: 1,
+        set_aside: vec!["line-1".to_owned()],
         ..Report::default()
     };
     assert_eq!((answer, report), (Answer::default(), known));
     assert_eq!(reported(&reconciler.analytics), 1);
+}
+
+#[tokio::test]
+async fn a_line_that_no_table_sets_aside_holds_up_no_other() {
+    let reconciler = reconciler(true);
+    count(&reconciler.analytics, &[event(1, STREAM)]).await;
+    let keeps_nothing = |call: Call, key: &ItemKey| match call {
+        Call::Put if key.pk == table::ERRORS => Fault::Refused,
+        _ => Fault::None,
+    };
+    reconciler.analytics.inject(keeps_nothing);
+    let lines = data(["{not a line".to_owned(), line_of(&event(1, STREAM))]);
+    for _ in 0..2 {
+        let undone = reconciler.deliver(&lines, NOW).await.unwrap_err();
+        assert!(matches!(undone, Undone::Table(_)), "{undone:?}");
+        assert_eq!(reported(&reconciler.analytics), 1);
+    }
+}
+
+/// Nobody else does, once the mode is synchronous: there is no aggregator.
+#[tokio::test]
+async fn a_call_of_the_stream_is_rolled_up_where_the_mode_is_synchronous_by_then() {
+    let mut reconciler = reconciler(false);
+    reconciler.mode = SYNCHRONOUS;
+    let lines = data([line_of(&event(1, STREAM))]);
+    for _ in 0..2 {
+        reconciler.settle(&lines, NOW).await.unwrap();
+    }
+    let subject = Subject::user("ann@example.com");
+    for (table, key) in [
+        (&reconciler.analytics, ItemKey::day(&subject, NOW)),
+        (&reconciler.usage, ItemKey::month(&subject, NOW)),
+        (&reconciler.usage, ItemKey::all_time(&subject)),
+    ] {
+        let stored = table.peek(&key).unwrap();
+        let rolled: RollUp = state::decode(&stored.state).unwrap();
+        assert_eq!(rolled.tally().calls, 1, "{key:?}");
+        assert_eq!(rolled.responses().statuses[&200], 1, "{key:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use domain::event::{EventType, MOST_LANES};
 use domain::names::TrackingMode;
 use domain::table;
 
+use super::super::check::check_users;
 use super::super::random::Random;
 use super::super::traffic::{event, event_id};
 use super::World;
@@ -23,6 +24,11 @@ impl World {
         (self.records.down, self.changes.down) = (false, false);
         self.settle().await?;
         self.touch_synchronous_leaves();
+        self.settle().await?;
+        if !self.unheard.is_empty() {
+            check_users(self)?;
+            self.hear_all();
+        }
         self.settle().await
     }
 

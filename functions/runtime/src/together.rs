@@ -1,0 +1,46 @@
+//! Work that waits for tables, several at once.
+
+use std::future::Future;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+/// How many wait at once: a batch of many users would else wait for one after the other.
+const AT_ONCE: usize = 32;
+
+/// Does all work, some at once; gives what came of it in its order. The first error ends all of it,
+/// wherever it is.
+pub async fn together<F, T, E>(work: Vec<F>) -> Result<Vec<T>, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let work = stream::iter(work).buffered(AT_ONCE);
+    work.try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use tokio::time::{Duration, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn some_are_worked_on_at_once_and_what_came_of_all_is_in_order() {
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let work = |number: u64| {
+            let (now, most) = (&now, &most);
+            async move {
+                now.set(now.get() + 1);
+                most.set(most.get().max(now.get()));
+                // The later, the sooner.
+                sleep(Duration::from_millis(100 - number)).await;
+                now.set(now.get() - 1);
+                if number < 90 { Ok(number) } else { Err(number) }
+            }
+        };
+        let done = together((0..90).map(work).collect()).await;
+        assert_eq!(done, Ok((0..90).collect()));
+        assert_eq!((now.get(), most.get()), (0, AT_ONCE));
+        let done = together((80..100).map(work).collect()).await;
+        assert_eq!(done, Err(90));
+    }
+}
