@@ -469,6 +469,17 @@ mod tests {
             "{}",
             unknown.message
         );
+        let longest: [fn(&mut serde_json::Value); 4] = [
+            |event| event["subject"] = json!("a".repeat(254)),
+            |event| event["data"]["endpoint"] = json!("/".repeat(512)),
+            |event| event["data"]["keyId"] = json!("k".repeat(64)),
+            |event| event["data"]["userAgent"] = json!("u".repeat(256)),
+        ];
+        for change in longest {
+            let mut event = sample();
+            change(&mut event);
+            assert!(UsageEvent::decode(event.to_string().as_bytes()).is_ok());
+        }
         let cases: [fn(&mut serde_json::Value); 13] = [
             |event| event["id"] = json!("chosen-by-the-client"),
             |event| event["time"] = json!("yesterday"),
@@ -486,6 +497,19 @@ mod tests {
         ];
         for (number, case) in cases.into_iter().enumerate() {
             assert_eq!(rejected(case).reason, Reason::Malformed, "case {number}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_named_as_documented() {
+        let names = [
+            (Reason::Malformed, "malformed"),
+            (Reason::UnknownType, "unknownType"),
+            (Reason::FromTheFuture, "fromTheFuture"),
+            (Reason::TooOld, "tooOld"),
+        ];
+        for (reason, name) in names {
+            assert_eq!(reason.as_str(), name);
         }
     }
 

@@ -144,6 +144,12 @@ mod tests {
     }
 
     #[test]
+    fn what_spreads_ids_are_twelve_of_their_random_bits() {
+        let id = EventId::mint(0, [0xab, 0xcd, 0xff, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(id.spread(), 0xbcd);
+    }
+
+    #[test]
     fn a_derived_id_follows_from_its_name_and_time() {
         let id = EventId::derive(1_795_363_445_000, "AbCdEfGhIjKlMn=");
         assert_eq!(id, EventId::derive(1_795_363_445_000, "AbCdEfGhIjKlMn="));

@@ -149,6 +149,7 @@ impl RollUp {
 mod tests {
     use super::*;
     use crate::event::EventType;
+    use crate::leaf::Source;
     use crate::response::Response;
     use crate::sample;
     use crate::time::UnixMillis;
@@ -213,7 +214,7 @@ mod tests {
         for name in ["ann@example.com +", "bob@example.com 0"] {
             roll_up.take(name, Part::default());
         }
-        assert_eq!(roll_up.len(), 2);
+        assert!(roll_up.len() == 2 && !roll_up.is_empty());
         assert!(roll_up.has_part("ann@example.com +") && !roll_up.has_part("ann@example.com "));
         for (start, known) in [
             ("ann@example.com ", true),
@@ -224,6 +225,33 @@ mod tests {
         ] {
             assert_eq!(roll_up.has_part_of(start), known, "{start}");
         }
+    }
+
+    #[test]
+    fn failures_of_parts_are_summed_by_address_and_of_two_addresses() {
+        let part = |version, addresses: &[&str]| {
+            let source = |address: &&str| {
+                let source = Source {
+                    minutes: [(4, (3, 1))].into(),
+                    ..Source::default()
+                };
+                ((*address).to_owned(), source)
+            };
+            Part {
+                version,
+                sources: addresses.iter().map(source).collect(),
+                ..Part::default()
+            }
+        };
+        let mut roll_up = RollUp::default();
+        roll_up.take("0", part(1, &["192.0.2.3", "192.0.2.1"]));
+        roll_up.take("1", part(1, &["192.0.2.2", "192.0.2.1"]));
+        let sources = roll_up.sources();
+        let counted: Vec<_> = sources
+            .iter()
+            .map(|(address, source)| (address.as_str(), source.minutes[&4]))
+            .collect();
+        assert_eq!(counted, [("192.0.2.1", (6, 2)), ("192.0.2.2", (3, 1))]);
     }
 
     #[test]

@@ -523,6 +523,47 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_sums_are_as_documented() {
+        let at = UnixMillis(1_795_363_445_007);
+        let user = Subject::user("a@b");
+        let place = BucketPlace {
+            bucket: 5,
+            number: 2,
+        };
+        let id = EventId::mint(0, [0; 10]);
+        let minute = Window::Minute;
+        for (key, pk, sk) in [
+            (ItemKey::day(&user, at), "DAY#a@b", "2026-11-22"),
+            (ItemKey::month(&user, at), "USER#a@b", "MONTH#2026-11"),
+            (ItemKey::all_time(&user), "USER#a@b", "ALL"),
+            (
+                ItemKey::minute_bucket(at, place),
+                "MINUTE#2026-11-22T16:04#5",
+                "2",
+            ),
+            (
+                ItemKey::global(minute, at),
+                "GLOBAL#minute",
+                "2026-11-22T16:04",
+            ),
+            (
+                ItemKey::roster(Window::Day, at, place),
+                "ROSTER#day#2026-11-22#5",
+                "2",
+            ),
+            (ItemKey::security(at, 5), "SECURITY#2026-11-22T16#5", "ALL"),
+            (
+                raw_chunk(at, id, 0xbeef),
+                "RAW#2026-11-22T16#f",
+                "00000000-0000-7000-8000-000000000000#0000beef",
+            ),
+        ] {
+            assert_eq!(key, ItemKey::new(pk, sk));
+        }
+        assert_eq!(place.to_string(), "5.2");
+    }
+
+    #[test]
     fn parts_are_named_within_their_whole() {
         let at = UnixMillis(1_795_363_445_007);
         let hour = Window::Hour.start(at);

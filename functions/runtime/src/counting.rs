@@ -203,7 +203,7 @@ fn shown(leaf: &Leaf, expires_at: UnixMillis) -> Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Call, Fault, MemoryStore};
+    use crate::memory::{Call, Done, Fault, MemoryStore};
     use domain::event::EventType;
     use domain::leaf::MOST_IDS;
     use domain::sample;
@@ -232,6 +232,53 @@ mod tests {
             assert_eq!(done.duplicates, [&told[0], &told[1]]);
             assert_eq!(done.absent, [&told[2]]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_leaf_is_written_where_a_call_or_a_response_is_new_and_may_go_after_eight_days() {
+        let store = MemoryStore::default();
+        store.trace();
+        let time = UnixMillis(1_795_363_445_007);
+        let event = |number| sample::event(number, "ann@example.com", EventType::ApiCall, time);
+        let [known, new] = [event(0), event(1)];
+        let response = Some(Response {
+            status: 200,
+            latency: Some(40),
+        });
+        let told = |event, response| Told { event, response };
+        // Nothing to count, nothing there: nothing is handed on.
+        // A call; its response; another call beside a response that is known; nothing new.
+        for (calls, unheld, expected) in [
+            (vec![told(&known, response)], Unheld::Leave, None),
+            (vec![told(&known, None)], Unheld::Count, Some(1)),
+            (vec![told(&known, response)], Unheld::Count, Some(2)),
+            (
+                vec![told(&new, None), told(&known, response)],
+                Unheld::Count,
+                Some(3),
+            ),
+            (
+                vec![told(&known, response), told(&new, None)],
+                Unheld::Leave,
+                Some(3),
+            ),
+        ] {
+            for (first, row) in told_rows(calls) {
+                let done = row.walk(&store, first, unheld).await.unwrap();
+                let versions = done.leaves.iter().map(|(_, updated)| updated.version);
+                assert_eq!(versions.collect::<Vec<_>>(), Vec::from_iter(expected));
+            }
+        }
+        let written: Vec<_> = store
+            .traced()
+            .into_iter()
+            .filter_map(|done| match done {
+                Done::Put { item, .. } => Some((item.version, item.shown.expires_at)),
+                _ => None,
+            })
+            .collect();
+        let end = Some(Window::Hour.end(time).plus_days(8));
+        assert_eq!(written, [(1, end), (2, end), (3, end)]);
     }
 
     /// Half of what a shard takes goes through one lane, hour after hour: no batch may have to look

@@ -198,6 +198,11 @@ impl Task {
         }
     }
 
+    /// Whether a reconciler of stream mode is at work, for as long as which there is an aggregator.
+    pub(super) const fn is_waited_for(&self) -> bool {
+        self.heard && matches!(self.doing, Doing::Deliver { .. } | Doing::Settle { .. })
+    }
+
     /// Lets the task go on until it stands still, ends or dies.
     pub(super) async fn poll(&mut self, pace: &Pace, weather: &Weather) -> Polled {
         loop {

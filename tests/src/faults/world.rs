@@ -380,8 +380,8 @@ impl World {
         self.begin_of_reconciler(task);
     }
 
-    /// In synchronous mode there is no aggregator. Whatever the authorizers of before still count was
-    /// waited for before it went; lines come later.
+    /// In synchronous mode there is no aggregator. Whatever was begun before is waited for before it goes;
+    /// lines come later.
     fn begin_of_reconciler(&mut self, mut task: Task) {
         task.heard = self.mode == TrackingMode::Stream;
         self.tasks.push(task);
@@ -428,7 +428,8 @@ impl World {
         }
         self.log.queue(self.queue.take(), self.now);
         let changes = self.analytics.take_changes();
-        if heard || self.mode == TrackingMode::Stream {
+        if heard || self.mode == TrackingMode::Stream || self.tasks.iter().any(Task::is_waited_for)
+        {
             self.hear(changes);
         } else {
             self.unheard.extend(changes);
