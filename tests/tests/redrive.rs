@@ -99,12 +99,11 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
 
     // Two that are no events, one of them longer than what is kept of it; and two that are not
     // due yet, one of them longer likewise.
-    let mut long = ahead(2, 8);
-    long.data.user_agent = Some("x".repeat(350_000));
+    let long = [ahead(2, 8).to_json(), vec![b' '; 350_000]].concat();
     let records = [b"\xffno event".to_vec(), vec![b'x'; 400_000]];
     system.put(&records).await;
     let due = Instant::now() + Duration::from_secs(9);
-    system.put(&[ahead(1, 8).to_json(), long.to_json()]).await;
+    system.put(&[ahead(1, 8).to_json(), long]).await;
     let listed = until_listed(&system, 4, Some(0)).await;
     let of = |reason: &str| {
         let errors = listed["errors"].as_array().unwrap().iter();

@@ -212,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_are_named_and_seconds_are_whole() {
+        let names = [
+            (Window::Minute, "minute"),
+            (Window::Hour, "hour"),
+            (Window::Day, "day"),
+            (Window::Month, "month"),
+        ];
+        for (window, name) in names {
+            assert_eq!(window.as_str(), name);
+            assert_eq!(Window::parse(name), Some(window));
+        }
+        assert_eq!(Window::parse("year"), None);
+        assert_eq!(at("1970-01-01T00:01:01.999Z").seconds(), 61);
+    }
+
+    #[test]
     fn labels_lead_back_to_the_start_of_their_window() {
         let now = at("2026-11-22T16:04:05.678Z");
         for (window, label) in [
