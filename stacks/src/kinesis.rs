@@ -312,8 +312,8 @@ fn alarms(
         Watch {
             id: "DeadLetters",
             noun: "dead-letters",
-            means: "Records were given up after failing for six days, or changes of leaves after \
-                    one. Within another day `cargo xtask errors redrive` counts them.",
+            means: "Records were given up after failing for six days, or changes of leaves for \
+                    23 hours. Within another day `cargo xtask errors redrive` counts them.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
             periods: 1,

@@ -186,7 +186,7 @@ impl<S: Store> Global<'_, S> {
         users: BTreeSet<&Subject>,
     ) -> Result<Vec<RosterCount>, StoreError> {
         let key = |number| ItemKey::roster(window, start, BucketPlace { bucket, number });
-        let shown = passing(window.end(start).plus_days(SUMS_LIVE_DAYS));
+        let shown = expiring(window.end(start).plus_days(SUMS_LIVE_DAYS));
         let enter =
             |roster: &mut Roster, user: &&Subject| match roster.takes(user, self.limits.users) {
                 false => Taken::Full,
@@ -314,7 +314,7 @@ impl<S: Store> Global<'_, S> {
         let days = at_least_horizon(self.retention.minutes);
         let taken = slots.into_iter().map(|((hour, bucket), parts)| async move {
             let key = ItemKey::security(hour, bucket);
-            let shown = passing(Window::Hour.end(hour).plus_days(days));
+            let shown = expiring(Window::Hour.end(hour).plus_days(days));
             let take = |failures: &mut Failures| {
                 parts
                     .iter()
@@ -342,7 +342,7 @@ impl<S: Store> Global<'_, S> {
 }
 
 /// An item that shows nothing but when it may go.
-fn passing(expires_at: UnixMillis) -> Shown {
+fn expiring(expires_at: UnixMillis) -> Shown {
     Shown {
         expires_at: Some(expires_at),
         ..Shown::default()

@@ -223,8 +223,8 @@ async fn records(redrive: &mut Redrive<'_>, batch: &Batch) -> anyhow::Result<Opt
     }))
 }
 
-/// The table's stream keeps its changes for a day, and that is when its mapping gives them up: they
-/// cannot be read again. The leaves are still there, and say all that the changes said.
+/// The table's stream keeps its changes for a day, and an hour before that its mapping gives them up: they
+/// are gone before anybody reads them again. The leaves are still there, and say all that the changes said.
 async fn hand_leaves_on(redrive: &mut Redrive<'_>) -> anyhow::Result<usize> {
     let out = redrive.context.out;
     out.step("handing every leaf on to the roll-ups");
