@@ -1,44 +1,69 @@
-//! What the aggregator does with an event: a batch of the table's stream, or the minute tick.
+//! What the aggregator does with a batch of changes, with a tick, and with what an operator asks.
+
+use std::collections::BTreeSet;
+use std::error::Error;
 
 use aws_lambda_events::event::dynamodb::EventRecord;
-use domain::delivery::Answer;
-use domain::names::TrackingMode;
+use domain::counts::Sum;
+use domain::delivery::BatchAnswer;
+use domain::fold::FoldedMinute;
+use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
-use runtime::rolling::{LeafAt, Rolling};
-use runtime::spill::Limits;
-use runtime::store::{Store, StoreError};
+use runtime::log::Chain;
+use runtime::store::{Condition, NewItem, Shown, Store, StoreError, unreadable};
 use serde::Deserialize;
 
-use crate::change::{self, Change};
-use crate::global::{Global, Retention};
+use crate::batch::Work;
+use crate::cache::Cache;
+use crate::close::Over;
+use crate::everybody::{Gain, Retention};
+use crate::fold::{Done, Pass, Whom};
+use crate::parked;
 
-/// Minutes that a tick hands on again.
-const MENDED_MINUTES: i64 = 5;
+/// Facts after which a pass offers what it has folded: they are kept in memory.
+const MOST_FACTS: u64 = 300_000;
+/// How long after an hour's end its journal gets beacons.
+const BEACON_MILLIS: i64 = 10 * 60_000;
+/// Days that the marks of hours are kept.
+const MARK_DAYS: i64 = 15;
+/// Minutes that one tick tries again.
+const MOST_OWED: usize = 100;
 
-/// An event for the aggregator.
+/// What the aggregator is invoked with.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
-    /// A batch of the analytics table's stream.
+    /// Changes of the analytics table.
     Batch {
-        /// The stream's records.
+        /// The changes.
         #[serde(rename = "Records")]
         records: Vec<EventRecord>,
     },
-    /// The minute tick, an `EventBridge` event.
+    /// An operator has days closed again.
+    Close {
+        /// The days.
+        close: Span,
+    },
+    /// An operator has minutes folded again.
+    Fold {
+        /// The minutes.
+        fold: Span,
+    },
+    /// The schedule's minute.
     Tick {
-        /// `Scheduled Event`.
+        /// Who says so.
         #[serde(rename = "detail-type")]
-        detail_type: ScheduledEvent,
+        _detail_type: String,
     },
 }
 
-/// The one detail type that a tick has.
-#[derive(Debug, Deserialize)]
-pub enum ScheduledEvent {
-    /// From a schedule rule.
-    #[serde(rename = "Scheduled Event")]
-    ScheduledEvent,
+/// A span of time, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Span {
+    /// Its first instant, in milliseconds since the epoch.
+    pub from: UnixMillis,
+    /// Its last.
+    pub to: UnixMillis,
 }
 
 /// The aggregator over its two tables.
@@ -48,78 +73,236 @@ pub struct Aggregator<S> {
     pub analytics: S,
     /// The usage table.
     pub usage: S,
-    /// How long aggregates are kept.
+    /// How long what is kept.
     pub retention: Retention,
-    /// How much one item takes.
-    pub limits: Limits,
+    /// How long after its minute a call must be reported, in milliseconds; after that the log alone
+    /// knows of it.
+    pub reported_within: i64,
+    /// Hours that this instance wrote.
+    pub cache: Memory,
+}
+
+/// What an instance remembers of its writes: never a count, only what need not be read.
+#[derive(Debug, Default)]
+pub struct Memory(pub(crate) Cache);
+
+/// What was done with a batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// What everybody's totals gained.
+    pub gain: Gain,
+    /// Items parked.
+    pub parked: u64,
+}
+
+/// What a tick found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// What it folded again.
+    pub folded: Folded,
+    /// Users with an accepted call in the current hour.
+    pub users: u64,
+    /// Calls of the minute that has just become too old to be reported, which only the log knows.
+    pub reconciled: u64,
 }
 
 impl<S: Store> Aggregator<S> {
-    /// Rolls up what a batch of stream records changed. A batch that failed is delivered again from
-    /// its first record, whole, since every write of it may be repeated.
-    pub async fn batch(&self, records: &[EventRecord]) -> Answer {
-        let (changes, bad) = change::collect(records);
-        for error in bad {
-            // Counted all the same in its leaf; delivering it again would not help, and would
-            // hold up every other user of the shard.
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "leaf change skipped"
-            );
+    fn pass(&self, now: UnixMillis) -> Pass<'_, S> {
+        self.cache.0.tidy(now);
+        Pass {
+            analytics: &self.analytics,
+            usage: &self.usage,
+            retention: self.retention,
+            cache: Some(&self.cache.0),
+            now,
         }
-        match self.roll_up(&changes).await {
-            Ok(()) => Answer::default(),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "batch will come again"
-                );
-                let first = records
-                    .first()
-                    .and_then(|record| record.change.sequence_number.as_deref());
-                Answer::failed([first.unwrap_or_default()])
+    }
+
+    /// As [`Self::pass`], of minutes long past: what they write is not written again.
+    fn old_pass(&self, now: UnixMillis) -> Pass<'_, S> {
+        Pass {
+            cache: None,
+            ..self.pass(now)
+        }
+    }
+
+    /// Folds the minutes that have new entries. Where the time is over or a table refuses, the first
+    /// record that asks for an unfinished minute comes again, and what is done stands.
+    pub async fn batch(
+        &self,
+        records: &[EventRecord],
+        now: UnixMillis,
+        over: Over<'_>,
+    ) -> (BatchAnswer, Folded) {
+        let work = Work::of(records);
+        let pass = self.pass(now);
+        let mut done = Done::default();
+        let mut finished = BTreeSet::new();
+        let folded = self.fold_all(&pass, &work, over, &mut done, &mut finished);
+        let ended = match folded.await {
+            Ok(()) if work.first_undone(&finished).is_none() => self.note_progress(&work).await,
+            ended => ended,
+        };
+        let answer = match (ended, work.first_undone(&finished)) {
+            (Ok(()), None) => BatchAnswer::default(),
+            (ended, undone) => {
+                if let Err(error) = ended {
+                    tracing::warn!(error = &error as &dyn Error, "minutes are folded again");
+                }
+                let first = records.first();
+                let first = first.and_then(|record| record.change.sequence_number.as_deref());
+                BatchAnswer::failed(undone.or(first))
+            }
+        };
+        let parked = done.parked.len() as u64;
+        let gain = done.gain;
+        (answer, Folded { gain, parked })
+    }
+
+    async fn fold_all(
+        &self,
+        pass: &Pass<'_, S>,
+        work: &Work,
+        over: Over<'_>,
+        done: &mut Done,
+        finished: &mut BTreeSet<UnixMillis>,
+    ) -> Result<(), StoreError> {
+        let mut folded: Vec<FoldedMinute> = Vec::new();
+        let mut facts = 0;
+        for (minute, new) in &work.minutes {
+            if over() {
+                break;
+            }
+            let of_minute = pass.fold(*minute, new, &mut done.parked).await?;
+            facts += of_minute.everybody.rank;
+            folded.push(of_minute);
+            if facts >= MOST_FACTS {
+                self.offer(pass, &mut folded, done, finished).await?;
+                facts = 0;
             }
         }
+        self.offer(pass, &mut folded, done, finished).await
     }
 
-    /// Mends the counts of the last minutes; says how many users the current hour has.
-    pub async fn tick(&self, now: UnixMillis) -> Result<u64, StoreError> {
-        let global = self.global();
-        let from = Window::Minute
-            .start(now)
-            .plus_millis(-MENDED_MINUTES * 60_000);
-        global.mend(from, now).await?;
-        global.users_of_hour(now).await
+    async fn offer(
+        &self,
+        pass: &Pass<'_, S>,
+        folded: &mut Vec<FoldedMinute>,
+        done: &mut Done,
+        finished: &mut BTreeSet<UnixMillis>,
+    ) -> Result<(), StoreError> {
+        let folded = std::mem::take(folded);
+        pass.offer(&folded, Whom::Named, done).await?;
+        parked::tell(&self.analytics, &done.parked, pass.now).await?;
+        finished.extend(folded.iter().map(|folded| folded.minute));
+        Ok(())
     }
 
-    async fn roll_up(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let leaves: Vec<LeafAt<'_>> = changes
-            .iter()
-            .map(
-                |Change {
-                     key, version, leaf, ..
-                 }| LeafAt {
-                    key,
-                    version: *version,
-                    leaf,
+    /// Notes how far each hour's journal is folded: readers lay over it what was appended since.
+    async fn note_progress(&self, work: &Work) -> Result<(), StoreError> {
+        for (hour, at) in &work.folded {
+            let key = ItemKey::hour_mark(*hour);
+            let item = NewItem {
+                version: at.0.unsigned_abs(),
+                state: Vec::new(),
+                shown: Shown {
+                    expires_at: Some(hour.plus_days(MARK_DAYS)),
+                    ..Shown::default()
                 },
-            )
-            .collect();
-        let rolling = Rolling {
-            leaves: &self.analytics,
-            usage: &self.usage,
-            mode: TrackingMode::Stream,
-            limits: self.limits,
-        };
-        let busy = rolling.roll_up(&leaves).await?;
-        self.global().take(changes, &busy).await
+                condition: Condition::Lower,
+            };
+            self.usage.put(&key, item).await?;
+        }
+        Ok(())
     }
 
-    fn global(&self) -> Global<'_, S> {
-        Global {
-            store: &self.analytics,
-            retention: self.retention,
-            limits: self.limits,
+    /// Works on what nobody is woken for: beacons, parked items, days to close.
+    pub async fn tick(&self, now: UnixMillis, over: Over<'_>) -> Result<Ticked, StoreError> {
+        let pass = self.old_pass(now);
+        for at in BTreeSet::from([now, now.plus_millis(-BEACON_MILLIS)].map(|at| Window::Hour.start(at))) {
+            pass.journal().beacon(at, now).await?;
         }
+        let mut done = Done::default();
+        self.retry_parked(&pass, &mut done).await?;
+        let closed = pass.close_days(over, &mut done).await;
+        parked::tell(&self.analytics, &done.parked, now).await?;
+        closed?;
+        let users = pass.everybody().roster(Window::Hour.start(now)).await?;
+        Ok(Ticked {
+            folded: Folded {
+                gain: done.gain,
+                parked: done.parked.len() as u64,
+            },
+            users: users.len() as u64,
+            reconciled: self.reconciled(now).await?,
+        })
+    }
+
+    /// Folds minutes with parked items again; what works by now is not owed any more.
+    async fn retry_parked(&self, pass: &Pass<'_, S>, done: &mut Done) -> Result<(), StoreError> {
+        let owed = parked::owed(&self.analytics).await?;
+        let minutes: BTreeSet<UnixMillis> = owed.iter().map(|(minute, _)| *minute).collect();
+        for minute in minutes.into_iter().take(MOST_OWED) {
+            let mut again = Done::default();
+            let folded = pass.fold(minute, &BTreeSet::new(), &mut again.parked).await?;
+            if let Err(error) = pass.offer(&[folded], Whom::All, &mut again).await {
+                tracing::warn!(error = %Chain(&error), "a parked minute is still owed");
+                continue;
+            }
+            let still: BTreeSet<ItemKey> = again.parked.iter().flat_map(parked::told).collect();
+            let told = owed.iter().filter(|(of, _)| *of == minute);
+            for (_, key) in told.filter(|(_, key)| !still.contains(key)) {
+                self.analytics.delete(key).await?;
+            }
+            done.gain.add(again.gain);
+        }
+        Ok(())
+    }
+
+    /// Calls that only the log knows, of the minute from which on reports would be too late.
+    async fn reconciled(&self, now: UnixMillis) -> Result<u64, StoreError> {
+        let minute = now.plus_millis(-self.reported_within);
+        let key = ItemKey::minute(minute);
+        match self.analytics.get(&key).await? {
+            Some(stored) => {
+                let sum = Sum::decode(&stored.state).map_err(unreadable(&key))?;
+                Ok(sum.unreported)
+            }
+            None => Ok(0),
+        }
+    }
+
+    /// Folds every minute of a span again, for an operator; says how many had entries.
+    pub async fn fold_again(&self, span: Span, now: UnixMillis) -> Result<u64, StoreError> {
+        let pass = self.old_pass(now);
+        let mut hour = Window::Hour.start(span.from);
+        let mut minutes = 0;
+        while hour <= span.to {
+            minutes += self.fold_hour(&pass, hour).await?;
+            hour = Window::Hour.end(hour);
+        }
+        Ok(minutes)
+    }
+
+    async fn fold_hour(&self, pass: &Pass<'_, S>, hour: UnixMillis) -> Result<u64, StoreError> {
+        let mut minutes = BTreeSet::new();
+        let last = Window::Hour.end(hour).plus_millis(-1);
+        let note = |found: runtime::journal::Found| {
+            minutes.insert(found.minute);
+            Ok(())
+        };
+        pass.journal().read(hour, last, note).await?;
+        for minute in &minutes {
+            let mut done = Done::default();
+            let folded = pass.fold(*minute, &BTreeSet::new(), &mut done.parked).await?;
+            pass.offer(&[folded], Whom::All, &mut done).await?;
+            parked::tell(&self.analytics, &done.parked, pass.now).await?;
+        }
+        Ok(minutes.len() as u64)
+    }
+
+    /// Has days closed again; says how many.
+    pub async fn close_again(&self, span: Span, now: UnixMillis) -> Result<u64, StoreError> {
+        self.old_pass(now).close_again(span.from, span.to).await
     }
 }

@@ -1,19 +1,25 @@
-//! Wires the aggregator: settings, tables, metrics, and the events that Lambda brings.
+//! Wires the aggregator: settings, tables, metrics, and what it is invoked with.
 
 // The SDK nests its futures deeply, and these hold several calls.
 #![recursion_limit = "256"]
 
-use aggregator::global::Retention;
-use aggregator::handler::{Aggregator, Event};
+use std::time::Duration;
+
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Event, Memory};
+use aggregator::metrics::{of_batch, of_tick};
 use aggregator::settings::Settings;
-use domain::delivery::Answer;
-use domain::names::kinesis_metric;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::dynamo::DynamoStore;
-use runtime::metrics::{Metric, Metrics};
+use runtime::metrics::Metrics;
+use runtime::post_response::deadline;
 use runtime::settings::Variables;
-use runtime::spill::Limits;
 use runtime::{aws, clock, log};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// Kept of an invocation's time for the answer and what is under way.
+const MARGIN: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -26,23 +32,38 @@ async fn main() -> Result<(), Error> {
         analytics: DynamoStore::new(client.clone(), settings.analytics_table),
         usage: DynamoStore::new(client, settings.usage_table),
         retention: Retention {
+            raw: settings.raw_retention.0.into(),
             minutes: settings.minute_retention.0.into(),
             hours: settings.hour_retention.0.into(),
         },
-        limits: Limits::default(),
+        reported_within: i64::from(settings.reconcile_seconds.0) * 1_000,
+        cache: Memory::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let (aggregator, metrics) = (&aggregator, &metrics);
         async move {
-            match event.payload {
-                Event::Batch { records } => Ok(aggregator.batch(&records).await),
-                Event::Tick { .. } => {
-                    let now = clock::now();
-                    let users = aggregator.tick(now).await?;
-                    metrics.emit(now, &[Metric::count(kinesis_metric::UNIQUE_USERS, users)]);
-                    Ok::<_, Error>(Answer::default())
+            let until = deadline(&event.context, MARGIN);
+            let over = || Instant::now() >= until;
+            let now = clock::now();
+            let answer = match event.payload {
+                Event::Batch { records } => {
+                    let (answer, folded) = aggregator.batch(&records, now, &over).await;
+                    metrics.emit(clock::now(), &of_batch(&folded));
+                    serde_json::to_value(answer)?
                 }
-            }
+                Event::Tick { .. } => {
+                    let ticked = aggregator.tick(now, &over).await?;
+                    metrics.emit(clock::now(), &of_tick(&ticked));
+                    Value::Null
+                }
+                Event::Close { close } => {
+                    json!({"days": aggregator.close_again(close, now).await?})
+                }
+                Event::Fold { fold } => {
+                    json!({"minutes": aggregator.fold_again(fold, now).await?})
+                }
+            };
+            Ok::<_, Error>(answer)
         }
     }))
     .await

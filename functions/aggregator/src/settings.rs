@@ -1,7 +1,7 @@
-//! What the aggregator is told.
+//! The aggregator's settings.
 
 use domain::names::env;
-use runtime::settings::Days;
+use runtime::settings::{Days, Seconds};
 
 runtime::settings! {
     /// The aggregator's variables.
@@ -10,13 +10,17 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// Namespace of the metrics.
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
-        /// Where leaves, days and the counts of everybody are.
+        /// The journal and everybody's totals.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// Where months and all-time counts are.
+        /// Users' hours, days, months and all time.
         pub usage_table: String = env::API_USAGE_TABLE,
+        /// How long the journal is kept.
+        pub raw_retention: Days = env::RAW_RETENTION_DAYS,
         /// How long minute aggregates are kept.
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,
         /// How long hour aggregates are kept.
         pub hour_retention: Days = env::HOUR_RETENTION_DAYS,
+        /// How long after its minute a call that only the log knows counts as reconciled.
+        pub reconcile_seconds: Seconds = env::RECONCILE_SECONDS,
     }
 }

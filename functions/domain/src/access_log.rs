@@ -1,14 +1,19 @@
-//! The access log's line: the gateway's own report of a call, one JSON object of texts.
+//! The access log's line: the gateway's own report of a call, one JSON object of strings.
 //!
-//! Stacks write its format and the reconciler reads it, both by [`MEMBERS`]. A gateway that puts
-//! values in as they are lets a caller close a quote: what a caller can choose therefore stands
-//! last, and a line is read from its start, member by member in this order. Whatever a caller
-//! writes into its user agent, everything that is counted by was read before.
+//! Stacks write its format and the reconciler reads it, both by [`MEMBERS`]. A gateway that does
+//! not escape values lets a caller close a quote. What a caller can choose therefore comes last,
+//! and a line is read from its start, member by member in this order: whatever a caller writes
+//! into its user agent, every member that is counted by was read before.
+//!
+//! A line begins with the number of its format. Lines of the format before, which carry no number,
+//! are read too: some are on their way when a new format is deployed.
 
 use std::borrow::Cow;
 
 use crate::names::context;
 
+/// The number of the line's format, [`FORMAT`].
+pub const VERSION: &str = "version";
 /// The gateway's own id of a request, which no caller can choose.
 pub const EXTENDED_REQUEST_ID: &str = "extendedRequestId";
 /// When the request came, in milliseconds since the epoch.
@@ -29,28 +34,66 @@ pub const RESPONSE_LATENCY: &str = "responseLatency";
 pub const RESPONSE_LENGTH: &str = "responseLength";
 /// Milliseconds that the integration took.
 pub const INTEGRATION_LATENCY: &str = "integrationLatency";
-/// Status that the integration answered.
+/// Status that the integration returned.
 pub const INTEGRATION_STATUS: &str = "integrationStatus";
-/// Status of the authorizer's decision; absent where it was not asked.
+/// Status of the authorizer's decision.
 pub const AUTHORIZER_STATUS: &str = "authorizerStatus";
-/// What the authorizer failed with.
+/// Milliseconds that the authorizer took.
+pub const AUTHORIZER_LATENCY: &str = "authorizerLatency";
+/// Id of the authorizer's invocation.
+pub const AUTHORIZER_REQUEST_ID: &str = "authorizerRequestId";
+/// Status of the authorizer's invocation.
+pub const AUTHORIZER_INTEGRATION_STATUS: &str = "authorizerIntegrationStatus";
+/// The error that the authorizer failed with.
 pub const AUTHORIZER_ERROR: &str = "authorizerError";
-/// Which of the gateway's own answers was given; absent where it gave none.
+/// The gateway response that was returned; absent where the integration answered.
 pub const RESPONSE_TYPE: &str = "responseType";
-/// Id of the request; callers can choose it.
+/// Id of the request, which callers can choose.
 pub const REQUEST_ID: &str = "requestId";
-/// What the integration failed with.
+/// The error that the integration failed with.
 pub const INTEGRATION_ERROR: &str = "integrationError";
 /// The caller's `User-Agent`.
 pub const USER_AGENT: &str = "userAgent";
 
 /// [`RESPONSE_TYPE`] of a call that the authorizer denied: one over the rate or the quota.
 pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
-/// What stands for a value that there is none of.
+/// The value of a member that the gateway has no value for.
 pub const ABSENT: &str = "-";
+/// The format of [`MEMBERS`].
+pub const FORMAT: &str = "2";
 
 /// The members of a line in their order. What a caller can choose comes last.
-pub const MEMBERS: [&str; 23] = [
+pub const MEMBERS: [&str; 26] = [
+    VERSION,
+    EXTENDED_REQUEST_ID,
+    REQUEST_TIME,
+    IP,
+    METHOD,
+    RESOURCE_PATH,
+    STAGE,
+    STATUS,
+    RESPONSE_LATENCY,
+    RESPONSE_LENGTH,
+    INTEGRATION_LATENCY,
+    INTEGRATION_STATUS,
+    AUTHORIZER_STATUS,
+    AUTHORIZER_LATENCY,
+    AUTHORIZER_REQUEST_ID,
+    AUTHORIZER_INTEGRATION_STATUS,
+    AUTHORIZER_ERROR,
+    RESPONSE_TYPE,
+    context::EVENT_ID,
+    context::KEY_ID,
+    context::PLAN,
+    context::MODE,
+    context::EMAIL,
+    REQUEST_ID,
+    INTEGRATION_ERROR,
+    USER_AGENT,
+];
+
+/// The members of format 1, which did not carry its number. `lanes` is no longer read.
+const MEMBERS_OF_FORMAT_1: [&str; 23] = [
     EXTENDED_REQUEST_ID,
     REQUEST_TIME,
     IP,
@@ -69,39 +112,75 @@ pub const MEMBERS: [&str; 23] = [
     context::KEY_ID,
     context::PLAN,
     context::MODE,
-    context::LANES,
+    "lanes",
     context::EMAIL,
     REQUEST_ID,
     INTEGRATION_ERROR,
     USER_AGENT,
 ];
 
-/// A line of the access log.
+/// The members of which the gateway sets at least one when it asked the authorizer. AWS does not
+/// document which of them it sets when the authorizer fails.
+const OF_AUTHORIZER: [&str; 5] = [
+    AUTHORIZER_STATUS,
+    AUTHORIZER_LATENCY,
+    AUTHORIZER_REQUEST_ID,
+    AUTHORIZER_INTEGRATION_STATUS,
+    AUTHORIZER_ERROR,
+];
+
+/// Writes a line in the current format. `value` gives each member but [`VERSION`], escaped as the
+/// gateway would; the stacks pass the gateway's variables and so write the format itself.
+pub fn write(value: impl Fn(&'static str) -> String) -> String {
+    let members = MEMBERS.map(|member| match member {
+        VERSION => format!(r#""{VERSION}":"{FORMAT}""#),
+        member => format!(r#""{member}":"{}""#, value(member)),
+    });
+    format!("{{{}}}", members.join(","))
+}
+
+/// A line of the access log: the value of each of [`MEMBERS`], empty where it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'a>([&'a str; MEMBERS.len()]);
 
 impl<'a> Line<'a> {
-    /// Reads a line; `None` where it has not all the members in their order.
+    /// Reads a line of the current format or of the one before. `None` where it does not have all
+    /// members in their order, or is of a format that this release does not know.
     pub fn read(text: &'a str) -> Option<Self> {
-        let mut values = [""; MEMBERS.len()];
-        let mut rest = text.trim().strip_prefix('{')?.strip_suffix("\"}")?;
-        let mut members = MEMBERS.iter().zip(&mut values).peekable();
-        while let Some((member, value)) = members.next() {
-            rest = rest.strip_prefix('"')?.strip_prefix(member)?;
-            rest = rest.strip_prefix("\":\"")?;
-            match members.peek() {
-                Some((next, _)) => {
-                    let end = rest.find(&format!("\",\"{next}\":\""))?;
-                    *value = rest.get(..end)?;
-                    rest = rest.get(end + 2..)?;
-                }
-                None => *value = rest,
-            }
-        }
-        Some(Self(values))
+        let current = Self::of(text, &MEMBERS);
+        let current = current.filter(|line| line.get(VERSION).as_deref() == Some(FORMAT));
+        current.or_else(|| Self::of(text, &MEMBERS_OF_FORMAT_1))
     }
 
-    /// The value of a member; `None` where there is none.
+    fn of(text: &'a str, members: &[&str]) -> Option<Self> {
+        let mut line = Self([""; MEMBERS.len()]);
+        let mut rest = text.trim().strip_prefix('{')?.strip_suffix("\"}")?;
+        let mut members = members.iter().peekable();
+        while let Some(member) = members.next() {
+            rest = rest.strip_prefix('"')?.strip_prefix(member)?;
+            rest = rest.strip_prefix("\":\"")?;
+            let value = match members.peek() {
+                Some(next) => {
+                    let end = rest.find(&format!("\",\"{next}\":\""))?;
+                    let value = rest.get(..end)?;
+                    rest = rest.get(end + 2..)?;
+                    value
+                }
+                None => rest,
+            };
+            line.set(member, value);
+        }
+        Some(line)
+    }
+
+    fn set(&mut self, member: &str, value: &'a str) {
+        let mut places = MEMBERS.iter().zip(&mut self.0);
+        if let Some((_, place)) = places.find(|(known, _)| **known == member) {
+            *place = value;
+        }
+    }
+
+    /// The value of a member; `None` where it has none.
     pub fn get(&self, member: &str) -> Option<Cow<'a, str>> {
         let place = MEMBERS.iter().position(|known| *known == member)?;
         let value = *self.0.get(place)?;
@@ -115,6 +194,14 @@ impl<'a> Line<'a> {
         }
         Some(Cow::Borrowed(value))
     }
+
+    /// Whether the gateway asked the authorizer. A call that it refused by itself has no event of
+    /// the authorizer's.
+    pub fn asked_authorizer(&self) -> bool {
+        OF_AUTHORIZER
+            .iter()
+            .any(|member| self.get(member).is_some())
+    }
 }
 
 #[cfg(test)]
@@ -123,8 +210,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn line(value: impl Fn(&str) -> String) -> String {
-        let members = MEMBERS.map(|member| format!(r#""{member}":"{}""#, value(member)));
+    /// A line of format 1, as the release before writes it.
+    fn line_of_format_1(value: impl Fn(&'static str) -> String) -> String {
+        let members =
+            MEMBERS_OF_FORMAT_1.map(|member| format!(r#""{member}":"{}""#, value(member)));
         format!("{{{}}}", members.join(","))
     }
 
@@ -132,27 +221,37 @@ mod tests {
         [REQUEST_ID, INTEGRATION_ERROR, USER_AGENT].contains(&member)
     }
 
+    /// What the gateway says is read as it says it, or the line is not read.
+    fn reads_what_the_gateway_says(text: &str, members: &[&str]) -> Result<(), TestCaseError> {
+        let Some(read) = Line::read(text) else {
+            return Ok(());
+        };
+        let counted_by = members
+            .iter()
+            .filter(|member| ![VERSION, "lanes"].contains(member) && !chosen_by_caller(member));
+        for member in counted_by {
+            prop_assert_eq!(read.get(member).unwrap(), format!("of {member}"));
+        }
+        Ok(())
+    }
+
     proptest! {
-        /// Escaped or not, broken off or forged: what the gateway says is read as it says it.
+        /// Escaped or not, broken off or forged: a caller can make a line unreadable at most.
         #[test]
         fn a_caller_changes_nothing_that_is_counted_by(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
             let forged = format!(r#"{agent}","eventId":"forged","status":"200","email":"{id}"#);
-            let text = line(|member| match member {
+            let value = |member: &str| match member {
                 USER_AGENT => forged.clone(),
                 REQUEST_ID => id.clone(),
                 _ => format!("of {member}"),
-            });
-            // A caller can make a line unreadable at most, never another.
-            if let Some(read) = Line::read(&text) {
-                for member in MEMBERS.into_iter().filter(|member| !chosen_by_caller(member)) {
-                    prop_assert_eq!(read.get(member).unwrap(), format!("of {member}"));
-                }
-            }
+            };
+            reads_what_the_gateway_says(&write(value), &MEMBERS)?;
+            reads_what_the_gateway_says(&line_of_format_1(value), &MEMBERS_OF_FORMAT_1)?;
         }
 
         #[test]
         fn an_escaped_value_reads_back(agent: String) {
-            let text = line(|member| {
+            let text = write(|member| {
                 let quoted = serde_json::Value::from(agent.as_str()).to_string();
                 if member == USER_AGENT { quoted[1..quoted.len() - 1].to_owned() } else { "x".to_owned() }
             });
@@ -169,11 +268,47 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_none() {
-        let text = line(|member| if member == STATUS { "401" } else { ABSENT }.to_owned());
+        let text = write(|member| if member == STATUS { "401" } else { ABSENT }.to_owned());
         let read = Line::read(&text).unwrap();
+        assert_eq!(read.get(VERSION).as_deref(), Some("2"));
         assert_eq!(read.get(STATUS).as_deref(), Some("401"));
         assert_eq!(read.get(context::EVENT_ID), None);
         assert_eq!(read.get("another"), None);
-        assert_eq!(Line::read("{\"extendedRequestId\":\"x\"}"), None);
+        assert_eq!(
+            Line::read("{\"version\":\"2\",\"extendedRequestId\":\"x\"}"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_format_before_is_read_without_what_it_does_not_have() {
+        let text = line_of_format_1(|member| format!("of {member}"));
+        let read = Line::read(&text).unwrap();
+        for member in MEMBERS_OF_FORMAT_1
+            .into_iter()
+            .filter(|member| *member != "lanes")
+        {
+            assert_eq!(read.get(member).unwrap(), format!("of {member}"));
+        }
+        for member in ["lanes", VERSION, AUTHORIZER_LATENCY, AUTHORIZER_REQUEST_ID] {
+            assert_eq!(read.get(member), None, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_later_format_is_not_read() {
+        let text = write(|_| "x".to_owned()).replacen("\"2\"", "\"3\"", 1);
+        assert_eq!(Line::read(&text), None);
+    }
+
+    #[test]
+    fn any_member_of_the_authorizers_says_that_it_was_asked() {
+        let with =
+            |present: &str| write(|member| if member == present { "x" } else { ABSENT }.to_owned());
+        for member in MEMBERS {
+            let text = with(member);
+            let asked = Line::read(&text).unwrap().asked_authorizer();
+            assert_eq!(asked, member.starts_with("authorizer"), "{member}");
+        }
     }
 }

@@ -3,30 +3,25 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use sha2::{Digest, Sha256};
-use uuid::{Uuid, Variant};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::time::UnixMillis;
 
 /// Id of one usage event: a version 7 UUID (RFC 9562), minted by the authorizer.
 ///
-/// Never taken from the client: a gateway's request id can be chosen by whoever calls, and two
-/// calls under one id would be counted once.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// Never taken from the client: callers can choose the gateway's request id, and two calls under
+/// one id would be counted once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct EventId([u8; 16]);
 
-/// The part of an [`EventId`] that a leaf keeps: its last eight bytes, 62 bits of them random.
-///
-/// Two different ids of one leaf share them with a chance of n² / 2⁶³: below 10⁻¹² for a leaf of
-/// 1,000 events.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ShortId(pub [u8; 8]);
-
-/// A text that is no event id.
+/// A text that is not an event id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an event id, which is a lower-case version 7 UUID")]
+#[error("expected an event id, a lower-case version 7 UUID, found `{text}`")]
 pub struct NotAnEventId {
     text: String,
 }
@@ -50,7 +45,7 @@ impl EventId {
     }
 
     /// The id of something that happened at `millis` since the epoch and that others call `name`:
-    /// the same for the same, and as good as random for others.
+    /// the same name always gives the same id, and different names give unrelated ids.
     pub fn derive(millis: u64, name: &str) -> Self {
         let digest = Sha256::digest(name.as_bytes());
         let mut random = [0; 10];
@@ -60,24 +55,50 @@ impl EventId {
         Self::mint(millis, random)
     }
 
-    /// When the id was minted: what the event's time is too.
+    /// The id that these bytes are, unless they are not a version 7 UUID.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
+        if version >> 4 == 0x7 && variant >> 6 == 0b10 {
+            Some(Self(bytes))
+        } else {
+            None
+        }
+    }
+
+    /// The bytes of the UUID.
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The id minted at `millis` since the epoch that ends with `tail`, unless the two are not a
+    /// version 7 UUID or `millis` exceeds 48 bits.
+    pub const fn from_parts(millis: u64, tail: [u8; 10]) -> Option<Self> {
+        let [0, 0, t0, t1, t2, t3, t4, t5] = millis.to_be_bytes() else {
+            return None;
+        };
+        let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9] = tail;
+        Self::from_bytes([
+            t0, t1, t2, t3, t4, t5, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9,
+        ])
+    }
+
+    /// The last ten bytes, which tell ids of one millisecond apart: version, variant, randomness.
+    pub const fn tail(self) -> [u8; 10] {
+        let [_, _, _, _, _, _, tail @ ..] = self.0;
+        tail
+    }
+
+    /// When the id was minted; also the event's time.
     pub fn minted_at(self) -> UnixMillis {
         let [t0, t1, t2, t3, t4, t5, ..] = self.0;
         // 48 bits.
         UnixMillis(i64::from_be_bytes([0, 0, t0, t1, t2, t3, t4, t5]))
     }
 
-    /// Twelve random bits of which a leaf keeps none: what is chosen by them leaves all of those that
-    /// it keeps as random as they were.
+    /// Twelve random bits, for choosing one of several partition keys.
     pub const fn spread(self) -> u16 {
         let [_, _, _, _, _, _, high, low, ..] = self.0;
         u16::from_be_bytes([high & 0x0f, low])
-    }
-
-    /// What a leaf keeps of this id.
-    pub const fn short(self) -> ShortId {
-        let [.., h0, h1, h2, h3, h4, h5, h6, h7] = self.0;
-        ShortId([h0, h1, h2, h3, h4, h5, h6, h7])
     }
 }
 
@@ -101,19 +122,32 @@ impl FromStr for EventId {
     }
 }
 
+/// A UUID may be written in other ways, and two texts of one id would be two ids: only the 36
+/// characters with hyphens and lower-case digits are read.
 fn parse(text: &str) -> Option<EventId> {
-    let uuid = Uuid::try_parse(text).ok()?;
-    let is_versioned = uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122;
-    // A UUID may be written in other ways, and two texts of one id would be two ids.
-    let id = EventId(uuid.into_bytes());
-    (is_versioned && id.to_string() == text).then_some(id)
+    let is_canonical =
+        text.len() == Hyphenated::LENGTH && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let uuid = is_canonical.then(|| Uuid::try_parse(text).ok())??;
+    EventId::from_bytes(uuid.into_bytes())
 }
 
-impl TryFrom<String> for EventId {
-    type Error = NotAnEventId;
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
 
-    fn try_from(text: String) -> Result<Self, NotAnEventId> {
-        text.parse()
+        impl Visitor<'_> for IdVisitor {
+            type Value = EventId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event id")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<EventId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(IdVisitor)
     }
 }
 
@@ -135,6 +169,25 @@ mod tests {
             let id = EventId::mint(millis, random);
             prop_assert_eq!(id.to_string().parse::<EventId>(), Ok(id));
             prop_assert_eq!(id.minted_at().0.unsigned_abs(), millis);
+            prop_assert_eq!(EventId::from_bytes(id.bytes()), Some(id));
+            prop_assert_eq!(EventId::from_parts(millis, id.tail()), Some(id));
+        }
+
+        #[test]
+        fn bytes_are_an_id_exactly_if_their_canonical_text_is_one(
+            mut bytes: [u8; 16], version in 6_u8..=8, upper in 0_usize..36,
+        ) {
+            bytes[6] = (version << 4) | (bytes[6] & 0x0f);
+            let id = EventId::from_bytes(bytes);
+            let uuid = Uuid::from_bytes(bytes);
+            let text = uuid.to_string();
+            prop_assert_eq!(text.parse().ok(), id);
+            let mut capital = text.clone();
+            capital[upper..=upper].make_ascii_uppercase();
+            prop_assert_eq!(capital.parse::<EventId>().is_ok(), id.is_some() && capital == text);
+            for other in [uuid.simple().to_string(), uuid.braced().to_string(), uuid.urn().to_string()] {
+                prop_assert!(other.parse::<EventId>().is_err(), "{}", other);
+            }
         }
 
         #[test]
@@ -144,9 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn what_spreads_ids_are_twelve_of_their_random_bits() {
+    fn twelve_random_bits_spread_ids() {
         let id = EventId::mint(0, [0xab, 0xcd, 0xff, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(id.spread(), 0xbcd);
+    }
+
+    #[test]
+    fn parts_that_are_not_an_id_are_refused() {
+        let id = EventId::mint((1 << 48) - 1, [0xff; 10]);
+        let tail = id.tail();
+        assert_eq!(EventId::from_parts((1 << 48) - 1, tail), Some(id));
+        assert_eq!(EventId::from_parts(1 << 48, tail), None);
+        assert_eq!(EventId::from_parts(0, [0; 10]), None);
     }
 
     #[test]

@@ -1,26 +1,27 @@
-//! The rules of metering, pure: events, API keys, leaves, roll-ups, plans, and the names that the
-//! functions and the stacks share.
+//! The rules of metering, pure: events, API keys, journal entries, folds, counts, plans, and the names
+//! that the functions and the stacks share.
 //!
 //! Nothing here reads a clock, the environment or the network, and nothing here knows AWS: what
 //! is decided follows from the arguments alone. That is what lets the fault model drive the same
-//! code through a million schedules.
+//! code through millions of schedules.
 
 pub mod access_log;
+pub mod counts;
 pub mod delivery;
+pub mod entry;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod key;
-pub mod leaf;
+pub mod mark;
 pub mod names;
 pub mod plan;
 pub mod response;
-pub mod rollup;
-pub mod roster;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
-pub mod security;
 pub mod seen;
 pub mod state;
 pub mod table;
 pub mod tally;
 pub mod time;
+mod wire;

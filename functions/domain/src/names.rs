@@ -1,7 +1,7 @@
 //! The names that a stack declares and a function reads, each written once.
 //!
-//! Resource names follow from the two prefixes and the environment ([`Names`]); environment
-//! variables, metrics and index names are constants.
+//! Resource names follow from the two prefixes and the environment ([`Names`]). Environment
+//! variables, metrics, table attributes and indexes are constants.
 
 use std::fmt;
 
@@ -35,9 +35,15 @@ pub mod env {
     pub const AUTH_JWKS_URL: &str = "AUTH_JWKS_URL";
     /// The JSON Web Key Set itself; empty where `AUTH_JWKS_URL` names it.
     pub const AUTH_JWKS: &str = "AUTH_JWKS";
-    /// Address of the queue of log lines that wait for the stream.
+    /// Address of the queue in which lines of the access log wait for each other.
     pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
-    /// Days that raw events are kept.
+    /// Seconds of the window in which lines of the access log meet: the reconciler delays each
+    /// message until the next multiple of it.
+    pub const RECONCILE_WINDOW_SECONDS: &str = "RECONCILE_WINDOW_SECONDS";
+    /// Seconds after a call from which a line without the authorizer's report counts as
+    /// reconciled: by then the stream would have brought the report.
+    pub const RECONCILE_SECONDS: &str = "RECONCILE_SECONDS";
+    /// Days that the journal is kept.
     pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
     /// Days that minute aggregates are kept.
     pub const MINUTE_RETENTION_DAYS: &str = "MINUTE_RETENTION_DAYS";
@@ -47,17 +53,17 @@ pub mod env {
 
 /// Metric names of the namespace `{stackPrefix}/API`.
 pub mod api_metric {
-    /// Calls whose usage event was taken by the stream or the table.
+    /// Calls whose usage event the stream or the journal accepted.
     pub const USAGE_TRACKING_SUCCESS: &str = "UsageTrackingSuccess";
-    /// Calls whose usage event neither took: only the log line is left.
+    /// Calls whose usage event neither accepted: only the access log still has it.
     pub const USAGE_TRACKING_FAILURE: &str = "UsageTrackingFailure";
 }
 
 /// Metric names of the namespace `{stackPrefix}/Kinesis`.
 pub mod kinesis_metric {
-    /// Records that the processor finished, whatever became of them.
+    /// Records that the processor finished: appended, or set aside.
     pub const PROCESSED_RECORDS: &str = "ProcessedRecords";
-    /// Milliseconds from an event's time to its being stored.
+    /// Milliseconds from an event's time until it is in the journal.
     pub const PROCESSING_LATENCY: &str = "ProcessingLatency";
     /// Events of type `API_CALL` counted.
     pub const TOTAL_API_CALLS: &str = "TotalAPICalls";
@@ -67,29 +73,55 @@ pub mod kinesis_metric {
     pub const AUTH_FAILURES: &str = "AuthFailures";
     /// Events of type `API_RATE_LIMITED` counted.
     pub const RATE_LIMITED: &str = "RateLimited";
-    /// Events met again and not counted again.
+    /// Repeated events, which count once.
     pub const DUPLICATES_DROPPED: &str = "DuplicatesDropped";
-    /// Records set aside into `PK = ERRORS`.
+    /// Records set aside under `PK = ERRORS`.
     pub const RECORDS_FAILED: &str = "RecordsFailed";
+    /// Items parked under `PK = ERRORS` because they cannot be read or outgrew their table.
+    pub const ITEMS_PARKED: &str = "ItemsParked";
     /// Calls that only the access log reported.
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
 }
 
-/// Longest that the authorizer works on a call: after that, only the stream can bring its event.
+/// Seconds that the authorizer may work on a call. After that only the stream or the access log
+/// can bring its event.
 pub const AUTHORIZER_SECONDS: u32 = 10;
+/// Seconds that a fold may take: the aggregator's timeout. A day is folded again only when every
+/// fold that began before its mark has ended.
+pub const FOLD_SECONDS: u32 = 300;
+/// The fewest days that the journal and hours are kept. A day is folded a second time nine days
+/// after it ended; what that fold reads stays two days longer.
+pub const LEAST_RETENTION_DAYS: u32 = 12;
+
+/// Start of the partition key of every journal entry. Only changes under it reach the aggregator.
+pub const JOURNAL_PREFIX: &str = "JOURNAL#";
+
+/// Attributes that the stacks declare for the analytics and the usage table.
+pub mod attribute {
+    /// Partition key.
+    pub const PK: &str = "PK";
+    /// Sort key.
+    pub const SK: &str = "SK";
+    /// When the item expires, in seconds since the epoch.
+    pub const TTL: &str = "ttl";
+    /// Partition key of the index by time.
+    pub const WINDOW: &str = "window";
+    /// Sort key of the index by time.
+    pub const START: &str = "start";
+}
 
 /// The dimension that every metric carries.
 pub const METRIC_DIMENSION: &str = "Environment";
 
 /// The index of the API-key table by key id.
 pub const KEYS_BY_ID_INDEX: &str = "byId";
-/// The index of the analytics table by time.
+/// The index of the analytics table by time: keys of everybody's hours and days only.
 pub const BY_TIME_INDEX: &str = "byTime";
 /// The parameter of the API stack that carries the key set of bearer tokens.
 pub const AUTH_JWKS_PARAMETER: &str = "AuthJwks";
-/// The scope of a bearer token that sees everybody's data.
+/// The scope of a bearer token that grants access to everybody's data.
 pub const ADMIN_SCOPE: &str = "metering:admin";
-/// What the authorizer fails with where the gateway shall answer 401.
+/// The error with which the authorizer makes the gateway answer 401.
 pub const UNAUTHORIZED: &str = "Unauthorized";
 
 /// Members of the authorizer's context, as the access log names them too.
@@ -104,24 +136,24 @@ pub mod context {
     pub const PLAN: &str = "plan";
     /// The [`TrackingMode`](super::TrackingMode) the decision was made in.
     pub const MODE: &str = "mode";
-    /// The number of lanes that the user's events are spread over.
+    /// SHIM
     pub const LANES: &str = "lanes";
 }
 
-/// A function of this workspace; its folder, and its deployed name.
+/// A function of this workspace, with its folder and its deployed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Function {
     /// Decides who may call, and reports each decision.
     Authorizer,
-    /// Counts the stream's records.
+    /// Appends the stream's events to the journal.
     Processor,
-    /// Rolls leaves up.
+    /// Folds the journal into counts, and closes days.
     Aggregator,
     /// Answers the analytics API.
     Analytics,
     /// The sample API.
     Deadlines,
-    /// Counts what only the access log knows, and how calls were answered.
+    /// Appends what the access log says to the journal.
     Reconciler,
 }
 
@@ -163,7 +195,8 @@ impl Function {
     /// The stack that declares the function.
     pub const fn stack(self) -> StackKind {
         match self {
-            Self::Processor | Self::Aggregator => StackKind::Kinesis,
+            Self::Aggregator => StackKind::Data,
+            Self::Processor => StackKind::Kinesis,
             Self::Authorizer | Self::Analytics | Self::Deadlines | Self::Reconciler => {
                 StackKind::Api
             }
@@ -174,11 +207,11 @@ impl Function {
 /// One of the three stacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StackKind {
-    /// Tables that outlive everything else.
+    /// The tables, which outlive everything else, and the aggregator.
     Data,
-    /// Stream, analytics table and their functions.
+    /// The stream and its processor; absent in synchronous mode.
     Kinesis,
-    /// The API and its authorizer.
+    /// The metered API, the analytics API, the access log and the dashboard.
     Api,
 }
 
@@ -188,7 +221,7 @@ pub enum StackKind {
 pub enum TrackingMode {
     /// To the usage stream.
     Stream,
-    /// Into the usage table at once.
+    /// To the journal directly.
     Synchronous,
 }
 
@@ -289,20 +322,28 @@ impl Names {
         self.resource("usage-dlq")
     }
 
-    /// The queue of log lines that wait for the stream.
+    /// The aggregator's dead-letter queue.
+    pub fn aggregator_dead_letter_queue(&self) -> String {
+        self.resource("aggregator-dlq")
+    }
+
+    /// The queue in which lines of the access log wait for each other.
     pub fn reconcile_queue(&self) -> String {
         self.resource("reconcile")
     }
 
-    /// Where log lines go that were given up: the API stands without the stream's stack, so its
-    /// dead letters are its own.
+    /// The reconciler's dead-letter queue.
     pub fn reconcile_dead_letter_queue(&self) -> String {
         self.resource("reconcile-dlq")
     }
 
-    /// Every queue of what was given up.
-    pub fn dead_letter_queues(&self) -> [String; 2] {
-        [self.dead_letter_queue(), self.reconcile_dead_letter_queue()]
+    /// Every dead-letter queue.
+    pub fn dead_letter_queues(&self) -> [String; 3] {
+        [
+            self.dead_letter_queue(),
+            self.aggregator_dead_letter_queue(),
+            self.reconcile_dead_letter_queue(),
+        ]
     }
 
     /// The dashboard.
@@ -315,7 +356,7 @@ impl Names {
         format!("{}/API", self.stack_prefix)
     }
 
-    /// Namespace of the stream's metrics.
+    /// Namespace of the metrics of what is counted, in both modes.
     pub fn kinesis_namespace(&self) -> String {
         format!("{}/Kinesis", self.stack_prefix)
     }

@@ -16,7 +16,7 @@ const BITS: u32 = 4;
 const BUCKETS: u32 = 1 << BITS;
 
 /// How one call was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
@@ -78,6 +78,16 @@ impl Histogram {
         for (bucket, count) in &other.buckets {
             *self.buckets.entry(*bucket).or_default() += count;
         }
+    }
+
+    /// The buckets that hold something and how many values each holds, in order.
+    pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.buckets.iter().map(|(bucket, count)| (*bucket, *count))
+    }
+
+    /// Adds values to a bucket.
+    pub fn add(&mut self, bucket: u16, count: u64) {
+        *self.buckets.entry(bucket).or_default() += count;
     }
 
     /// Values taken.

@@ -1,11 +1,11 @@
-//! Sample events, for tests of whatever counts them.
+//! Sample events for tests.
 
 use crate::event::{EventData, EventType, Subject, UsageEvent};
 use crate::id::EventId;
 use crate::names::TrackingMode;
 use crate::time::UnixMillis;
 
-/// The event under the `number`-th id: another number is another event, at whatever time.
+/// The event with the `number`-th id at `time`: events with different numbers are different events.
 pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis) -> UsageEvent {
     let mut random = [0; 10];
     for (to, from) in random.iter_mut().skip(2).zip(number.to_be_bytes()) {
@@ -28,7 +28,6 @@ pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis
             user_agent: None,
             request_id: None,
             stage: Some("test".to_owned()),
-            lanes: 1,
             mode: TrackingMode::Stream,
         },
     }

@@ -1,7 +1,7 @@
 //! When a subject was first and last seen, and under which plan.
 //!
-//! Widening by the same again, or in another order, changes nothing: it is carried up from leaves
-//! to totals beside the counts.
+//! Widening by the same again, or in another order, changes nothing: it is carried from slots to sums
+//! beside the counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,20 @@ struct PlanAt {
 }
 
 impl Seen {
+    /// A span, and when its latest event that named a plan named which.
+    pub fn new(first: UnixMillis, last: UnixMillis, plan: Option<(UnixMillis, String)>) -> Self {
+        Self {
+            first,
+            last,
+            plan: plan.map(|(at, name)| PlanAt { at, name }),
+        }
+    }
+
+    /// When the latest event that named a plan named which.
+    pub fn plan_at(&self) -> Option<(UnixMillis, &str)> {
+        self.plan.as_ref().map(|plan| (plan.at, plan.name.as_str()))
+    }
+
     /// What one event says.
     pub fn of(event: &UsageEvent) -> Self {
         let plan = event.data.plan.clone();

@@ -1,17 +1,26 @@
-//! How leaves, roll-ups and rosters are kept in an item's binary attribute: one byte that names
-//! the format, then postcard (<https://postcard.jamesmunns.com/wire-format>).
+//! How counts and marks are kept in an item's binary attribute: one byte that names the format, then
+//! postcard (<https://postcard.jamesmunns.com/wire-format>).
+//!
+//! A release reads every format since [`OLDEST`]. A later one is an error that the reader parks: it
+//! never replaces what it cannot read.
 
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The format that is written and read. Format 1 knew no responses and format 2 no minutes of busy
-/// subjects; neither was ever released.
-const FORMAT: u8 = 3;
+/// The format that is written. Formats 1 to 3 held ids, and were never released.
+pub const FORMAT: u8 = 4;
+/// The oldest format that is read.
+pub const OLDEST: u8 = 4;
 
 /// A stored state that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Written by a later release.
-    #[error("state has format {found}, this release reads format {FORMAT}")]
+    /// Written by a later release, or by one that was never released.
+    #[error("state has format {found}, expected {OLDEST} to {FORMAT}")]
     Format {
         /// The format byte, 0 where the state is empty.
         found: u8,
@@ -23,6 +32,12 @@ pub enum StateError {
         bytes: usize,
         /// What the decoder met.
         source: postcard::Error,
+    },
+    /// Decodes, but refers to something that is not there.
+    #[error("state of {bytes} bytes is inconsistent")]
+    Inconsistent {
+        /// Length of the state.
+        bytes: usize,
     },
 }
 
@@ -45,4 +60,22 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
             found: other.map_or(0, |(format, _)| *format),
         }),
     }
+}
+
+/// Writes a state deflated, for lists of names.
+pub fn encode_packed<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
+    let bytes = encode(state)?;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish());
+    packed.map_err(|_| StateError::Inconsistent { bytes: bytes.len() })
+}
+
+/// Reads what [`encode_packed`] wrote.
+pub fn decode_packed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
+    let mut state = Vec::new();
+    let read = DeflateDecoder::new(bytes).read_to_end(&mut state);
+    if read.is_err() {
+        return Err(StateError::Inconsistent { bytes: bytes.len() });
+    }
+    decode(&state)
 }

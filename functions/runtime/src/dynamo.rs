@@ -5,16 +5,27 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
-use domain::names::BY_TIME_INDEX;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 use domain::state::StateError;
 use domain::table::{ItemKey, attribute};
-use domain::time::Window;
 
-use crate::store::{Document, NewItem, Store, StoreError, Stored, Value};
+use crate::store::{
+    Condition, Document, NewItem, Page, Query, Row, Store, StoreError, Stored, Value, Written,
+};
 
 type Item = HashMap<String, AttributeValue>;
+
+/// Codes by which DynamoDB asks to slow down.
+const THROTTLED: [&str; 3] = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+];
 
 /// A table, by name.
 #[derive(Debug, Clone)]
@@ -37,43 +48,40 @@ impl DynamoStore {
         &self.table
     }
 
-    async fn query(
-        &self,
-        query: aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder,
-        sort_key: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let mut found = Vec::new();
-        let mut pages = query.into_paginator().items().send();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| self.error(None, error))?;
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-            let key = ItemKey::new(
-                text(attribute::PK).unwrap_or_default(),
-                text(attribute::SK).unwrap_or_default(),
-            );
-            let sort_key = text(sort_key).unwrap_or_default();
-            found.push((sort_key, stored(&key, &item)?));
-        }
-        Ok(found)
-    }
-
     fn error<E, R>(&self, key: Option<&ItemKey>, error: SdkError<E, R>) -> StoreError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        match (error.code(), key) {
-            (Some("ConditionalCheckFailedException"), Some(key)) => {
-                StoreError::Conflict { key: key.clone() }
+        let table = self.table.clone();
+        let code = error.code().unwrap_or_default();
+        let is_too_large = error
+            .message()
+            .is_some_and(|message| message.contains("size has exceeded"));
+        match (code, key) {
+            ("ResourceNotFoundException", _) => StoreError::TableMissing { table },
+            ("ValidationException", Some(key)) if is_too_large => {
+                StoreError::TooLarge { key: key.clone() }
             }
-            (Some("ResourceNotFoundException"), _) => StoreError::TableMissing {
-                table: self.table.clone(),
+            (code, _) if THROTTLED.contains(&code) => StoreError::Throttled {
+                table,
+                source: Box::new(error),
             },
             _ => StoreError::Unavailable {
-                table: self.table.clone(),
+                table,
                 source: Box::new(error),
             },
         }
+    }
+
+    async fn put_item(
+        &self,
+        key: &ItemKey,
+        item: Item,
+    ) -> Result<(), StoreError> {
+        let request = self.client.put_item().table_name(&self.table);
+        let sent = request.set_item(Some(item)).send().await;
+        sent.map(|_| ()).map_err(|error| self.error(Some(key), error))
     }
 }
 
@@ -83,35 +91,82 @@ impl Store for DynamoStore {
             .client
             .get_item()
             .table_name(&self.table)
-            .key(attribute::PK, AttributeValue::S(key.pk.clone()))
-            .key(attribute::SK, AttributeValue::S(key.sk.clone()))
+            .set_key(Some(keyed(key)))
             .consistent_read(true);
         let output = request
             .send()
             .await
-            .map_err(|error| self.error(None, error))?;
-        output.item.map(|item| stored(key, &item)).transpose()
+            .map_err(|error| self.error(Some(key), error))?;
+        output.item.map(|item| stored(key, item)).transpose()
     }
 
-    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
-        let read = item.version.saturating_sub(1);
-        let request = self.client.put_item().table_name(&self.table);
-        let request = if read == 0 {
-            request
-                .condition_expression("attribute_not_exists(#pk)")
-                .expression_attribute_names("#pk", attribute::PK)
-        } else {
-            request
-                .condition_expression("#version = :read")
-                .expression_attribute_names("#version", attribute::VERSION)
-                .expression_attribute_values(":read", number(read))
+    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
+        let condition = Conditional::of(item.condition, item.version);
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .condition_expression(condition.expression)
+            .set_expression_attribute_names(Some(condition.names))
+            .set_expression_attribute_values(condition.values)
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .set_item(Some(attributes(key, item)));
+        let error = match request.send().await {
+            Ok(output) => {
+                let before = output.attributes.filter(|item| !item.is_empty());
+                let before = before.map(|item| stored(key, item)).transpose()?;
+                return Ok(Written::Done { before });
+            }
+            Err(error) => error,
         };
-        let request = request.set_item(Some(attributes(key, item)));
-        request
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| self.error(Some(key), error))
+        let Some(PutItemError::ConditionalCheckFailedException(refused)) = error.as_service_error()
+        else {
+            return Err(self.error(Some(key), error));
+        };
+        let current = match refused.item().filter(|item| !item.is_empty()) {
+            Some(item) => Some(stored(key, item.clone())?),
+            None => self.get(key).await?,
+        };
+        Ok(Written::Refused { current })
+    }
+
+    async fn put_both(
+        &self,
+        (one, item): (&ItemKey, NewItem),
+        (other, second): (&ItemKey, NewItem),
+    ) -> Result<bool, StoreError> {
+        let put = |key: &ItemKey, item: NewItem| {
+            let condition = Conditional::of(item.condition, item.version);
+            let put = Put::builder()
+                .table_name(&self.table)
+                .condition_expression(condition.expression)
+                .set_expression_attribute_names(Some(condition.names))
+                .set_expression_attribute_values(condition.values)
+                .set_item(Some(attributes(key, item)))
+                .build();
+            put.map(|put| TransactWriteItem::builder().put(put).build())
+        };
+        let puts = [put(one, item), put(other, second)];
+        let puts = puts.into_iter().collect::<Result<Vec<_>, _>>();
+        let puts = puts.map_err(|error| StoreError::Unavailable {
+            table: self.table.clone(),
+            source: Box::new(error),
+        })?;
+        let request = self.client.transact_write_items();
+        let error = match request.set_transact_items(Some(puts)).send().await {
+            Ok(_) => return Ok(true),
+            Err(error) => error,
+        };
+        let service = error.as_service_error();
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = service {
+            let reasons = cancelled.cancellation_reasons().iter();
+            let mut codes = reasons.filter_map(|reason| reason.code());
+            if codes.any(|code| ["ConditionalCheckFailed", "TransactionConflict"].contains(&code)) {
+                return Ok(false);
+            }
+        }
+        Err(self.error(Some(one), error))
     }
 
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
@@ -127,56 +182,82 @@ impl Store for DynamoStore {
         if let Some(at) = document.expires_at {
             item.insert(attribute::TTL.to_owned(), number(at.seconds()));
         }
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item));
-        request
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| self.error(None, error))
+        self.put_item(key, item).await
     }
 
-    async fn partition(
-        &self,
-        pk: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let query = self
+    async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
+        let request = self.client.delete_item().table_name(&self.table);
+        let sent = request.set_key(Some(keyed(key))).send().await;
+        sent.map(|_| ()).map_err(|error| self.error(Some(key), error))
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        let start = query.after.as_ref();
+        let start = start.map(|sk| keyed(&ItemKey::new(&query.pk, sk)));
+        let request = self
             .client
             .query()
             .table_name(&self.table)
             .consistent_read(true)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+            .projection_expression("#sk, #version, #bytes")
             .expression_attribute_names("#pk", attribute::PK)
             .expression_attribute_names("#sk", attribute::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()));
-        self.query(query, attribute::SK).await
+            .expression_attribute_names("#version", attribute::VERSION)
+            .expression_attribute_names("#bytes", query.attribute)
+            .expression_attribute_values(":pk", AttributeValue::S(query.pk.clone()))
+            .expression_attribute_values(":from", AttributeValue::S(query.from.clone()))
+            .expression_attribute_values(":to", AttributeValue::S(query.to.clone()))
+            .set_exclusive_start_key(start);
+        let output = request
+            .send()
+            .await
+            .map_err(|error| self.error(None, error))?;
+        let next = output.last_evaluated_key.and_then(|mut key| {
+            let sk = key.remove(attribute::SK);
+            sk.and_then(|sk| sk.as_s().ok().cloned())
+        });
+        let rows = output.items.unwrap_or_default().into_iter();
+        let items = rows.map(|item| row(item, query.attribute)).collect();
+        Ok(Page { items, next })
     }
+}
 
-    async fn by_time(
-        &self,
-        window: Window,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(BY_TIME_INDEX)
-            .key_condition_expression("#window = :window AND #start BETWEEN :from AND :to")
-            .expression_attribute_names("#window", attribute::WINDOW)
-            .expression_attribute_names("#start", attribute::START)
-            .expression_attribute_values(":window", AttributeValue::S(window.as_str().to_owned()))
-            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()));
-        self.query(query, attribute::START).await
+/// A condition as requests carry it.
+struct Conditional {
+    expression: &'static str,
+    names: HashMap<String, String>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Conditional {
+    fn of(condition: Condition, version: u64) -> Self {
+        let name = |name: &str, of: &str| (name.to_owned(), of.to_owned());
+        let (expression, names, value) = match condition {
+            Condition::Version(0) => (
+                "attribute_not_exists(#pk)",
+                vec![name("#pk", attribute::PK)],
+                None,
+            ),
+            Condition::Version(read) => (
+                "#version = :version",
+                vec![name("#version", attribute::VERSION)],
+                Some(read),
+            ),
+            Condition::Lower => (
+                "attribute_not_exists(#pk) OR #version < :version",
+                vec![
+                    name("#pk", attribute::PK),
+                    name("#version", attribute::VERSION),
+                ],
+                Some(version),
+            ),
+        };
+        Self {
+            expression,
+            names: names.into_iter().collect(),
+            values: value.map(|value| HashMap::from([(":version".to_owned(), number(value))])),
+        }
     }
 }
 
@@ -197,16 +278,15 @@ fn attributes(key: &ItemKey, item: NewItem) -> Item {
     attributes.insert(attribute::VERSION.to_owned(), number(item.version));
     let state = AttributeValue::B(Blob::new(item.state));
     attributes.insert(attribute::STATE.to_owned(), state);
-    if let Some(tally) = item.shown.tally {
-        attributes.insert(attribute::TOTAL_CALLS.to_owned(), number(tally.calls));
-        attributes.insert(
-            attribute::AUTH_FAILURES.to_owned(),
-            number(tally.auth_failures),
-        );
-        attributes.insert(
-            attribute::RATE_LIMITED.to_owned(),
-            number(tally.rate_limited),
-        );
+    if let Some(totals) = item.shown.totals {
+        for (name, value) in [
+            (attribute::TOTAL_CALLS, totals.calls),
+            (attribute::AUTH_FAILURES, totals.auth_failures),
+            (attribute::RATE_LIMITED, totals.rate_limited),
+            (attribute::UNITS, totals.calls),
+        ] {
+            attributes.insert(name.to_owned(), number(value));
+        }
     }
     if let Some(at) = item.shown.expires_at {
         attributes.insert(attribute::TTL.to_owned(), number(at.seconds()));
@@ -220,21 +300,33 @@ fn attributes(key: &ItemKey, item: NewItem) -> Item {
     attributes
 }
 
+fn version(item: &Item) -> Option<u64> {
+    let version = item.get(attribute::VERSION)?.as_n().ok()?;
+    version.parse().ok()
+}
+
+fn bytes(item: &mut Item, attribute: &str) -> Option<Vec<u8>> {
+    match item.remove(attribute)? {
+        AttributeValue::B(bytes) => Some(bytes.into_inner()),
+        _ => None,
+    }
+}
+
+fn row(mut item: Item, attribute: &str) -> Row {
+    let sk = item.get(attribute::SK).and_then(|sk| sk.as_s().ok());
+    Row {
+        sk: sk.cloned().unwrap_or_default(),
+        version: version(&item).unwrap_or(0),
+        bytes: bytes(&mut item, attribute),
+    }
+}
+
 /// The version and state among an item's attributes.
-fn stored(key: &ItemKey, item: &Item) -> Result<Stored, StoreError> {
-    let version = item
-        .get(attribute::VERSION)
-        .and_then(|value| value.as_n().ok())
-        .and_then(|text| text.parse().ok());
-    let state = item
-        .get(attribute::STATE)
-        .and_then(|value| value.as_b().ok());
-    version
+fn stored(key: &ItemKey, mut item: Item) -> Result<Stored, StoreError> {
+    let state = bytes(&mut item, attribute::STATE);
+    version(&item)
         .zip(state)
-        .map(|(version, state)| Stored {
-            version,
-            state: state.as_ref().to_vec(),
-        })
+        .map(|(version, state)| Stored { version, state })
         .ok_or_else(|| StoreError::Unreadable {
             key: key.clone(),
             source: StateError::Format { found: 0 },

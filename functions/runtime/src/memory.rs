@@ -1,5 +1,5 @@
-//! [`Store`] in memory, with the conditions of the real one, and with faults on demand: what the
-//! tests of everything above a table run on.
+//! [`Store`] in memory, with the conditions of the real one, with faults on demand, and with a meter
+//! of what DynamoDB would bill: what the tests of everything above a table run on.
 //!
 //! A store can be *paced*: each call then stands still before it is done, and each write once more
 //! before it is answered, so that a test that polls several callers by hand decides who goes on,
@@ -11,14 +11,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use domain::table::ItemKey;
-use domain::time::{UnixMillis, Window};
+use domain::table::{ItemKey, attribute};
+use domain::time::UnixMillis;
 
-use crate::store::{Document, NewItem, Shown, Store, StoreError, Stored, Value};
+use crate::store::{
+    Condition, Document, NewItem, Page, Query, Row, Shown, Store, StoreError, Stored, Value,
+    Written,
+};
+
+mod units;
+
+pub use units::Units;
 
 /// Bytes that no item exceeds
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
 const LARGEST_ITEM: usize = 400 * 1024;
+/// Bytes of a page, likewise.
+const LARGEST_PAGE: usize = 1024 * 1024;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +36,8 @@ pub enum Fault {
     None,
     /// It is refused before it does anything.
     Refused,
+    /// The partition takes no more at the moment.
+    Throttled,
     /// The table is not there.
     Missing,
     /// It is done, and its answer is lost.
@@ -47,20 +58,18 @@ impl Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// A read.
-    Get,
+    Read,
     /// A write.
-    Put,
+    Write,
 }
 
-/// A change of an item, as a table's stream reports it.
+/// A write that was done, as a table's stream of keys reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The item.
     pub key: ItemKey,
-    /// The item before; `None` where it was not there.
-    pub old: Option<Stored>,
-    /// The item after.
-    pub new: Stored,
+    /// Whether it was there before.
+    pub is_update: bool,
 }
 
 /// A call that was done, and what became of it: what another table must do and answer likewise.
@@ -79,8 +88,15 @@ pub enum Done {
         key: ItemKey,
         /// What was to be written.
         item: NewItem,
-        /// Whether somebody else had written first.
-        conflict: bool,
+        /// What became of it.
+        written: Written,
+    },
+    /// Two items were written, or neither.
+    PutBoth {
+        /// What was to be written.
+        items: [(ItemKey, NewItem); 2],
+        /// Whether they were.
+        written: bool,
     },
     /// A document was written.
     Keep {
@@ -89,21 +105,17 @@ pub enum Done {
         /// What was written.
         document: Document,
     },
-    /// Items of a partition were read.
-    Partition {
-        /// The partition.
-        pk: String,
-        /// From this sort key on.
-        from: String,
-        /// To this.
-        to: String,
-        /// What was there.
-        found: Vec<(String, Stored)>,
-    },
-    /// An item or document was deleted, its time being over.
-    Expire {
+    /// An item was deleted.
+    Delete {
         /// Which.
         key: ItemKey,
+    },
+    /// A page was read.
+    Query {
+        /// What was asked.
+        query: Query,
+        /// What was there.
+        page: Page,
     },
 }
 
@@ -133,36 +145,64 @@ impl Pace {
     }
 }
 
-/// DynamoDB refuses an item that is larger.
-fn is_bearable(bytes: usize) -> Result<(), StoreError> {
-    if bytes <= LARGEST_ITEM {
-        return Ok(());
-    }
-    Err(StoreError::Unavailable {
-        table: "memory".to_owned(),
-        source: format!("{bytes} bytes are more than an item has").into(),
-    })
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len(),
-        Value::Number(_) => size_of::<u64>(),
-        Value::Bytes(bytes) => bytes.len(),
-    }
-}
-
 type Faults = Box<dyn FnMut(Call, &ItemKey) -> Fault + Send>;
+
+/// What a table holds under a key.
+#[derive(Debug, Clone)]
+enum Held {
+    Item(Stored, Shown),
+    Document(Document),
+}
+
+impl Held {
+    const fn expires_at(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Item(_, shown) => shown.expires_at,
+            Self::Document(document) => document.expires_at,
+        }
+    }
+
+    const fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Item(stored, _) => Some(stored),
+            Self::Document(_) => None,
+        }
+    }
+
+    fn row(&self, sk: &str, name: &str) -> Row {
+        let (version, bytes) = match self {
+            Self::Item(stored, _) => {
+                let state = (name == attribute::STATE).then(|| stored.state.clone());
+                (stored.version, state)
+            }
+            Self::Document(document) => {
+                let value = document.attributes.iter().find(|(of, _)| *of == name);
+                let bytes = value.and_then(|(_, value)| match value {
+                    Value::Bytes(bytes) => Some(bytes.clone()),
+                    _ => None,
+                });
+                (0, bytes)
+            }
+        };
+        Row {
+            sk: sk.to_owned(),
+            version,
+            bytes,
+        }
+    }
+}
 
 #[derive(Default)]
 struct Table {
-    items: BTreeMap<ItemKey, (Stored, Shown)>,
-    documents: BTreeMap<ItemKey, Document>,
+    held: BTreeMap<ItemKey, Held>,
     /// Partitions whose changes are kept, by the start of their key.
     journalled: Option<&'static str>,
     journal: Vec<Change>,
     /// What was done, where anybody wants to know.
     trace: Option<Vec<Done>>,
+    units: Units,
+    /// Items of a page at most.
+    page: Option<usize>,
 }
 
 /// A table in memory; its clones are the same table.
@@ -173,10 +213,21 @@ pub struct MemoryStore {
     pace: Option<Pace>,
 }
 
+/// A copy of everything that a table holds, to be restored later.
+pub struct Backup(BTreeMap<ItemKey, Held>);
+
 impl MemoryStore {
     /// An empty table whose callers stand still by `pace`, and which keeps the changes of the
     /// partitions that start with `journalled`.
     pub fn paced(pace: Pace, journalled: Option<&'static str>) -> Self {
+        Self {
+            pace: Some(pace),
+            ..Self::journalled(journalled)
+        }
+    }
+
+    /// An empty table which keeps the changes of the partitions that start with `journalled`.
+    pub fn journalled(journalled: Option<&'static str>) -> Self {
         let table = Table {
             journalled,
             ..Table::default()
@@ -184,8 +235,13 @@ impl MemoryStore {
         Self {
             table: Arc::new(Mutex::new(table)),
             faults: Arc::default(),
-            pace: Some(pace),
+            pace: None,
         }
+    }
+
+    /// From here on, a page holds so many items at most.
+    pub fn page_by(&self, items: usize) {
+        lock(&self.table).page = Some(items.max(1));
     }
 
     /// From here on, `faults` decides what happens to each call.
@@ -203,51 +259,55 @@ impl MemoryStore {
         lock(&self.table).trace.take().unwrap_or_default()
     }
 
-    /// Every item, in the order of keys.
-    pub fn items(&self) -> Vec<(ItemKey, Stored)> {
-        let table = lock(&self.table);
-        let items = table.items.iter();
-        items
-            .map(|(key, (stored, _))| (key.clone(), stored.clone()))
-            .collect()
-    }
-
-    /// Every document, in the order of keys.
-    pub fn documents(&self) -> Vec<(ItemKey, Document)> {
-        let table = lock(&self.table);
-        let documents = table.documents.iter();
-        documents
-            .map(|(key, document)| (key.clone(), document.clone()))
-            .collect()
+    /// What DynamoDB would have billed so far.
+    pub fn units(&self) -> Units {
+        lock(&self.table).units
     }
 
     /// Shows every item, in the order of keys.
     pub fn each_item(&self, mut show: impl FnMut(&ItemKey, &Stored)) {
-        let table = lock(&self.table);
-        table
-            .items
-            .iter()
-            .for_each(|(key, (stored, _))| show(key, stored));
+        for (key, held) in &lock(&self.table).held {
+            if let Held::Item(stored, _) = held {
+                show(key, stored);
+            }
+        }
     }
 
     /// Shows every document, in the order of keys.
     pub fn each_document(&self, mut show: impl FnMut(&ItemKey, &Document)) {
-        let table = lock(&self.table);
-        table
-            .documents
-            .iter()
-            .for_each(|(key, document)| show(key, document));
+        for (key, held) in &lock(&self.table).held {
+            if let Held::Document(document) = held {
+                show(key, document);
+            }
+        }
     }
 
-    /// Writes an item as [`Store::put`] does, whatever the faults.
-    pub fn plant(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
-        lock(&self.table).write(key, item)
+    /// Every key, in order.
+    pub fn keys(&self) -> Vec<ItemKey> {
+        lock(&self.table).held.keys().cloned().collect()
+    }
+
+    /// Puts an item there, whatever the faults and conditions.
+    pub fn plant(&self, key: &ItemKey, version: u64, state: Vec<u8>) {
+        let held = Held::Item(Stored { version, state }, Shown::default());
+        lock(&self.table).held.insert(key.clone(), held);
+    }
+
+    /// Puts a document there, whatever the faults; its change is kept as every other.
+    pub fn plant_document(&self, key: &ItemKey, document: Document) {
+        let mut table = lock(&self.table);
+        table.change(key);
+        table.held.insert(key.clone(), Held::Document(document));
     }
 
     /// The item under `key`, whatever the faults.
     pub fn peek(&self, key: &ItemKey) -> Option<Stored> {
-        let table = lock(&self.table);
-        table.items.get(key).map(|(stored, _)| stored.clone())
+        lock(&self.table).held.get(key)?.stored().cloned()
+    }
+
+    /// Deletes what is under `key`, whatever the faults.
+    pub fn forget(&self, key: &ItemKey) {
+        lock(&self.table).held.remove(key);
     }
 
     /// The changes kept since the last time, in the order of their writes.
@@ -255,29 +315,33 @@ impl MemoryStore {
         std::mem::take(&mut lock(&self.table).journal)
     }
 
-    /// Deletes what may go at `now`, as `DynamoDB` does sooner or later; says which items those were.
-    pub fn expire(&self, now: UnixMillis) -> Vec<(ItemKey, Stored)> {
-        let gone = |at: Option<UnixMillis>| at.is_some_and(|at| at <= now);
+    /// The keys of what may go at `now`.
+    pub fn expired(&self, now: UnixMillis) -> Vec<ItemKey> {
+        let table = lock(&self.table);
+        let gone = |held: &Held| held.expires_at().is_some_and(|at| at <= now);
+        let gone = table.held.iter().filter(|(_, held)| gone(held));
+        gone.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Deletes everything that may go at `now`, as `DynamoDB` does sooner or later; says what that was.
+    pub fn expire(&self, now: UnixMillis) -> Vec<ItemKey> {
+        let expired = self.expired(now);
         let mut table = lock(&self.table);
-        let documents = std::mem::take(&mut table.documents);
-        let (expired, kept): (BTreeMap<_, _>, _) = documents
-            .into_iter()
-            .partition(|(_, document)| gone(document.expires_at));
-        table.documents = kept;
-        for key in expired.into_keys() {
-            table.note(|| Done::Expire { key });
+        for key in &expired {
+            table.held.remove(key);
+            table.note(|| Done::Delete { key: key.clone() });
         }
-        let items = std::mem::take(&mut table.items);
-        let (gone, kept): (BTreeMap<_, _>, _) = items
-            .into_iter()
-            .partition(|(_, (_, shown))| gone(shown.expires_at));
-        table.items = kept;
-        for key in gone.keys() {
-            table.note(|| Done::Expire { key: key.clone() });
-        }
-        gone.into_iter()
-            .map(|(key, (stored, _))| (key, stored))
-            .collect()
+        expired
+    }
+
+    /// A copy of everything.
+    pub fn backup(&self) -> Backup {
+        Backup(lock(&self.table).held.clone())
+    }
+
+    /// Puts everything back as it was.
+    pub fn restore(&self, backup: &Backup) {
+        lock(&self.table).held.clone_from(&backup.0);
     }
 
     /// Lets `faults` decide, after standing still.
@@ -301,15 +365,19 @@ impl MemoryStore {
 
 /// What is heard of a call.
 async fn answer(fault: Fault) -> Result<(), StoreError> {
+    let table = "memory".to_owned();
+    let source = "injected";
     match fault {
         Fault::None => Ok(()),
         Fault::Refused | Fault::AnswerLost => Err(StoreError::Unavailable {
-            table: "memory".to_owned(),
-            source: "injected".into(),
+            table,
+            source: source.into(),
         }),
-        Fault::Missing => Err(StoreError::TableMissing {
-            table: "memory".to_owned(),
+        Fault::Throttled => Err(StoreError::Throttled {
+            table,
+            source: source.into(),
         }),
+        Fault::Missing => Err(StoreError::TableMissing { table }),
         Fault::Hangs | Fault::DoneAndHangs => pending().await,
     }
 }
@@ -321,49 +389,119 @@ impl Table {
         }
     }
 
-    fn write(&mut self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
+    fn change(&mut self, key: &ItemKey) {
+        let is_journalled = self.journalled.is_some_and(|start| key.pk.starts_with(start));
+        if is_journalled {
+            self.journal.push(Change {
+                key: key.clone(),
+                is_update: self.held.contains_key(key),
+            });
+        }
+    }
+
+    fn holds(&self, key: &ItemKey, item: &NewItem) -> bool {
+        let known = self.held.get(key);
+        let version = known.and_then(Held::stored).map(|stored| stored.version);
+        match item.condition {
+            Condition::Version(0) => known.is_none(),
+            Condition::Version(read) => version == Some(read),
+            Condition::Lower => {
+                known.is_none() || version.is_some_and(|version| version < item.version)
+            }
+        }
+    }
+
+    fn write(&mut self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
         let wanted = self.trace.is_some().then(|| item.clone());
-        let written = self.try_write(key, item);
+        let before = self.held.get(key).and_then(Held::stored).cloned();
+        let written = if self.holds(key, &item) {
+            self.replace(key, item)?;
+            Written::Done { before }
+        } else {
+            self.units.refused(self.held.get(key));
+            Written::Refused { current: before }
+        };
         if let Some(item) = wanted {
             self.note(|| Done::Put {
                 key: key.clone(),
                 item,
-                conflict: matches!(written, Err(StoreError::Conflict { .. })),
+                written: written.clone(),
             });
         }
-        written
+        Ok(written)
     }
 
-    fn try_write(&mut self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
-        let known = self.items.get(key).map(|(stored, _)| stored);
-        if known.map_or(0, |stored| stored.version) + 1 != item.version {
-            return Err(StoreError::Conflict { key: key.clone() });
+    fn write_both(
+        &mut self,
+        one: (&ItemKey, NewItem),
+        other: (&ItemKey, NewItem),
+    ) -> Result<bool, StoreError> {
+        let written = self.holds(one.0, &one.1) && self.holds(other.0, &other.1);
+        let items = [(one.0.clone(), one.1), (other.0.clone(), other.1)];
+        for (key, item) in &items {
+            if written {
+                // Transactions cost double.
+                self.replace(key, item.clone())?;
+                self.units.again(self.held.get(key));
+            } else {
+                self.units.refused(self.held.get(key));
+                self.units.refused(self.held.get(key));
+            }
         }
-        is_bearable(item.state.len())?;
+        self.note(|| Done::PutBoth { items, written });
+        Ok(written)
+    }
+
+    fn replace(&mut self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
+        if item.state.len() > LARGEST_ITEM {
+            return Err(StoreError::TooLarge { key: key.clone() });
+        }
         let stored = Stored {
             version: item.version,
             state: item.state,
         };
-        if self
-            .journalled
-            .is_some_and(|start| key.pk.starts_with(start))
-        {
-            self.journal.push(Change {
-                key: key.clone(),
-                old: known.cloned(),
-                new: stored.clone(),
-            });
-        }
-        self.items.insert(key.clone(), (stored, item.shown));
+        self.insert(key, Held::Item(stored, item.shown));
         Ok(())
+    }
+
+    fn insert(&mut self, key: &ItemKey, held: Held) {
+        self.change(key);
+        self.units.written(key, self.held.get(key), &held);
+        self.held.insert(key.clone(), held);
+    }
+
+    fn page(&mut self, query: &Query) -> Page {
+        let from = query.after.as_ref().unwrap_or(&query.from);
+        let range = ItemKey::new(&query.pk, from)..=ItemKey::new(&query.pk, &query.to);
+        let mut page = Page::default();
+        let mut bytes = 0;
+        if range.start() <= range.end() {
+            for (key, held) in self.held.range(range) {
+                if query.after.as_ref() == Some(&key.sk) {
+                    continue;
+                }
+                let is_full = self.page.is_some_and(|most| page.items.len() >= most);
+                if is_full || bytes >= LARGEST_PAGE {
+                    page.next = page.items.last().map(|row: &Row| row.sk.clone());
+                    break;
+                }
+                bytes += units::size(key, held);
+                page.items.push(held.row(&key.sk, query.attribute));
+            }
+        }
+        self.units.read(bytes);
+        page
     }
 }
 
 impl Store for MemoryStore {
     async fn get(&self, key: &ItemKey) -> Result<Option<Stored>, StoreError> {
-        answer(self.begin(Call::Get, key).await).await?;
+        answer(self.begin(Call::Read, key).await).await?;
         let mut table = lock(&self.table);
-        let found = table.items.get(key).map(|(stored, _)| stored.clone());
+        let held = table.held.get(key);
+        let bytes = held.map_or(0, |held| units::size(key, held));
+        let found = held.and_then(Held::stored).cloned();
+        table.units.read(bytes);
         table.note(|| Done::Get {
             key: key.clone(),
             found: found.clone(),
@@ -371,74 +509,80 @@ impl Store for MemoryStore {
         Ok(found)
     }
 
-    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
-        let fault = self.begin(Call::Put, key).await;
+    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
+        let fault = self.begin(Call::Write, key).await;
+        let mut written = Written::Done { before: None };
         if fault.lets_do() {
-            lock(&self.table).write(key, item)?;
+            written = lock(&self.table).write(key, item)?;
         }
-        self.answer(fault).await
+        self.answer(fault).await.map(|()| written)
+    }
+
+    async fn put_both(
+        &self,
+        one: (&ItemKey, NewItem),
+        other: (&ItemKey, NewItem),
+    ) -> Result<bool, StoreError> {
+        let fault = self.begin(Call::Write, one.0).await;
+        let mut written = false;
+        if fault.lets_do() {
+            written = lock(&self.table).write_both(one, other)?;
+        }
+        self.answer(fault).await.map(|()| written)
     }
 
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
-        let fault = self.begin(Call::Put, key).await;
+        let fault = self.begin(Call::Write, key).await;
         if fault.lets_do() {
-            is_bearable(
-                document
-                    .attributes
-                    .iter()
-                    .map(|(_, value)| size(value))
-                    .sum(),
-            )?;
+            let held = Held::Document(document);
+            if units::size(key, &held) > LARGEST_ITEM {
+                return Err(StoreError::TooLarge { key: key.clone() });
+            }
             let mut table = lock(&self.table);
-            table.note(|| Done::Keep {
-                key: key.clone(),
-                document: document.clone(),
+            table.note(|| {
+                let Held::Document(document) = held.clone() else {
+                    unreachable!("it is a document");
+                };
+                Done::Keep {
+                    key: key.clone(),
+                    document,
+                }
             });
-            table.documents.insert(key.clone(), document);
+            // What is there already gives no change in a table's stream.
+            let is_same = matches!(
+                (table.held.get(key), &held),
+                (Some(Held::Document(known)), Held::Document(new)) if known == new
+            );
+            if is_same {
+                table.units.again(Some(&held));
+            } else {
+                table.insert(key, held);
+            }
         }
         self.answer(fault).await
     }
 
-    async fn partition(
-        &self,
-        pk: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let mut table = lock(&self.table);
-        let range = ItemKey::new(pk, from)..=ItemKey::new(pk, to);
-        let items = table.items.range(range);
-        let found: Vec<(String, Stored)> = items
-            .map(|(key, (stored, _))| (key.sk.clone(), stored.clone()))
-            .collect();
-        table.note(|| Done::Partition {
-            pk: pk.to_owned(),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            found: found.clone(),
-        });
-        Ok(found)
+    async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
+        let fault = self.begin(Call::Write, key).await;
+        if fault.lets_do() {
+            let mut table = lock(&self.table);
+            let held = table.held.remove(key);
+            table.units.again(held.as_ref());
+            table.note(|| Done::Delete { key: key.clone() });
+        }
+        self.answer(fault).await
     }
 
-    async fn by_time(
-        &self,
-        window: Window,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let table = lock(&self.table);
-        let mut found: Vec<(String, Stored)> = table
-            .items
-            .values()
-            .filter_map(|(stored, shown)| {
-                let (of, start) = shown.by_time?;
-                let label = of.label(start);
-                let wanted = of == window && (from..=to).contains(&label.as_str());
-                wanted.then(|| (label, stored.clone()))
-            })
-            .collect();
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        Ok(found)
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        let key = ItemKey::new(&query.pk, &query.from);
+        answer(self.begin(Call::Read, &key).await).await?;
+        let mut table = lock(&self.table);
+        let page = table.page(query);
+        table.note(|| Done::Query {
+            query: query.clone(),
+            page: page.clone(),
+        });
+        Ok(page)
     }
 }
 

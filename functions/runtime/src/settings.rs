@@ -99,6 +99,18 @@ impl Setting for Days {
     }
 }
 
+/// A number of seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Setting for Seconds {
+    const ALLOWED: &'static str = "a whole number of seconds";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 /// Variables that a function cannot start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {

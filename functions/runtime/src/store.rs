@@ -1,25 +1,20 @@
-//! The tables as the counting code sees them: items with a version and a state, changed one at a
-//! time and only as of the version that was read.
+//! The tables as the functions see them: items that replace each other by version or by rank,
+//! documents that are put whatever is there, and partitions that are read page by page.
 //!
-//! [`Store`] is what the fault model mimics; [`update`] is the one way a state is changed. Nothing
-//! here knows what a state means.
+//! [`Store`] is what the fault model mimics. Nothing here knows what an item means.
 
 use std::error::Error;
 use std::future::Future;
 
-use domain::state::{self, StateError};
+use domain::state::StateError;
 use domain::table::ItemKey;
-use domain::tally::Tally;
+use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
-use serde::{Serialize, de::DeserializeOwned};
-
-/// Times that [`update`] reads again after somebody else wrote between its read and its write.
-const MOST_CONFLICTS: u32 = 50;
 
 /// An item as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The version that a write must still find.
+    /// Its version or rank.
     pub version: u64,
     /// See [`domain::state`].
     pub state: Vec<u8>,
@@ -28,26 +23,52 @@ pub struct Stored {
 /// An item as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewItem {
-    /// One more than the version that was read; 1 for an item that was not there.
+    /// Its version or rank.
     pub version: u64,
     /// See [`domain::state`].
     pub state: Vec<u8>,
     /// What else the item shows.
     pub shown: Shown,
+    /// What must hold for it to be written.
+    pub condition: Condition,
+}
+
+/// What must hold for an item to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The table holds this version of it; 0 for none.
+    Version(u64),
+    /// The table holds none of it, or one of a lower version.
+    Lower,
 }
 
 /// What an item shows besides its state.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shown {
-    /// Totals for whoever reads the table by hand.
-    pub tally: Option<Tally>,
+    /// Totals, for people who read the table.
+    pub totals: Option<Totals>,
     /// When the item may go.
     pub expires_at: Option<UnixMillis>,
     /// Place in the index by time.
     pub by_time: Option<(Window, UnixMillis)>,
 }
 
-/// A document: an item without a version, the same however often it is written.
+/// What became of a conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is done.
+    Done {
+        /// What it replaced.
+        before: Option<Stored>,
+    },
+    /// Its condition does not hold.
+    Refused {
+        /// What the table holds.
+        current: Option<Stored>,
+    },
+}
+
+/// A document: the same however often it is put.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Document {
     /// Its attributes.
@@ -67,29 +88,94 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
+/// Which items of a partition are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The partition.
+    pub pk: String,
+    /// Sort keys from here, included.
+    pub from: String,
+    /// To here, included.
+    pub to: String,
+    /// Where to go on: behind this sort key.
+    pub after: Option<String>,
+    /// The attribute that is read of each; items without it show no bytes.
+    pub attribute: &'static str,
+}
+
+impl Query {
+    /// The states of the items of a partition between two sort keys, both included.
+    pub fn states(pk: impl Into<String>, from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self::of(domain::table::attribute::STATE, pk, from, to)
+    }
+
+    /// An attribute of the items of a partition between two sort keys, both included.
+    pub fn of(
+        attribute: &'static str,
+        pk: impl Into<String>,
+        from: impl Into<String>,
+        to: impl Into<String>,
+    ) -> Self {
+        Self {
+            pk: pk.into(),
+            from: from.into(),
+            to: to.into(),
+            after: None,
+            attribute,
+        }
+    }
+}
+
+/// A page of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// The items, in the order of their sort keys.
+    pub items: Vec<Row>,
+    /// Behind which sort key to go on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// An item of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its sort key.
+    pub sk: String,
+    /// Its version or rank; 0 for a document.
+    pub version: u64,
+    /// The attribute that was asked for.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// What a table refuses.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody else wrote first: read again.
-    #[error("`{}`/`{}` was changed meanwhile", key.pk, key.sk)]
-    Conflict {
-        /// The item.
-        key: ItemKey,
-    },
     /// The table does not exist.
     #[error("table `{table}` does not exist")]
     TableMissing {
         /// The table.
         table: String,
     },
-    /// The table did not answer, or not in time, or asked to slow down. Whether a write was done
-    /// is unknown.
+    /// A partition or the table takes no more at the moment.
+    #[error("table `{table}` is throttled")]
+    Throttled {
+        /// The table.
+        table: String,
+        /// What it answered.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The table did not answer, or not in time. Whether a write was done is unknown.
     #[error("table `{table}` is unavailable")]
     Unavailable {
         /// The table.
         table: String,
         /// What it answered.
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// The item is larger than a table takes.
+    #[error("`{}`/`{}` is too large for a table", key.pk, key.sk)]
+    TooLarge {
+        /// The item.
+        key: ItemKey,
     },
     /// An item that this release cannot read.
     #[error("`{}`/`{}` cannot be read", key.pk, key.sk)]
@@ -99,20 +185,47 @@ pub enum StoreError {
         /// What is wrong with it.
         source: StateError,
     },
+    /// Somebody else wrote first, again and again.
+    #[error("`{}`/`{}` is changed by others all the time", key.pk, key.sk)]
+    Contended {
+        /// The item.
+        key: ItemKey,
+    },
+    /// There is no time left to do it in.
+    #[error("there is no time left")]
+    OutOfTime,
 }
 
-/// A table of versioned items.
+impl StoreError {
+    /// The item that is the reason, where no retry will change that: it is parked, and everything
+    /// else goes on.
+    pub const fn parked(&self) -> Option<&ItemKey> {
+        match self {
+            Self::TooLarge { key } | Self::Unreadable { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// A table. Every read sees every write that was acknowledged before.
 pub trait Store: Send + Sync {
-    /// Reads an item, with every write that was acknowledged before.
+    /// Reads an item.
     fn get(&self, key: &ItemKey)
     -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Writes an item if the table holds `item.version - 1` of it, or nothing where that is 0.
+    /// Writes an item if its condition holds.
     fn put(
         &self,
         key: &ItemKey,
         item: NewItem,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Writes two items of different keys, both or neither; says whether both conditions held.
+    fn put_both(
+        &self,
+        one: (&ItemKey, NewItem),
+        other: (&ItemKey, NewItem),
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Writes a document, whatever was there.
     fn keep(
@@ -121,23 +234,41 @@ pub trait Store: Send + Sync {
         document: Document,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The items of a partition whose sort keys lie between `from` and `to`, both included, in
-    /// the order of their sort keys.
-    fn partition(
-        &self,
-        pk: &str,
-        from: &str,
-        to: &str,
-    ) -> impl Future<Output = Result<Vec<(String, Stored)>, StoreError>> + Send;
+    /// Deletes whatever is there.
+    fn delete(&self, key: &ItemKey) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The items of a window in the index by time whose start labels lie between `from` and
-    /// `to`, both included, in the order of time. May lag behind writes by moments.
-    fn by_time(
+    /// Reads a page of a partition.
+    fn query(&self, query: &Query) -> impl Future<Output = Result<Page, StoreError>> + Send;
+}
+
+impl<S: Store> Store for &S {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Stored>, StoreError> {
+        (**self).get(key).await
+    }
+
+    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
+        (**self).put(key, item).await
+    }
+
+    async fn put_both(
         &self,
-        window: Window,
-        from: &str,
-        to: &str,
-    ) -> impl Future<Output = Result<Vec<(String, Stored)>, StoreError>> + Send;
+        one: (&ItemKey, NewItem),
+        other: (&ItemKey, NewItem),
+    ) -> Result<bool, StoreError> {
+        (**self).put_both(one, other).await
+    }
+
+    async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
+        (**self).keep(key, document).await
+    }
+
+    async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
+        (**self).delete(key).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
+        (**self).query(query).await
+    }
 }
 
 /// A sort key after every other that starts with `prefix`.
@@ -145,129 +276,21 @@ pub fn after(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }
 
-/// Reads a state.
-pub fn read<T: DeserializeOwned>(key: &ItemKey, stored: &Stored) -> Result<T, StoreError> {
-    state::decode(&stored.state).map_err(|source| StoreError::Unreadable {
-        key: key.clone(),
-        source,
-    })
-}
-
-/// A state after [`update`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Updated<T> {
-    /// The version now stored; 0 where nothing is.
-    pub version: u64,
-    /// The state now stored.
-    pub state: T,
-}
-
-/// Reads an item, lets `change` change its state, and writes it back as of the version read; as
-/// often as it takes, so `change` must say the same of the same state.
-///
-/// `change` returns whether there is anything to write. An item that is not there starts from the
-/// default state.
-pub async fn update<S, T>(
-    store: &S,
-    key: &ItemKey,
-    mut change: impl FnMut(&mut T) -> bool + Send,
-    show: impl Fn(&T) -> Shown + Send,
-) -> Result<Updated<T>, StoreError>
-where
-    S: Store,
-    T: Serialize + DeserializeOwned + Default + Send,
-{
-    let mut conflicts = 0;
+/// Reads all pages of a query.
+pub async fn all<S: Store>(store: &S, mut query: Query) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::new();
     loop {
-        let (version, mut state) = match store.get(key).await? {
-            Some(stored) => (stored.version, read(key, &stored)?),
-            None => (0, T::default()),
-        };
-        if !change(&mut state) {
-            return Ok(Updated { version, state });
-        }
-        let encoded = state::encode(&state).map_err(|source| StoreError::Unreadable {
-            key: key.clone(),
-            source,
-        })?;
-        let item = NewItem {
-            version: version + 1,
-            state: encoded,
-            shown: show(&state),
-        };
-        match store.put(key, item).await {
-            Ok(()) => {
-                return Ok(Updated {
-                    version: version + 1,
-                    state,
-                });
-            }
-            Err(StoreError::Conflict { .. }) if conflicts < MOST_CONFLICTS => conflicts += 1,
-            Err(error) => return Err(error),
+        let page = store.query(&query).await?;
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(rows),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::MemoryStore;
-
-    /// Adds one to a number, and loses as many times against somebody else.
-    async fn add_one(losses: u32) -> Result<Updated<u64>, StoreError> {
-        let store = MemoryStore::default();
-        let key = ItemKey::new("a", "b");
-        let mut lost = 0;
-        let change = |number: &mut u64| {
-            if lost < losses {
-                lost += 1;
-                let item = NewItem {
-                    version: u64::from(lost),
-                    state: state::encode(&u64::from(10 * lost)).unwrap(),
-                    shown: Shown::default(),
-                };
-                store.plant(&key, item).unwrap();
-            }
-            *number += 1;
-            true
-        };
-        update(&store, &key, change, |_| Shown::default()).await
-    }
-
-    #[tokio::test]
-    async fn whoever_loses_reads_again_until_it_is_too_much() {
-        for losses in [0, 1, MOST_CONFLICTS] {
-            let updated = add_one(losses).await.unwrap();
-            let expected = Updated {
-                version: u64::from(losses) + 1,
-                state: u64::from(10 * losses) + 1,
-            };
-            assert_eq!(updated, expected);
-        }
-        let error = add_one(MOST_CONFLICTS + 1).await.unwrap_err();
-        assert_eq!(error.to_string(), "`a`/`b` was changed meanwhile");
-    }
-
-    #[tokio::test]
-    async fn what_does_not_change_is_not_written() {
-        let store = MemoryStore::default();
-        let key = ItemKey::new("a", "b");
-        let updated = update(&store, &key, |_: &mut u64| false, |_| Shown::default()).await;
-        assert_eq!(
-            updated.unwrap(),
-            Updated {
-                version: 0,
-                state: 0
-            }
-        );
-        assert!(store.items().is_empty());
-    }
-
-    #[test]
-    fn what_begins_so_sorts_before() {
-        for text in ["a", "a#", "a\u{10fffe}", "aé"] {
-            assert!(text < after("a").as_str(), "{text}");
-        }
-        assert!(after("a").as_str() < "b");
-    }
+/// An item that cannot be read.
+pub fn unreadable(key: &ItemKey) -> impl FnOnce(StateError) -> StoreError + use<> {
+    let key = key.clone();
+    |source| StoreError::Unreadable { key, source }
 }

@@ -67,8 +67,12 @@ pub trait EventStream: Send + Sync {
     /// The stream's name.
     fn name(&self) -> &str;
 
-    /// Puts an event, in one attempt.
-    fn put(&self, event: &UsageEvent) -> impl Future<Output = Result<(), PutError>> + Send;
+    /// Puts an event under a partition key, in one attempt.
+    fn put(
+        &self,
+        event: &UsageEvent,
+        partition_key: &str,
+    ) -> impl Future<Output = Result<(), PutError>> + Send;
 }
 
 /// How often and how long an event is put.
@@ -106,9 +110,11 @@ impl Retries {
 pub async fn put_with_retries<S: EventStream>(
     stream: &S,
     event: &UsageEvent,
+    partition_key: &str,
     retries: Retries,
 ) -> Result<(), PutError> {
-    let put = timeout(retries.within, attempts(stream, event, retries));
+    let attempts = attempts(stream, (event, partition_key), retries);
+    let put = timeout(retries.within, attempts);
     put.await.unwrap_or_else(|elapsed| {
         Err(PutError::Unavailable {
             stream: stream.name().to_owned(),
@@ -119,13 +125,13 @@ pub async fn put_with_retries<S: EventStream>(
 
 async fn attempts<S: EventStream>(
     stream: &S,
-    event: &UsageEvent,
+    (event, partition_key): (&UsageEvent, &str),
     retries: Retries,
 ) -> Result<(), PutError> {
     let mut attempt = 1;
     let mut unanswered = None;
     loop {
-        match stream.put(event).await {
+        match stream.put(event, partition_key).await {
             Err(error) if error.is_passing() && attempt < retries.attempts => {
                 tracing::debug!(attempt, %error, "the stream is tried again");
                 if matches!(error, PutError::Unavailable { .. }) {
@@ -191,12 +197,12 @@ impl EventStream for KinesisStream {
         &self.name
     }
 
-    async fn put(&self, event: &UsageEvent) -> Result<(), PutError> {
+    async fn put(&self, event: &UsageEvent, partition_key: &str) -> Result<(), PutError> {
         let request = self
             .client
             .put_record()
             .stream_name(&self.name)
-            .partition_key(event.partition_key())
+            .partition_key(partition_key)
             .data(Blob::new(event.to_json()));
         request
             .send()

@@ -1,0 +1,134 @@
+//! Hours as this instance last wrote them.
+//!
+//! A fold writes most users' hours once a window, and hardly anybody else writes them: what this
+//! instance wrote is what the table holds, and need not be read. Where it is not, the write's
+//! condition does not hold and the table tells what it holds. So a wrong guess costs a refused write,
+//! never a count.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::table::ItemKey;
+use domain::time::UnixMillis;
+use runtime::store::Stored;
+
+/// Bytes of states kept at most.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Hours are written while they last, and a little longer: lines of the access log come later.
+const KEPT_MILLIS: i64 = 2 * 3_600_000;
+
+/// What this instance knows of the table.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    hours: HashMap<ItemKey, (UnixMillis, Stored)>,
+    bytes: usize,
+    /// When this instance was first asked for anything.
+    since: Option<UnixMillis>,
+}
+
+/// What is known of an item before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// It is as this instance wrote it.
+    Held(Stored),
+    /// It is not there: it would have been written since this instance began.
+    Absent,
+    /// Nothing is known.
+    Unknown,
+}
+
+impl Cache {
+    /// What is known of an item of the hour that begins at `hour`.
+    pub(crate) fn guess(&self, key: &ItemKey, hour: UnixMillis) -> Guess {
+        let kept = self.lock();
+        match kept.hours.get(key) {
+            Some((_, stored)) => Guess::Held(stored.clone()),
+            None if kept.since.is_some_and(|since| since <= hour) => Guess::Absent,
+            None => Guess::Unknown,
+        }
+    }
+
+    /// Remembers what was written.
+    pub(crate) fn keep(&self, key: &ItemKey, hour: UnixMillis, stored: Stored) {
+        let mut kept = self.lock();
+        kept.bytes += size(key, &stored);
+        if let Some((_, before)) = kept.hours.insert(key.clone(), (hour, stored)) {
+            kept.bytes = kept.bytes.saturating_sub(size(key, &before));
+        }
+    }
+
+    /// Forgets an item of which it is not known what the table holds.
+    pub(crate) fn forget(&self, key: &ItemKey) {
+        let mut kept = self.lock();
+        if let Some((_, before)) = kept.hours.remove(key) {
+            kept.bytes = kept.bytes.saturating_sub(size(key, &before));
+            // It is there: no guess may say otherwise.
+            kept.since = None;
+        }
+    }
+
+    /// Forgets what is not written any more, and everything where that is not enough.
+    pub(crate) fn tidy(&self, now: UnixMillis) {
+        let mut kept = self.lock();
+        kept.since.get_or_insert(now);
+        let oldest = now.plus_millis(-KEPT_MILLIS);
+        kept.hours.retain(|_, (hour, _)| *hour >= oldest);
+        let sizes = kept.hours.iter();
+        kept.bytes = sizes.map(|(key, (_, stored))| size(key, stored)).sum();
+        if kept.bytes > MOST_BYTES {
+            kept.hours.clear();
+            kept.bytes = 0;
+            // What is not kept may be there.
+            kept.since = Some(now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size(key: &ItemKey, stored: &Stored) -> usize {
+    key.pk.len() + key.sk.len() + stored.state.len() + 96
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_known_and_what_is_old_or_too_much_is_not() {
+        let cache = Cache::default();
+        let hour = UnixMillis(1_795_363_200_000);
+        let key = ItemKey::hour("a@b", hour);
+        let stored = Stored {
+            version: 3,
+            state: vec![7; 100],
+        };
+        assert_eq!(cache.guess(&key, hour), Guess::Unknown);
+        cache.tidy(hour.plus_millis(1));
+        assert_eq!(cache.guess(&key, hour), Guess::Unknown);
+        let next = hour.plus_millis(3_600_000);
+        assert_eq!(cache.guess(&key, next), Guess::Absent);
+        cache.keep(&key, hour, stored.clone());
+        assert_eq!(cache.guess(&key, hour), Guess::Held(stored.clone()));
+        cache.forget(&key);
+        assert_eq!(cache.guess(&key, next), Guess::Unknown);
+        cache.keep(&key, hour, stored.clone());
+        cache.tidy(hour.plus_millis(KEPT_MILLIS));
+        assert_eq!(cache.guess(&key, hour), Guess::Held(stored));
+        cache.tidy(hour.plus_millis(KEPT_MILLIS + 1));
+        assert_eq!(cache.guess(&key, hour), Guess::Unknown);
+        let large = Stored {
+            version: 1,
+            state: vec![0; MOST_BYTES],
+        };
+        cache.keep(&key, next, large);
+        cache.tidy(next);
+        assert_eq!(cache.guess(&key, hour), Guess::Unknown);
+        assert_eq!(cache.lock().bytes, 0);
+    }
+}

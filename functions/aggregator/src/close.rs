@@ -1,0 +1,293 @@
+//! Closing days: everything of a day is folded again, whoever was woken, and offered upwards.
+//!
+//! The day's mark holds how far the closing is. A tick works on it in slices that one invocation can do;
+//! a slice that dies is done again, and two ticks at once do no harm: the mark moves under its version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::event::HORIZON_DAYS;
+use domain::fold::{FoldedMinute, MinuteFold};
+use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Round, Step};
+use domain::state;
+use domain::table::{self, ItemKey, MARKS, user_bucket};
+use domain::time::{UnixMillis, Window};
+use runtime::journal::Found;
+use runtime::store::{
+    self, Condition, Document, NewItem, Query, Shown, Store, StoreError, Value, Written, unreadable,
+};
+use runtime::together::together;
+
+use crate::fold::{Done, Pass, Whom, add, read_mark};
+use crate::parked;
+
+/// Slots after which a slice offers what it has folded: they are kept in memory.
+const MOST_SLOTS: usize = 100_000;
+/// Facts after which it does.
+const MOST_FACTS: u64 = 500_000;
+/// Days that the lists of a day's users are kept: it is sealed by then.
+const LIST_DAYS: i64 = 21;
+const MINUTE: i64 = 60_000;
+
+/// Whether the time for work is over.
+pub type Over<'a> = &'a (dyn Fn() -> bool + Sync);
+
+impl<S: Store> Pass<'_, S> {
+    /// Works on every day that needs it, oldest first, until the time is over.
+    pub(crate) async fn close_days(&self, over: Over<'_>, done: &mut Done) -> Result<(), StoreError> {
+        let marks = self.day_marks().await?;
+        let today = Window::Day.start(self.now);
+        // Days before the first that is marked, and of which nothing can come any more, never were.
+        let first = marks.keys().next().copied().unwrap_or(today.plus_days(-HORIZON_DAYS));
+        let mut day = first.min(today.plus_days(-HORIZON_DAYS));
+        while day < today && !over() {
+            let mark = marks.get(&day).cloned();
+            if mark.as_ref().is_none_or(|(mark, _)| mark.round != Round::Sealed) {
+                self.close_day(day, mark, over, done).await?;
+            }
+            day = Window::Day.end(day);
+        }
+        Ok(())
+    }
+
+    async fn day_marks(&self) -> Result<BTreeMap<UnixMillis, (DayMark, u64)>, StoreError> {
+        let from = ItemKey::day_mark(self.now.plus_days(-LOOKED_AFTER_DAYS)).sk;
+        let to = ItemKey::day_mark(self.now).sk;
+        let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
+        let marks = rows.into_iter().filter_map(|row| {
+            let day = Window::Day.parse_label(row.sk.strip_prefix("DAY#")?)?;
+            Some((day, row.sk, row.version, row.bytes?))
+        });
+        let marks = marks.map(|(day, sk, version, bytes)| {
+            let mark = state::decode(&bytes).map_err(unreadable(&ItemKey::new(MARKS, sk)))?;
+            Ok((day, (mark, version)))
+        });
+        marks.collect()
+    }
+
+    async fn close_day(
+        &self,
+        day: UnixMillis,
+        known: Option<(DayMark, u64)>,
+        over: Over<'_>,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let (mut mark, mut version) = match known {
+            Some((mark, version)) => (Some(mark), version),
+            None => (None, 0),
+        };
+        while !over() {
+            let step = DayMark::step(mark.as_ref(), day, self.now);
+            let mut next = mark.unwrap_or_else(|| DayMark::begin(self.now));
+            match step {
+                Step::Wait => return Ok(()),
+                Step::Begin => {}
+                Step::Seal => next.seal(),
+                Step::Fold { minute } => self.slice(day, minute, &mut next, over, done).await?,
+                Step::Users { bucket } => {
+                    self.offer_users(day, bucket, done).await?;
+                    next.offered(bucket);
+                }
+                Step::Finish => {
+                    self.everybody().day(day).await?;
+                    next.finish();
+                }
+            }
+            if !self.put_mark(day, &next, version).await? {
+                // Somebody else works on it.
+                return Ok(());
+            }
+            version += 1;
+            mark = Some(next);
+        }
+        Ok(())
+    }
+
+    async fn put_mark(
+        &self,
+        day: UnixMillis,
+        mark: &DayMark,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        let key = ItemKey::day_mark(day);
+        let item = NewItem {
+            version: version + 1,
+            state: state::encode(mark).map_err(unreadable(&key))?,
+            shown: Shown::default(),
+            condition: Condition::Version(version),
+        };
+        let written = self.usage.put(&key, item).await?;
+        Ok(matches!(written, Written::Done { .. }))
+    }
+
+    /// Folds some of an hour, from `minute` of the day on, and offers it.
+    async fn slice(
+        &self,
+        day: UnixMillis,
+        minute: u16,
+        mark: &mut DayMark,
+        over: Over<'_>,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let hour = u8::try_from(minute / 60).unwrap_or(23);
+        let end = u16::from(hour) * 60 + 60;
+        let start = day.plus_millis(i64::from(minute) * MINUTE);
+        let last = day.plus_millis((i64::from(end) - 1) * MINUTE);
+        // The second round looks whether anything came since the first.
+        if let Some(rank) = mark.rank(hour)
+            && minute % 60 == 0
+            && self.facts(start, last).await? == rank
+        {
+            mark.folded(end, hour, 0);
+            return Ok(());
+        }
+        let mut slice = Slice::new(start, over);
+        let journal = self.journal();
+        let take = |found| slice.take(found, &mut done.parked);
+        match journal.read(start, last, take).await {
+            Ok(()) => slice.finish_minute(),
+            // It has enough: the rest is for the next slice.
+            Err(StoreError::OutOfTime) => {}
+            Err(error) => return Err(error),
+        }
+        self.offer(&slice.folded, Whom::Closing, done).await?;
+        self.list_users(&slice.folded, minute).await?;
+        let until = slice.next.map_or(end, |next| {
+            u16::try_from(next.since(day) / MINUTE).unwrap_or(end)
+        });
+        mark.folded(until, hour, slice.facts);
+        Ok(())
+    }
+
+    /// Distinct facts of some minutes of an hour.
+    async fn facts(&self, from: UnixMillis, to: UnixMillis) -> Result<u64, StoreError> {
+        let mut facts = 0;
+        let mut fold = MinuteFold::new(from);
+        let show = |found: Found| {
+            if found.minute != fold.minute() {
+                facts += fold.facts();
+                fold = MinuteFold::new(found.minute);
+            }
+            add(&mut fold, found, false, &mut Vec::new());
+            Ok(())
+        };
+        self.journal().read(from, to, show).await?;
+        Ok(facts + fold.facts())
+    }
+
+    /// Notes whom the minutes name, so that their days are offered when all hours are.
+    async fn list_users(&self, minutes: &[FoldedMinute], part: u16) -> Result<(), StoreError> {
+        let Some(first) = minutes.first() else {
+            return Ok(());
+        };
+        let mut buckets: BTreeMap<u8, BTreeSet<&String>> = BTreeMap::new();
+        for email in minutes.iter().flat_map(|folded| folded.users.keys()) {
+            buckets.entry(user_bucket(email)).or_default().insert(email);
+        }
+        for (bucket, users) in buckets {
+            let key = ItemKey::day_users(first.minute, bucket, usize::from(part));
+            let list = state::encode_packed(&users).map_err(unreadable(&key))?;
+            let document = Document {
+                attributes: vec![(table::attribute::STATE, Value::Bytes(list))],
+                expires_at: Some(first.minute.plus_days(LIST_DAYS)),
+            };
+            self.usage.keep(&key, document).await?;
+        }
+        Ok(())
+    }
+
+    /// Offers the days of a bucket's users, their months and all time.
+    async fn offer_users(
+        &self,
+        day: UnixMillis,
+        bucket: u8,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let from = format!("{bucket:02}#");
+        let query = Query::states(table::day_users(day), &from, store::after(&from));
+        let mut users: BTreeSet<String> = BTreeSet::new();
+        for row in store::all(self.usage, query).await? {
+            let key = ItemKey::new(table::day_users(day), &row.sk);
+            let list = row.bytes.unwrap_or_default();
+            users.extend(state::decode_packed::<Vec<String>>(&list).map_err(unreadable(&key))?);
+        }
+        let offers = users.iter().map(|user| async move {
+            let key = ItemKey::day(user, day);
+            let offered = self.users().offer_day(user, day).await;
+            parked::or_parked(offered, &key, vec![day])
+        });
+        let parked = together(offers.collect()).await?;
+        done.parked.extend(parked.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Has days closed again, as an operator asks who restored a table.
+    pub(crate) async fn close_again(
+        &self,
+        from: UnixMillis,
+        to: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let mut days = 0;
+        let mut day = Window::Day.start(from);
+        while day <= to {
+            if let Some((mut mark, version)) = read_mark(self.usage, day).await? {
+                mark.redo();
+                days += u64::from(self.put_mark(day, &mark, version).await?);
+            }
+            day = Window::Day.end(day);
+        }
+        Ok(days)
+    }
+}
+
+/// Minutes of an hour as they are folded for a closing.
+struct Slice<'a> {
+    fold: MinuteFold,
+    folded: Vec<FoldedMinute>,
+    slots: usize,
+    facts: u64,
+    /// The first minute that is left to the next slice.
+    next: Option<UnixMillis>,
+    over: Over<'a>,
+}
+
+impl<'a> Slice<'a> {
+    fn new(start: UnixMillis, over: Over<'a>) -> Self {
+        Self {
+            fold: MinuteFold::new(start),
+            folded: Vec::new(),
+            slots: 0,
+            facts: 0,
+            next: None,
+            over,
+        }
+    }
+
+    fn take(
+        &mut self,
+        found: Found,
+        parked: &mut Vec<parked::Parked>,
+    ) -> Result<(), StoreError> {
+        if found.minute != self.fold.minute() {
+            self.finish_minute();
+            let is_enough = self.slots >= MOST_SLOTS || self.facts >= MOST_FACTS || (self.over)();
+            if is_enough && !self.folded.is_empty() {
+                self.next = Some(found.minute);
+                return Err(StoreError::OutOfTime);
+            }
+            self.fold = MinuteFold::new(found.minute);
+        }
+        add(&mut self.fold, found, false, parked);
+        Ok(())
+    }
+
+    fn finish_minute(&mut self) {
+        let next = MinuteFold::new(self.fold.minute());
+        let fold = std::mem::replace(&mut self.fold, next);
+        if fold.facts() > 0 {
+            self.facts += fold.facts();
+            let folded = fold.finish();
+            self.slots += folded.users.len();
+            self.folded.push(folded);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Everybody's minutes, hours and days, who called in a minute, and who was active in an hour.
+//!
+//! Each is one absolute value that replaces only what has a lower rank. Hours are summed of their minutes
+//! in the fold that changed one, days of their hours when they are closed.
+
+use std::collections::BTreeSet;
+
+use domain::counts::Sum;
+use domain::event::Subject;
+use domain::fold::FoldedMinute;
+use domain::state;
+use domain::table::{self, ItemKey};
+use domain::time::{UnixMillis, Window};
+use runtime::store::{
+    self, Condition, Document, NewItem, Query, Shown, Store, StoreError, Value, Written, unreadable,
+};
+use sha2::{Digest, Sha256};
+
+use crate::users::{read_sum, sum_item};
+
+/// How long aggregates are kept, in days. Days and longer are kept for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries of the journal.
+    pub raw: i64,
+    /// Minute aggregates.
+    pub minutes: i64,
+    /// Hour aggregates.
+    pub hours: i64,
+}
+
+/// Days that a roster is kept: the day that it is a part of is sealed by then.
+const ROSTER_DAYS: i64 = 14;
+/// Sort keys of everything in a partition.
+const FIRST: &str = " ";
+
+/// What a minute's totals gained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gain {
+    /// Accepted calls.
+    pub calls: u64,
+    /// Calls without a usable key.
+    pub auth_failures: u64,
+    /// Calls over the rate or the quota.
+    pub rate_limited: u64,
+    /// Facts met again.
+    pub repeats: u64,
+}
+
+impl Gain {
+    /// Adds another minute's.
+    pub const fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.auth_failures += other.auth_failures;
+        self.rate_limited += other.rate_limited;
+        self.repeats += other.repeats;
+    }
+
+    fn between(before: &Sum, after: &Sum) -> Self {
+        let (one, other) = (&before.counts.tally, &after.counts.tally);
+        Self {
+            calls: other.calls.saturating_sub(one.calls),
+            auth_failures: other.auth_failures.saturating_sub(one.auth_failures),
+            rate_limited: other.rate_limited.saturating_sub(one.rate_limited),
+            repeats: after.repeats.saturating_sub(before.repeats),
+        }
+    }
+}
+
+/// Everybody's counts in one analytics table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Everybody<'a, S> {
+    pub(crate) store: &'a S,
+    pub(crate) retention: Retention,
+}
+
+impl<S: Store> Everybody<'_, S> {
+    /// Offers a minute; says what its totals gained.
+    pub(crate) async fn minute(&self, folded: &FoldedMinute) -> Result<Gain, StoreError> {
+        let at = folded.minute;
+        let expires_at = Window::Minute.end(at).plus_days(self.retention.minutes);
+        let key = ItemKey::minute(at);
+        let sum = &folded.everybody;
+        let item = sum_item(&key, sum, sum.rank, Condition::Lower, Some(expires_at))?;
+        let before = match self.store.put(&key, item).await? {
+            Written::Done { before } => before,
+            Written::Refused { current } => {
+                // A fold that died behind this write comes again here.
+                if current.is_some_and(|stored| stored.version == sum.rank) {
+                    self.callers(folded, expires_at).await?;
+                }
+                return Ok(Gain::default());
+            }
+        };
+        let (before, _) = read_sum(&key, before.as_ref())?;
+        if before.counts.tally != sum.counts.tally || !folded.conflicts.is_empty() {
+            self.callers(folded, expires_at).await?;
+        }
+        Ok(Gain::between(&before, sum))
+    }
+
+    async fn callers(
+        &self,
+        folded: &FoldedMinute,
+        expires_at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let key = ItemKey::callers(folded.minute);
+        let item = NewItem {
+            version: folded.everybody.rank,
+            state: state::encode_packed(&folded.callers).map_err(unreadable(&key))?,
+            shown: Shown {
+                expires_at: Some(expires_at),
+                ..Shown::default()
+            },
+            condition: Condition::Lower,
+        };
+        self.store.put(&key, item).await.map(drop)
+    }
+
+    /// Enters users into the roster of an hour. The entry's key follows from its content: a repeat
+    /// writes the same again.
+    pub(crate) async fn enter(
+        &self,
+        hour: UnixMillis,
+        users: &BTreeSet<&str>,
+    ) -> Result<(), StoreError> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        let digests: BTreeSet<[u8; 8]> = users
+            .iter()
+            .map(|email| Subject::as_carried(email).digest())
+            .collect();
+        let bytes = digests.into_iter().collect::<Vec<_>>().concat();
+        // An item takes some 40,000 users.
+        for part in bytes.chunks(8 * 40_000) {
+            let digest = Sha256::digest(part);
+            let name = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+            let key = ItemKey::new(table::roster(hour), name.collect::<String>());
+            let document = Document {
+                attributes: vec![(table::attribute::STATE, Value::Bytes(part.to_vec()))],
+                expires_at: Some(Window::Hour.end(hour).plus_days(ROSTER_DAYS)),
+            };
+            self.store.keep(&key, document).await?;
+        }
+        Ok(())
+    }
+
+    /// The users of an hour, each as eight bytes.
+    pub(crate) async fn roster(
+        &self,
+        hour: UnixMillis,
+    ) -> Result<BTreeSet<[u8; 8]>, StoreError> {
+        let query = Query::states(table::roster(hour), FIRST, store::after(""));
+        let rows = store::all(self.store, query).await?;
+        let bytes = rows.iter().filter_map(|row| row.bytes.as_deref());
+        Ok(bytes.flat_map(|bytes| bytes.as_chunks::<8>().0).copied().collect())
+    }
+
+    /// Offers an hour as its minutes are.
+    pub(crate) async fn hour(&self, hour: UnixMillis) -> Result<(), StoreError> {
+        let query = Query::states(table::minutes(hour), FIRST, store::after(""));
+        let mut sum = self.sum(query).await?;
+        sum.users = self.roster(hour).await?.len() as u64;
+        let expires_at = Window::Hour.end(hour).plus_days(self.retention.hours);
+        self.offer(Window::Hour, hour, sum, Some(expires_at)).await
+    }
+
+    /// Offers a day as its hours are.
+    pub(crate) async fn day(&self, day: UnixMillis) -> Result<(), StoreError> {
+        let label = Window::Day.label(day);
+        let query = Query::states(table::totals(Window::Hour), &label, store::after(&label));
+        let mut sum = self.sum(query).await?;
+        let mut users = BTreeSet::new();
+        for hour in 0..24 {
+            let hour = Window::Day.start(day).plus_millis(hour * 3_600_000);
+            users.extend(self.roster(hour).await?);
+        }
+        sum.users = users.len() as u64;
+        self.offer(Window::Day, day, sum, None).await
+    }
+
+    async fn sum(&self, query: Query) -> Result<Sum, StoreError> {
+        let pk = query.pk.clone();
+        let rows = store::all(self.store, query).await?.into_iter();
+        let parts = rows.filter_map(|row| Some((row.sk, row.bytes?)));
+        let parts = parts.map(|(sk, bytes)| {
+            let key = ItemKey::new(&pk, sk);
+            Sum::decode(&bytes).map_err(unreadable(&key))
+        });
+        Ok(Sum::of(&parts.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    async fn offer(
+        &self,
+        window: Window,
+        at: UnixMillis,
+        sum: Sum,
+        expires_at: Option<UnixMillis>,
+    ) -> Result<(), StoreError> {
+        if sum.rank == 0 {
+            return Ok(());
+        }
+        let key = ItemKey::total(window, at);
+        let mut item = sum_item(&key, &sum, sum.rank, Condition::Lower, expires_at)?;
+        item.shown.by_time = Some((window, at));
+        self.store.put(&key, item).await.map(drop)
+    }
+}

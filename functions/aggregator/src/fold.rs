@@ -1,0 +1,297 @@
+//! One pass: minutes are folded from the journal, and what they come to is offered to everything above.
+//!
+//! Order matters only where a death in between must not show: rosters before hours, the mark after the
+//! last hour, children before parents. Everything else may happen in any order and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::counts::Hour;
+use domain::fold::{FoldedMinute, MinuteFold};
+use domain::mark::{DayMark, Round};
+use domain::table::ItemKey;
+use domain::time::{UnixMillis, Window};
+use runtime::journal::{Found, Journal};
+use runtime::store::{Store, StoreError, Stored, unreadable};
+use runtime::together::together;
+
+use crate::addresses::{self, AddressWork};
+use crate::cache::Cache;
+use crate::everybody::{Everybody, Gain, Retention};
+use crate::parked::{self, Parked};
+use crate::users::{HourWork, Users};
+
+/// Whom a pass offers what it folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Users and addresses that an entry names which is new.
+    Named,
+    /// Everybody whom the minutes name.
+    All,
+    /// Likewise, and the closing of the day offers its totals once all hours are done.
+    Closing,
+}
+
+impl Whom {
+    fn includes(self, is_new: bool) -> bool {
+        is_new || self != Self::Named
+    }
+}
+
+/// What a pass has done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// What everybody's totals gained.
+    pub(crate) gain: Gain,
+    /// What it could not read or write, and nobody can.
+    pub(crate) parked: Vec<Parked>,
+}
+
+/// The tables that a pass reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a, S> {
+    pub(crate) analytics: &'a S,
+    pub(crate) usage: &'a S,
+    pub(crate) retention: Retention,
+    pub(crate) cache: Option<&'a Cache>,
+    pub(crate) now: UnixMillis,
+}
+
+impl<'a, S: Store> Pass<'a, S> {
+    pub(crate) const fn users(&self) -> Users<'a, S> {
+        Users {
+            store: self.usage,
+            hour_days: self.retention.hours,
+            cache: self.cache,
+        }
+    }
+
+    pub(crate) const fn everybody(&self) -> Everybody<'a, S> {
+        Everybody {
+            store: self.analytics,
+            retention: self.retention,
+        }
+    }
+
+    pub(crate) const fn journal(&self) -> Journal<&'a S> {
+        Journal {
+            store: self.analytics,
+            retention_days: self.retention.raw,
+        }
+    }
+
+    /// Folds a minute, in which the entries `new` are new.
+    pub(crate) async fn fold(
+        &self,
+        minute: UnixMillis,
+        new: &BTreeSet<ItemKey>,
+        parked: &mut Vec<Parked>,
+    ) -> Result<FoldedMinute, StoreError> {
+        let mut fold = MinuteFold::new(minute);
+        let show = |found: Found| {
+            let is_new = new.contains(&found.key);
+            add(&mut fold, found, is_new, parked);
+            Ok(())
+        };
+        self.journal().read(minute, minute, show).await?;
+        Ok(fold.finish())
+    }
+
+    /// Offers folded minutes to everything above them.
+    pub(crate) async fn offer(
+        &self,
+        minutes: &[FoldedMinute],
+        whom: Whom,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let days: BTreeSet<UnixMillis> = minutes.iter().map(day_of).collect();
+        let before = self.marks(&days).await?;
+        // Of a sealed day nothing moves: its entries may be expiring.
+        let open: Vec<&FoldedMinute> = minutes
+            .iter()
+            .filter(|folded| before.get(&day_of(folded)) != Some(&Some(Round::Sealed)))
+            .collect();
+        let users = self.hours(&open, whom).await?;
+        self.enter(&users).await?;
+        let is_begun = |hour: UnixMillis| {
+            let round = before.get(&Window::Day.start(hour));
+            round.is_some_and(Option::is_some)
+        };
+        let named: BTreeSet<(UnixMillis, &str)> = users
+            .iter()
+            .filter(|work| !is_begun(work.hour))
+            .map(|work| (Window::Day.start(work.hour), work.user))
+            .collect();
+        let offers = users.into_iter().map(|work| {
+            let key = ItemKey::hour(work.user, work.hour);
+            let minutes = work.slots.iter();
+            let minutes = minutes.map(|(minute, _)| work.hour.plus_millis(i64::from(*minute) * 60_000));
+            let minutes: Vec<UnixMillis> = minutes.collect();
+            let is_begun = is_begun(work.hour);
+            async move {
+                let offered = self.users().offer(work, is_begun).await;
+                parked::or_parked(offered, &key, minutes)
+            }
+        });
+        let parked = together(offers.collect()).await?;
+        done.parked.extend(parked.into_iter().flatten());
+        self.addresses(&open, whom).await?;
+        self.totals(&open, done).await?;
+        parked::conflicts(self.analytics, &open, self.now).await?;
+        // A mark that was put while hours were written: whoever closes the day may have read them before.
+        let after = self.marks(&days).await?;
+        let late = named
+            .into_iter()
+            .filter(|(day, _)| after.get(day).is_some_and(Option::is_some));
+        let late = late.map(|(day, user)| async move {
+            let key = ItemKey::day(user, day);
+            let offered = self.users().offer_day(user, day).await;
+            parked::or_parked(offered, &key, vec![day])
+        });
+        let parked = together(late.collect()).await?;
+        done.parked.extend(parked.into_iter().flatten());
+        let changed: BTreeSet<UnixMillis> = open.iter().map(|folded| day_of(folded)).collect();
+        let begun = |day: &&UnixMillis| after.get(day).is_some_and(Option::is_some);
+        if whom != Whom::Closing {
+            for day in changed.iter().filter(begun) {
+                self.everybody().day(*day).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The hours that are to be offered something, as the table holds them.
+    async fn hours<'m>(
+        &self,
+        minutes: &[&'m FoldedMinute],
+        whom: Whom,
+    ) -> Result<Vec<HourWork<'m>>, StoreError>
+    where
+        'a: 'm,
+    {
+        let mut works: BTreeMap<(&'m str, UnixMillis), Vec<_>> = BTreeMap::new();
+        for folded in minutes {
+            let hour = Window::Hour.start(folded.minute);
+            let named = folded
+                .users
+                .iter()
+                .filter(|(_, user)| whom.includes(user.is_new));
+            for (email, user) in named {
+                let slots = works.entry((email, hour)).or_default();
+                slots.push((folded.minute.minute_of_hour(), &user.slot));
+            }
+        }
+        let works = works.into_iter().map(|((user, hour), slots)| async move {
+            let held = self.users().held(user, hour).await?;
+            Ok(HourWork {
+                user,
+                hour,
+                slots,
+                held,
+            })
+        });
+        together(works.collect()).await
+    }
+
+    /// Enters users into rosters whose hours know no call of theirs yet. Before the hours are written:
+    /// a fold that dies in between comes again and finds them.
+    async fn enter(&self, works: &[HourWork<'_>]) -> Result<(), StoreError> {
+        let mut rosters: BTreeMap<UnixMillis, BTreeSet<&str>> = BTreeMap::new();
+        for work in works {
+            let calls = |(_, slot): &(u8, &domain::counts::Slot)| slot.counts.tally.calls > 0;
+            if work.slots.iter().any(calls) && !has_called(work.held.as_ref()) {
+                rosters.entry(work.hour).or_default().insert(work.user);
+            }
+        }
+        for (hour, users) in &rosters {
+            self.everybody().enter(*hour, users).await?;
+        }
+        Ok(())
+    }
+
+    async fn addresses(&self, minutes: &[&FoldedMinute], whom: Whom) -> Result<(), StoreError> {
+        let mut works: BTreeMap<(&str, UnixMillis), Vec<_>> = BTreeMap::new();
+        for folded in minutes {
+            let hour = Window::Hour.start(folded.minute);
+            let named = folded
+                .addresses
+                .iter()
+                .filter(|(_, of)| whom.includes(of.is_new));
+            for (address, of) in named {
+                let slots = works.entry((address, hour)).or_default();
+                slots.push((folded.minute.minute_of_hour(), &of.failures));
+            }
+        }
+        let works = works.into_iter().map(|((address, hour), slots)| {
+            let work = AddressWork {
+                address,
+                hour,
+                slots,
+            };
+            addresses::offer(self.analytics, work)
+        });
+        together(works.collect()).await.map(drop)
+    }
+
+    async fn totals(&self, minutes: &[&FoldedMinute], done: &mut Done) -> Result<(), StoreError> {
+        let offers = minutes.iter().map(|folded| async move {
+            // A minute of which nothing could be read says nothing.
+            match folded.everybody.rank {
+                0 => Ok(Gain::default()),
+                _ => self.everybody().minute(folded).await,
+            }
+        });
+        for gain in together(offers.collect()).await? {
+            done.gain.add(gain);
+        }
+        let hours: BTreeSet<UnixMillis> = minutes
+            .iter()
+            .map(|folded| Window::Hour.start(folded.minute))
+            .collect();
+        for hour in hours {
+            self.everybody().hour(hour).await?;
+        }
+        Ok(())
+    }
+
+    /// How far the closing of each day is; `None` where it has not begun.
+    async fn marks(
+        &self,
+        days: &BTreeSet<UnixMillis>,
+    ) -> Result<BTreeMap<UnixMillis, Option<Round>>, StoreError> {
+        let marks = days.iter().map(|day| async move {
+            let mark = read_mark(self.usage, *day).await?;
+            Ok((*day, mark.map(|(mark, _)| mark.round)))
+        });
+        Ok(together(marks.collect()).await?.into_iter().collect())
+    }
+}
+
+/// Adds an entry to a fold, or parks it.
+pub(crate) fn add(fold: &mut MinuteFold, found: Found, is_new: bool, parked: &mut Vec<Parked>) {
+    let facts = found.facts.unwrap_or_default();
+    if let Err(error) = fold.add(&facts, is_new) {
+        parked.push(Parked::entry(found.key, found.minute, &error));
+    }
+}
+
+/// The mark of a day, and its version.
+pub(crate) async fn read_mark<S: Store>(
+    store: &S,
+    day: UnixMillis,
+) -> Result<Option<(DayMark, u64)>, StoreError> {
+    let key = ItemKey::day_mark(day);
+    let Some(stored) = store.get(&key).await? else {
+        return Ok(None);
+    };
+    let mark = domain::state::decode(&stored.state).map_err(unreadable(&key))?;
+    Ok(Some((mark, stored.version)))
+}
+
+fn has_called(held: Option<&Stored>) -> bool {
+    let hour = held.and_then(|stored| Hour::decode(&stored.state).ok());
+    hour.is_some_and(|hour| hour.totals().calls > 0)
+}
+
+fn day_of(folded: &FoldedMinute) -> UnixMillis {
+    Window::Day.start(folded.minute)
+}

@@ -1,0 +1,130 @@
+//! What cannot be read or written, and what disagrees: told under `PK = ERRORS`, owed until it works.
+//!
+//! A parked item stands under its minute, so that the tick finds what to fold again. Everybody else
+//! goes on.
+
+use domain::entry::EntryError;
+use domain::event::Rejection;
+use domain::event::Reason;
+use domain::fold::FoldedMinute;
+use domain::table::{ERRORS, ItemKey};
+use domain::time::{UnixMillis, Window};
+use runtime::errors::{self, Position};
+use runtime::log::Chain;
+use runtime::store::{self, Query, Store, StoreError};
+
+/// How the sort keys of parked items begin.
+const PARKED: &str = "parked";
+/// Where facts that disagree come from.
+const CONFLICT: &str = "conflict";
+
+/// An item that cannot be read or written, and the minutes that must be folded again for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parked {
+    key: ItemKey,
+    minutes: Vec<UnixMillis>,
+    reason: Reason,
+    message: String,
+}
+
+impl Parked {
+    /// An entry of the journal that does not decode.
+    pub(crate) fn entry(key: ItemKey, minute: UnixMillis, error: &EntryError) -> Self {
+        Self {
+            key,
+            minutes: vec![minute],
+            reason: Reason::Unreadable,
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Turns an error that no retry mends into something parked.
+pub(crate) fn or_parked(
+    done: Result<(), StoreError>,
+    key: &ItemKey,
+    minutes: Vec<UnixMillis>,
+) -> Result<Option<Parked>, StoreError> {
+    let Err(error) = done else {
+        return Ok(None);
+    };
+    let reason = match error {
+        StoreError::TooLarge { .. } => Reason::TooLarge,
+        StoreError::Unreadable { .. } => Reason::Unreadable,
+        error => return Err(error),
+    };
+    Ok(Some(Parked {
+        key: error.parked().unwrap_or(key).clone(),
+        minutes,
+        reason,
+        message: Chain(&error).to_string(),
+    }))
+}
+
+/// Tells what was parked.
+pub(crate) async fn tell<S: Store>(
+    store: &S,
+    parked: &[Parked],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    for item in parked {
+        let rejection = Rejection::new(item.reason, item.message.clone());
+        for minute in &item.minutes {
+            let source = source(*minute);
+            let place = format!("{}/{}", item.key.pk, item.key.sk);
+            tracing::error!(minute = %minute, item = place, message = %rejection.message, "an item is parked");
+            let position = Position {
+                shard_id: &source,
+                sequence_number: &place,
+            };
+            errors::set_aside(store, position, &[], &rejection, now).await?;
+        }
+    }
+    Ok(())
+}
+
+fn source(minute: UnixMillis) -> String {
+    format!("{PARKED}#{}", Window::Minute.label(minute))
+}
+
+/// What is owed: minutes with a parked item, and the keys under which that is told.
+pub(crate) async fn owed<S: Store>(
+    store: &S,
+) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
+    let from = format!("{PARKED}#");
+    let query = Query::states(ERRORS, &from, store::after(&from));
+    let page = store.query(&query).await?;
+    let minutes = page.items.into_iter().filter_map(|row| {
+        let label = row.sk.strip_prefix(&from)?.get(..16)?;
+        let minute = Window::Minute.parse_label(label)?;
+        Some((minute, ItemKey::new(ERRORS, row.sk)))
+    });
+    Ok(minutes.collect())
+}
+
+/// The key under which a parked item is told.
+pub(crate) fn told(item: &Parked) -> impl Iterator<Item = ItemKey> + '_ {
+    let place = format!("{}/{}", item.key.pk, item.key.sk);
+    let minutes = item.minutes.iter();
+    minutes.map(move |minute| ItemKey::error(&source(*minute), &place))
+}
+
+/// Tells of facts that disagree about an event which new entries name. One item an event.
+pub(crate) async fn conflicts<S: Store>(
+    store: &S,
+    minutes: &[&FoldedMinute],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let conflicts = minutes.iter().flat_map(|folded| &folded.conflicts);
+    for conflict in conflicts.filter(|conflict| conflict.is_new) {
+        let message = format!("counted as {}; also told: {}", conflict.counted, conflict.other);
+        let rejection = Rejection::new(Reason::Conflict, message);
+        let id = conflict.id.to_string();
+        let position = Position {
+            shard_id: CONFLICT,
+            sequence_number: &id,
+        };
+        errors::set_aside(store, position, &[], &rejection, now).await?;
+    }
+    Ok(())
+}

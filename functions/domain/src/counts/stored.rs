@@ -1,0 +1,296 @@
+//! How counts are stored: each method, endpoint and plan once, and counts refer to them by number.
+//! An item costs by the kilobyte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, FIRST_LABELS, Hour, LARGEST_STATE, OTHER, Slot, Sum};
+use crate::response::{Histogram, Responses};
+use crate::seen::Seen;
+use crate::state::{self, StateError};
+use crate::tally::{Tally, Totals};
+use crate::time::UnixMillis;
+
+/// Length of a minute in milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// Counts by the number of their label.
+type Counted = Vec<(u32, u64)>;
+
+#[derive(Serialize, Deserialize)]
+struct HourWritten {
+    /// Hours since the epoch.
+    hour: i64,
+    labels: Vec<String>,
+    slots: Vec<(u8, u64, CountsWritten)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SumWritten {
+    labels: Vec<String>,
+    rank: u64,
+    counts: CountsWritten,
+    quarters: Vec<(u8, Totals)>,
+    users: u64,
+    unreported: u64,
+    repeats: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountsWritten {
+    totals: Totals,
+    methods: Counted,
+    endpoints: Counted,
+    statuses: Vec<(u16, u64)>,
+    /// Each bucket by its distance to the one before.
+    latencies: Vec<(u16, u64)>,
+    seen: Option<SeenWritten>,
+}
+
+/// Times are told from the start of the span, then from each other.
+#[derive(Serialize, Deserialize)]
+struct SeenWritten {
+    first: u64,
+    until_last: u64,
+    /// How long before the last event, and the plan that it named.
+    plan: Option<(u64, u32)>,
+}
+
+/// Labels in the order in which they were first met.
+#[derive(Default)]
+struct Labels<'a> {
+    numbers: BTreeMap<&'a str, u32>,
+    labels: Vec<String>,
+    /// Where not all are told apart.
+    told: Option<BTreeSet<&'a str>>,
+}
+
+impl<'a> Labels<'a> {
+    fn of(told: Option<BTreeSet<&'a str>>) -> Self {
+        Self {
+            told,
+            ..Self::default()
+        }
+    }
+
+    fn number(&mut self, label: &'a str) -> u32 {
+        let is_told = self.told.as_ref().is_none_or(|told| told.contains(label));
+        let label = if is_told { label } else { OTHER };
+        *self.numbers.entry(label).or_insert_with(|| {
+            self.labels.push(label.to_owned());
+            // An item holds some 300,000 bytes: this never saturates.
+            u32::try_from(self.labels.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Plans are few, and told apart always.
+    fn plan(&mut self, name: &'a str) -> u32 {
+        let told = self.told.take();
+        let number = self.number(name);
+        self.told = told;
+        number
+    }
+
+    fn counted(&mut self, counts: &'a BTreeMap<String, u64>) -> Counted {
+        let mut counted: BTreeMap<u32, u64> = BTreeMap::new();
+        for (label, count) in counts {
+            *counted.entry(self.number(label)).or_default() += count;
+        }
+        counted.into_iter().collect()
+    }
+
+    fn counts(&mut self, counts: &'a Counts, start: UnixMillis) -> CountsWritten {
+        let mut before = 0;
+        let latencies = counts.responses.latency.buckets().map(|(bucket, count)| {
+            let distance = bucket - before;
+            before = bucket;
+            (distance, count)
+        });
+        CountsWritten {
+            totals: counts.tally.totals(),
+            methods: self.counted(&counts.tally.methods),
+            endpoints: self.counted(&counts.tally.endpoints),
+            statuses: counts.responses.statuses.clone().into_iter().collect(),
+            latencies: latencies.collect(),
+            seen: counts.seen.as_ref().map(|seen| self.seen(seen, start)),
+        }
+    }
+
+    fn seen(&mut self, seen: &'a Seen, start: UnixMillis) -> SeenWritten {
+        let span = |from: UnixMillis, to: UnixMillis| to.since(from).max(0).unsigned_abs();
+        let plan = seen.plan_at();
+        SeenWritten {
+            first: span(start, seen.first),
+            until_last: span(seen.first, seen.last),
+            plan: plan.map(|(at, name)| (span(at, seen.last), self.plan(name))),
+        }
+    }
+}
+
+fn label(labels: &[String], number: u32) -> Option<&String> {
+    labels.get(usize::try_from(number).ok()?)
+}
+
+impl CountsWritten {
+    fn read(self, labels: &[String], start: UnixMillis) -> Option<Counts> {
+        let named = |counted: Counted| {
+            let counted = counted.into_iter();
+            counted
+                .map(|(number, count)| Some((label(labels, number)?.clone(), count)))
+                .collect::<Option<BTreeMap<_, _>>>()
+        };
+        let mut bucket = 0_u16;
+        let mut latency = Histogram::default();
+        for (distance, count) in self.latencies {
+            bucket = bucket.checked_add(distance)?;
+            latency.add(bucket, count);
+        }
+        let Totals {
+            calls,
+            auth_failures,
+            rate_limited,
+        } = self.totals;
+        Some(Counts {
+            tally: Tally {
+                calls,
+                auth_failures,
+                rate_limited,
+                methods: named(self.methods)?,
+                endpoints: named(self.endpoints)?,
+            },
+            responses: Responses {
+                statuses: self.statuses.into_iter().collect(),
+                latency,
+            },
+            seen: match self.seen {
+                Some(seen) => Some(seen.read(labels, start)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl SeenWritten {
+    fn read(self, labels: &[String], start: UnixMillis) -> Option<Seen> {
+        let later = |from: UnixMillis, by: u64| Some(from.plus_millis(i64::try_from(by).ok()?));
+        let first = later(start, self.first)?;
+        let last = later(first, self.until_last)?;
+        let plan = match self.plan {
+            Some((before, number)) => {
+                let at = last.plus_millis(-i64::try_from(before).ok()?);
+                Some((at, label(labels, number)?.clone()))
+            }
+            None => None,
+        };
+        Some(Seen::new(first, last, plan))
+    }
+}
+
+impl Hour {
+    /// The bytes that the hour is stored as. Where they would be too many, labels beyond the first
+    /// [`FIRST_LABELS`] count as [`OTHER`]; totals stay exact.
+    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
+        let bytes = state::encode(&self.written(None))?;
+        if bytes.len() <= LARGEST_STATE {
+            return Ok(bytes);
+        }
+        let counts = self.slots.values().map(|slot| &slot.counts);
+        state::encode(&self.written(Some(first_labels(counts))))
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let HourWritten {
+            hour,
+            labels,
+            slots,
+        } = state::decode(bytes)?;
+        let start = UnixMillis(hour.saturating_mul(3_600_000));
+        let read = |(minute, rank, counts): (u8, u64, CountsWritten)| {
+            let counts = counts.read(&labels, minute_of(start, minute))?;
+            Some((minute, Slot { rank, counts }))
+        };
+        let slots = slots.into_iter().map(read).collect::<Option<_>>();
+        let slots = slots.ok_or(StateError::Inconsistent {
+            bytes: bytes.len(),
+        })?;
+        Ok(Self { start, slots })
+    }
+
+    fn written(&self, told: Option<BTreeSet<&str>>) -> HourWritten {
+        let mut labels = Labels::of(told);
+        let slots = self.slots.iter().map(|(minute, slot)| {
+            let start = minute_of(self.start, *minute);
+            (*minute, slot.rank, labels.counts(&slot.counts, start))
+        });
+        let slots = slots.collect();
+        HourWritten {
+            hour: self.start.0.div_euclid(3_600_000),
+            slots,
+            labels: labels.labels,
+        }
+    }
+}
+
+impl Sum {
+    /// The bytes that the sum is stored as; see [`Hour::encode`].
+    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
+        let bytes = state::encode(&self.written(None))?;
+        if bytes.len() <= LARGEST_STATE {
+            return Ok(bytes);
+        }
+        state::encode(&self.written(Some(first_labels([&self.counts]))))
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let written: SumWritten = state::decode(bytes)?;
+        let counts = written.counts.read(&written.labels, UnixMillis(0));
+        Ok(Self {
+            rank: written.rank,
+            counts: counts.ok_or(StateError::Inconsistent {
+                bytes: bytes.len(),
+            })?,
+            quarters: written.quarters.into_iter().collect(),
+            users: written.users,
+            unreported: written.unreported,
+            repeats: written.repeats,
+        })
+    }
+
+    fn written(&self, told: Option<BTreeSet<&str>>) -> SumWritten {
+        let mut labels = Labels::of(told);
+        let counts = labels.counts(&self.counts, UnixMillis(0));
+        SumWritten {
+            labels: labels.labels,
+            rank: self.rank,
+            counts,
+            quarters: self.quarters.clone().into_iter().collect(),
+            users: self.users,
+            unreported: self.unreported,
+            repeats: self.repeats,
+        }
+    }
+}
+
+fn minute_of(hour: UnixMillis, minute: u8) -> UnixMillis {
+    hour.plus_millis(i64::from(minute) * MINUTE)
+}
+
+/// The labels called most, by name where counts are equal.
+fn first_labels<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> BTreeSet<&'a str> {
+    let mut calls: BTreeMap<&str, u64> = BTreeMap::new();
+    for counts in counts {
+        let Tally {
+            methods, endpoints, ..
+        } = &counts.tally;
+        for (label, count) in methods.iter().chain(endpoints) {
+            *calls.entry(label).or_default() += count;
+        }
+    }
+    let mut ranked: Vec<(&str, u64)> = calls.into_iter().collect();
+    ranked.sort_by(|(one, count), (other, than)| than.cmp(count).then(one.cmp(other)));
+    let first = ranked.into_iter().take(FIRST_LABELS);
+    first.map(|(label, _)| label).collect()
+}

@@ -1,0 +1,727 @@
+//! The journal's entry: what one batch says of the calls of one minute, packed.
+//!
+//! An entry holds *facts*. A fact is an event's id, who says it (the authorizer's report or a line
+//! of the access log), and what it says. What counts go by is in [`Entry::facts`]; what is kept for
+//! people alone (user agent, request id) is in [`Entry::details`], which folds never read.
+//!
+//! Facts (format 1): one byte that names the format; the minute; a table of texts and of *contents*
+//! (each distinct combination of type, user, key, plan, method, endpoint and failing address once),
+//! deflated where that pays; then columns: twelve bytes of each id (milliseconds within the minute,
+//! ten random bytes), the content's number, and of lines the status and the latency. A fact takes
+//! some 14 bytes, a line 17.
+//!
+//! Nothing here knows a clock, a table or which facts belong together: see [`crate::fold`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use foldhash::fast::RandomState;
+use sha2::{Digest, Sha256};
+
+use crate::event::{EventRef, EventType};
+use crate::id::EventId;
+use crate::response::Response;
+use crate::time::{UnixMillis, Window};
+use crate::wire::{Read, Write};
+
+/// The format that is written. Format 1 is the first.
+pub const FORMAT: u8 = 1;
+/// Bytes that an entry takes at most, well below the 400 KB of an item.
+pub const LARGEST: usize = 300_000;
+/// Bytes that a table inflates to at most: a corrupt length must not take the memory of a function.
+const LARGEST_TABLE: usize = 16 * 1024 * 1024;
+/// Bytes of an id within its minute.
+const ID_BYTES: usize = 12;
+
+/// Who says a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The authorizer.
+    Report,
+    /// A line of the access log.
+    Line,
+}
+
+/// What a call is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Content<'a> {
+    /// What was decided.
+    pub event_type: EventType,
+    /// Whom it is about.
+    pub subject: Cow<'a, str>,
+    /// The key.
+    pub key_id: Option<Cow<'a, str>>,
+    /// The plan.
+    pub plan: Option<Cow<'a, str>>,
+    /// HTTP method.
+    pub method: Cow<'a, str>,
+    /// Route template.
+    pub endpoint: Cow<'a, str>,
+    /// Where a failure came from; of accepted calls nothing is counted by address.
+    pub address: Option<Cow<'a, str>>,
+}
+
+impl<'a> Content<'a> {
+    /// What `event` is counted by.
+    pub fn of(event: &'a EventRef<'a>) -> Self {
+        let text = |text: &'a Cow<'a, str>| Cow::Borrowed(text.as_ref());
+        let is_call = event.event_type == EventType::ApiCall;
+        Self {
+            event_type: event.event_type,
+            subject: text(&event.subject),
+            key_id: event.key_id.as_ref().map(text),
+            plan: event.plan.as_ref().map(text),
+            method: text(&event.method),
+            endpoint: text(&event.endpoint),
+            address: (!is_call).then(|| text(&event.ip)),
+        }
+    }
+}
+
+/// An entry that this release cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Written by a later release.
+    #[error("entry has format {found}, this release reads up to {FORMAT}")]
+    Newer {
+        /// The format.
+        found: u8,
+    },
+    /// Not what its format says.
+    #[error("entry of {bytes} bytes does not decode")]
+    Corrupt {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// A packed entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Start of the minute that all its events are of.
+    pub minute: UnixMillis,
+    /// 128 bits of the SHA-256 of the content before it was packed, in hex.
+    pub digest: String,
+    /// What counts go by.
+    pub facts: Vec<u8>,
+    /// What is kept for people.
+    pub details: Vec<u8>,
+}
+
+/// Packs facts into entries.
+#[derive(Debug, Default)]
+pub struct Packer<'a> {
+    /// A few minutes at most, in the order in which they were met.
+    minutes: Vec<Minute<'a>>,
+}
+
+#[derive(Debug)]
+struct Minute<'a> {
+    start: UnixMillis,
+    texts: Texts<'a>,
+    contents: Rows<7>,
+    ids: Vec<u8>,
+    kinds: Vec<Kind>,
+    content_of: Vec<u32>,
+    responses: Vec<Option<Response>>,
+    about: Texts<'a>,
+    origins: Rows<5>,
+    origin_of: Vec<u32>,
+    requests: Vec<Option<&'a str>>,
+    bytes: usize,
+}
+
+/// Texts by number, each once.
+#[derive(Debug, Default)]
+struct Texts<'a> {
+    numbers: HashMap<&'a str, u32, RandomState>,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Texts<'a> {
+    fn number(&mut self, text: &'a str) -> u32 {
+        *self.numbers.entry(text).or_insert_with(|| {
+            self.texts.push(text);
+            // A batch has some ten thousand texts at most.
+            u32::try_from(self.texts.len()).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// 0 stands for none.
+    fn optional(&mut self, text: Option<&'a Cow<'a, str>>) -> u32 {
+        text.map_or(0, |text| self.number(text))
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.number(self.texts.len() as u64);
+        for text in &self.texts {
+            bytes.text(text);
+        }
+    }
+}
+
+/// Distinct combinations of numbers, by number.
+#[derive(Debug)]
+struct Rows<const N: usize> {
+    numbers: HashMap<[u32; N], u32, RandomState>,
+    rows: Vec<[u32; N]>,
+}
+
+impl<const N: usize> Default for Rows<N> {
+    fn default() -> Self {
+        Self {
+            numbers: HashMap::default(),
+            rows: Vec::new(),
+        }
+    }
+}
+
+impl<const N: usize> Rows<N> {
+    fn number(&mut self, row: [u32; N]) -> u32 {
+        *self.numbers.entry(row).or_insert_with(|| {
+            self.rows.push(row);
+            u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.number(self.rows.len() as u64);
+        for value in self.rows.iter().flatten() {
+            bytes.number(u64::from(*value));
+        }
+    }
+}
+
+impl<'a> Packer<'a> {
+    /// Adds the authorizer's report of `event`.
+    pub fn report(&mut self, event: &'a EventRef<'a>) {
+        self.add(event, Kind::Report, None);
+    }
+
+    /// Adds what a line of the access log says of `event`, and how it was answered where it says
+    /// that. User agent and request id stand in the report alone.
+    pub fn line(&mut self, event: &'a EventRef<'a>, response: Option<Response>) {
+        self.add(event, Kind::Line, response);
+    }
+
+    fn add(&mut self, event: &'a EventRef<'a>, kind: Kind, response: Option<Response>) {
+        let start = Window::Minute.start(event.time());
+        let open = self.minutes.iter().rposition(|minute| minute.start == start);
+        let open = open.and_then(|place| self.minutes.get_mut(place));
+        match open.filter(|minute| minute.bytes < LARGEST) {
+            Some(minute) => minute.add(event, kind, response),
+            None => {
+                let mut minute = Minute::new(start);
+                minute.add(event, kind, response);
+                self.minutes.push(minute);
+            }
+        }
+    }
+
+    /// The entries: one a minute, more where one would be too large.
+    pub fn pack(self) -> Vec<Entry> {
+        self.minutes.iter().map(Minute::pack).collect()
+    }
+}
+
+impl<'a> Minute<'a> {
+    fn new(start: UnixMillis) -> Self {
+        Self {
+            start,
+            texts: Texts::default(),
+            contents: Rows::default(),
+            ids: Vec::new(),
+            kinds: Vec::new(),
+            content_of: Vec::new(),
+            responses: Vec::new(),
+            about: Texts::default(),
+            origins: Rows::default(),
+            origin_of: Vec::new(),
+            requests: Vec::new(),
+            bytes: 64,
+        }
+    }
+
+    fn add(&mut self, event: &'a EventRef<'a>, kind: Kind, response: Option<Response>) {
+        let texts = (self.texts.texts.len(), self.about.texts.len());
+        let rows = (self.contents.rows.len(), self.origins.rows.len());
+        let is_call = event.event_type == EventType::ApiCall;
+        let content = [
+            type_number(event.event_type),
+            self.texts.number(&event.subject),
+            self.texts.optional(event.key_id.as_ref()),
+            self.texts.optional(event.plan.as_ref()),
+            self.texts.number(&event.method),
+            self.texts.number(&event.endpoint),
+            self.texts.optional((!is_call).then_some(&event.ip)),
+        ];
+        let is_report = kind == Kind::Report;
+        let origin = [
+            self.about.number(&event.source),
+            self.about.number(&event.ip),
+            self.about.optional(event.stage.as_ref()),
+            self.about
+                .optional(event.user_agent.as_ref().filter(|_| is_report)),
+            self.about.number(event.mode.as_str()),
+        ];
+        let request = event.request_id.as_deref().filter(|_| is_report);
+        self.ids
+            .extend_from_slice(&within_minute(event.id, self.start));
+        self.kinds.push(kind);
+        self.content_of.push(self.contents.number(content));
+        self.responses.push(response);
+        self.origin_of.push(self.origins.number(origin));
+        self.requests.push(request);
+        let new = |texts: &Texts<'_>, from: usize| -> usize {
+            let new = texts.texts.iter().skip(from);
+            new.map(|text| text.len() + 3).sum()
+        };
+        self.bytes += ID_BYTES + 16 + request.map_or(0, str::len);
+        self.bytes += new(&self.texts, texts.0) + new(&self.about, texts.1);
+        self.bytes += 14 * (self.contents.rows.len() - rows.0);
+        self.bytes += 10 * (self.origins.rows.len() - rows.1);
+    }
+
+    fn pack(&self) -> Entry {
+        let mut table = Vec::new();
+        self.texts.write(&mut table);
+        self.contents.write(&mut table);
+        let mut columns = self.ids.clone();
+        for (content, kind) in self.content_of.iter().zip(&self.kinds) {
+            let is_line = u64::from(*kind == Kind::Line);
+            columns.number(u64::from(*content) << 1 | is_line);
+        }
+        let lines = self.kinds.iter().zip(&self.responses);
+        for (_, response) in lines.filter(|(kind, _)| **kind == Kind::Line) {
+            columns.number(response.map_or(0, |response| u64::from(response.status) + 1));
+            let latency = response.and_then(|response| response.latency);
+            columns.number(latency.map_or(0, |latency| u64::from(latency) + 1));
+        }
+        let mut about = Vec::new();
+        self.about.write(&mut about);
+        self.origins.write(&mut about);
+        for origin in &self.origin_of {
+            about.number(u64::from(*origin));
+        }
+        let mut requests = Vec::new();
+        for request in &self.requests {
+            write_request(&mut requests, *request);
+        }
+        let minute = minute_number(self.start);
+        let mut digest = Sha256::new();
+        digest.update(minute.to_be_bytes());
+        for part in [&table, &columns, &about, &requests] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let mut facts = vec![FORMAT];
+        facts.number(minute);
+        write_packed(&mut facts, &table);
+        facts.number(self.kinds.len() as u64);
+        facts.extend_from_slice(&columns);
+        let mut details = vec![FORMAT];
+        write_packed(&mut details, &about);
+        details.extend_from_slice(&requests);
+        Entry {
+            minute: self.start,
+            digest: hex(&digest.finalize()),
+            facts,
+            details,
+        }
+    }
+}
+
+/// Half of a digest in hex: 128 bits.
+fn hex(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'0');
+    let bytes = digest.iter().take(16);
+    bytes
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|value| char::from(digit(value)))
+        .collect()
+}
+
+const fn type_number(event_type: EventType) -> u32 {
+    match event_type {
+        EventType::ApiCall => 0,
+        EventType::AuthFailed => 1,
+        EventType::RateLimited => 2,
+    }
+}
+
+fn minute_number(start: UnixMillis) -> u64 {
+    start.0.div_euclid(60_000).unsigned_abs()
+}
+
+/// The twelve bytes of an id within its minute.
+fn within_minute(id: EventId, start: UnixMillis) -> [u8; ID_BYTES] {
+    // Below 60,000 by construction.
+    let into = u16::try_from(id.minted_at().since(start)).unwrap_or(u16::MAX);
+    let [m0, m1] = into.to_be_bytes();
+    let [t0, t1, t2, t3, t4, t5, t6, t7, t8, t9] = id.tail();
+    [m0, m1, t0, t1, t2, t3, t4, t5, t6, t7, t8, t9]
+}
+
+/// Writes bytes, deflated where that makes them shorter, behind both lengths.
+fn write_packed(to: &mut Vec<u8>, bytes: &[u8]) {
+    let deflated = deflate(bytes).filter(|deflated| deflated.len() < bytes.len());
+    to.number(bytes.len() as u64);
+    match deflated {
+        Some(deflated) => {
+            to.number(deflated.len() as u64);
+            to.extend_from_slice(&deflated);
+        }
+        None => {
+            to.number(0);
+            to.extend_from_slice(bytes);
+        }
+    }
+}
+
+fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    // What is shorter gains nothing.
+    if bytes.len() < 64 {
+        return None;
+    }
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
+}
+
+fn read_packed<'a>(read: &mut Read<'a>) -> Option<Cow<'a, [u8]>> {
+    let length = read.size().filter(|length| *length <= LARGEST_TABLE)?;
+    let deflated = read.size()?;
+    if deflated == 0 {
+        return read.bytes(length).map(Cow::Borrowed);
+    }
+    let mut bytes = Vec::with_capacity(length);
+    let deflated = DeflateDecoder::new(read.bytes(deflated)?);
+    let most = u64::try_from(length).ok()? + 1;
+    deflated.take(most).read_to_end(&mut bytes).ok()?;
+    (bytes.len() == length).then_some(Cow::Owned(bytes))
+}
+
+/// A request id: nothing, a UUID in its usual form, or any other text.
+fn write_request(to: &mut Vec<u8>, request: Option<&str>) {
+    match request {
+        None => to.push(0),
+        Some(text) => match as_uuid(text) {
+            Some(bytes) => {
+                to.push(1);
+                to.extend_from_slice(&bytes);
+            }
+            None => {
+                to.push(2);
+                to.text(text);
+            }
+        },
+    }
+}
+
+fn as_uuid(text: &str) -> Option<[u8; 16]> {
+    let uuid = uuid::Uuid::try_parse(text).ok()?;
+    let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
+    (uuid.hyphenated().encode_lower(&mut buffer) == text).then(|| uuid.into_bytes())
+}
+
+fn read_request<'a>(read: &mut Read<'a>) -> Option<Option<Cow<'a, str>>> {
+    Some(match read.byte()? {
+        0 => None,
+        1 => {
+            let bytes = read.bytes(16)?.try_into().ok()?;
+            Some(Cow::Owned(uuid::Uuid::from_bytes(bytes).to_string()))
+        }
+        2 => Some(Cow::Borrowed(read.text()?)),
+        _ => return None,
+    })
+}
+
+/// The facts of an entry as they are read.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Start of the minute.
+    pub minute: UnixMillis,
+    table: Cow<'a, [u8]>,
+    texts: Vec<(usize, usize)>,
+    contents: Vec<[u32; 7]>,
+    ids: &'a [[u8; ID_BYTES]],
+    columns: &'a [u8],
+}
+
+/// One fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fact {
+    /// The id within its minute: milliseconds, then its ten random bytes.
+    pub id: [u8; ID_BYTES],
+    /// Who says it.
+    pub kind: Kind,
+    /// Which of the entry's contents it says.
+    pub content: u32,
+    /// How the call was answered, where a line says so.
+    pub response: Option<Response>,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads an entry's facts. What does not decode is found here, not later.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, EntryError> {
+        let read = match bytes.first() {
+            Some(&found) if found > FORMAT => return Err(EntryError::Newer { found }),
+            Some(&FORMAT) => Self::format_1(bytes),
+            _ => None,
+        };
+        read.ok_or(EntryError::Corrupt { bytes: bytes.len() })
+    }
+
+    fn format_1(bytes: &'a [u8]) -> Option<Self> {
+        let mut read = Read(bytes);
+        read.byte()?;
+        let minute = i64::try_from(read.number()?).ok()?;
+        let minute = UnixMillis(minute.checked_mul(60_000)?);
+        let table = read_packed(&mut read)?;
+        let (texts, contents) = read_table(&table)?;
+        let count = read.size()?;
+        let (ids, rest) = read
+            .bytes(count.checked_mul(ID_BYTES)?)?
+            .as_chunks::<ID_BYTES>();
+        let sound = ids
+            .iter()
+            .all(|[m0, m1, ..]| u16::from_be_bytes([*m0, *m1]) < 60_000);
+        let facts = Self {
+            minute,
+            table,
+            texts,
+            contents,
+            ids,
+            columns: read.0,
+        };
+        let complete = facts.columns().count() == count && sound && rest.is_empty();
+        complete.then_some(facts)
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The distinct contents, by number.
+    pub fn contents(&self) -> impl Iterator<Item = Content<'_>> {
+        self.contents.iter().map(|row| self.content(row))
+    }
+
+    fn content(&self, row: &[u32; 7]) -> Content<'_> {
+        let [event_type, subject, key_id, plan, method, endpoint, address] = *row;
+        let optional = |number: u32| (number > 0).then(|| Cow::Borrowed(self.text(number)));
+        Content {
+            event_type: match event_type {
+                0 => EventType::ApiCall,
+                1 => EventType::AuthFailed,
+                _ => EventType::RateLimited,
+            },
+            subject: Cow::Borrowed(self.text(subject)),
+            key_id: optional(key_id),
+            plan: optional(plan),
+            method: Cow::Borrowed(self.text(method)),
+            endpoint: Cow::Borrowed(self.text(endpoint)),
+            address: optional(address),
+        }
+    }
+
+    /// Texts are numbered from 1.
+    fn text(&self, number: u32) -> &str {
+        let place = usize::try_from(number).unwrap_or(0).wrapping_sub(1);
+        let span = self.texts.get(place);
+        let bytes = span.and_then(|(from, to)| self.table.get(*from..*to));
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// The facts, in the order in which they were packed.
+    pub fn iter(&self) -> impl Iterator<Item = Fact> {
+        let ids = self.ids.iter().copied();
+        ids.zip(self.columns())
+            .map(|(id, (content, kind, response))| Fact {
+                id,
+                kind,
+                content,
+                response,
+            })
+    }
+
+    /// Contents, and responses behind them, as far as they are sound.
+    fn columns(&self) -> Columns<'a> {
+        let mut responses = Read(self.columns);
+        for _ in 0..self.ids.len() {
+            if responses.number().is_none() {
+                responses = Read(&[]);
+            }
+        }
+        Columns {
+            left: self.ids.len(),
+            most: self.contents.len(),
+            contents: Read(self.columns),
+            responses,
+        }
+    }
+
+    /// The id of a fact.
+    pub fn id(&self, id: [u8; ID_BYTES]) -> Option<EventId> {
+        id_within(self.minute, id)
+    }
+}
+
+/// The id that twelve bytes name within a minute.
+pub fn id_within(minute: UnixMillis, id: [u8; ID_BYTES]) -> Option<EventId> {
+    let [m0, m1, tail @ ..] = id;
+    let at = minute.plus_millis(i64::from(u16::from_be_bytes([m0, m1])));
+    EventId::from_parts(at.0.unsigned_abs(), tail)
+}
+
+struct Columns<'a> {
+    left: usize,
+    most: usize,
+    contents: Read<'a>,
+    responses: Read<'a>,
+}
+
+impl Iterator for Columns<'_> {
+    type Item = (u32, Kind, Option<Response>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let content = self.contents.number()?;
+        let kind = if content & 1 == 1 {
+            Kind::Line
+        } else {
+            Kind::Report
+        };
+        let content = u32::try_from(content >> 1).ok()?;
+        if usize::try_from(content).ok()? >= self.most {
+            return None;
+        }
+        let response = match kind {
+            Kind::Report => None,
+            Kind::Line => read_response(&mut self.responses)?,
+        };
+        Some((content, kind, response))
+    }
+}
+
+fn read_response(read: &mut Read<'_>) -> Option<Option<Response>> {
+    let (status, latency) = (read.number()?, read.number()?);
+    let latency = match latency {
+        0 => None,
+        latency => Some(u32::try_from(latency - 1).ok()?),
+    };
+    Some(match status {
+        0 => None,
+        status => Some(Response {
+            status: u16::try_from(status - 1).ok()?,
+            latency,
+        }),
+    })
+}
+
+type Spans = Vec<(usize, usize)>;
+
+fn read_texts(read: &mut Read<'_>, whole: usize) -> Option<Spans> {
+    let count = read.size()?;
+    let mut texts = Vec::new();
+    for _ in 0..count {
+        let length = read.text()?.len();
+        let to = whole - read.0.len();
+        texts.push((to - length, to));
+    }
+    Some(texts)
+}
+
+fn read_rows<const N: usize>(read: &mut Read<'_>) -> Option<Vec<[u32; N]>> {
+    let count = read.size()?;
+    let mut rows = Vec::new();
+    for _ in 0..count {
+        let mut row = [0; N];
+        for value in &mut row {
+            *value = read.small()?;
+        }
+        rows.push(row);
+    }
+    Some(rows)
+}
+
+/// Texts and contents; every number in a content names a text that is there.
+fn read_table(table: &[u8]) -> Option<(Spans, Vec<[u32; 7]>)> {
+    let mut read = Read(table);
+    let texts = read_texts(&mut read, table.len())?;
+    let contents = read_rows::<7>(&mut read)?;
+    let most = u32::try_from(texts.len()).ok()?;
+    let sound = |[event_type, subject, key, plan, method, endpoint, address]: &[u32; 7]| {
+        let named = [subject, method, endpoint];
+        let optional = [key, plan, address];
+        *event_type <= 2
+            && named.iter().all(|number| (1..=most).contains(*number))
+            && optional.iter().all(|number| **number <= most)
+    };
+    (contents.iter().all(sound) && read.is_empty()).then_some((texts, contents))
+}
+
+/// The whole of an entry, for people: its events as they were reported.
+///
+/// Lines carry no user agent and no request id.
+pub fn events<'a>(
+    facts: &'a Facts<'a>,
+    details: &'a [u8],
+) -> Result<Vec<(Kind, Option<Response>, EventRef<'a>)>, EntryError> {
+    let corrupt = EntryError::Corrupt {
+        bytes: details.len(),
+    };
+    let read = || {
+        let mut read = Read(details);
+        (read.byte()? == FORMAT).then_some(())?;
+        let table = read_packed(&mut read)?;
+        let mut about = Read(&table);
+        let texts = read_texts(&mut about, table.len())?;
+        let origins = read_rows::<5>(&mut about)?;
+        let text = |number: u32| -> Option<String> {
+            let place = usize::try_from(number).ok()?.checked_sub(1)?;
+            let (from, to) = texts.get(place)?;
+            let bytes = table.get(*from..*to)?;
+            std::str::from_utf8(bytes).ok().map(str::to_owned)
+        };
+        let mut events = Vec::new();
+        for fact in facts.iter() {
+            let origin = origins.get(about.size()?)?;
+            let [source, ip, stage, user_agent, mode] = *origin;
+            let row = facts.contents.get(usize::try_from(fact.content).ok()?)?;
+            let content = facts.content(row);
+            let event = EventRef {
+                id: facts.id(fact.id)?,
+                source: text(source)?.into(),
+                event_type: content.event_type,
+                subject: content.subject,
+                key_id: content.key_id,
+                plan: content.plan,
+                method: content.method,
+                endpoint: content.endpoint,
+                ip: text(ip)?.into(),
+                user_agent: text(user_agent).map(Cow::Owned),
+                request_id: read_request(&mut read)?,
+                stage: text(stage).map(Cow::Owned),
+                mode: crate::names::TrackingMode::parse(&text(mode)?)?,
+            };
+            events.push((fact.kind, fact.response, event));
+        }
+        read.is_empty().then_some(events)
+    };
+    read().ok_or(corrupt)
+}
+

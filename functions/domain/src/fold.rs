@@ -1,0 +1,556 @@
+//! The fold: everything that a minute's journal says, each event once.
+//!
+//! A fold takes the union of facts by id. It does not matter in which order entries come, how often,
+//! or how facts were split over them: the same facts give the same result, and more facts never a
+//! lower rank. Of two facts that disagree about one event the authorizer's report wins over a line,
+//! and then the one that sorts first; the disagreement is told as a [`Conflict`].
+//!
+//! Memory: some 40 bytes an event and what the distinct contents take.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+
+use foldhash::fast::RandomState;
+
+use crate::counts::{Callers, Counts, Failures, Slot, Sum};
+use crate::entry::{Content, EntryError, Fact, Facts, Kind, id_within};
+use crate::event::{EventType, Subject};
+use crate::id::EventId;
+use crate::response::{Response, Responses};
+use crate::seen::Seen;
+use crate::tally::Tally;
+use crate::time::UnixMillis;
+
+/// Addresses whose failures are told apart within a minute: those that fail most. Failures from
+/// others count in the totals.
+pub const MOST_ADDRESSES: usize = 1_000;
+/// No content.
+const NONE: u32 = u32::MAX;
+
+/// A minute's facts as they are read.
+#[derive(Debug)]
+pub struct MinuteFold {
+    minute: UnixMillis,
+    contents: Vec<Content<'static>>,
+    numbers: HashMap<Content<'static>, u32, RandomState>,
+    ids: HashMap<[u8; 12], u32, RandomState>,
+    states: Vec<State>,
+    /// Facts beyond the first of their id and kind: some event was told of in two ways.
+    further: Vec<(u32, Told)>,
+    repeats: u64,
+    facts: u64,
+}
+
+/// What one event's first facts say.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    report: u32,
+    line: u32,
+    response: Option<Response>,
+    /// Whether any entry that is new to this fold names the id.
+    is_new: bool,
+}
+
+/// A further fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    kind: Kind,
+    content: u32,
+    response: Option<Response>,
+}
+
+impl MinuteFold {
+    /// The fold of the minute that begins at `minute`.
+    pub fn new(minute: UnixMillis) -> Self {
+        Self {
+            minute,
+            contents: Vec::new(),
+            numbers: HashMap::default(),
+            ids: HashMap::default(),
+            states: Vec::new(),
+            further: Vec::new(),
+            repeats: 0,
+            facts: 0,
+        }
+    }
+
+    /// Start of the minute.
+    pub const fn minute(&self) -> UnixMillis {
+        self.minute
+    }
+
+    /// Distinct facts so far.
+    pub const fn facts(&self) -> u64 {
+        self.facts
+    }
+
+    /// Adds an entry's facts; `is_new` says whether this fold has to see that they count. An entry
+    /// that cannot be read adds nothing.
+    pub fn add(&mut self, facts: &[u8], is_new: bool) -> Result<(), EntryError> {
+        let bytes = facts.len();
+        let facts = Facts::read(facts)?;
+        if facts.minute != self.minute {
+            return Err(EntryError::Corrupt { bytes });
+        }
+        let numbers: Vec<u32> = facts
+            .contents()
+            .map(|content| self.number(content))
+            .collect();
+        for fact in facts.iter() {
+            let place = usize::try_from(fact.content).unwrap_or(usize::MAX);
+            let content = numbers.get(place).copied().unwrap_or(NONE);
+            self.take(&fact, content, is_new);
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, content: Content<'_>) -> u32 {
+        if let Some(known) = self.numbers.get(&content) {
+            return *known;
+        }
+        let content = owned(&content);
+        // Contents are fewer than events, and those fit in memory.
+        let number = u32::try_from(self.contents.len()).unwrap_or(NONE);
+        self.contents.push(content.clone());
+        self.numbers.insert(content, number);
+        number
+    }
+
+    fn take(&mut self, fact: &Fact, content: u32, is_new: bool) {
+        let next = u32::try_from(self.states.len()).unwrap_or(NONE);
+        let number = *self.ids.entry(fact.id).or_insert(next);
+        if number == next {
+            self.states.push(State {
+                report: NONE,
+                line: NONE,
+                response: None,
+                is_new: false,
+            });
+        }
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let Some(state) = self.states.get_mut(place) else {
+            return;
+        };
+        state.is_new |= is_new;
+        let told = Told {
+            kind: fact.kind,
+            content,
+            response: fact.response,
+        };
+        let known = match fact.kind {
+            Kind::Report => &mut state.report,
+            Kind::Line => &mut state.line,
+        };
+        if *known == NONE {
+            *known = content;
+            if fact.kind == Kind::Line {
+                state.response = fact.response;
+            }
+            self.facts += 1;
+            return;
+        }
+        let is_same =
+            *known == content && (fact.kind == Kind::Report || state.response == fact.response);
+        if is_same || self.further.contains(&(number, told)) {
+            self.repeats += 1;
+        } else {
+            self.further.push((number, told));
+            self.facts += 1;
+        }
+    }
+
+    /// What the facts come to.
+    pub fn finish(self) -> FoldedMinute {
+        let mut further: BTreeMap<u32, Vec<Told>> = BTreeMap::new();
+        for (number, told) in &self.further {
+            further.entry(*number).or_default().push(*told);
+        }
+        let mut sums = Sums::new(&self.contents, self.minute);
+        let mut conflicts = Vec::new();
+        for (id, number) in &self.ids {
+            let place = usize::try_from(*number).unwrap_or(usize::MAX);
+            let Some(state) = self.states.get(place) else {
+                continue;
+            };
+            let beyond = further.get(number).map(Vec::as_slice).unwrap_or_default();
+            let event = self.resolve(state, beyond);
+            sums.count(*id, &event);
+            let [first, ..] = event.contents;
+            let is_told_twice = event.contents.iter().any(|other| *other != NONE && *other != first);
+            if is_told_twice || !beyond.is_empty() {
+                let is_new = state.is_new;
+                conflicts.extend(self.conflict(*id, &event, beyond, is_new));
+            }
+        }
+        conflicts.sort();
+        sums.finish(self.facts, self.repeats, conflicts)
+    }
+
+    /// Which content an event is counted by, and everything that was said of it.
+    fn resolve(&self, state: &State, beyond: &[Told]) -> Event {
+        let of = |kind: Kind, first: u32| {
+            let others = beyond.iter().filter(move |told| told.kind == kind);
+            let all = others.map(|told| told.content).chain([first]);
+            let told = all.filter(|content| *content != NONE);
+            told.min_by(|one, other| self.content(*one).cmp(&self.content(*other)))
+        };
+        let report = of(Kind::Report, state.report);
+        let line = of(Kind::Line, state.line);
+        let lines = beyond.iter().filter(|told| told.kind == Kind::Line);
+        let responses = lines.filter_map(|told| told.response);
+        let response = responses.chain(state.response).min();
+        let first = report.or(line).unwrap_or(NONE);
+        let mut contents = [first, NONE, NONE];
+        let mut others = [state.report, state.line].into_iter();
+        for place in contents.iter_mut().skip(1) {
+            *place = others.next().unwrap_or(NONE);
+        }
+        Event {
+            contents,
+            beyond: beyond.iter().map(|told| told.content).collect(),
+            facts: u64::from(state.report != NONE)
+                + u64::from(state.line != NONE)
+                + beyond.len() as u64,
+            is_reported: report.is_some(),
+            response,
+            is_new: state.is_new,
+        }
+    }
+
+    fn content(&self, number: u32) -> Option<&Content<'static>> {
+        self.contents.get(usize::try_from(number).ok()?)
+    }
+
+    fn conflict(
+        &self,
+        id: [u8; 12],
+        event: &Event,
+        beyond: &[Told],
+        is_new: bool,
+    ) -> Option<Conflict> {
+        let [first, ..] = event.contents;
+        let others = event.contents.iter().chain(&event.beyond);
+        let other = others
+            .filter(|content| **content != NONE && **content != first)
+            .min();
+        let describe = |number: u32| self.content(number).map(|content| format!("{content:?}"));
+        let other = match other {
+            Some(other) => describe(*other)?,
+            None => format!("{:?}", beyond.first()?.response),
+        };
+        Some(Conflict {
+            id: id_within(self.minute, id)?,
+            counted: describe(first)?,
+            other,
+            is_new,
+        })
+    }
+}
+
+fn owned(content: &Content<'_>) -> Content<'static> {
+    let text = |text: &str| text.to_owned().into();
+    Content {
+        event_type: content.event_type,
+        subject: text(&content.subject),
+        key_id: content.key_id.as_deref().map(text),
+        plan: content.plan.as_deref().map(text),
+        method: text(&content.method),
+        endpoint: text(&content.endpoint),
+        address: content.address.as_deref().map(text),
+    }
+}
+
+/// An event, resolved.
+struct Event {
+    /// The content that it is counted by, then those of its first report and line.
+    contents: [u32; 3],
+    beyond: Vec<u32>,
+    facts: u64,
+    is_reported: bool,
+    response: Option<Response>,
+    is_new: bool,
+}
+
+/// Two facts that disagree about one event. It counts once, as the first says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// The event.
+    pub id: EventId,
+    /// What it is counted by.
+    pub counted: String,
+    /// What else is said of it.
+    pub other: String,
+    /// Whether an entry that is new to this fold names it.
+    pub is_new: bool,
+}
+
+/// A user's minute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserMinute {
+    /// The counts.
+    pub slot: Slot,
+    /// Whether an entry that is new to this fold names the user.
+    pub is_new: bool,
+}
+
+/// An address's minute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddressMinute {
+    /// The failures.
+    pub failures: Failures,
+    /// Whether an entry that is new to this fold names the address.
+    pub is_new: bool,
+}
+
+/// What a minute's facts come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldedMinute {
+    /// Start of the minute.
+    pub minute: UnixMillis,
+    /// By email.
+    pub users: BTreeMap<String, UserMinute>,
+    /// By address, IPv6 by its /64.
+    pub addresses: BTreeMap<String, AddressMinute>,
+    /// Everybody.
+    pub everybody: Sum,
+    /// Who called.
+    pub callers: Callers,
+    /// Facts that disagree.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Counts as they are summed, by content.
+struct Sums<'a> {
+    contents: &'a [Content<'static>],
+    minute: UnixMillis,
+    by_content: Vec<OfContent>,
+    responses: BTreeMap<&'a str, Responses>,
+    ranks: BTreeMap<&'a str, (u64, bool)>,
+    addresses: BTreeMap<&'a str, (u64, bool)>,
+    unreported: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct OfContent {
+    count: u64,
+    first: u16,
+    last: u16,
+    /// Facts of events that name this content and no other, and whether one is new.
+    facts: u64,
+    is_new: bool,
+}
+
+impl<'a> Sums<'a> {
+    fn new(contents: &'a [Content<'static>], minute: UnixMillis) -> Self {
+        Self {
+            contents,
+            minute,
+            by_content: vec![OfContent::default(); contents.len()],
+            responses: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            unreported: 0,
+        }
+    }
+
+    fn content(&self, number: u32) -> Option<&'a Content<'static>> {
+        self.contents.get(usize::try_from(number).ok()?)
+    }
+
+    fn count(&mut self, [m0, m1, ..]: [u8; 12], event: &Event) {
+        let into = u16::from_be_bytes([m0, m1]);
+        let [first, report, line] = event.contents;
+        let Some(content) = self.content(first) else {
+            return;
+        };
+        let is_call = content.event_type == EventType::ApiCall;
+        if is_call && let Some(response) = event.response {
+            let responses = self.responses.entry(&content.subject).or_default();
+            responses.count(response);
+        }
+        self.unreported += u64::from(is_call && !event.is_reported);
+        let place = usize::try_from(first).unwrap_or(usize::MAX);
+        if let Some(sum) = self.by_content.get_mut(place) {
+            sum.first = if sum.count == 0 { into } else { sum.first.min(into) };
+            sum.last = sum.last.max(into);
+            sum.count += 1;
+            let agrees = |content: u32| content == NONE || content == first;
+            if agrees(report) && agrees(line) && event.beyond.iter().all(|of| agrees(*of)) {
+                sum.facts += event.facts;
+                sum.is_new |= event.is_new;
+                return;
+            }
+        }
+        self.rank_all(event);
+    }
+
+    /// Whoever any fact of the event names is ranked by all of them.
+    fn rank_all(&mut self, event: &Event) {
+        let named = event.contents.iter().chain(&event.beyond);
+        let contents: Vec<_> = named.filter_map(|number| self.content(*number)).collect();
+        let mut subjects: Vec<&str> = contents.iter().map(|of| of.subject.as_ref()).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        for subject in subjects {
+            rank(&mut self.ranks, subject, event.facts, event.is_new);
+        }
+        let mut addresses: Vec<&str> = contents
+            .iter()
+            .filter_map(|content| content.address.as_deref())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        for address in addresses {
+            rank(&mut self.addresses, address, event.facts, event.is_new);
+        }
+    }
+
+    fn finish(mut self, facts: u64, repeats: u64, conflicts: Vec<Conflict>) -> FoldedMinute {
+        let mut users: BTreeMap<String, UserMinute> = BTreeMap::new();
+        let mut addresses: BTreeMap<String, AddressMinute> = BTreeMap::new();
+        let mut everybody = Counts::default();
+        for (content, sum) in self.contents.iter().zip(&self.by_content) {
+            if sum.facts > 0 {
+                rank(&mut self.ranks, &content.subject, sum.facts, sum.is_new);
+                if let Some(address) = content.address.as_deref() {
+                    rank(&mut self.addresses, address, sum.facts, sum.is_new);
+                }
+            }
+            if sum.count == 0 {
+                continue;
+            }
+            count(&mut everybody.tally, content, sum.count);
+            let seen = self.seen(content, sum);
+            widen(&mut everybody.seen, &seen);
+            if let Some(email) = email(&content.subject) {
+                let user = users.entry(email.to_owned()).or_default();
+                count(&mut user.slot.counts.tally, content, sum.count);
+                widen(&mut user.slot.counts.seen, &seen);
+            }
+            if let Some(address) = content.address.as_deref() {
+                let of = addresses.entry(label_of(address)).or_default();
+                fail(&mut of.failures, content, sum.count, seen.last);
+            }
+        }
+        // Plans are a user's: of everybody none is the latest.
+        everybody.seen = everybody.seen.map(|seen| Seen::new(seen.first, seen.last, None));
+        for (subject, responses) in &self.responses {
+            everybody.responses.merge(responses);
+            if let Some(user) = email(subject).and_then(|email| users.get_mut(email)) {
+                user.slot.counts.responses.merge(responses);
+            }
+        }
+        for (subject, (rank, is_new)) in &self.ranks {
+            if let Some(email) = email(subject) {
+                let user = users.entry(email.to_owned()).or_default();
+                user.slot.rank = *rank;
+                user.is_new = *is_new;
+            }
+        }
+        for (address, (rank, is_new)) in &self.addresses {
+            let of = addresses.entry(label_of(address)).or_default();
+            of.failures.rank += *rank;
+            of.is_new |= is_new;
+        }
+        let callers = callers(&users);
+        FoldedMinute {
+            minute: self.minute,
+            everybody: Sum {
+                rank: facts,
+                counts: everybody,
+                users: callers.1,
+                unreported: self.unreported,
+                repeats,
+                ..Sum::default()
+            },
+            users,
+            addresses: most_failing(addresses),
+            callers: callers.0,
+            conflicts,
+        }
+    }
+
+    fn seen(&self, content: &Content<'_>, sum: &OfContent) -> Seen {
+        let at = |into: u16| self.minute.plus_millis(i64::from(into));
+        let plan = content.plan.as_deref();
+        let plan = plan.map(|plan| (at(sum.last), plan.to_owned()));
+        Seen::new(at(sum.first), at(sum.last), plan)
+    }
+}
+
+fn rank<'a>(
+    ranks: &mut BTreeMap<&'a str, (u64, bool)>,
+    name: &'a str,
+    facts: u64,
+    is_new: bool,
+) {
+    let known = ranks.entry(name).or_default();
+    known.0 += facts;
+    known.1 |= is_new;
+}
+
+fn email(subject: &str) -> Option<&str> {
+    (!subject.starts_with(Subject::ADDRESS_PREFIX)).then_some(subject)
+}
+
+fn count(tally: &mut Tally, content: &Content<'_>, count: u64) {
+    tally.count(content.event_type, &content.method, &content.endpoint, count);
+}
+
+fn widen(known: &mut Option<Seen>, seen: &Seen) {
+    known.get_or_insert_with(|| seen.clone()).widen(seen);
+}
+
+fn fail(failures: &mut Failures, content: &Content<'_>, count: u64, last: UnixMillis) {
+    match content.event_type {
+        EventType::ApiCall => {}
+        EventType::AuthFailed => failures.auth_failures += count,
+        EventType::RateLimited => failures.rate_limited += count,
+    }
+    if let Some(key) = content.key_id.as_deref() {
+        failures.note_key(key);
+    }
+    failures.last_seen = failures.last_seen.max(last);
+}
+
+/// What an address is told apart by: an IPv6 network of 64 bits is one customer's, who may use any
+/// address in it.
+fn label_of(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            format!("{}/64", Ipv6Addr::from(network))
+        }
+        _ => address.to_owned(),
+    }
+}
+
+/// Those that fail most, by name where they fail alike.
+fn most_failing(addresses: BTreeMap<String, AddressMinute>) -> BTreeMap<String, AddressMinute> {
+    if addresses.len() <= MOST_ADDRESSES {
+        return addresses;
+    }
+    let mut ranked: Vec<_> = addresses.into_iter().collect();
+    ranked.sort_by(|(one, of), (other, than)| {
+        let order = than.failures.total().cmp(&of.failures.total());
+        order.then_with(|| one.cmp(other))
+    });
+    ranked.truncate(MOST_ADDRESSES);
+    ranked.into_iter().collect()
+}
+
+/// Those who called most, and how many called.
+fn callers(users: &BTreeMap<String, UserMinute>) -> (Callers, u64) {
+    let calls = users.iter().map(|(email, user)| {
+        let calls = user.slot.counts.tally.calls;
+        (email, calls)
+    });
+    let mut ranked: Vec<(&String, u64)> = calls.filter(|(_, calls)| *calls > 0).collect();
+    let count = ranked.len() as u64;
+    ranked.sort_by(|(one, calls), (other, than)| than.cmp(calls).then(one.cmp(other)));
+    ranked.truncate(Callers::MOST);
+    let calls = ranked.into_iter();
+    let calls = calls.map(|(email, calls)| (email.clone(), calls)).collect();
+    (Callers { calls }, count)
+}
+

@@ -1,0 +1,157 @@
+//! The journal: facts are appended to it, and a minute's entries are read back.
+//!
+//! An append is one unconditional put a minute, under a key that follows from the content. It reads
+//! nothing first and cannot be half done: a repeat writes the same again. Which minute an entry stands
+//! in follows from the ids alone.
+
+use domain::entry::{Entry, Packer};
+use domain::table::{self, ItemKey, JournalKey, SPREAD_KEYS, Timing, attribute};
+use domain::time::{UnixMillis, Window};
+
+use crate::store::{Document, Query, Row, Store, StoreError, Value};
+use crate::together::together;
+
+/// The journal in the analytics table.
+#[derive(Debug, Clone)]
+pub struct Journal<S> {
+    /// The analytics table.
+    pub store: S,
+    /// Days that an entry is kept after its minute.
+    pub retention_days: i64,
+}
+
+/// An entry as it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it stands.
+    pub key: ItemKey,
+    /// The minute that its key names.
+    pub minute: UnixMillis,
+    /// Whether it came in time.
+    pub timing: Timing,
+    /// What counts go by; `None` where the item has none.
+    pub facts: Option<Vec<u8>>,
+}
+
+impl<S: Store> Journal<S> {
+    /// Appends what `packer` holds. `now` is this writer's clock, and decides only whether readers lay
+    /// the entry over what is folded, never where it counts.
+    pub async fn append(&self, packer: Packer<'_>, now: UnixMillis) -> Result<(), StoreError> {
+        let entries = packer.pack().into_iter();
+        let puts = entries.map(|entry| self.put(entry, now));
+        together(puts.collect()).await.map(drop)
+    }
+
+    async fn put(&self, entry: Entry, now: UnixMillis) -> Result<(), StoreError> {
+        let minute = entry.minute;
+        let sk = table::entry(minute, Timing::of(minute, now), &entry.digest);
+        let lane = u8::from_str_radix(entry.digest.get(..2).unwrap_or_default(), 16).unwrap_or(0);
+        let document = Document {
+            attributes: vec![
+                (attribute::FACTS, Value::Bytes(entry.facts)),
+                (attribute::DETAILS, Value::Bytes(entry.details)),
+            ],
+            expires_at: Some(minute.plus_days(self.retention_days)),
+        };
+        let key = ItemKey::new(table::journal(minute), &sk);
+        match self.store.keep(&key, document.clone()).await {
+            Err(StoreError::Throttled { .. }) => {}
+            done => return done,
+        }
+        // One key takes a thousand write units a second. Folds read further keys where the flag
+        // stands: it is acknowledged before anything is put under them.
+        let flag = Document {
+            attributes: Vec::new(),
+            expires_at: document.expires_at,
+        };
+        self.store.keep(&ItemKey::spread_flag(minute), flag).await?;
+        let pk = table::spread_journal(minute, lane % SPREAD_KEYS);
+        self.store.keep(&ItemKey::new(pk, sk), document).await
+    }
+
+    /// Shows every entry of the minutes from that of `from` to that of `to`, which lie in one hour,
+    /// minute by minute. Of each minute the hour's own key is read first, then, where a flag stands
+    /// there, the keys that the minute is spread over.
+    pub async fn read(
+        &self,
+        from: UnixMillis,
+        to: UnixMillis,
+        mut show: impl FnMut(Found) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let (first, _) = table::entries_of(from);
+        let (_, last) = table::entries_of(to);
+        let mut query = Query::of(attribute::FACTS, table::journal(from), first, last);
+        let mut flagged = None;
+        loop {
+            let page = self.store.query(&query).await?;
+            for row in page.items {
+                let key = JournalKey::parse(&query.pk, &row.sk);
+                let minute = match &key {
+                    Some(JournalKey::Entry(minute, _) | JournalKey::Flag(minute)) => *minute,
+                    Some(JournalKey::Beacon(_)) | None => continue,
+                };
+                if let Some(before) = flagged.filter(|before| *before != minute) {
+                    self.read_spread(before, &mut show).await?;
+                    flagged = None;
+                }
+                match key {
+                    Some(JournalKey::Flag(minute)) => flagged = Some(minute),
+                    _ => found(&query.pk, row).map_or(Ok(()), &mut show)?,
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+        match flagged {
+            Some(minute) => self.read_spread(minute, &mut show).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn read_spread(
+        &self,
+        minute: UnixMillis,
+        show: &mut (impl FnMut(Found) -> Result<(), StoreError> + Send),
+    ) -> Result<(), StoreError> {
+        let (first, last) = table::entries_of(minute);
+        for lane in 0..SPREAD_KEYS {
+            let pk = table::spread_journal(minute, lane);
+            let mut query = Query::of(attribute::FACTS, pk, &first, &last);
+            loop {
+                let page = self.store.query(&query).await?;
+                for row in page.items {
+                    found(&query.pk, row).map_or(Ok(()), &mut *show)?;
+                }
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the beacon of the hour of `now`: its change comes behind those of every entry that was
+    /// appended before.
+    pub async fn beacon(&self, hour: UnixMillis, now: UnixMillis) -> Result<(), StoreError> {
+        let document = Document {
+            attributes: vec![(attribute::RECEIVED_AT, Value::Text(now.to_string()))],
+            expires_at: Some(Window::Hour.end(hour).plus_days(1)),
+        };
+        self.store.keep(&ItemKey::beacon(hour), document).await
+    }
+}
+
+fn found(pk: &str, row: Row) -> Option<Found> {
+    match JournalKey::parse(pk, &row.sk)? {
+        JournalKey::Entry(minute, timing) => Some(Found {
+            key: ItemKey::new(pk, row.sk),
+            minute,
+            timing,
+            facts: row.bytes,
+        }),
+        JournalKey::Flag(_) | JournalKey::Beacon(_) => None,
+    }
+}
