@@ -1,5 +1,6 @@
-//! `CompliCal-API-{env}`: the metered API, its authorizer, the analytics API, the access log.
-//! Stands without the Kinesis stack: it knows stream and analytics table by name only.
+//! `CompliCal-API-{env}`: the metered API and its authorizer, the analytics API, the access log
+//! with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
+//! works without the Kinesis stack.
 
 mod answers;
 mod log_format;
@@ -7,8 +8,8 @@ mod log_format;
 use std::collections::BTreeMap;
 
 use domain::names::{
-    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, BY_TIME_INDEX, Function as Of, StackKind,
-    TrackingMode, api_metric, env,
+    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
+    env,
 };
 
 use crate::cfn::{Handle, Parameter, Val, iam, logs, policy, sub};
@@ -18,78 +19,101 @@ use crate::constructs::{
 };
 use crate::context::{Context, Size, Watch};
 use crate::environment::Address;
-use crate::{SynthError, cfn, reconciling};
+use crate::{SynthError, cfn, dashboard, reconciler};
 
-/// What the alarm on failures is called.
-pub(crate) const TRACKING_FAILURES: &str = "tracking-failures";
-/// What the alarm on silence is called.
-pub(crate) const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
+/// The names of this stack's alarms but the reconciler's, as the dashboard shows them.
+pub(crate) const ALARMS: [&str; 2] = [TRACKING_FAILURES, NO_TRACKING_SUCCESS];
+const TRACKING_FAILURES: &str = "tracking-failures";
+const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
 
 /// Declares the stack.
 pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let name = context.names.stack(StackKind::Api);
     let mut stack = Stack::new(
         name.as_str(),
-        "The metered API: authorizer, analytics API, access log.",
+        "The metered API: authorizer, analytics API, access log, dashboard.",
     );
     let jwks = stack.template().parameter(
         AUTH_JWKS_PARAMETER,
         Parameter {
-            description: "JSON Web Key Set that signs bearer tokens; empty where an address is given",
+            description: "JSON Web Key Set that signs bearer tokens; empty if an address is given",
             default: inline_jwks(context),
         },
     );
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack, jwks)?;
     let log = access_log(context, &mut stack, &name);
-    let reconciler = reconciling::declare(context, &mut stack, &log.group)?;
+    let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
+    let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
+    alarms(context, &mut stack, &authorizer);
+    dashboard::declare(context, &mut stack);
+
+    let mode = context.environment.mode().as_str();
+    let template = stack.template();
+    template.output("ApiUrl", "The API's address", gateway.url);
+    for (id, description, value) in [
+        ("TrackingMode", "How usage is reported", mode),
+        (
+            "AuthorizerName",
+            "Accepts or refuses calls",
+            authorizer.name(),
+        ),
+        (
+            "AnalyticsApiName",
+            "Answers the analytics API",
+            analytics.name(),
+        ),
+        ("AccessLogGroup", "The gateway's access log", &log.name),
+        (
+            "ReconcilerName",
+            "Appends the access log to the journal",
+            reconciler.name(),
+        ),
+    ] {
+        template.output(id, description, value);
+    }
+    if let Some(sample) = gateway.sample {
+        template.output("DeadlinesApiName", "The sample API", sample.name());
+    }
+    Ok(stack)
+}
+
+/// The REST API as it is deployed.
+struct Gateway {
+    url: Val<String>,
+    sample: Option<Function>,
+}
+
+/// Declares the REST API: its routes, its own answers and its stage.
+fn gateway(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    (authorizer, analytics): (&Function, &Function),
+    log: &AccessLog,
+) -> Result<Gateway, SynthError> {
     let mut api = RestApi::new(
-        &mut stack,
+        stack,
         "Api",
         &RestApiSettings {
-            name: &name,
+            name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
         },
     );
-    let gate = api.authorizer(&mut stack, "ApiKeyAuthorizer", &authorizer);
-    let sample = metered(context, &mut stack, &mut api, &gate)?;
+    let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
+    let sample = metered(context, stack, &mut api, &gate)?;
     for (id, path) in ANALYTICS_ROUTES {
-        let answers = Integration::Function(&analytics);
-        api.route(&mut stack, id, (Verb::Get, path), answers, Access::Open);
+        let answers = Integration::Function(analytics);
+        api.route(stack, id, (Verb::Get, path), answers, Access::Open);
     }
     for (id, answer) in &answers::ALL {
-        api.answer(&mut stack, id, answer);
+        api.answer(stack, id, answer);
     }
     let url = api.url();
-    let stage = api.deploy(&mut stack, "Stage", &log.group, &log_format::json());
+    let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
     stack.template().depends_on(&stage, &log.account);
-    alarms(context, &mut stack, &authorizer);
-
-    let template = stack.template();
-    template.output("ApiUrl", "Where the API is called", url);
-    template.output(
-        "TrackingMode",
-        "How usage is reported",
-        context.environment.mode().as_str(),
-    );
-    template.output("AuthorizerName", "Decides who may call", authorizer.name());
-    template.output(
-        "AnalyticsApiName",
-        "Answers the analytics API",
-        analytics.name(),
-    );
-    template.output(
-        "AccessLogGroup",
-        "The gateway's access log",
-        log.name.as_str(),
-    );
-    template.output("ReconcilerName", "Reads the access log", reconciler.name());
-    if let Some(sample) = sample {
-        template.output("DeadlinesApiName", "The sample API", sample.name());
-    }
-    Ok(stack)
+    Ok(Gateway { url, sample })
 }
 
 /// The routes whose calls are counted: the user's own API, or the sample.
@@ -136,6 +160,7 @@ fn inline_jwks(context: &Context<'_>) -> String {
 fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let mode = context.environment.mode();
+    let raw_days = context.environment.retention.raw_days.get();
     let description = match mode {
         TrackingMode::Stream => "Kinesis-enabled authorizer for real-time analytics",
         TrackingMode::Synchronous => "Enhanced authorizer with synchronous usage tracking",
@@ -156,33 +181,21 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::TRACKING_MODE, mode.as_str().into()),
             (env::USAGE_STREAM, names.usage_stream().into()),
             (env::API_KEYS_TABLE, names.api_keys_table().into()),
-            (env::API_USAGE_TABLE, names.usage_table().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
-            (
-                env::RAW_RETENTION_DAYS,
-                context
-                    .environment
-                    .retention
-                    .raw_days
-                    .get()
-                    .to_string()
-                    .into(),
-            ),
+            (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
             (env::PLANS, plans(context)?),
         ]),
     )?;
     Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
-    let counting = ["dynamodb:GetItem", "dynamodb:PutItem"];
-    Table::named(&names.usage_table(), []).grant(&authorizer, counting);
+    // In stream mode for the events that the stream does not accept.
+    Table::named(&names.analytics_table(), []).grant(&authorizer, ["dynamodb:PutItem"]);
     if mode == TrackingMode::Stream {
         Stream::named(&names.usage_stream()).grant_write(&authorizer);
-        // What the stream does not take is counted into the table at once.
-        Table::named(&names.analytics_table(), []).grant(&authorizer, counting);
     }
     Ok(authorizer)
 }
 
-/// The plans, as the functions read them.
+/// The plans in the form that the functions read.
 fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
     let plans: domain::plan::Plans = context
         .environment
@@ -194,7 +207,7 @@ fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
     Ok(json.into())
 }
 
-/// Answers users and operators from both tables. In synchronous mode too, from what is there.
+/// Answers users and operators from both tables.
 fn analytics(
     context: &Context<'_>,
     stack: &mut Stack,
@@ -234,15 +247,14 @@ fn analytics(
             ),
         ]),
     )?;
-    let table = Table::named(&names.analytics_table(), [BY_TIME_INDEX]);
-    let reading = ["dynamodb:GetItem", "dynamodb:Query"];
-    table.grant(&analytics, reading);
-    table.grant_query_indexes(&analytics);
-    Table::named(&names.usage_table(), []).grant(&analytics, reading);
+    for table in [names.analytics_table(), names.usage_table()] {
+        let reading = ["dynamodb:GetItem", "dynamodb:Query"];
+        Table::named(&table, []).grant(&analytics, reading);
+    }
     Ok(analytics)
 }
 
-/// The API that is metered where no other is.
+/// The sample API, metered if the environment names no other.
 fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     context.function(
         stack,
@@ -311,8 +323,9 @@ fn alarms(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
         Watch {
             id: "TrackingFailures",
             noun: TRACKING_FAILURES,
-            means: "More than ten calls a minute were reported by neither the stream nor the \
-                    table. The authorizer's log holds their events.",
+            means: "Neither the stream nor the table accepted the events of more than ten calls \
+                    in a minute. The access log brings them back within minutes, so counts are \
+                    late, not lost. Check `cargo xtask logs authorizer`.",
             watched: failures.into(),
             breaches: Comparison::Above(10.0),
             periods: 1,
@@ -332,7 +345,9 @@ fn alarms(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
         Watch {
             id: "NoTrackingSuccess",
             noun: NO_TRACKING_SUCCESS,
-            means: "Calls are decided, but for five minutes none of them was reported.",
+            means: "The authorizer has answered calls for five minutes without reporting one. The \
+                    access log brings them back, so counts are late, not lost. Check `cargo xtask \
+                    logs authorizer`.",
             watched: silence.into(),
             breaches: Comparison::Above(0.0),
             periods: 1,

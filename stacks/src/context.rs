@@ -6,8 +6,8 @@ use domain::names::{Function as Of, Names};
 
 use crate::cfn::Val;
 use crate::constructs::{
-    Alarm, AlarmSettings, Comparison, Function, FunctionSettings, Metric, Missing, Period, Stack,
-    Statistic, Topic, Watched,
+    Alarm, AlarmSettings, Comparison, Encryption, Function, FunctionSettings, Metric, Missing,
+    Period, Queue, QueueKind, QueueSettings, Stack, Statistic, Topic, Watched,
 };
 use crate::environment::Environment;
 use crate::{FileAsset, FunctionAssets, SynthError, assets};
@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
         )
     }
 
-    /// The name of the one topic that all alarms tell.
+    /// The name of the one topic that all alarms notify.
     pub(crate) fn alarm_topic(&self) -> String {
         self.named("alarms")
     }
@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Declares an alarm that tells the topic; without values nothing is wrong.
+    /// Declares an alarm that notifies the topic. A period without values does not breach it.
     pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
         Alarm::new(
             stack,
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
         self.own(self.names.api_namespace(), name, statistic, period)
     }
 
-    /// A metric that the functions of the Kinesis stack emit.
+    /// A metric of what is counted, by the processor, the aggregator or the reconciler.
     pub(crate) fn kinesis_metric(
         &self,
         name: &str,
@@ -136,4 +136,15 @@ impl<'a> Context<'a> {
         let bucket = assets::bucket_pattern(self.environment);
         Ok(FileAsset::new(&asset.zip, &asset.sha256, bucket))
     }
+}
+
+/// Declares a dead-letter queue.
+pub(crate) fn dead_letters(stack: &mut Stack, id: &'static str, name: &str) -> Queue {
+    let settings = QueueSettings {
+        name,
+        kind: QueueKind::Standard,
+        dead_letters: None,
+        encryption: Encryption::Managed,
+    };
+    Queue::new(stack, id, &settings)
 }

@@ -1,27 +1,113 @@
-//! `CompliCal-Data-{env}`: what outlives everything else. Keys, usage, and the topic that all
-//! alarms tell, for this stack is there in either mode.
+//! `CompliCal-Data-{env}`: the tables, which outlive everything else, and the aggregator, which
+//! folds the journal into counts. It also holds the topic that all alarms notify: this stack
+//! exists in both modes.
+//!
+//! The aggregator reads the analytics table's stream. A table stream's ARN contains a time, so only
+//! the table's own stack can name it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use domain::key::attribute as key;
-use domain::names::{KEYS_BY_ID_INDEX, StackKind};
-use domain::table::attribute;
+use domain::names::{
+    AUTHORIZER_SECONDS, BY_TIME_INDEX, FOLD_SECONDS, Function as Of, KEYS_BY_ID_INDEX, StackKind,
+    env, kinesis_metric as metric,
+};
+use domain::table::{JOURNAL_PREFIX, attribute};
 
+use crate::SynthError;
+use crate::cfn::Val;
 use crate::constructs::{
-    Comparison, Encryption, Expression, Key, Metric, Period, Stack, Statistic, Table,
+    Comparison, Encryption, EventSource, EventSourceSettings, Expression, Function, Index, Key,
+    Metric, Period, Projection, Queue, ScheduleRule, Stack, Start, Statistic, StreamView, Table,
     TableSettings, Topic,
 };
-use crate::context::{Context, Watch};
+use crate::context::{Context, Size, Watch, dead_letters};
+
+/// The names of this stack's alarms, as the dashboard shows them.
+pub(crate) const ALARMS: [&str; 6] = [
+    USAGE_TABLE_THROTTLES,
+    FOLD_AGE,
+    AGGREGATOR_FAILURES,
+    AGGREGATOR_DEAD_LETTERS,
+    ITEMS_PARKED,
+    RECORDS_FAILED,
+];
+const USAGE_TABLE_THROTTLES: &str = "usage-table-throttles";
+const FOLD_AGE: &str = "fold-age";
+const AGGREGATOR_FAILURES: &str = "aggregator-failures";
+const AGGREGATOR_DEAD_LETTERS: &str = "aggregator-dead-letters";
+const ITEMS_PARKED: &str = "items-parked";
+const RECORDS_FAILED: &str = "records-failed";
+
+/// The aggregator's size. A fold holds the ids of a whole minute.
+const SIZE: Size = Size {
+    memory: 1024,
+    timeout: FOLD_SECONDS,
+};
+/// Changes of the journal that one invocation gets at most: Lambda's limit. The more changes of a
+/// minute meet in a batch, the less often that minute is folded.
+const BATCH: u32 = 10_000;
 
 /// Declares the stack.
-pub(crate) fn stack(context: &Context<'_>) -> Stack {
-    let environment = context.environment;
+pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let mut stack = Stack::new(
         context.names.stack(StackKind::Data),
-        "API keys and usage. Its tables are retained when it is deleted.",
+        "API keys, usage, the journal and its aggregator. Its tables are retained when it is deleted.",
     );
-    let stack_ref = &mut stack;
+    let keys = api_keys_table(context, &mut stack);
+    let usage = usage_table(context, &mut stack);
+    let analytics = analytics_table(context, &mut stack);
+    let topic = Topic::of_alarms(
+        &mut stack,
+        "AlarmTopic",
+        &context.alarm_topic(),
+        context.environment.alarms.email.as_ref(),
+        None,
+    );
+    let dead_letters = dead_letters(
+        &mut stack,
+        "AggregatorDeadLetterQueue",
+        &context.names.aggregator_dead_letter_queue(),
+    );
+    let aggregator = aggregator(context, &mut stack, (&analytics, &usage), &dead_letters)?;
+    for watch in table_alarms(context, &usage)
+        .into_iter()
+        .chain(aggregator_alarms(context, &aggregator, &dead_letters))
+    {
+        context.alarm(&mut stack, &topic, watch);
+    }
 
-    let keys = Table::new(
-        stack_ref,
+    let arn = topic.arn();
+    let template = stack.template();
+    template.output("AlarmTopicArn", "The topic that all alarms notify", arn);
+    for (id, description, name) in [
+        ("ApiKeysTableName", "The table of API keys", keys.name()),
+        ("ApiUsageTableName", "The usage table", usage.name()),
+        (
+            "AnalyticsTableName",
+            "The analytics table",
+            analytics.name(),
+        ),
+        (
+            "RealtimeAggregatorName",
+            "Folds the journal",
+            aggregator.name(),
+        ),
+        (
+            "AggregatorDeadLetterQueueName",
+            "Its dead letters",
+            dead_letters.name(),
+        ),
+    ] {
+        template.output(id, description, name);
+    }
+    Ok(stack)
+}
+
+fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
         "ApiKeysTable",
         &TableSettings {
             name: &context.names.api_keys_table(),
@@ -29,71 +115,244 @@ pub(crate) fn stack(context: &Context<'_>) -> Stack {
                 partition: key::KEY_HASH,
                 sort: None,
             },
-            index: Some((
-                KEYS_BY_ID_INDEX,
-                Key {
+            index: Some(Index {
+                name: KEYS_BY_ID_INDEX,
+                key: Key {
                     partition: key::ID,
                     sort: None,
                 },
-            )),
+                projection: Projection::All,
+            }),
             expires: None,
-            stream: false,
-            protected: !environment.is_local(),
+            stream: None,
+            protected: !context.environment.is_local(),
             encryption: Encryption::Managed,
         },
-    );
-    let usage = Table::new(
-        stack_ref,
+    )
+}
+
+/// The key of the analytics and the usage table.
+const ITEM_KEY: Key = Key {
+    partition: attribute::PK,
+    sort: Some(attribute::SK),
+};
+
+/// Each user's hours, days, months and all time, and how far days are closed.
+fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
         "ApiUsageTable",
         &TableSettings {
             name: &context.names.usage_table(),
-            key: Key {
-                partition: attribute::PK,
-                sort: Some(attribute::SK),
-            },
+            key: ITEM_KEY,
             index: None,
             expires: Some(attribute::TTL),
-            stream: false,
-            protected: !environment.is_local(),
+            stream: None,
+            protected: !context.environment.is_local(),
             encryption: Encryption::Managed,
         },
+    )
+}
+
+/// The journal, everybody's totals, and what could not be processed.
+fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
+        "AnalyticsTable",
+        &TableSettings {
+            name: &context.names.analytics_table(),
+            key: ITEM_KEY,
+            index: Some(Index {
+                name: BY_TIME_INDEX,
+                key: Key {
+                    partition: attribute::WINDOW,
+                    sort: Some(attribute::START),
+                },
+                projection: Projection::Keys,
+            }),
+            expires: Some(attribute::TTL),
+            // A fold reads the journal itself: which minutes changed is all that it needs to know.
+            stream: Some(StreamView::Keys),
+            protected: !context.environment.is_local(),
+            encryption: Encryption::Managed,
+        },
+    )
+}
+
+/// Journal to counts: on each change of the journal, and each minute to close days.
+fn aggregator(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    (analytics, usage): (&Table, &Table),
+    dead_letters: &Queue,
+) -> Result<Function, SynthError> {
+    let aggregator = context.function(
+        stack,
+        "RealtimeAggregator",
+        Of::Aggregator,
+        "Folds the journal into counts, and closes days",
+        &SIZE,
+        variables(context),
+    )?;
+    analytics.grant(
+        &aggregator,
+        [
+            "dynamodb:GetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:DeleteItem",
+        ],
     );
-    let topic = Topic::of_alarms(
-        stack_ref,
-        "AlarmTopic",
-        &context.alarm_topic(),
-        environment.alarms.email.as_ref(),
-        None,
+    usage.grant(
+        &aggregator,
+        ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"],
     );
-    context.alarm(
-        stack_ref,
-        &topic,
+    EventSource::TableStream(analytics).feed(
+        stack,
+        "RealtimeAggregatorSource",
+        &aggregator,
+        &EventSourceSettings {
+            start: Start::Oldest,
+            batch_size: BATCH,
+            window_seconds: context.environment.aggregator.window_seconds.get(),
+            parallelization: 1,
+            dead_letters,
+            filter: Some(&journal_only()),
+        },
+    );
+    ScheduleRule {
+        name: &context.named("aggregator-tick"),
+        description: "Closes days, and folds what the table's stream missed",
+        every_minutes: NonZeroU16::MIN,
+    }
+    .invoke(stack, "AggregatorTick", &aggregator);
+    Ok(aggregator)
+}
+
+fn variables(context: &Context<'_>) -> BTreeMap<&'static str, Val<String>> {
+    let names = &context.names;
+    let retention = context.environment.retention;
+    let number = |number: u32| Val::<String>::from(number.to_string());
+    BTreeMap::from([
+        (env::ENVIRONMENT, context.environment.name.as_str().into()),
+        (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
+        (env::ANALYTICS_TABLE, names.analytics_table().into()),
+        (env::API_USAGE_TABLE, names.usage_table().into()),
+        (env::RAW_RETENTION_DAYS, number(retention.raw_days.get())),
+        (
+            env::MINUTE_RETENTION_DAYS,
+            number(retention.minute_days.get()),
+        ),
+        (env::HOUR_RETENTION_DAYS, number(retention.hour_days.get())),
+        (
+            env::RECONCILE_SECONDS,
+            number(seconds_until_reconciled(context)),
+        ),
+    ])
+}
+
+/// Seconds after a call by which both tracks have reported it, unless one has lost it: its line
+/// waits for a window, and its event for the authorizer to end and for the processor's batch to
+/// fill.
+fn seconds_until_reconciled(context: &Context<'_>) -> u32 {
+    let environment = context.environment;
+    environment.reconciler.window_seconds.get()
+        + AUTHORIZER_SECONDS
+        + environment.processor.batching_window_seconds.get()
+}
+
+/// Counts are written into the same table and must not wake the fold that writes them. Neither must
+/// entries that expire: a fold without them would find fewer facts.
+fn journal_only() -> String {
+    format!(
+        r#"{{"eventName":["INSERT","MODIFY"],"dynamodb":{{"Keys":{{"PK":{{"S":[{{"prefix":"{JOURNAL_PREFIX}"}}]}}}}}}}}"#
+    )
+}
+
+fn table_alarms(context: &Context<'_>, usage: &Table) -> [Watch<'static>; 3] {
+    let minute = Period::MINUTE;
+    [
         Watch {
             id: "UsageTableThrottles",
             noun: USAGE_TABLE_THROTTLES,
-            means: "The usage table refuses reads or writes: a plan's users outgrew its warm \
-                    throughput, or one partition is hot.",
+            means: "DynamoDB throttles the usage table. Counts arrive late, none is lost. If it \
+                    lasts, look for a hot partition in the table's Contributor Insights, or raise \
+                    the table's warm throughput.",
             watched: (throttles(usage.name(), "ReadThrottleEvents")
                 + throttles(usage.name(), "WriteThrottleEvents"))
             .into(),
             breaches: Comparison::Above(0.0),
             periods: 1,
         },
-    );
-
-    let template = stack.template();
-    template.output("ApiKeysTableName", "The table of API keys", keys.name());
-    template.output("ApiUsageTableName", "The usage table", usage.name());
-    template.output(
-        "AlarmTopicArn",
-        "The topic that all alarms tell",
-        topic.arn(),
-    );
-    stack
+        Watch {
+            id: "ItemsParked",
+            noun: ITEMS_PARKED,
+            means: "The aggregator cannot read an item, or an item outgrew its table. The counts \
+                    that rest on it stand still, all others go on. `cargo xtask errors list` shows \
+                    the item; deploy a release that reads it, and the next tick counts it.",
+            watched: context
+                .kinesis_metric(metric::ITEMS_PARKED, Statistic::Sum, minute)
+                .into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+        Watch {
+            id: "RecordsFailed",
+            noun: RECORDS_FAILED,
+            means: "Records or log lines could not be processed and are not counted. They are kept \
+                    under `PK = ERRORS` with the reason: run `cargo xtask errors list`, remove the \
+                    cause, then run `cargo xtask errors redrive`.",
+            watched: context
+                .kinesis_metric(metric::RECORDS_FAILED, Statistic::Sum, minute)
+                .into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+    ]
 }
 
-/// What the alarm on the usage table is called.
-pub(crate) const USAGE_TABLE_THROTTLES: &str = "usage-table-throttles";
+fn aggregator_alarms(
+    context: &Context<'_>,
+    aggregator: &Function,
+    dead_letters: &Queue,
+) -> [Watch<'static>; 3] {
+    let minute = Period::MINUTE;
+    let window = context.environment.aggregator.window_seconds.get();
+    [
+        Watch {
+            id: "FoldAge",
+            noun: FOLD_AGE,
+            means: "The aggregator is more than five minutes behind the journal. The usage table, \
+                    metrics and alerts are late, no call is lost. Check `cargo xtask logs \
+                    aggregator` for errors and timeouts.",
+            watched: aggregator
+                .metric("IteratorAge", Statistic::Maximum, minute)
+                .into(),
+            breaches: Comparison::Above(f64::from(300 + window) * 1_000.0),
+            periods: 3,
+        },
+        Watch {
+            id: "AggregatorFailures",
+            noun: AGGREGATOR_FAILURES,
+            means: "The aggregator fails. Lambda retries its batches for 23 hours and its tick \
+                    each minute; until then counts are late and days stay open, no call is lost. \
+                    Check `cargo xtask logs aggregator`.",
+            watched: aggregator.metric("Errors", Statistic::Sum, minute).into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+        Watch {
+            id: "AggregatorDeadLetters",
+            noun: AGGREGATOR_DEAD_LETTERS,
+            means: "Lambda gave up changes of the journal after retrying for 23 hours. Their calls \
+                    are in the journal and are counted when their day is closed. Check `cargo \
+                    xtask logs aggregator`; `cargo xtask errors redrive` folds them now.",
+            watched: dead_letters.depth(minute).into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+    ]
+}
 
 fn throttles(table: &str, metric: &str) -> Expression {
     Expression::from(

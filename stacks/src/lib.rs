@@ -68,12 +68,12 @@ mod api;
 mod assembly;
 mod assets;
 mod context;
+mod dashboard;
 mod data;
 mod kinesis;
 mod local;
-mod reconciling;
+mod reconciler;
 mod synth;
-mod watching;
 
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};

@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -68,7 +68,14 @@ const RULES: [Rule; 8] = [
     (
         "AWS::Lambda::Function",
         "DeadLetterConfig",
-        "log lines that fail to be taken are not delivered again",
+        "log lines that the function failed on are not delivered again",
+        false,
+    ),
+    (
+        // Only mappings of queues have it.
+        "AWS::Lambda::EventSourceMapping",
+        "ScalingConfig",
+        "messages come at most ten at a time, without waiting for a batch to fill",
         false,
     ),
 ];

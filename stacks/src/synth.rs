@@ -62,7 +62,7 @@ pub fn synthesise(
     assets: &FunctionAssets,
 ) -> Result<Assembly, SynthError> {
     let context = Context::new(environment, assets);
-    let mut stacks = vec![data::stack(&context)];
+    let mut stacks = vec![data::stack(&context)?];
     if environment.mode() == TrackingMode::Stream {
         stacks.push(kinesis::stack(&context)?);
     }

@@ -32,7 +32,7 @@ fn refused_with(given: &str, instead: &str, expected: &str) {
 
 #[test]
 fn the_environments_in_the_tree_are_read() {
-    for name in ["local", "test", "prod"] {
+    for (name, fold, lines) in [("local", 1, 10), ("test", 10, 60), ("prod", 60, 900)] {
         let path = folder().join(format!("{name}.yaml"));
         let environment = Environment::load(&path).unwrap();
         assert_eq!(environment.name, name);
@@ -44,6 +44,8 @@ fn the_environments_in_the_tree_are_read() {
         ));
         assert_eq!(environment.processor.batch_size.get(), 100);
         assert_eq!(environment.processor.parallelization_factor.get(), 10);
+        assert_eq!(environment.aggregator.window_seconds.get(), fold);
+        assert_eq!(environment.reconciler.window_seconds.get(), lines);
         assert_eq!(environment.plans.len(), 3);
     }
 }
@@ -73,7 +75,7 @@ fn an_unknown_key_is_refused_where_it_stands_with_the_nearest() {
     refused_with(
         "    burst: 20\n",
         "    bust: 20\n",
-        "25:5: plans.free: unknown key `bust`, expected one of `ratePerSecond`, `burst`",
+        "33:5: plans.free: unknown key `bust`, expected one of `ratePerSecond`, `burst`",
     );
     refused_with(
         "  enabled: true",
@@ -106,19 +108,37 @@ fn a_number_out_of_range_is_refused_with_the_range() {
     refused_with(
         "[50, 80, 100]",
         "[50, 80, 300]",
-        "27:29: plans.free.alertsPercent[2]: `300` is out of range, 1 to 200 is allowed",
+        "35:29: plans.free.alertsPercent[2]: `300` is out of range, 1 to 200 is allowed",
     );
-    // Before that an authorizer may still be at work on the call.
     refused_with(
-        "delaySeconds: 120",
-        "delaySeconds: 9",
-        "54:17: reconciler.delaySeconds: `9` is out of range, 10 to 900 is allowed",
+        "aggregator:\n  windowSeconds: 10",
+        "aggregator:\n  windowSeconds: 301",
+        "24:18: aggregator.windowSeconds: `301` is out of range, 0 to 300 is allowed",
+    );
+    refused_with(
+        "reconciler:\n  windowSeconds: 60",
+        "reconciler:\n  windowSeconds: 901",
+        "28:18: reconciler.windowSeconds: `901` is out of range, 0 to 900 is allowed",
     );
     refused_with(
         "retentionDays: 14",
         "retentionDays: 15",
-        "47:18: logs.retentionDays: `15` days is no retention of CloudWatch Logs; it is one of 1, 3,",
+        "55:18: logs.retentionDays: `15` days is no retention of CloudWatch Logs; it is one of 1, 3,",
     );
+}
+
+#[test]
+fn what_a_day_is_counted_from_cannot_expire_before_its_second_count() {
+    for key in ["rawDays", "hourDays"] {
+        let retention = format!("retention:\n  {key}: 11\n");
+        let error = refused("logs:", &format!("{retention}logs:"));
+        let column = 5 + key.len();
+        let expected = format!(
+            "stacks/environments/test.yaml:55:{column}: retention.{key}: `11` is out of range, 12 \
+             to 3650 is allowed: a day is counted a second time nine days after it ended"
+        );
+        assert!(error.starts_with(&expected), "\n{error}\n{expected}");
+    }
 }
 
 #[test]
@@ -136,12 +156,12 @@ fn keys_that_contradict_each_other_are_refused_at_one_of_them() {
     refused_with(
         "  audience: complical-analytics\n",
         "",
-        "41:1: auth: a key set needs `issuer` and `audience`",
+        "49:1: auth: a key set needs `issuer` and `audience`",
     );
     refused_with(
         "  jwksUrl: https://auth.test.example.com/.well-known/jwks.json\n",
         "",
-        "41:1: `auth` has neither `jwksUrl` nor `jwks`",
+        "49:1: `auth` has neither `jwksUrl` nor `jwks`",
     );
 }
 
@@ -150,7 +170,7 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
     refused_with(
         "jwksUrl: https://",
         "jwksUrl: ftp://",
-        "44:12: auth.jwksUrl: `ftp://auth.test.example.com/.well-known/jwks.json` is not an address",
+        "52:12: auth.jwksUrl: `ftp://auth.test.example.com/.well-known/jwks.json` is not an address",
     );
     refused_with(
         "region: ap-south-1",
@@ -165,17 +185,17 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
     refused_with(
         "burst: 20\n",
         "burst: 20\n    timezone: Mars/Olympus\n",
-        "26:15: plans.free.timezone: `Mars/Olympus` is not a time zone",
+        "34:15: plans.free.timezone: `Mars/Olympus` is not a time zone",
     );
     refused_with(
         "  free:",
         "  Free Plan:",
-        "23:3: plans: `Free Plan` cannot name a plan",
+        "31:3: plans: `Free Plan` cannot name a plan",
     );
     refused_with(
         "tags:",
         "webhooks: [{url: \"https://x.example\"}]\ntags:",
-        "49:11: webhooks: this version sends none",
+        "57:11: webhooks: this version sends none",
     );
 }
 

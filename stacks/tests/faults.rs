@@ -75,7 +75,7 @@ fn table(stack: &mut Stack, name: &str) -> Table {
         },
         index: None,
         expires: None,
-        stream: false,
+        stream: None,
         protected: false,
         encryption: Encryption::Managed,
     };

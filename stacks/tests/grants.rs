@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use stacks::FileAsset;
 use stacks::cfn::existing;
 use stacks::constructs::{
-    Encryption, EncryptionKey, Function, FunctionSettings, Key, Queue, QueueKind, QueueSettings,
-    Stack, Stream, Table, TableSettings, Topic,
+    Encryption, EncryptionKey, Function, FunctionSettings, Index, Key, Projection, Queue,
+    QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
 };
 use stacks::environment::{self, Architecture};
 
@@ -98,7 +98,7 @@ fn reading_a_tables_stream_does_not_reach_the_table() {
             },
             index: None,
             expires: None,
-            stream: true,
+            stream: Some(StreamView::Images),
             protected: true,
             encryption: Encryption::Managed,
         };
@@ -139,15 +139,16 @@ fn table_under_a_key(stack: &mut Stack) -> Table {
             partition: "PK",
             sort: None,
         },
-        index: Some((
-            "byTime",
-            Key {
+        index: Some(Index {
+            name: "byTime",
+            key: Key {
                 partition: "start",
                 sort: None,
             },
-        )),
+            projection: Projection::Keys,
+        }),
         expires: None,
-        stream: true,
+        stream: Some(StreamView::Keys),
         protected: true,
         encryption: EncryptionKey::new(stack, "Key", "orders").encryption(),
     };

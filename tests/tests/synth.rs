@@ -1,5 +1,4 @@
-//! What is deployed, as a reviewer sees it: snapshots of the templates, and what holds for all of
-//! them.
+//! What is deployed: snapshots of the templates for reviewers, and what holds for all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stacks::{Assembly, Environment, synthesise};
 use tests::synthesised::{assembly_of, assets, environment, parsed, resources, variants};
 
@@ -163,16 +162,25 @@ fn a_star_stands_only_where_a_reason_stands() {
     }
 }
 
+fn alarm_names(assembly: &Assembly) -> BTreeSet<String> {
+    let alarms = of_type(&resources(assembly), "AWS::CloudWatch::Alarm");
+    let names = alarms.into_iter().map(|(_, alarm)| {
+        let name = alarm["Properties"]["AlarmName"].as_str();
+        name.unwrap().to_owned()
+    });
+    names.collect()
+}
+
 #[test]
-fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
-    let resources = resources(&assembly_of(&environment("test")));
-    let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
-    let names: BTreeSet<_> = alarms
-        .iter()
-        .map(|(_, alarm)| alarm["Properties"]["AlarmName"].as_str().unwrap())
-        .collect();
+fn every_alarm_notifies_the_one_topic_of_trouble_and_of_recovery() {
+    let assembly = assembly_of(&environment("test"));
+    let names = alarm_names(&assembly);
     let expected = [
+        "complical-aggregator-dead-letters-test",
+        "complical-aggregator-failures-test",
         "complical-dead-letters-test",
+        "complical-fold-age-test",
+        "complical-items-parked-test",
         "complical-iterator-age-test",
         "complical-no-tracking-success-test",
         "complical-processed-not-incoming-test",
@@ -180,13 +188,12 @@ fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
         "complical-processing-latency-test",
         "complical-reconcile-dead-letters-test",
         "complical-records-failed-test",
-        "complical-roll-up-age-test",
         "complical-stream-write-throttles-test",
         "complical-tracking-failures-test",
         "complical-usage-table-throttles-test",
     ];
-    assert_eq!(names, BTreeSet::from(expected));
-    for (id, alarm) in alarms {
+    assert_eq!(names, expected.map(str::to_owned).into());
+    for (id, alarm) in of_type(&resources(&assembly), "AWS::CloudWatch::Alarm") {
         let properties = &alarm["Properties"];
         assert_eq!(properties["AlarmActions"], properties["OKActions"], "{id}");
         let told = properties["AlarmActions"].to_string();
@@ -197,11 +204,115 @@ fn every_alarm_tells_the_one_topic_of_trouble_and_of_recovery() {
     }
 }
 
+fn dashboard(assembly: &Assembly) -> Value {
+    let api = template(assembly, "-API-");
+    let body = &api["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+    serde_json::from_str(body.as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn the_dashboard_shows_every_alarm_of_its_mode() {
+    for assembly in assemblies() {
+        let body = dashboard(&assembly);
+        let shown = body["widgets"][0]["properties"]["alarms"].as_array();
+        let shown = shown.unwrap().iter().map(|arn| {
+            let (_, name) = arn.as_str().unwrap().rsplit_once(':').unwrap();
+            name.to_owned()
+        });
+        assert_eq!(shown.collect::<BTreeSet<_>>(), alarm_names(&assembly));
+    }
+}
+
+#[test]
+fn synchronous_mode_lacks_nothing_but_the_stream() {
+    let stream = assembly_of(&environment("test"));
+    let synchronous = assembly_of(&environment("test").with_analytics(Some(false)));
+    assert_eq!(
+        template(&stream, "-Data-"),
+        template(&synchronous, "-Data-")
+    );
+    let ids = |assembly: &Assembly| {
+        let api = template(assembly, "-API-");
+        let ids = api["Resources"].as_object().unwrap().keys();
+        ids.cloned().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(&stream), ids(&synchronous));
+
+    let shown = dashboard(&synchronous).to_string();
+    for of_stream in ["AWS/Kinesis", "StreamProcessor", "complical-usage-dlq"] {
+        assert!(dashboard(&stream).to_string().contains(of_stream));
+        assert!(!shown.contains(of_stream), "{of_stream}");
+    }
+}
+
+#[test]
+fn folds_are_woken_by_new_entries_of_the_journal_alone() {
+    let data = template(&assembly_of(&environment("prod")), "-Data-");
+    let properties = |id: &str| data["Resources"][id]["Properties"].clone();
+    let stream = &properties("AnalyticsTable")["StreamSpecification"];
+    assert_eq!(stream["StreamViewType"], "KEYS_ONLY");
+
+    let source = properties("RealtimeAggregatorSource");
+    let pattern = source["FilterCriteria"]["Filters"][0]["Pattern"].as_str();
+    let pattern: Value = serde_json::from_str(pattern.unwrap()).unwrap();
+    let expected = json!({
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"Keys": {"PK": {"S": [{"prefix": "JOURNAL#"}]}}},
+    });
+    assert_eq!(pattern, expected);
+    assert_eq!(source["MaximumBatchingWindowInSeconds"], 60);
+    assert_eq!(source["BisectBatchOnFunctionError"], true);
+    let responses = &source["FunctionResponseTypes"];
+    assert_eq!(*responses, json!(["ReportBatchItemFailures"]));
+    assert_eq!(
+        properties("RealtimeAggregator")["Timeout"],
+        domain::names::FOLD_SECONDS
+    );
+}
+
+#[test]
+fn lines_of_the_access_log_meet_in_few_batches() {
+    let api = template(&assembly_of(&environment("prod")), "-API-");
+    let properties = |id: &str| api["Resources"][id]["Properties"].clone();
+    // Each message carries its own delay.
+    let queue = properties("ReconcileQueue");
+    assert_eq!(queue["DelaySeconds"], Value::Null);
+    let source = properties("ReconcilerSource");
+    assert_eq!(source["BatchSize"], 1_000);
+    assert_eq!(source["ScalingConfig"]["MaximumConcurrency"], 2);
+    let window = source["MaximumBatchingWindowInSeconds"].as_u64().unwrap();
+    assert!(window >= 1, "a batch of more than ten needs a window");
+    let timeout = properties("Reconciler")["Timeout"].as_u64().unwrap();
+    assert_eq!(queue["VisibilityTimeout"], 6 * timeout + window);
+}
+
+#[test]
+fn the_access_log_reports_each_call_and_whether_the_authorizer_was_asked() {
+    let api = template(&assembly_of(&environment("test")), "-API-");
+    let stage = &api["Resources"]["Stage"]["Properties"]["AccessLogSetting"];
+    let format = stage["Format"].as_str().unwrap();
+    // The gateway takes lines of 3 KB and cuts what is longer.
+    assert!(format.len() < 2_000, "{}", format.len());
+    assert!(format.starts_with(r#"{"version":"2","extendedRequestId":"$context."#));
+    let members: Value = serde_json::from_str(format).unwrap();
+    for (member, variable) in [
+        ("authorizerStatus", "$context.authorizer.status"),
+        ("authorizerLatency", "$context.authorizer.latency"),
+        ("authorizerRequestId", "$context.authorizer.requestId"),
+        (
+            "authorizerIntegrationStatus",
+            "$context.authorizer.integrationStatus",
+        ),
+        ("authorizerError", "$context.authorizer.error"),
+        ("eventId", "$context.authorizer.eventId"),
+    ] {
+        assert_eq!(members[member], variable, "{member}");
+    }
+}
+
 #[test]
 fn the_dashboard_fits_its_grid_and_no_id_is_there_twice() {
-    let kinesis = template(&assembly_of(&environment("test")), "-Kinesis-");
-    let body = &kinesis["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
-    let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
+    let body = dashboard(&assembly_of(&environment("test")));
     let widgets = body["widgets"].as_array().unwrap();
     let mut ids = BTreeSet::new();
     for widget in widgets {
@@ -276,7 +387,7 @@ fn what_the_embedded_aws_leaves_out_is_known() {
         .map(|(id, _)| id)
         .collect();
     assert_eq!(refused, math);
-    assert_eq!(refused.len(), 3);
+    assert_eq!(refused.len(), 4);
 }
 
 #[test]

@@ -250,3 +250,6 @@ impl Callers {
     pub const MOST: usize = 5_000;
 }
 
+
+#[cfg(test)]
+mod tests;

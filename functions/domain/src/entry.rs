@@ -725,3 +725,6 @@ pub fn events<'a>(
     read().ok_or(corrupt)
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -178,8 +178,7 @@ impl MinuteFold {
             let [first, ..] = event.contents;
             let is_told_twice = event.contents.iter().any(|other| *other != NONE && *other != first);
             if is_told_twice || !beyond.is_empty() {
-                let is_new = state.is_new;
-                conflicts.extend(self.conflict(*id, &event, beyond, is_new));
+                conflicts.extend(self.conflict(*id, &event, state, beyond));
             }
         }
         conflicts.sort();
@@ -221,28 +220,31 @@ impl MinuteFold {
         self.contents.get(usize::try_from(number).ok()?)
     }
 
+    /// What disagrees, told by contents: their numbers depend on the order of entries.
     fn conflict(
         &self,
         id: [u8; 12],
         event: &Event,
+        state: &State,
         beyond: &[Told],
-        is_new: bool,
     ) -> Option<Conflict> {
         let [first, ..] = event.contents;
+        let first = self.content(first)?;
         let others = event.contents.iter().chain(&event.beyond);
-        let other = others
-            .filter(|content| **content != NONE && **content != first)
-            .min();
-        let describe = |number: u32| self.content(number).map(|content| format!("{content:?}"));
-        let other = match other {
-            Some(other) => describe(*other)?,
-            None => format!("{:?}", beyond.first()?.response),
+        let others = others.filter_map(|number| self.content(*number));
+        let other = match others.filter(|content| *content != first).min() {
+            Some(other) => format!("{other:?}"),
+            None => {
+                let lines = beyond.iter().filter(|told| told.kind == Kind::Line);
+                let responses = lines.map(|told| told.response);
+                format!("{:?}", responses.chain([state.response]).max())
+            }
         };
         Some(Conflict {
             id: id_within(self.minute, id)?,
-            counted: describe(first)?,
+            counted: format!("{first:?}"),
             other,
-            is_new,
+            is_new: state.is_new,
         })
     }
 }
@@ -554,3 +556,6 @@ fn callers(users: &BTreeMap<String, UserMinute>) -> (Callers, u64) {
     (Callers { calls }, count)
 }
 
+
+#[cfg(test)]
+mod tests;

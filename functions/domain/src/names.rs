@@ -93,23 +93,6 @@ pub const FOLD_SECONDS: u32 = 300;
 /// after it ended; what that fold reads stays two days longer.
 pub const LEAST_RETENTION_DAYS: u32 = 12;
 
-/// Start of the partition key of every journal entry. Only changes under it reach the aggregator.
-pub const JOURNAL_PREFIX: &str = "JOURNAL#";
-
-/// Attributes that the stacks declare for the analytics and the usage table.
-pub mod attribute {
-    /// Partition key.
-    pub const PK: &str = "PK";
-    /// Sort key.
-    pub const SK: &str = "SK";
-    /// When the item expires, in seconds since the epoch.
-    pub const TTL: &str = "ttl";
-    /// Partition key of the index by time.
-    pub const WINDOW: &str = "window";
-    /// Sort key of the index by time.
-    pub const START: &str = "start";
-}
-
 /// The dimension that every metric carries.
 pub const METRIC_DIMENSION: &str = "Environment";
 
@@ -136,8 +119,6 @@ pub mod context {
     pub const PLAN: &str = "plan";
     /// The [`TrackingMode`](super::TrackingMode) the decision was made in.
     pub const MODE: &str = "mode";
-    /// SHIM
-    pub const LANES: &str = "lanes";
 }
 
 /// A function of this workspace, with its folder and its deployed name.

@@ -108,7 +108,7 @@ impl Widget {
 impl Dashboard {
     /// Puts widgets side by side, below what is there.
     #[must_use]
-    pub fn row<const N: usize>(mut self, widgets: [Widget; N]) -> Self {
+    pub fn row(mut self, widgets: impl IntoIterator<Item = Widget>) -> Self {
         let mut left = 0;
         let mut tallest = 0;
         for widget in widgets {

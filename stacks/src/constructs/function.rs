@@ -124,7 +124,17 @@ impl Function {
 
     /// A metric of AWS's about it: `Invocations`, `Errors`, `Duration`, `IteratorAge`.
     pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
-        Metric::new("AWS/Lambda", name, statistic, period).dimension("FunctionName", &self.name)
+        Self::metric_of(&self.name, name, statistic, period)
+    }
+
+    /// [`Function::metric`] of a function of another stack.
+    pub fn metric_of(
+        function: &str,
+        name: &'static str,
+        statistic: Statistic,
+        period: Period,
+    ) -> Metric {
+        Metric::new("AWS/Lambda", name, statistic, period).dimension("FunctionName", function)
     }
 }
 

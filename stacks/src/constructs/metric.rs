@@ -176,6 +176,12 @@ impl Expression {
         self.binary(">", than)
     }
 
+    /// 1 where it is as great or greater, else 0.
+    #[must_use]
+    pub fn at_least(self, least: impl Into<Self>) -> Self {
+        self.binary(">=", least)
+    }
+
     /// 1 where it is less, else 0.
     #[must_use]
     pub fn less_than(self, than: impl Into<Self>) -> Self {

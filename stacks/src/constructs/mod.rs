@@ -27,7 +27,7 @@
 //!         key: Key { partition: "id", sort: None },
 //!         index: None,
 //!         expires: None,
-//!         stream: false,
+//!         stream: None,
 //!         protected: true,
 //!         encryption: Encryption::Managed,
 //!     },
@@ -158,5 +158,5 @@ pub use schedule::ScheduleRule;
 pub use stack::Stack;
 pub use stream::Stream;
 pub use subscription::Subscription;
-pub use table::{Key, Table, TableSettings};
+pub use table::{Index, Key, Projection, StreamView, Table, TableSettings};
 pub use topic::Topic;

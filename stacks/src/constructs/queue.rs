@@ -16,14 +16,25 @@ pub struct Queue {
     key: Encryption,
 }
 
-/// How a queue hands out its messages to a function.
+/// How a function gets a queue's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handing {
-    /// Seconds after which a message is handed out, at most 900.
-    pub delay_seconds: u32,
-    /// The function's timeout in seconds: a message is hidden for six times as long
-    /// (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+    /// Messages a batch at most: 10, or with a window up to 10,000.
+    pub batch_size: u32,
+    /// Seconds that a batch waits to fill, at most 300.
+    pub window_seconds: u32,
+    /// Batches at once, at least 2.
+    pub concurrency: u32,
+    /// The function's timeout in seconds.
     pub timeout_seconds: u32,
+}
+
+impl Handing {
+    /// Seconds that a message is hidden while the function has it: six timeouts and the window
+    /// (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping").
+    const fn hidden_seconds(self) -> u32 {
+        self.timeout_seconds * 6 + self.window_seconds
+    }
 }
 
 /// Whether order and single delivery are kept.
@@ -58,7 +69,7 @@ impl Queue {
         Self::declare(stack, id.into(), settings, queue)
     }
 
-    /// Declares a queue whose messages a function gets after a while.
+    /// Declares a queue whose messages a function gets, see [`Queue::feed`].
     pub fn handing_out(
         stack: &mut Stack,
         id: impl Into<LogicalId>,
@@ -67,8 +78,7 @@ impl Queue {
     ) -> Self {
         let queue = sqs::Queue::new()
             .message_retention_period(RETENTION_SECONDS)
-            .delay_seconds(handing.delay_seconds)
-            .visibility_timeout(handing.timeout_seconds * 6);
+            .visibility_timeout(handing.hidden_seconds());
         Self::declare(stack, id.into(), settings, queue)
     }
 
@@ -126,19 +136,23 @@ impl Queue {
         self.url.clone()
     }
 
-    /// Has a function get the messages, `batch_size` at most at once; those that it names as failed
-    /// come again.
+    /// Gives a function the messages in batches. Those that it reports as failed come again.
     pub fn feed(
         &self,
         stack: &mut Stack,
         id: impl Into<LogicalId>,
         function: &Function,
-        batch_size: u32,
+        handing: Handing,
     ) {
         self.grant_consume(function);
         let mapping = lambda::EventSourceMapping::new(function.handle().reference())
             .event_source_arn(self.arn())
-            .batch_size(batch_size)
+            .batch_size(handing.batch_size)
+            .maximum_batching_window_in_seconds(handing.window_seconds)
+            .scaling_config(
+                lambda::EventSourceMappingScalingConfig::new()
+                    .maximum_concurrency(handing.concurrency),
+            )
             .function_response_types([
                 lambda::EventSourceMappingFunctionResponseTypes::ReportBatchItemFailures,
             ]);
@@ -147,13 +161,18 @@ impl Queue {
 
     /// How many messages wait.
     pub fn depth(&self, period: Period) -> Metric {
+        Self::depth_of(&self.name, period)
+    }
+
+    /// How many messages wait in a queue of another stack.
+    pub fn depth_of(queue: &str, period: Period) -> Metric {
         Metric::new(
             "AWS/SQS",
             "ApproximateNumberOfMessagesVisible",
             Statistic::Maximum,
             period,
         )
-        .dimension("QueueName", &self.name)
+        .dimension("QueueName", queue)
     }
 
     /// Lets a function send messages.

@@ -2,6 +2,7 @@
 
 use super::encryption::Encryption;
 use super::function::Function;
+use super::metric::{Metric, Period, Statistic};
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
 use crate::cfn::{Arn, LogicalId, Val, existing, kinesis, sub};
@@ -73,6 +74,11 @@ impl Stream {
     /// Its ARN.
     pub fn arn(&self) -> Val<Arn<kinesis::Stream>> {
         self.arn.clone()
+    }
+
+    /// A metric of AWS's about it: `IncomingRecords`, `WriteProvisionedThroughputExceeded`.
+    pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
+        Metric::new("AWS/Kinesis", name, statistic, period).dimension("StreamName", &self.name)
     }
 
     /// Lets a function put records, one at a time.

@@ -25,6 +25,35 @@ pub struct Key {
     pub sort: Option<&'static str>,
 }
 
+/// An index of text attributes. It holds only items that have its key's attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// Its key.
+    pub key: Key,
+    /// What it holds of an item.
+    pub projection: Projection,
+}
+
+/// What an index holds of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Projection {
+    /// Every attribute.
+    All,
+    /// The table's key and its own.
+    Keys,
+}
+
+/// What a table's stream holds of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamView {
+    /// The item's key.
+    Keys,
+    /// The item before and after the change.
+    Images,
+}
+
 /// How a table differs from the others.
 #[derive(Clone, Debug)]
 pub struct TableSettings<'a> {
@@ -32,12 +61,12 @@ pub struct TableSettings<'a> {
     pub name: &'a str,
     /// Its primary key.
     pub key: Key,
-    /// Its index, by name: all attributes, sparse.
-    pub index: Option<(&'static str, Key)>,
+    /// Its index.
+    pub index: Option<Index>,
     /// The attribute that holds when an item expires.
     pub expires: Option<&'static str>,
-    /// Whether it has a stream of old and new images.
-    pub stream: bool,
+    /// What its stream holds, if it has one.
+    pub stream: Option<StreamView>,
     /// Whether AWS refuses to delete it.
     pub protected: bool,
     /// The key that encrypts it, its indexes and its stream.
@@ -90,21 +119,20 @@ impl Table {
                 dynamodb::TableTimeToLiveSpecification::new(true).attribute_name(attribute),
             );
         }
-        if let Some((name, key)) = settings.index {
-            table = table.global_secondary_indexes([index(name, key)]);
+        if let Some(index) = settings.index {
+            table = table.global_secondary_indexes([index.declared()]);
         }
-        if settings.stream {
-            table = table.stream_specification(dynamodb::TableStreamSpecification::new(
-                dynamodb::TableStreamSpecificationStreamViewType::NewAndOldImages,
-            ));
+        if let Some(view) = settings.stream {
+            table = table
+                .stream_specification(dynamodb::TableStreamSpecification::new(view.declared()));
         }
         let handle = stack.template().add(id, table);
         stack.template().retain(&handle);
         Self {
             name: settings.name.to_owned(),
             arn: handle.arn(),
-            indexes: settings.index.iter().map(|(name, _)| *name).collect(),
-            stream: settings.stream.then(|| handle.stream_arn()),
+            indexes: settings.index.iter().map(|index| index.name).collect(),
+            stream: settings.stream.map(|_| handle.stream_arn()),
             key: settings.encryption.clone(),
         }
     }
@@ -185,7 +213,7 @@ fn arn_of(name: &str) -> String {
 }
 
 fn attributes(settings: &TableSettings<'_>) -> Vec<dynamodb::TableAttributeDefinition> {
-    let index = settings.index.map(|(_, key)| key);
+    let index = settings.index.map(|index| index.key);
     let mut names: Vec<&str> = settings
         .key
         .attributes()
@@ -204,11 +232,25 @@ fn attributes(settings: &TableSettings<'_>) -> Vec<dynamodb::TableAttributeDefin
         .collect()
 }
 
-fn index(name: &'static str, key: Key) -> dynamodb::TableGlobalSecondaryIndex {
-    dynamodb::TableGlobalSecondaryIndex::new(dynamodb::TableGlobalSecondaryIndexRequired {
-        index_name: name.into(),
-        key_schema: crate::cfn::List::of(key.schema()),
-        projection: dynamodb::TableProjection::new()
-            .projection_type(dynamodb::TableProjectionProjectionType::All),
-    })
+impl Index {
+    fn declared(self) -> dynamodb::TableGlobalSecondaryIndex {
+        let projection = match self.projection {
+            Projection::All => dynamodb::TableProjectionProjectionType::All,
+            Projection::Keys => dynamodb::TableProjectionProjectionType::KeysOnly,
+        };
+        dynamodb::TableGlobalSecondaryIndex::new(dynamodb::TableGlobalSecondaryIndexRequired {
+            index_name: self.name.into(),
+            key_schema: crate::cfn::List::of(self.key.schema()),
+            projection: dynamodb::TableProjection::new().projection_type(projection),
+        })
+    }
+}
+
+impl StreamView {
+    const fn declared(self) -> dynamodb::TableStreamSpecificationStreamViewType {
+        match self {
+            Self::Keys => dynamodb::TableStreamSpecificationStreamViewType::KeysOnly,
+            Self::Images => dynamodb::TableStreamSpecificationStreamViewType::NewAndOldImages,
+        }
+    }
 }

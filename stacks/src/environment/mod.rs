@@ -19,8 +19,8 @@ use serde::Deserialize;
 pub use error::{EnvironmentError, Place};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
-    Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler, Retention,
-    Stream, StreamCapacity, Webhook,
+    Aggregator, Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler,
+    Retention, Stream, StreamCapacity, Webhook,
 };
 pub use text::{
     Account, Address, Bounded, Email, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
@@ -54,7 +54,7 @@ pub struct Environment {
     pub endpoint: Option<Address>,
     /// The functions' instruction set: `arm64` where absent, for `local` this machine's.
     pub architecture: Option<Architecture>,
-    /// Real-time analytics over a stream, or synchronous counting without one.
+    /// Whether usage takes the stream, or goes to the journal directly.
     #[serde(default)]
     pub analytics: Analytics,
     /// The usage stream.
@@ -63,10 +63,13 @@ pub struct Environment {
     /// How the processor takes records from the stream.
     #[serde(default)]
     pub processor: Processor,
-    /// How the reconciler takes the access log's lines.
+    /// How the aggregator folds the journal into counts.
+    #[serde(default)]
+    pub aggregator: Aggregator,
+    /// How the reconciler appends the access log's lines.
     #[serde(default)]
     pub reconciler: Reconciler,
-    /// How long what is kept.
+    /// How long data is kept.
     #[serde(default)]
     pub retention: Retention,
     /// The functions' and the gateway's logs.

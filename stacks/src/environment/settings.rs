@@ -4,18 +4,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::names::AUTHORIZER_SECONDS;
+use domain::names::LEAST_RETENTION_DAYS;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::text::{Address, Bounded, Email};
 
-/// Real-time analytics over a stream, or synchronous counting without one.
+/// Whether usage takes the stream, or goes to the journal directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Analytics {
-    /// `false`: no stream, usage is counted synchronously. The variable
+    /// `false`: no stream, the authorizer appends each event itself. The variable
     /// `ENABLE_KINESIS_ANALYTICS`, where set, wins.
     pub enabled: bool,
 }
@@ -164,34 +164,65 @@ impl Default for Processor {
     }
 }
 
-/// How the reconciler takes the access log's lines.
+/// How the aggregator folds the journal into counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Aggregator {
+    /// Seconds that changes of the journal gather before they are folded: fewer writes, later
+    /// metrics and alerts. Answers of the analytics API do not wait for it.
+    pub window_seconds: Bounded<0, 300>,
+}
+
+impl Default for Aggregator {
+    fn default() -> Self {
+        Self {
+            window_seconds: Bounded::clamped(60),
+        }
+    }
+}
+
+/// How the reconciler appends the access log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Reconciler {
-    /// Seconds that a line waits for the stream to bring its call, before the call is counted as
-    /// one that only the log knew. Longer than `processor.batchingWindowSeconds`, or that says
-    /// nothing.
-    pub delay_seconds: Bounded<{ AUTHORIZER_SECONDS }, 900>,
+    /// Seconds that lines of the access log gather before they are appended: fewer writes. A
+    /// call's status and latency, and calls that only the log knows, show after that.
+    pub window_seconds: Bounded<0, 900>,
 }
 
 impl Default for Reconciler {
     fn default() -> Self {
         Self {
-            delay_seconds: Bounded::clamped(120),
+            window_seconds: Bounded::clamped(300),
         }
     }
 }
 
-/// How long what is kept. Day, month and all-time aggregates are kept for good.
+/// How long data is kept. Days, months and all-time counts are kept for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retention {
-    /// Days that raw events are kept.
-    pub raw_days: Bounded<1, 3650>,
-    /// Days that minute aggregates are kept.
+    /// Days that raw events are kept. At least 12: a day is counted a second time nine days after
+    /// it ended.
+    #[serde(deserialize_with = "counted_again")]
+    pub raw_days: Bounded<LEAST_RETENTION_DAYS, 3650>,
+    /// Days that minutes are kept.
     pub minute_days: Bounded<1, 3650>,
-    /// Days that hour aggregates are kept.
-    pub hour_days: Bounded<1, 3650>,
+    /// Days that hours are kept. At least 12: a day is counted a second time nine days after it
+    /// ended.
+    #[serde(deserialize_with = "counted_again")]
+    pub hour_days: Bounded<LEAST_RETENTION_DAYS, 3650>,
+}
+
+/// Reads how long something is kept that a day is counted from.
+fn counted_again<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Bounded<LEAST_RETENTION_DAYS, 3650>, D::Error> {
+    Bounded::because(
+        deserializer,
+        "a day is counted a second time nine days after it ended, and what it is counted from \
+         must not expire before",
+    )
 }
 
 impl Default for Retention {

@@ -266,11 +266,19 @@ impl<const LEAST: u32, const MOST: u32> Bounded<LEAST, MOST> {
     pub const fn get(self) -> u32 {
         self.0
     }
+
+    /// Reads a number. The error for one out of range ends with the reason for the range.
+    pub(super) fn because<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        reason: &'static str,
+    ) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(Number { reason })
+    }
 }
 
 impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Bounded<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_i64(Number::<LEAST, MOST>)
+        Self::because(deserializer, "")
     }
 }
 
@@ -294,15 +302,20 @@ impl<const LEAST: u32, const MOST: u32> JsonSchema for Bounded<LEAST, MOST> {
     }
 }
 
-struct Number<const LEAST: u32, const MOST: u32>;
+struct Number<const LEAST: u32, const MOST: u32> {
+    /// Why the range is what it is; empty where that needs no words.
+    reason: &'static str,
+}
 
 impl<const LEAST: u32, const MOST: u32> Number<LEAST, MOST> {
-    fn bounded<E: Error>(number: Option<u32>, given: impl fmt::Display) -> Result<u32, E> {
+    fn bounded<E: Error>(&self, number: Option<u32>, given: impl fmt::Display) -> Result<u32, E> {
+        let colon = if self.reason.is_empty() { "" } else { ": " };
         number
             .filter(|number| (LEAST..=MOST).contains(number))
             .ok_or_else(|| {
                 E::custom(format!(
-                    "`{given}` is out of range, {LEAST} to {MOST} is allowed"
+                    "`{given}` is out of range, {LEAST} to {MOST} is allowed{colon}{}",
+                    self.reason
                 ))
             })
     }
@@ -316,10 +329,12 @@ impl<const LEAST: u32, const MOST: u32> Visitor<'_> for Number<LEAST, MOST> {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        Self::bounded(u32::try_from(number).ok(), number).map(Bounded)
+        self.bounded(u32::try_from(number).ok(), number)
+            .map(Bounded)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        Self::bounded(u32::try_from(number).ok(), number).map(Bounded)
+        self.bounded(u32::try_from(number).ok(), number)
+            .map(Bounded)
     }
 }

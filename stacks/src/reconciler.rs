@@ -1,8 +1,10 @@
-//! The second track, a part of `CompliCal-API-{env}`: the access log's lines to the reconciler, and
-//! the queue in which they wait for the stream.
+//! The second track, a part of `CompliCal-API-{env}`: the access log's lines go to the reconciler,
+//! which forwards them to a queue, and from the queue back to the reconciler, which appends them to
+//! the journal.
 //!
-//! It stands with the API and not with the stream, in both modes: it is what remains where the
-//! stream's stack is gone. So are its dead letters.
+//! Each message is delayed until the end of its window, so that the lines of many log streams meet
+//! in few batches. The track belongs to the API and not to the stream, and is the same in both
+//! modes.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +16,24 @@ use crate::constructs::{
     Comparison, Encryption, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
     Subscription, Table, Topic,
 };
-use crate::context::{Context, Size, Watch};
+use crate::context::{Context, Size, Watch, dead_letters};
 
-/// What the alarm on lines that were given up is called.
+/// The name of the alarm on lines that were given up.
 pub(crate) const DEAD_LETTERS: &str = "reconcile-dead-letters";
 
-/// How big the function is.
+/// The function's size.
 const SIZE: Size = Size {
     memory: 256,
     timeout: 60,
 };
-/// Messages that an invocation gets at most: each holds up to hundreds of lines.
-const BATCH: u32 = 10;
-/// Times that a message is handed out before it is given up: at six minutes each, ten hours.
+/// All messages of a window become due at once: they meet in few, large batches.
+const HANDING: Handing = Handing {
+    batch_size: 1_000,
+    window_seconds: 5,
+    concurrency: 2,
+    timeout_seconds: SIZE.timeout,
+};
+/// Times that a message is delivered before it is given up: at six minutes each, ten hours.
 const RECEIVES: u32 = 100;
 
 /// Declares the second track over the access log `group`.
@@ -35,15 +42,10 @@ pub(crate) fn declare(
     stack: &mut Stack,
     group: &Handle<logs::LogGroup>,
 ) -> Result<Function, SynthError> {
-    let dead_letters = Queue::new(
+    let dead_letters = dead_letters(
         stack,
         "ReconcileDeadLetterQueue",
-        &QueueSettings {
-            name: &context.names.reconcile_dead_letter_queue(),
-            kind: QueueKind::Standard,
-            dead_letters: None,
-            encryption: Encryption::Managed,
-        },
+        &context.names.reconcile_dead_letter_queue(),
     );
     let queue = Queue::handing_out(
         stack,
@@ -54,55 +56,55 @@ pub(crate) fn declare(
             dead_letters: Some((&dead_letters, RECEIVES)),
             encryption: Encryption::Managed,
         },
-        Handing {
-            delay_seconds: context.environment.reconciler.delay_seconds.get(),
-            timeout_seconds: SIZE.timeout,
-        },
+        HANDING,
     );
     let name = context.names.function(Of::Reconciler);
     let settings = context.settings(
         &name,
         Of::Reconciler,
-        "Counts what only the access log knows, and how calls were answered",
+        "Appends what the access log says to the journal",
         &SIZE,
         variables(context, &queue),
     )?;
     let reconciler = Function::with_dead_letters(stack, "Reconciler", settings, &dead_letters);
-    let counting = ["dynamodb:GetItem", "dynamodb:PutItem"];
-    // In both modes both: lines of the other mode are still under way when it changes.
-    Table::named(&context.names.analytics_table(), []).grant(&reconciler, counting);
-    Table::named(&context.names.usage_table(), []).grant(&reconciler, counting);
+    Table::named(&context.names.analytics_table(), []).grant(&reconciler, ["dynamodb:PutItem"]);
     queue.grant_send(&reconciler);
-    queue.feed(stack, "ReconcilerSource", &reconciler, BATCH);
+    queue.feed(stack, "ReconcilerSource", &reconciler, HANDING);
     Subscription { group }.invoke(stack, "AccessLogSubscription", &reconciler);
+    alarm(context, stack, &dead_letters);
+    Ok(reconciler)
+}
+
+fn alarm(context: &Context<'_>, stack: &mut Stack, dead_letters: &Queue) {
     context.alarm(
         stack,
         &Topic::named(&context.alarm_topic()),
         Watch {
             id: "ReconcileDeadLetters",
             noun: DEAD_LETTERS,
-            means: "Lines of the access log were given up after failing again and again. The \
-                    queue holds them; the reconciler's log says why.",
+            means: "Lines of the access log were given up after ten hours of retries. Calls that \
+                    the stream reported are counted, but without status and latency; calls that \
+                    only the log knew are not. The queue holds the lines: remove the cause that \
+                    `cargo xtask logs reconciler` shows, then run `cargo xtask errors redrive`.",
             watched: dead_letters.depth(Period::MINUTE).into(),
             breaches: Comparison::Above(0.0),
             periods: 1,
         },
     );
-    Ok(reconciler)
 }
 
 fn variables(context: &Context<'_>, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {
     let names = &context.names;
     let environment = context.environment;
     let raw_days = environment.retention.raw_days.get();
+    let window = environment.reconciler.window_seconds.get();
     BTreeMap::from([
         (env::ENVIRONMENT, environment.name.as_str().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
         (env::EVENT_SOURCE, names.event_source().into()),
-        (env::TRACKING_MODE, environment.mode().as_str().into()),
         (env::ANALYTICS_TABLE, names.analytics_table().into()),
-        (env::API_USAGE_TABLE, names.usage_table().into()),
         (env::RECONCILE_QUEUE, queue.url().into()),
+        (env::RECONCILE_WINDOW_SECONDS, window.to_string().into()),
         (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
     ])
 }
