@@ -1,4 +1,4 @@
-//! What the gateway is told
+//! The answer to the gateway
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>).
 
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use lambda_runtime::Diagnostic;
 use runtime::random::NoRandomness;
 use serde::Serialize;
 
-/// Leave to make one call.
+/// Authorization of one call.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Leave {
+pub struct Authorization {
     principal_id: String,
     policy_document: Policy,
-    /// Strings only: the gateway passes nothing else on to the access log.
+    /// Strings only: the gateway copies nothing else into the access log.
     context: BTreeMap<&'static str, String>,
 }
 
@@ -35,9 +35,9 @@ struct Statement {
     resource: String,
 }
 
-impl Leave {
-    /// Leave for the holder of `key` to call `method_arn` and nothing else: the gateway caches no
-    /// answer. `event` is what the call is reported as.
+impl Authorization {
+    /// Allows the holder of `key` to call `method_arn` and nothing else, since the gateway caches
+    /// no answer. `event` reports the call.
     pub fn of(key: &KeyRecord, method_arn: &str, event: &UsageEvent) -> Self {
         let members = [
             (context::EVENT_ID, event.id.to_string()),
@@ -45,7 +45,6 @@ impl Leave {
             (context::EMAIL, event.subject.to_string()),
             (context::PLAN, key.plan.clone()),
             (context::MODE, event.data.mode.to_string()),
-            (context::LANES, event.data.lanes.to_string()),
         ];
         Self {
             principal_id: key.id.clone(),
@@ -62,17 +61,17 @@ impl Leave {
     }
 }
 
-/// No leave.
+/// Why a call is not authorized.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The gateway makes 401 of exactly this text.
+    /// The caller has no usable key. The gateway answers 401 to exactly this text.
     #[error("{UNAUTHORIZED}")]
     Unauthorized,
-    /// It cannot be said who calls; the gateway makes 500 of it.
-    #[error("the table of keys is unavailable")]
+    /// The caller cannot be identified; the gateway answers 500.
+    #[error("the API-key table is unavailable")]
     Undecided,
-    /// The decision cannot be named; the gateway makes 500 of it.
-    #[error("the decision has no id")]
+    /// No event id can be minted for the decision; the gateway answers 500.
+    #[error("cannot mint an event id")]
     Unnamed(#[from] NoRandomness),
 }
 

@@ -1,8 +1,9 @@
-//! One invocation: look the key up, decide, answer, and have the decision reported.
+//! One invocation: looks the key up, decides, answers, and has the decision reported.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::event::UsageEvent;
 use domain::id::EventId;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
@@ -14,27 +15,27 @@ use runtime::store::Store;
 use runtime::stream::EventStream;
 use tracing::Instrument as _;
 
-use crate::answer::{Failure, Leave};
+use crate::answer::{Authorization, Failure};
 use crate::decision::{Decision, Found, decide};
 use crate::event::Origin;
 use crate::keys::{KeyTable, Keys};
 use crate::request::{Credential, Request};
 use crate::tracking::Tracking;
 
-/// Kept of the invocation's time for the log line of an event that nobody took.
+/// Reserved at the invocation's end for the log line of an event that nothing accepted.
 const MARGIN: Duration = Duration::from_millis(200);
 
-/// What decides and reports.
+/// Decides and reports.
 pub struct Handler<T, P, S, C> {
     /// The keys.
     pub keys: Keys<T>,
-    /// The plans that they may name.
+    /// The plans that keys may name.
     pub plans: Plans,
-    /// What the events have in common.
+    /// What all events have in common.
     pub origin: Origin,
-    /// Where they go.
-    pub tracking: Arc<Tracking<P, S>>,
-    /// When they go there.
+    /// Reports the events.
+    pub tracking: Arc<Tracking<P, S, C>>,
+    /// When they are reported.
     pub deferral: Deferral,
     /// The time.
     pub clock: C,
@@ -45,10 +46,10 @@ where
     T: KeyTable,
     P: EventStream + 'static,
     S: Store + 'static,
-    C: Clock,
+    C: Clock + 'static,
 {
     /// Answers one request.
-    pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Leave, Failure> {
+    pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
         let credential = payload.credential();
         let found = match &credential {
@@ -58,7 +59,7 @@ where
         let now = self.clock.now();
         let decision = decide(&credential, found, now);
         let id = EventId::mint(millis(now), random::bytes()?);
-        let Some(event) = self.origin.event(&payload, &decision, id, now) else {
+        let Some(event) = self.origin.event(&payload, &decision, id) else {
             return Err(Failure::Undecided);
         };
         let answer = match &decision {
@@ -70,7 +71,7 @@ where
                         "the key names an unknown plan"
                     );
                 }
-                Ok(Leave::of(key, &payload.method_arn, &event))
+                Ok(Authorization::of(key, &payload.method_arn, &event))
             }
             Decision::Refuse(refused) => {
                 tracing::debug!(event = %id, why = ?refused.why, "a call is refused");
@@ -82,7 +83,7 @@ where
         answer
     }
 
-    async fn report(&self, event: domain::event::UsageEvent, context: &Context) {
+    async fn report(&self, event: UsageEvent, context: &Context) {
         let tracking = Arc::clone(&self.tracking);
         let until = deadline(context, MARGIN);
         let report = async move { tracking.report(event, until).await };

@@ -1,9 +1,9 @@
-//! The gateway's question: the `REQUEST` event of a REST API's authorizer
+//! The gateway's request: the `REQUEST` event of a REST API's authorizer
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
 //!
-//! A type of our own and not that of `aws_lambda_events`, which puts a header that it cannot read
-//! into its error, and so would the caller's key into the log. Of the headers this one lets out
-//! two, the key as its hash.
+//! Not the type of `aws_lambda_events`, which quotes a header that it cannot read in its error and
+//! so would write the caller's key to the log. This type exposes two headers: the user agent, and
+//! the key as its hash.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use serde_json::Value;
 const KEY_HEADER: &str = "x-api-key";
 const USER_AGENT_HEADER: &str = "user-agent";
 
-/// What the gateway asks.
+/// A call to be authorized.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// ARN of the method that is called.
+    /// ARN of the called method.
     pub method_arn: String,
     /// Route template, such as `/v1/deadlines`.
     pub resource: String,
@@ -50,12 +50,12 @@ struct Identity {
 pub enum Credential {
     /// Nothing.
     Missing,
-    /// Something that no key looks like.
+    /// Not in the form of a key.
     Malformed {
         /// Its SHA-256.
         hash: String,
     },
-    /// Something that looks like a key.
+    /// In the form of a key, with a correct checksum.
     WellFormed {
         /// Its SHA-256.
         hash: String,
@@ -76,18 +76,18 @@ impl Request {
         }
     }
 
-    /// The caller's address; `unknown` where the gateway names none.
+    /// The caller's address; `unknown` where the gateway reports none.
     pub fn ip(&self) -> &str {
         let ip = self.context.identity.source_ip.as_deref();
         ip.unwrap_or("unknown")
     }
 
-    /// The caller's `User-Agent`, cut short.
+    /// The caller's `User-Agent`, cut to the length that an event carries.
     pub fn user_agent(&self) -> Option<&str> {
         self.header(USER_AGENT_HEADER).map(event::cut)
     }
 
-    /// The gateway's id of the request, cut short: callers can choose it.
+    /// The gateway's id of the request, which callers can choose, cut like the user agent.
     pub fn request_id(&self) -> Option<&str> {
         self.context.request_id.as_deref().map(event::cut)
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_found_whatever_the_case_of_its_header_and_only_its_hash_comes_out() {
+    fn the_key_is_found_under_any_case_of_its_header_and_only_its_hash_is_exposed() {
         let key = ApiKey::mint("complical", [7; 24]);
         for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
             let request = request(&json!({"Host": "a", name: key.reveal()}));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_from_no_key_at_all() {
+    fn a_malformed_key_is_told_from_a_missing_one() {
         for headers in [
             json!(null),
             json!({}),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_read_does_not_put_a_header_into_the_error() {
+    fn the_error_for_an_unreadable_request_quotes_no_header() {
         let event = json!({"headers": {"x-api-key": "secret"}, "methodArn": 1});
         let error = serde_json::from_value::<Request>(event).err().unwrap();
         assert!(!error.to_string().contains("secret"), "{error}");

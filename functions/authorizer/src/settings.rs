@@ -1,13 +1,13 @@
-//! What the stack tells the authorizer.
+//! The authorizer's settings.
 
 use domain::names::{TrackingMode, env};
 use domain::plan::Plans;
 use runtime::settings::Days;
 
 runtime::settings! {
-    /// The authorizer's settings.
+    /// The authorizer's variables.
     pub struct Settings {
-        /// The environment's name.
+        /// Value of the metrics' dimension.
         pub environment: String = env::ENVIRONMENT,
         /// `source` of the events.
         pub event_source: String = env::EVENT_SOURCE,
@@ -17,11 +17,9 @@ runtime::settings! {
         pub usage_stream: String = env::USAGE_STREAM,
         /// The table of keys.
         pub api_keys_table: String = env::API_KEYS_TABLE,
-        /// The table of months and all time, and of everything in synchronous mode.
-        pub api_usage_table: String = env::API_USAGE_TABLE,
-        /// The table of the events that the stream did not take.
+        /// The table of the journal.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// How long raw events are kept there.
+        /// How long the journal is kept.
         pub raw_retention: Days = env::RAW_RETENTION_DAYS,
         /// Namespace of the metrics.
         pub metrics_namespace: String = env::METRICS_NAMESPACE,

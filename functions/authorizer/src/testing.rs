@@ -1,19 +1,17 @@
-//! What the tests of this crate decide and report with: keys, tables and a stream that can be out
-//! of order.
+//! Keys, tables and a stream for the tests of this crate, each of which can be out of order.
 
 use std::sync::{Arc, Mutex};
 
-use domain::event::{EventData, EventType, Subject, UsageEvent};
-use domain::id::EventId;
+use domain::entry::{Facts, events};
+use domain::event::{EventType, UsageEvent};
 use domain::key::KeyRecord;
-use domain::leaf::Leaf;
 use domain::names::TrackingMode;
-use domain::rollup::RollUp;
-use domain::state;
-use domain::table::{self, ItemKey, LEAF_PREFIX};
-use domain::time::{UnixMillis, Window};
-use runtime::memory::MemoryStore;
-use runtime::store::{Document, NewItem, Store, StoreError, Stored};
+use domain::sample;
+use domain::table::attribute;
+use domain::time::UnixMillis;
+use runtime::journal::Journal;
+use runtime::memory::{Fault, MemoryStore};
+use runtime::store::{Document, Value};
 use runtime::stream::{EventStream, PutError};
 
 use crate::keys::{KeyTable, KeyTableError};
@@ -34,25 +32,9 @@ pub(crate) fn key() -> KeyRecord {
 }
 
 pub(crate) fn event(number: u8, mode: TrackingMode) -> UsageEvent {
-    UsageEvent {
-        id: EventId::mint(1_795_363_445_000, [number; 10]),
-        source: "/complical/test/api".to_owned(),
-        event_type: EventType::ApiCall,
-        time: NOW,
-        subject: Subject::user("ann@example.com"),
-        data: EventData {
-            key_id: Some("key_1".to_owned()),
-            plan: Some("free".to_owned()),
-            method: "GET".to_owned(),
-            endpoint: "/v1/deadlines".to_owned(),
-            ip: "192.0.2.1".to_owned(),
-            user_agent: None,
-            request_id: None,
-            stage: None,
-            lanes: 1,
-            mode,
-        },
-    }
+    let mut event = sample::event(number.into(), "ann@example.com", EventType::ApiCall, NOW);
+    event.data.mode = mode;
+    event
 }
 
 /// A table of at most one key.
@@ -100,121 +82,67 @@ pub(crate) enum State {
     Silent,
 }
 
-/// A table of counts.
+/// The analytics table.
 #[derive(Clone)]
-pub(crate) struct Table {
-    store: Arc<MemoryStore>,
-    state: Arc<Mutex<State>>,
-}
+pub(crate) struct Table(MemoryStore);
 
 impl Table {
     pub(crate) fn new(state: State) -> Self {
-        Self {
-            store: Arc::default(),
-            state: Arc::new(Mutex::new(state)),
-        }
+        let table = Self(MemoryStore::default());
+        table.set(state);
+        table
     }
 
     pub(crate) fn set(&self, state: State) {
-        *self.state.lock().unwrap() = state;
+        self.0.inject(move |_, _| match state {
+            State::Up => Fault::None,
+            State::Down => Fault::Refused,
+            State::Missing => Fault::Missing,
+            State::Silent => Fault::Hangs,
+        });
     }
 
-    /// Events in the leaves.
-    pub(crate) fn counted(&self) -> usize {
-        let items = self.store.items();
-        let leaves = items
-            .iter()
-            .filter(|(key, _)| key.pk.starts_with(LEAF_PREFIX));
-        leaves
-            .map(|(_, stored)| state::decode::<Leaf>(&stored.state).unwrap().events())
-            .sum()
-    }
-
-    /// Chunks of raw events.
-    pub(crate) fn kept_raw(&self) -> usize {
-        let documents = self.store.documents();
-        let chunks = documents
-            .iter()
-            .filter(|(key, _)| key.pk.starts_with(&table::raw_start(NOW)));
-        chunks.count()
-    }
-
-    /// The month's calls of [`event`]'s user, and the names of the days that they come from.
-    pub(crate) fn month(&self) -> (u64, Vec<String>) {
-        let wanted = ItemKey::month(&Subject::user("ann@example.com"), Window::Month.start(NOW));
-        let items = self.store.items();
-        let Some((_, stored)) = items.iter().find(|(key, _)| *key == wanted) else {
-            return (0, Vec::new());
-        };
-        let month: RollUp = state::decode(&stored.state).unwrap();
-        let days = month.parts().map(|(day, _)| day.to_owned()).collect();
-        (month.tally().calls, days)
-    }
-
-    async fn pass(&self) -> Result<(), StoreError> {
-        let table = "table".to_owned();
-        let state = *self.state.lock().unwrap();
-        match state {
-            State::Up => Ok(()),
-            State::Missing => Err(StoreError::TableMissing { table }),
-            State::Down => Err(StoreError::Unavailable {
-                table,
-                source: "injected".into(),
-            }),
-            State::Silent => std::future::pending().await,
+    pub(crate) fn journal(&self) -> Journal<MemoryStore> {
+        Journal {
+            store: self.0.clone(),
+            retention_days: 90,
         }
     }
-}
 
-impl Store for Table {
-    async fn get(&self, key: &ItemKey) -> Result<Option<Stored>, StoreError> {
-        self.pass().await?;
-        self.store.get(key).await
-    }
-
-    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
-        self.pass().await?;
-        self.store.put(key, item).await
-    }
-
-    async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
-        self.pass().await?;
-        self.store.keep(key, document).await
-    }
-
-    async fn partition(
-        &self,
-        pk: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        self.pass().await?;
-        self.store.partition(pk, from, to).await
-    }
-
-    async fn by_time(
-        &self,
-        window: Window,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        self.pass().await?;
-        self.store.by_time(window, from, to).await
+    /// The events of all entries of the journal.
+    pub(crate) fn events(&self) -> Vec<UsageEvent> {
+        let mut all = Vec::new();
+        self.0.each_document(|_, entry| {
+            let [facts, details] =
+                [attribute::FACTS, attribute::DETAILS].map(|of| bytes(entry, of));
+            let facts = Facts::read(facts).unwrap();
+            let events = events(&facts, details).unwrap();
+            all.extend(events.iter().map(|(_, _, event)| event.to_owned()));
+        });
+        all
     }
 }
 
-/// A stream, and what it was asked to take.
+fn bytes<'a>(document: &'a Document, name: &str) -> &'a [u8] {
+    let value = document.attributes.iter().find(|(of, _)| *of == name);
+    match value {
+        Some((_, Value::Bytes(bytes))) => bytes,
+        other => unreachable!("an entry has bytes: {other:?}"),
+    }
+}
+
+/// A stream, and the puts that it was asked for.
 #[derive(Clone)]
 pub(crate) struct Stream {
     state: Arc<Mutex<State>>,
-    asked: Arc<Mutex<Vec<UsageEvent>>>,
+    puts: Arc<Mutex<Vec<(UsageEvent, String)>>>,
 }
 
 impl Stream {
     pub(crate) fn new(state: State) -> Self {
         Self {
             state: Arc::new(Mutex::new(state)),
-            asked: Arc::default(),
+            puts: Arc::default(),
         }
     }
 
@@ -222,8 +150,16 @@ impl Stream {
         *self.state.lock().unwrap() = state;
     }
 
-    pub(crate) fn asked(&self) -> Vec<UsageEvent> {
-        self.asked.lock().unwrap().clone()
+    /// The events of all puts, whether they were accepted or not.
+    pub(crate) fn events(&self) -> Vec<UsageEvent> {
+        let puts = self.puts.lock().unwrap();
+        puts.iter().map(|(event, _)| event.clone()).collect()
+    }
+
+    /// The partition keys of all puts.
+    pub(crate) fn partition_keys(&self) -> Vec<String> {
+        let puts = self.puts.lock().unwrap();
+        puts.iter().map(|(_, key)| key.clone()).collect()
     }
 }
 
@@ -232,8 +168,9 @@ impl EventStream for Stream {
         "usage"
     }
 
-    async fn put(&self, event: &UsageEvent) -> Result<(), PutError> {
-        self.asked.lock().unwrap().push(event.clone());
+    async fn put(&self, event: &UsageEvent, partition_key: &str) -> Result<(), PutError> {
+        let put = (event.clone(), partition_key.to_owned());
+        self.puts.lock().unwrap().push(put);
         let state = *self.state.lock().unwrap();
         let stream = self.name().to_owned();
         match state {

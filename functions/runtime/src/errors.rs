@@ -1,4 +1,4 @@
-//! Records that cannot be counted, with their bytes and their reason.
+//! Sets aside records that cannot be counted: under `PK = ERRORS`, with their bytes and the reason.
 
 use domain::event::Rejection;
 use domain::table::{ItemKey, attribute};
@@ -6,19 +6,19 @@ use domain::time::UnixMillis;
 
 use crate::store::{Document, Store, StoreError, Value};
 
-/// Bytes of a record that are kept; the rest is cut, its length is not.
+/// Longest payload that is stored, in bytes. A longer one is cut; `payloadSize` still gives its length.
 pub const MOST_PAYLOAD_BYTES: usize = 307_200;
 
-/// Where a record came from.
+/// Where a record comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position<'a> {
-    /// The shard; of a log line its group and stream.
+    /// The shard; for a line of the access log, its log group and log stream.
     pub shard_id: &'a str,
-    /// The position in the shard; of a log line its event id.
+    /// The position in the shard; for a line of the access log, its id in the log.
     pub sequence_number: &'a str,
 }
 
-/// Sets a record aside: one item a position, however often it comes.
+/// Sets a record aside. A position has one item, however often its record is delivered.
 pub async fn set_aside<S: Store>(
     store: &S,
     position: Position<'_>,

@@ -1,28 +1,35 @@
-//! A queue that hands its messages out after a while.
+//! A queue that delivers each message after a delay.
 //!
-//! What is sent may come more than once and in any order: nothing here tells messages apart.
+//! Messages may arrive more than once and in any order: nothing here tells them apart.
 
 use std::error::Error;
 use std::future::Future;
 
 use aws_sdk_sqs::Client;
 
-/// Bytes of one message at most: SQS takes 262,144
+/// Longest message in bytes. SQS accepts at least 262,144
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 pub const MOST_MESSAGE_BYTES: usize = 200_000;
+/// Longest delay of a message in seconds, by SQS' quota on that page.
+pub const MOST_DELAY_SECONDS: u32 = 900;
 
-/// The queue did not take a message, or did not say so.
+/// The queue did not accept a message, or did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the queue does not take a message")]
+#[error("the queue did not accept a message")]
 pub struct SendError {
-    /// What happened.
+    /// Its answer.
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// Something that keeps messages for later.
+/// A queue that delivers messages later.
 pub trait Queue: Send + Sync {
-    /// Sends one message of at most [`MOST_MESSAGE_BYTES`].
-    fn send(&self, body: String) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Sends a message of at most [`MOST_MESSAGE_BYTES`], to be delivered after `delay_seconds`, at
+    /// most [`MOST_DELAY_SECONDS`].
+    fn send(
+        &self,
+        body: String,
+        delay_seconds: u32,
+    ) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
 /// [`Queue`] on SQS.
@@ -33,7 +40,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url` as `client` reaches it.
+    /// The queue at `url`, reached by `client`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self {
             client,
@@ -43,9 +50,11 @@ impl SqsQueue {
 }
 
 impl Queue for SqsQueue {
-    async fn send(&self, body: String) -> Result<(), SendError> {
+    async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
+        let delay = i32::try_from(delay_seconds).unwrap_or(i32::MAX);
         let request = self.client.send_message().queue_url(&self.url);
-        let sent = request.message_body(body).send().await;
+        let request = request.message_body(body).delay_seconds(delay);
+        let sent = request.send().await;
         sent.map(|_| ()).map_err(|error| SendError {
             source: error.into(),
         })

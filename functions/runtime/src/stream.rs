@@ -1,8 +1,7 @@
-//! The usage stream, as one event at a time is put into it.
+//! Puts one event at a time into the usage stream.
 //!
-//! Retries are this module's own, so that they are bounded in time and number: the SDK's are off.
-//! A put whose answer was lost is put again, and the event is then there twice; its id tells
-//! whoever counts it.
+//! This module retries by itself, bounded in time and number; the SDK's retries are off. A put whose
+//! answer is lost is repeated, and the stream then holds the event twice: its id makes it count once.
 
 use std::error::Error;
 use std::future::Future;
@@ -20,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::random;
 
-/// Why the stream did not take an event. After [`Self::Unavailable`] it may have.
+/// Why a put failed. After [`Self::Unavailable`] the stream may hold the event all the same.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The stream does not exist.
@@ -29,20 +28,20 @@ pub enum PutError {
         /// The stream.
         stream: String,
     },
-    /// The stream refuses what it was asked, and would again.
+    /// The stream refuses the request, and would refuse it again.
     #[error("stream `{stream}` refuses the record")]
     Refused {
         /// The stream.
         stream: String,
-        /// What it answered.
+        /// Its answer.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The stream asked to slow down.
+    /// The stream accepts no more records at the moment.
     #[error("stream `{stream}` is throttled")]
     Throttled {
         /// The stream.
         stream: String,
-        /// What it answered.
+        /// Its answer.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The stream did not answer, or not in time.
@@ -56,13 +55,13 @@ pub enum PutError {
 }
 
 impl PutError {
-    /// Whether another attempt may do better.
+    /// Whether another attempt may succeed.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
 }
 
-/// Something that takes usage events.
+/// A stream of usage events.
 pub trait EventStream: Send + Sync {
     /// The stream's name.
     fn name(&self) -> &str;
@@ -75,14 +74,14 @@ pub trait EventStream: Send + Sync {
     ) -> impl Future<Output = Result<(), PutError>> + Send;
 }
 
-/// How often and how long an event is put.
+/// How often a put is attempted, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
-    /// Attempts in all.
+    /// Attempts, the first included.
     pub attempts: u32,
     /// Longest pause after the first failed attempt; it doubles with each further one.
     pub pause: Duration,
-    /// Time for everything.
+    /// Time for all attempts and pauses.
     pub within: Duration,
 }
 
@@ -106,7 +105,7 @@ impl Retries {
     }
 }
 
-/// Puts an event, again where that may help, until `retries` is used up.
+/// Puts an event, and repeats an attempt that failed in passing until `retries` is used up.
 pub async fn put_with_retries<S: EventStream>(
     stream: &S,
     event: &UsageEvent,
@@ -133,12 +132,12 @@ async fn attempts<S: EventStream>(
     loop {
         match stream.put(event, partition_key).await {
             Err(error) if error.is_passing() && attempt < retries.attempts => {
-                tracing::debug!(attempt, %error, "the stream is tried again");
+                tracing::debug!(attempt, %error, "a put is repeated");
                 if matches!(error, PutError::Unavailable { .. }) {
                     unanswered = Some(error);
                 }
             }
-            // An earlier attempt may have been taken: that is what the caller must know.
+            // An earlier attempt may have succeeded: that is what the caller must learn.
             Err(error) => return Err(unanswered.unwrap_or(error)),
             put => return put,
         }
@@ -155,8 +154,7 @@ pub struct KinesisStream {
 }
 
 impl KinesisStream {
-    /// The stream `name`. Its attempts take less time than `config` says, and are not repeated by
-    /// the SDK.
+    /// The stream `name`. Attempts end sooner than those of `config`, and the SDK repeats none.
     pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))

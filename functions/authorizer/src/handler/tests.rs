@@ -1,4 +1,4 @@
-//! What the gateway and the stream are told of a call.
+//! What a call makes the authorizer say to the gateway and to the stream.
 
 use std::io;
 use std::sync::Mutex;
@@ -9,25 +9,24 @@ use domain::names::TrackingMode;
 use domain::plan::Plan;
 use lambda_runtime::Diagnostic;
 use runtime::clock;
+use runtime::memory::MemoryStore;
 use runtime::metrics::Metrics;
-use runtime::spill::Limits;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{KeyStore, NOW, State, Stream, Table, key};
-use crate::tracking::Analytics;
 
 struct System {
     keys: &'static KeyStore,
     stream: Stream,
-    handler: Handler<&'static KeyStore, Stream, Table, fn() -> UnixMillis>,
+    handler: Handler<&'static KeyStore, Stream, MemoryStore, fn() -> UnixMillis>,
 }
 
 impl System {
     fn new() -> Self {
         let keys: &'static KeyStore = Box::leak(Box::default());
         let stream = Stream::new(State::Up);
-        let table = Table::new(State::Missing);
+        let clock: fn() -> UnixMillis = || NOW;
         let metrics = Metrics::new("CompliCal/API", "test");
         let plan: Plan = serde_json::from_value(json!({"ratePerSecond": 5, "burst": 1})).unwrap();
         Self {
@@ -38,21 +37,16 @@ impl System {
                 origin: Origin {
                     source: "/complical/test/api".to_owned(),
                     mode: TrackingMode::Stream,
-                    lanes: Mutex::default(),
                 },
                 tracking: Arc::new(Tracking::new(
                     stream.clone(),
-                    Analytics {
-                        store: table.clone(),
-                        raw_retention_days: 90,
-                        limits: Limits::default(),
-                    },
-                    table,
+                    Table::new(State::Missing).journal(),
                     metrics,
+                    clock,
                 )),
                 // Work is done before the answer, so that the test finds it done.
                 deferral: Deferral::default(),
-                clock: || NOW,
+                clock,
             },
             stream,
         }
@@ -60,12 +54,12 @@ impl System {
 
     /// What becomes of a call with these headers: the answer, and the event if there is one.
     async fn call(&self, headers: Value) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
-        let before = self.stream.asked().len();
+        let before = self.stream.events().len();
         let answer = self.handler.handle(invocation(&headers)).await;
-        let answer = answer.map(|leave| serde_json::to_value(leave).unwrap());
-        let events = self.stream.asked().split_off(before);
+        let answer = answer.map(|answer| serde_json::to_value(answer).unwrap());
+        let events = self.stream.events().split_off(before);
         let event = events.first().cloned();
-        assert!(events.iter().all(|asked| Some(asked) == event.as_ref()));
+        assert!(events.iter().all(|put| Some(put) == event.as_ref()));
         (answer.map_err(Diagnostic::from), event)
     }
 }
@@ -135,7 +129,6 @@ async fn an_active_key_is_let_through_to_the_method_it_calls_and_the_call_is_rep
                 "email": "ann@example.com",
                 "plan": "free",
                 "mode": "stream",
-                "lanes": "1",
             },
         })
     );
@@ -165,24 +158,7 @@ async fn every_call_has_an_id_of_its_own_even_within_one_millisecond() {
     let headers = json!({"x-api-key": api_key().reveal()});
     let (_, first) = system.call(headers.clone()).await;
     let (_, second) = system.call(headers).await;
-    assert_ne!(first.unwrap().id.short(), second.unwrap().id.short());
-}
-
-#[tokio::test]
-async fn a_busy_caller_is_spread_over_lanes_and_the_event_and_the_gateway_say_how_many() {
-    let system = System::new();
-    system.keys.hold(record());
-    let mut lanes = Vec::new();
-    for _ in 0..12 {
-        let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
-        let event = event.unwrap();
-        assert_eq!(
-            answer.unwrap()["context"]["lanes"],
-            event.data.lanes.to_string()
-        );
-        lanes.push(event.data.lanes);
-    }
-    assert_eq!(lanes, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 4, 4]);
+    assert_ne!(first.unwrap().id, second.unwrap().id);
 }
 
 #[tokio::test]

@@ -35,8 +35,15 @@ pub(crate) enum Happened {
     Failed(Value),
     /// It put an event into the stream.
     Put(Box<UsageEvent>),
-    /// The stream took the event.
+    /// The stream accepted the event.
     PutAnswered,
+    /// It wrote an item.
+    Written {
+        /// The table.
+        table: String,
+        /// The item.
+        item: Value,
+    },
     /// The extension asked for its next event.
     ExtensionDone,
     /// The runtime asked for its next invocation.
@@ -246,7 +253,6 @@ fn usual_variables(address: &str) -> HashMap<&'static str, String> {
         ("USAGE_STREAM", "complical-usage-stream-test"),
         ("API_KEYS_TABLE", KEYS),
         ("RAW_RETENTION_DAYS", "90"),
-        ("API_USAGE_TABLE", "complical-api-usage-test"),
         ("ANALYTICS_TABLE", "complical-analytics-test"),
         ("METRICS_NAMESPACE", "CompliCal/API"),
         ("PLANS", r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#),
@@ -364,6 +370,13 @@ async fn aws(
                 world.record(Happened::LookedUp);
             }
             key.map_or_else(|| json!({}), |key| json!({"Item": item(key)}))
+        }
+        "DynamoDB_20120810.PutItem" => {
+            world.record(Happened::Written {
+                table: request["TableName"].as_str().unwrap().to_owned(),
+                item: request["Item"].clone(),
+            });
+            json!({})
         }
         other => panic!("the function calls `{other}`"),
     };

@@ -1,5 +1,5 @@
-//! The authorizer as Lambda runs it: the real binary between the Runtime API, the Extensions API
-//! and AWS, all three played by the test.
+//! The authorizer as Lambda runs it: the real binary against a Runtime API, an Extensions API and an
+//! AWS that the test plays.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@ mod lambda;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use domain::entry::{Facts, events};
 use domain::event::{EventType, UsageEvent};
 use domain::key::{ApiKey, KeyRecord};
 use domain::time::UnixMillis;
@@ -136,6 +138,37 @@ async fn without_an_extensions_api_the_event_goes_out_before_the_answer() {
     let answered = position(&happened, |it| matches!(it, Happened::Answered(_)));
     assert!(taken < answered, "{happened:#?}");
     assert_eq!(event(&happened).event_type, EventType::ApiCall);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_synchronous_mode_the_event_is_appended_to_the_journal_after_the_answer() {
+    let variables = [("TRACKING_MODE", "synchronous")];
+    let mut lambda = Lambda::start(behaviour(), &variables).await;
+    let happened = lambda.invoke(api_key().reveal()).await;
+    let answered = position(&happened, |it| matches!(it, Happened::Answered(_)));
+    let written = position(&happened, |it| matches!(it, Happened::Written { .. }));
+    assert!(answered < written, "{happened:#?}");
+    let (Happened::Answered(answer), Happened::Written { table, item }) =
+        (&happened[answered], &happened[written])
+    else {
+        unreachable!("their positions were looked up");
+    };
+    assert_eq!(answer["context"]["mode"], "synchronous");
+    assert_eq!(table, "complical-analytics-test");
+    let [facts, details] = ["facts", "details"].map(|name| {
+        let text = item[name]["B"].as_str().unwrap();
+        base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .unwrap()
+    });
+    let facts = Facts::read(&facts).unwrap();
+    let events = events(&facts, &details).unwrap();
+    let [(_, _, event)] = events.as_slice() else {
+        panic!("one event: {events:?}");
+    };
+    assert_eq!(answer["context"]["eventId"], event.id.to_string());
+    let output = lambda.terminate().await;
+    assert_eq!(output.metrics("UsageTrackingSuccess"), [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! What is tried again and for how long, and what Kinesis' answers mean.
+//! Which attempts are repeated and for how long, and what Kinesis' answers mean.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,6 @@ fn event() -> UsageEvent {
             user_agent: None,
             request_id: None,
             stage: None,
-            lanes: 1,
             mode: TrackingMode::Stream,
         },
     }
@@ -40,7 +39,7 @@ fn event() -> UsageEvent {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Answer {
-    Taken,
+    Accepted,
     Missing,
     Refused,
     Throttled,
@@ -48,7 +47,7 @@ enum Answer {
     Never,
 }
 
-/// A stream that gives the scripted answers, then takes everything.
+/// A stream that gives the scripted answers, then accepts everything.
 struct Scripted(Mutex<VecDeque<Answer>>);
 
 impl Scripted {
@@ -66,11 +65,11 @@ impl EventStream for Scripted {
         "usage"
     }
 
-    async fn put(&self, _: &UsageEvent) -> Result<(), PutError> {
+    async fn put(&self, _: &UsageEvent, _: &str) -> Result<(), PutError> {
         let stream = self.name().to_owned();
         let answer = self.0.lock().unwrap().pop_front();
-        match answer.unwrap_or(Answer::Taken) {
-            Answer::Taken => Ok(()),
+        match answer.unwrap_or(Answer::Accepted) {
+            Answer::Accepted => Ok(()),
             Answer::Missing => Err(PutError::StreamMissing { stream }),
             Answer::Refused => Err(PutError::Refused {
                 stream,
@@ -90,9 +89,9 @@ impl EventStream for Scripted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
+async fn a_passing_failure_is_retried_and_a_lasting_one_is_not() {
     use Answer::{Missing, Refused, Throttled, Unavailable};
-    for (answers, taken, unused) in [
+    for (answers, accepted, unused) in [
         (&[][..], true, 0),
         (&[Unavailable], true, 0),
         (&[Throttled, Unavailable], true, 0),
@@ -106,19 +105,19 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
         (&[Refused, Unavailable], false, 1),
     ] {
         let stream = Scripted::new(answers);
-        let put = put_with_retries(&stream, &event(), Retries::BRIEF).await;
-        assert_eq!(put.is_ok(), taken, "{answers:?}");
+        let put = put_with_retries(&stream, &event(), "ann@example.com", Retries::BRIEF).await;
+        assert_eq!(put.is_ok(), accepted, "{answers:?}");
         assert_eq!(stream.unused(), unused, "{answers:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_taken_is_told_even_where_the_stream_is_gone_by_the_next_attempt() {
+async fn an_attempt_that_may_have_succeeded_is_reported_even_if_the_stream_is_gone_by_the_next() {
     let stream = Scripted::new(&[Answer::Unavailable, Answer::Missing]);
-    let put = put_with_retries(&stream, &event(), Retries::BRIEF).await;
+    let put = put_with_retries(&stream, &event(), "ann@example.com", Retries::BRIEF).await;
     assert!(matches!(put, Err(PutError::Unavailable { .. })), "{put:?}");
     let stream = Scripted::new(&[Answer::Throttled, Answer::Missing]);
-    let put = put_with_retries(&stream, &event(), Retries::BRIEF).await;
+    let put = put_with_retries(&stream, &event(), "ann@example.com", Retries::BRIEF).await;
     assert!(
         matches!(put, Err(PutError::StreamMissing { .. })),
         "{put:?}"
@@ -126,15 +125,15 @@ async fn what_may_have_been_taken_is_told_even_where_the_stream_is_gone_by_the_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_never_answers_is_left_in_time() {
+async fn a_stream_that_never_answers_is_given_up_in_time() {
     let began = Instant::now();
     let stream = Scripted::new(&[Answer::Unavailable, Answer::Never]);
-    let put = put_with_retries(&stream, &event(), Retries::BRIEF).await;
+    let put = put_with_retries(&stream, &event(), "ann@example.com", Retries::BRIEF).await;
     assert!(matches!(put, Err(PutError::Unavailable { .. })));
     assert_eq!(began.elapsed(), Retries::BRIEF.within);
 }
 
-/// A Kinesis that gives one answer to every request, and what it was asked.
+/// A Kinesis that gives one answer to every request, and the requests that it got.
 async fn kinesis(
     status: StatusCode,
     body: &'static str,
@@ -168,13 +167,13 @@ fn stream_at(endpoint: &str) -> KinesisStream {
 
 #[tokio::test]
 async fn an_event_is_put_whole_under_its_partition_key() {
-    let taken = r#"{"ShardId": "shardId-000000000000", "SequenceNumber": "1"}"#;
-    let (stream, asked) = kinesis(StatusCode::OK, taken).await;
-    stream.put(&event()).await.unwrap();
+    let accepted = r#"{"ShardId": "shardId-000000000000", "SequenceNumber": "1"}"#;
+    let (stream, asked) = kinesis(StatusCode::OK, accepted).await;
+    stream.put(&event(), "ann@example.com#3").await.unwrap();
     let asked = asked.lock().unwrap();
     let request: serde_json::Value = serde_json::from_str(&asked[0]).unwrap();
     assert_eq!(request["StreamName"], "usage");
-    assert_eq!(request["PartitionKey"], "ann@example.com");
+    assert_eq!(request["PartitionKey"], "ann@example.com#3");
     let data = base64::engine::general_purpose::STANDARD
         .decode(request["Data"].as_str().unwrap())
         .unwrap();
@@ -182,7 +181,7 @@ async fn an_event_is_put_whole_under_its_partition_key() {
 }
 
 #[tokio::test]
-async fn an_answer_means_what_the_api_says_and_is_asked_for_once() {
+async fn an_answer_means_what_the_api_says_and_the_sdk_repeats_no_request() {
     for (status, body, expected) in [
         (
             400,
@@ -217,16 +216,21 @@ async fn an_answer_means_what_the_api_says_and_is_asked_for_once() {
         (503, "", Answer::Unavailable),
     ] {
         let (stream, asked) = kinesis(StatusCode::from_u16(status).unwrap(), body).await;
-        assert_eq!(meaning(&stream.put(&event()).await), expected, "{body}");
+        assert_eq!(
+            meaning(&stream.put(&event(), "ann@example.com").await),
+            expected,
+            "{body}"
+        );
         assert_eq!(asked.lock().unwrap().len(), 1, "{body}");
     }
-    let nobody = stream_at("http://127.0.0.1:1").put(&event()).await;
-    assert_eq!(meaning(&nobody), Answer::Unavailable);
+    let nowhere = stream_at("http://127.0.0.1:1");
+    let unreachable = nowhere.put(&event(), "ann@example.com").await;
+    assert_eq!(meaning(&unreachable), Answer::Unavailable);
 }
 
 fn meaning(put: &Result<(), PutError>) -> Answer {
     match put {
-        Ok(()) => Answer::Taken,
+        Ok(()) => Answer::Accepted,
         Err(PutError::StreamMissing { .. }) => Answer::Missing,
         Err(PutError::Refused { .. }) => Answer::Refused,
         Err(PutError::Throttled { .. }) => Answer::Throttled,
