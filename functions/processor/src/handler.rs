@@ -1,226 +1,189 @@
-//! What the processor does with one batch of the stream.
+//! What the processor does with one batch of the stream: one pass over its records, one append.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::error::Error;
 
-use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
-use domain::delivery::{Answer, Outcome};
-use domain::event::{EventType, Reason, Rejection, UsageEvent};
-use domain::leaf::LeafKey;
+use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use domain::delivery::{BatchAnswer, Outcome};
+use domain::entry::Packer;
+use domain::event::{EventRef, Rejection};
 use domain::time::UnixMillis;
+use runtime::clock::Clock;
 use runtime::errors::{self, Position};
+use runtime::journal::Journal;
+use runtime::metrics::Metric;
 use runtime::store::{Store, StoreError};
-use runtime::{counting, raw};
+use runtime::together::together;
 use serde::Deserialize;
 
-/// What the processor is invoked with: by Lambda, or by an operator in its place.
+use crate::metrics;
+
+/// The event of an invocation, from Lambda or from an operator.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
-    /// The records, as in [`KinesisEvent`].
+    /// The records.
     #[serde(rename = "Records")]
     pub records: Vec<KinesisEventRecord>,
-    /// Whether to say what became of them; Lambda never asks.
+    /// Whether the answer reports the outcome; Lambda never asks for it.
     #[serde(default)]
     pub report_outcome: bool,
 }
 
-/// What was done with a batch, for the metrics.
+/// What became of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Records finished: counted, known already, or set aside.
+    /// Records finished: appended or set aside.
     pub processed: u64,
-    /// Events counted, by type.
-    pub counted: BTreeMap<EventType, u64>,
-    /// Events that had been counted before.
-    pub duplicates: u64,
+    /// Events appended to the journal.
+    pub appended: u64,
     /// Sequence numbers of the records set aside.
     pub set_aside: Vec<String>,
-    /// Milliseconds from the time of each counted event until now.
+    /// Milliseconds from the time of each appended event until it was stored.
     pub latencies: Vec<i64>,
 }
 
 impl From<Report> for Outcome {
     fn from(report: Report) -> Self {
         Self {
-            counted: report.counted.values().sum(),
-            duplicates: report.duplicates,
+            appended: report.appended,
             set_aside: report.set_aside,
         }
     }
 }
 
-/// The processor over the analytics table.
+/// The processor over the journal. Records that are set aside go into the journal's table.
 #[derive(Debug)]
 pub struct Processor<S> {
-    /// The analytics table.
-    pub store: S,
-    /// How long raw events are kept.
-    pub raw_retention_days: i64,
+    /// The journal.
+    pub journal: Journal<S>,
 }
 
-/// A record that holds an event.
-struct Received<'a> {
-    event: UsageEvent,
-    payload: &'a [u8],
-    sequence_number: &'a str,
+/// The records of a batch as they are read.
+struct Batch<'a> {
+    events: Vec<EventRef<'a>>,
+    /// The records of the events.
+    sequence_numbers: Vec<&'a str>,
+    refused: Vec<(&'a KinesisEventRecord, Rejection)>,
 }
 
 impl<S: Store> Processor<S> {
-    /// Counts the events of a batch; says which records must come again.
+    /// Processes a delivery; gives the answer and the metrics.
     ///
-    /// `now` is when the batch came, `clock` tells the time when its events are stored.
+    /// An operator who offers records again gets the outcome instead of metrics: these records
+    /// passed through the stream long ago.
+    pub async fn handle(
+        &self,
+        delivery: &Delivery,
+        clock: &impl Clock,
+    ) -> (BatchAnswer, Vec<Metric>) {
+        let (mut answer, report) = self.process(&delivery.records, clock).await;
+        if delivery.report_outcome {
+            answer.outcome = Some(report.into());
+            return (answer, Vec::new());
+        }
+        (answer, metrics::of_batch(report))
+    }
+
+    /// Appends the events of a batch to the journal and sets its other records aside; says which
+    /// records must come again.
     pub async fn process(
         &self,
-        batch: &KinesisEvent,
-        now: UnixMillis,
-        clock: impl Fn() -> UnixMillis + Send,
-    ) -> (Answer, Report) {
+        records: &[KinesisEventRecord],
+        clock: &impl Clock,
+    ) -> (BatchAnswer, Report) {
+        let now = clock.now();
+        let batch = Batch::read(records, now);
+        let (appended, set_aside) = tokio::join!(
+            self.append(&batch.events, clock),
+            self.set_aside(&batch.refused, now),
+        );
         let mut report = Report::default();
-        let mut failed = BTreeSet::new();
-        let mut received = Vec::new();
-        for record in &batch.records {
-            let refused = match read(record, now) {
-                Ok(event) => {
-                    received.push(event);
-                    continue;
-                }
-                Err(refused) => refused,
-            };
-            match self.refuse(record, &refused, now).await {
-                Ok(Refusal::SetAside) => {
-                    let sequence_number = &record.kinesis.sequence_number;
-                    report.set_aside.push(sequence_number.clone());
-                }
-                Ok(Refusal::CountedBefore) => report.duplicates += 1,
-                Err(error) => again(
-                    &mut failed,
-                    &error,
-                    [record.kinesis.sequence_number.as_str()],
-                ),
-            }
-        }
-        let raw: Vec<(&UsageEvent, &[u8])> = received
-            .iter()
-            .map(|received| (&received.event, received.payload))
-            .collect();
-        match raw::keep(&self.store, &raw, self.raw_retention_days).await {
-            Ok(()) => {
-                self.count(&received, &clock, &mut failed, &mut report)
-                    .await;
+        let mut failed = Vec::new();
+        match appended {
+            Ok(stored_at) => {
+                report.appended = count(batch.events.len());
+                let times = batch.events.iter().map(EventRef::time);
+                report.latencies = times.map(|time| stored_at.since(time).max(0)).collect();
             }
             Err(error) => {
-                again(
-                    &mut failed,
-                    &error,
-                    received.iter().map(|received| received.sequence_number),
-                );
+                tracing::warn!(error = &error as &dyn Error, "events will come again");
+                failed = batch.sequence_numbers;
             }
         }
-        let records = u64::try_from(batch.records.len()).unwrap_or(u64::MAX);
-        report.processed = records.saturating_sub(u64::try_from(failed.len()).unwrap_or(0));
-        (answer(batch, &failed), report)
-    }
-
-    async fn count(
-        &self,
-        received: &[Received<'_>],
-        clock: &(impl Fn() -> UnixMillis + Send),
-        failed: &mut BTreeSet<String>,
-        report: &mut Report,
-    ) {
-        for (first, row) in counting::rows(received.iter().map(|received| &received.event)) {
-            match row.count(&self.store, first.clone()).await {
-                Ok(done) => {
-                    let stored_at = clock();
-                    for event in done.counted {
-                        *report.counted.entry(event.event_type).or_default() += 1;
-                        report.latencies.push(stored_at.since(event.time).max(0));
-                    }
-                    report.duplicates += u64::try_from(done.duplicates.len()).unwrap_or(u64::MAX);
-                }
+        for ((record, _), done) in batch.refused.iter().zip(set_aside) {
+            let sequence_number = &record.kinesis.sequence_number;
+            match done {
+                Ok(()) => report.set_aside.push(sequence_number.clone()),
                 Err(error) => {
-                    let of_row = received
-                        .iter()
-                        .filter(|received| LeafKey::of(&received.event) == first)
-                        .map(|received| received.sequence_number);
-                    again(failed, &error, of_row);
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        sequence_number,
+                        "a record will come again"
+                    );
+                    failed.push(sequence_number);
                 }
             }
         }
+        report.processed = count(records.len() - failed.len());
+        (BatchAnswer::failed(failed), report)
     }
 
-    /// Sets a record aside, unless it holds an event that was counted while it was young enough:
-    /// a replay from the oldest record meets such, and nothing is wrong with them.
-    async fn refuse(
+    /// Appends all events or fails; says when they were stored.
+    async fn append(
         &self,
-        record: &KinesisEventRecord,
-        refused: &Refused,
-        now: UnixMillis,
-    ) -> Result<Refusal, StoreError> {
-        if let Some(event) = &refused.too_old
-            && counting::is_counted(&self.store, event).await?
-        {
-            return Ok(Refusal::CountedBefore);
+        events: &[EventRef<'_>],
+        clock: &impl Clock,
+    ) -> Result<UnixMillis, StoreError> {
+        let mut packer = Packer::default();
+        for event in events {
+            packer.report(event);
         }
-        self.set_aside(record, &refused.rejection, now).await?;
-        Ok(Refusal::SetAside)
+        self.journal.append(packer, clock.now()).await?;
+        Ok(clock.now())
     }
 
     async fn set_aside(
         &self,
-        record: &KinesisEventRecord,
-        rejection: &Rejection,
+        refused: &[(&KinesisEventRecord, Rejection)],
         now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        let position = position(record);
-        tracing::warn!(
-            shard = position.shard_id,
-            sequence_number = position.sequence_number,
-            reason = rejection.reason.as_str(),
-            message = %rejection.message,
-            "record set aside"
-        );
-        errors::set_aside(
-            &self.store,
-            position,
-            &record.kinesis.data.0,
-            rejection,
-            now,
-        )
-        .await
+    ) -> Vec<Result<(), StoreError>> {
+        let each = refused.iter().map(async |(record, rejection)| {
+            let position = position(record);
+            tracing::warn!(
+                shard = position.shard_id,
+                sequence_number = position.sequence_number,
+                reason = rejection.reason.as_str(),
+                message = %rejection.message,
+                "record set aside"
+            );
+            let payload = &record.kinesis.data.0;
+            let done = errors::set_aside(&self.journal.store, position, payload, rejection, now);
+            Ok::<_, Infallible>(done.await)
+        });
+        let Ok(done) = together(each.collect()).await;
+        done
     }
 }
 
-/// A record that cannot be counted.
-struct Refused {
-    rejection: Rejection,
-    /// The event that it holds, where its age is all that is wrong with it.
-    too_old: Option<Box<UsageEvent>>,
-}
-
-/// What became of a record that cannot be counted.
-enum Refusal {
-    SetAside,
-    CountedBefore,
-}
-
-fn read(record: &KinesisEventRecord, now: UnixMillis) -> Result<Received<'_>, Refused> {
-    let payload = record.kinesis.data.0.as_slice();
-    let event = UsageEvent::decode(payload).map_err(|rejection| Refused {
-        rejection,
-        too_old: None,
-    })?;
-    match event.check_time(now) {
-        Ok(()) => Ok(Received {
-            event,
-            payload,
-            sequence_number: &record.kinesis.sequence_number,
-        }),
-        Err(rejection) => {
-            let too_old = (rejection.reason == Reason::TooOld).then(|| Box::new(event));
-            Err(Refused { rejection, too_old })
+impl<'a> Batch<'a> {
+    fn read(records: &'a [KinesisEventRecord], now: UnixMillis) -> Self {
+        let mut batch = Self {
+            events: Vec::with_capacity(records.len()),
+            sequence_numbers: Vec::with_capacity(records.len()),
+            refused: Vec::new(),
+        };
+        for record in records {
+            let event = EventRef::decode(&record.kinesis.data.0);
+            match event.and_then(|event| event.check_time(now).map(|()| event)) {
+                Ok(event) => {
+                    batch.events.push(event);
+                    batch.sequence_numbers.push(&record.kinesis.sequence_number);
+                }
+                Err(rejection) => batch.refused.push((record, rejection)),
+            }
         }
+        batch
     }
 }
 
@@ -235,18 +198,6 @@ fn position(record: &KinesisEventRecord) -> Position<'_> {
     }
 }
 
-fn again<'a>(
-    failed: &mut BTreeSet<String>,
-    error: &StoreError,
-    sequence_numbers: impl IntoIterator<Item = &'a str>,
-) {
-    tracing::warn!(error = error as &dyn Error, "records will come again");
-    failed.extend(sequence_numbers.into_iter().map(str::to_owned));
-}
-
-/// Failed records in the order of the batch.
-fn answer(batch: &KinesisEvent, failed: &BTreeSet<String>) -> Answer {
-    let records = batch.records.iter();
-    let positions = records.map(|record| record.kinesis.sequence_number.as_str());
-    Answer::failed(positions.filter(|position| failed.contains(*position)))
+fn count(records: usize) -> u64 {
+    u64::try_from(records).unwrap_or(u64::MAX)
 }

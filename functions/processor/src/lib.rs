@@ -1,8 +1,9 @@
-//! The processor: counts the records of the usage stream, each event once, and sets aside what is
-//! no event.
+//! The processor: appends the events of the usage stream to the journal, and sets other records
+//! aside.
 //!
-//! It decides nothing by which records come together: a batch may be split, repeated or delivered
-//! by somebody else in another order.
+//! It does not know duplicates, and nothing depends on which records share a batch: a batch may be
+//! split, repeated or delivered in another order, and each event counts once.
 
 pub mod handler;
+pub mod metrics;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! What the processor is told.
+//! The processor's settings.
 
 use domain::names::env;
 use runtime::settings::Days;
@@ -10,9 +10,9 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// Namespace of the metrics.
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
-        /// Where events are counted.
+        /// The table of the journal.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// How long raw events are kept.
+        /// How long the journal is kept.
         pub raw_retention: Days = env::RAW_RETENTION_DAYS,
     }
 }
