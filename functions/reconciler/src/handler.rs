@@ -1,51 +1,46 @@
 //! What the reconciler does with lines of the access log.
+//!
+//! The subscription's lines go to the queue, unread, so that lines of many log streams meet there
+//! and become one entry a minute of the journal. How well they meet decides on costs, never on
+//! counts: where the queue fails, lines are appended as they come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::error::Error;
 
-use domain::delivery::{Answer, Outcome, QUEUE_POSITION};
-use domain::event::{EventType, Reason, Rejection, UsageEvent};
-use domain::id::EventId;
-use domain::leaf::{Leaf, LeafKey};
-use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
+use domain::delivery::{BatchAnswer, Outcome};
+use domain::entry::Packer;
 use domain::time::UnixMillis;
-use runtime::counting::{Told, Unheld, told_rows};
-use runtime::errors::{self, Position};
-use runtime::log::Chain;
-use runtime::queue::{Queue, SendError};
-use runtime::raw;
-use runtime::rolling::{LeafAt, Rolling};
-use runtime::spill::Limits;
-use runtime::store::{Store, StoreError, Updated};
+use runtime::errors;
+use runtime::journal::Journal;
+use runtime::metrics::Metric;
+use runtime::queue::{MOST_DELAY_SECONDS, Queue};
+use runtime::store::{Store, StoreError};
+use runtime::together::together;
 
-use crate::invocation::{Invocation, LogData, LogEvent, Message, MessageType, Unreadable};
-use crate::line::{self, Reported};
+use crate::invocation::{Invocation, LogData, Message, MessageType, Unreadable};
+use crate::metrics;
+use crate::reading::{Reading, Refused};
 
-/// The reconciler over its tables and its queue.
+/// The reconciler over the journal and its queue. Lines that are set aside go into the journal's
+/// table.
 #[derive(Debug)]
 pub struct Reconciler<S, Q> {
-    /// Where events of the stream are counted.
-    pub analytics: S,
-    /// Where synchronous ones are, and months and all time.
-    pub usage: S,
-    /// Where lines wait for the stream.
+    /// The journal.
+    pub journal: Journal<S>,
+    /// Where lines meet.
     pub queue: Q,
     /// `source` of the events.
     pub source: String,
-    /// How the authorizer reports now.
-    pub mode: TrackingMode,
-    /// How long raw events are kept.
-    pub raw_retention_days: i64,
-    /// How much one item of the analytics table takes.
-    pub limits: Limits,
+    /// Seconds of the window in which lines meet, 0 for none.
+    pub window_seconds: u32,
 }
 
-/// What was done with lines, for the metrics.
+/// What became of lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Events counted, by type: only this log knew of them.
-    pub counted: BTreeMap<EventType, u64>,
-    /// Events that had been counted before.
-    pub duplicates: u64,
+    /// Lines appended to the journal.
+    pub appended: u64,
     /// Ids of the lines set aside, and of messages that hold none.
     pub set_aside: Vec<String>,
 }
@@ -53,436 +48,163 @@ pub struct Report {
 impl From<Report> for Outcome {
     fn from(report: Report) -> Self {
         Self {
-            counted: report.counted.values().sum(),
-            duplicates: report.duplicates,
+            appended: report.appended,
             set_aside: report.set_aside,
         }
     }
 }
 
-/// Lines that must come again.
+/// An invocation that must be repeated.
 #[derive(Debug, thiserror::Error)]
-pub enum Undone {
-    /// There are none: the invocation itself cannot be read.
+pub enum InvocationError {
+    /// It cannot be read.
     #[error("the invocation holds no lines")]
     Unreadable(#[from] Unreadable),
-    /// A table did not do what it must.
-    #[error("a table does not take the lines")]
+    /// Neither the queue nor the table accepted its lines.
+    #[error("the table did not accept lines")]
     Table(#[from] StoreError),
-    /// The queue did not, and an authorizer may still be at work on a call.
-    #[error("the queue does not take lines that must wait")]
-    Queue(#[from] SendError),
 }
 
-/// A line that reports a call, of which it is open whether it is counted.
-struct Open<'a> {
-    log: &'a LogEvent,
-    reported: Reported,
-}
-
-impl Open<'_> {
-    const fn event(&self) -> &UsageEvent {
-        &self.reported.event
-    }
-
-    const fn told(&self) -> Told<'_> {
-        Told {
-            event: &self.reported.event,
-            response: self.reported.response,
-        }
-    }
-
-    /// Whether the authorizer has ended, so that only the stream can still bring the event. Before
-    /// that the authorizer may count it as synchronous, where it finds neither stream nor table.
-    fn is_settled(&self, now: UnixMillis) -> bool {
-        now.since(self.reported.requested_at) > i64::from(AUTHORIZER_SECONDS) * 1_000
-    }
-}
-
-/// Lines that a table said nothing about, and why.
-#[derive(Default)]
-struct Undecided<'a> {
-    open: Vec<Open<'a>>,
-    error: Option<StoreError>,
-}
-
-impl<'a> Undecided<'a> {
-    fn add(&mut self, open: impl IntoIterator<Item = Open<'a>>, error: StoreError) {
-        self.open.extend(open);
-        self.note(error);
-    }
-
-    fn note(&mut self, error: StoreError) {
-        tracing::warn!(error = %Chain(&error), "lines are not decided");
-        self.error.get_or_insert(error);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.open.extend(other.open);
-        self.error = self.error.take().or(other.error);
-    }
-}
-
-/// Lines that cannot be read and that no table has set aside, and why not.
-#[derive(Default)]
-struct Unread<'a> {
-    logs: Vec<&'a LogEvent>,
-    error: Option<StoreError>,
-}
-
-impl Unread<'_> {
-    fn done(self) -> Result<(), StoreError> {
-        self.error.map_or(Ok(()), Err)
-    }
+/// What the table did with lines.
+struct Stored {
+    appended: Result<(), StoreError>,
+    /// In the order of what was refused.
+    set_aside: Vec<Result<(), StoreError>>,
 }
 
 impl<S: Store, Q: Queue> Reconciler<S, Q> {
-    /// Does what an invocation asks for.
+    /// Handles an invocation; gives the answer and the metrics.
+    ///
+    /// An operator who offers lines again gets the outcome instead of metrics: the metrics counted
+    /// these lines when they first came.
     pub async fn handle(
         &self,
         invocation: &Invocation,
         now: UnixMillis,
-    ) -> Result<(Answer, Report), Undone> {
-        match invocation {
+    ) -> Result<(BatchAnswer, Vec<Metric>), InvocationError> {
+        let (mut answer, report) = match invocation {
             Invocation::Logs { awslogs } => {
-                let report = self.deliver(&awslogs.unpack()?, now).await?;
-                Ok((Answer::default(), report))
+                let report = self.forward(&awslogs.unpack()?, now).await?;
+                (BatchAnswer::default(), report)
             }
-            Invocation::Queue { records, .. } => Ok(self.messages(records, now).await),
-        }
-    }
-
-    /// Takes lines as the log brings them. Calls that a leaf holds get their responses; the lines
-    /// of all others wait, and come back to [`Self::settle`].
-    pub async fn deliver(&self, data: &LogData, now: UnixMillis) -> Result<Report, Undone> {
-        let mut report = Report::default();
-        let (open, unread) = self.read(data, now, &mut report).await;
-        let (absent, undecided) = self.look(open, &mut report).await;
-        // No stream brings what the gateway refused by itself.
-        let (refused, mut later): (Vec<_>, Vec<_>) = absent
-            .into_iter()
-            .partition(|open| open.reported.gateway_only);
-        later.extend(undecided.open);
-        later.extend(self.finish(data, refused, now, &mut report).await.open);
-        let waiting = later.iter().map(|open| open.log);
-        let waiting = waiting.chain(unread.logs.iter().copied());
-        let Err(refused) = self.wait(data, waiting).await else {
-            return Ok(report);
+            Invocation::Queue { records, .. } => self.append(records, now).await,
         };
-        tracing::warn!(error = %Chain(&refused), "lines cannot wait");
-        let (settled, young): (Vec<_>, Vec<_>) =
-            later.into_iter().partition(|open| open.is_settled(now));
-        self.decide(data, settled, now, &mut report).await?;
-        unread.done()?;
-        if young.is_empty() {
-            Ok(report)
-        } else {
-            Err(refused.into())
+        if invocation.reports_outcome() {
+            answer.outcome = Some(report.into());
+            return Ok((answer, Vec::new()));
+        }
+        Ok((answer, metrics::of_lines(&report)))
+    }
+
+    /// Forwards the subscription's lines to the queue; appends them if the queue fails.
+    pub async fn forward(
+        &self,
+        data: &LogData,
+        now: UnixMillis,
+    ) -> Result<Report, InvocationError> {
+        if data.message_type == MessageType::ControlMessage {
+            return Ok(Report::default());
+        }
+        let delay = self.delay_seconds(now);
+        let messages = data.pack().into_iter();
+        let sends = messages.map(|body| self.queue.send(body, delay));
+        match together(sends.collect()).await {
+            Ok(_) => Ok(Report::default()),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    "lines are appended without the queue"
+                );
+                self.append_now(data, now).await
+            }
         }
     }
 
-    /// Takes lines that have waited: what no leaf holds is counted now.
-    pub async fn settle(&self, data: &LogData, now: UnixMillis) -> Result<Report, Undone> {
-        let mut report = Report::default();
-        let (open, unread) = self.read(data, now, &mut report).await;
-        self.decide(data, open, now, &mut report).await?;
-        unread.done()?;
+    /// Seconds until the next multiple of the window.
+    fn delay_seconds(&self, now: UnixMillis) -> u32 {
+        let window = i64::from(self.window_seconds.min(MOST_DELAY_SECONDS));
+        let passed = now.seconds().checked_rem_euclid(window);
+        let left = passed.map_or(0, |passed| window - passed);
+        u32::try_from(left).unwrap_or(0)
+    }
+
+    async fn append_now(&self, data: &LogData, now: UnixMillis) -> Result<Report, InvocationError> {
+        let mut reading = Reading::new(&self.source, now);
+        reading.add(data, "");
+        let stored = self.store(&reading, now).await;
+        stored.appended?;
+        let mut report = Report {
+            appended: count(reading.reported.len()),
+            ..Report::default()
+        };
+        for (refused, done) in reading.refused.iter().zip(stored.set_aside) {
+            done?;
+            report.set_aside.push(refused.sequence_number.to_owned());
+        }
         Ok(report)
     }
 
-    async fn messages(&self, messages: &[Message], now: UnixMillis) -> (Answer, Report) {
-        let mut sum = Report::default();
-        let mut failed = Vec::new();
-        for message in messages {
-            match self.message(message, now).await {
-                Ok(report) => sum.add(report),
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "a message will come again");
-                    failed.push(message.message_id.as_str());
-                }
+    /// Appends the lines of the queue's messages together; says which messages must come again.
+    pub async fn append(&self, messages: &[Message], now: UnixMillis) -> (BatchAnswer, Report) {
+        let read = |message: &Message| LogData::read(&message.body);
+        let bodies: Vec<Result<LogData, Unreadable>> = messages.iter().map(read).collect();
+        let mut reading = Reading::new(&self.source, now);
+        for (message, body) in messages.iter().zip(&bodies) {
+            match body {
+                Ok(data) => reading.add(data, &message.message_id),
+                Err(error) => reading.refuse_message(message, error),
             }
         }
-        (Answer::failed(failed), sum)
-    }
-
-    async fn message(&self, message: &Message, now: UnixMillis) -> Result<Report, Undone> {
-        match LogData::read(&message.body) {
-            Ok(data) => self.settle(&data, now).await,
+        let stored = self.store(&reading, now).await;
+        let mut report = Report::default();
+        let mut failed = BTreeSet::new();
+        match stored.appended {
+            Ok(()) => report.appended = count(reading.reported.len()),
             Err(error) => {
-                let position = Position {
-                    shard_id: QUEUE_POSITION,
-                    sequence_number: &message.message_id,
-                };
-                let rejection = Rejection::new(Reason::Malformed, Chain(&error).to_string());
-                self.set_aside(position, &message.body, &rejection, now)
-                    .await?;
-                Ok(Report {
-                    set_aside: vec![message.message_id.clone()],
-                    ..Report::default()
-                })
+                tracing::warn!(error = &error as &dyn Error, "messages will come again");
+                failed.extend(messages.iter().map(|message| message.message_id.as_str()));
             }
         }
-    }
-
-    /// Reads lines; sets those aside that cannot be read. A table that does not take those holds up
-    /// no other line.
-    async fn read<'a>(
-        &self,
-        data: &'a LogData,
-        now: UnixMillis,
-        report: &mut Report,
-    ) -> (Vec<Open<'a>>, Unread<'a>) {
-        let (mut open, mut unread) = (Vec::new(), Unread::default());
-        if data.message_type == MessageType::ControlMessage {
-            return (open, unread);
-        }
-        for log in &data.log_events {
-            match line::read(&log.message, &self.source) {
-                Ok(None) => {}
-                Ok(Some(reported)) => open.push(Open { log, reported }),
-                Err(rejection) => match self.refuse(data, log, &rejection, now).await {
-                    Ok(()) => report.set_aside.push(log.id.clone()),
-                    Err(error) => {
-                        unread.logs.push(log);
-                        unread.error.get_or_insert(error);
-                    }
-                },
-            }
-        }
-        (open, unread)
-    }
-
-    /// Hands lines to the queue.
-    async fn wait<'a>(
-        &self,
-        data: &LogData,
-        lines: impl Iterator<Item = &'a LogEvent> + Send,
-    ) -> Result<(), SendError> {
-        for message in data.pack(lines) {
-            self.queue.send(message).await?;
-        }
-        Ok(())
-    }
-
-    /// Counts what no leaf holds.
-    async fn decide(
-        &self,
-        data: &LogData,
-        open: Vec<Open<'_>>,
-        now: UnixMillis,
-        report: &mut Report,
-    ) -> Result<(), StoreError> {
-        let (absent, mut undecided) = self.look(open, report).await;
-        undecided.merge(self.finish(data, absent, now, report).await);
-        undecided.error.map_or(Ok(()), Err)
-    }
-
-    /// Gives calls that leaves hold their responses; says which no leaf holds.
-    ///
-    /// An event of the stream may have been counted as synchronous, where the authorizer found
-    /// neither stream nor table.
-    async fn look<'a>(
-        &self,
-        open: Vec<Open<'a>>,
-        report: &mut Report,
-    ) -> (Vec<Open<'a>>, Undecided<'a>) {
-        let (streamed, mut rest): (Vec<_>, Vec<_>) = open
-            .into_iter()
-            .partition(|open| open.event().data.mode == TrackingMode::Stream);
-        let (absent, mut undecided) = self
-            .walk(TrackingMode::Stream, streamed, Unheld::Leave, report)
-            .await;
-        rest.extend(absent);
-        let (absent, further) = self
-            .walk(TrackingMode::Synchronous, rest, Unheld::Leave, report)
-            .await;
-        undecided.merge(further);
-        (absent, undecided)
-    }
-
-    /// Counts calls, and keeps them raw before where the stream's are; sets those aside whose time
-    /// is outside what can be counted exactly.
-    ///
-    /// A refusal has no mode: its line may come again in another. Wherever there is an analytics
-    /// table, that takes it.
-    async fn finish<'a>(
-        &self,
-        data: &LogData,
-        open: Vec<Open<'a>>,
-        now: UnixMillis,
-        report: &mut Report,
-    ) -> Undecided<'a> {
-        let mut undecided = Undecided::default();
-        let (mut streamed, mut synchronous) = (Vec::new(), Vec::new());
-        for open in open {
-            match open.event().check_time(now) {
-                Ok(()) if open.event().data.mode == TrackingMode::Stream => streamed.push(open),
-                Ok(()) => synchronous.push(open),
-                Err(rejection) => match self.refuse(data, open.log, &rejection, now).await {
-                    Ok(()) => report.set_aside.push(open.log.id.clone()),
-                    Err(error) => undecided.add([open], error),
-                },
-            }
-        }
-        match self.keep(&streamed).await {
-            Ok(()) => {
-                let walked = self
-                    .walk(TrackingMode::Stream, streamed, Unheld::Count, report)
-                    .await;
-                undecided.merge(walked.1);
-            }
-            Err(error) => {
-                let (refused, calls): (Vec<_>, Vec<_>) = streamed
-                    .into_iter()
-                    .partition(|open| open.reported.gateway_only && self.has_no_analytics(&error));
-                synchronous.extend(refused);
-                if !calls.is_empty() {
-                    undecided.add(calls, error);
-                }
-            }
-        }
-        let walked = self
-            .walk(
-                TrackingMode::Synchronous,
-                synchronous,
-                Unheld::Count,
-                report,
-            )
-            .await;
-        undecided.merge(walked.1);
-        undecided
-    }
-
-    /// Keeps events raw, as the authorizer does that counts by itself.
-    async fn keep(&self, open: &[Open<'_>]) -> Result<(), StoreError> {
-        let json: Vec<Vec<u8>> = open.iter().map(|open| open.event().to_json()).collect();
-        let events: Vec<(&UsageEvent, &[u8])> = open
-            .iter()
-            .zip(&json)
-            .map(|(open, json)| (open.event(), json.as_slice()))
-            .collect();
-        raw::keep(&self.analytics, &events, self.raw_retention_days).await
-    }
-
-    /// Takes lines into the leaves of one mode; says which no leaf holds.
-    async fn walk<'a>(
-        &self,
-        mode: TrackingMode,
-        open: Vec<Open<'a>>,
-        unheld: Unheld,
-        report: &mut Report,
-    ) -> (Vec<Open<'a>>, Undecided<'a>) {
-        let mut absent: BTreeSet<EventId> = BTreeSet::new();
-        let mut failed: BTreeSet<LeafKey> = BTreeSet::new();
-        let mut undecided = Undecided::default();
-        for (first, row) in told_rows(open.iter().map(Open::told)) {
-            let done = match row.walk(self.leaves(mode), first.clone(), unheld).await {
-                Ok(done) => done,
-                Err(error)
-                    if unheld == Unheld::Leave
-                        && mode == TrackingMode::Stream
-                        && self.has_no_analytics(&error) =>
-                {
-                    let of_row = open.iter().map(Open::event);
-                    let of_row = of_row.filter(|event| LeafKey::of(event) == first);
-                    absent.extend(of_row.map(|event| event.id));
-                    continue;
-                }
+        for (refused, done) in reading.refused.iter().zip(stored.set_aside) {
+            match done {
+                Ok(()) => report.set_aside.push(refused.sequence_number.to_owned()),
                 Err(error) => {
-                    undecided.note(error);
-                    failed.insert(first);
-                    continue;
+                    let message = refused.message_id;
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        message,
+                        "a message will come again"
+                    );
+                    failed.insert(message);
                 }
-            };
-            absent.extend(done.absent.iter().map(|event| event.id));
-            report.duplicates += u64::try_from(done.duplicates.len()).unwrap_or(u64::MAX);
-            for event in done.counted {
-                *report.counted.entry(event.event_type).or_default() += 1;
-            }
-            if let Err(error) = self.roll_up(mode, &done.leaves).await {
-                undecided.note(error);
-                failed.insert(first);
             }
         }
-        let mut left = Vec::new();
-        for open in open {
-            if failed.contains(&LeafKey::of(open.event())) {
-                undecided.open.push(open);
-            } else if absent.contains(&open.event().id) {
-                left.push(open);
-            }
+        (BatchAnswer::failed(failed), report)
+    }
+
+    /// Appends what was read in one go, and sets aside what was refused.
+    async fn store(&self, reading: &Reading<'_>, now: UnixMillis) -> Stored {
+        let mut packer = Packer::default();
+        for reported in &reading.reported {
+            packer.line(&reported.event, reported.response);
         }
-        (left, undecided)
-    }
-
-    /// Whether there is no analytics table: in synchronous mode there need not be one.
-    const fn has_no_analytics(&self, error: &StoreError) -> bool {
-        matches!(error, StoreError::TableMissing { .. })
-            && matches!(self.mode, TrackingMode::Synchronous)
-    }
-
-    const fn leaves(&self, mode: TrackingMode) -> &S {
-        match mode {
-            TrackingMode::Stream => &self.analytics,
-            TrackingMode::Synchronous => &self.usage,
+        let set_aside = reading.refused.iter();
+        let set_aside = set_aside.map(async |refused| {
+            let done = self.set_aside(refused, now).await;
+            Ok::<_, Infallible>(done)
+        });
+        let (appended, Ok(set_aside)) = tokio::join!(
+            self.journal.append(packer, now),
+            together(set_aside.collect()),
+        );
+        Stored {
+            appended,
+            set_aside,
         }
     }
 
-    /// The analytics table's stream tells the aggregator, which synchronous mode has none of; of
-    /// synchronous leaves nobody is told.
-    async fn roll_up(
-        &self,
-        mode: TrackingMode,
-        leaves: &[(LeafKey, Updated<Leaf>)],
-    ) -> Result<(), StoreError> {
-        if mode == TrackingMode::Stream && self.mode == TrackingMode::Stream {
-            return Ok(());
-        }
-        let rolling = Rolling {
-            leaves: self.leaves(mode),
-            usage: &self.usage,
-            mode,
-            limits: match mode {
-                TrackingMode::Stream => self.limits,
-                TrackingMode::Synchronous => Limits::default(),
-            },
-        };
-        let leaves: Vec<LeafAt<'_>> = leaves
-            .iter()
-            .map(|(key, updated)| LeafAt {
-                key,
-                version: updated.version,
-                leaf: &updated.state,
-            })
-            .collect();
-        rolling.roll_up(&leaves).await?;
-        Ok(())
-    }
-
-    /// Sets a line aside: one item a line, however often it comes.
-    async fn refuse(
-        &self,
-        data: &LogData,
-        log: &LogEvent,
-        rejection: &Rejection,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        let source = format!("{}/{}", data.log_group, data.log_stream);
-        let position = Position {
-            shard_id: &source,
-            sequence_number: &log.id,
-        };
-        self.set_aside(position, &log.message, rejection, now).await
-    }
-
-    /// Into the table that is counted in now: in synchronous mode there may be no other.
-    async fn set_aside(
-        &self,
-        position: Position<'_>,
-        payload: &str,
-        rejection: &Rejection,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
+    async fn set_aside(&self, refused: &Refused<'_>, now: UnixMillis) -> Result<(), StoreError> {
+        let (position, rejection) = (refused.position(), &refused.rejection);
         tracing::warn!(
             source = position.shard_id,
             line = position.sequence_number,
@@ -490,19 +212,13 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
             message = %rejection.message,
             "line set aside"
         );
-        let table = self.leaves(self.mode);
-        errors::set_aside(table, position, payload.as_bytes(), rejection, now).await
+        let payload = refused.payload.as_bytes();
+        errors::set_aside(&self.journal.store, position, payload, rejection, now).await
     }
 }
 
-impl Report {
-    fn add(&mut self, other: Self) {
-        for (event_type, count) in other.counted {
-            *self.counted.entry(event_type).or_default() += count;
-        }
-        self.duplicates += other.duplicates;
-        self.set_aside.extend(other.set_aside);
-    }
+fn count(lines: usize) -> u64 {
+    u64::try_from(lines).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What invokes the reconciler: log lines from a subscription, and the same lines again from the
-//! queue in which they waited.
+//! What invokes the reconciler: lines of the access log from a subscription, and the same lines from
+//! the queue in which they met.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
 
@@ -20,19 +20,19 @@ pub enum Invocation {
         /// The lines, packed.
         awslogs: Packed,
     },
-    /// From the queue.
+    /// From the queue, or from an operator.
     Queue {
-        /// Its messages.
+        /// The messages.
         #[serde(rename = "Records")]
         records: Vec<Message>,
-        /// Whether to say what became of them; Lambda never asks.
+        /// Whether the answer reports the outcome; Lambda never asks for it.
         #[serde(rename = "reportOutcome", default)]
         report_outcome: bool,
     },
 }
 
 impl Invocation {
-    /// Whether an operator asks what became of the lines.
+    /// Whether the answer reports the outcome.
     pub const fn reports_outcome(&self) -> bool {
         matches!(
             self,
@@ -44,7 +44,7 @@ impl Invocation {
     }
 }
 
-/// Lines as a subscription brings them.
+/// Lines as a subscription delivers them.
 #[derive(Debug, Deserialize)]
 pub struct Packed {
     /// JSON, compressed by gzip, in base 64.
@@ -57,7 +57,7 @@ pub struct Packed {
 pub struct Message {
     /// Its id.
     pub message_id: String,
-    /// Lines, as [`LogData::pack`] wrote them.
+    /// Lines, in the form of [`LogData::pack`].
     pub body: String,
 }
 
@@ -65,23 +65,23 @@ pub struct Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogData {
-    /// What they are.
+    /// Whether they are lines of the log.
     pub message_type: MessageType,
-    /// Where they were written.
+    /// The log group that holds them.
     pub log_group: String,
-    /// And to which of its streams.
+    /// The log stream in it.
     pub log_stream: String,
     /// The lines.
     pub log_events: Vec<LogEvent>,
 }
 
-/// What a subscription brings.
+/// What a subscription delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MessageType {
     /// Lines.
     DataMessage,
-    /// A trial whether the function can be reached: no lines of the log.
+    /// A test whether the function can be reached: no lines of the log.
     ControlMessage,
 }
 
@@ -124,16 +124,17 @@ impl LogData {
         Ok(serde_json::from_str(body)?)
     }
 
-    /// Messages with some of these lines, none longer than the queue takes.
-    pub fn pack<'a>(&self, lines: impl IntoIterator<Item = &'a LogEvent>) -> Vec<String> {
+    /// The lines as messages, none longer than the queue accepts.
+    pub fn pack(&self) -> Vec<String> {
         let empty = || Self {
+            message_type: self.message_type,
+            log_group: self.log_group.clone(),
+            log_stream: self.log_stream.clone(),
             log_events: Vec::new(),
-            ..self.clone()
         };
         let mut messages: Vec<Self> = Vec::new();
         let mut bytes = 0;
-        for line in lines {
-            // A character takes at most six bytes once it is escaped, most take one.
+        for line in &self.log_events {
             let length = json_length(line);
             if messages.is_empty() || bytes + length > MOST_MESSAGE_BYTES - 4_096 {
                 messages.push(empty());
@@ -216,12 +217,16 @@ mod tests {
             log_stream: "s".to_owned(),
             log_events: (0..400).map(line).collect(),
         };
-        let messages = data.pack(&data.log_events);
+        let messages = data.pack();
         assert!(messages.len() > 1);
         assert!(messages.iter().all(|body| body.len() <= MOST_MESSAGE_BYTES));
         let read = messages.iter().map(|body| LogData::read(body).unwrap());
         let lines: Vec<LogEvent> = read.flat_map(|data| data.log_events).collect();
         assert_eq!(lines, data.log_events);
-        assert_eq!(data.pack([]), [] as [String; 0]);
+        let empty = LogData {
+            log_events: Vec::new(),
+            ..data
+        };
+        assert_eq!(empty.pack(), [] as [String; 0]);
     }
 }

@@ -1,14 +1,12 @@
 //! The reconciler: reads the gateway's access log, the second report of every call.
 //!
-//! A line carries the id that the authorizer minted, and ends in the same idempotent update as the
-//! stream's record: a call that was counted gets its status and latency, one that the stream never
-//! saw is counted now. Which of the two reports comes first, how often each comes and in which
-//! company changes nothing.
-//!
-//! A line whose call no leaf holds waits in a queue first: the stream may just be slower, and what
-//! is counted here is told as a call that only the log knew.
+//! A line carries the id that the authorizer minted, and says how the call was answered. It is
+//! appended to the journal beside the authorizer's own report: the fold counts the call once, in
+//! whatever order and however often either comes, and counts a call that only the log reports.
 
 pub mod handler;
 pub mod invocation;
 pub mod line;
+pub mod metrics;
+mod reading;
 pub mod settings;

@@ -1,7 +1,7 @@
-//! What the reconciler is told.
+//! The reconciler's settings.
 
-use domain::names::{TrackingMode, env};
-use runtime::settings::Days;
+use domain::names::env;
+use runtime::settings::{Days, Seconds};
 
 runtime::settings! {
     /// The reconciler's variables.
@@ -12,15 +12,13 @@ runtime::settings! {
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
         /// `source` of the events.
         pub event_source: String = env::EVENT_SOURCE,
-        /// How the authorizer reports now; lines say how it did when they were written.
-        pub tracking_mode: TrackingMode = env::TRACKING_MODE,
-        /// Where events of the stream are counted.
+        /// The table of the journal.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// Where synchronous ones are, and months and all time.
-        pub api_usage_table: String = env::API_USAGE_TABLE,
-        /// Where lines wait for the stream.
-        pub reconcile_queue: String = env::RECONCILE_QUEUE,
-        /// How long raw events are kept.
+        /// How long the journal is kept.
         pub raw_retention: Days = env::RAW_RETENTION_DAYS,
+        /// Where lines meet.
+        pub reconcile_queue: String = env::RECONCILE_QUEUE,
+        /// The window in which they meet.
+        pub reconcile_window: Seconds = env::RECONCILE_WINDOW_SECONDS,
     }
 }

@@ -1,92 +1,88 @@
-//! What becomes of lines, in every state of leaves, tables and queue.
+//! What becomes of lines, in every state of table and queue.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use domain::access_log::{self as log, MEMBERS};
-use domain::event::Subject;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use domain::access_log as log;
+use domain::delivery::QUEUE_POSITION;
+use domain::event::{EventType, UsageEvent};
+use domain::fold::{FoldedMinute, MinuteFold};
 use domain::names::context;
-use domain::response::Responses;
-use domain::rollup::RollUp;
 use domain::sample;
-use domain::state;
-use domain::table::{self, ItemKey, LEAF_PREFIX, attribute};
-use runtime::counting;
-use runtime::memory::{Call, Fault, MemoryStore};
+use domain::table::{self, JOURNAL_PREFIX, JournalKey, attribute};
+use domain::time::Window;
+use flate2::Compression;
+use flate2::read::GzEncoder;
+use runtime::memory::{Fault, MemoryStore};
+use runtime::queue::SendError;
 use runtime::store::Value;
 
 use super::*;
+use crate::invocation::LogEvent;
 
+/// 2026-11-22T16:04:05.007Z.
 const NOW: UnixMillis = UnixMillis(1_795_363_445_007);
-const STREAM: TrackingMode = TrackingMode::Stream;
-const SYNCHRONOUS: TrackingMode = TrackingMode::Synchronous;
 
 #[derive(Clone, Default)]
 struct MemoryQueue {
-    messages: Arc<Mutex<Vec<String>>>,
+    sent: Arc<Mutex<Vec<(String, u32)>>>,
     refuses: bool,
 }
 
 impl Queue for MemoryQueue {
-    async fn send(&self, body: String) -> Result<(), SendError> {
+    async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
         if self.refuses {
             let source = "injected".into();
             return Err(SendError { source });
         }
-        self.messages.lock().unwrap().push(body);
+        self.sent.lock().unwrap().push((body, delay_seconds));
         Ok(())
     }
 }
 
-fn reconciler(refuses: bool) -> Reconciler<MemoryStore, MemoryQueue> {
+type Memory = Reconciler<MemoryStore, MemoryQueue>;
+
+fn reconciler() -> Memory {
     Reconciler {
-        analytics: MemoryStore::default(),
-        usage: MemoryStore::default(),
-        queue: MemoryQueue {
-            refuses,
-            ..MemoryQueue::default()
+        journal: Journal {
+            store: MemoryStore::default(),
+            retention_days: 90,
         },
+        queue: MemoryQueue::default(),
         source: "/complical/test/api".to_owned(),
-        mode: STREAM,
-        raw_retention_days: 90,
-        limits: Limits::default(),
+        window_seconds: 300,
     }
 }
 
-fn event(number: u64, mode: TrackingMode) -> UsageEvent {
-    let mut event = sample::event(number, "ann@example.com", EventType::ApiCall, NOW);
-    event.data.mode = mode;
-    event
+fn without_queue() -> Memory {
+    let mut reconciler = reconciler();
+    reconciler.queue.refuses = true;
+    reconciler
 }
 
-fn line(members: &[(&str, String)]) -> String {
-    let value = |member: &str| {
-        let of = members.iter().find(|(known, _)| *known == member);
-        of.map_or(log::ABSENT, |(_, value)| value)
-    };
-    let members = MEMBERS.map(|member| format!(r#""{member}":"{}""#, value(member)));
-    format!("{{{}}}", members.join(","))
+fn event(number: u64) -> UsageEvent {
+    sample::event(number, "ann@example.com", EventType::ApiCall, NOW)
 }
 
 /// The line of an event that was answered with 200 in 40 ms.
-fn line_of(event: &UsageEvent) -> String {
+fn line(event: &UsageEvent) -> String {
     let data = &event.data;
-    line(&[
-        (context::EVENT_ID, event.id.to_string()),
-        (context::KEY_ID, data.key_id.clone().unwrap()),
-        (context::PLAN, data.plan.clone().unwrap()),
-        (context::MODE, data.mode.to_string()),
-        (context::LANES, data.lanes.to_string()),
-        (context::EMAIL, event.subject.to_string()),
-        (log::REQUEST_TIME, event.time.0.to_string()),
-        (log::METHOD, data.method.clone()),
-        (log::RESOURCE_PATH, data.endpoint.clone()),
-        (log::IP, data.ip.clone()),
-        (log::STAGE, data.stage.clone().unwrap()),
-        (log::STATUS, "200".to_owned()),
-        (log::RESPONSE_LATENCY, "40".to_owned()),
-        (log::AUTHORIZER_STATUS, "200".to_owned()),
-        (log::INTEGRATION_STATUS, "200".to_owned()),
-    ])
+    log::write(|member| match member {
+        context::EVENT_ID => event.id.to_string(),
+        context::KEY_ID => data.key_id.clone().unwrap(),
+        context::PLAN => data.plan.clone().unwrap(),
+        context::MODE => data.mode.to_string(),
+        context::EMAIL => event.subject.to_string(),
+        log::METHOD => data.method.clone(),
+        log::RESOURCE_PATH => data.endpoint.clone(),
+        log::IP => data.ip.clone(),
+        log::STAGE => data.stage.clone().unwrap(),
+        log::STATUS | log::AUTHORIZER_STATUS | log::INTEGRATION_STATUS => "200".to_owned(),
+        log::RESPONSE_LATENCY => "40".to_owned(),
+        _ => log::ABSENT.to_owned(),
+    })
 }
 
 fn data(lines: impl IntoIterator<Item = String>) -> LogData {
@@ -102,323 +98,347 @@ fn data(lines: impl IntoIterator<Item = String>) -> LogData {
     }
 }
 
-/// Calls and statuses of all leaves of a table.
-fn leaves(table: &MemoryStore) -> (u64, Responses) {
-    let (mut calls, mut responses) = (0, Responses::default());
-    table.each_item(|key, stored| {
-        if key.pk.starts_with(LEAF_PREFIX) {
-            let leaf: Leaf = state::decode(&stored.state).unwrap();
-            calls += leaf.tally().calls + leaf.tally().auth_failures;
-            responses.merge(leaf.responses());
+fn message(id: &str, body: impl Into<String>) -> Message {
+    Message {
+        message_id: id.to_owned(),
+        body: body.into(),
+    }
+}
+
+/// A message for each group of lines.
+fn messages<const N: usize>(groups: [Vec<String>; N]) -> Vec<Message> {
+    let groups = groups.into_iter().enumerate();
+    groups
+        .map(|(number, lines)| message(&format!("m{number}"), data(lines).pack().remove(0)))
+        .collect()
+}
+
+fn entries(reconciler: &Memory) -> Vec<(UnixMillis, Vec<u8>)> {
+    let mut entries = Vec::new();
+    reconciler.journal.store.each_document(|key, document| {
+        if let Some(JournalKey::Entry(minute, _)) = JournalKey::parse(&key.pk, &key.sk) {
+            let facts = document.attributes.iter();
+            let mut facts = facts.filter(|(name, _)| *name == attribute::FACTS);
+            let Some((_, Value::Bytes(facts))) = facts.next() else {
+                unreachable!("an entry has facts");
+            };
+            entries.push((minute, facts.clone()));
         }
     });
-    (calls, responses)
+    entries
 }
 
-fn reported(table: &MemoryStore) -> u64 {
-    leaves(table).1.statuses.values().sum()
-}
-
-fn errors_of(table: &MemoryStore) -> Vec<(String, String)> {
-    let kept = table.documents().into_iter();
-    let kept = kept.filter(|(key, _)| key.pk == table::ERRORS);
-    kept.map(|(key, document)| {
-        let reason = document.attributes.into_iter();
-        let reason = reason.filter(|(name, _)| *name == attribute::REASON);
-        match reason.map(|(_, value)| value).next() {
-            Some(Value::Text(reason)) => (key.sk, reason),
-            _ => (key.sk, String::new()),
-        }
-    })
-    .collect()
-}
-
-async fn count(table: &MemoryStore, events: &[UsageEvent]) {
-    for (first, row) in counting::rows(events) {
-        row.count(table, first).await.unwrap();
+/// The fold of the minute of `NOW`.
+fn folded(reconciler: &Memory) -> FoldedMinute {
+    let minute = Window::Minute.start(NOW);
+    let mut fold = MinuteFold::new(minute);
+    for (_, facts) in entries(reconciler) {
+        fold.add(&facts, true).unwrap();
     }
+    fold.finish()
 }
 
-fn messages(reconciler: &Reconciler<MemoryStore, MemoryQueue>) -> Vec<Message> {
-    let bodies = std::mem::take(&mut *reconciler.queue.messages.lock().unwrap());
-    let message = |(number, body): (usize, String)| Message {
-        message_id: format!("message-{number}"),
-        body,
-    };
-    bodies.into_iter().enumerate().map(message).collect()
+/// Accepted calls, how many of them have a status, and repeated facts.
+fn counts(reconciler: &Memory) -> (u64, u64, u64) {
+    let everybody = folded(reconciler).everybody;
+    let statuses = everybody.counts.responses.statuses.values().sum();
+    (everybody.counts.tally.calls, statuses, everybody.repeats)
 }
 
-#[tokio::test]
-async fn a_call_that_a_leaf_holds_gets_its_response_once() {
-    let reconciler = reconciler(false);
-    let events = [event(1, STREAM), event(2, STREAM)];
-    count(&reconciler.analytics, &events).await;
-    for _ in 0..3 {
-        let data = data(events.iter().map(line_of));
-        let report = reconciler.deliver(&data, NOW).await.unwrap();
-        let expected = Report {
-            duplicates: 2,
-            ..Report::default()
+/// Where each record that was set aside comes from, and the reason.
+fn errors(reconciler: &Memory) -> Vec<(String, String)> {
+    let mut errors = Vec::new();
+    reconciler.journal.store.each_document(|key, document| {
+        if key.pk != table::ERRORS {
+            return;
+        }
+        let reason = document.attributes.iter();
+        let mut reason = reason.filter(|(name, _)| *name == attribute::REASON);
+        let Some((_, Value::Text(reason))) = reason.next() else {
+            unreachable!("an error has a reason");
         };
-        assert_eq!(report, expected);
-    }
-    let (calls, responses) = leaves(&reconciler.analytics);
-    assert_eq!(calls, 2);
-    assert_eq!(responses.statuses, BTreeMap::from([(200, 2)]));
-    assert_eq!(responses.latency.count(), 2);
-    assert!(messages(&reconciler).is_empty());
+        errors.push((key.sk.clone(), reason.clone()));
+    });
+    errors
 }
 
-#[tokio::test]
-async fn a_call_that_no_leaf_holds_waits_and_is_then_counted_once_and_kept_raw() {
-    let reconciler = reconciler(false);
-    let lines = [event(1, STREAM), event(2, STREAM)];
-    let report = reconciler
-        .deliver(&data(lines.iter().map(line_of)), NOW)
-        .await
-        .unwrap();
-    assert_eq!(report, Report::default());
-    assert_eq!(leaves(&reconciler.analytics).0, 0);
-    // Meanwhile the stream brings one of them.
-    count(&reconciler.analytics, &lines[..1]).await;
-    let records = messages(&reconciler);
-    let invocation = Invocation::Queue {
-        records,
-        report_outcome: false,
-    };
-    for counted in [1, 0] {
-        let (answer, report) = reconciler.handle(&invocation, NOW).await.unwrap();
-        assert_eq!(answer, Answer::default());
-        let expected = (counted > 0).then_some((EventType::ApiCall, counted));
-        assert_eq!(report.counted, expected.into_iter().collect());
-    }
-    assert_eq!(leaves(&reconciler.analytics).0, 2);
-    assert_eq!(reported(&reconciler.analytics), 2);
-    let documents = reconciler.analytics.documents();
-    let [(key, chunk)] = documents.as_slice() else {
-        unreachable!("one event is kept: {documents:?}");
-    };
-    assert!(key.pk.starts_with(&table::raw_start(NOW)), "{key:?}");
-    let Some((_, Value::Bytes(bytes))) = chunk.attributes.first() else {
-        unreachable!("a chunk has bytes");
-    };
-    let mut line = lines[1].to_json();
-    line.push(b'\n');
-    assert_eq!(raw::inflate(bytes).unwrap(), line);
-}
-
-#[tokio::test]
-async fn without_the_queue_a_call_is_counted_as_soon_as_its_authorizer_has_ended() {
-    let reconciler = reconciler(true);
-    let data = data([line_of(&event(1, STREAM))]);
-    let young = reconciler.deliver(&data, NOW.plus_millis(10_000)).await;
-    assert!(matches!(young, Err(Undone::Queue(_))), "{young:?}");
-    assert_eq!(leaves(&reconciler.analytics).0, 0);
-    let report = reconciler.deliver(&data, NOW.plus_millis(10_001)).await;
-    assert_eq!(report.unwrap().counted[&EventType::ApiCall], 1);
-    assert_eq!(reported(&reconciler.analytics), 1);
-}
-
-#[tokio::test]
-async fn a_synchronous_call_is_counted_and_rolled_up_where_the_authorizer_would() {
-    let reconciler = reconciler(false);
-    let known = [event(1, SYNCHRONOUS)];
-    // Its authorizer died before it rolled up.
-    count(&reconciler.usage, &known).await;
-    let lines = data([line_of(&known[0]), line_of(&event(2, SYNCHRONOUS))]);
-    reconciler.deliver(&lines, NOW).await.unwrap();
-    let all_time = |expected: u64| {
-        let key = ItemKey::all_time(&Subject::user("ann@example.com"));
-        let stored = reconciler.usage.peek(&key).unwrap();
-        let rolled: RollUp = state::decode(&stored.state).unwrap();
-        assert_eq!(rolled.tally().calls, expected);
-        assert_eq!(
-            rolled.responses().statuses,
-            BTreeMap::from([(200, expected)])
-        );
-    };
-    all_time(1);
-    let records = messages(&reconciler);
-    let (_, report) = reconciler
-        .handle(
-            &Invocation::Queue {
-                records,
-                report_outcome: false,
-            },
-            NOW,
-        )
-        .await
-        .unwrap();
-    assert_eq!(report.counted[&EventType::ApiCall], 1);
-    all_time(2);
-    assert_eq!(reconciler.analytics.items(), []);
-    assert_eq!(reconciler.analytics.documents(), []);
-}
-
-#[tokio::test]
-async fn a_call_that_was_counted_without_stream_and_table_is_not_counted_again() {
-    let reconciler = reconciler(false);
-    count(&reconciler.usage, &[event(1, SYNCHRONOUS)]).await;
-    let lines = data([line_of(&event(1, STREAM))]);
-    let report = reconciler.settle(&lines, NOW).await.unwrap();
-    let known = Report {
-        duplicates: 1,
-        ..Report::default()
-    };
-    assert_eq!(report, known);
-    assert_eq!(reported(&reconciler.usage), 1);
-    assert_eq!(reconciler.analytics.items(), []);
-}
-
-#[tokio::test]
-async fn what_cannot_be_counted_is_set_aside_once_and_its_neighbours_go_on() {
-    let reconciler = reconciler(false);
-    let old = sample::event(3, "ann@example.com", EventType::ApiCall, NOW.plus_days(-8));
-    let lines = data([
-        "{not a line".to_owned(),
-        line_of(&event(1, STREAM)),
-        line_of(&old),
-    ]);
-    for _ in 0..2 {
-        let report = reconciler.settle(&lines, NOW).await.unwrap();
-        assert_eq!(report.set_aside.len(), 2);
-    }
-    assert_eq!(leaves(&reconciler.analytics).0, 1);
-    let expected = [
-        ("access/s#line-0", "malformed"),
-        ("access/s#line-2", "tooOld"),
-    ];
-    let expected = expected.map(|(place, reason)| (place.to_owned(), reason.to_owned()));
-    assert_eq!(errors_of(&reconciler.analytics), expected);
-}
-
-#[tokio::test]
-async fn a_refusal_of_the_gateways_own_is_counted_at_once_and_once() {
-    let reconciler = reconciler(false);
-    let refusal = |id: &str| {
-        line(&[
-            (log::EXTENDED_REQUEST_ID, id.to_owned()),
-            (log::REQUEST_TIME, NOW.0.to_string()),
-            (log::IP, "192.0.2.9".to_owned()),
-            (log::STATUS, "403".to_owned()),
-            (log::RESPONSE_TYPE, "WAF_FILTERED".to_owned()),
-        ])
-    };
-    let lines = data([refusal("a"), refusal("b"), refusal("a")]);
-    for counted in [2, 0] {
-        let report = reconciler.deliver(&lines, NOW).await.unwrap();
-        assert_eq!(report.counted.values().sum::<u64>(), counted);
-    }
-    let key = ItemKey::new("LEAF#ip:192.0.2.9#0", "2026-11-22T16");
-    let leaf: Leaf = state::decode(&reconciler.analytics.peek(&key).unwrap().state).unwrap();
-    assert_eq!(leaf.tally().auth_failures, 2);
-    assert!(messages(&reconciler).is_empty());
-}
-
-#[tokio::test]
-async fn a_refusal_counts_once_in_whatever_modes_its_line_comes() {
-    let refusal = line(&[
-        (log::EXTENDED_REQUEST_ID, "a".to_owned()),
-        (log::REQUEST_TIME, NOW.0.to_string()),
-        (log::IP, "192.0.2.9".to_owned()),
-        (log::STATUS, "403".to_owned()),
-        (log::RESPONSE_TYPE, "WAF_FILTERED".to_owned()),
-    ]);
-    let lines = data([refusal]);
-    for [first, then] in [[STREAM, SYNCHRONOUS], [SYNCHRONOUS, STREAM]] {
-        let mut reconciler = reconciler(false);
-        for (mode, counted) in [(first, 1), (then, 0), (first, 0)] {
-            reconciler.mode = mode;
-            let report = reconciler.deliver(&lines, NOW).await.unwrap();
-            assert_eq!(report.counted.values().sum::<u64>(), counted, "{mode}");
-            let report = reconciler.settle(&lines, NOW).await.unwrap();
-            assert_eq!(report.counted.values().sum::<u64>(), 0, "{mode}");
+/// Refuses every write into partitions that start with `prefix`.
+fn refuse(reconciler: &Memory, prefix: &'static str) {
+    reconciler.journal.store.inject(move |_, key| {
+        if key.pk.starts_with(prefix) {
+            Fault::Refused
+        } else {
+            Fault::None
         }
-    }
-    // In synchronous mode there may be no analytics table.
-    let mut reconciler = reconciler(false);
-    reconciler.mode = SYNCHRONOUS;
-    let gone = |_: Call, _: &ItemKey| Fault::Missing;
-    reconciler.analytics.inject(gone);
-    for counted in [1, 0] {
-        let report = reconciler.deliver(&lines, NOW).await.unwrap();
-        assert_eq!(report.counted.values().sum::<u64>(), counted);
-    }
-    assert!(messages(&reconciler).is_empty());
+    });
 }
 
-#[tokio::test]
-async fn whatever_a_table_does_not_say_waits_in_the_queue() {
-    let reconciler = reconciler(false);
-    count(&reconciler.analytics, &[event(1, STREAM)]).await;
-    let failing = |fault: Fault| move |_: Call, _: &ItemKey| fault;
-    reconciler.analytics.inject(failing(Fault::Refused));
-    let lines = data([line_of(&event(1, STREAM)), "{not a line".to_owned()]);
-    reconciler.deliver(&lines, NOW).await.unwrap();
-    let records = messages(&reconciler);
-    assert_eq!(records.len(), 1);
-    let invocation = Invocation::Queue {
-        records,
-        report_outcome: false,
-    };
-    let (answer, _) = reconciler.handle(&invocation, NOW).await.unwrap();
-    assert_eq!(answer, Answer::failed(["message-0"]));
-    reconciler.analytics.inject(failing(Fault::None));
-    let (answer, report) = reconciler.handle(&invocation, NOW).await.unwrap();
-    let known = Report {
-        duplicates: 1,
-        set_aside: vec!["line-1".to_owned()],
+fn appended(appended: u64) -> Report {
+    Report {
+        appended,
         ..Report::default()
-    };
-    assert_eq!((answer, report), (Answer::default(), known));
-    assert_eq!(reported(&reconciler.analytics), 1);
-}
-
-#[tokio::test]
-async fn a_line_that_no_table_sets_aside_holds_up_no_other() {
-    let reconciler = reconciler(true);
-    count(&reconciler.analytics, &[event(1, STREAM)]).await;
-    let keeps_nothing = |call: Call, key: &ItemKey| match call {
-        Call::Put if key.pk == table::ERRORS => Fault::Refused,
-        _ => Fault::None,
-    };
-    reconciler.analytics.inject(keeps_nothing);
-    let lines = data(["{not a line".to_owned(), line_of(&event(1, STREAM))]);
-    for _ in 0..2 {
-        let undone = reconciler.deliver(&lines, NOW).await.unwrap_err();
-        assert!(matches!(undone, Undone::Table(_)), "{undone:?}");
-        assert_eq!(reported(&reconciler.analytics), 1);
     }
 }
 
-/// Nobody else does, once the mode is synchronous: there is no aggregator.
 #[tokio::test]
-async fn a_call_of_the_stream_is_rolled_up_where_the_mode_is_synchronous_by_then() {
-    let mut reconciler = reconciler(false);
-    reconciler.mode = SYNCHRONOUS;
-    let lines = data([line_of(&event(1, STREAM))]);
-    for _ in 0..2 {
-        reconciler.settle(&lines, NOW).await.unwrap();
-    }
-    let subject = Subject::user("ann@example.com");
-    for (table, key) in [
-        (&reconciler.analytics, ItemKey::day(&subject, NOW)),
-        (&reconciler.usage, ItemKey::month(&subject, NOW)),
-        (&reconciler.usage, ItemKey::all_time(&subject)),
+async fn the_subscriptions_lines_go_to_the_queue_unread() {
+    let reconciler = reconciler();
+    let data = data([line(&event(1)), "not a line".to_owned()]);
+    let report = reconciler.forward(&data, NOW).await.unwrap();
+    assert_eq!(report, Report::default());
+    assert_eq!(reconciler.journal.store.keys(), []);
+    let sent = reconciler.queue.sent.lock().unwrap();
+    let [(body, _)] = sent.as_slice() else {
+        unreachable!("one message: {sent:?}");
+    };
+    assert_eq!(LogData::read(body).unwrap(), data);
+}
+
+#[tokio::test]
+async fn messages_wait_until_the_next_multiple_of_the_window() {
+    for (window, now, delay) in [
+        (300, "2026-11-22T16:04:05.007Z", 55),
+        (300, "2026-11-22T16:04:59.999Z", 1),
+        (300, "2026-11-22T16:05:00Z", 300),
+        (60, "2026-11-22T16:04:05Z", 55),
+        (900, "2026-11-22T16:04:05Z", 655),
+        // SQS delays no message for longer than 900 seconds.
+        (3_600, "2026-11-22T16:04:05Z", 655),
+        (0, "2026-11-22T16:04:05Z", 0),
     ] {
-        let stored = table.peek(&key).unwrap();
-        let rolled: RollUp = state::decode(&stored.state).unwrap();
-        assert_eq!(rolled.tally().calls, 1, "{key:?}");
-        assert_eq!(rolled.responses().statuses[&200], 1, "{key:?}");
+        let mut reconciler = reconciler();
+        reconciler.window_seconds = window;
+        let lines = data([line(&event(1))]);
+        let now = now.parse().unwrap();
+        reconciler.forward(&lines, now).await.unwrap();
+        let sent = reconciler.queue.sent.lock().unwrap();
+        let delays: Vec<u32> = sent.iter().map(|(_, delay)| *delay).collect();
+        assert_eq!(delays, [delay], "{window} at {now}");
     }
 }
 
 #[tokio::test]
-async fn a_trial_message_holds_no_lines() {
-    let reconciler = reconciler(true);
+async fn a_control_message_holds_no_lines() {
+    let reconciler = without_queue();
     let mut trial = data(["CWL CONTROL MESSAGE".to_owned()]);
     trial.message_type = MessageType::ControlMessage;
-    let report = reconciler.deliver(&trial, NOW).await.unwrap();
+    let report = reconciler.forward(&trial, NOW).await.unwrap();
     assert_eq!(report, Report::default());
-    assert_eq!(reconciler.analytics.documents(), []);
+    assert_eq!(reconciler.journal.store.keys(), []);
+}
+
+#[tokio::test]
+async fn an_invocation_that_cannot_be_read_is_an_error() {
+    let reconciler = reconciler();
+    let invocation = serde_json::from_str(r#"{"awslogs": {"data": "bm90IGd6aXA="}}"#).unwrap();
+    let error = reconciler.handle(&invocation, NOW).await.unwrap_err();
+    assert!(matches!(error, InvocationError::Unreadable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn without_the_queue_lines_are_appended_as_they_come() {
+    let reconciler = without_queue();
+    let lines = data([line(&event(1)), "not a line".to_owned(), line(&event(2))]);
+    let expected = Report {
+        appended: 2,
+        set_aside: vec!["line-1".to_owned()],
+    };
+    let report = reconciler.forward(&lines, NOW).await.unwrap();
+    assert_eq!(report, expected);
+    assert_eq!(counts(&reconciler), (2, 2, 0));
+    for prefix in [JOURNAL_PREFIX, table::ERRORS] {
+        refuse(&reconciler, prefix);
+        let error = reconciler.forward(&lines, NOW).await.unwrap_err();
+        assert!(matches!(error, InvocationError::Table(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_lines_of_many_messages_are_one_entry() {
+    let reconciler = reconciler();
+    let messages = messages([
+        vec![line(&event(1)), line(&event(2))],
+        vec![line(&event(3))],
+        vec![line(&event(4))],
+    ]);
+    for _ in 0..2 {
+        let (answer, report) = reconciler.append(&messages, NOW).await;
+        assert_eq!((answer, report), (BatchAnswer::default(), appended(4)));
+        assert_eq!(entries(&reconciler).len(), 1);
+    }
+    assert_eq!(counts(&reconciler), (4, 4, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_both_report_counts_once_and_one_that_only_the_log_reports_counts() {
+    let reconciler = reconciler();
+    let reported = event(1);
+    let reported = reported.borrowed();
+    let mut packer = Packer::default();
+    packer.report(&reported);
+    reconciler.journal.append(packer, NOW).await.unwrap();
+    let messages = messages([vec![line(&event(1)), line(&event(2))]]);
+    reconciler.append(&messages, NOW).await;
+    let folded = folded(&reconciler);
+    assert_eq!(folded.conflicts, []);
+    let everybody = folded.everybody;
+    assert_eq!(everybody.counts.tally.calls, 2);
+    assert_eq!(everybody.unreported, 1);
+    assert_eq!(
+        everybody.counts.responses.statuses,
+        BTreeMap::from([(200, 2)])
+    );
+}
+
+#[tokio::test]
+async fn a_line_that_comes_again_in_other_company_counts_once() {
+    let reconciler = reconciler();
+    let lines = [1, 2, 3].map(|number| line(&event(number)));
+    let [one, two, three] = lines;
+    for groups in [
+        [vec![one.clone()], vec![two.clone(), three.clone()]],
+        [vec![three.clone()], vec![one.clone(), one]],
+        [vec![two], vec![three]],
+    ] {
+        reconciler.append(&messages(groups), NOW).await;
+    }
+    assert_eq!(entries(&reconciler).len(), 3);
+    assert_eq!(counts(&reconciler), (3, 3, 5));
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_set_aside_once_and_its_neighbours_count() {
+    let reconciler = reconciler();
+    let of = |time| sample::event(3, "ann@example.com", EventType::ApiCall, time);
+    let old = of(NOW.plus_days(-7).plus_millis(-1));
+    let early = of(NOW.plus_millis(5 * 60_000 + 1));
+    let mut messages = messages([
+        vec!["not a line".to_owned(), line(&event(1))],
+        vec![line(&old), line(&event(2)), line(&early)],
+    ]);
+    messages.push(message("m2", "not lines"));
+    for _ in 0..2 {
+        let (answer, report) = reconciler.append(&messages, NOW).await;
+        assert_eq!(answer, BatchAnswer::default());
+        let set_aside = ["line-0", "line-0", "line-2", "m2"];
+        assert_eq!(
+            (report.appended, report.set_aside),
+            (2, set_aside.map(str::to_owned).into())
+        );
+    }
+    assert_eq!(counts(&reconciler), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_record_is_set_aside_under_its_place_in_the_log_or_in_the_queue() {
+    let reconciler = reconciler();
+    let old = sample::event(3, "ann@example.com", EventType::ApiCall, NOW.plus_days(-8));
+    let mut messages = messages([vec!["not a line".to_owned(), line(&event(1)), line(&old)]]);
+    messages.push(message("m1", "not lines"));
+    reconciler.append(&messages, NOW).await;
+    let expected = [
+        ("access/s#line-0".to_owned(), "malformed"),
+        ("access/s#line-2".to_owned(), "tooOld"),
+        (format!("{QUEUE_POSITION}#m1"), "malformed"),
+    ];
+    let expected = expected.map(|(place, reason)| (place, reason.to_owned()));
+    assert_eq!(errors(&reconciler), expected);
+}
+
+#[tokio::test]
+async fn if_the_append_fails_every_message_comes_again() {
+    let reconciler = reconciler();
+    refuse(&reconciler, JOURNAL_PREFIX);
+    let messages = messages([vec![line(&event(1))], vec!["not a line".to_owned()]]);
+    let (answer, report) = reconciler.append(&messages, NOW).await;
+    assert_eq!(answer, BatchAnswer::failed(["m0", "m1"]));
+    assert_eq!(report.appended, 0);
+    refuse(&reconciler, "nothing");
+    let (answer, report) = reconciler.append(&messages, NOW).await;
+    assert_eq!((answer, report.appended), (BatchAnswer::default(), 1));
+    assert_eq!(errors(&reconciler).len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_whose_line_cannot_be_set_aside_comes_again_and_holds_up_no_other() {
+    let reconciler = reconciler();
+    refuse(&reconciler, table::ERRORS);
+    let poison = || "not a line".to_owned();
+    let mut messages = messages([
+        vec![line(&event(1))],
+        vec![poison(), line(&event(2)), poison()],
+    ]);
+    messages.push(message("m2", "not lines"));
+    let (answer, report) = reconciler.append(&messages, NOW).await;
+    assert_eq!(answer, BatchAnswer::failed(["m1", "m2"]));
+    assert_eq!(report, appended(2));
+    assert_eq!(counts(&reconciler), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_gateways_own_counts_once() {
+    let reconciler = reconciler();
+    let refusal = |id: &str| {
+        log::write(|member| match member {
+            log::EXTENDED_REQUEST_ID => id.to_owned(),
+            log::REQUEST_TIME => NOW.0.to_string(),
+            log::IP => "192.0.2.9".to_owned(),
+            log::STATUS => "403".to_owned(),
+            log::RESPONSE_TYPE => "WAF_FILTERED".to_owned(),
+            _ => log::ABSENT.to_owned(),
+        })
+    };
+    let messages = messages([vec![refusal("a"), refusal("b")], vec![refusal("a")]]);
+    for _ in 0..2 {
+        reconciler.append(&messages, NOW).await;
+    }
+    let folded = folded(&reconciler);
+    assert_eq!(folded.everybody.counts.tally.auth_failures, 2);
+    assert_eq!(folded.addresses["192.0.2.9"].failures.auth_failures, 2);
+}
+
+#[tokio::test]
+async fn an_operator_gets_the_outcome_and_lambda_the_metrics() {
+    let reconciler = reconciler();
+    let of = |report_outcome: bool| Invocation::Queue {
+        records: messages([vec![line(&event(1)), "not a line".to_owned()]]),
+        report_outcome,
+    };
+    let (answer, values) = reconciler.handle(&of(false), NOW).await.unwrap();
+    assert_eq!(answer, BatchAnswer::default());
+    assert_eq!(values, [Metric::count("RecordsFailed", 1)]);
+    let (answer, values) = reconciler.handle(&of(true), NOW).await.unwrap();
+    let outcome = Outcome {
+        appended: 1,
+        set_aside: vec!["line-1".to_owned()],
+    };
+    assert_eq!(answer.outcome, Some(outcome));
+    assert_eq!(values, []);
+}
+
+#[tokio::test]
+async fn a_subscriptions_delivery_ends_as_a_message_of_the_queue_and_then_in_the_journal() {
+    let reconciler = reconciler();
+    let json = serde_json::to_vec(&data([line(&event(1))])).unwrap();
+    let mut packed = Vec::new();
+    let mut gzip = GzEncoder::new(json.as_slice(), Compression::fast());
+    std::io::Read::read_to_end(&mut gzip, &mut packed).unwrap();
+    let delivered = format!(
+        r#"{{"awslogs": {{"data": "{}"}}}}"#,
+        BASE64_STANDARD.encode(packed)
+    );
+    let invocation = serde_json::from_str(&delivered).unwrap();
+    let (answer, _) = reconciler.handle(&invocation, NOW).await.unwrap();
+    assert_eq!(answer, BatchAnswer::default());
+    let sent = std::mem::take(&mut *reconciler.queue.sent.lock().unwrap());
+    let records = sent
+        .into_iter()
+        .map(|(body, _)| message("m0", body))
+        .collect();
+    let invocation = Invocation::Queue {
+        records,
+        report_outcome: false,
+    };
+    reconciler.handle(&invocation, NOW).await.unwrap();
+    assert_eq!(counts(&reconciler), (1, 1, 0));
 }
