@@ -99,10 +99,12 @@ pub(crate) enum Verb {
     Status,
     /// Print what the functions wrote
     Logs(Logs),
-    /// List and offer again what could not be counted
+    /// List what could not be processed, and offer it to the functions again
     Errors(Errors),
     /// Read the stream again and offer every record once more; counts stay exact
     Replay(Replay),
+    /// Print the events of the journal as JSON lines, each once
+    Events(Events),
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -276,9 +278,9 @@ pub(crate) struct Errors {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum ErrorAction {
-    /// List the records set aside, and count the dead letters
+    /// List records set aside, parked items and conflicts, and count the dead letters
     List,
-    /// Offer them to the functions again; what counts now, or counted before, is taken off the list
+    /// Offer records and dead letters to the functions again; what they take leaves the list
     Redrive {
         #[command(flatten)]
         consent: Consent,
@@ -295,6 +297,19 @@ pub(crate) struct Replay {
     pub(crate) to: Option<Past>,
     #[command(flatten)]
     pub(crate) consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The first event: `6h` ago, or a time
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) from: Past,
+    /// Events before this; the present unless given
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) to: Option<Past>,
+    /// One user's events only; `ip:ADDRESS` for calls without a known user
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) user: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -373,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
-        for verb in ["status", "outputs", "build", "synth"] {
+        for verb in ["status", "outputs", "build", "synth", "events"] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }
@@ -400,6 +415,6 @@ mod tests {
     fn bad_values_name_what_is_allowed() {
         let message = Cli::try_parse_from(["xtask", "traffic", "--rps", "5", "--duration", "5w"])
             .map_err(|error| error.to_string());
-        assert!(message.is_err_and(|text| text.contains("`5w` is no duration")));
+        assert!(message.is_err_and(|text| text.contains("invalid duration `5w`")));
     }
 }

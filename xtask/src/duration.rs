@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use domain::time::UnixMillis;
 
+use crate::stop::Stop;
+
 /// A whole number and `s`, `m`, `h` or `d`: `90s`, `15m`, `24h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let refused = || {
         format!(
-            "`{text}` is no duration: allowed are a whole number and `s`, `m`, `h` or `d`, such as `90s` or `7d`"
+            "invalid duration `{text}`: expected a whole number and `s`, `m`, `h` or `d`, such as `90s` or `7d`"
         )
     };
     let unit = text.chars().last().ok_or_else(refused)?;
@@ -56,7 +58,7 @@ pub(crate) fn when(text: &str) -> Result<When, String> {
     }
     text.parse().map(When::At).map_err(|_| {
         format!(
-            "`{text}` is neither a duration such as `30d` nor a time such as `2027-01-31T00:00:00Z`"
+            "invalid time `{text}`: expected a duration such as `30d` or a time such as `2027-01-31T00:00:00Z`"
         )
     })
 }
@@ -90,9 +92,40 @@ pub(crate) fn past(text: &str) -> Result<Past, String> {
     }
 }
 
+/// The span from `from` to `to`, or to the present at the latest. Refuses an empty one.
+pub(crate) fn span(
+    from: Past,
+    to: Option<Past>,
+    now: UnixMillis,
+) -> Result<(UnixMillis, UnixMillis), Stop> {
+    let from = from.before(now);
+    let to = to.map_or(now, |to| to.before(now));
+    if from < to && from < now {
+        Ok((from, to.min(now)))
+    } else {
+        Err(Stop::usage(format!(
+            "there is nothing between `--from` {from} and `--to` {to}"
+        )))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_not_empty_and_ends_with_the_present() {
+        let now = UnixMillis(1_796_083_200_000);
+        let asked = |from: &str, to: Option<&str>| {
+            let given = |text: &str| past(text).unwrap_or(Past::At(now));
+            span(given(from), to.map(given), now).ok()
+        };
+        assert_eq!(asked("1h", None), Some((now.plus_millis(-3_600_000), now)));
+        let later = asked("1h", Some("2027-01-01T00:00:00Z"));
+        assert_eq!(later, Some((now.plus_millis(-3_600_000), now)));
+        assert_eq!(asked("1h", Some("2h")), None);
+        assert_eq!(asked("2027-01-01T00:00:00Z", None), None);
+    }
 
     #[test]
     fn durations_are_a_number_and_a_unit() {

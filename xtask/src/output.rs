@@ -10,6 +10,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use anyhow::Context as _;
 use deployer::{Progress, ResourceEvent};
 use serde::Serialize;
+use serde_json::Value;
 
 /// Where and how a command speaks.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +102,29 @@ impl Output {
         Self::print(line)
     }
 
+    /// A list that is printed item by item: as JSON, one document with the member `name`;
+    /// otherwise an item a line.
+    pub(crate) fn list(self, name: &str) -> anyhow::Result<Document> {
+        if self.json {
+            Self::print(&format!("{{{}: [", Value::from(name)))?;
+        }
+        Ok(Document {
+            json: self.json,
+            has_items: false,
+        })
+    }
+
     fn print(document: &str) -> anyhow::Result<()> {
+        Self::print_if_read(document).map(drop)
+    }
+
+    /// Prints a document; says whether somebody still reads. A reader such as `| head` closes
+    /// stdout when it has seen enough.
+    fn print_if_read(document: &str) -> anyhow::Result<bool> {
         let mut stdout = std::io::stdout().lock();
         match writeln!(stdout, "{}", document.trim_end()).and_then(|()| stdout.flush()) {
-            // Whoever read the beginning has seen enough, as in `| head`.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("writing to stdout"),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            other => other.map(|()| true).context("writing to stdout"),
         }
     }
 
@@ -183,6 +201,30 @@ impl Output {
             .read_line(&mut answer)
             .context("reading the answer")?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+/// A list under way.
+#[derive(Debug)]
+pub(crate) struct Document {
+    json: bool,
+    has_items: bool,
+}
+
+impl Document {
+    /// Prints an item; says whether somebody still reads.
+    pub(crate) fn item(&mut self, item: &Value) -> anyhow::Result<bool> {
+        let comma = if self.json && self.has_items { "," } else { "" };
+        self.has_items = true;
+        Output::print_if_read(&format!("{comma}{item}"))
+    }
+
+    /// Completes the document.
+    pub(crate) fn end(&self) -> anyhow::Result<()> {
+        if self.json {
+            Output::print("]}")?;
+        }
+        Ok(())
     }
 }
 

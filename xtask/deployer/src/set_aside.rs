@@ -1,4 +1,4 @@
-//! What processor and reconciler set aside: the items under `PK = ERRORS` of their tables.
+//! What could not be processed: the items under `PK = ERRORS` of the analytics table.
 
 use std::collections::HashMap;
 
@@ -21,6 +21,35 @@ const DESCRIPTION: [&str; 6] = [
     attribute::RECEIVED_AT,
 ];
 
+/// Where a set-aside item comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A record of the usage stream.
+    Stream,
+    /// A line of the access log, or a message of the reconciler's queue.
+    Log,
+    /// An item of a table that the aggregator cannot read or write. It stands under the minute that
+    /// has to be folded again.
+    Parked,
+    /// An event that its reports disagree about.
+    Conflict,
+}
+
+impl Source {
+    fn of(shard_id: &str) -> Self {
+        if shard_id.starts_with("parked#") {
+            Self::Parked
+        } else if shard_id == "conflict" {
+            Self::Conflict
+        } else if shard_id.starts_with("shardId-") {
+            // Amazon Kinesis Data Streams API reference, `Shard`.
+            Self::Stream
+        } else {
+            Self::Log
+        }
+    }
+}
+
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
@@ -28,9 +57,9 @@ pub struct SetAside {
     pub reason: String,
     /// What is wrong with it.
     pub message: String,
-    /// Its shard.
+    /// Its shard; for a line, its log; for a parked item, `parked#` and the minute.
     pub shard_id: String,
-    /// Its position in the shard.
+    /// Its position there; for a parked item, the item's key; for a conflict, the event's id.
     pub sequence_number: String,
     /// When it was set aside, RFC 3339.
     pub received_at: String,
@@ -41,10 +70,9 @@ pub struct SetAside {
 }
 
 impl SetAside {
-    /// Whether it is a record of a stream, and not a line of a log: shards have names of their own
-    /// (Amazon Kinesis Data Streams API reference, `Shard`).
-    pub fn is_of_stream(&self) -> bool {
-        self.shard_id.starts_with("shardId-")
+    /// Where it comes from.
+    pub fn source(&self) -> Source {
+        Source::of(&self.shard_id)
     }
 
     /// Whether bytes are missing that the record had.
@@ -81,7 +109,7 @@ impl SetAside {
 #[derive(Debug, Clone)]
 pub struct NextPage(Item);
 
-/// The records set aside in one table.
+/// The records set aside in an environment.
 #[derive(Debug, Clone)]
 pub struct ErrorTable {
     client: aws_sdk_dynamodb::Client,
@@ -89,15 +117,11 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Those of an environment: in synchronous mode the usage table has them.
-    pub fn all(session: &Session, names: &Names) -> [Self; 2] {
-        [names.analytics_table(), names.usage_table()].map(|table| Self::new(session, &table))
-    }
-
-    fn new(session: &Session, table: &str) -> Self {
+    /// Those in the environment's analytics table.
+    pub fn new(session: &Session, names: &Names) -> Self {
         Self {
             client: aws_sdk_dynamodb::Client::new(session.config()),
-            table: table.to_owned(),
+            table: names.analytics_table(),
         }
     }
 
@@ -178,6 +202,19 @@ mod tests {
     use aws_sdk_dynamodb::primitives::Blob;
 
     use super::*;
+
+    #[test]
+    fn the_shard_says_where_an_item_comes_from() {
+        for (shard_id, source) in [
+            ("shardId-000000000001", Source::Stream),
+            ("/aws/apigateway/x/access/s", Source::Log),
+            (domain::delivery::QUEUE_POSITION, Source::Log),
+            ("parked#2026-11-22T16:04", Source::Parked),
+            ("conflict", Source::Conflict),
+        ] {
+            assert_eq!(Source::of(shard_id), source, "{shard_id}");
+        }
+    }
 
     #[test]
     fn a_payload_shorter_than_its_size_was_cut() {

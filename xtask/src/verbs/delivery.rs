@@ -1,8 +1,8 @@
-//! Records handed to the processor, leaves to the aggregator, and lines of the access log to the
-//! reconciler, as Lambda hands them over.
+//! Records handed to the processor and lines of the access log to the reconciler, as Lambda hands
+//! them over; hours handed to the aggregator, to be folded again.
 //!
-//! All count by what they find stored: a record, leaf or line that was handed over before changes
-//! nothing, so whatever fails here may be done again, any number of times.
+//! An event counts once however often it is appended, and a fold replaces counts, so whatever fails
+//! here can be repeated any number of times.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use deployer::{Error, Functions, Image, SetAside, StreamRecord};
-use domain::delivery::Answer;
+use deployer::{Error, Functions, SetAside, StreamRecord};
+use domain::delivery::BatchAnswer;
 use domain::names::Function;
-use domain::table::attribute;
-use domain::time::UnixMillis;
+use domain::time::{UnixMillis, Window};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::Reached;
@@ -35,10 +35,8 @@ const AROUND: usize = 1_000;
 /// What became of records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Delivered {
-    /// Events counted now.
-    pub(super) counted: u64,
-    /// Events that had been counted before.
-    pub(super) duplicates: u64,
+    /// Events appended to the journal, for the first time or again.
+    pub(super) appended: u64,
     /// Positions of the records set aside, now or once more.
     pub(super) set_aside: BTreeSet<String>,
     /// Positions of the records that failed at every attempt: nothing is known of them.
@@ -47,14 +45,13 @@ pub(super) struct Delivered {
 
 impl Delivered {
     pub(super) fn add(&mut self, other: Self) {
-        self.counted += other.counted;
-        self.duplicates += other.duplicates;
+        self.appended += other.appended;
         self.set_aside.extend(other.set_aside);
         self.failed.extend(other.failed);
     }
 }
 
-/// The deployed functions that count.
+/// The deployed functions that append and fold.
 #[derive(Debug)]
 pub(super) struct Delivery {
     functions: Functions,
@@ -102,25 +99,22 @@ struct KinesisData<'a> {
     approximate_arrival_timestamp: f64,
 }
 
+/// What an operator asks the aggregator for: a span of time, both ends included.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TableRecord<'a> {
-    #[serde(rename = "eventID")]
-    event_id: String,
-    event_name: &'static str,
-    event_source: &'static str,
-    aws_region: &'a str,
-    dynamodb: TableChange<'a>,
+struct FoldAgain {
+    fold: Span,
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct TableChange<'a> {
-    keys: Image,
-    new_image: &'a Image,
-    sequence_number: String,
-    size_bytes: u64,
-    stream_view_type: &'static str,
+struct Span {
+    from: UnixMillis,
+    to: UnixMillis,
+}
+
+/// What the aggregator answers to it.
+#[derive(Debug, Deserialize)]
+struct FoldedAgain {
+    minutes: u64,
 }
 
 /// A message of the queue in which lines wait.
@@ -167,7 +161,7 @@ impl Delivery {
         }
     }
 
-    /// Offers records of one shard to the processor, which counts each once.
+    /// Offers records of one shard to the processor, which appends their events.
     pub(super) async fn offer(
         &self,
         shard: &str,
@@ -188,7 +182,7 @@ impl Delivery {
         Ok(delivered)
     }
 
-    /// Offers lines of one log to the reconciler, which counts each call once.
+    /// Offers lines of one log to the reconciler, which appends what they report.
     pub(super) async fn offer_lines(
         &self,
         log: &str,
@@ -225,23 +219,21 @@ impl Delivery {
     ) -> anyhow::Result<(Delivered, Vec<&'a str>)> {
         let mut delivered = Delivered::default();
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
-            }
+            pause_before(attempt).await;
             let event = Event {
                 records: rest.iter().map(|(_, record)| record).collect(),
                 report_outcome: true,
             };
             // A function that died took some of its records, or none: they come again.
-            let Some(mut answer) = self.invoke(function, json(&event)?).await? else {
+            let answer = self.invoke(function, json(&event)?).await?;
+            let Some(mut answer): Option<BatchAnswer> = answer else {
                 continue;
             };
             let outcome = answer.outcome.take().with_context(|| {
                 Stop::failed(format!("`{function}` does not say what became of records"))
                     .hint("it is of an earlier version: deploy first")
             })?;
-            delivered.counted += outcome.counted;
-            delivered.duplicates += outcome.duplicates;
+            delivered.appended += outcome.appended;
             delivered.set_aside.extend(outcome.set_aside);
             let failed: BTreeSet<&str> = answer.identifiers().collect();
             rest.retain(|(identifier, _)| failed.contains(identifier));
@@ -253,26 +245,22 @@ impl Delivery {
         Ok((delivered, failed.collect()))
     }
 
-    /// Hands leaves on to the aggregator, whose roll-ups take over what they count; says how many
-    /// failed at every attempt.
-    pub(super) async fn hand_on(&self, leaves: &[Image]) -> anyhow::Result<usize> {
-        let mut failed = 0;
-        for batch in batches(leaves, |leaf| format!("{leaf:?}").len()) {
-            if !self.hand_on_batch(batch).await? {
-                failed += batch.len();
+    /// Has the aggregator fold the hour of `at` again. Says how many of its minutes have entries;
+    /// `None` where the aggregator failed at every attempt.
+    pub(super) async fn fold_hour(&self, at: UnixMillis) -> anyhow::Result<Option<u64>> {
+        let from = Window::Hour.start(at);
+        let to = Window::Hour.end(at).plus_millis(-1);
+        let payload = json(&FoldAgain {
+            fold: Span { from, to },
+        })?;
+        for attempt in 0..ATTEMPTS {
+            pause_before(attempt).await;
+            let answer = self.invoke(&self.aggregator, payload.clone()).await?;
+            if let Some(FoldedAgain { minutes }) = answer {
+                return Ok(Some(minutes));
             }
         }
-        Ok(failed)
-    }
-
-    async fn hand_on_batch(&self, batch: &[Image]) -> anyhow::Result<bool> {
-        let numbered = batch.iter().enumerate();
-        let records = numbered.map(|(number, leaf)| self.change(number, leaf));
-        let event = Event {
-            records: records.collect(),
-            report_outcome: false,
-        };
-        self.is_taken(&self.aggregator, json(&event)?).await
+        Ok(None)
     }
 
     /// Hands the reconciler what it gave up: an invocation by the log's subscription, or a message
@@ -296,11 +284,9 @@ impl Delivery {
     /// Whether a function takes all of an event, in as many attempts as it needs.
     async fn is_taken(&self, function: &str, payload: Vec<u8>) -> anyhow::Result<bool> {
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
-            }
+            pause_before(attempt).await;
             let answer = self.invoke(function, payload.clone()).await?;
-            if answer.is_some_and(|answer| answer.batch_item_failures.is_empty()) {
+            if answer.is_some_and(|answer: BatchAnswer| answer.batch_item_failures.is_empty()) {
                 return Ok(true);
             }
         }
@@ -308,7 +294,11 @@ impl Delivery {
     }
 
     /// Invokes a function; `None` where it ran and did not answer, or cannot take so much.
-    async fn invoke(&self, function: &str, payload: Vec<u8>) -> anyhow::Result<Option<Answer>> {
+    async fn invoke<A: DeserializeOwned>(
+        &self,
+        function: &str,
+        payload: Vec<u8>,
+    ) -> anyhow::Result<Option<A>> {
         let body = match self.functions.invoke(function, payload).await {
             Ok(body) => body,
             Err(Error::FunctionFailed { .. }) => return Ok(None),
@@ -340,28 +330,16 @@ impl Delivery {
             aws_region: &self.region,
         }
     }
+}
 
-    /// A change that says nothing of what was before: every minute is handed on.
-    fn change<'a>(&'a self, number: usize, leaf: &'a Image) -> TableRecord<'a> {
-        let keys = [attribute::PK, attribute::SK].into_iter();
-        let keys = keys.filter_map(|name| Some((name.to_owned(), leaf.get(name)?.clone())));
-        TableRecord {
-            event_id: number.to_string(),
-            event_name: "MODIFY",
-            event_source: "aws:dynamodb",
-            aws_region: &self.region,
-            dynamodb: TableChange {
-                keys: keys.collect(),
-                new_image: leaf,
-                sequence_number: number.to_string(),
-                size_bytes: 0,
-                stream_view_type: "NEW_AND_OLD_IMAGES",
-            },
-        }
+/// Waits before an attempt that is not the first.
+async fn pause_before(attempt: u32) {
+    if let Some(earlier) = attempt.checked_sub(1) {
+        tokio::time::sleep(PAUSE * 2_u32.pow(earlier)).await;
     }
 }
 
-fn json<R: Serialize>(event: &Event<R>) -> anyhow::Result<Vec<u8>> {
+fn json(event: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     serde_json::to_vec(event).context("writing an event")
 }
 
@@ -460,6 +438,18 @@ mod tests {
             })
         );
         assert_eq!(domain::delivery::REPORT_OUTCOME, "reportOutcome");
+    }
+
+    #[test]
+    fn the_aggregator_is_asked_for_a_whole_hour() {
+        let fold = Span {
+            from: UnixMillis(1_796_083_200_000),
+            to: UnixMillis(1_796_086_799_999),
+        };
+        assert_eq!(
+            serde_json::to_value(FoldAgain { fold }).unwrap(),
+            serde_json::json!({"fold": {"from": 1_796_083_200_000_i64, "to": 1_796_086_799_999_i64}})
+        );
     }
 
     #[test]

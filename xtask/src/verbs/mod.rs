@@ -8,6 +8,7 @@ mod delivery;
 mod deploy;
 mod destroy;
 mod errors;
+mod events;
 pub(crate) mod host;
 mod keys;
 mod logs;
@@ -40,6 +41,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Logs(args) => logs::run(context, args).await,
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
+        Verb::Events(args) => events::run(context, &args).await,
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,

@@ -1,9 +1,10 @@
-//! `replay`: the stream is read again, and every record offered to the processor once more.
+//! `replay`: reads the stream again and offers every record to the processor once more.
 //!
-//! All shards go forward together, the one that is furthest behind in time first, and a shard only
-//! once those that it was made of are at their end. So there is one time up to which everything
-//! was replayed; it is told on the way, and an interrupted run goes on from there. What was counted
-//! stays as it is: a run from any time, any number of times, is safe.
+//! All shards advance together, the one furthest behind in time first, and a shard only once the
+//! shards it was made of are at their end. So there is one time up to which everything was
+//! replayed: the command reports it on the way, and an interrupted run continues from there. The
+//! processor appends each event again and the fold drops what it already has, so a run from any
+//! time, any number of times, is safe.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,13 +21,14 @@ use crate::aws::{nothing_deployed, reach};
 use crate::cli::Replay as Args;
 use crate::clock;
 use crate::context::Context;
+use crate::duration::span;
 use crate::stop::{Exit, Stop};
 
 /// A shard is read five times a second at most, by everybody together, and its mapping reads once.
 const EACH_SHARD: Duration = Duration::from_millis(300);
 /// Before a shard is read again that was read too often or too fast.
 const THROTTLED: Duration = Duration::from_secs(1);
-/// How often is said how far it is.
+/// How often progress is reported.
 const TELL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,13 +36,11 @@ const TELL: Duration = Duration::from_secs(5);
 struct Replayed {
     /// Records read.
     read: u64,
-    /// Events counted now: nobody had counted them.
-    counted: u64,
-    /// Events that had been counted before.
-    duplicates: u64,
-    /// Records set aside, most of them once more.
+    /// Events appended to the journal, most of them again.
+    appended: u64,
+    /// Records set aside, most of them again.
     set_aside: u64,
-    /// Records that failed: nothing is known of them.
+    /// Records that failed at every attempt.
     failed: u64,
 }
 
@@ -65,8 +65,7 @@ struct Shards {
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    let now = clock::now();
-    let (from, to) = span(args, now)?;
+    let (from, to) = span(args.from, args.to, clock::now())?;
     let reached = reach(context).await?;
     let found = reached.stacks().await?;
     if found.is_empty() {
@@ -111,25 +110,12 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> 
     context.out.answer(&replay.done, Replayed::text)?;
     if failed > 0 {
         return Err(Stop::failed(format!(
-            "the processor failed with {failed} records at every attempt"
+            "the processor failed on {failed} records at every attempt"
         ))
-        .hint("`cargo xtask logs processor` says why; run the same command again once it is mended")
+        .hint("check `cargo xtask logs processor`, then run the same command again")
         .into());
     }
     Ok(Exit::Done)
-}
-
-/// From when to when: what comes after the command was given is not replayed, it is counted anyway.
-fn span(args: &Args, now: UnixMillis) -> Result<(UnixMillis, UnixMillis), Stop> {
-    let from = args.from.before(now);
-    let to = args.to.map_or(now, |to| to.before(now));
-    if from < to && from < now {
-        Ok((from, to.min(now)))
-    } else {
-        Err(Stop::usage(format!(
-            "there is nothing between `--from` {from} and `--to` {to}"
-        )))
-    }
 }
 
 struct Replay<'a> {
@@ -207,20 +193,19 @@ impl Replay<'_> {
     }
 
     fn add(&mut self, delivered: &Delivered) {
-        self.done.counted += delivered.counted;
-        self.done.duplicates += delivered.duplicates;
+        self.done.appended += delivered.appended;
         self.done.set_aside += delivered.set_aside.len() as u64;
         self.done.failed += delivered.failed.len() as u64;
     }
 
-    /// Says how far it is, now and then.
+    /// Reports progress now and then.
     fn tell(&mut self, at: UnixMillis) {
         if self.told.elapsed() < TELL {
             return;
         }
         self.told = Instant::now();
         self.context.out.detail(&format!(
-            "{} records up to {at}; once interrupted, `--from {at}` goes on from here",
+            "{} records up to {at}; if interrupted, continue with `--from {at}`",
             self.done.read
         ));
     }
@@ -269,8 +254,9 @@ impl Shards {
 impl Replayed {
     fn text(&self) -> String {
         format!(
-            "read {}, counted {}, counted before {}, set aside {}, failed {}",
-            self.read, self.counted, self.duplicates, self.set_aside, self.failed
+            "read {}, appended {}, set aside {}, failed {}\n\
+             events that were counted before stay counted once",
+            self.read, self.appended, self.set_aside, self.failed
         )
     }
 }
@@ -278,8 +264,6 @@ impl Replayed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Consent;
-    use crate::duration::{Past, past};
 
     fn shard(id: &str, parents: &[&str]) -> Shard {
         Shard {
@@ -309,27 +293,5 @@ mod tests {
         shards.begin("early".into(), None, UnixMillis(3));
         let first = shards.furthest_behind().map(|reader| reader.shard);
         assert_eq!(first.as_deref(), Some("early"));
-    }
-
-    #[test]
-    fn a_span_is_not_empty_and_ends_with_the_present() {
-        let now = UnixMillis(1_796_083_200_000);
-        let asked = |from: &str, to: Option<&str>| {
-            let given = |text: &str| past(text).unwrap_or(Past::At(now));
-            let args = Args {
-                from: given(from),
-                to: to.map(given),
-                consent: Consent {
-                    dry_run: false,
-                    yes: true,
-                },
-            };
-            span(&args, now).ok()
-        };
-        assert_eq!(asked("1h", None), Some((now.plus_millis(-3_600_000), now)));
-        let later = asked("1h", Some("2027-01-01T00:00:00Z"));
-        assert_eq!(later, Some((now.plus_millis(-3_600_000), now)));
-        assert_eq!(asked("1h", Some("2h")), None);
-        assert_eq!(asked("2027-01-01T00:00:00Z", None), None);
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Tells the function host that what is deployed may be another.
+/// Has the function host look at what is deployed now.
 pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
     let url = format!("{}/_host/refresh", running.host());
     let client = client(Duration::from_mins(1))?;

@@ -1,7 +1,7 @@
 //! How far the processor is behind the stream.
 //!
-//! On AWS the metrics of Kinesis and Lambda tell; they come about a minute late. The embedded AWS
-//! has none of them: there the function host, which polls the stream, tells.
+//! On AWS the metrics of Kinesis and Lambda say so, about a minute late. The embedded AWS has
+//! neither: there the function host, which polls the stream, says so.
 
 use deployer::{Metrics, Streams};
 use domain::names::Function;
@@ -26,14 +26,9 @@ pub(in crate::verbs) fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
-/// Milliseconds that the stream's oldest record not processed yet has waited; `None` where nobody
-/// knows.
+/// Milliseconds that the stream's oldest unprocessed record has waited; `None` where no metric says.
 pub(in crate::verbs) async fn iterator_age(reached: &Reached) -> anyhow::Result<Option<u64>> {
-    age_of(reached, Function::Processor).await
-}
-
-async fn age_of(reached: &Reached, function: Function) -> anyhow::Result<Option<u64>> {
-    let function = reached.environment.names().function(function);
+    let function = reached.environment.names().function(Function::Processor);
     if let Some(running) = &reached.running {
         let status = host::status(&running.host()).await;
         return Ok(status.and_then(|status| of_host(&status, &function)));
@@ -50,8 +45,8 @@ async fn age_of(reached: &Reached, function: Function) -> anyhow::Result<Option<
     Ok(age.map(whole))
 }
 
-/// Records that came into the stream. The embedded AWS keeps no such metric, but little enough
-/// to be counted.
+/// Records that came into the stream. The embedded AWS keeps no such metric, but its stream is small
+/// enough to count them.
 pub(in crate::verbs) async fn incoming(
     reached: &Reached,
     window: (UnixMillis, UnixMillis),
@@ -72,7 +67,8 @@ pub(in crate::verbs) async fn incoming(
     Ok(whole(sum.unwrap_or(0.0)))
 }
 
-/// Whether everything sent before `since` is counted and rolled up, and nothing is sent any more.
+/// Whether everything sent before `since` is in the journal, and nothing is sent any more. How far
+/// the journal is folded does not matter: the aggregator stays when the stream goes.
 pub(super) async fn is_drained(reached: &Reached, since: UnixMillis) -> anyhow::Result<bool> {
     let now = crate::clock::now();
     let settled = if reached.running.is_some() {
@@ -85,12 +81,7 @@ pub(super) async fn is_drained(reached: &Reached, since: UnixMillis) -> anyhow::
     }
     let quiet = reached.running.is_some()
         || incoming(reached, (now.plus_millis(-SETTLED_MILLIS), now)).await? == 0;
-    let processor = age_of(reached, Function::Processor).await?;
-    let aggregator = age_of(reached, Function::Aggregator).await?;
-    let behind = [processor, aggregator]
-        .into_iter()
-        .flatten()
-        .any(|age| age > 0);
+    let behind = iterator_age(reached).await?.is_some_and(|age| age > 0);
     Ok(quiet && !behind)
 }
 

@@ -1,8 +1,9 @@
-//! Which stacks, in which order; and the stack that a change of mode leaves over.
+//! Which stacks to deploy, in which order, and how to remove the one that a change of mode leaves
+//! over.
 //!
-//! To synchronous mode the API goes first: once its authorizer no longer sends to the stream, the
-//! stream is drained, then its stack is deleted. The analytics table stays, and is adopted again
-//! when the stream comes back, before the API does.
+//! Towards synchronous mode the API changes first: its authorizer then appends to the journal
+//! itself. Once the processor has emptied the stream, the stream's stack is deleted. Towards stream
+//! mode the stream's stack comes before the API. Neither direction changes the Data stack.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use domain::names::{StackKind, TrackingMode};
 use stacks::environment::Environment;
 
 use super::review::{Decision, Manner, consented};
-use super::{in_order, lag};
+use super::{finish, in_order, lag};
 use crate::aws::{Reached, STACKS, deployed_mode};
 use crate::context::Context;
 use crate::stop::Stop;
@@ -95,7 +96,10 @@ pub(super) async fn retire(
         .map(|letters| format!("{letters} dead letters in `{queue}` are lost"))
         .into_iter()
         .collect();
-    out.detail(&format!("- `{}`; its tables stay", stack.name));
+    out.detail(&format!(
+        "- `{}`; the tables and all counts stay",
+        stack.name
+    ));
     if manner.consent.dry_run {
         return Ok(Decision::Shown);
     }
@@ -103,15 +107,19 @@ pub(super) async fn retire(
         out.warning(&format!("declined: stack `{}` still stands", stack.name));
         return Ok(Decision::Declined);
     }
+    if let Some(running) = &reached.running {
+        // The host still runs authorizers that send to the stream.
+        finish::refresh(running).await?;
+    }
     drain(context, reached).await?;
     Stacks::new(&reached.session).delete(stack, &out).await?;
     Ok(Decision::Changed)
 }
 
-/// Waits until everything in the stream is counted.
+/// Waits until everything in the stream is in the journal.
 pub(in crate::verbs) async fn drain(context: &Context, reached: &Reached) -> anyhow::Result<()> {
     let out = context.out;
-    out.step("waiting until everything in the stream is counted");
+    out.step("waiting until the processor has emptied the stream");
     let until = tokio::time::Instant::now() + DRAIN;
     let started = crate::clock::now();
     loop {
@@ -121,9 +129,9 @@ pub(in crate::verbs) async fn drain(context: &Context, reached: &Reached) -> any
         if tokio::time::Instant::now() >= until {
             let minutes = DRAIN.as_secs() / 60;
             return Err(Stop::failed(format!(
-                "the stream still holds records that are not counted, {minutes} minutes after the last was sent"
+                "the stream still holds unprocessed records {minutes} minutes after the last was sent"
             ))
-            .hint("nothing is lost: see `cargo xtask status`, and run the command again when the iterator age falls")
+            .hint("nothing is lost: check `cargo xtask status`, and run the command again when the iterator age falls")
             .into());
         }
         tokio::time::sleep(POLL).await;

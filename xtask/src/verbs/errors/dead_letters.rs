@@ -1,11 +1,14 @@
 //! Dead letters: Lambda's messages about records that it gave up. They name positions, not records
 //! (Lambda Developer Guide, "Retain discarded batch records").
+//!
+//! Records of the usage stream are read again while the stream has them. Changes of the journal are
+//! not: the journal itself is folded again. The reconciler's messages hold the lines themselves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use deployer::{Leaves, Message, Queue, Queues};
-use domain::time::UnixMillis;
+use deployer::{Message, Queue, Queues};
+use domain::time::{UnixMillis, Window};
 use serde::Deserialize;
 
 use super::redrive::Redrive;
@@ -13,16 +16,12 @@ use crate::clock;
 
 /// How long a message is ours: longer than its records take.
 const OURS: Duration = Duration::from_mins(15);
-/// A leaf lives eight days from its hour on: those that changed longer ago may be gone.
-const LEAVES_LIVE_DAYS: i64 = 7;
 
 /// A message of an event source mapping.
 #[derive(Debug, Deserialize)]
 struct Letter {
     #[serde(rename = "KinesisBatchInfo")]
     of_stream: Option<Batch>,
-    #[serde(rename = "DDBStreamBatchInfo")]
-    of_table: Option<Batch>,
 }
 
 /// Where the records were that were given up.
@@ -32,71 +31,55 @@ struct Batch {
     shard_id: String,
     start_sequence_number: String,
     end_sequence_number: String,
-    #[serde(rename = "approximateArrivalOfFirstRecord")]
-    first_arrived: Option<String>,
 }
 
-/// What a message is about.
-#[derive(Debug, PartialEq, Eq)]
-enum About {
-    /// Records of the usage stream.
-    Records(Batch),
-    /// Changes of leaves.
-    Leaves(Batch),
-    /// Nothing that is known here.
-    Unknown,
-}
-
-impl About {
-    fn of(body: &str) -> Self {
-        match serde_json::from_str(body) {
-            Ok(Letter {
-                of_stream: Some(batch),
-                ..
-            }) => Self::Records(batch),
-            Ok(Letter {
-                of_table: Some(batch),
-                ..
-            }) => Self::Leaves(batch),
-            _ => Self::Unknown,
-        }
+impl Batch {
+    /// The records of the usage stream that a message names.
+    fn of(body: &str) -> Option<Self> {
+        serde_json::from_str::<Letter>(body).ok()?.of_stream
     }
 }
 
-/// Works every message off that is there.
+/// Redrives every queue.
 pub(super) async fn redrive(redrive: &mut Redrive<'_>) -> anyhow::Result<()> {
     let names = redrive.reached.environment.names();
     let queues = Queues::new(&redrive.reached.session);
-    let Some(queue) = queues.find(&names.dead_letter_queue()).await? else {
-        return Ok(());
-    };
-    redrive.context.out.step("working the dead letters off");
-    let mut kept = Vec::new();
-    let mut of_leaves = Vec::new();
-    let ended = each(redrive, &queue, &mut kept, &mut of_leaves).await;
-    // Also after a failure: nobody should wait for what is still there.
-    for message in &kept {
+    let found = queues.find(&names.dead_letter_queue()).await?;
+    if let Some(queue) = found {
+        let out = redrive.context.out;
+        out.step("redriving the processor's dead letters");
+        let mut kept = Vec::new();
+        let ended = of_processor(redrive, &queue, &mut kept).await;
+        released(&queue, &kept, ended).await?;
+    }
+    let found = queues.find(&names.aggregator_dead_letter_queue()).await?;
+    if let Some(queue) = found {
+        let mut letters = Vec::new();
+        let ended = of_aggregator(redrive, &queue, &mut letters).await;
+        released(&queue, &letters, ended).await?;
+    }
+    let found = queues.find(&names.reconcile_dead_letter_queue()).await?;
+    if let Some(queue) = found {
+        let mut kept = Vec::new();
+        let ended = of_reconciler(redrive, &queue, &mut kept).await;
+        released(&queue, &kept, ended).await?;
+    }
+    Ok(())
+}
+
+/// Releases what is still there, also after a failure: the next run must not wait for it.
+async fn released(
+    queue: &Queue,
+    kept: &[Message],
+    ended: anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for message in kept {
         queue.release(message).await?;
     }
     ended
 }
 
-/// Has the reconciler take again what it gave up.
-pub(super) async fn redrive_lines(redrive: &mut Redrive<'_>) -> anyhow::Result<()> {
-    let names = redrive.reached.environment.names();
-    let queues = Queues::new(&redrive.reached.session);
-    let Some(queue) = queues.find(&names.reconcile_dead_letter_queue()).await? else {
-        return Ok(());
-    };
-    let mut kept = Vec::new();
-    let ended = each_of_lines(redrive, &queue, &mut kept).await;
-    for message in &kept {
-        queue.release(message).await?;
-    }
-    ended
-}
-
-async fn each_of_lines(
+async fn of_reconciler(
     redrive: &mut Redrive<'_>,
     queue: &Queue,
     kept: &mut Vec<Message>,
@@ -108,25 +91,21 @@ async fn each_of_lines(
         }
         for message in messages {
             redrive.done.dead_letters.found += 1;
-            if redrive
-                .delivery
-                .reconcile(&message.id, &message.body)
-                .await?
-            {
+            let Message { id, body, .. } = &message;
+            if redrive.delivery.reconcile(id, body).await? {
                 done(redrive, queue, &message).await?;
             } else {
-                let why = "the reconciler failed again: `cargo xtask logs reconciler` says why";
+                let why = "the reconciler failed again, see `cargo xtask logs reconciler`";
                 keep(redrive, kept, message, why);
             }
         }
     }
 }
 
-async fn each(
+async fn of_processor(
     redrive: &mut Redrive<'_>,
     queue: &Queue,
     kept: &mut Vec<Message>,
-    of_leaves: &mut Vec<Message>,
 ) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     loop {
@@ -134,7 +113,7 @@ async fn each(
         // What comes back after its time was seen to before: everything has had its turn.
         if messages.iter().all(|message| seen.contains(&message.id)) {
             kept.extend(messages);
-            break;
+            return Ok(());
         }
         for message in messages {
             if !seen.insert(message.id.clone()) {
@@ -142,18 +121,9 @@ async fn each(
                 continue;
             }
             redrive.done.dead_letters.found += 1;
-            let why_kept = match About::of(&message.body) {
-                About::Records(batch) => records(redrive, &batch).await?,
-                About::Leaves(batch) if batch.is_younger_than(LEAVES_LIVE_DAYS, clock::now()) => {
-                    of_leaves.push(message);
-                    continue;
-                }
-                About::Leaves(_) => Some(
-                    "the leaves it is about are gone: their roll-ups can only be made anew \
-                     from raw events"
-                        .to_owned(),
-                ),
-                About::Unknown => Some(format!(
+            let why_kept = match Batch::of(&message.body) {
+                Some(batch) => records(redrive, &batch).await?,
+                None => Some(format!(
                     "it names no records of a stream: {}",
                     message.body.chars().take(200).collect::<String>()
                 )),
@@ -164,19 +134,61 @@ async fn each(
             }
         }
     }
-    if of_leaves.is_empty() {
+}
+
+/// Whatever changes a letter is about, their entries are in the journal. Days before yesterday are
+/// folded again when they are closed; yesterday and today are folded now.
+async fn of_aggregator(
+    redrive: &mut Redrive<'_>,
+    queue: &Queue,
+    letters: &mut Vec<Message>,
+) -> anyhow::Result<()> {
+    loop {
+        let messages = queue.receive(OURS).await?;
+        if messages.is_empty() {
+            break;
+        }
+        letters.extend(messages);
+    }
+    if letters.is_empty() {
         return Ok(());
     }
-    let failed = hand_leaves_on(redrive).await?;
-    for message in of_leaves.drain(..) {
-        if failed == 0 {
-            done(redrive, queue, &message).await?;
-        } else {
-            let why = format!("the aggregator failed with {failed} leaves");
-            keep(redrive, kept, message, &why);
-        }
+    redrive.done.dead_letters.found += letters.len() as u64;
+    if let Err(hour) = fold_open_days(redrive).await? {
+        let out = redrive.context.out;
+        out.warning(&format!(
+            "{} dead letters of the aggregator stay: it failed to fold the hour of {hour} again, \
+             see `cargo xtask logs aggregator`",
+            letters.len()
+        ));
+        redrive.done.dead_letters.kept += letters.len() as u64;
+        redrive.done.failed += letters.len() as u64;
+        return Ok(());
+    }
+    while let Some(message) = letters.last() {
+        queue.delete(message).await?;
+        redrive.done.dead_letters.deleted += 1;
+        letters.pop();
     }
     Ok(())
+}
+
+/// Folds yesterday's and today's hours again; otherwise says which hour failed.
+async fn fold_open_days(redrive: &mut Redrive<'_>) -> anyhow::Result<Result<(), UnixMillis>> {
+    let now = clock::now();
+    let mut hour = Window::Day.start(now).plus_days(-1);
+    let out = redrive.context.out;
+    out.step(&format!(
+        "folding the journal again from {hour} for the aggregator's dead letters"
+    ));
+    while hour <= now {
+        match redrive.delivery.fold_hour(hour).await? {
+            Some(minutes) => redrive.done.minutes_folded += minutes,
+            None => return Ok(Err(hour)),
+        }
+        hour = Window::Hour.end(hour);
+    }
+    Ok(Ok(()))
 }
 
 async fn done(redrive: &mut Redrive<'_>, queue: &Queue, message: &Message) -> anyhow::Result<()> {
@@ -198,7 +210,6 @@ async fn records(redrive: &mut Redrive<'_>, batch: &Batch) -> anyhow::Result<Opt
         shard_id: shard,
         start_sequence_number: first,
         end_sequence_number: last,
-        ..
     } = batch;
     let found = redrive.read(shard, first, last).await?;
     let has = |position: &str| {
@@ -211,46 +222,16 @@ async fn records(redrive: &mut Redrive<'_>, batch: &Batch) -> anyhow::Result<Opt
     redrive.add(&delivered);
     if failed > 0 {
         return Ok(Some(format!(
-            "the processor failed with {failed} of the records {first} to {last} of {shard}"
+            "the processor failed on {failed} of the records {first} to {last} of {shard}"
         )));
     }
     Ok((!is_whole).then(|| {
         format!(
-            "the stream does not have all of the records {first} to {last} of {shard} any more; \
-             {} were offered",
+            "the stream no longer has all of the records {first} to {last} of {shard}; {} were \
+             offered",
             found.len()
         )
     }))
-}
-
-/// The table's stream keeps its changes for a day, and an hour before that its mapping gives them up: they
-/// are gone before anybody reads them again. The leaves are still there, and say all that the changes said.
-async fn hand_leaves_on(redrive: &mut Redrive<'_>) -> anyhow::Result<usize> {
-    let out = redrive.context.out;
-    out.step("handing every leaf on to the roll-ups");
-    let names = redrive.reached.environment.names();
-    let leaves = Leaves::new(&redrive.reached.session, &names.analytics_table());
-    let mut next = None;
-    let mut failed = 0;
-    loop {
-        let (page, more) = leaves.read(next, clock::now()).await?;
-        failed += redrive.delivery.hand_on(&page).await?;
-        redrive.done.leaves += page.len() as u64;
-        match more {
-            Some(more) => next = Some(more),
-            None => return Ok(failed),
-        }
-    }
-}
-
-impl Batch {
-    fn is_younger_than(&self, days: i64, now: UnixMillis) -> bool {
-        let arrived: Option<UnixMillis> = self
-            .first_arrived
-            .as_ref()
-            .and_then(|text| text.parse().ok());
-        arrived.is_some_and(|arrived| arrived.plus_days(days) > now)
-    }
 }
 
 #[cfg(test)]
@@ -264,21 +245,16 @@ mod tests {
         "streamArn": "arn:aws:kinesis:ap-south-1:0:stream/s"}}"#;
 
     #[test]
-    fn a_message_says_what_it_is_about() {
-        let batch = || Batch {
+    fn a_message_names_records_of_the_stream() {
+        let batch = Batch {
             shard_id: "shardId-000000000001".into(),
             start_sequence_number: "7".into(),
             end_sequence_number: "9".into(),
-            first_arrived: Some("2026-12-01T00:00:00Z".into()),
         };
-        assert_eq!(About::of(RECORDS), About::Records(batch()));
+        assert_eq!(Batch::of(RECORDS), Some(batch));
         let of_table = RECORDS.replace("KinesisBatchInfo", "DDBStreamBatchInfo");
-        assert_eq!(About::of(&of_table), About::Leaves(batch()));
-        for other in ["", "{}", "[1]", r#"{"KinesisBatchInfo": {}}"#] {
-            assert_eq!(About::of(other), About::Unknown, "{other}");
+        for other in ["", "{}", "[1]", r#"{"KinesisBatchInfo": {}}"#, &of_table] {
+            assert_eq!(Batch::of(other), None, "{other}");
         }
-        let arrived: UnixMillis = "2026-12-01T00:00:00Z".parse().unwrap();
-        assert!(batch().is_younger_than(7, arrived.plus_days(6)));
-        assert!(!batch().is_younger_than(7, arrived.plus_days(7)));
     }
 }

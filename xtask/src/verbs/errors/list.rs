@@ -1,6 +1,4 @@
-//! `errors list`: the records set aside, and how many dead letters there are.
-
-use std::collections::BTreeMap;
+//! `errors list`: what could not be processed, and how many dead letters each queue holds.
 
 use deployer::{ErrorTable, Queues, SetAside};
 use serde::Serialize;
@@ -13,8 +11,11 @@ use crate::stop::Exit;
 #[serde(rename_all = "camelCase")]
 struct Listed {
     errors: Vec<Listing>,
-    /// `None` where there is no queue.
+    /// In all queues together; `None` where there is no queue.
     dead_letters: Option<u64>,
+    /// By queue.
+    #[serde(skip)]
+    queues: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,24 +48,27 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         return Err(nothing_deployed(&reached.environment).into());
     }
     let names = reached.environment.names();
-    let mut errors: BTreeMap<_, Listing> = BTreeMap::new();
-    for table in ErrorTable::all(&reached.session, &names) {
-        // A line that was refused in both modes stands in both tables: the later word counts.
-        for record in table.describe().await? {
-            let position = (record.shard_id.clone(), record.sequence_number.clone());
-            let known = errors.get(&position);
-            if known.is_none_or(|known| known.received_at < record.received_at) {
-                errors.insert(position, Listing::from(record));
-            }
+    let table = ErrorTable::new(&reached.session, &names);
+    let errors = table.describe().await?;
+    let queues = Queues::new(&reached.session);
+    let mut depths = Vec::new();
+    for queue in names.dead_letter_queues() {
+        if let Some(depth) = queues.depth(&queue).await? {
+            depths.push((queue, depth));
         }
     }
-    let queues = Queues::new(&reached.session);
     let listed = Listed {
-        errors: errors.into_values().collect(),
-        dead_letters: queues.depths(&names.dead_letter_queues()).await?,
+        errors: errors.into_iter().map(Listing::from).collect(),
+        dead_letters: sum(&depths),
+        queues: depths,
     };
     context.out.answer(&listed, Listed::text)?;
     Ok(Exit::Done)
+}
+
+/// `None` of no queue.
+fn sum(queues: &[(String, u64)]) -> Option<u64> {
+    (!queues.is_empty()).then(|| queues.iter().map(|(_, depth)| depth).sum())
 }
 
 impl Listed {
@@ -84,13 +88,13 @@ impl Listed {
                 )
             })
             .collect();
-        let letters = self
-            .dead_letters
-            .map_or_else(|| "no queue of them".to_owned(), |depth| depth.to_string());
-        lines.push(format!(
-            "records set aside: {}; dead letters: {letters}",
-            self.errors.len()
-        ));
+        lines.push(format!("errors: {}", self.errors.len()));
+        lines.push(match self.dead_letters {
+            Some(letters) => format!("dead letters: {letters}"),
+            None => "dead letters: there is no queue".to_owned(),
+        });
+        let held = self.queues.iter().filter(|(_, depth)| *depth > 0);
+        lines.extend(held.map(|(queue, depth)| format!("  {depth} in `{queue}`")));
         lines.join("\n")
     }
 }
@@ -113,6 +117,7 @@ mod tests {
         let listed = Listed {
             errors: vec![record.into()],
             dead_letters: Some(3),
+            queues: vec![("a".into(), 3), ("b".into(), 0)],
         };
         assert_eq!(
             serde_json::to_value(&listed).unwrap(),
@@ -125,5 +130,11 @@ mod tests {
                 "deadLetters": 3,
             })
         );
+        let text = listed.text();
+        assert!(
+            text.ends_with("errors: 1\ndead letters: 3\n  3 in `a`"),
+            "{text}"
+        );
+        assert_eq!((sum(&listed.queues), sum(&[])), (Some(3), None));
     }
 }

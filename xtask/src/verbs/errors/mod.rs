@@ -1,4 +1,4 @@
-//! `errors`: what could not be counted, listed and offered again.
+//! `errors`: lists what could not be processed, and offers it to the functions again.
 
 mod dead_letters;
 mod list;

@@ -1,12 +1,13 @@
-//! `errors redrive`: what could not be counted is offered to processor and reconciler again.
+//! `errors redrive`: offers what could not be processed to processor and reconciler again, and has
+//! the aggregator fold again what it gave up.
 //!
-//! An item or message goes only when every record of it was counted, had been counted, or, for
-//! messages, stands under `PK = ERRORS`. Both count each event once, so a run may be interrupted or
-//! repeated at any point.
+//! An item or message is deleted only when every record of it was appended or, for messages, stands
+//! under `PK = ERRORS`. The fold counts each event once, so a run can be interrupted or repeated at
+//! any point.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use deployer::{ErrorTable, Page, Queues, SetAside, Start, StreamRecord, Streams};
+use deployer::{ErrorTable, Page, Queues, SetAside, Source, Start, StreamRecord, Streams};
 use domain::names::StackKind;
 use domain::time::UnixMillis;
 use serde::Serialize;
@@ -32,18 +33,16 @@ pub(super) struct Pile {
 pub(super) struct Redriven {
     /// Records under `PK = ERRORS`.
     pub(super) errors: Pile,
-    /// Messages of the dead-letter queue.
+    /// Messages of the dead-letter queues.
     pub(super) dead_letters: Pile,
-    /// Events counted now.
-    pub(super) counted: u64,
-    /// Events that had been counted before.
-    pub(super) duplicates: u64,
+    /// Events appended to the journal, for the first time or again.
+    pub(super) appended: u64,
     /// Records refused again.
     pub(super) set_aside: u64,
-    /// Records that failed: nothing is known of them, and they are kept.
+    /// Records and letters that failed at every attempt, and are kept.
     pub(super) failed: u64,
-    /// Leaves handed on to the roll-ups.
-    pub(super) leaves: u64,
+    /// Minutes of the journal folded again.
+    pub(super) minutes_folded: u64,
 }
 
 /// What a redrive works with.
@@ -53,11 +52,10 @@ pub(super) struct Redrive<'a> {
     pub(super) delivery: Delivery,
     pub(super) streams: Streams,
     pub(super) stream: String,
-    /// There is none in synchronous mode.
+    /// Whether there is a processor; synchronous mode has none.
     pub(super) has_processor: bool,
     pub(super) done: Redriven,
-    /// Positions of the records that stay where they are.
-    kept: BTreeSet<(String, String)>,
+    table: ErrorTable,
 }
 
 pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
@@ -67,17 +65,15 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         return Err(nothing_deployed(&reached.environment).into());
     }
     let names = reached.environment.names();
-    let tables = ErrorTable::all(&reached.session, &names);
+    let table = ErrorTable::new(&reached.session, &names);
     if consent.dry_run {
         let queues = Queues::new(&reached.session);
         let letters = queues.depths(&names.dead_letter_queues()).await?;
-        let mut set_aside = BTreeSet::new();
-        for table in &tables {
-            set_aside.extend(table.describe().await?.iter().map(position));
-        }
-        let set_aside = set_aside.len();
+        let described = table.describe().await?;
+        let offered = described.iter().filter(|record| is_offered(record));
         context.out.step(&format!(
-            "would offer {set_aside} records set aside and what {} dead letters name",
+            "would offer {} records set aside and what {} dead letters name",
+            offered.count(),
             letters.unwrap_or(0)
         ));
         return Ok(Exit::Done);
@@ -97,51 +93,36 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         stream: names.usage_stream(),
         has_processor: found.iter().any(|(kind, _)| *kind == StackKind::Kinesis),
         done: Redriven::default(),
-        kept: BTreeSet::new(),
+        table,
     };
     context.out.step("offering the records set aside");
-    for table in &tables {
-        redrive.errors(table).await?;
-    }
+    redrive.errors().await?;
     dead_letters::redrive(&mut redrive).await?;
-    dead_letters::redrive_lines(&mut redrive).await?;
     context.out.answer(&redrive.done, Redriven::text)?;
     Ok(redrive.done.exit())
 }
 
 impl Redrive<'_> {
-    async fn errors(&mut self, table: &ErrorTable) -> anyhow::Result<()> {
+    async fn errors(&mut self) -> anyhow::Result<()> {
         let mut next = None;
         loop {
-            let (page, more) = table.read(next).await?;
+            let (page, more) = self.table.read(next).await?;
             let mut sources: BTreeMap<String, Vec<SetAside>> = BTreeMap::new();
-            for record in page {
-                // A line that was refused in both modes stands in both tables.
-                if self.kept.contains(&position(&record)) {
-                    continue;
-                }
+            for record in page.into_iter().filter(is_offered) {
                 self.done.errors.found += 1;
-                sources
-                    .entry(record.shard_id.clone())
-                    .or_default()
-                    .push(record);
+                let records = sources.entry(record.shard_id.clone());
+                records.or_default().push(record);
             }
             for (source, records) in sources {
-                let is_stream = records.iter().all(SetAside::is_of_stream);
-                if !is_stream {
-                    self.of_log(table, &source, records).await?;
+                let is_of_stream = records
+                    .iter()
+                    .all(|record| record.source() == Source::Stream);
+                if !is_of_stream {
+                    self.of_log(&source, records).await?;
                 } else if self.has_processor {
-                    self.of_shard(table, &source, records).await?;
+                    self.of_shard(&source, records).await?;
                 } else {
-                    for record in &records {
-                        self.keep(record);
-                    }
-                    self.done.failed += records.len() as u64;
-                    self.context.out.warning(&format!(
-                        "{} records of {source} stay: there is no processor without the stream; \
-                         `analytics.enabled: true` and a deploy bring it back",
-                        records.len()
-                    ));
+                    self.without_processor(&source, &records);
                 }
             }
             match more {
@@ -151,32 +132,32 @@ impl Redrive<'_> {
         }
     }
 
-    async fn of_log(
-        &mut self,
-        table: &ErrorTable,
-        log: &str,
-        lines: Vec<SetAside>,
-    ) -> anyhow::Result<()> {
+    fn without_processor(&mut self, shard: &str, records: &[SetAside]) {
+        self.done.errors.kept += records.len() as u64;
+        self.done.failed += records.len() as u64;
+        self.context.out.warning(&format!(
+            "{} records of {shard} stay: there is no processor without the stream; set \
+             `analytics.enabled: true` and deploy to bring it back",
+            records.len()
+        ));
+    }
+
+    async fn of_log(&mut self, log: &str, lines: Vec<SetAside>) -> anyhow::Result<()> {
         let (cut, whole): (Vec<_>, Vec<_>) = lines.into_iter().partition(SetAside::is_cut);
         for line in cut {
-            self.keep(&line);
+            self.done.errors.kept += 1;
             self.context.out.warning(&format!(
-                "{log} {}: only the first {} of its {} bytes are known: it stays",
+                "{log} {} stays: only the first {} of its {} bytes are known",
                 line.sequence_number,
                 line.payload.len(),
                 line.payload_size
             ));
         }
         let delivered = self.delivery.offer_lines(log, &whole).await?;
-        self.settle(table, &whole, &delivered).await
+        self.settle(&whole, &delivered).await
     }
 
-    async fn of_shard(
-        &mut self,
-        table: &ErrorTable,
-        shard: &str,
-        records: Vec<SetAside>,
-    ) -> anyhow::Result<()> {
+    async fn of_shard(&mut self, shard: &str, records: Vec<SetAside>) -> anyhow::Result<()> {
         let mut whole = Vec::new();
         let mut offered = Vec::new();
         for record in records {
@@ -184,10 +165,10 @@ impl Redrive<'_> {
                 whole.push(of_stream);
                 offered.push(record);
             } else {
-                self.keep(&record);
+                self.done.errors.kept += 1;
                 self.context.out.warning(&format!(
-                    "{shard} {}: only the first {} of its {} bytes are known, and the stream \
-                     does not have it any more: it stays",
+                    "{shard} {} stays: only the first {} of its {} bytes are known, and the \
+                     stream no longer has it",
                     record.sequence_number,
                     record.payload.len(),
                     record.payload_size
@@ -195,32 +176,22 @@ impl Redrive<'_> {
             }
         }
         let delivered = self.delivery.offer(shard, &whole).await?;
-        self.settle(table, &offered, &delivered).await
+        self.settle(&offered, &delivered).await
     }
 
-    /// Deletes the items of what is done with.
-    async fn settle(
-        &mut self,
-        table: &ErrorTable,
-        offered: &[SetAside],
-        delivered: &Delivered,
-    ) -> anyhow::Result<()> {
+    /// Deletes the items of records that were appended.
+    async fn settle(&mut self, offered: &[SetAside], delivered: &Delivered) -> anyhow::Result<()> {
         for record in offered {
             let position = &record.sequence_number;
             if delivered.set_aside.contains(position) || delivered.failed.contains(position) {
-                self.keep(record);
+                self.done.errors.kept += 1;
             } else {
-                table.delete(record).await?;
+                self.table.delete(record).await?;
                 self.done.errors.deleted += 1;
             }
         }
         self.add(delivered);
         Ok(())
-    }
-
-    fn keep(&mut self, record: &SetAside) {
-        self.done.errors.kept += 1;
-        self.kept.insert(position(record));
     }
 
     /// The record with all its bytes, if anybody still has them.
@@ -269,15 +240,16 @@ impl Redrive<'_> {
     }
 
     pub(super) fn add(&mut self, delivered: &Delivered) {
-        self.done.counted += delivered.counted;
-        self.done.duplicates += delivered.duplicates;
+        self.done.appended += delivered.appended;
         self.done.set_aside += delivered.set_aside.len() as u64;
         self.done.failed += delivered.failed.len() as u64;
     }
 }
 
-fn position(record: &SetAside) -> (String, String) {
-    (record.shard_id.clone(), record.sequence_number.clone())
+/// Whether a function can take it. The tick folds a parked item's minute again by itself, as soon as
+/// a release reads the item; a conflict is a report about an event that is counted.
+fn is_offered(record: &SetAside) -> bool {
+    matches!(record.source(), Source::Stream | Source::Log)
 }
 
 /// Takes what lies between the positions; says whether nothing more can come.
@@ -316,18 +288,18 @@ impl Redriven {
                         deleted,
                         kept,
                     }: &Pile| {
-            format!("{what}: {found} found, {deleted} done with, {kept} kept")
+            format!("{what}: {found} found, {deleted} done, {kept} kept")
         };
         let mut lines = vec![
             pile("records set aside", &self.errors),
             pile("dead letters", &self.dead_letters),
             format!(
-                "counted {}, counted before {}, refused {}, failed {}",
-                self.counted, self.duplicates, self.set_aside, self.failed
+                "appended {}, refused again {}, failed {}; each event counts once",
+                self.appended, self.set_aside, self.failed
             ),
         ];
-        if self.leaves > 0 {
-            lines.push(format!("leaves handed on: {}", self.leaves));
+        if self.minutes_folded > 0 {
+            lines.push(format!("minutes folded again: {}", self.minutes_folded));
         }
         lines.join("\n")
     }
