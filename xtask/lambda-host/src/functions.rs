@@ -106,7 +106,7 @@ impl Functions {
         self.pool(name).is_some()
     }
 
-    /// Invokes a function and waits for its response.
+    /// Invokes a function under a request id of its own, and waits for its response.
     pub(crate) async fn invoke(
         &self,
         name: &str,
@@ -114,12 +114,18 @@ impl Functions {
         trace_id: Option<String>,
         origin: Origin,
     ) -> Outcome {
-        let invocation = Arc::new(Invocation {
+        let invocation = Invocation {
             request_id: ids::request_id(),
             origin,
             trace_id,
             payload,
-        });
+        };
+        self.run(name, invocation).await
+    }
+
+    /// Invokes a function and waits for its response.
+    pub(crate) async fn run(&self, name: &str, invocation: Invocation) -> Outcome {
+        let invocation = Arc::new(invocation);
         while let Some(pool) = self.pool(name) {
             if let Some(outcome) = pool.invoke(&invocation).await {
                 return outcome;

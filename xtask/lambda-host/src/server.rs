@@ -27,10 +27,11 @@ use tokio::{
 use crate::{
     HostConfig, HostError, discovery,
     emulator::Emulator,
-    front::{self, Front},
+    front::{self, Call, Front},
     function::Outcome,
     functions::Functions,
-    instance::{Environment, Origin},
+    ids,
+    instance::{Environment, Invocation, Origin},
     logs::Logs,
     mapping::Mappings,
     processes::{self, ProcessRecords},
@@ -258,14 +259,23 @@ async fn invoke(
                 .await
         }
         Some((request, role, payload)) => {
-            let trace_id = Some(format!("Root={}", request.trace_root));
+            let invocation = Invocation {
+                request_id: ids::request_id(),
+                origin: Origin::Emulator,
+                trace_id: Some(format!("Root={}", request.trace_root)),
+                payload,
+            };
+            let request_id = invocation.request_id.clone();
             let started = Instant::now();
-            let outcome = functions
-                .invoke(&function, payload, trace_id, Origin::Emulator)
-                .await;
-            host.logs
-                .invoked(&function, started.elapsed(), &outcome, None);
-            request.record(role, started.elapsed(), &outcome);
+            let outcome = functions.run(&function, invocation).await;
+            let took = started.elapsed();
+            host.logs.invoked(&function, took, &outcome, None);
+            let call = Call {
+                request_id,
+                took,
+                outcome: outcome.clone(),
+            };
+            request.record(role, call);
             outcome
         }
     };

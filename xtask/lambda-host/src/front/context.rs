@@ -128,8 +128,8 @@ impl<'a> Context<'a> {
         match member {
             "principalId" => scalar(self.authorizer.get("principalId")?),
             "latency" | "integrationLatency" => Some(call.took.as_millis().to_string()),
-            // The status of the Lambda invocation: 200 also where the function failed.
-            "integrationStatus" => Some("200".to_owned()),
+            "requestId" => Some(call.request_id.clone()),
+            "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
             "status" => Some(self.authorizer_status().to_owned()),
             "error" => error_message(call),
             _ => scalar(self.authorizer.get("context")?.get(member)?),
@@ -163,12 +163,22 @@ impl<'a> Context<'a> {
         let call = self.seen.integration.as_ref()?;
         match member {
             "latency" => Some(call.took.as_millis().to_string()),
+            "requestId" => Some(call.request_id.clone()),
             // Lambda's own status: the function's is `integration.status`.
-            "integrationStatus" => Some("200".to_owned()),
+            "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
             "status" => scalar(document(&call.outcome)?.get("statusCode")?),
             "error" => error_message(call),
             _ => None,
         }
+    }
+}
+
+/// What Lambda's Invoke API answers: 200 also where the function failed.
+const fn invoke_status(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success(_) | Outcome::FunctionError(_) => "200",
+        Outcome::Throttled => "429",
+        Outcome::Unavailable(_) => "500",
     }
 }
 

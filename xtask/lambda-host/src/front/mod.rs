@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use forward::{Front, serve};
 pub(crate) use gateway_response::GatewayResponse;
+pub(crate) use request::Call;
 
 /// A deployed stage.
 #[derive(Debug, Clone, PartialEq)]

@@ -56,6 +56,8 @@ pub(crate) struct Seen {
 /// A function's part in a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    /// Lambda's id of the invocation.
+    pub(crate) request_id: String,
     pub(crate) took: Duration,
     pub(crate) outcome: Outcome,
 }
@@ -91,15 +93,11 @@ impl Request {
     }
 
     /// A function has done its part.
-    pub(crate) fn record(&self, role: Role, took: Duration, outcome: &Outcome) {
-        let call = Some(Call {
-            took,
-            outcome: outcome.clone(),
-        });
+    pub(crate) fn record(&self, role: Role, call: Call) {
         let mut seen = self.seen_mut();
         match role {
-            Role::Authorizer => seen.authorizer = call,
-            Role::Integration => seen.integration = call,
+            Role::Authorizer => seen.authorizer = Some(call),
+            Role::Integration => seen.integration = Some(call),
         }
     }
 

@@ -154,11 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_prefix_filter_takes_leaves_only() {
-        let pattern = json!({"dynamodb": {"Keys": {"PK": {"S": [{"prefix": "LEAF#"}]}}}});
-        let record = |key: &str| json!({"dynamodb": {"Keys": {"PK": {"S": key}}}});
-        assert!(takes(pattern.clone(), &record("LEAF#a")));
-        assert!(!takes(pattern, &record("ROLLUP#a")));
+    fn a_filter_on_keys_and_event_names_takes_both_only() {
+        let pattern = json!({
+            "eventName": ["INSERT", "MODIFY"],
+            "dynamodb": {"Keys": {"PK": {"S": [{"prefix": "JOURNAL#"}]}}},
+        });
+        // A stream of keys has no images.
+        let record = |name: &str, key: &str| json!({"eventName": name, "dynamodb": {"Keys": {"PK": {"S": key}}}});
+        for (name, key, expected) in [
+            ("INSERT", "JOURNAL#2026-11-22T16", true),
+            ("MODIFY", "JOURNAL#2026-11-22T16", true),
+            ("REMOVE", "JOURNAL#2026-11-22T16", false),
+            ("INSERT", "MINUTE#2026-11-22T16", false),
+        ] {
+            let record = record(name, key);
+            assert_eq!(takes(pattern.clone(), &record), expected, "{record}");
+        }
     }
 
     // "Filter rule syntax", Lambda developer guide: each comparison operator's example.

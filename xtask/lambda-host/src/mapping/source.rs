@@ -285,3 +285,34 @@ fn shard(shard: &Value) -> Option<ShardInfo> {
             .is_some_and(Value::is_string),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_stream_of_keys_is_handed_over_whole_with_its_time() {
+        let pattern = json!({"eventName": ["INSERT", "MODIFY"]}).to_string();
+        let source = Source {
+            emulator: Emulator::new("http://127.0.0.1:9", "ap-south-1"),
+            kind: SourceKind::TableStream,
+            arn: "arn:of:the:stream".to_owned(),
+            filters: Filters::read(Some(&json!({"Filters": [{"Pattern": pattern}]}))),
+        };
+        let change = |name: &str| {
+            json!({"eventName": name, "eventSource": "aws:dynamodb", "dynamodb": {
+                "ApproximateCreationDateTime": 1_795_363_445_i64, "StreamViewType": "KEYS_ONLY",
+                "SequenceNumber": "7", "SizeBytes": 0,
+                "Keys": {"PK": {"S": "JOURNAL#2026-11-22T16"}, "SK": {"S": "04#00ff"}}}})
+        };
+        let record = source.table_record(&change("MODIFY")).unwrap();
+        assert!(record.matches);
+        assert_eq!(record.arrived, 1_795_363_445_000);
+        let mut expected = change("MODIFY");
+        expected["eventSourceARN"] = json!("arn:of:the:stream");
+        let event: Value = serde_json::from_str(&record.payload).unwrap();
+        assert_eq!(event, expected);
+        assert!(!source.table_record(&change("REMOVE")).unwrap().matches);
+    }
+}

@@ -1,5 +1,6 @@
 //! The host as a process, beside a stand-in for the local AWS.
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::Path,
@@ -125,7 +126,10 @@ fn format() -> String {
     json!({
         "requestId": "$context.requestId", "status": "$context.status",
         "eventId": "$context.authorizer.eventId", "type": "$context.error.responseType",
-        "resource": "$context.resourcePath", "ip": "$context.identity.sourceIp"
+        "resource": "$context.resourcePath", "ip": "$context.identity.sourceIp",
+        "asked": "$context.authorizer.status $context.authorizer.integrationStatus",
+        "askedId": "$context.authorizer.requestId", "took": "$context.authorizer.latency",
+        "askedError": "$context.authorizer.error"
     })
     .to_string()
 }
@@ -206,6 +210,26 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
         ]
     );
     assert_eq!(columns("resource"), vec!["/v1/x"; 5]);
+    assert_eq!(
+        columns("asked"),
+        ["200 200", "403 200", "401 200", "500 200", "200 200"]
+    );
+    let failures = columns("askedError");
+    assert_eq!(
+        failures[..3],
+        [json!("-"), json!("-"), json!("Unauthorized")]
+    );
+    assert_ne!(failures[3], "-");
+    assert_eq!(failures[4], "-");
+    let ids: BTreeSet<_> = columns("askedId")
+        .iter()
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 5, "one invocation each: {ids:?}");
+    assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
+    let numbers = columns("took");
+    let is_number = |value: &Value| value.as_str().unwrap().parse::<u32>().is_ok();
+    assert!(numbers.iter().all(is_number), "{numbers:?}");
     assert_eq!(columns("ip"), vec!["127.0.0.1"; 5]);
     host.stop();
 }
