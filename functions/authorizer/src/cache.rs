@@ -1,9 +1,9 @@
-//! What is remembered of the table of keys, by hash.
+//! A cache of the API-key table, by hash.
 //!
-//! A key that was found is believed for ten seconds, so that a revoked one is refused well within
-//! the thirty that are promised. One that was not found is believed missing for one second: long
-//! enough to spare the table a caller who tries again and again, short enough for a key that was
-//! just made. While the table does not answer, what was found in the last ten minutes still holds.
+//! A key that was found is trusted for ten seconds, so that a revoked one is refused well within the
+//! promised thirty. A key that was not found counts as missing for one second: long enough to spare
+//! the table a caller who tries again and again, short enough for a key that was just made. While the
+//! table does not answer, a key found in the last ten minutes stays valid.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use domain::time::UnixMillis;
 
 use crate::decision::Found;
 
-const BELIEVED_MILLIS: i64 = 10_000;
-const BELIEVED_MISSING_MILLIS: i64 = 1_000;
-const BELIEVED_IN_OUTAGE_MILLIS: i64 = 10 * 60 * 1_000;
-/// How long the table is left alone after it did not answer, by calls whose key is remembered:
-/// each of them would else wait for it in vain.
+const TRUSTED_MILLIS: i64 = 10_000;
+const MISSING_MILLIS: i64 = 1_000;
+const TRUSTED_IN_OUTAGE_MILLIS: i64 = 10 * 60 * 1_000;
+/// How long calls with a remembered key leave a table alone that did not answer: otherwise each of
+/// them would wait for it in vain.
 const PAUSE_MILLIS: i64 = 2_000;
-/// Entries kept: some 4 MB.
+/// Most entries, some 4 MB.
 const MOST_ENTRIES: usize = 10_000;
 
-/// What the table said lately.
+/// The table's latest answers.
 #[derive(Debug, Default)]
 pub struct Cache {
     entries: HashMap<String, Entry>,
@@ -43,28 +43,28 @@ impl Entry {
 }
 
 impl Cache {
-    /// What may be believed of a hash at `now` without asking the table.
+    /// What the cache knows of a hash at `now`; `None` if the table must be asked.
     pub fn recall(&self, hash: &str, now: UnixMillis) -> Option<Found> {
         let entry = self.entries.get(hash)?;
         let paused = self.paused_until.is_some_and(|until| now < until);
         match &entry.key {
             Some(key) => {
-                let believed = if paused {
-                    BELIEVED_IN_OUTAGE_MILLIS
+                let trusted = if paused {
+                    TRUSTED_IN_OUTAGE_MILLIS
                 } else {
-                    BELIEVED_MILLIS
+                    TRUSTED_MILLIS
                 };
                 entry
-                    .is_younger(believed, now)
+                    .is_younger(trusted, now)
                     .then(|| Found::Known(key.clone()))
             }
             None => entry
-                .is_younger(BELIEVED_MISSING_MILLIS, now)
+                .is_younger(MISSING_MILLIS, now)
                 .then_some(Found::Unknown),
         }
     }
 
-    /// Remembers what the table says of a hash as of `now`.
+    /// Remembers the table's answer for a hash, given at `now`.
     pub fn remember(&mut self, hash: &str, key: Option<KeyRecord>, now: UnixMillis) {
         self.paused_until = None;
         if self.entries.len() >= MOST_ENTRIES && !self.entries.contains_key(hash) {
@@ -74,21 +74,21 @@ impl Cache {
             .insert(hash.to_owned(), Entry { key, as_of: now });
     }
 
-    /// What may be believed of a hash when the table has just not answered.
+    /// What the cache knows of a hash when the table did not answer.
     pub fn fall_back(&mut self, hash: &str, now: UnixMillis) -> Found {
         self.paused_until = Some(now.plus_millis(PAUSE_MILLIS));
         self.recall(hash, now).unwrap_or(Found::Unavailable)
     }
 
-    /// Drops what is of no use any more; where that is too little, also what was asked for longest
-    /// ago, missing keys first. Always many at once: one at a time would be a search each.
+    /// Drops entries that have expired; if those are too few, also the oldest, missing keys first.
+    /// Always many at once: each eviction is a search.
     fn make_room(&mut self, now: UnixMillis) {
         self.entries.retain(|_, entry| {
-            let believed = match entry.key {
-                Some(_) => BELIEVED_IN_OUTAGE_MILLIS,
-                None => BELIEVED_MISSING_MILLIS,
+            let trusted = match entry.key {
+                Some(_) => TRUSTED_IN_OUTAGE_MILLIS,
+                None => MISSING_MILLIS,
             };
-            entry.is_younger(believed, now)
+            entry.is_younger(trusted, now)
         });
         let spare = MOST_ENTRIES - MOST_ENTRIES / 8;
         let excess = self.entries.len().saturating_sub(spare);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_believed_for_ten_seconds_and_a_missing_one_for_one() {
+    fn a_key_is_trusted_for_ten_seconds_and_missing_for_one() {
         let mut cache = Cache::default();
         assert_eq!(cache.recall("a", START), None);
         cache.remember("a", Some(key("key_1")), START);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_bridged_for_known_keys_alone_and_for_ten_minutes() {
+    fn an_outage_is_bridged_for_ten_minutes_and_only_for_known_keys() {
         let mut cache = Cache::default();
         cache.remember("a", Some(key("key_1")), START);
         cache.remember("b", None, START);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_asked_again_two_seconds_into_an_outage_and_believed_when_it_answers() {
+    fn the_table_is_asked_again_two_seconds_into_an_outage_and_trusted_when_it_answers() {
         let mut cache = Cache::default();
         cache.remember("a", Some(key("key_1")), START);
         let known = Found::Known(key("key_1"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_invented_keys_displaces_none_that_exists() {
+    fn a_flood_of_invented_keys_displaces_no_real_one() {
         let mut cache = Cache::default();
         for real in 0..100 {
             cache.remember(&format!("real {real}"), Some(key("key_1")), START);

@@ -1,64 +1,63 @@
-//! Who may call: decided from what was presented, what the table of keys says of it, and the time.
-//! Nothing else is known here.
+//! Decides whether a call is authorized, from the credential, the key found for it, and the time
+//! alone.
 
 use domain::key::{KeyRecord, KeyStatus};
 use domain::time::UnixMillis;
 
 use crate::request::Credential;
 
-/// Hex digits of an unknown key's hash by which an event tells it from others.
+/// Hex digits of an unknown key's hash in an event.
 const HASH_DIGITS: usize = 8;
 
-/// What the table of keys says of a hash.
+/// The API-key table's answer for a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// There is such a key.
+    /// The key exists.
     Known(KeyRecord),
-    /// There is no such key.
+    /// The key does not exist.
     Unknown,
-    /// The table did not say, and nothing of late is remembered.
+    /// The table did not answer, and the cache does not know.
     Unavailable,
 }
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The call goes through.
+    /// The call is authorized.
     Allow(KeyRecord),
-    /// It does not.
+    /// The call is refused.
     Refuse(Refused),
-    /// It cannot be said: the gateway answers 500, and nothing is reported.
+    /// The key cannot be looked up: the gateway answers 500, and no event is reported.
     Undecided,
 }
 
-/// A call that does not go through.
+/// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Why not.
+    /// The reason.
     pub why: Why,
-    /// The key by which the user is known, where there is one.
+    /// The key, if it exists: it names the user.
     pub key: Option<KeyRecord>,
-    /// Id of the key; of an unknown one the first digits of its hash.
+    /// Id of the key; for an unknown key, the first digits of its hash.
     pub key_id: Option<String>,
 }
 
-/// Why a call does not go through.
+/// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// It came without a key.
+    /// It has no key.
     Missing,
-    /// What it came with is no key.
+    /// Its key does not have the form of one.
     Malformed,
-    /// No such key was ever made.
+    /// Its key does not exist.
     Unknown,
-    /// The key's time is over.
+    /// Its key has expired.
     Expired,
-    /// The key was revoked.
+    /// Its key is revoked.
     Revoked,
 }
 
-/// Decides at `now`. `found` is what the table says of a well-formed credential's hash; of others
-/// it is not asked.
+/// Decides at `now`. `found` counts for a well-formed credential only; no table is asked for others.
 pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decision {
     let (hash, found) = match credential {
         Credential::Missing => return refuse(Why::Missing, None),

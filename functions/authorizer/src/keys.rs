@@ -1,4 +1,4 @@
-//! The keys: a table that is asked by hash, behind the [`Cache`].
+//! The API keys: a table, looked up by hash, behind the [`Cache`].
 
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,19 +15,19 @@ use runtime::log::Chain;
 use crate::cache::Cache;
 use crate::decision::Found;
 
-/// Why the table does not say.
+/// Why a look-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyTableError {
-    /// It did not answer, or not in time, or does not exist.
+    /// The table did not answer in time, or does not exist.
     #[error("table `{table}` is unavailable")]
     Unavailable {
         /// The table.
         table: String,
-        /// What it answered.
+        /// Its answer.
         source: BoxError,
     },
-    /// It holds something else than a key.
-    #[error("table `{table}` holds an item that is no key")]
+    /// The item is not a key.
+    #[error("table `{table}` holds an item that is not a key")]
     Unreadable {
         /// The table.
         table: String,
@@ -36,9 +36,9 @@ pub enum KeyTableError {
     },
 }
 
-/// Something that knows keys by their hash.
+/// A table of keys by hash.
 pub trait KeyTable: Send + Sync {
-    /// The key with this hash, with every change that was acknowledged before.
+    /// The key with this hash, as of the last acknowledged write.
     fn look_up(
         &self,
         hash: &str,
@@ -53,7 +53,7 @@ pub struct DynamoKeyTable {
 }
 
 impl DynamoKeyTable {
-    /// The table `table`. A caller waits for its answers, so they are not waited for long.
+    /// The table `table`, with short timeouts, since a caller waits.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         let config = aws_sdk_dynamodb::config::Builder::from(config)
             .timeout_config(Patience::CALLER.timeouts())
@@ -97,7 +97,7 @@ impl KeyTable for DynamoKeyTable {
     }
 }
 
-/// The keys, remembered.
+/// The keys, cached.
 #[derive(Debug)]
 pub struct Keys<T> {
     table: T,
@@ -105,7 +105,7 @@ pub struct Keys<T> {
 }
 
 impl<T: KeyTable> Keys<T> {
-    /// The keys of `table`, of which nothing is remembered yet.
+    /// The keys of `table`, with an empty cache.
     pub fn new(table: T) -> Self {
         Self {
             table,
@@ -113,8 +113,8 @@ impl<T: KeyTable> Keys<T> {
         }
     }
 
-    /// What is known of a hash: from memory, or else from the table, or where that does not
-    /// answer, from memory again.
+    /// Finds a key by its hash: in the cache, then in the table, and in an older entry of the cache if
+    /// the table does not answer.
     pub async fn find(&self, hash: &str, clock: &impl Clock) -> Found {
         let remembered = self.cache().recall(hash, clock.now());
         if let Some(found) = remembered {
@@ -132,10 +132,10 @@ impl<T: KeyTable> Keys<T> {
         }
     }
 
-    /// Connects to the table, so that the first caller does not wait for that too.
+    /// Connects to the table, so that the first caller does not wait for the connection.
     pub async fn connect(&self) {
         if let Err(error) = self.table.look_up("none").await {
-            tracing::warn!(error = %Chain(&error), "the table of keys is not reached yet");
+            tracing::warn!(error = %Chain(&error), "the API-key table cannot be reached yet");
         }
     }
 

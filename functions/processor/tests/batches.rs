@@ -179,7 +179,7 @@ async fn a_batch_of_only_poison_is_set_aside_and_appends_nothing() {
         let key = format!("shardId-000000000000#{at:056}");
         (key, "malformed".to_owned(), text.as_bytes().to_vec())
     });
-    assert_eq!(errors(store), Vec::from_iter(expected));
+    assert_eq!(errors(store), expected.collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub fn read<'a>(text: &'a str, source: &'a str) -> Result<Option<Reported<'a>>, 
     Ok(Some(reported))
 }
 
-/// A call that the authorizer named. It counts by its id and its user; how it was answered is extra.
+/// A call that the authorizer named. It counts by its id and its user, whatever the line says of its answer.
 fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a>, Rejection> {
     let id = parse(context::EVENT_ID, id)?;
     // The gateway denies the calls that the authorizer finds over their plan, and no others.
@@ -122,7 +122,7 @@ fn response(line: &Line<'_>) -> Option<Response> {
     })
 }
 
-/// When the gateway took the request, within what an id can say.
+/// When the request came, within the times that an id can have.
 fn requested_at(line: &Line<'_>) -> Result<UnixMillis, Rejection> {
     let text = required(line, log::REQUEST_TIME)?;
     let millis = parse(log::REQUEST_TIME, &text)?;

@@ -248,7 +248,7 @@ async fn no_log_answer_or_event_says_the_key() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let mut said = Vec::new();
-    for setup in ["unknown", "active", "revoked", "down", "untaken"] {
+    for setup in ["unknown", "active", "revoked", "down", "unreported"] {
         let system = System::new();
         match setup {
             "active" => system.keys.hold(record()),
@@ -257,7 +257,7 @@ async fn no_log_answer_or_event_says_the_key() {
                 ..record()
             }),
             "down" => system.keys.set_down(true),
-            "untaken" => {
+            "unreported" => {
                 system.keys.hold(record());
                 system.stream.set(State::Down);
             }
@@ -271,7 +271,7 @@ async fn no_log_answer_or_event_says_the_key() {
     let key = api_key();
     let (_, secret) = key.reveal().split_once('_').unwrap();
     assert!(!said.contains(secret), "{said}");
-    // The lines are there: an event that nobody took, whole, and calls refused and undecided.
+    // The lines are there: an event that nothing accepted, in full, and calls refused and undecided.
     assert!(said.contains("uncounted event"), "{said}");
     assert!(said.contains("a call is refused"), "{said}");
     assert!(said.contains("a key was not looked up"), "{said}");

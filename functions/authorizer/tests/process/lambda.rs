@@ -1,4 +1,4 @@
-//! Lambda and AWS as the function under test sees them, and a record of what it asks of them.
+//! Lambda and AWS as the function under test sees them, and a record of its requests.
 
 use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: &str = "complical-api-keys-test";
 
-/// Something that the function asked for, or was told.
+/// A request of the function, or an answer to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Happened {
     /// It looked a key up.
@@ -96,7 +96,7 @@ pub(crate) struct Lambda {
     invocations: u32,
 }
 
-/// What is left of an instance.
+/// The outcome of an instance.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,

@@ -70,10 +70,10 @@ async fn the_event_goes_out_after_the_answer_and_before_the_function_may_freeze(
         let happened = lambda.invoke(api_key().reveal()).await;
         let answered = position(&happened, |it| matches!(it, Happened::Answered(_)));
         let put = position(&happened, |it| matches!(it, Happened::Put(_)));
-        let taken = position(&happened, |it| *it == Happened::PutAnswered);
+        let accepted = position(&happened, |it| *it == Happened::PutAnswered);
         let done = position(&happened, |it| *it == Happened::ExtensionDone);
         assert!(
-            answered < put && put < taken && taken < done,
+            answered < put && put < accepted && accepted < done,
             "{happened:#?}"
         );
         let Happened::Answered(answer) = &happened[answered] else {
@@ -106,7 +106,11 @@ async fn the_gateway_is_told_exactly_unauthorized_and_the_refusal_is_reported() 
     assert_eq!(event.subject.as_str(), "ip:192.0.2.1");
     let output = lambda.terminate().await;
     assert_eq!(output.metrics("UsageTrackingSuccess"), [1]);
-    assert_eq!(output.errors(), [] as [&str; 0], "a refusal is no error");
+    assert_eq!(
+        output.errors(),
+        [] as [&str; 0],
+        "a refusal is not an error"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,9 +138,9 @@ async fn without_an_extensions_api_the_event_goes_out_before_the_answer() {
     };
     let mut lambda = Lambda::start(behaviour, &[]).await;
     let happened = lambda.invoke(api_key().reveal()).await;
-    let taken = position(&happened, |it| *it == Happened::PutAnswered);
+    let accepted = position(&happened, |it| *it == Happened::PutAnswered);
     let answered = position(&happened, |it| matches!(it, Happened::Answered(_)));
-    assert!(taken < answered, "{happened:#?}");
+    assert!(accepted < answered, "{happened:#?}");
     assert_eq!(event(&happened).event_type, EventType::ApiCall);
 }
 
@@ -195,7 +199,7 @@ async fn with_stream_and_tables_down_a_remembered_key_still_passes_and_the_event
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_is_told_too_little_says_what_and_ends() {
+async fn a_function_with_bad_settings_names_them_and_ends() {
     let lambda = Lambda::start(
         behaviour(),
         &[("TRACKING_MODE", "fast"), ("USAGE_STREAM", "")],

@@ -27,7 +27,7 @@ fn line_of_format_1(members: &Members<'_>) -> String {
                  requestId integrationError userAgent";
     let names = names.split_whitespace();
     let members = names.map(|name| format!(r#""{name}":"{}""#, value(members, name)));
-    format!("{{{}}}", Vec::from_iter(members).join(","))
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 fn id() -> String {
