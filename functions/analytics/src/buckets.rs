@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use domain::time::{UnixMillis, Window};
 use jiff::tz::TimeZone;
 
-use crate::answer::Granularity;
+use crate::body::Granularity;
 
 /// Most buckets of one series.
 pub const MOST: usize = 1_500;
@@ -145,14 +145,13 @@ impl Buckets {
         }
     }
 
-    /// The hours of UTC that begin in one bucket and end in another: their counts are told apart by
-    /// smaller parts only.
-    pub fn cut_hours(&self) -> BTreeSet<UnixMillis> {
+    /// The windows of UTC that do not lie in one bucket whole: only smaller parts fill buckets exactly.
+    pub fn cut(&self, window: Window) -> BTreeSet<UnixMillis> {
         let edges = self.edges.iter();
         edges
-            .map(|edge| (Window::Hour.start(*edge), *edge))
-            .filter(|(hour, edge)| hour < edge)
-            .map(|(hour, _)| hour)
+            .map(|edge| (window.start(*edge), *edge))
+            .filter(|(start, edge)| start < edge)
+            .map(|(start, _)| start)
             .collect()
     }
 
@@ -315,10 +314,14 @@ mod tests {
         let zone = time_zone("Asia/Kolkata").unwrap();
         let (from, to) = (at("2026-11-21T18:30:00Z"), at("2026-11-22T18:30:00Z"));
         let days = Buckets::covering(from, to, Granularity::Day, &zone).unwrap();
-        let cut: Vec<String> = days.cut_hours().iter().map(ToString::to_string).collect();
+        let cut: Vec<String> = days
+            .cut(Window::Hour)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(cut, ["2026-11-21T18:00:00Z", "2026-11-22T18:00:00Z"]);
         let utc = Buckets::covering(from, to, Granularity::Day, &TimeZone::UTC).unwrap();
-        assert!(utc.cut_hours().is_empty());
+        assert!(utc.cut(Window::Hour).is_empty());
     }
 
     proptest! {

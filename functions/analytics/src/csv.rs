@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::answer::Timeseries;
+use crate::body::Timeseries;
 
 /// The series as a table, under the names that JSON has.
 pub fn table(series: &Timeseries) -> String {
@@ -34,8 +34,17 @@ pub fn table(series: &Timeseries) -> String {
     table
 }
 
-/// A route template may hold a comma, a quote or a line break.
+/// A route template may hold a comma, a quote or a line break. A cell that begins like a formula would
+/// be run by spreadsheets: an apostrophe makes it text
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn field(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        return Cow::Owned(quoted(&format!("'{text}")).into_owned());
+    }
+    quoted(text)
+}
+
+fn quoted(text: &str) -> Cow<'_, str> {
     if text.contains([',', '"', '\r', '\n']) {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
     } else {
@@ -46,7 +55,7 @@ fn field(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Granularity, Group, Instant, Point};
+    use crate::body::{Granularity, Group, Instant, Point};
     use domain::time::UnixMillis;
 
     fn series(groups: Option<Vec<Group>>) -> Timeseries {
@@ -55,6 +64,7 @@ mod tests {
             granularity: Granularity::Hour,
             from: start,
             to: start,
+            as_of: start,
             points: vec![Point {
                 start,
                 total_calls: 3,
@@ -85,5 +95,21 @@ mod tests {
             table(&series(Some(groups))),
             "start,key,totalCalls\r\n2026-11-22T16:00:00Z,GET,3\r\n2026-11-22T16:00:00Z,\"/v1/\"\"a\"\",b\",3\r\n",
         );
+    }
+
+    #[test]
+    fn a_cell_never_begins_like_a_formula() {
+        for (text, cell) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("=A1,\"x\"", "\"'=A1,\"\"x\"\"\""),
+            ("/a=b", "/a=b"),
+        ] {
+            assert_eq!(field(text), cell);
+        }
     }
 }

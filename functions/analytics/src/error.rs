@@ -1,49 +1,46 @@
-//! Why a request has no other answer, and how that is said over HTTP.
+//! Errors of a request, and their form over HTTP.
 
 use std::error::Error as _;
 
 use runtime::store::StoreError;
 
-use crate::answer::ErrorBody;
 use crate::auth::AuthError;
+use crate::body::ErrorBody;
 
-/// A request that is refused, or cannot be answered now.
+/// A request that is refused or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// It is not known who asks.
+    /// The caller is not authenticated.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// They ask for what is another's.
-    #[error("the data of `{email}` is not yours to see: that takes the scope `metering:admin`")]
+    /// The data is another user's.
+    #[error("the data of `{email}` needs the scope `metering:admin`")]
     Forbidden {
-        /// Whose data it is.
+        /// The other user.
         email: String,
     },
-    /// A parameter is wrong.
+    /// A parameter is not valid.
     #[error("{message}")]
     Parameter {
-        /// Which one.
+        /// The parameter.
         name: String,
-        /// What was given, and what is allowed.
+        /// What was found, and what is expected.
         message: String,
     },
     /// There is no such endpoint.
-    #[error("there is no `{path}`")]
+    #[error("no endpoint `{path}`")]
     NoRoute {
-        /// What was asked for.
+        /// The path.
         path: String,
     },
-    /// The endpoint is only read.
-    #[error("`{method}` is not allowed, only `GET`")]
+    /// Every endpoint is read-only.
+    #[error("method `{method}` is not allowed, expected `GET`")]
     Method {
-        /// What was asked for.
+        /// The method.
         method: String,
     },
-    /// Usage is not streamed here, and no analytics table is left from when it was.
-    #[error("usage is counted synchronously here: only `user-stats` is answered")]
-    AnalyticsDisabled,
     /// A table could not be read.
-    #[error("the tables of usage are unavailable")]
+    #[error("usage data is unavailable")]
     Store(#[from] StoreError),
 }
 
@@ -65,7 +62,7 @@ impl ApiError {
             Self::NoRoute { .. } => 404,
             Self::Method { .. } => 405,
             Self::Store(StoreError::Unreadable { .. }) => 500,
-            Self::Auth(AuthError::Keys(_)) | Self::AnalyticsDisabled | Self::Store(_) => 503,
+            Self::Auth(AuthError::Keys(_)) | Self::Store(_) => 503,
         }
     }
 
@@ -76,7 +73,6 @@ impl ApiError {
             Self::Forbidden { .. } => "forbidden",
             Self::NoRoute { .. } => "notFound",
             Self::Method { .. } => "methodNotAllowed",
-            Self::AnalyticsDisabled => "analyticsDisabled",
             Self::Store(StoreError::Unreadable { .. }) => "internal",
             Self::Auth(AuthError::Keys(_)) | Self::Store(_) => "unavailable",
         }
@@ -93,14 +89,15 @@ impl ApiError {
                 Some(("www-authenticate", challenge))
             }
             Self::Method { .. } => Some(("allow", "GET".to_owned())),
-            Self::Auth(AuthError::Keys(_)) | Self::Store(StoreError::Unavailable { .. }) => {
+            Self::Auth(AuthError::Keys(_))
+            | Self::Store(StoreError::Unavailable { .. } | StoreError::Throttled { .. }) => {
                 Some(("retry-after", "1".to_owned()))
             }
             _ => None,
         }
     }
 
-    /// The JSON body. Never a cause: those are for the log.
+    /// The JSON body, without causes: those go to the log.
     pub fn body(&self) -> ErrorBody {
         ErrorBody {
             error: self.code().to_owned(),
@@ -112,9 +109,9 @@ impl ApiError {
         }
     }
 
-    /// Logs what the caller did not cause.
+    /// Logs an error that the caller did not cause.
     pub fn log(&self) {
-        if self.status() < 500 || matches!(self, Self::AnalyticsDisabled) {
+        if self.status() < 500 {
             return;
         }
         let causes = std::iter::successors(self.source(), |cause| (*cause).source());

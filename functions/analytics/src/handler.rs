@@ -1,25 +1,24 @@
-//! From a request of the gateway to its answer: which endpoint, who asks, what they may see.
-//!
-//! What is answered is decided in the module of each endpoint.
+//! Requests of the gateway and their responses: routes, authenticates, and checks what a caller may
+//! see. The module of each endpoint reads and shapes its data.
 
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use domain::plan::Plans;
 use domain::time::UnixMillis;
-use runtime::store::{Store, StoreError};
+use runtime::store::Store;
 use serde::Serialize;
 
-use crate::answer::{Realtime, UserStats};
 use crate::auth::{Caller, Verifier};
+use crate::body::{Realtime, UserStats};
 use crate::csv;
 use crate::error::ApiError;
 use crate::query::{EMAIL, Query, themselves};
-use crate::reading::Tables;
+use crate::reader::Tables;
 use crate::timeseries::{self, Asked, Format, Retention};
 use crate::{openapi, realtime, user_stats};
 
-/// Largest body that is answered, in bytes: Lambda takes 6 MB, in which every quote is escaped
+/// Largest body of a response, in bytes: Lambda takes 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const LARGEST: usize = 4_000_000;
 
@@ -31,7 +30,7 @@ pub const ROUTES: [(&str, Endpoint); 4] = [
     ("/v1/analytics/openapi.json", Endpoint::OpenApi),
 ];
 
-/// What can be asked for.
+/// An endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// The last five minutes.
@@ -40,12 +39,12 @@ pub enum Endpoint {
     Timeseries,
     /// One user's usage.
     UserStats,
-    /// The description of all of these.
+    /// The OpenAPI document.
     OpenApi,
 }
 
 impl Endpoint {
-    /// The parameters that the endpoint knows.
+    /// The parameters of the endpoint.
     pub const fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Timeseries => &timeseries::PARAMETERS,
@@ -60,31 +59,32 @@ impl Endpoint {
 pub struct Api<S> {
     /// The usage table.
     pub usage: S,
-    /// The analytics table; in synchronous mode there may be none of that name.
+    /// The analytics table.
     pub analytics: S,
     /// The plans.
     pub plans: Plans,
     /// How long counts are kept.
     pub retention: Retention,
-    /// Who may ask.
+    /// Checks bearer tokens.
     pub verifier: Verifier,
 }
 
-struct Answer {
+/// The body of a response.
+struct Content {
     content_type: &'static str,
     cached: &'static str,
     body: String,
 }
 
 impl<S: Store> Api<S> {
-    /// Answers a request.
-    pub async fn answer(
+    /// Responds to a request.
+    pub async fn respond(
         &self,
         request: &ApiGatewayProxyRequest,
         now: UnixMillis,
     ) -> ApiGatewayProxyResponse {
         match self.decide(request, now).await {
-            Ok(answer) => response(200, answer, None),
+            Ok(content) => response(200, content, None),
             Err(error) => {
                 error.log();
                 let (status, header) = (error.status(), error.header());
@@ -97,7 +97,7 @@ impl<S: Store> Api<S> {
         &self,
         request: &ApiGatewayProxyRequest,
         now: UnixMillis,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Content, ApiError> {
         let endpoint = route(request)?;
         if request.http_method != Method::GET {
             let method = request.http_method.to_string();
@@ -106,7 +106,7 @@ impl<S: Store> Api<S> {
         match endpoint {
             Endpoint::OpenApi => {
                 Query::of(request, endpoint.parameters())?;
-                Ok(Answer {
+                Ok(Content {
                     content_type: "application/json",
                     cached: "public, max-age=300",
                     body: openapi::DOCUMENT.to_owned(),
@@ -127,7 +127,7 @@ impl<S: Store> Api<S> {
         }
     }
 
-    /// Who asks, and the parameters: who is not known is not told what is wrong with those.
+    /// The caller and the parameters. A caller without a valid token learns nothing of the parameters.
     async fn admit(
         &self,
         request: &ApiGatewayProxyRequest,
@@ -139,12 +139,12 @@ impl<S: Store> Api<S> {
     }
 
     async fn realtime(&self, caller: &Caller, now: UnixMillis) -> Result<Realtime, ApiError> {
-        let answer = if caller.admin {
-            realtime::of_everybody(&self.analytics, now).await
+        let last_minutes = if caller.admin {
+            realtime::of_everybody(&self.tables(), now).await
         } else {
-            realtime::of_user(&self.analytics, &themselves(caller)?, now).await
+            realtime::of_user(&self.tables(), &themselves(caller)?, now).await
         };
-        answer.map_err(without_analytics)
+        Ok(last_minutes?)
     }
 
     async fn timeseries(
@@ -152,20 +152,19 @@ impl<S: Store> Api<S> {
         query: &Query,
         caller: &Caller,
         now: UnixMillis,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Content, ApiError> {
         let asked = Asked::of(query, caller, now)?;
         asked.check_kept(self.retention, now)?;
-        let series = timeseries::series(&self.analytics, &asked, now).await;
-        let series = series.map_err(without_analytics)?;
-        let answer = match asked.format {
+        let series = timeseries::series(&self.tables(), &asked, now).await?;
+        let content = match asked.format {
             Format::Json => json(&series),
-            Format::Csv => Answer {
+            Format::Csv => Content {
                 content_type: "text/csv; charset=utf-8; header=present",
                 cached: "no-store",
                 body: csv::table(&series),
             },
         };
-        fitting(answer)
+        fitting(content)
     }
 
     async fn user_stats(
@@ -178,11 +177,14 @@ impl<S: Store> Api<S> {
             Some(subject) => subject,
             None => themselves(caller)?,
         };
-        let tables = Tables {
+        Ok(user_stats::stats(&self.tables(), &self.plans, &subject, now).await?)
+    }
+
+    const fn tables(&self) -> Tables<'_, S> {
+        Tables {
             usage: &self.usage,
             analytics: &self.analytics,
-        };
-        Ok(user_stats::stats(&tables, &self.plans, &subject, now).await?)
+        }
     }
 }
 
@@ -220,39 +222,32 @@ fn authorization(request: &ApiGatewayProxyRequest) -> Vec<&str> {
     }
 }
 
-/// Only the number of groups can make an answer too large.
-fn fitting(answer: Answer) -> Result<Answer, ApiError> {
-    if answer.body.len() <= LARGEST {
-        return Ok(answer);
+/// Only the number of groups can make a response too large.
+fn fitting(content: Content) -> Result<Content, ApiError> {
+    if content.body.len() <= LARGEST {
+        return Ok(content);
     }
-    let message = format!("the answer has more than {LARGEST} bytes: ask for a shorter span");
+    let message = format!("the response exceeds {LARGEST} bytes: ask for a shorter span");
     Err(ApiError::parameter("groupBy", message))
 }
 
-fn without_analytics(error: StoreError) -> ApiError {
-    match error {
-        StoreError::TableMissing { .. } => ApiError::AnalyticsDisabled,
-        error => error.into(),
-    }
-}
-
-fn json(answer: &impl Serialize) -> Answer {
-    Answer {
+fn json(content: &impl Serialize) -> Content {
+    Content {
         content_type: "application/json",
         cached: "no-store",
-        body: serde_json::to_string(answer).unwrap_or_default(),
+        body: serde_json::to_string(content).unwrap_or_default(),
     }
 }
 
 fn response(
     status: u16,
-    answer: Answer,
+    content: Content,
     header: Option<(&'static str, String)>,
 ) -> ApiGatewayProxyResponse {
     let mut headers = HeaderMap::new();
     let fixed = [
-        ("content-type", answer.content_type),
-        ("cache-control", answer.cached),
+        ("content-type", content.content_type),
+        ("cache-control", content.cached),
         ("x-content-type-options", "nosniff"),
     ];
     for (name, value) in fixed {
@@ -269,7 +264,7 @@ fn response(
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = status.into();
     response.headers = headers;
-    response.body = Some(Body::Text(answer.body));
+    response.body = Some(Body::Text(content.body));
     response
 }
 

@@ -1,4 +1,4 @@
-//! Wires the analytics API: settings, tables, keys, and the requests that the gateway brings.
+//! Wires the analytics API: settings, tables, keys and the gateway's requests.
 
 // The SDK nests its futures deeply, and these hold several calls.
 #![recursion_limit = "256"]
@@ -17,7 +17,7 @@ use runtime::dynamo::DynamoStore;
 use runtime::settings::Variables;
 use runtime::{clock, log};
 
-/// The gateway waits 29 s for an answer, and a query of many pages takes its time.
+/// The gateway waits 29 s for a response, and a query may have many pages.
 const PATIENCE: Patience = Patience {
     connect: Duration::from_secs(1),
     attempt: Duration::from_secs(4),
@@ -42,17 +42,17 @@ async fn main() -> Result<(), Error> {
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayProxyRequest>| {
         let api = &api;
-        async move { Ok::<_, Error>(api.answer(&event.payload, clock::now()).await) }
+        async move { Ok::<_, Error>(api.respond(&event.payload, clock::now()).await) }
     }))
     .await
 }
 
-/// Without an issuer or an audience nothing says which tokens to accept: none is.
+/// Without an issuer and an audience no token is accepted.
 fn verifier(settings: &Settings) -> Result<Verifier, Error> {
     let keys = if settings.issuer.is_some() && settings.audience.is_some() {
         KeySet::new(settings.jwks.as_deref(), settings.jwks_url.as_deref())?
     } else {
-        tracing::warn!("no issuer and audience of bearer tokens are set: none is accepted");
+        tracing::warn!("no issuer or audience is configured: every bearer token is refused");
         KeySet::new(None, None)?
     };
     Ok(Verifier {

@@ -1,5 +1,5 @@
-//! The description of the API (<https://spec.openapis.org/oas/v3.1.1>). Kept by hand, and by tests
-//! in step with what is answered.
+//! The description of the API (<https://spec.openapis.org/oas/v3.1.1>), written by hand. Tests keep it in
+//! step with the code.
 
 /// The document.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
@@ -9,7 +9,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::answer::{ErrorBody, Realtime, Timeseries, UserStats};
+    use crate::body::{ErrorBody, Realtime, Timeseries, UserStats};
     use crate::handler::ROUTES;
     use schemars::Schema;
     use schemars::generate::SchemaSettings;
@@ -20,7 +20,7 @@ mod tests {
         serde_json::from_str(DOCUMENT).unwrap()
     }
 
-    /// The schemas of everything that is answered, from the types that it is written from.
+    /// The schemas of all bodies, derived from their types.
     fn schemas() -> Value {
         let settings = SchemaSettings::draft2020_12().for_serialize();
         let settings = settings

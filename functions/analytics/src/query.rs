@@ -1,4 +1,4 @@
-//! The parameters of a request: each known, given once, and of a form that is allowed.
+//! Query parameters: each known and given once.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use domain::key;
 use crate::auth::Caller;
 use crate::error::ApiError;
 
-/// The one parameter that says whose data.
+/// The parameter that names the user.
 pub const EMAIL: &str = "email";
 
 /// The parameters by name.
@@ -67,11 +67,11 @@ impl Query {
             .iter()
             .map(|(text, _)| format!("`{text}`"))
             .collect();
-        let message = format!("`{given}` is not allowed, only {}", allowed.join(", "));
+        let message = format!("expected {}, found `{given}`", allowed.join(", "));
         Err(ApiError::parameter(name, message))
     }
 
-    /// The user that is asked for; `None` where no one is. Everybody may ask for themselves.
+    /// The user that the request names, if it names one that the caller may see.
     pub fn user(&self, caller: &Caller) -> Result<Option<Subject>, ApiError> {
         let Some(given) = self.get(EMAIL) else {
             return Ok(None);
@@ -92,7 +92,7 @@ pub fn themselves(caller: &Caller) -> Result<Subject, ApiError> {
     email.ok_or_else(|| {
         ApiError::parameter(
             EMAIL,
-            "the token names no user: it has no `email`, or one that is not verified",
+            "the token names no user: its claim `email` is missing or not verified",
         )
     })
 }
@@ -104,6 +104,6 @@ fn unknown(name: &str, known: &[&str]) -> ApiError {
     };
     ApiError::parameter(
         name,
-        format!("`{name}` is not a parameter, allowed: {allowed}"),
+        format!("unknown parameter `{name}`, expected {allowed}"),
     )
 }

@@ -1,4 +1,4 @@
-//! What the analytics API is told.
+//! The settings of the analytics API.
 
 use domain::names::env;
 use domain::plan::Plans;
@@ -7,11 +7,11 @@ use runtime::settings::Days;
 runtime::settings! {
     /// The analytics API's variables.
     pub struct Settings {
-        /// Where months and all-time counts are; in synchronous mode days and leaves too.
+        /// Users' hours, days and months, and the marks.
         pub usage_table: String = env::API_USAGE_TABLE,
-        /// Where leaves, days and the counts of everybody are.
+        /// The journal and everybody's counts.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// What users may use.
+        /// The plans.
         pub plans: Plans = env::PLANS,
         /// Issuer of bearer tokens.
         pub issuer: Option<String> = env::AUTH_ISSUER,
@@ -21,9 +21,9 @@ runtime::settings! {
         pub jwks: Option<String> = env::AUTH_JWKS,
         /// Where the key set is.
         pub jwks_url: Option<String> = env::AUTH_JWKS_URL,
-        /// How long minute aggregates are kept.
+        /// How long everybody's minutes are kept.
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,
-        /// How long hour aggregates are kept.
+        /// How long hours are kept.
         pub hour_retention: Days = env::HOUR_RETENTION_DAYS,
     }
 }

@@ -1,40 +1,43 @@
 //! One user's usage: of all time, and of the current period of their plan.
+//!
+//! Cost in read units, whatever the user did before: two for the marks; a query each for settled
+//! months (one item a month), for days (one a day since the oldest month that has not settled, 45 at
+//! most) and for the hours of days that are not closed (today's, and yesterday's until it is closed);
+//! and the journal since it was folded ([`crate::fresh`]).
+
+mod usage;
+
+use std::collections::BTreeMap;
 
 use domain::event::Subject;
 use domain::plan::{self, Period, Plan, Plans};
-use domain::time::{UnixMillis, Window};
+use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::answer::{
+use crate::body::{
     CurrentPeriod, EndpointCalls, Instant, Latency, MethodCalls, StatusCount, UserStats,
 };
 use crate::ranking::ranked;
-use crate::reading::Tables;
+use crate::reader::Tables;
+use usage::Usage;
 
-/// Reads what `subject` used, as fresh as the leaves.
+/// Reads what `subject` used up to `now`.
 pub async fn stats<S: Store>(
     tables: &Tables<'_, S>,
     plans: &Plans,
     subject: &Subject,
     now: UnixMillis,
 ) -> Result<UserStats, StoreError> {
-    let mut known = tables.known(subject, now).await?;
-    let mut usage = known.usage();
-    let seen = usage.all_time().seen().cloned();
-    let plan = seen.as_ref().and_then(|seen| plans.get(seen.plan()?));
+    let usage = Usage::read(tables, subject.as_str(), now).await?;
+    let counts = usage.all_time();
+    let seen = counts.seen.as_ref();
+    let plan = seen.and_then(|seen| plans.get(seen.plan()?));
     let zone = plan.and_then(|plan| plan::time_zone(&plan.timezone).ok());
     let period = Period::of(now, &zone.unwrap_or(TimeZone::UTC));
-    let first_day = Window::Day.start(period.start);
-    if first_day < period.start {
-        // The period begins within this day: its hours tell what belongs to it.
-        tables.add_day(&mut known, first_day).await?;
-        usage = known.usage();
-    }
-    let tally = usage.all_time().tally();
-    let responses = usage.all_time().responses();
-    let status = |(status, count)| StatusCount { status, count };
     let calls = usage.calls_between(period.start, period.end);
+    let (tally, responses) = (&counts.tally, &counts.responses);
+    let by_name = |counts: &BTreeMap<String, u64>| ranked(counts.clone());
     let method = |(method, total_calls)| MethodCalls {
         method,
         total_calls,
@@ -43,21 +46,27 @@ pub async fn stats<S: Store>(
         endpoint,
         total_calls,
     };
+    let statuses = ranked(responses.statuses.clone()).into_iter();
+    let status = |(status, count)| StatusCount { status, count };
     Ok(UserStats {
         total_calls: tally.calls,
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
         current_period: current(period, calls, plan, now),
-        methods: ranked(tally.methods).into_iter().map(method).collect(),
-        endpoints: ranked(tally.endpoints).into_iter().map(endpoint).collect(),
-        statuses: ranked(responses.statuses).into_iter().map(status).collect(),
+        methods: by_name(&tally.methods).into_iter().map(method).collect(),
+        endpoints: by_name(&tally.endpoints)
+            .into_iter()
+            .map(endpoint)
+            .collect(),
+        statuses: statuses.map(status).collect(),
         latency: Latency {
             p50: responses.latency.percentile(50),
             p95: responses.latency.percentile(95),
             p99: responses.latency.percentile(99),
         },
-        first_seen: seen.as_ref().map(|seen| Instant(seen.first)),
-        last_seen: seen.as_ref().map(|seen| Instant(seen.last)),
+        first_seen: seen.map(|seen| Instant(seen.first)),
+        last_seen: seen.map(|seen| Instant(seen.last)),
+        as_of: Instant(usage.as_of()),
     })
 }
 

@@ -1,8 +1,6 @@
 mod answers;
 mod refusals;
 
-use std::sync::Arc;
-
 use super::*;
 use crate::testing::signing::{Signer, claims, verifier};
 use crate::testing::{Table, World, gateway};
@@ -48,7 +46,7 @@ impl Bench {
     }
 
     fn of(world: &World) -> Self {
-        let table = |store: &Arc<MemoryStore>| Table::hooked(Arc::clone(store), || Ok(()));
+        let table = |store: &MemoryStore| Table::hooked(store.clone(), || Ok(()));
         Self::over(table(&world.usage), table(&world.analytics))
     }
 
@@ -73,7 +71,7 @@ impl Bench {
         token: Option<&str>,
     ) -> ApiGatewayProxyResponse {
         let request = gateway::request(path, query, token);
-        self.api.answer(&request, now()).await
+        self.api.respond(&request, now()).await
     }
 
     async fn ask(&self, path: &str, query: &[(&str, &str)], token: &str) -> (i64, Value) {
@@ -156,10 +154,8 @@ fn events() -> Vec<UsageEvent> {
     events
 }
 
-fn rolled_up() -> World {
+fn folded() -> World {
     let world = World::default();
-    world.count(&events());
-    world.roll_up_users();
-    world.roll_up_everybody();
+    world.live(&events(), now());
     world
 }

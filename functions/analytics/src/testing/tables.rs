@@ -1,29 +1,20 @@
 //! Tables for tests.
 
-use std::sync::Arc;
-
 use domain::table::ItemKey;
-use domain::time::Window;
 use runtime::memory::MemoryStore;
-use runtime::store::{Document, NewItem, Store, StoreError, Stored};
+use runtime::store::{Document, NewItem, Page, Query, Store, StoreError, Stored, Written};
 
 type Hook = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
 /// A table in memory on which something happens before every call.
 pub(crate) struct Table {
-    pub(crate) store: Arc<MemoryStore>,
+    store: MemoryStore,
     hook: Hook,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self::hooked(Arc::default(), || Ok(()))
-    }
 }
 
 impl Table {
     pub(crate) fn hooked(
-        store: Arc<MemoryStore>,
+        store: MemoryStore,
         hook: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -34,7 +25,7 @@ impl Table {
 
     /// A table that does not exist.
     pub(crate) fn missing() -> Self {
-        Self::hooked(Arc::default(), || {
+        Self::hooked(MemoryStore::default(), || {
             Err(StoreError::TableMissing {
                 table: "gone".to_owned(),
             })
@@ -43,7 +34,7 @@ impl Table {
 
     /// A table that does not answer.
     pub(crate) fn silent() -> Self {
-        Self::hooked(Arc::default(), || {
+        Self::hooked(MemoryStore::default(), || {
             Err(StoreError::Unavailable {
                 table: "silent".to_owned(),
                 source: "no route to 192.0.2.9".into(),
@@ -58,9 +49,18 @@ impl Store for Table {
         self.store.get(key).await
     }
 
-    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<(), StoreError> {
+    async fn put(&self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
         (self.hook)()?;
         self.store.put(key, item).await
+    }
+
+    async fn put_both(
+        &self,
+        one: (&ItemKey, NewItem),
+        other: (&ItemKey, NewItem),
+    ) -> Result<bool, StoreError> {
+        (self.hook)()?;
+        self.store.put_both(one, other).await
     }
 
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
@@ -68,23 +68,13 @@ impl Store for Table {
         self.store.keep(key, document).await
     }
 
-    async fn partition(
-        &self,
-        pk: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
+    async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
         (self.hook)()?;
-        self.store.partition(pk, from, to).await
+        self.store.delete(key).await
     }
 
-    async fn by_time(
-        &self,
-        window: Window,
-        from: &str,
-        to: &str,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
+    async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         (self.hook)()?;
-        self.store.by_time(window, from, to).await
+        self.store.query(query).await
     }
 }

@@ -1,222 +1,203 @@
-//! Tables as the processor and the aggregator fill them: the layout is the one of
-//! [`domain::table`], computed here in one go instead of step by step.
+//! Two tables in memory, the journal in them, and the aggregator over them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::Mutex;
 
-use domain::event::{Subject, UsageEvent};
-use domain::leaf::{Leaf, LeafKey, Place};
-use domain::names::TrackingMode;
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Memory};
+use aws_lambda_events::event::dynamodb::EventRecord;
+use domain::entry::Packer;
+use domain::event::{EventType, UsageEvent};
+use domain::mark::{DayMark, LOOKED_AFTER_DAYS, SEAL_AFTER_DAYS};
 use domain::response::Response;
-use domain::rollup::{Part, RollUp};
-use domain::roster::bucket_of;
-use domain::security::Failures;
-use domain::table::{self, BucketPlace, ItemKey, MinutePart, SubjectPart};
-use domain::tally::Tally;
+use domain::state;
+use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey};
 use domain::time::{UnixMillis, Window};
-use futures_util::FutureExt as _;
-use runtime::counting::{self, Told};
-use runtime::memory::MemoryStore;
-use runtime::rolling::{LeafAt, Rolling};
-use runtime::spill::Limits;
-use runtime::store::{self, Shown, update};
+use runtime::journal::Journal;
+use runtime::memory::{Change, MemoryStore};
+use serde_json::json;
 
-/// The two tables.
-#[derive(Default)]
+use super::ready;
+use crate::reader::Tables;
+
+/// Shards of the table's stream.
+pub(crate) const SHARDS: u8 = 3;
+
+/// The two tables, and what happens to them.
 pub(crate) struct World {
-    pub(crate) usage: Arc<MemoryStore>,
-    pub(crate) analytics: Arc<MemoryStore>,
+    pub(crate) usage: MemoryStore,
+    pub(crate) analytics: MemoryStore,
+    aggregator: Aggregator<MemoryStore>,
+    /// Changes that no fold has seen, and when they were made.
+    changes: Mutex<Vec<(Change, UnixMillis)>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let usage = MemoryStore::default();
+        let analytics = MemoryStore::journalled(Some(JOURNAL_PREFIX));
+        let retention = Retention {
+            raw: 90,
+            minutes: 7,
+            hours: 90,
+        };
+        Self {
+            aggregator: Aggregator {
+                analytics: analytics.clone(),
+                usage: usage.clone(),
+                retention,
+                reported_within: 120_000,
+                cache: Memory::default(),
+            },
+            usage,
+            analytics,
+            changes: Mutex::default(),
+        }
+    }
 }
 
 impl World {
-    pub(crate) fn leaves_of(&self, mode: TrackingMode) -> &Arc<MemoryStore> {
-        match mode {
-            TrackingMode::Stream => &self.analytics,
-            TrackingMode::Synchronous => &self.usage,
+    pub(crate) fn tables(&self) -> Tables<'_, MemoryStore> {
+        Tables {
+            usage: &self.usage,
+            analytics: &self.analytics,
         }
     }
 
-    /// Counts events into leaves, reads how they were answered, and leaves it at that.
-    pub(crate) fn count(&self, events: &[UsageEvent]) {
+    /// Appends each event when it happens, and how it was answered.
+    pub(crate) fn call(&self, events: &[UsageEvent]) {
         for event in events {
-            let store = self.leaves_of(event.data.mode).as_ref();
-            let told = Told {
-                event,
-                response: Some(response_of(event)),
-            };
-            for (first, row) in counting::told_rows([told]) {
-                row.count(store, first).now_or_never().unwrap().unwrap();
-            }
+            self.append(std::slice::from_ref(event), event.time);
         }
     }
 
-    /// Rolls every leaf up for its user.
-    pub(crate) fn roll_up_users(&self) {
-        for mode in [TrackingMode::Stream, TrackingMode::Synchronous] {
-            let leaves = self.leaves(mode);
-            let leaves: Vec<LeafAt<'_>> = leaves
-                .iter()
-                .map(|(key, (version, leaf))| LeafAt {
-                    key,
-                    version: *version,
-                    leaf,
-                })
-                .collect();
-            let rolling = Rolling {
-                leaves: self.leaves_of(mode).as_ref(),
-                usage: self.usage.as_ref(),
-                mode,
-                limits: Limits::default(),
-            };
-            rolling.roll_up(&leaves).now_or_never().unwrap().unwrap();
+    /// Appends events in one batch, by a writer whose clock says `now`.
+    pub(crate) fn append(&self, events: &[UsageEvent], now: UnixMillis) {
+        let borrowed: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
+        let mut packer = Packer::default();
+        for event in &borrowed {
+            packer.report(event);
+            if event.event_type == EventType::ApiCall {
+                let response = Response {
+                    status: 200,
+                    latency: Some(40),
+                };
+                packer.line(event, Some(response));
+            }
+        }
+        let journal = Journal {
+            store: &self.analytics,
+            retention_days: 90,
+        };
+        ready(journal.append(packer, now)).unwrap();
+        self.note_changes(now);
+    }
+
+    fn note_changes(&self, at: UnixMillis) {
+        let new = self.analytics.take_changes().into_iter();
+        self.changes
+            .lock()
+            .unwrap()
+            .extend(new.map(|change| (change, at)));
+    }
+
+    /// Folds the oldest `most` changes of one of three shards; says how many there were.
+    pub(crate) fn fold_some(&self, shard: u8, most: usize, now: UnixMillis) -> usize {
+        let mut changes = self.changes.lock().unwrap();
+        changes.sort_by_key(|(_, at)| *at);
+        let mut batch = Vec::new();
+        changes.retain(|(change, at)| {
+            let is_due = shard_of(change) == shard && batch.len() < most;
+            if is_due {
+                batch.push(record((change.clone(), *at)));
+            }
+            !is_due
+        });
+        drop(changes);
+        let (answer, folded) = ready(self.aggregator.batch(&batch, now, &|| false));
+        assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
+        assert_eq!(folded.parked, 0);
+        batch.len()
+    }
+
+    /// Folds everything, and lets the tick do its work.
+    pub(crate) fn fold(&self, now: UnixMillis) {
+        self.tick(now);
+        for shard in 0..SHARDS {
+            self.fold_some(shard, usize::MAX, now);
         }
     }
 
-    /// Rolls every leaf of the stream up for everybody.
-    pub(crate) fn roll_up_everybody(&self) {
-        let mut everybody = Everybody::default();
-        for (key, (version, leaf)) in self.leaves(TrackingMode::Stream) {
-            everybody.take(&key, version, &leaf);
-        }
-        everybody.write(&self.analytics);
+    /// The aggregator's minute: beacons, and closing of days.
+    pub(crate) fn tick(&self, now: UnixMillis) {
+        ready(self.aggregator.tick(now, &|| false)).unwrap();
+        self.note_changes(now);
     }
 
-    fn leaves(&self, mode: TrackingMode) -> BTreeMap<LeafKey, (u64, Leaf)> {
-        let items = self.leaves_of(mode).items().into_iter();
-        items
-            .filter_map(|(key, stored)| {
-                let leaf = store::read(&key, &stored).ok()?;
-                Some((table::parse_leaf(&key)?, (stored.version, leaf)))
-            })
-            .collect()
-    }
-}
-
-#[derive(Default)]
-struct Everybody {
-    buckets: BTreeMap<(UnixMillis, u8), RollUp>,
-    failures: BTreeMap<(UnixMillis, u8), Failures>,
-    /// What leaves beyond first ones add up to, and how many they are.
-    busy: BTreeMap<(Subject, UnixMillis), (u64, Tally)>,
-    users: BTreeMap<(Window, UnixMillis), BTreeSet<Subject>>,
-}
-
-impl Everybody {
-    fn take(&mut self, key: &LeafKey, version: u64, leaf: &Leaf) {
-        let bucket = bucket_of(&key.subject);
-        for minute in leaf.minutes() {
-            let at = key.hour.plus_millis(i64::from(minute) * 60_000);
-            let mut tally = leaf.minute(minute);
-            if tally.calls > 0 && key.subject.email().is_some() {
-                for window in [Window::Minute, Window::Hour, Window::Day] {
-                    let users = self.users.entry((window, window.start(at))).or_default();
-                    users.insert(key.subject.clone());
-                }
-            }
-            let (version, which) = match key.place {
-                Place::First => (version, SubjectPart::First(key.lane)),
-                Place::OfMinute { .. } => {
-                    let sum = self.busy.entry((key.subject.clone(), at)).or_default();
-                    sum.0 += 1;
-                    sum.1.merge(&tally);
-                    tally = sum.1.clone();
-                    (sum.0, SubjectPart::BusyMinute(MinutePart::First(at)))
-                }
-            };
-            let name = table::subject_part(&key.subject, which);
-            let bucket = self.buckets.entry((at, bucket)).or_default();
-            bucket.take(&name, part(version, tally));
-        }
-        if key.is_first() && !leaf.sources().is_empty() {
-            let failures = self.failures.entry((key.hour, bucket)).or_default();
-            let name = table::subject_part(&key.subject, SubjectPart::First(0));
-            failures.take(&name, version, leaf.sources());
+    /// Ticks until the day is closed, an hour and a half after it ended.
+    pub(crate) fn close(&self, day: UnixMillis) {
+        let end = Window::Day.end(day);
+        for minutes in [60, 90] {
+            self.tick(end.plus_millis(minutes * 60_000));
         }
     }
 
-    fn write(self, store: &MemoryStore) {
-        let mut windows: BTreeMap<(Window, UnixMillis), RollUp> = BTreeMap::new();
-        for ((minute, bucket), roll_up) in &self.buckets {
-            let place = BucketPlace {
-                bucket: *bucket,
-                number: 0,
-            };
-            let of_minute = windows.entry((Window::Minute, *minute)).or_default();
-            of_minute.take(&place.to_string(), part(1, roll_up.tally()));
-            put(
-                store,
-                &ItemKey::minute_bucket(*minute, place),
-                roll_up,
-                None,
-            );
-        }
-        for (window, part_of, name) in [
-            (Window::Minute, Window::Hour, 14),
-            (Window::Hour, Window::Day, 11),
-        ] {
-            let parts: Vec<(UnixMillis, RollUp)> = windows
-                .iter()
-                .filter(|((of, _), _)| *of == window)
-                .map(|((_, start), roll_up)| (*start, roll_up.clone()))
-                .collect();
-            for (start, roll_up) in parts {
-                let whole = windows.entry((part_of, part_of.start(start))).or_default();
-                whole.take(&window.label(start)[name..], part(1, roll_up.tally()));
+    /// Lets events happen in the order of time; folds and closes each day at its end, and folds what is
+    /// left at `now`.
+    pub(crate) fn live(&self, events: &[UsageEvent], now: UnixMillis) {
+        let mut events: Vec<&UsageEvent> = events.iter().collect();
+        events.sort_by_key(|event| event.time);
+        let mut day = events
+            .first()
+            .map_or(now, |event| Window::Day.start(event.time));
+        for event in events {
+            while Window::Day.end(day) <= event.time {
+                let end = Window::Day.end(day);
+                self.fold(end);
+                self.close(day);
+                day = end;
             }
+            self.call(std::slice::from_ref(event));
         }
-        for ((window, start), mut roll_up) in windows {
-            let mut users: BTreeMap<u8, u64> = BTreeMap::new();
-            for user in self.users.get(&(window, start)).into_iter().flatten() {
-                *users.entry(bucket_of(user)).or_default() += 1;
+        self.fold(now);
+    }
+
+    /// Puts the marks of the last twenty days as if they had been closed and sealed in time.
+    pub(crate) fn mark_days(&self, now: UnixMillis) {
+        for days in 1..=LOOKED_AFTER_DAYS {
+            let day = now.plus_days(-days);
+            let mut mark = DayMark::begin(Window::Day.end(day));
+            mark.finish();
+            if days > SEAL_AFTER_DAYS {
+                mark.seal();
+                mark.finish();
             }
-            for (bucket, users) in users {
-                roll_up.take_users(&bucket.to_string(), 1, users);
-            }
-            put(
-                store,
-                &ItemKey::global(window, start),
-                &roll_up,
-                Some((window, start)),
-            );
-        }
-        for ((hour, bucket), failures) in &self.failures {
-            put(store, &ItemKey::security(*hour, *bucket), failures, None);
+            let state = state::encode(&mark).unwrap();
+            self.usage.plant(&ItemKey::day_mark(day), 100, state);
         }
     }
 }
 
-/// Reading takes 40 ms, and what writes is not found after 90 ms.
-fn response_of(event: &UsageEvent) -> Response {
-    let (status, latency) = match event.data.method.as_str() {
-        "GET" => (200, 40),
-        _ => (404, 90),
-    };
-    Response {
-        status,
-        latency: Some(latency),
-    }
+/// Changes of one partition are in one shard.
+fn shard_of(change: &Change) -> u8 {
+    let hour = JournalKey::parse(&change.key.pk, &change.key.sk)
+        .unwrap()
+        .hour();
+    let spread = (hour.0 / 3_600_000).wrapping_mul(0x9e37_79b9) >> 8;
+    u8::try_from(spread.rem_euclid(i64::from(SHARDS))).unwrap()
 }
 
-fn part(version: u64, tally: Tally) -> Part {
-    Part {
-        version,
-        tally,
-        ..Part::default()
-    }
-}
-
-fn put<T>(store: &MemoryStore, key: &ItemKey, state: &T, by_time: Option<(Window, UnixMillis)>)
-where
-    T: Clone + Default + Send + Sync + serde::Serialize + serde::de::DeserializeOwned,
-{
-    let change = |known: &mut T| {
-        *known = state.clone();
-        true
-    };
-    let shown = Shown {
-        by_time,
-        ..Shown::default()
-    };
-    let written = update(store, key, change, |_| shown.clone());
-    written.now_or_never().unwrap().unwrap();
+fn record((change, at): (Change, UnixMillis)) -> EventRecord {
+    let record = json!({
+        "awsRegion": "ap-south-1",
+        "eventID": "1",
+        "eventName": if change.is_update { "MODIFY" } else { "INSERT" },
+        "dynamodb": {
+            // In whole seconds, as DynamoDB says it.
+            "ApproximateCreationDateTime": at.seconds(),
+            "Keys": {"PK": {"S": change.key.pk}, "SK": {"S": change.key.sk}},
+            "SequenceNumber": at.0.to_string(),
+            "SizeBytes": 100,
+        },
+    });
+    serde_json::from_value(record).unwrap()
 }

@@ -1,12 +1,12 @@
-//! What a request for a time series asks for.
+//! The parameters of a time series, checked.
 
-use domain::event::{DEDUPE_HORIZON_DAYS, Subject};
+use domain::event::Subject;
 use domain::plan;
 use domain::time::{UnixMillis, Window};
 use jiff::tz::TimeZone;
 
-use crate::answer::Granularity;
 use crate::auth::Caller;
+use crate::body::Granularity;
 use crate::buckets::{self, Buckets};
 use crate::error::ApiError;
 use crate::query::{EMAIL, Query, themselves};
@@ -26,7 +26,7 @@ pub const PARAMETERS: [&str; 8] = [
 /// The duration where none is given, in milliseconds.
 const DEFAULT_DURATION: i64 = 24 * 3_600_000;
 
-/// What a point is split by.
+/// The groups of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupBy {
     /// The event's type.
@@ -37,7 +37,7 @@ pub enum GroupBy {
     Endpoint,
 }
 
-/// How the answer is written.
+/// The format of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A JSON object.
@@ -51,11 +51,11 @@ pub enum Format {
 pub struct Retention {
     /// Everybody's minutes.
     pub minutes: i64,
-    /// Everybody's hours.
+    /// Hours, everybody's and each user's.
     pub hours: i64,
 }
 
-/// A time series that is asked for.
+/// A time series to read.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Whose counts; `None` for everybody's.
@@ -64,16 +64,16 @@ pub struct Asked {
     pub granularity: Granularity,
     /// The buckets.
     pub buckets: Buckets,
-    /// What the points are split by.
+    /// The groups of each point.
     pub group_by: Option<GroupBy>,
-    /// How the answer is written.
+    /// The format of the response.
     pub format: Format,
     /// The parameter that says how far back the series reaches.
     reach: &'static str,
 }
 
 impl Asked {
-    /// What `query` asks for, if `caller` may.
+    /// The series of `query`, if `caller` may see it.
     pub fn of(query: &Query, caller: &Caller, now: UnixMillis) -> Result<Self, ApiError> {
         let whose = match query.user(caller)? {
             None if !caller.admin => Some(themselves(caller)?),
@@ -116,8 +116,7 @@ impl Asked {
         })
     }
 
-    /// Whether a user's hours can be split by the quarter hours that their days keep; else it
-    /// takes the leaves.
+    /// Whether the quarter hours that a user's days keep for good suffice; else it takes their hours.
     pub fn is_of_quarters(&self) -> bool {
         let labels_needed = matches!(self.group_by, Some(GroupBy::Method | GroupBy::Endpoint));
         self.granularity != Granularity::Minute && self.buckets.are_of_quarters() && !labels_needed
@@ -125,44 +124,72 @@ impl Asked {
 
     /// Refuses a series of which a part is not kept any more: zeros would be a lie.
     pub fn check_kept(&self, retention: Retention, now: UnixMillis) -> Result<(), ApiError> {
+        let hours = |oldest, parameter| Needed {
+            window: Window::Hour,
+            days: retention.hours,
+            oldest,
+            parameter,
+        };
+        let minutes = |oldest, parameter| Needed {
+            window: Window::Minute,
+            days: retention.minutes,
+            oldest,
+            parameter,
+        };
+        let from = self.buckets.from();
         let is_user = self.whose.is_some();
-        let (days, oldest, parameter) = match self.granularity {
-            Granularity::Minute if is_user => {
-                (DEDUPE_HORIZON_DAYS, Some(self.buckets.from()), self.reach)
-            }
-            Granularity::Minute => (retention.minutes, Some(self.buckets.from()), self.reach),
-            Granularity::Hour if !is_user => {
-                (retention.hours, Some(self.buckets.from()), self.reach)
-            }
-            _ if is_user && self.is_of_quarters() => return Ok(()),
-            _ => {
-                let days = if is_user {
-                    DEDUPE_HORIZON_DAYS
-                } else {
-                    retention.hours
+        let needed = match self.granularity {
+            _ if is_user && self.is_of_quarters() => [None, None],
+            Granularity::Minute if is_user => [Some(hours(from, self.reach)), None],
+            Granularity::Minute => [Some(minutes(from, self.reach)), None],
+            Granularity::Hour | Granularity::Day => {
+                let cut = |window| {
+                    let cut = self.buckets.cut(window);
+                    cut.first().map(|first| from.max(*first))
                 };
-                let oldest = self.buckets.cut_hours().first().copied();
-                (days, oldest, "timezone")
+                let by_hour = match self.granularity {
+                    Granularity::Day => cut(Window::Day).map(|oldest| hours(oldest, "timezone")),
+                    _ => Some(hours(from, self.reach)),
+                };
+                // Minutes of a user's hours are in the hours themselves.
+                let by_minute = cut(Window::Hour).filter(|_| !is_user);
+                [by_hour, by_minute.map(|oldest| minutes(oldest, "timezone"))]
             }
         };
-        let window = match self.granularity {
-            Granularity::Minute => Window::Minute,
-            Granularity::Hour | Granularity::Day => Window::Hour,
-        };
-        let kept_from = window.start(now.plus_days(-days));
-        match oldest {
-            Some(oldest) if oldest < kept_from => {
-                let message = format!(
-                    "what this takes is kept {days} days, and it would begin at `{oldest}`"
-                );
-                Err(ApiError::parameter(parameter, message))
-            }
-            _ => Ok(()),
-        }
+        needed
+            .into_iter()
+            .flatten()
+            .try_for_each(|needed| needed.check(now))
     }
 }
 
-/// The range asked for, and the parameter that its start comes from.
+/// Counts that a series is made of.
+struct Needed {
+    /// As how long a span they are kept.
+    window: Window,
+    /// For how many days.
+    days: i64,
+    /// The oldest that are needed.
+    oldest: UnixMillis,
+    /// The parameter that makes it so.
+    parameter: &'static str,
+}
+
+impl Needed {
+    fn check(&self, now: UnixMillis) -> Result<(), ApiError> {
+        let Self { days, oldest, .. } = self;
+        if *oldest >= self.window.start(now.plus_days(-days)) {
+            return Ok(());
+        }
+        let message = format!(
+            "this series needs each {} since `{oldest}`, and those are kept {days} days",
+            self.window.as_str()
+        );
+        Err(ApiError::parameter(self.parameter, message))
+    }
+}
+
+/// The range, and the parameter that its start comes from.
 fn range(
     query: &Query,
     now: UnixMillis,
@@ -174,15 +201,15 @@ fn range(
     match (duration, from, to) {
         (Some(_), Some(_), _) | (Some(_), _, Some(_)) => Err(ApiError::parameter(
             "duration",
-            "`duration` ends now: it cannot be given beside `from` and `to`",
+            "`duration` ends now and excludes `from` and `to`",
         )),
-        (None, None, Some(_)) => Err(ApiError::parameter("from", "`to` is given without `from`")),
+        (None, None, Some(_)) => Err(ApiError::parameter("from", "`to` needs `from`")),
         (None, Some(from), to) => {
             let to = to.unwrap_or(after_now);
             if from < to {
                 Ok(("from", from, to))
             } else {
-                let message = format!("`from` is `{from}`, and that is not before `{to}`");
+                let message = format!("`from` must be before `{to}`, found `{from}`");
                 Err(ApiError::parameter("from", message))
             }
         }
@@ -205,7 +232,7 @@ fn instant(query: &Query, name: &str) -> Result<Option<UnixMillis>, ApiError> {
 fn duration(text: &str) -> Result<i64, ApiError> {
     let refused = || {
         let message = format!(
-            "`{text}` is no duration: allowed is a whole number above 0 and `m`, `h` or `d`, such as `24h`"
+            "invalid duration `{text}`: expected a whole number above 0 and `m`, `h` or `d`, such as `24h`"
         );
         ApiError::parameter("duration", message)
     };

@@ -1,10 +1,13 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::auth::Caller;
+use crate::body::Granularity;
 use crate::query::Query;
-use crate::testing::{World, gateway};
+use crate::testing::{World, gateway, ready};
 use domain::event::UsageEvent;
 use domain::sample;
-use futures_util::FutureExt as _;
+use domain::time::Window;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -26,7 +29,7 @@ fn asked(query: &[(&str, &str)]) -> Asked {
     Asked::of(&query, &admin, now()).unwrap()
 }
 
-/// Events of the last six days; those of the last hour are not rolled up yet.
+/// Events of the last six days.
 fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
     let parts = (
         prop_oneof![0..HOUR, 0..140 * HOUR],
@@ -61,12 +64,49 @@ fn users<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> u64 {
     users.len() as u64
 }
 
+const fn window(granularity: Granularity) -> Window {
+    match granularity {
+        Granularity::Minute => Window::Minute,
+        Granularity::Hour => Window::Hour,
+        Granularity::Day => Window::Day,
+    }
+}
+
+/// What happened before the series is read.
+#[derive(Debug, Clone, Copy)]
+enum Past {
+    /// Everything was folded at once, and no day was closed.
+    Folded,
+    /// Everything was folded, days were closed, and the last hours were called after that.
+    Closed,
+}
+
+fn world(events: &[UsageEvent], past: Past) -> World {
+    let world = World::default();
+    let (late, old): (Vec<UsageEvent>, Vec<UsageEvent>) = events
+        .iter()
+        .cloned()
+        .partition(|event| now().since(event.time) < HOUR);
+    world.call(&old);
+    world.fold(now().plus_millis(-HOUR));
+    if let Past::Closed = past {
+        for day in (1..=7).rev() {
+            world.close(now().plus_days(-day));
+        }
+    }
+    world.call(&late);
+    world
+}
+
 proptest! {
-    /// Every bucket holds what the events say, in whatever zone and however they are split; a
-    /// user's series holds what is not rolled up yet, too.
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Every bucket holds what the events say, in whatever zone and however they are split, folded or
+    /// not.
     #[test]
     fn buckets_hold_what_the_events_say(
         events in events(),
+        past in select(vec![Past::Folded, Past::Closed]),
         granularity in select(vec![("minute", Granularity::Minute), ("hour", Granularity::Hour), ("day", Granularity::Day)]),
         zone in select(vec!["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"]),
         by in select(vec![None, Some(("type", GroupBy::Type)), Some(("method", GroupBy::Method)), Some(("endpoint", GroupBy::Endpoint))]),
@@ -74,14 +114,7 @@ proptest! {
         from in 0..130 * HOUR,
         length in 1..40 * HOUR,
     ) {
-        let world = World::default();
-        let (late, rolled): (Vec<UsageEvent>, Vec<UsageEvent>) =
-            events.into_iter().partition(|event| now().since(event.time) < HOUR);
-        world.count(&rolled);
-        world.roll_up_users();
-        world.roll_up_everybody();
-        world.count(&late);
-
+        let world = world(&events, past);
         let length = if granularity.1 == Granularity::Minute { length / 2 } else { length };
         let start = now().plus_millis(-from);
         let (from, to) = (start.to_string(), start.plus_millis(length + 1).to_string());
@@ -89,13 +122,12 @@ proptest! {
         query.extend(by.map(|(name, _)| ("groupBy", name)));
         query.extend(whose.map(|email| ("email", email)));
         let asked = asked(&query);
-        asked.check_kept(Retention { minutes: 7, hours: 90 }, now()).unwrap();
-        let series = series(world.analytics.as_ref(), &asked, now()).now_or_never().unwrap().unwrap();
+        asked.check_kept(RETENTION, now()).unwrap();
+        let series = ready(series(&world.tables(), &asked, now())).unwrap();
 
-        let seen: Vec<&UsageEvent> = match whose {
-            Some(email) => rolled.iter().chain(&late).filter(|event| event.subject.as_str() == email).collect(),
-            None => rolled.iter().collect(),
-        };
+        let is_seen = |event: &&UsageEvent| whose.is_none_or(|email| event.subject.as_str() == email);
+        let seen: Vec<&UsageEvent> = events.iter().filter(is_seen).collect();
+        prop_assert_eq!(series.as_of, Instant(now()));
         prop_assert_eq!(series.points.len(), asked.buckets.len());
         for (point, (start, end)) in series.points.iter().zip(asked.buckets.spans()) {
             let within = || seen.iter().copied().filter(|event| (start..end).contains(&event.time));
@@ -109,6 +141,58 @@ proptest! {
             prop_assert_eq!(point.active_users, known.then(|| users(within())));
             prop_assert_eq!(&point.groups, &by.map(|(_, by)| groups(&expected, by)));
         }
+    }
+}
+
+const RETENTION: Retention = Retention {
+    minutes: 7,
+    hours: 90,
+};
+
+/// The documented cost: a month of days, a week of hours and a day of minutes.
+#[test]
+fn a_series_costs_few_read_units() {
+    let world = World::default();
+    let mut events = Vec::new();
+    for number in 0..30 * 24 * 4_u64 {
+        let time = now().plus_millis(-i64::try_from(number).unwrap() * HOUR / 4);
+        let user = if number % 3 == 0 {
+            USER
+        } else {
+            "bob@example.com"
+        };
+        events.push(sample::event(number, user, EventType::ApiCall, time));
+    }
+    events.reverse();
+    world.call(&events);
+    world.fold(now().plus_millis(-5_000));
+    for day in (1..=30).rev() {
+        world.close(now().plus_days(-day));
+    }
+    world.mark_days(now());
+    let cost = |query: &str| {
+        let reads = || world.usage.units().reads + world.analytics.units().reads;
+        let asked = asked(&gateway::parameters(query));
+        let before = reads();
+        ready(series(&world.tables(), &asked, now())).unwrap();
+        reads() - before
+    };
+    for (query, most) in [
+        ("granularity=day&duration=30d&email=ann@example.com", 15),
+        ("granularity=hour&duration=7d&email=ann@example.com", 12),
+        (
+            "granularity=hour&duration=7d&groupBy=endpoint&email=ann@example.com",
+            20,
+        ),
+        ("granularity=minute&duration=24h&email=ann@example.com", 10),
+        ("granularity=day&duration=30d", 25),
+        ("granularity=day&duration=30d&timezone=Europe/Berlin", 60),
+        ("granularity=hour&duration=7d", 32),
+        ("granularity=hour&duration=6d&timezone=Asia/Kolkata", 160),
+        ("granularity=minute&duration=24h", 36),
+    ] {
+        let cost = cost(query);
+        assert!(cost <= most, "{query}: {cost} read units");
     }
 }
 
@@ -139,10 +223,6 @@ fn types_are_all_there_and_methods_stand_by_count() {
 
 #[test]
 fn only_what_is_kept_is_answered() {
-    let retention = Retention {
-        minutes: 7,
-        hours: 90,
-    };
     let cases = [
         (
             "granularity=minute&from=2026-10-21T05:37:12Z&to=2026-10-21T06:00:00Z",
@@ -152,8 +232,13 @@ fn only_what_is_kept_is_answered() {
             "granularity=minute&from=2026-10-21T05:36:00Z&to=2026-10-21T06:00:00Z",
             Some("from"),
         ),
+        // A user's minutes stand in the hours.
         (
-            "granularity=minute&from=2026-10-20T05:36:00Z&to=2026-10-20T06:00:00Z&email=ann@example.com",
+            "granularity=minute&from=2026-07-30T05:00:00Z&to=2026-07-30T06:00:00Z&email=ann@example.com",
+            None,
+        ),
+        (
+            "granularity=minute&from=2026-07-30T04:59:00Z&to=2026-07-30T06:00:00Z&email=ann@example.com",
             Some("from"),
         ),
         (
@@ -164,6 +249,7 @@ fn only_what_is_kept_is_answered() {
             "granularity=hour&from=2026-07-30T04:00:00Z&to=2026-08-01T00:00:00Z",
             Some("from"),
         ),
+        // Days keep quarter hours for good, without labels.
         (
             "granularity=hour&from=2025-07-30T04:00:00Z&to=2025-08-01T00:00:00Z&email=ann@example.com",
             None,
@@ -172,41 +258,51 @@ fn only_what_is_kept_is_answered() {
             "granularity=hour&from=2025-07-30T04:00:00Z&to=2025-08-01T00:00:00Z&email=ann@example.com&timezone=Asia/Kolkata",
             None,
         ),
+        (
+            "granularity=hour&from=2025-07-30T04:00:00Z&to=2025-08-01T00:00:00Z&email=ann@example.com&groupBy=endpoint",
+            Some("from"),
+        ),
+        (
+            "granularity=hour&from=2026-07-30T05:00:00Z&to=2026-08-01T00:00:00Z&email=ann@example.com&groupBy=endpoint",
+            None,
+        ),
         ("granularity=day&duration=1000d", None),
         (
-            "granularity=day&duration=1000d&timezone=Europe/Berlin",
+            "granularity=day&duration=1000d&email=ann@example.com&groupBy=method",
             None,
         ),
         (
             "granularity=day&duration=1000d&email=ann@example.com&timezone=Asia/Kolkata",
             None,
         ),
-        ("granularity=day&duration=80d&timezone=Asia/Kolkata", None),
         (
-            "granularity=day&duration=100d&timezone=Asia/Kolkata",
-            Some("timezone"),
-        ),
-        (
-            "granularity=day&duration=5d&timezone=Asia/Kolkata&email=ann@example.com&groupBy=method",
+            "granularity=day&duration=80d&email=ann@example.com&timezone=Asia/Kolkata&groupBy=method",
             None,
         ),
         (
-            "granularity=day&duration=10d&timezone=Asia/Kolkata&email=ann@example.com&groupBy=method",
+            "granularity=day&duration=100d&email=ann@example.com&timezone=Asia/Kolkata&groupBy=method",
+            Some("timezone"),
+        ),
+        ("granularity=day&duration=80d&timezone=Europe/Berlin", None),
+        (
+            "granularity=day&duration=100d&timezone=Europe/Berlin",
+            Some("timezone"),
+        ),
+        // Everybody's hours are cut by half past: their minutes are kept seven days.
+        ("granularity=day&duration=5d&timezone=Asia/Kolkata", None),
+        (
+            "granularity=day&duration=10d&timezone=Asia/Kolkata",
+            Some("timezone"),
+        ),
+        ("granularity=hour&duration=5d&timezone=Asia/Kolkata", None),
+        (
+            "granularity=hour&duration=10d&timezone=Asia/Kolkata",
             Some("timezone"),
         ),
     ];
     for (query, refused) in cases {
-        let checked = asked(&gateway::parameters(query)).check_kept(retention, now());
+        let checked = asked(&gateway::parameters(query)).check_kept(RETENTION, now());
         let parameter = checked.err().map(|error| error.body().parameter.unwrap());
         assert_eq!(parameter.as_deref(), refused, "{query:?}");
     }
-}
-
-#[test]
-fn hours_that_follow_one_another_are_read_at_once() {
-    let hour = |hour: i64| UnixMillis(hour * HOUR);
-    let hours = [1, 2, 3, 7, 9, 10].map(hour).into();
-    let expected = [(1, 3), (7, 7), (9, 10)].map(|(from, to)| (hour(from), hour(to)));
-    assert_eq!(runs(&hours), expected);
-    assert_eq!(runs(&BTreeSet::new()), []);
 }

@@ -4,16 +4,16 @@ use super::*;
 
 #[tokio::test]
 async fn realtime_of_everybody_is_for_administrators() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let (status, body) = bench.ask(REALTIME, &[], &bench.admin()).await;
     assert_eq!(status, 200);
     insta::assert_json_snapshot!("realtime_admin", body);
 }
 
 #[tokio::test]
-async fn realtime_of_a_user_is_their_own_and_needs_no_roll_up() {
+async fn realtime_of_a_user_is_their_own_and_needs_no_fold() {
     let world = World::default();
-    world.count(&events());
+    world.call(&events());
     let bench = Bench::of(&world);
     let (status, body) = bench
         .ask(REALTIME, &[], &bench.user("ann@example.com"))
@@ -24,7 +24,7 @@ async fn realtime_of_a_user_is_their_own_and_needs_no_roll_up() {
 
 #[tokio::test]
 async fn timeseries_has_every_bucket_up_to_the_current_one() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let query = [("duration", "2h"), ("groupBy", "type")];
     let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
     assert_eq!(status, 200);
@@ -33,7 +33,7 @@ async fn timeseries_has_every_bucket_up_to_the_current_one() {
 
 #[tokio::test]
 async fn timeseries_of_a_user_is_their_own_unless_an_administrator_asks() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let calls = async |query: &[(&str, &str)], token: &str| {
         let (status, body) = bench.ask(TIMESERIES, query, token).await;
         assert_eq!(status, 200, "{body}");
@@ -53,7 +53,7 @@ async fn timeseries_of_a_user_is_their_own_unless_an_administrator_asks() {
 
 #[tokio::test]
 async fn timeseries_is_a_table_where_one_is_asked_for() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let query = [("duration", "1h"), ("format", "csv")];
     let token = bench.user("ann@example.com");
     let response = bench.respond(TIMESERIES, &query, Some(&token)).await;
@@ -72,7 +72,7 @@ async fn timeseries_is_a_table_where_one_is_asked_for() {
 /// The plan's month begins at 18:30 UTC: what was called at noon on 31 October is of October.
 #[tokio::test]
 async fn user_stats_are_of_all_time_and_of_the_plans_own_month() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let (status, body) = bench
         .ask(USER_STATS, &[], &bench.user("ann@example.com"))
         .await;
@@ -81,22 +81,26 @@ async fn user_stats_are_of_all_time_and_of_the_plans_own_month() {
 }
 
 #[tokio::test]
-async fn user_stats_hold_what_is_not_rolled_up_yet() {
-    let world = rolled_up();
-    let late = sample::event(900, "ann@example.com", EventType::ApiCall, now());
-    let mut evening = "2026-10-31T18:30:00Z".parse().unwrap();
-    for number in 901..904 {
-        // Late in coming, and rolled up: only their day tells that they are of November in India.
-        world.count(&[sample::event(
-            number,
+async fn user_stats_hold_what_is_not_folded_yet() {
+    let mut events = events();
+    for hour in [18, 19, 20] {
+        // Of November in India, and their UTC day is closed: its quarter hours tell.
+        let time = format!("2026-10-31T{hour}:30:00Z").parse().unwrap();
+        events.push(sample::event(
+            900 + hour,
             "ann@example.com",
             EventType::ApiCall,
-            evening,
-        )]);
-        evening = evening.plus_millis(3_600_000);
+            time,
+        ));
     }
-    world.roll_up_users();
-    world.count(&[late]);
+    let world = World::default();
+    world.live(&events, now());
+    world.call(&[sample::event(
+        999,
+        "ann@example.com",
+        EventType::ApiCall,
+        now(),
+    )]);
     let bench = Bench::of(&world);
     let (_, body) = bench
         .ask(USER_STATS, &[], &bench.user("ann@example.com"))
@@ -108,10 +112,10 @@ async fn user_stats_hold_what_is_not_rolled_up_yet() {
 
 #[tokio::test]
 async fn user_stats_follow_the_plan_that_was_named_last() {
-    let world = rolled_up();
+    let world = folded();
     let mut call = sample::event(900, "ann@example.com", EventType::ApiCall, now());
     call.data.plan = Some("endless".to_owned());
-    world.count(&[call]);
+    world.call(&[call]);
     let bench = Bench::of(&world);
     let (_, body) = bench
         .ask(USER_STATS, &[], &bench.user("ann@example.com"))
@@ -127,7 +131,7 @@ async fn user_stats_follow_the_plan_that_was_named_last() {
 
 #[tokio::test]
 async fn a_user_never_seen_has_zeros_and_nulls() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let query = [("email", "nobody@example.com")];
     let (status, body) = bench.ask(USER_STATS, &query, &bench.admin()).await;
     assert_eq!(status, 200);
@@ -154,40 +158,67 @@ async fn the_endpoint_is_found_behind_a_base_path_and_in_a_pattern() {
         let mut event = gateway::event(path, &[], Some(&bench.admin()));
         event["resource"] = json!(resource);
         let request = serde_json::from_value(event).unwrap();
-        let response = bench.api.answer(&request, now()).await;
+        let response = bench.api.respond(&request, now()).await;
         assert_eq!(response.status_code, 200, "{path}");
     }
 }
 
+/// The journal does not tell by which way an event came.
 #[tokio::test]
-async fn synchronous_counts_are_answered_without_an_analytics_table() {
-    let world = World::default();
+async fn both_modes_are_answered_alike() {
+    let stream = World::default();
+    stream.call(&events());
+    let synchronous = World::default();
     let mut events = events();
     for event in &mut events {
         event.data.mode = TrackingMode::Synchronous;
+        synchronous.call(std::slice::from_ref(event));
     }
-    world.count(&events);
-    world.roll_up_users();
-    let usage = Table::hooked(Arc::clone(&world.usage), || Ok(()));
-    let bench = Bench::over(usage, Table::missing());
-    for token in [bench.admin(), bench.user("ann@example.com")] {
-        for path in [REALTIME, TIMESERIES] {
-            let (status, body) = bench.ask(path, &[], &token).await;
-            assert_eq!(
-                (status, &body["error"]),
-                (503, &json!("analyticsDisabled")),
-                "{path}"
-            );
+    for fold in [false, true] {
+        if fold {
+            stream.fold(now());
+            synchronous.fold(now());
+        }
+        let (one, other) = (Bench::of(&stream), Bench::of(&synchronous));
+        for path in [REALTIME, TIMESERIES, USER_STATS] {
+            let admin = path != USER_STATS;
+            let token = |bench: &Bench| {
+                if admin {
+                    bench.admin()
+                } else {
+                    bench.user("ann@example.com")
+                }
+            };
+            let found = one.ask(path, &[], &token(&one)).await;
+            assert_eq!(found, other.ask(path, &[], &token(&other)).await, "{path}");
+            assert_eq!(found.0, 200);
         }
     }
-    let (status, body) = bench
-        .ask(USER_STATS, &[], &bench.user("ann@example.com"))
-        .await;
-    assert_eq!(status, 200);
-    assert_eq!(
-        (&body["totalCalls"], &body["currentPeriod"]["calls"]),
-        (&json!(7), &json!(6))
-    );
+}
+
+#[tokio::test]
+async fn an_event_that_is_told_in_two_ways_counts_once() {
+    for fold in [false, true] {
+        let world = World::default();
+        let mut event = sample::event(1, "ann@example.com", EventType::ApiCall, now());
+        world.call(std::slice::from_ref(&event));
+        event.data.endpoint = "/v1/other".to_owned();
+        world.call(std::slice::from_ref(&event));
+        if fold {
+            world.fold(now());
+        }
+        let bench = Bench::of(&world);
+        let token = bench.user("ann@example.com");
+        let (_, body) = bench.ask(USER_STATS, &[], &token).await;
+        assert_eq!(body["totalCalls"], 1);
+        let endpoints = json!([{"endpoint": "/v1/deadlines", "totalCalls": 1}]);
+        assert_eq!(body["endpoints"], endpoints);
+        let (_, body) = bench.ask(REALTIME, &[], &token).await;
+        assert_eq!(
+            (&body["totalCalls"], &body["topEndpoints"]),
+            (&json!(1), &endpoints)
+        );
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use super::*;
 
 #[tokio::test]
-async fn without_a_token_nothing_is_answered() {
-    let bench = Bench::of(&rolled_up());
+async fn without_a_token_nothing_is_shown() {
+    let bench = Bench::of(&folded());
     for path in [REALTIME, TIMESERIES, USER_STATS] {
         // Nor is it said what else is wrong.
         let response = bench.respond(path, &[("secret", "1")], None).await;
@@ -29,7 +29,7 @@ async fn without_a_token_nothing_is_answered() {
 
 #[tokio::test]
 async fn anothers_data_takes_the_scope() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let query = [("email", "bob@example.com")];
     for path in [TIMESERIES, USER_STATS] {
         let (status, body) = bench
@@ -48,7 +48,7 @@ async fn anothers_data_takes_the_scope() {
 
 #[tokio::test]
 async fn bad_parameters_are_named() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let cases = [
         (REALTIME, "email=ann@example.com", "email"),
         (USER_STATS, "user=ann@example.com", "user"),
@@ -116,7 +116,7 @@ async fn bad_parameters_are_named() {
 
 #[tokio::test]
 async fn a_token_that_names_no_user_must_say_whose_data() {
-    let bench = Bench::of(&rolled_up());
+    let bench = Bench::of(&folded());
     let mut nobody = claims("", now());
     nobody.as_object_mut().unwrap().remove("email");
     let token = bench.bearer(&nobody);
@@ -156,9 +156,29 @@ async fn other_paths_and_methods_are_refused() {
         let mut event = gateway::event(REALTIME, &[], None);
         event["httpMethod"] = json!(method);
         let request = serde_json::from_value(event).unwrap();
-        let response = bench.api.answer(&request, now()).await;
+        let response = bench.api.respond(&request, now()).await;
         assert_eq!(response.status_code, 405, "{method}");
         assert_eq!(header(&response, "allow"), Some("GET"));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_missing_is_unavailable() {
+    let world = folded();
+    let there = Table::hooked(world.usage.clone(), || Ok(()));
+    for bench in [
+        Bench::over(there, Table::missing()),
+        Bench::over(Table::missing(), Table::missing()),
+    ] {
+        for path in [REALTIME, TIMESERIES, USER_STATS] {
+            let token = bench.user("ann@example.com");
+            let (status, body) = bench.ask(path, &[], &token).await;
+            assert_eq!(
+                (status, &body["error"]),
+                (503, &json!("unavailable")),
+                "{path}"
+            );
+        }
     }
 }
 
@@ -178,14 +198,14 @@ async fn a_table_that_does_not_answer_is_said_without_its_cause() {
 }
 
 #[test]
-fn an_answer_that_lambda_would_not_take_is_refused() {
+fn a_response_that_lambda_would_not_take_is_refused() {
     let sized = |bytes: usize| {
-        let answer = Answer {
+        let content = Content {
             content_type: "text/csv",
             cached: "no-store",
             body: "0".repeat(bytes),
         };
-        fitting(answer).map(|answer| answer.body.len())
+        fitting(content).map(|content| content.body.len())
     };
     assert_eq!(sized(LARGEST).ok(), Some(LARGEST));
     let refused = sized(LARGEST + 1).unwrap_err();

@@ -1,6 +1,6 @@
-//! What the API answers with: the JSON of each endpoint, and nothing of how it is found.
+//! Response bodies: the JSON of each endpoint, and nothing of how its counts are found.
 //!
-//! Counts are whole numbers, times RFC 3339 in UTC. `openapi.json` describes the same types; a
+//! Counts are whole numbers, times are RFC 3339 in UTC. `openapi.json` describes the same types; a
 //! test holds the two together.
 
 use std::borrow::Cow;
@@ -49,7 +49,7 @@ pub struct EndpointCalls {
 pub struct Realtime {
     /// Accepted calls.
     pub total_calls: u64,
-    /// Calls refused for want of a usable key.
+    /// Calls refused without a usable key.
     pub auth_failures: u64,
     /// Calls refused for being over the rate or the quota.
     pub rate_limited: u64,
@@ -68,7 +68,8 @@ pub struct Realtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<SuspiciousIp>")]
     pub suspicious_ips: Option<Vec<SuspiciousIp>>,
-    /// When this was read.
+    /// Up to when every call is counted that was reported in time; now, unless there are more calls
+    /// than can be read at once.
     pub as_of: Instant,
 }
 
@@ -96,13 +97,13 @@ pub struct UserCalls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SuspiciousIp {
-    /// The address.
+    /// The address; of IPv6 the network of 64 bits, such as `2001:db8::/64`.
     pub ip: String,
-    /// Calls refused for want of a usable key, within the last hour.
+    /// Calls refused without a usable key, within the last hour.
     pub auth_failures: u64,
     /// Calls refused for being over the rate or the quota, within the last hour.
     pub rate_limited: u64,
-    /// Different keys tried in the clock hours that the last hour touches: of each at most 20.
+    /// Different keys tried within the last hour, at most 20 of each minute.
     pub distinct_keys: u64,
     /// When the last call was refused.
     pub last_seen: Instant,
@@ -120,6 +121,9 @@ pub struct Timeseries {
     pub to: Instant,
     /// The buckets, oldest first, empty ones too.
     pub points: Vec<Point>,
+    /// Up to when every call is counted that was reported in time; now, unless there are more calls
+    /// than can be read at once.
+    pub as_of: Instant,
 }
 
 /// Length of a bucket.
@@ -142,12 +146,12 @@ pub struct Point {
     pub start: Instant,
     /// Accepted calls.
     pub total_calls: u64,
-    /// Calls refused for want of a usable key.
+    /// Calls refused without a usable key.
     pub auth_failures: u64,
     /// Calls refused for being over the rate or the quota.
     pub rate_limited: u64,
     /// Users with an accepted call. Null where everybody's buckets are not those of UTC: users are
-    /// told apart by the hour and the day of UTC, and cannot be added up.
+    /// counted by the hour and the day of UTC, and such counts do not add up.
     pub active_users: Option<u64>,
     /// The bucket's counts by the key of `groupBy`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +175,7 @@ pub struct Group {
 pub struct UserStats {
     /// Accepted calls of all time.
     pub total_calls: u64,
-    /// Calls of all time refused for want of a usable key.
+    /// Calls of all time refused without a usable key.
     pub auth_failures: u64,
     /// Calls of all time refused for being over the rate or the quota.
     pub rate_limited: u64,
@@ -189,9 +193,12 @@ pub struct UserStats {
     pub first_seen: Option<Instant>,
     /// Time of the last event; null for a user never seen.
     pub last_seen: Option<Instant>,
+    /// Up to when every call is counted that was reported in time; now, unless there are more calls
+    /// than can be read at once.
+    pub as_of: Instant,
 }
 
-/// What is used and left in the current period.
+/// Usage in the current period, and what is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentPeriod {
@@ -241,15 +248,15 @@ pub struct Latency {
     pub p99: Option<u64>,
 }
 
-/// Why a request has no other answer.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
     /// Code, for programs.
     pub error: String,
-    /// What is wrong, for people.
+    /// The problem, for people.
     pub message: String,
-    /// The parameter that is wrong.
+    /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub parameter: Option<String>,

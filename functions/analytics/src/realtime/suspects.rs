@@ -1,0 +1,82 @@
+//! Addresses whose calls were refused again and again within the last sixty minutes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::counts::{AddressHour, Failures};
+use domain::time::{UnixMillis, Window};
+
+use super::{MINUTE, end};
+use crate::body::{Instant, SuspiciousIp};
+use crate::fresh::Fresh;
+use crate::ranking::ranked;
+
+/// Entries of the list.
+const MOST: usize = 100;
+/// Refused calls from which on an address is suspicious.
+const SUSPICIOUS_FROM: u64 = 5;
+
+/// The addresses that failed in an hour.
+pub(super) type FailedIn = (UnixMillis, BTreeMap<String, AddressHour>);
+
+#[derive(Default)]
+struct Suspect<'a> {
+    auth_failures: u64,
+    rate_limited: u64,
+    keys: BTreeSet<&'a str>,
+    last_seen: UnixMillis,
+}
+
+impl<'a> Suspect<'a> {
+    fn add(&mut self, failures: &'a Failures) {
+        self.auth_failures += failures.auth_failures;
+        self.rate_limited += failures.rate_limited;
+        self.keys.extend(failures.keys.iter().map(String::as_str));
+        self.last_seen = self.last_seen.max(failures.last_seen);
+    }
+
+    const fn refused(&self) -> u64 {
+        self.auth_failures + self.rate_limited
+    }
+}
+
+/// Start of the oldest minute that counts.
+pub(super) fn oldest(now: UnixMillis) -> UnixMillis {
+    Window::Minute.start(now).plus_millis(-59 * MINUTE)
+}
+
+/// Those that were refused most come first.
+pub(super) fn suspicious(stored: &[FailedIn], fresh: &Fresh, now: UnixMillis) -> Vec<SuspiciousIp> {
+    let span = oldest(now)..end(now);
+    let mut suspects: BTreeMap<&str, Suspect<'_>> = BTreeMap::new();
+    for (hour, addresses) in stored {
+        for (address, failed) in addresses {
+            for (minute, failures) in &failed.slots {
+                let at = hour.plus_millis(i64::from(*minute) * MINUTE);
+                if span.contains(&at) && !fresh.tells(at) {
+                    suspects.entry(address).or_default().add(failures);
+                }
+            }
+        }
+    }
+    for (address, failed) in fresh.minutes(span).flat_map(|folded| &folded.addresses) {
+        suspects.entry(address).or_default().add(&failed.failures);
+    }
+    suspects.retain(|_, suspect| suspect.refused() >= SUSPICIOUS_FROM);
+    let ranking = ranked(
+        suspects
+            .iter()
+            .map(|(ip, suspect)| (*ip, suspect.refused())),
+    );
+    let entry = |ip: &str| {
+        let suspect = suspects.get(ip)?;
+        Some(SuspiciousIp {
+            ip: ip.to_owned(),
+            auth_failures: suspect.auth_failures,
+            rate_limited: suspect.rate_limited,
+            distinct_keys: suspect.keys.len() as u64,
+            last_seen: Instant(suspect.last_seen),
+        })
+    };
+    let ranking = ranking.into_iter().take(MOST);
+    ranking.filter_map(|(ip, _)| entry(ip)).collect()
+}

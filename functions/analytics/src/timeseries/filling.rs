@@ -1,0 +1,77 @@
+//! The buckets of a series as they fill.
+
+use std::collections::BTreeSet;
+
+use domain::tally::{Tally, Totals};
+use domain::time::{UnixMillis, Window};
+
+use crate::body::Granularity;
+use crate::buckets::Buckets;
+
+/// A tally and a number of users for each bucket.
+pub(super) struct Filling<'a> {
+    pub(super) buckets: &'a Buckets,
+    pub(super) window: Window,
+    pub(super) tallies: Vec<Tally>,
+    /// `None` where the bucket is not one of UTC.
+    pub(super) users: Vec<Option<u64>>,
+    /// Up to when everything is counted that was appended in time.
+    pub(super) as_of: UnixMillis,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) fn new(buckets: &'a Buckets, granularity: Granularity, now: UnixMillis) -> Self {
+        let window = match granularity {
+            Granularity::Minute => Window::Minute,
+            Granularity::Hour => Window::Hour,
+            Granularity::Day => Window::Day,
+        };
+        let spans = buckets.spans();
+        let users = spans.map(|(start, _)| buckets.is_window(window, start).then_some(0));
+        Self {
+            buckets,
+            window,
+            tallies: vec![Tally::default(); buckets.len()],
+            users: users.collect(),
+            as_of: now,
+        }
+    }
+
+    /// Adds to the bucket that `at` lies in, if there is one.
+    pub(super) fn add(&mut self, at: UnixMillis, tally: &Tally) {
+        let position = self.buckets.position(at);
+        if let Some(known) = position.and_then(|position| self.tallies.get_mut(position)) {
+            known.merge(tally);
+        }
+    }
+
+    /// Likewise, where methods and endpoints are not known.
+    pub(super) fn add_totals(&mut self, at: UnixMillis, totals: Totals) {
+        let tally = Tally {
+            calls: totals.calls,
+            auth_failures: totals.auth_failures,
+            rate_limited: totals.rate_limited,
+            ..Tally::default()
+        };
+        self.add(at, &tally);
+    }
+
+    /// Sets the users of the bucket that is the window from `start`, if there is one.
+    pub(super) fn set_users(&mut self, start: UnixMillis, users: u64) {
+        if self.buckets.is_window(self.window, start)
+            && let Some(position) = self.buckets.position(start)
+            && let Some(known) = self.users.get_mut(position)
+        {
+            *known = Some(users);
+        }
+    }
+
+    /// The windows from the first bucket to the last, whole or cut, but for those after `last`.
+    pub(super) fn windows(&self, window: Window, last: UnixMillis) -> BTreeSet<UnixMillis> {
+        let last = last.min(self.buckets.to().plus_millis(-1));
+        let first = window.start(self.buckets.from());
+        let next = |start: &UnixMillis| Some(window.end(*start));
+        let all = std::iter::successors(Some(first), next);
+        all.take_while(|start| *start <= last).collect()
+    }
+}

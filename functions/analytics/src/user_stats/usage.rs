@@ -1,0 +1,108 @@
+//! What one user used: settled months, closed days, and the hours of all other days with the journal's
+//! last minutes laid over.
+//!
+//! Counts move upward, from hours to days to months, so each span is read at exactly one level, and
+//! the marks choose it before anything else is read. A day's mark says *closed* only once the day is
+//! complete, and its hours stay long after: whichever level an older mark chose, it holds everything
+//! that the day above or the hours below held at that moment, and nothing is counted twice. Hence
+//! marks first; months, days, hours and journal then do not depend on each other.
+
+use std::collections::BTreeSet;
+
+use domain::counts::{Counts, Hour, Sum};
+use domain::time::{UnixMillis, Window};
+use runtime::store::{Store, StoreError};
+
+use crate::fresh::Fresh;
+use crate::marks::{Marks, hours_between};
+use crate::reader::{ByStart, Tables};
+
+/// A user's counts, each span once.
+#[derive(Debug, Clone)]
+pub(super) struct Usage {
+    /// Settled months.
+    months: ByStart<Sum>,
+    /// Closed days, and the last of the settled months: periods of some time zones begin in it.
+    days: ByStart<Sum>,
+    /// Hours of the days that are not closed.
+    hours: ByStart<Hour>,
+    /// The first day behind the settled months.
+    first_day: UnixMillis,
+    as_of: UnixMillis,
+}
+
+impl Usage {
+    /// Reads them.
+    pub(super) async fn read<S: Store>(
+        tables: &Tables<'_, S>,
+        user: &str,
+        now: UnixMillis,
+    ) -> Result<Self, StoreError> {
+        let marks = Marks::read(tables.usage, now).await?;
+        let first_day = marks.first_open_day();
+        let last = marks.last_hour();
+        let open = marks.open_days(first_day);
+        let open_hours: BTreeSet<UnixMillis> = open
+            .iter()
+            .flat_map(|day| hours_between(*day, Window::Day.end(*day).plus_millis(-1)))
+            .filter(|hour| *hour <= last)
+            .collect();
+        let (months, mut days, mut hours, fresh) = tokio::try_join!(
+            tables.months(user, first_day),
+            tables.days(user, first_day.plus_days(-1), last),
+            tables.hours(user, &open_hours),
+            Fresh::read(tables.analytics, &marks, first_day..Window::Hour.end(last)),
+        )?;
+        // A day is offered before its mark says so.
+        days.retain(|day, _| !open.contains(day));
+        for hour in fresh.hours() {
+            let hour = hours.entry(hour).or_insert_with(|| Hour::new(hour));
+            fresh.lay_over(user, hour);
+        }
+        Ok(Self {
+            months,
+            days,
+            hours,
+            first_day,
+            as_of: fresh.as_of(),
+        })
+    }
+
+    /// Up to when everything is counted that was appended in time.
+    pub(super) const fn as_of(&self) -> UnixMillis {
+        self.as_of
+    }
+
+    /// Everything counted.
+    pub(super) fn all_time(&self) -> Counts {
+        let mut counts = Counts::default();
+        for month in self.months.values() {
+            counts.merge(&month.counts);
+        }
+        for (_, day) in self.days.range(self.first_day..) {
+            counts.merge(&day.counts);
+        }
+        for (_, slot) in self.hours.values().flat_map(Hour::slots) {
+            counts.merge(&slot.counts);
+        }
+        counts
+    }
+
+    /// Accepted calls from `start` up to `end`, exact to the quarter hour.
+    pub(super) fn calls_between(&self, start: UnixMillis, end: UnixMillis) -> u64 {
+        let days = self.days.iter();
+        let quarters = days.flat_map(|(day, sum)| sum.quarters_of(*day));
+        let quarters = quarters.map(|(at, totals)| (at, totals.calls));
+        let slots = self.hours.values().flat_map(|hour| {
+            let at = |minute: u8| hour.start().plus_millis(i64::from(minute) * 60_000);
+            let slots = hour.slots();
+            slots.map(move |(minute, slot)| (at(minute), slot.counts.tally.calls))
+        });
+        let parts = quarters.chain(slots);
+        let within = parts.filter(|(at, _)| (start..end).contains(at));
+        within.map(|(_, calls)| calls).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;
