@@ -31,25 +31,36 @@ const MINUTE: i64 = 60_000;
 /// Whether the time for work is over.
 pub type Over<'a> = &'a (dyn Fn() -> bool + Sync);
 
+/// A day's mark and its version, if it can be read.
+type Marked = Result<(DayMark, u64), StoreError>;
+
 impl<S: Store> Pass<'_, S> {
     /// Works on every day that needs it, oldest first, until the time is over.
     pub(crate) async fn close_days(&self, over: Over<'_>, done: &mut Done) -> Result<(), StoreError> {
-        let marks = self.day_marks().await?;
+        let mut marks = self.day_marks().await?;
         let today = Window::Day.start(self.now);
         // Days before the first that is marked, and of which nothing can come any more, never were.
         let first = marks.keys().next().copied().unwrap_or(today.plus_days(-HORIZON_DAYS));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
-            let mark = marks.get(&day).cloned();
-            if mark.as_ref().is_none_or(|(mark, _)| mark.round != Round::Sealed) {
-                self.close_day(day, mark, over, done).await?;
+            let is_sealed = |marked: &Marked| matches!(marked, Ok((mark, _)) if mark.round == Round::Sealed);
+            let marked = marks.remove(&day);
+            if !marked.as_ref().is_some_and(is_sealed) {
+                let closed = match marked.transpose() {
+                    Ok(mark) => self.close_day(day, mark, over, done).await,
+                    Err(error) => Err(error),
+                };
+                // One day that cannot be read holds up no other.
+                let parked = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])?;
+                done.parked.extend(parked);
             }
             day = Window::Day.end(day);
         }
         Ok(())
     }
 
-    async fn day_marks(&self) -> Result<BTreeMap<UnixMillis, (DayMark, u64)>, StoreError> {
+    /// The marks of days; one of a later release is an error of that day alone.
+    async fn day_marks(&self) -> Result<BTreeMap<UnixMillis, Marked>, StoreError> {
         let from = ItemKey::day_mark(self.now.plus_days(-LOOKED_AFTER_DAYS)).sk;
         let to = ItemKey::day_mark(self.now).sk;
         let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
@@ -58,10 +69,10 @@ impl<S: Store> Pass<'_, S> {
             Some((day, row.sk, row.version, row.bytes?))
         });
         let marks = marks.map(|(day, sk, version, bytes)| {
-            let mark = state::decode(&bytes).map_err(unreadable(&ItemKey::new(MARKS, sk)))?;
-            Ok((day, (mark, version)))
+            let mark = state::decode(&bytes).map_err(unreadable(&ItemKey::new(MARKS, sk)));
+            (day, mark.map(|mark| (mark, version)))
         });
-        marks.collect()
+        Ok(marks.collect())
     }
 
     async fn close_day(

@@ -16,7 +16,7 @@ use runtime::store::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::users::{read_sum, sum_item};
+use crate::users::sum_item;
 
 /// How long aggregates are kept, in days. Days and longer are kept for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub struct Retention {
 
 /// Days that a roster is kept: the day that it is a part of is sealed by then.
 const ROSTER_DAYS: i64 = 14;
+/// Bits of an hour's or day's version that hold its users: a million are told apart.
+const USER_BITS: u32 = 20;
+/// Times that an hour or a day is summed again after somebody else offered more.
+const MOST_CONFLICTS: u32 = 20;
 /// Sort keys of everything in a partition.
 const FIRST: &str = " ";
 
@@ -92,7 +96,9 @@ impl<S: Store> Everybody<'_, S> {
                 return Ok(Gain::default());
             }
         };
-        let (before, _) = read_sum(&key, before.as_ref())?;
+        // Only what metrics gain rests on it.
+        let before = before.and_then(|stored| Sum::decode(&stored.state).ok());
+        let before = before.unwrap_or_default();
         if before.counts.tally != sum.counts.tally || !folded.conflicts.is_empty() {
             self.callers(folded, expires_at).await?;
         }
@@ -159,25 +165,37 @@ impl<S: Store> Everybody<'_, S> {
 
     /// Offers an hour as its minutes are.
     pub(crate) async fn hour(&self, hour: UnixMillis) -> Result<(), StoreError> {
-        let query = Query::states(table::minutes(hour), FIRST, store::after(""));
-        let mut sum = self.sum(query).await?;
-        sum.users = self.roster(hour).await?.len() as u64;
         let expires_at = Window::Hour.end(hour).plus_days(self.retention.hours);
-        self.offer(Window::Hour, hour, sum, Some(expires_at)).await
+        for _ in 0..MOST_CONFLICTS {
+            let query = Query::states(table::minutes(hour), FIRST, store::after(""));
+            let mut sum = self.sum(query).await?;
+            sum.users = self.roster(hour).await?.len() as u64;
+            if self.offer(Window::Hour, hour, &sum, Some(expires_at)).await? {
+                return Ok(());
+            }
+        }
+        let key = ItemKey::total(Window::Hour, hour);
+        Err(StoreError::Contended { key })
     }
 
     /// Offers a day as its hours are.
     pub(crate) async fn day(&self, day: UnixMillis) -> Result<(), StoreError> {
         let label = Window::Day.label(day);
-        let query = Query::states(table::totals(Window::Hour), &label, store::after(&label));
-        let mut sum = self.sum(query).await?;
-        let mut users = BTreeSet::new();
-        for hour in 0..24 {
-            let hour = Window::Day.start(day).plus_millis(hour * 3_600_000);
-            users.extend(self.roster(hour).await?);
+        for _ in 0..MOST_CONFLICTS {
+            let query = Query::states(table::totals(Window::Hour), &label, store::after(&label));
+            let mut sum = self.sum(query).await?;
+            let mut users = BTreeSet::new();
+            for hour in 0..24 {
+                let hour = Window::Day.start(day).plus_millis(hour * 3_600_000);
+                users.extend(self.roster(hour).await?);
+            }
+            sum.users = users.len() as u64;
+            if self.offer(Window::Day, day, &sum, None).await? {
+                return Ok(());
+            }
         }
-        sum.users = users.len() as u64;
-        self.offer(Window::Day, day, sum, None).await
+        let key = ItemKey::total(Window::Day, day);
+        Err(StoreError::Contended { key })
     }
 
     async fn sum(&self, query: Query) -> Result<Sum, StoreError> {
@@ -191,19 +209,28 @@ impl<S: Store> Everybody<'_, S> {
         Ok(Sum::of(&parts.collect::<Result<Vec<_>, _>>()?))
     }
 
+    /// Offers a sum; says whether it, or as much, is stored now. Users are told by rosters and not by
+    /// facts: of two sums of one rank the one that knows more users is the later.
     async fn offer(
         &self,
         window: Window,
         at: UnixMillis,
-        sum: Sum,
+        sum: &Sum,
         expires_at: Option<UnixMillis>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if sum.rank == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let key = ItemKey::total(window, at);
-        let mut item = sum_item(&key, &sum, sum.rank, Condition::Lower, expires_at)?;
+        let version = sum.rank << USER_BITS | sum.users.min((1 << USER_BITS) - 1);
+        let mut item = sum_item(&key, sum, version, Condition::Lower, expires_at)?;
         item.shown.by_time = Some((window, at));
-        self.store.put(&key, item).await.map(drop)
+        Ok(match self.store.put(&key, item).await? {
+            Written::Done { .. } => true,
+            // Somebody who knows more facts may know fewer users: look again.
+            Written::Refused { current } => {
+                current.is_none_or(|stored| stored.version >> USER_BITS <= sum.rank)
+            }
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::counts::Hour;
 use domain::fold::{FoldedMinute, MinuteFold};
 use domain::mark::{DayMark, Round};
-use domain::table::ItemKey;
+use domain::table::{ItemKey, Listed};
 use domain::time::{UnixMillis, Window};
 use runtime::journal::{Found, Journal};
 use runtime::store::{Store, StoreError, Stored, unreadable};
@@ -32,7 +32,7 @@ pub(crate) enum Whom {
 }
 
 impl Whom {
-    fn includes(self, is_new: bool) -> bool {
+    pub(crate) fn includes(self, is_new: bool) -> bool {
         is_new || self != Self::Named
     }
 }
@@ -124,8 +124,8 @@ impl<'a, S: Store> Pass<'a, S> {
         let offers = users.into_iter().map(|work| {
             let key = ItemKey::hour(work.user, work.hour);
             let minutes = work.slots.iter();
-            let minutes = minutes.map(|(minute, _)| work.hour.plus_millis(i64::from(*minute) * 60_000));
-            let minutes: Vec<UnixMillis> = minutes.collect();
+            let minutes = minutes.map(|(minute, _)| minute_of(work.hour, *minute));
+            let minutes = minutes.collect();
             let is_begun = is_begun(work.hour);
             async move {
                 let offered = self.users().offer(work, is_begun).await;
@@ -134,9 +134,9 @@ impl<'a, S: Store> Pass<'a, S> {
         });
         let parked = together(offers.collect()).await?;
         done.parked.extend(parked.into_iter().flatten());
-        self.addresses(&open, whom).await?;
+        self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
-        parked::conflicts(self.analytics, &open, self.now).await?;
+        parked::conflicts(self.analytics, &open, whom, self.now).await?;
         // A mark that was put while hours were written: whoever closes the day may have read them before.
         let after = self.marks(&days).await?;
         let late = named
@@ -153,7 +153,9 @@ impl<'a, S: Store> Pass<'a, S> {
         let begun = |day: &&UnixMillis| after.get(day).is_some_and(Option::is_some);
         if whom != Whom::Closing {
             for day in changed.iter().filter(begun) {
-                self.everybody().day(*day).await?;
+                let offered = self.everybody().day(*day).await;
+                let key = ItemKey::total(Window::Day, *day);
+                done.parked.extend(parked::or_parked(offered, &key, vec![*day])?);
             }
         }
         Ok(())
@@ -208,7 +210,12 @@ impl<'a, S: Store> Pass<'a, S> {
         Ok(())
     }
 
-    async fn addresses(&self, minutes: &[&FoldedMinute], whom: Whom) -> Result<(), StoreError> {
+    async fn addresses(
+        &self,
+        minutes: &[&FoldedMinute],
+        whom: Whom,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
         let mut works: BTreeMap<(&str, UnixMillis), Vec<_>> = BTreeMap::new();
         for folded in minutes {
             let hour = Window::Hour.start(folded.minute);
@@ -222,14 +229,22 @@ impl<'a, S: Store> Pass<'a, S> {
             }
         }
         let works = works.into_iter().map(|((address, hour), slots)| {
+            let key = ItemKey::address(hour, Listed::First, address);
+            let minutes = slots.iter().map(|(minute, _)| minute_of(hour, *minute));
+            let minutes = minutes.collect();
             let work = AddressWork {
                 address,
                 hour,
                 slots,
             };
-            addresses::offer(self.analytics, work)
+            async move {
+                let offered = addresses::offer(self.analytics, work).await;
+                parked::or_parked(offered, &key, minutes)
+            }
         });
-        together(works.collect()).await.map(drop)
+        let parked = together(works.collect()).await?;
+        done.parked.extend(parked.into_iter().flatten());
+        Ok(())
     }
 
     async fn totals(&self, minutes: &[&FoldedMinute], done: &mut Done) -> Result<(), StoreError> {
@@ -248,7 +263,11 @@ impl<'a, S: Store> Pass<'a, S> {
             .map(|folded| Window::Hour.start(folded.minute))
             .collect();
         for hour in hours {
-            self.everybody().hour(hour).await?;
+            let offered = self.everybody().hour(hour).await;
+            let key = ItemKey::total(Window::Hour, hour);
+            let of_hour = minutes.iter().map(|folded| folded.minute);
+            let of_hour = of_hour.filter(|minute| Window::Hour.start(*minute) == hour);
+            done.parked.extend(parked::or_parked(offered, &key, of_hour.collect())?);
         }
         Ok(())
     }
@@ -259,8 +278,12 @@ impl<'a, S: Store> Pass<'a, S> {
         days: &BTreeSet<UnixMillis>,
     ) -> Result<BTreeMap<UnixMillis, Option<Round>>, StoreError> {
         let marks = days.iter().map(|day| async move {
-            let mark = read_mark(self.usage, *day).await?;
-            Ok((*day, mark.map(|(mark, _)| mark.round)))
+            match read_mark(self.usage, *day).await {
+                Ok(mark) => Ok((*day, mark.map(|(mark, _)| mark.round))),
+                // A mark of a later release stands, whatever it says.
+                Err(StoreError::Unreadable { .. }) => Ok((*day, Some(Round::Closing))),
+                Err(error) => Err(error),
+            }
         });
         Ok(together(marks.collect()).await?.into_iter().collect())
     }
@@ -290,6 +313,10 @@ pub(crate) async fn read_mark<S: Store>(
 fn has_called(held: Option<&Stored>) -> bool {
     let hour = held.and_then(|stored| Hour::decode(&stored.state).ok());
     hour.is_some_and(|hour| hour.totals().calls > 0)
+}
+
+fn minute_of(hour: UnixMillis, minute: u8) -> UnixMillis {
+    hour.plus_millis(i64::from(minute) * 60_000)
 }
 
 fn day_of(folded: &FoldedMinute) -> UnixMillis {

@@ -26,8 +26,6 @@ const MOST_FACTS: u64 = 300_000;
 const BEACON_MILLIS: i64 = 10 * 60_000;
 /// Days that the marks of hours are kept.
 const MARK_DAYS: i64 = 15;
-/// Minutes that one tick tries again.
-const MOST_OWED: usize = 100;
 
 /// What the aggregator is invoked with.
 #[derive(Debug, Deserialize)]
@@ -242,7 +240,7 @@ impl<S: Store> Aggregator<S> {
     async fn retry_parked(&self, pass: &Pass<'_, S>, done: &mut Done) -> Result<(), StoreError> {
         let owed = parked::owed(&self.analytics).await?;
         let minutes: BTreeSet<UnixMillis> = owed.iter().map(|(minute, _)| *minute).collect();
-        for minute in minutes.into_iter().take(MOST_OWED) {
+        for minute in minutes {
             let mut again = Done::default();
             let folded = pass.fold(minute, &BTreeSet::new(), &mut again.parked).await?;
             if let Err(error) = pass.offer(&[folded], Whom::All, &mut again).await {

@@ -13,8 +13,12 @@ use runtime::errors::{self, Position};
 use runtime::log::Chain;
 use runtime::store::{self, Query, Store, StoreError};
 
+use crate::fold::Whom;
+
 /// How the sort keys of parked items begin.
 const PARKED: &str = "parked";
+/// Items that one tick tries again, or a few more.
+const MOST_OWED: usize = 100;
 /// Where facts that disagree come from.
 const CONFLICT: &str = "conflict";
 
@@ -92,9 +96,17 @@ pub(crate) async fn owed<S: Store>(
     store: &S,
 ) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
     let from = format!("{PARKED}#");
-    let query = Query::states(ERRORS, &from, store::after(&from));
-    let page = store.query(&query).await?;
-    let minutes = page.items.into_iter().filter_map(|row| {
+    let mut query = Query::states(ERRORS, &from, store::after(&from));
+    let mut rows = Vec::new();
+    while rows.len() < MOST_OWED {
+        let page = store.query(&query).await?;
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let minutes = rows.into_iter().filter_map(|row| {
         let label = row.sk.strip_prefix(&from)?.get(..16)?;
         let minute = Window::Minute.parse_label(label)?;
         Some((minute, ItemKey::new(ERRORS, row.sk)))
@@ -109,14 +121,15 @@ pub(crate) fn told(item: &Parked) -> impl Iterator<Item = ItemKey> + '_ {
     minutes.map(move |minute| ItemKey::error(&source(*minute), &place))
 }
 
-/// Tells of facts that disagree about an event which new entries name. One item an event.
+/// Tells of facts that disagree about an event. One item an event.
 pub(crate) async fn conflicts<S: Store>(
     store: &S,
     minutes: &[&FoldedMinute],
+    whom: Whom,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let conflicts = minutes.iter().flat_map(|folded| &folded.conflicts);
-    for conflict in conflicts.filter(|conflict| conflict.is_new) {
+    for conflict in conflicts.filter(|conflict| whom.includes(conflict.is_new)) {
         let message = format!("counted as {}; also told: {}", conflict.counted, conflict.other);
         let rejection = Rejection::new(Reason::Conflict, message);
         let id = conflict.id.to_string();

@@ -14,16 +14,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
 use crate::event::{EventRef, EventType};
 use crate::id::EventId;
+use crate::pack::{deflate, inflate};
 use crate::response::Response;
 use crate::time::{UnixMillis, Window};
 use crate::wire::{Read, Write};
@@ -369,7 +366,7 @@ fn within_minute(id: EventId, start: UnixMillis) -> [u8; ID_BYTES] {
 
 /// Writes bytes, deflated where that makes them shorter, behind both lengths.
 fn write_packed(to: &mut Vec<u8>, bytes: &[u8]) {
-    let deflated = deflate(bytes).filter(|deflated| deflated.len() < bytes.len());
+    let deflated = deflate(bytes);
     to.number(bytes.len() as u64);
     match deflated {
         Some(deflated) => {
@@ -383,27 +380,13 @@ fn write_packed(to: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
-    // What is shorter gains nothing.
-    if bytes.len() < 64 {
-        return None;
-    }
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
-}
-
 fn read_packed<'a>(read: &mut Read<'a>) -> Option<Cow<'a, [u8]>> {
     let length = read.size().filter(|length| *length <= LARGEST_TABLE)?;
     let deflated = read.size()?;
     if deflated == 0 {
         return read.bytes(length).map(Cow::Borrowed);
     }
-    let mut bytes = Vec::with_capacity(length);
-    let deflated = DeflateDecoder::new(read.bytes(deflated)?);
-    let most = u64::try_from(length).ok()? + 1;
-    deflated.take(most).read_to_end(&mut bytes).ok()?;
-    (bytes.len() == length).then_some(Cow::Owned(bytes))
+    inflate(read.bytes(deflated)?, length).map(Cow::Owned)
 }
 
 /// A request id: nothing, a UUID in its usual form, or any other text.

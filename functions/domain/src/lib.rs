@@ -15,6 +15,7 @@ pub mod id;
 pub mod key;
 pub mod mark;
 pub mod names;
+mod pack;
 pub mod plan;
 pub mod response;
 #[cfg(any(test, feature = "sample"))]

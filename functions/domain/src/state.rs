@@ -4,12 +4,9 @@
 //! A release reads every format since [`OLDEST`]. A later one is an error that the reader parks: it
 //! never replaces what it cannot read.
 
-use std::io::{Read as _, Write as _};
-
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::pack::{deflate, inflate};
 
 /// The format that is written. Formats 1 to 3 held ids, and were never released.
 pub const FORMAT: u8 = 4;
@@ -62,20 +59,25 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
     }
 }
 
-/// Writes a state deflated, for lists of names.
+/// Writes a state deflated, for lists of names: its length comes first.
 pub fn encode_packed<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
     let bytes = encode(state)?;
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish());
-    packed.map_err(|_| StateError::Inconsistent { bytes: bytes.len() })
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+    Ok(match deflate(&bytes) {
+        Some(deflated) => [length.as_slice(), &deflated].concat(),
+        None => [[0; 4].as_slice(), &bytes].concat(),
+    })
 }
 
 /// Reads what [`encode_packed`] wrote.
 pub fn decode_packed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
-    let mut state = Vec::new();
-    let read = DeflateDecoder::new(bytes).read_to_end(&mut state);
-    if read.is_err() {
-        return Err(StateError::Inconsistent { bytes: bytes.len() });
-    }
-    decode(&state)
+    let packed = bytes.split_at_checked(4).and_then(|(length, packed)| {
+        let length = u32::from_be_bytes(length.try_into().ok()?);
+        match usize::try_from(length).ok()? {
+            0 => Some(packed.to_vec()),
+            length => inflate(packed, length),
+        }
+    });
+    let packed = packed.ok_or(StateError::Inconsistent { bytes: bytes.len() })?;
+    decode(&packed)
 }

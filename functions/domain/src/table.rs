@@ -34,6 +34,8 @@ pub mod attribute {
     pub const TTL: &str = "ttl";
     /// Condition of a write: the version that was read, or the rank that must be exceeded.
     pub const VERSION: &str = "version";
+    /// The format of the state: no release replaces what a later one wrote.
+    pub const FORMAT: &str = "format";
     /// The item's state, see [`crate::state`].
     pub const STATE: &str = "state";
     /// Accepted calls, for people who read the table.

@@ -101,7 +101,7 @@ impl Store for DynamoStore {
     }
 
     async fn put(&self, key: &ItemKey, item: NewItem) -> Result<Written, StoreError> {
-        let condition = Conditional::of(item.condition, item.version);
+        let condition = Conditional::of(&item);
         let request = self
             .client
             .put_item()
@@ -137,7 +137,7 @@ impl Store for DynamoStore {
         (other, second): (&ItemKey, NewItem),
     ) -> Result<bool, StoreError> {
         let put = |key: &ItemKey, item: NewItem| {
-            let condition = Conditional::of(item.condition, item.version);
+            let condition = Conditional::of(&item);
             let put = Put::builder()
                 .table_name(&self.table)
                 .condition_expression(condition.expression)
@@ -231,32 +231,40 @@ struct Conditional {
 }
 
 impl Conditional {
-    fn of(condition: Condition, version: u64) -> Self {
-        let name = |name: &str, of: &str| (name.to_owned(), of.to_owned());
-        let (expression, names, value) = match condition {
+    fn of(item: &NewItem) -> Self {
+        let (expression, names, values) = match item.condition {
             Condition::Version(0) => (
                 "attribute_not_exists(#pk)",
-                vec![name("#pk", attribute::PK)],
-                None,
+                vec![("#pk", attribute::PK)],
+                Vec::new(),
             ),
             Condition::Version(read) => (
                 "#version = :version",
-                vec![name("#version", attribute::VERSION)],
-                Some(read),
+                vec![("#version", attribute::VERSION)],
+                vec![(":version", number(read))],
             ),
             Condition::Lower => (
-                "attribute_not_exists(#pk) OR #version < :version",
+                "attribute_not_exists(#pk) OR (#version < :version AND #format <= :format)",
                 vec![
-                    name("#pk", attribute::PK),
-                    name("#version", attribute::VERSION),
+                    ("#pk", attribute::PK),
+                    ("#version", attribute::VERSION),
+                    ("#format", attribute::FORMAT),
                 ],
-                Some(version),
+                vec![
+                    (":version", number(item.version)),
+                    (":format", number(item.format())),
+                ],
             ),
         };
+        let names = names.into_iter();
+        let values = values.into_iter();
+        let values: HashMap<_, _> = values.map(|(name, of)| (name.to_owned(), of)).collect();
         Self {
             expression,
-            names: names.into_iter().collect(),
-            values: value.map(|value| HashMap::from([(":version".to_owned(), number(value))])),
+            names: names
+                .map(|(name, of)| (name.to_owned(), of.to_owned()))
+                .collect(),
+            values: (!values.is_empty()).then_some(values),
         }
     }
 }
@@ -276,6 +284,7 @@ fn keyed(key: &ItemKey) -> Item {
 fn attributes(key: &ItemKey, item: NewItem) -> Item {
     let mut attributes = keyed(key);
     attributes.insert(attribute::VERSION.to_owned(), number(item.version));
+    attributes.insert(attribute::FORMAT.to_owned(), number(item.format()));
     let state = AttributeValue::B(Blob::new(item.state));
     attributes.insert(attribute::STATE.to_owned(), state);
     if let Some(totals) = item.shown.totals {

@@ -29,6 +29,8 @@ pub struct Found {
     pub minute: UnixMillis,
     /// Whether it came in time.
     pub timing: Timing,
+    /// Whether its minute is spread over further keys.
+    pub is_spread: bool,
     /// What counts go by; `None` where the item has none.
     pub facts: Option<Vec<u8>>,
 }
@@ -96,7 +98,10 @@ impl<S: Store> Journal<S> {
                 }
                 match key {
                     Some(JournalKey::Flag(minute)) => flagged = Some(minute),
-                    _ => found(&query.pk, row).map_or(Ok(()), &mut show)?,
+                    _ => {
+                        let is_spread = flagged == Some(minute);
+                        found(&query.pk, row, is_spread).map_or(Ok(()), &mut show)?;
+                    }
                 }
             }
             match page.next {
@@ -122,7 +127,7 @@ impl<S: Store> Journal<S> {
             loop {
                 let page = self.store.query(&query).await?;
                 for row in page.items {
-                    found(&query.pk, row).map_or(Ok(()), &mut *show)?;
+                    found(&query.pk, row, true).map_or(Ok(()), &mut *show)?;
                 }
                 match page.next {
                     Some(next) => query.after = Some(next),
@@ -144,12 +149,13 @@ impl<S: Store> Journal<S> {
     }
 }
 
-fn found(pk: &str, row: Row) -> Option<Found> {
+fn found(pk: &str, row: Row, is_spread: bool) -> Option<Found> {
     match JournalKey::parse(pk, &row.sk)? {
         JournalKey::Entry(minute, timing) => Some(Found {
             key: ItemKey::new(pk, row.sk),
             minute,
             timing,
+            is_spread,
             facts: row.bytes,
         }),
         JournalKey::Flag(_) | JournalKey::Beacon(_) => None,

@@ -305,6 +305,31 @@ impl MemoryStore {
         lock(&self.table).held.get(key)?.stored().cloned()
     }
 
+    /// Changes the bytes under `key`, if it has any, whatever the faults: the state of an item, or the
+    /// facts of an entry.
+    pub fn tamper(&self, key: &ItemKey, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut table = lock(&self.table);
+        match table.held.get_mut(key) {
+            Some(Held::Item(stored, _)) => change(&mut stored.state),
+            Some(Held::Document(document)) => {
+                let mut attributes = document.attributes.iter_mut();
+                let facts = attributes.find(|(name, _)| *name == attribute::FACTS);
+                if let Some((_, Value::Bytes(bytes))) = facts {
+                    change(bytes);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The document under `key`, whatever the faults.
+    pub fn peek_document(&self, key: &ItemKey) -> Option<Document> {
+        match lock(&self.table).held.get(key)? {
+            Held::Document(document) => Some(document.clone()),
+            Held::Item(..) => None,
+        }
+    }
+
     /// Deletes what is under `key`, whatever the faults.
     pub fn forget(&self, key: &ItemKey) {
         lock(&self.table).held.remove(key);
@@ -405,9 +430,13 @@ impl Table {
         match item.condition {
             Condition::Version(0) => known.is_none(),
             Condition::Version(read) => version == Some(read),
-            Condition::Lower => {
-                known.is_none() || version.is_some_and(|version| version < item.version)
-            }
+            Condition::Lower => known.is_none_or(|held| {
+                let stored = held.stored();
+                stored.is_some_and(|stored| {
+                    let format = stored.state.first().copied().unwrap_or(0);
+                    stored.version < item.version && format <= item.format()
+                })
+            }),
         }
     }
 

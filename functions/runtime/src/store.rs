@@ -38,7 +38,8 @@ pub struct NewItem {
 pub enum Condition {
     /// The table holds this version of it; 0 for none.
     Version(u64),
-    /// The table holds none of it, or one of a lower version.
+    /// The table holds none of it, or one of a lower version whose state's format is no later than
+    /// the new one's: an older release never replaces what a newer one wrote.
     Lower,
 }
 
@@ -101,6 +102,13 @@ pub struct Query {
     pub after: Option<String>,
     /// The attribute that is read of each; items without it show no bytes.
     pub attribute: &'static str,
+}
+
+impl NewItem {
+    /// The format of the state, see [`domain::state`]; 0 where it is empty.
+    pub fn format(&self) -> u8 {
+        self.state.first().copied().unwrap_or(0)
+    }
 }
 
 impl Query {

@@ -1,47 +1,212 @@
-//! Compares every count in every table with what the oracle knows.
+//! Compares every count in every table with what the oracle knows. The arithmetic is its own: facts are
+//! resolved and summed here one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::event::{EventType, Reason, UsageEvent};
+use domain::counts::{AddressHour, Callers, Counts, Hour, Sum};
+use domain::event::{EventType, Reason};
 use domain::id::EventId;
-use domain::leaf::{Leaf, LeafKey, Place};
-use domain::response::{Response, Responses};
-use domain::rollup::RollUp;
-use domain::security::Failures;
 use domain::state;
-use domain::table::{self, ItemKey, attribute};
-use domain::tally::Tally;
+use domain::table::{self, ItemKey, Listed, attribute};
 use domain::time::{UnixMillis, Window};
 use runtime::memory::MemoryStore;
-use runtime::raw;
-use runtime::store::{Document, Stored, Value};
+use runtime::store::{Document, Value};
 
 use super::log;
-use super::oracle::SUM_DAYS;
-use super::world::World;
+use super::oracle::{Said, is_event};
+use super::schedule::End;
+use super::world::{KEPT_DAYS, World};
 
-/// A leaf, and the events that it should hold.
-type Candidate<'a> = (LeafKey, Leaf, Vec<&'a UsageEvent>);
-
-/// Compares the tables with what is known.
-pub(super) fn check(world: &World) -> Result<(), String> {
-    let [of_analytics, of_usage] = &world.expired;
-    let analytics = Held::new(world, &world.analytics, of_analytics)?;
-    let usage = Held::new(world, &world.usage, of_usage)?;
-    each_once(world, &analytics, &usage)?;
-    lines(world, &analytics, &usage)?;
-    users(world, &analytics, &usage)?;
-    everybody(world, &analytics)?;
-    errors(world, &analytics)?;
-    raw_events(world, &analytics)
+/// What a user, or everybody, did in a span.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Expected {
+    rank: u64,
+    calls: u64,
+    failures: u64,
+    limited: u64,
+    methods: BTreeMap<String, u64>,
+    endpoints: BTreeMap<String, u64>,
+    statuses: BTreeMap<u16, u64>,
+    latencies: u64,
+    span: Option<(UnixMillis, UnixMillis)>,
 }
 
-/// Compares what each user did alone.
-pub(super) fn check_users(world: &World) -> Result<(), String> {
-    let [of_analytics, of_usage] = &world.expired;
-    let analytics = Held::new(world, &world.analytics, of_analytics)?;
-    let usage = Held::new(world, &world.usage, of_usage)?;
-    users(world, &analytics, &usage)
+impl Expected {
+    fn count(&mut self, event: &Resolved<'_>) {
+        let said = event.counted;
+        match said.event_type {
+            EventType::AuthFailed => self.failures += 1,
+            EventType::RateLimited => self.limited += 1,
+            EventType::ApiCall => {
+                self.calls += 1;
+                *self.methods.entry(said.method.clone()).or_default() += 1;
+                *self.endpoints.entry(said.endpoint.clone()).or_default() += 1;
+                if let Some(response) = event.response {
+                    *self.statuses.entry(response.status).or_default() += 1;
+                    self.latencies += u64::from(response.latency.is_some());
+                }
+            }
+        }
+        let at = event.id.minted_at();
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.max(at)));
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.rank += other.rank;
+        self.calls += other.calls;
+        self.failures += other.failures;
+        self.limited += other.limited;
+        self.latencies += other.latencies;
+        for (to, from) in [
+            (&mut self.methods, &other.methods),
+            (&mut self.endpoints, &other.endpoints),
+        ] {
+            for (label, count) in from {
+                *to.entry(label.clone()).or_default() += count;
+            }
+        }
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        if let Some((first, last)) = other.span {
+            let known = self.span.unwrap_or((first, last));
+            self.span = Some((known.0.min(first), known.1.max(last)));
+        }
+    }
+
+    /// What is stored, in the same form.
+    fn stored(rank: u64, counts: &Counts) -> Self {
+        let tally = &counts.tally;
+        Self {
+            rank,
+            calls: tally.calls,
+            failures: tally.auth_failures,
+            limited: tally.rate_limited,
+            methods: tally.methods.clone(),
+            endpoints: tally.endpoints.clone(),
+            statuses: counts.responses.statuses.clone(),
+            latencies: counts.responses.latency.count(),
+            span: counts.seen.as_ref().map(|seen| (seen.first, seen.last)),
+        }
+    }
+}
+
+/// An event with everything that was said of it.
+struct Resolved<'a> {
+    id: EventId,
+    said: &'a BTreeSet<Said>,
+    counted: &'a Said,
+    response: Option<domain::response::Response>,
+}
+
+/// The report wins over a line, then what sorts first.
+fn resolve(id: EventId, said: &BTreeSet<Said>) -> Resolved<'_> {
+    // A report sorts before every line.
+    let counted = said.first().expect("something was said");
+    let responses = said.iter().filter(|said| said.by_line);
+    Resolved {
+        id,
+        said,
+        counted,
+        response: responses.filter_map(|said| said.response).min(),
+    }
+}
+
+/// Everything that the journal's facts come to.
+#[derive(Default)]
+struct Model {
+    users: BTreeMap<(String, UnixMillis), Expected>,
+    everybody: BTreeMap<UnixMillis, Expected>,
+    callers: BTreeMap<UnixMillis, BTreeMap<String, u64>>,
+    /// Failures and rate-limited calls by hour and address.
+    addresses: BTreeMap<(UnixMillis, String), (u64, u64)>,
+    conflicts: BTreeSet<EventId>,
+    /// Users whom anything says to have called in an hour.
+    named: BTreeMap<UnixMillis, BTreeSet<String>>,
+}
+
+impl Model {
+    fn of(world: &World) -> Self {
+        let mut model = Self::default();
+        for (id, said) in &world.oracle.held {
+            model.take(&resolve(*id, said));
+        }
+        model
+    }
+
+    fn take(&mut self, event: &Resolved<'_>) {
+        let minute = Window::Minute.start(event.id.minted_at());
+        let hour = Window::Hour.start(minute);
+        let facts = event.said.len() as u64;
+        let subject = &event.counted.subject;
+        let named: BTreeSet<&String> = event.said.iter().map(|said| &said.subject).collect();
+        for named in named.into_iter().filter(|named| !named.starts_with("ip:")) {
+            let user = self.users.entry((named.clone(), minute)).or_default();
+            user.rank += facts;
+            if named == subject {
+                user.count(event);
+            }
+        }
+        for said in event.said {
+            if said.event_type == EventType::ApiCall {
+                let named = self.named.entry(hour).or_default();
+                named.insert(said.subject.clone());
+            }
+        }
+        let everybody = self.everybody.entry(minute).or_default();
+        everybody.rank += facts;
+        everybody.count(event);
+        match event.counted.event_type {
+            EventType::ApiCall => {
+                let callers = self.callers.entry(minute).or_default();
+                *callers.entry(subject.clone()).or_default() += 1;
+            }
+            failed => {
+                let address = event.counted.address.as_deref().unwrap_or_default();
+                let of = self.addresses.entry((hour, label(address))).or_default();
+                let failed = if failed == EventType::AuthFailed {
+                    &mut of.0
+                } else {
+                    &mut of.1
+                };
+                *failed += 1;
+            }
+        }
+        let first = event.counted;
+        let responses: BTreeSet<_> = event
+            .said
+            .iter()
+            .filter(|said| said.by_line)
+            .map(|said| said.response)
+            .collect();
+        if event.said.iter().any(|said| !said.agrees(first)) || responses.len() > 1 {
+            self.conflicts.insert(event.id);
+        }
+    }
+}
+
+/// The addresses of the traffic, as they are told apart.
+fn label(address: &str) -> String {
+    if address.contains(':') {
+        "2001:db8:0:1::/64".to_owned()
+    } else {
+        address.to_owned()
+    }
+}
+
+/// Compares the tables with what is known.
+pub(super) fn check(world: &World, end: End) -> Result<(), String> {
+    let model = Model::of(world);
+    accepted(world)?;
+    hours(world, &model)?;
+    everybody(world, &model, end)?;
+    addresses(world, &model)?;
+    errors(world, &model)?;
+    if end >= End::Closed {
+        sums(world, &model)?;
+    }
+    Ok(())
 }
 
 fn equal<T: PartialEq + std::fmt::Debug>(
@@ -50,431 +215,280 @@ fn equal<T: PartialEq + std::fmt::Debug>(
     expected: &T,
 ) -> Result<(), String> {
     if found == expected {
-        Ok(())
-    } else {
-        Err(format!(
-            "{}: found {found:?}, expected {expected:?}",
-            what()
-        ))
+        return Ok(());
     }
+    let what = what();
+    Err(format!("{what}: found {found:?}, expected {expected:?}"))
 }
 
-fn tally<'a>(events: impl IntoIterator<Item = &'a UsageEvent>) -> Tally {
-    let mut tally = Tally::default();
-    for event in events {
-        let data = &event.data;
-        tally.count(event.event_type, &data.method, &data.endpoint, 1);
-    }
-    tally
-}
-
-/// The events that the leaves of one table hold, or held until they were deleted.
-struct Held<'a> {
-    events: Vec<&'a UsageEvent>,
-    ids: BTreeMap<EventId, u32>,
-    /// Of which it was told how they were answered.
-    reported: BTreeSet<EventId>,
-    /// How they were, by what the gateway wrote.
-    responses: BTreeMap<EventId, Response>,
-}
-
-impl<'a> Held<'a> {
-    fn new(
-        world: &'a World,
-        table: &MemoryStore,
-        expired: &[(ItemKey, Stored)],
-    ) -> Result<Self, String> {
-        let oracle = &world.oracle;
-        let mut rows: BTreeMap<LeafKey, Vec<Candidate<'_>>> = BTreeMap::new();
-        let mut take = |key: &ItemKey, stored: &Stored| {
-            if let Some(leaf) = table::parse_leaf(key) {
-                let state = state::decode(&stored.state).expect("a leaf decodes");
-                let row = LeafKey {
-                    place: Place::First,
-                    ..leaf.clone()
-                };
-                rows.entry(row).or_default().push((leaf, state, Vec::new()));
-            }
-        };
-        table.each_item(&mut take);
-        for (key, stored) in expired {
-            take(key, stored);
-        }
-        let mut held = Self {
-            events: Vec::new(),
-            ids: BTreeMap::new(),
-            reported: BTreeSet::new(),
-            responses: BTreeMap::new(),
-        };
-        for line in &world.log.lines {
-            let told = line.event.zip(line.response);
-            held.responses
-                .extend(told.map(|(event, response)| (oracle.known[event].event.id, response)));
-        }
-        let known = oracle.known.iter().map(|known| &known.event);
-        for event in known.chain(&oracle.before) {
-            for (_, leaf, events) in rows.get_mut(&LeafKey::of(event)).into_iter().flatten() {
-                if leaf.holds(event.id.short()) {
-                    events.push(event);
-                    held.events.push(event);
-                    *held.ids.entry(event.id).or_default() += 1;
-                    if leaf.is_reported(event.id.short()) {
-                        held.reported.insert(event.id);
-                    }
-                }
-            }
-        }
-        for (key, leaf, events) in rows.values().flatten() {
-            equal(|| format!("ids of {key:?}"), &leaf.events(), &events.len())?;
-            let counted = tally(events.iter().copied());
-            equal(|| format!("tally of {key:?}"), &leaf.tally(), &counted)?;
-            equal(
-                || format!("responses of {key:?}"),
-                leaf.responses(),
-                &held.responses_of(events),
-            )?;
-        }
-        Ok(held)
-    }
-
-    /// How those of the events were answered of which that was told.
-    fn responses_of(&self, events: &[&UsageEvent]) -> Responses {
-        let mut responses = Responses::default();
-        for event in events {
-            if self.reported.contains(&event.id)
-                && let Some(response) = self.responses.get(&event.id)
-            {
-                responses.count(*response);
-            }
-        }
-        responses
-    }
-
-    fn times(&self, id: EventId) -> u32 {
-        self.ids.get(&id).copied().unwrap_or(0)
-    }
-}
-
-fn each_once(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
+/// Whatever was accepted stands in the journal.
+fn accepted(world: &World) -> Result<(), String> {
     let oracle = &world.oracle;
-    let refused: BTreeSet<Option<usize>> = oracle
-        .refused
-        .iter()
-        .map(|record| world.sent[*record].event)
-        .collect();
-    for (number, known) in oracle.known.iter().enumerate() {
-        let event = &known.event;
-        match analytics.times(event.id) + usage.times(event.id) {
-            0 if known.counted => return Err(format!("counted and then not: {event:?}")),
-            0 if known.taken && !refused.contains(&Some(number)) => {
-                return Err(format!("taken and lost: {event:?}"));
-            }
-            0 | 1 => {}
-            times => return Err(format!("counted {times} times: {event:?}")),
+    let of_records = |records: &BTreeSet<usize>| -> BTreeSet<EventId> {
+        let events = records.iter().filter_map(|record| world.sent[*record].event);
+        events.map(|event| oracle.known[event].event.id).collect()
+    };
+    let (refusable, dropped) = (of_records(&oracle.refusable), of_records(&oracle.dropped));
+    let says = |id: &EventId, by_line: bool| {
+        let held = oracle.held.get(id);
+        held.is_some_and(|held| held.iter().any(|said| said.by_line == by_line))
+    };
+    for known in oracle.known.iter().filter(|known| known.accepted) {
+        let id = known.event.id;
+        if !says(&id, false) && !refusable.contains(&id) && !dropped.contains(&id) {
+            return Err(format!("accepted and lost: {:?}", known.event));
         }
-    }
-    Ok(())
-}
-
-/// Whatever the log has a line of is counted, and has its response.
-fn lines(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
-    let mut kept = BTreeSet::new();
-    for table in [&world.analytics, &world.usage] {
-        table.each_document(|key, _| {
-            let line = key
-                .sk
-                .strip_prefix("access/s#")
-                .filter(|_| key.pk == table::ERRORS);
-            kept.extend(line.and_then(log::number));
-        });
-    }
-    if let Some(number) = kept.difference(&world.oracle.refusable_lines).next() {
-        let line = &world.log.lines[*number].text;
-        return Err(format!("set aside without a reason: {line}"));
     }
     for (number, line) in world.log.lines.iter().enumerate() {
-        let is_kept = kept.contains(&number);
-        if line.poison && !is_kept {
-            return Err(format!("neither kept nor counted: {}", line.text));
-        }
-        let Some(event) = line.event.filter(|_| !is_kept) else {
+        let Some(call) = &line.told else {
             continue;
         };
-        let event = &world.oracle.known[event].event;
-        if analytics.times(event.id) + usage.times(event.id) != 1 {
-            return Err(format!("logged and lost: {event:?}"));
+        if !says(&call.told.id, true) && !oracle.refusable_lines.contains(&number) {
+            return Err(format!("logged and lost: {}", line.text));
         }
-        let is_told = analytics.reported.contains(&event.id) || usage.reported.contains(&event.id);
-        equal(
-            || format!("whether it was told how {:?} was answered", event.id),
-            &is_told,
-            &line.response.is_some(),
-        )?;
     }
     Ok(())
 }
 
-fn roll_up(table: &MemoryStore, key: &ItemKey) -> Result<RollUp, String> {
-    match table.peek(key) {
-        Some(stored) => state::decode(&stored.state).map_err(|error| format!("{key:?}: {error}")),
-        None => Err(format!("{key:?} is not there")),
-    }
-}
-
-fn users(world: &World, analytics: &Held<'_>, usage: &Held<'_>) -> Result<(), String> {
-    type Events<'a> = Vec<&'a UsageEvent>;
-    let responses_of = |events: &Events<'_>| {
-        let (mut sum, other) = (analytics.responses_of(events), usage.responses_of(events));
-        sum.merge(&other);
-        sum
-    };
-    let mut days: [BTreeMap<ItemKey, Events<'_>>; 2] = [BTreeMap::new(), BTreeMap::new()];
-    let mut totals: BTreeMap<ItemKey, Events<'_>> = BTreeMap::new();
-    for (place, held) in [analytics, usage].into_iter().enumerate() {
-        let events = held
-            .events
-            .iter()
-            .filter(|event| event.subject.email().is_some());
-        for event in events {
-            let day = ItemKey::day(&event.subject, event.time);
-            days[place].entry(day).or_default().push(event);
-            let month = ItemKey::month(&event.subject, event.time);
-            totals.entry(month).or_default().push(event);
-            let all_time = ItemKey::all_time(&event.subject);
-            totals.entry(all_time).or_default().push(event);
-        }
-    }
-    let [stream_days, synchronous_days] = days;
-    let wanted = [
-        (&world.analytics, stream_days),
-        (&world.usage, synchronous_days),
-        (&world.usage, totals),
-    ];
-    for (table, items) in &wanted {
-        for (key, events) in items {
-            let rolled = roll_up(table, key)?;
-            equal(
-                || format!("{key:?}"),
-                &rolled.tally(),
-                &tally(events.iter().copied()),
-            )?;
-            equal(
-                || format!("responses of {key:?}"),
-                &rolled.responses(),
-                &responses_of(events),
-            )?;
-            let times = || events.iter().map(|event| event.time);
-            let span = rolled.seen().map(|seen| (seen.first, seen.last));
-            equal(
-                || format!("span of {key:?}"),
-                &span,
-                &times().min().zip(times().max()),
-            )?;
-        }
-    }
-    let mut found = 0;
-    for table in [&world.analytics, &world.usage] {
-        table.each_item(|key, _| {
-            let of_user = key.pk.starts_with("DAY#") || key.pk.starts_with("USER#");
-            found += usize::from(of_user);
-        });
-    }
-    let wanted = wanted.map(|(_, items)| items.len());
-    equal(
-        || "days, months and totals".to_owned(),
-        &found,
-        &wanted.iter().sum(),
-    )
-}
-
-fn everybody(world: &World, analytics: &Held<'_>) -> Result<(), String> {
-    let windows = [Window::Minute, Window::Hour, Window::Day];
-    let mut items: BTreeMap<ItemKey, Vec<&UsageEvent>> = BTreeMap::new();
-    let mut failures: BTreeMap<(UnixMillis, &str), (u64, u64)> = BTreeMap::new();
-    let minute_days = world.minute_days.max(SUM_DAYS);
-    let is_kept =
-        |window: Window, at: UnixMillis| window.end(at).plus_days(minute_days) > world.expired_at;
-    for event in &analytics.events {
-        for window in windows {
-            if window == Window::Minute && !is_kept(window, event.time) {
-                continue;
-            }
-            let key = ItemKey::global(window, event.time);
-            items.entry(key).or_default().push(event);
-        }
-        let slot = (Window::Hour.start(event.time), event.data.ip.as_str());
-        match event.event_type {
-            EventType::ApiCall => {}
-            _ if !is_kept(Window::Hour, event.time) => {}
-            EventType::AuthFailed => failures.entry(slot).or_default().0 += 1,
-            EventType::RateLimited => failures.entry(slot).or_default().1 += 1,
-        }
-    }
-    for (key, events) in &items {
-        let rolled = roll_up(&world.analytics, key)?;
-        equal(
-            || format!("{key:?}"),
-            &rolled.tally(),
-            &tally(events.iter().copied()),
-        )?;
-        let calls = events
-            .iter()
-            .filter(|event| event.event_type == EventType::ApiCall);
-        let users: BTreeSet<&str> = calls.filter_map(|event| event.subject.email()).collect();
-        equal(
-            || format!("users of {key:?}"),
-            &rolled.users(),
-            &(users.len() as u64),
-        )?;
-    }
-    let mut found: BTreeMap<(UnixMillis, String), (u64, u64)> = BTreeMap::new();
-    let mut globals = 0;
-    world.analytics.each_item(|key, stored| {
-        globals += usize::from(key.pk.starts_with("GLOBAL#"));
-        let of = key.pk.strip_prefix("SECURITY#");
-        let Some((hour, _)) = of.and_then(|of| of.split_once('#')) else {
-            return;
-        };
-        let hour = Window::Hour.parse_label(hour).expect("an hour");
-        let kept: Failures = state::decode(&stored.state).expect("failures decode");
-        for (address, source) in kept.by_address() {
-            let sum = found.entry((hour, address)).or_default();
-            for (auth_failures, rate_limited) in source.minutes.values() {
-                sum.0 += auth_failures;
-                sum.1 += rate_limited;
+/// Users' hours, slot by slot.
+fn hours(world: &World, model: &Model) -> Result<(), String> {
+    let mut found: BTreeMap<(String, UnixMillis), Expected> = BTreeMap::new();
+    let mut wrong = Ok(());
+    world.usage.each_item(|key, stored| {
+        if let Some(user) = key.pk.strip_prefix("USER#")
+            && key.sk.starts_with("HOUR#")
+        {
+            match Hour::decode(&stored.state) {
+                Ok(hour) => {
+                    for (minute, slot) in hour.slots() {
+                        let at = hour.start().plus_millis(i64::from(minute) * 60_000);
+                        let slot = Expected::stored(slot.rank, &slot.counts);
+                        found.insert((user.to_owned(), at), slot);
+                    }
+                }
+                Err(error) => wrong = Err(format!("{key:?}: {error}")),
             }
         }
     });
-    equal(
-        || "minutes, hours and days of all".to_owned(),
-        &globals,
-        &items.len(),
-    )?;
-    let expected = failures
-        .into_iter()
-        .map(|((hour, ip), sum)| ((hour, ip.to_owned()), sum));
-    equal(
-        || "failures by address".to_owned(),
-        &found,
-        &expected.collect(),
-    )
-}
-
-fn errors(world: &World, analytics: &Held<'_>) -> Result<(), String> {
-    let mut kept = BTreeSet::new();
-    let mut documents = Vec::new();
-    for table in [&world.analytics, &world.usage] {
-        table.each_document(|key, document| {
-            if key.pk == table::ERRORS {
-                documents.push((key.clone(), document.clone()));
-            }
-        });
+    wrong?;
+    let is_kept = |minute: UnixMillis| is_kept(world, minute);
+    let expected = model.users.iter().filter(|((_, minute), _)| is_kept(*minute));
+    for (key, expected) in expected {
+        let found = found.get(key).cloned().unwrap_or_default();
+        equal(|| format!("{key:?}"), &found, expected)?;
     }
-    for (key, document) in &documents {
-        if let Some(number) = key.sk.strip_prefix("access/s#").and_then(log::number) {
-            let line = &world.log.lines[number];
-            equal(
-                || format!("payload of {key:?}"),
-                &bytes(document, attribute::PAYLOAD),
-                &line.text.as_bytes(),
-            )?;
-            let malformed = text(document, attribute::REASON) == Reason::Malformed.as_str();
-            equal(|| format!("reason of {key:?}"), &malformed, &line.poison)?;
-            continue;
-        }
-        let number = key
-            .sk
-            .rsplit_once('#')
-            .and_then(|(_, sequence)| sequence.parse::<usize>().ok());
-        let number = number.ok_or("an error without a position")? - 1;
-        let sent = &world.sent[number];
-        equal(
-            || format!("payload of {key:?}"),
-            &bytes(document, attribute::PAYLOAD),
-            &sent.payload.as_slice(),
-        )?;
-        let reason = text(document, attribute::REASON);
-        let timely = [Reason::TooOld.as_str(), Reason::FromTheFuture.as_str()].contains(&reason);
-        equal(
-            || format!("reason of {key:?}"),
-            &timely,
-            &sent.event.is_some(),
-        )?;
-        kept.insert(number);
-    }
-    let oracle = &world.oracle;
-    // Whoever died may have counted it while it was young enough.
-    let is_counted = |number: usize| {
-        let event = world.sent[number]
-            .event
-            .map(|event| &oracle.known[event].event);
-        event.is_some_and(|event| analytics.times(event.id) == 1)
-    };
-    let mut lost = oracle.refused.difference(&kept);
-    if let Some(number) = lost.find(|number| !is_counted(**number)) {
-        return Err(format!(
-            "neither kept nor counted: {}",
-            sent(world, *number)
-        ));
-    }
-    match kept.difference(&oracle.refusable).next() {
-        Some(number) => Err(format!(
-            "set aside without a reason: {}",
-            sent(world, *number)
-        )),
+    match found.keys().find(|key| !model.users.contains_key(*key)) {
+        Some(key) => Err(format!("nobody named {key:?}")),
         None => Ok(()),
     }
 }
 
-fn sent(world: &World, number: usize) -> String {
-    String::from_utf8_lossy(&world.sent[number].payload).into_owned()
+/// Whether what is kept of a minute is still kept.
+fn is_kept(world: &World, minute: UnixMillis) -> bool {
+    minute.plus_days(KEPT_DAYS) > world.now()
 }
 
-/// Whatever a leaf of the analytics table counts can be counted again from raw events.
-fn raw_events(world: &World, analytics: &Held<'_>) -> Result<(), String> {
-    let mut kept = BTreeSet::new();
-    let mut chunks = Vec::new();
-    world.analytics.each_document(|key, document| {
-        if key.pk != table::ERRORS {
-            let lines = raw::inflate(bytes(document, attribute::EVENTS));
-            chunks.push((key.clone(), lines.expect("a chunk inflates")));
-        }
-    });
-    for (key, lines) in chunks {
-        for line in lines
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let number = world
-                .oracle
-                .number_of(line)
-                .ok_or("a raw event that was never sent")?;
-            let event = &world.oracle.known[number].event;
-            if !key.pk.starts_with(&table::raw_start(event.time)) {
-                return Err(format!("{:?} is kept in {}", event.id, key.pk));
-            }
-            kept.insert(event.id);
+fn peek(table: &MemoryStore, key: &ItemKey) -> Result<Sum, String> {
+    match table.peek(key) {
+        Some(stored) => Sum::decode(&stored.state).map_err(|error| format!("{key:?}: {error}")),
+        None => Ok(Sum::default()),
+    }
+}
+
+/// Everybody's minutes, hours and days, and who called.
+fn everybody(world: &World, model: &Model, end: End) -> Result<(), String> {
+    let mut hours: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
+    let mut days: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
+    for (minute, expected) in &model.everybody {
+        hours.entry(Window::Hour.start(*minute)).or_default().add(expected);
+        days.entry(Window::Day.start(*minute)).or_default().add(expected);
+        if is_kept(world, *minute) {
+            let sum = peek(&world.analytics, &ItemKey::minute(*minute))?;
+            equal(|| format!("minute {minute}"), &of_sum(&sum), expected)?;
+            callers(world, model, *minute, sum.users)?;
         }
     }
-    let known = world.oracle.known.iter().map(|known| &known.event);
-    for event in known {
-        if analytics.times(event.id) > 0 && !kept.contains(&event.id) {
-            return Err(format!("counted and not kept raw: {event:?}"));
+    for (hour, expected) in &hours {
+        if is_kept(world, *hour) {
+            let sum = peek(&world.analytics, &ItemKey::total(Window::Hour, *hour))?;
+            equal(|| format!("hour {hour}"), &of_sum(&sum), expected)?;
+            active(model, *hour, Window::Hour.end(*hour), sum.users)?;
         }
+    }
+    for (day, expected) in days.iter().filter(|_| end >= End::Closed) {
+        let sum = peek(&world.analytics, &ItemKey::total(Window::Day, *day))?;
+        equal(|| format!("day {day}"), &of_sum(&sum), expected)?;
+        active(model, *day, Window::Day.end(*day), sum.users)?;
     }
     Ok(())
 }
 
+fn of_sum(sum: &Sum) -> Expected {
+    Expected::stored(sum.rank, &sum.counts)
+}
+
+fn callers(world: &World, model: &Model, minute: UnixMillis, users: u64) -> Result<(), String> {
+    let expected = model.callers.get(&minute).cloned().unwrap_or_default();
+    equal(|| format!("users of minute {minute}"), &users, &(expected.len() as u64))?;
+    let stored = world.analytics.peek(&ItemKey::callers(minute));
+    let stored = stored.map(|stored| state::decode_packed::<Callers>(&stored.state));
+    let stored = stored.transpose().map_err(|error| error.to_string())?;
+    let found: BTreeMap<String, u64> = stored.unwrap_or_default().calls.into_iter().collect();
+    equal(|| format!("callers of {minute}"), &found, &expected)
+}
+
+/// Active users: those who called, and at most those whom anything ever said to have called.
+fn active(model: &Model, from: UnixMillis, to: UnixMillis, users: u64) -> Result<(), String> {
+    let called = model.callers.range(from..to).flat_map(|(_, callers)| callers.keys());
+    let called: BTreeSet<&String> = called.collect();
+    let named = model.named.range(from..to).flat_map(|(_, named)| named);
+    let named: BTreeSet<&String> = named.collect();
+    let range = called.len() as u64..=named.len() as u64;
+    if range.contains(&users) {
+        Ok(())
+    } else {
+        Err(format!("{users} active users from {from}, expected {range:?}"))
+    }
+}
+
+/// Failures by address, of both places in which an address may stand.
+fn addresses(world: &World, model: &Model) -> Result<(), String> {
+    let mut found: BTreeMap<(UnixMillis, String), AddressHour> = BTreeMap::new();
+    let mut wrong = Ok(());
+    world.analytics.each_item(|key, stored| {
+        let hour = key.pk.strip_prefix("ADDRESS#");
+        let Some(hour) = hour.and_then(|hour| Window::Hour.parse_label(hour)) else {
+            return;
+        };
+        let lists = [Listed::First, Listed::Last];
+        let address = lists.iter().find_map(|listed| key.sk.strip_prefix(listed.as_str()));
+        match state::decode::<AddressHour>(&stored.state) {
+            Ok(of) => {
+                let place = (hour, address.unwrap_or_default().to_owned());
+                let known = found.entry(place).or_default();
+                for (minute, slot) in &of.slots {
+                    known.offer(*minute, slot);
+                }
+            }
+            Err(error) => wrong = Err(format!("{key:?}: {error}")),
+        }
+    });
+    wrong?;
+    for ((hour, address), expected) in &model.addresses {
+        if !is_kept(world, *hour) {
+            continue;
+        }
+        let of = found.get(&(*hour, address.clone())).cloned().unwrap_or_default();
+        let slots = of.slots.values();
+        let sum = slots.fold((0, 0), |sum, slot| {
+            (sum.0 + slot.auth_failures, sum.1 + slot.rate_limited)
+        });
+        equal(|| format!("failures of {address} in {hour}"), &sum, expected)?;
+    }
+    Ok(())
+}
+
+/// Users' days, months and all time.
+fn sums(world: &World, model: &Model) -> Result<(), String> {
+    let mut expected: BTreeMap<ItemKey, Expected> = BTreeMap::new();
+    for ((user, minute), of) in &model.users {
+        for key in [
+            ItemKey::day(user, *minute),
+            ItemKey::month(user, *minute),
+            ItemKey::all_time(user),
+        ] {
+            expected.entry(key).or_default().add(of);
+        }
+    }
+    for (key, expected) in &expected {
+        let found = of_sum(&peek(&world.usage, key)?);
+        equal(|| format!("{key:?}"), &found, expected)?;
+    }
+    Ok(())
+}
+
+fn documents(world: &World) -> Vec<(ItemKey, Document)> {
+    let mut documents = Vec::new();
+    world.analytics.each_document(|key, document| {
+        if key.pk == table::ERRORS {
+            documents.push((key.clone(), document.clone()));
+        }
+    });
+    documents
+}
+
+/// Whether anything is parked.
+pub(super) fn is_anything_parked(world: &World) -> bool {
+    let mut parked = documents(world).into_iter();
+    parked.any(|(key, _)| key.sk.starts_with("parked#"))
+}
+
+/// What was set aside has its bytes and its reason; what disagrees is told; nothing is owed.
+fn errors(world: &World, model: &Model) -> Result<(), String> {
+    let (mut records, mut lines, mut conflicts) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (key, document) in documents(world) {
+        if key.sk.starts_with("parked#") {
+            return Err(format!("still parked: {}", key.sk));
+        }
+        if let Some(id) = key.sk.strip_prefix("conflict#") {
+            conflicts.insert(id.parse::<EventId>().map_err(|error| error.to_string())?);
+            continue;
+        }
+        let payload = bytes(&document, attribute::PAYLOAD);
+        let reason = text(&document, attribute::REASON);
+        let is_malformed = reason == Reason::Malformed.as_str();
+        if let Some(number) = key.sk.strip_prefix("access/s#").and_then(log::number) {
+            let line = &world.log.lines[number];
+            equal(|| format!("payload of {key:?}"), &payload, &line.text.as_bytes())?;
+            equal(|| format!("reason of {key:?}"), &is_malformed, &line.poison)?;
+            lines.insert(number);
+            continue;
+        }
+        let position = key.sk.rsplit_once('#');
+        let number = position.and_then(|(_, sequence)| sequence.parse::<usize>().ok());
+        let number = number.ok_or("an error without a position")? - 1;
+        let sent = &world.sent[number];
+        equal(|| format!("payload of {key:?}"), &payload, &sent.payload.as_slice())?;
+        let is_poison = !is_event(&sent.payload);
+        let told = is_malformed || reason == Reason::UnknownType.as_str();
+        equal(|| format!("reason of {key:?}"), &told, &is_poison)?;
+        records.insert(number);
+    }
+    let oracle = &world.oracle;
+    if let Some(record) = oracle.refused.difference(&records).next() {
+        return Err(format!("refused and not set aside: record {record}"));
+    }
+    if let Some(record) = records.difference(&oracle.refusable).next() {
+        return Err(format!("set aside without a reason: record {record}"));
+    }
+    let poison = world.log.lines.iter().enumerate();
+    let mut poison = poison.filter(|(_, line)| line.poison).map(|(number, _)| number);
+    if let Some(line) = poison.find(|number| !lines.contains(number)) {
+        return Err(format!("neither counted nor set aside: line {line}"));
+    }
+    if let Some(line) = lines.difference(&oracle.refusable_lines).next() {
+        return Err(format!("set aside without a reason: line {line}"));
+    }
+    equal(|| "conflicts".to_owned(), &conflicts, &model.conflicts)
+}
+
 fn bytes<'a>(document: &'a Document, name: &str) -> &'a [u8] {
-    match document.attributes.iter().find(|(known, _)| *known == name) {
-        Some((_, Value::Bytes(bytes))) => bytes,
+    match value(document, name) {
+        Some(Value::Bytes(bytes)) => bytes,
         _ => &[],
     }
 }
 
 fn text<'a>(document: &'a Document, name: &str) -> &'a str {
-    match document.attributes.iter().find(|(known, _)| *known == name) {
-        Some((_, Value::Text(text))) => text,
+    match value(document, name) {
+        Some(Value::Text(text)) => text,
         _ => "",
     }
+}
+
+fn value<'a>(document: &'a Document, name: &str) -> Option<&'a Value> {
+    let attributes = document.attributes.iter();
+    let mut found = attributes.filter(|(known, _)| *known == name);
+    found.next().map(|(_, value)| value)
 }

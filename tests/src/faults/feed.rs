@@ -133,6 +133,30 @@ impl Feed {
         &self.shards[self.entries[number].shard].id
     }
 
+    /// Forgets everything: it was given up, or the stream is made anew.
+    pub(super) fn forget(&mut self, now: i64) -> Vec<usize> {
+        let pending = self.pending();
+        self.oldest = self.entries.len();
+        self.restart(now, false);
+        pending
+    }
+
+    /// Records that are not known to be done.
+    pub(super) fn pending(&self) -> Vec<usize> {
+        let of_shard = |shard: &Shard| {
+            let done = match self.checkpoints.get(&shard.id) {
+                Some(Checkpoint::Finished) => usize::MAX,
+                Some(Checkpoint::At(Position::After(sequence))) => shard
+                    .entries
+                    .partition_point(|number| self.entries[*number].sequence <= *sequence),
+                _ => 0,
+            };
+            let pending = shard.entries.iter().skip(done).copied();
+            pending.filter(|number| *number >= self.oldest).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
     /// Forgets what came before `since`.
     pub(super) fn trim(&mut self, since: i64) {
         self.oldest = self.entries.partition_point(|entry| entry.arrived < since);

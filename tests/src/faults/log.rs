@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::access_log::{self as log, ABSENT, MEMBERS};
+use domain::access_log::{self as log, ABSENT};
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::context;
@@ -24,11 +24,20 @@ const HIDDEN: i64 = 30_000;
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) text: String,
-    /// The number of the event that it tells of; `None` where it tells of none.
-    pub(super) event: Option<usize>,
-    pub(super) response: Option<Response>,
-    /// Whether it is no line at all.
+    /// What it says of a call; `None` where it says nothing that counts.
+    pub(super) told: Option<ToldCall>,
+    /// Whether it is not a line at all.
     pub(super) poison: bool,
+}
+
+/// What a line says of a call.
+#[derive(Debug)]
+pub(super) struct ToldCall {
+    /// The number of the event.
+    pub(super) event: usize,
+    /// The event as the line tells it.
+    pub(super) told: UsageEvent,
+    pub(super) response: Option<Response>,
 }
 
 /// A message of the queue.
@@ -55,16 +64,9 @@ pub(super) struct Log {
     pending: Vec<usize>,
     waiting: Vec<Message>,
     messages: usize,
-    delay: i64,
 }
 
 impl Log {
-    pub(super) fn new(delay: i64) -> Self {
-        Self {
-            delay,
-            ..Self::default()
-        }
-    }
 
     pub(super) fn write(&mut self, line: Line) {
         self.pending.push(self.lines.len());
@@ -113,13 +115,13 @@ impl Log {
     }
 
     /// The queue has taken messages.
-    pub(super) fn queue(&mut self, bodies: Vec<String>, now: UnixMillis) {
-        for body in bodies {
+    pub(super) fn queue(&mut self, bodies: Vec<(String, u32)>, now: UnixMillis) {
+        for (body, delay) in bodies {
             self.messages += 1;
             self.waiting.push(Message {
                 id: self.messages,
                 body,
-                ready: now.plus_millis(self.delay),
+                ready: now.plus_millis(i64::from(delay) * 1_000),
                 repeated: false,
             });
         }
@@ -170,26 +172,23 @@ pub(super) fn number(id: &str) -> Option<usize> {
 }
 
 fn line(members: &[(&str, String)]) -> String {
-    let value = |member: &str| {
+    log::write(|member| {
         let of = members.iter().find(|(known, _)| *known == member);
-        of.map_or(ABSENT, |(_, value)| value)
-    };
-    let members = MEMBERS.map(|member| format!(r#""{member}":"{}""#, value(member)));
-    format!("{{{}}}", members.join(","))
+        of.map_or(ABSENT.to_owned(), |(_, value)| value.clone())
+    })
 }
 
-/// The gateway's line of a call that an authorizer answered.
+/// The gateway's line of a call that an authorizer answered: `told` as the line tells it.
 pub(super) fn of_call(
-    event: &UsageEvent,
+    told: &UsageEvent,
     number: usize,
-    response: Response,
+    (status, latency): (Option<u16>, Option<u32>),
     requested_at: UnixMillis,
 ) -> Line {
-    let data = &event.data;
+    let data = &told.data;
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| ABSENT.to_owned());
-    let status = |status: u16| (log::STATUS, status.to_string());
     let mut members = vec![
-        (log::EXTENDED_REQUEST_ID, format!("of {}", event.id)),
+        (log::EXTENDED_REQUEST_ID, format!("of {}", told.id)),
         (log::REQUEST_TIME, requested_at.0.to_string()),
         (log::IP, data.ip.clone()),
         (log::METHOD, data.method.clone()),
@@ -198,47 +197,49 @@ pub(super) fn of_call(
         (log::REQUEST_ID, text(&data.request_id)),
         (log::USER_AGENT, text(&data.user_agent)),
     ];
-    if event.event_type == EventType::AuthFailed {
+    if told.event_type == EventType::AuthFailed {
         members.extend([
-            status(401),
-            (log::AUTHORIZER_ERROR, "Unauthorized".to_owned()),
+            (log::STATUS, "401".to_owned()),
+            (log::AUTHORIZER_LATENCY, "2".to_owned()),
             (log::RESPONSE_TYPE, "UNAUTHORIZED".to_owned()),
         ]);
         return Line {
             text: line(&members),
-            event: None,
-            response: None,
+            told: None,
             poison: false,
         };
     }
     members.extend([
-        (context::EVENT_ID, event.id.to_string()),
+        (context::EVENT_ID, told.id.to_string()),
         (context::KEY_ID, text(&data.key_id)),
         (context::PLAN, text(&data.plan)),
         (context::MODE, data.mode.to_string()),
-        (context::LANES, data.lanes.to_string()),
-        (context::EMAIL, event.subject.to_string()),
+        (context::EMAIL, told.subject.to_string()),
     ]);
-    let is_call = event.event_type == EventType::ApiCall;
+    let is_call = told.event_type == EventType::ApiCall;
     if is_call {
-        let latency = response.latency.map(|millis| millis.to_string());
+        let number = |of: Option<String>| of.unwrap_or_else(|| ABSENT.to_owned());
         members.extend([
-            status(response.status),
-            (log::RESPONSE_LATENCY, text(&latency)),
+            (log::STATUS, number(status.map(|status| status.to_string()))),
+            (log::RESPONSE_LATENCY, number(latency.map(|millis| millis.to_string()))),
             (log::AUTHORIZER_STATUS, "200".to_owned()),
-            (log::INTEGRATION_STATUS, response.status.to_string()),
         ]);
     } else {
         members.extend([
-            status(429),
+            (log::STATUS, "429".to_owned()),
             (log::AUTHORIZER_STATUS, "403".to_owned()),
             (log::RESPONSE_TYPE, log::ACCESS_DENIED.to_owned()),
         ]);
     }
+    let response = status.filter(|_| is_call);
+    let response = response.map(|status| Response { status, latency });
     Line {
         text: line(&members),
-        event: Some(number),
-        response: is_call.then_some(response),
+        told: Some(ToldCall {
+            event: number,
+            told: told.clone(),
+            response,
+        }),
         poison: false,
     }
 }
@@ -269,7 +270,7 @@ pub(super) fn refusal(mut event: UsageEvent, random: &mut Random) -> (UsageEvent
 pub(super) struct ModelQueue {
     weather: Weather,
     pace: Pace,
-    taken: Arc<Mutex<Vec<String>>>,
+    taken: Arc<Mutex<Vec<(String, u32)>>>,
 }
 
 impl ModelQueue {
@@ -281,22 +282,22 @@ impl ModelQueue {
         }
     }
 
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<(String, u32)> {
         std::mem::take(&mut lock(&self.taken))
     }
 }
 
 impl Queue for ModelQueue {
-    async fn send(&self, body: String) -> Result<(), SendError> {
+    async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
         self.pace.stop().await;
         let fault = self.weather.decide(Place::Queue);
         if matches!(fault, Fault::None | Fault::AnswerLost | Fault::DoneAndHangs) {
-            lock(&self.taken).push(body);
+            lock(&self.taken).push((body, delay_seconds));
         }
         self.pace.stop().await;
         match fault {
             Fault::None => Ok(()),
-            Fault::Refused | Fault::AnswerLost | Fault::Missing => Err(SendError {
+            Fault::Refused | Fault::Throttled | Fault::AnswerLost | Fault::Missing => Err(SendError {
                 source: "injected".into(),
             }),
             Fault::Hangs | Fault::DoneAndHangs => std::future::pending().await,

@@ -1,63 +1,88 @@
-//! What must be counted, told from what was sent and taken alone.
+//! What must be counted, told from what was sent and accepted alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use domain::event::{EventType, Subject, UsageEvent};
-use domain::leaf::{Leaf, LeafKey, Offer};
-use domain::state;
-use domain::table::ItemKey;
-use domain::time::{UnixMillis, Window};
-use runtime::memory::MemoryStore;
-use runtime::store::{NewItem, Shown};
+use domain::entry::{Facts, Kind};
+use domain::event::{EventRef, EventType, UsageEvent};
+use domain::id::EventId;
+use domain::response::Response;
+use domain::time::UnixMillis;
 
 use super::log::Line;
-use super::schedule::Before;
 use super::world::Sent;
 
-/// An event may be so far ahead of whoever counts it, in milliseconds.
+/// An event may be so far ahead of the function that appends it, in milliseconds.
 const AHEAD: i64 = 5 * 60 * 1_000;
 /// And so far behind.
-const BEHIND: i64 = HORIZON_DAYS * DAY;
+const BEHIND: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// Days that an event is counted for, and that its duplicates are recognised for at least.
-const HORIZON_DAYS: i64 = 7;
-/// And sums of minutes are kept for at least so many.
-pub(super) const SUM_DAYS: i64 = HORIZON_DAYS + 8;
-/// A day.
-const DAY: i64 = 24 * 60 * 60 * 1_000;
-/// And the leaf that knows it is there for so long after its hour.
-const LEAF_LIVES: i64 = BEHIND + DAY;
+/// What one track says of one event. Ordered as the rule has it: of two that disagree, the one that
+/// sorts first wins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Said {
+    pub(super) by_line: bool,
+    pub(super) event_type: EventType,
+    pub(super) subject: String,
+    pub(super) key_id: Option<String>,
+    pub(super) plan: Option<String>,
+    pub(super) method: String,
+    pub(super) endpoint: String,
+    pub(super) address: Option<String>,
+    pub(super) response: Option<Response>,
+}
+
+impl Said {
+    fn of(event: &UsageEvent, line: Option<Option<Response>>) -> Self {
+        let data = &event.data;
+        let is_call = event.event_type == EventType::ApiCall;
+        Self {
+            by_line: line.is_some(),
+            event_type: event.event_type,
+            subject: event.subject.as_str().to_owned(),
+            key_id: data.key_id.clone(),
+            plan: data.plan.clone(),
+            method: data.method.clone(),
+            endpoint: data.endpoint.clone(),
+            address: (!is_call).then(|| data.ip.clone()),
+            response: line.flatten(),
+        }
+    }
+
+    /// Whether both say the same but for who says it, and how the call was answered.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let neutral = |said: &Self| Self {
+            by_line: false,
+            response: None,
+            ..said.clone()
+        };
+        neutral(self) == neutral(other)
+    }
+}
 
 /// What is known of the events.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) known: Vec<Known>,
-    pub(super) by_payload: HashMap<Vec<u8>, usize>,
-    /// Events that were counted before the schedule began.
-    pub(super) before: Vec<UsageEvent>,
-    /// Records that were refused in a delivery that came to its end.
-    pub(super) refused: BTreeSet<usize>,
+    by_payload: HashMap<Vec<u8>, usize>,
+    /// Everything that was ever said of an event, by anybody.
+    pub(super) offered: BTreeMap<EventId, BTreeSet<Said>>,
+    /// What the journal has held.
+    pub(super) held: BTreeMap<EventId, BTreeSet<Said>>,
     /// Records that were refused in any delivery.
     pub(super) refusable: BTreeSet<usize>,
-    /// Lines of the access log that came when their call could not be counted any more, or that
-    /// are no lines.
+    /// Records that were refused in a delivery that came to its end.
+    pub(super) refused: BTreeSet<usize>,
+    /// Lines that came when their call could not be counted any more, or that are not lines.
     pub(super) refusable_lines: BTreeSet<usize>,
+    /// Records that were in the stream when it was deleted.
+    pub(super) dropped: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) event: UsageEvent,
-    /// An authorizer was told that somebody has taken it.
-    pub(super) taken: bool,
-    /// The processor has said that it is done with it.
-    pub(super) counted: bool,
-}
-
-/// What the processor has to do with a record at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Count(usize),
-    SetAside,
+    /// An authorizer was told that the event is accepted.
+    pub(super) accepted: bool,
 }
 
 impl Oracle {
@@ -65,12 +90,21 @@ impl Oracle {
     pub(super) fn learn(&mut self, event: UsageEvent) -> usize {
         let number = self.known.len();
         self.by_payload.insert(event.to_json(), number);
+        let offered = self.offered.entry(event.id).or_default();
+        offered.insert(Said::of(&event, None));
         self.known.push(Known {
             event,
-            taken: false,
-            counted: false,
+            accepted: false,
         });
         number
+    }
+
+    /// Learns of what a line says.
+    pub(super) fn learn_line(&mut self, line: &Line) {
+        if let Some(call) = &line.told {
+            let offered = self.offered.entry(call.told.id).or_default();
+            offered.insert(Said::of(&call.told, Some(call.response)));
+        }
     }
 
     /// The event that a record holds.
@@ -78,32 +112,43 @@ impl Oracle {
         self.by_payload.get(payload).copied()
     }
 
-    /// An authorizer was told that somebody took the event.
-    pub(super) fn taken(&mut self, number: usize) {
-        self.known[number].taken |= true;
+    /// An authorizer was told that the event is accepted.
+    pub(super) fn accepted(&mut self, number: usize) {
+        self.known[number].accepted = true;
+    }
+
+    /// The journal holds an entry.
+    pub(super) fn journal(&mut self, facts: &[u8]) -> Result<(), String> {
+        let facts = Facts::read(facts).map_err(|error| error.to_string())?;
+        let contents: Vec<_> = facts.contents().collect();
+        for fact in facts.iter() {
+            let content = &contents[fact.content as usize];
+            let id = facts.id(fact.id).expect("an id");
+            let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+            let said = Said {
+                by_line: fact.kind == Kind::Line,
+                event_type: content.event_type,
+                subject: content.subject.to_string(),
+                key_id: text(&content.key_id),
+                plan: text(&content.plan),
+                method: content.method.to_string(),
+                endpoint: content.endpoint.to_string(),
+                address: text(&content.address),
+                response: fact.response,
+            };
+            if !self.offered.get(&id).is_some_and(|offered| offered.contains(&said)) {
+                return Err(format!("nobody said of {id}: {said:?}"));
+            }
+            self.held.entry(id).or_default().insert(said);
+        }
+        Ok(())
     }
 
     /// Records are handed to the processor.
     pub(super) fn offered(&mut self, sent: &[Sent], numbers: &[usize], at: UnixMillis) {
         for number in numbers {
-            if self.verdict(&sent[*number], at) == Verdict::SetAside
-                && !self.is_known_to_leaf(&sent[*number], at)
-            {
+            if !self.is_timely(&sent[*number], at) {
                 self.refusable.insert(*number);
-            }
-        }
-    }
-
-    /// Lines are handed to the reconciler.
-    pub(super) fn lines_offered(&mut self, lines: &[Line], numbers: &[usize], at: UnixMillis) {
-        for number in numbers {
-            let Line { event, poison, .. } = &lines[*number];
-            let timely = event.is_none_or(|event| {
-                let age = at.since(self.known[event].event.time);
-                (-AHEAD..=BEHIND).contains(&age)
-            });
-            if *poison || !timely {
-                self.refusable_lines.insert(*number);
             }
         }
     }
@@ -117,75 +162,51 @@ impl Oracle {
         failed: Option<Vec<bool>>,
     ) {
         for (number, failed) in numbers.iter().zip(failed.unwrap_or_default()) {
-            match self.verdict(&sent[*number], at) {
-                _ if failed => {}
-                Verdict::Count(event) => self.known[event].counted = true,
-                Verdict::SetAside if self.refusable.contains(number) => {
-                    self.refused.insert(*number);
-                }
-                Verdict::SetAside => {}
+            if !failed && !self.is_timely(&sent[*number], at) {
+                self.refused.insert(*number);
             }
         }
     }
 
-    /// Whether the record's event was counted and its leaf is still there.
-    fn is_known_to_leaf(&self, sent: &Sent, at: UnixMillis) -> bool {
+    fn is_timely(&self, sent: &Sent, at: UnixMillis) -> bool {
         sent.event.is_some_and(|number| {
-            let Known { event, counted, .. } = &self.known[number];
-            *counted && at < Window::Hour.end(event.time).plus_millis(LEAF_LIVES)
+            let age = at.since(self.known[number].event.time);
+            (-AHEAD..=BEHIND).contains(&age)
         })
     }
 
-    fn verdict(&self, sent: &Sent, at: UnixMillis) -> Verdict {
-        match sent.event {
-            Some(number) => {
-                let age = at.since(self.known[number].event.time);
-                if (-AHEAD..=BEHIND).contains(&age) {
-                    Verdict::Count(number)
-                } else {
-                    Verdict::SetAside
-                }
+    /// Lines are handed to the reconciler.
+    pub(super) fn lines_offered(&mut self, lines: &[Line], numbers: &[usize], at: UnixMillis) {
+        for number in numbers {
+            let Line { told, poison, .. } = &lines[*number];
+            let timely = told.as_ref().is_none_or(|call| {
+                let age = at.since(call.told.time);
+                (-AHEAD..=BEHIND).contains(&age)
+            });
+            if *poison || !timely {
+                self.refusable_lines.insert(*number);
             }
-            None => Verdict::SetAside,
         }
     }
 
-    /// Counts events of its own for `subject` and `now`, as whoever counted them would have.
-    pub(super) fn count_before(
-        &mut self,
-        analytics: &MemoryStore,
-        subject: &Subject,
-        now: UnixMillis,
-        before: Before,
-    ) {
-        let mut filling: BTreeMap<u16, (LeafKey, Leaf)> = BTreeMap::new();
-        let events = before.events * usize::from(before.lanes);
-        for number in 0..events as u64 {
-            let mut event =
-                domain::sample::event(number, subject.as_str(), EventType::ApiCall, now);
-            event.data.lanes = before.lanes;
-            let (key, leaf) = filling
-                .entry(event.lane())
-                .or_insert_with(|| (LeafKey::of(&event), Leaf::default()));
-            if leaf.offer(&event) == Offer::Full {
-                plant(analytics, key, leaf);
-                (*key, *leaf) = (key.after(&event), Leaf::default());
-                leaf.offer(&event);
-            }
-            self.before.push(event);
-        }
-        for (key, leaf) in filling.values() {
-            plant(analytics, key, leaf);
-        }
+    /// Calls of a user that anybody ever spoke of: no answer says more.
+    pub(super) fn most_calls(&self, user: &str) -> u64 {
+        let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
+        let offered = self.offered.values();
+        offered.filter(|offered| offered.iter().any(is_call)).count() as u64
+    }
+
+    /// Whether any event was ever told of in two ways.
+    pub(super) fn disagrees(&self) -> bool {
+        let mut offered = self.offered.values();
+        offered.any(|offered| {
+            let first = offered.first();
+            first.is_some_and(|first| offered.iter().any(|said| !said.agrees(first)))
+        })
     }
 }
 
-fn plant(analytics: &MemoryStore, key: &LeafKey, leaf: &Leaf) {
-    let item = NewItem {
-        version: 1,
-        state: state::encode(leaf).expect("a leaf encodes"),
-        shown: Shown::default(),
-    };
-    let key = ItemKey::leaf(key);
-    analytics.plant(&key, item).expect("the table is empty");
+/// Whether a record's bytes are an event at all.
+pub(super) fn is_event(payload: &[u8]) -> bool {
+    EventRef::decode(payload).is_ok()
 }

@@ -1,22 +1,20 @@
 //! A schedule: what is called, what the pipeline looks like, and what goes wrong when.
 //!
-//! A schedule is data. Each step carries the seed of whatever is chosen after it, so that dropping
+//! A schedule is data. Each step carries the seed of everything chosen after it, so that dropping
 //! one step leaves what the others do as it was: that is what makes a failing schedule shrink.
 
 use domain::event::EventType;
-use domain::leaf::MOST_IDS;
 use domain::names::TrackingMode;
 use domain::time::UnixMillis;
 use runtime::memory::Fault;
-use runtime::spill::Limits;
 
 use super::random::Random;
 
 /// A minute or a day, in milliseconds.
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
-/// 2026-12-01T00:00:00Z: a day, a month and an hour begin.
-const BORDER: i64 = 1_796_083_200_000;
+/// Borders at which a minute, an hour, a day and a month begin, and at the second a year.
+const BORDERS: [i64; 2] = [1_796_083_200_000, 1_798_761_600_000];
 
 /// One run of the whole system.
 #[derive(Debug, Clone)]
@@ -27,6 +25,19 @@ pub struct Schedule {
     pub pipeline: Pipeline,
     /// What happens, in this order.
     pub steps: Vec<Step>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// How far a schedule is followed once everything has come to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Everything is folded.
+    Folded,
+    /// Every day is closed.
+    Closed,
+    /// Every day is sealed.
+    Sealed,
 }
 
 /// What the events run through.
@@ -34,29 +45,28 @@ pub struct Schedule {
 pub struct Pipeline {
     /// Shards of the stream to begin with.
     pub shards: usize,
+    /// Shards of the table's stream to begin with.
+    pub table_shards: usize,
     /// The mapping of the stream to the processor.
     pub records: Batching,
     /// The mapping of the table's stream to the aggregator.
     pub changes: Batching,
     /// How far the clock of each authorizer is ahead, in milliseconds.
     pub clocks: Vec<i64>,
-    /// Days that minute aggregates are kept.
-    pub minute_days: i64,
-    /// Milliseconds that a line waits in the queue.
-    pub delay: i64,
-    /// Calls of the busiest caller that were counted before anything happens.
-    pub counted_before: Option<Before>,
-    /// How much is put into one item of the analytics table.
-    pub limits: Limits,
+    /// How far the clocks of processor, reconciler, aggregator and tick are ahead.
+    pub others: [i64; 4],
+    /// Seconds of the reconciler's window.
+    pub window: u32,
+    /// Items of a page.
+    pub page: usize,
 }
 
-/// Calls that were counted before anything happens: nearly as many as some leaves take.
-#[derive(Debug, Clone, Copy)]
-pub struct Before {
-    /// Lanes that they are spread over.
-    pub lanes: u16,
-    /// Events of each.
-    pub events: usize,
+impl Pipeline {
+    /// Whether all clocks are within a minute: only then answers never go backwards.
+    pub fn clocks_agree(&self) -> bool {
+        let clocks = self.clocks.iter().chain(&self.others);
+        clocks.into_iter().all(|ahead| ahead.abs() <= MINUTE)
+    }
 }
 
 /// How a mapping makes batches.
@@ -84,29 +94,42 @@ pub struct Step {
 /// What the gateway asks of an authorizer.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// Who is asked.
+    /// Which authorizer.
     pub instance: usize,
-    /// Who calls.
+    /// Which caller.
     pub caller: usize,
     /// What is decided.
     pub event_type: EventType,
     /// Which method and endpoint.
     pub route: usize,
-    /// Calls of this caller that the instance answered within the second before.
-    pub busy: u16,
-    /// How the API answers, and whether the log gets the call's line.
-    pub answer: Answer,
+    /// How the API answers, and what the log says of it.
+    pub answer: Response,
 }
 
 /// How the API answers a call.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
+pub struct Response {
+    /// HTTP status; `None` where the line lacks it.
+    pub status: Option<u16>,
     /// Milliseconds that it takes; `None` where the gateway does not say.
     pub latency: Option<u32>,
     /// Whether the log gets the call's line.
     pub logged: bool,
+    /// How the line disagrees with the authorizer.
+    pub twist: Twist,
+}
+
+/// How a line of the log disagrees with the authorizer's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twist {
+    /// It does not.
+    None,
+    /// It names another route.
+    Route,
+    /// It says that the call was over its plan.
+    Type,
+    /// It names another user.
+    Subject,
 }
 
 /// Something that happens.
@@ -118,18 +141,20 @@ pub enum Action {
     PutAgain(u64),
     /// An event comes that was made so many milliseconds ago, or is yet to be.
     Late(i64),
-    /// A record comes that is no event.
+    /// An event comes once more under its id, with other content.
+    Forge(u64),
+    /// A record comes that is not an event.
     Poison,
     /// Calls to a place fail.
     Fail(Failure),
-    /// An authorizer is told to work in another mode.
+    /// An authorizer works in another mode from here on.
     Mode(usize, TrackingMode),
     /// Nothing happens for so many milliseconds.
     Wait(i64),
     /// A shard is split in two.
-    Split(u64),
+    Split(Side, u64),
     /// Two neighbouring shards become one.
-    Merge(u64),
+    Merge(Side, u64),
     /// Records that came before are handed to the processor once more.
     Redrive(u64, usize),
     /// A mapping starts again from what it remembers.
@@ -138,20 +163,36 @@ pub enum Action {
     Replay(Side),
     /// Changes that were reported before are reported again, out of turn.
     Repeat(u64, usize),
-    /// A function cannot be invoked until it is said again.
+    /// Changes that nobody has folded are given up, without a dead letter.
+    GiveUp,
+    /// A function cannot be invoked until the next such action.
     Toggle(Side),
     /// The minute tick.
     Tick,
-    /// Everything comes to rest, so many days pass, and what may go is deleted from the tables.
+    /// Everything comes to rest, so many days pass, and what may go is deleted.
     Pass(i64),
-    /// Stream, analytics table and queue are not there for so many calls.
-    Gone(u32),
+    /// Some of what may go is deleted, in no order.
+    Expire(u64, usize),
+    /// The stream is deleted with everything in it, and made anew.
+    DropStream,
     /// The gateway refuses a call by itself.
     Refusal,
-    /// A line of the access log is none.
+    /// A line of the access log is not one.
     PoisonLine,
     /// Lines come once more that came before, or will come.
     RepeatLines(u64, usize),
+    /// The usage table is copied, and later restored from that copy.
+    Backup,
+    /// See [`Self::Backup`].
+    Restore,
+    /// An older release is deployed that cannot read some items of a newer one.
+    Downgrade(u64),
+    /// The newer release is deployed again.
+    Upgrade,
+    /// The aggregator's time is over after so many looks at the clock.
+    Hurry(u32),
+    /// Somebody asks the analytics API.
+    Ask(usize),
 }
 
 /// One of the two mappings and its function.
@@ -193,47 +234,56 @@ impl Schedule {
     /// The schedule of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let before = random.pick(&[2 * MINUTE, 40 * MINUTE, 20 * MINUTE, 3 * DAY]);
+        let border = random.pick(&[BORDERS[0], BORDERS[0], BORDERS[1]]);
+        let before = random.pick(&[2 * MINUTE, 20_000, 40 * MINUTE, 3 * MINUTE, DAY + MINUTE]);
         let pipeline = Pipeline::draw(&mut random);
-        let steps = (0..random.between(4, 36))
+        let steps = (0..random.between(4, 34))
             .map(|_| Step::draw(&mut random, pipeline.clocks.len()))
             .collect();
         Self {
-            start: UnixMillis(BORDER - before),
+            start: UnixMillis(border - before),
             pipeline,
             steps,
+            end: random.pick(&[
+                End::Folded,
+                End::Folded,
+                End::Folded,
+                End::Closed,
+                End::Closed,
+                End::Sealed,
+            ]),
         }
     }
 }
 
 impl Pipeline {
     fn draw(random: &mut Random) -> Self {
-        let clocks = (0..random.between(1, 3))
-            .map(|_| random.pick(&[0, 0, 0, 900, -45_000, 4 * MINUTE, -10 * MINUTE]))
-            .collect();
+        let skewed = random.once_in(3);
+        let mut clock = |random: &mut Random| {
+            if skewed {
+                random.pick(&[0, 900, -45_000, 4 * MINUTE, -10 * MINUTE, 9 * MINUTE])
+            } else {
+                random.pick(&[0, 0, 0, 900, -20_000, 15_000])
+            }
+        };
+        let clocks = (0..random.between(1, 3)).map(|_| clock(random)).collect();
+        let mut others = [0; 4].map(|_| clock(random));
+        // What decides whether an event is too old or too new reads a clock that is nearly right.
+        for clock in others.iter_mut().take(2) {
+            *clock = (*clock).clamp(-4 * MINUTE, 4 * MINUTE);
+        }
         Self {
             shards: 1 + random.place(3),
+            table_shards: random.pick(&[1, 1, 2, 4, 16]),
             records: Batching::draw(random),
-            changes: Batching::draw(random),
-            clocks,
-            minute_days: random.pick(&[1, 7]),
-            delay: random.pick(&[10_000, 10_000, 45_000, 120_000]),
-            counted_before: random.once_in(40).then(|| {
-                let leaves = random.pick(&[1, 1, 2, 3]);
-                Before {
-                    lanes: random.pick(&[1, 1, 2]),
-                    events: leaves * MOST_IDS - 4 + random.place(4),
-                }
-            }),
-            limits: if random.once_in(2) {
-                Limits::default()
-            } else {
-                Limits {
-                    leaves: 1 + random.place(2),
-                    parts: 1 + random.place(2),
-                    users: 1 + random.place(2),
-                }
+            changes: Batching {
+                parallel: 1,
+                ..Batching::draw(random)
             },
+            clocks,
+            others,
+            window: random.pick(&[0, 10, 60, 900]),
+            page: random.pick(&[1, 2, 5, 1_000]),
         }
     }
 }
@@ -261,71 +311,81 @@ impl Step {
 impl Action {
     fn draw(random: &mut Random, instances: usize) -> Self {
         let side = random.pick(&[Side::Records, Side::Changes]);
-        match random.below(110) {
-            0..40 => Self::Call(Call::draw(random, instances)),
-            40..47 => Self::PutAgain(random.next()),
-            47..52 => Self::Late(late(random)),
-            52..55 => Self::Poison,
-            55..72 => Self::Fail(Failure::draw(random)),
-            72..75 => {
+        match random.below(134) {
+            0..44 => Self::Call(Call::draw(random, instances)),
+            44..50 => Self::PutAgain(random.next()),
+            50..55 => Self::Late(late(random)),
+            55..57 => Self::Forge(random.next()),
+            57..60 => Self::Poison,
+            60..77 => Self::Fail(Failure::draw(random)),
+            77..80 => {
                 let modes = [TrackingMode::Stream, TrackingMode::Synchronous];
                 Self::Mode(random.place(instances), random.pick(&modes))
             }
-            75..80 => Self::Wait(random.pick(&[1_500, 20_000, 6 * MINUTE, 61 * MINUTE, DAY])),
-            80..83 => Self::Split(random.next()),
-            83..85 => Self::Merge(random.next()),
-            85..88 => Self::Redrive(random.next(), 1 + random.place(8)),
-            88..90 => Self::Restart(side),
-            90..92 => Self::Replay(side),
-            92..95 => Self::Repeat(random.next(), 1 + random.place(8)),
-            95..97 => Self::Toggle(side),
-            97 => Self::Tick,
-            98 => Self::Pass(random.pick(&[1, 6, 7, 8, 9, 16])),
-            99..102 => Self::Refusal,
-            102..104 => Self::PoisonLine,
-            104..109 => Self::RepeatLines(random.next(), 1 + random.place(8)),
-            _ => Self::Gone(random.pick(&[1, 3, 12])),
+            80..86 => Self::Wait(random.pick(&[1_500, 20_000, 6 * MINUTE, 61 * MINUTE, DAY])),
+            86..89 => Self::Split(side, random.next()),
+            89..91 => Self::Merge(side, random.next()),
+            91..94 => Self::Redrive(random.next(), 1 + random.place(8)),
+            94..96 => Self::Restart(side),
+            96..98 => Self::Replay(side),
+            98..101 => Self::Repeat(random.next(), 1 + random.place(8)),
+            101..103 => Self::GiveUp,
+            103..105 => Self::Toggle(side),
+            105..109 => Self::Tick,
+            109 => Self::Pass(random.pick(&[1, 1, 6, 7, 8, 9, 13])),
+            110 => Self::Expire(random.next(), 1 + random.place(6)),
+            111 => Self::DropStream,
+            112..115 => Self::Refusal,
+            115..117 => Self::PoisonLine,
+            117..122 => Self::RepeatLines(random.next(), 1 + random.place(8)),
+            122 => Self::Backup,
+            123 => Self::Restore,
+            124 => Self::Downgrade(random.next()),
+            125 => Self::Upgrade,
+            126..128 => Self::Hurry(u32::try_from(random.place(3)).unwrap_or(0)),
+            _ => Self::Ask(random.place(3)),
         }
     }
 }
 
 /// How long ago a late event was made: around each border of what is counted.
 fn late(random: &mut Random) -> i64 {
-    match random.below(6) {
+    match random.below(7) {
         0 => random.between(0, 90 * MINUTE),
         1 => random.between(0, 6 * DAY),
-        2 => 7 * DAY + random.between(-2 * MINUTE, 2 * MINUTE),
-        3 => random.between(8 * DAY, 40 * DAY),
-        4 => -5 * MINUTE + random.between(-MINUTE, MINUTE),
+        2 => 7 * DAY + random.between(-15 * MINUTE, 2 * MINUTE),
+        3 => random.pick(&[8 * DAY, 10 * DAY]),
+        4 => random.between(8 * DAY, 40 * DAY),
+        5 => -5 * MINUTE + random.between(-MINUTE, MINUTE),
         _ => -random.between(6 * MINUTE, 2 * DAY),
     }
 }
 
 impl Call {
     fn draw(random: &mut Random, instances: usize) -> Self {
-        // The first caller is the busiest, the last two are known by address only.
-        let caller = random.pick(&[0, 0, 0, 1, 1, 2, 3, 4]);
+        let caller = random.pick(&[0, 0, 0, 1, 1, 2, 3, 4, 5, 6]);
         let event_type = match random.below(8) {
-            _ if caller > 2 => EventType::AuthFailed,
+            _ if caller > 3 => EventType::AuthFailed,
+            _ if caller == 3 => EventType::RateLimited,
             0 => EventType::AuthFailed,
             1 => EventType::RateLimited,
             _ => EventType::ApiCall,
-        };
-        let busy = if caller == 0 {
-            random.pick(&[0, 0, 8, 25, 60, 400])
-        } else {
-            0
         };
         Self {
             instance: random.place(instances),
             caller,
             event_type,
             route: random.place(4),
-            busy,
-            answer: Answer {
-                status: random.pick(&[200, 200, 200, 404, 504]),
+            answer: Response {
+                status: random.pick(&[Some(200), Some(200), Some(200), Some(404), Some(504), None]),
                 latency: random.pick(&[Some(3), Some(40), Some(41), Some(29_000), None]),
                 logged: !random.once_in(6),
+                twist: match random.below(30) {
+                    0 => Twist::Route,
+                    1 => Twist::Type,
+                    2 => Twist::Subject,
+                    _ => Twist::None,
+                },
             },
         }
     }
@@ -335,6 +395,8 @@ impl Failure {
     fn draw(random: &mut Random) -> Self {
         let fault = random.pick(&[
             Fault::Refused,
+            Fault::Throttled,
+            Fault::Throttled,
             Fault::AnswerLost,
             Fault::AnswerLost,
             Fault::Hangs,
@@ -348,6 +410,7 @@ impl Failure {
                 Place::Stream,
                 Place::Analytics,
                 Place::Analytics,
+                Place::Usage,
                 Place::Usage,
                 Place::Queue,
             ]),

@@ -1,21 +1,26 @@
-//! Invocations under way, each polled by hand: between two calls to a table or the stream anybody
-//! else may go on, and whoever waits for an answer that never comes dies there.
+//! Invocations under way, each polled by hand: between two calls to a table or the stream any other
+//! may go on, and one that waits for an answer that never comes dies there.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aggregator::handler::Aggregator;
+use analytics::reader::Tables;
+use analytics::user_stats;
 use authorizer::tracking::Tracking;
 use aws_lambda_events::event::dynamodb::EventRecord;
-use aws_lambda_events::event::kinesis::KinesisEvent;
-use domain::event::UsageEvent;
+use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use domain::event::{Subject, UsageEvent};
+use domain::plan::Plans;
 use domain::time::UnixMillis;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
-use reconciler::invocation::{Invocation, LogData, Message as QueueMessage};
+use reconciler::invocation::{LogData, Message as QueueMessage};
+use runtime::clock::Clock;
 use runtime::memory::{MemoryStore, Pace};
 use tokio::time::Instant;
 
@@ -28,11 +33,31 @@ const TO_REPORT: Duration = Duration::from_secs(4);
 /// Longer than any pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// A clock that is ahead of the model's, or behind.
+#[derive(Debug, Clone)]
+pub(super) struct ModelClock {
+    now: Arc<AtomicI64>,
+    ahead: i64,
+}
+
+impl ModelClock {
+    pub(super) const fn new(now: Arc<AtomicI64>, ahead: i64) -> Self {
+        Self { now, ahead }
+    }
+}
+
+impl Clock for ModelClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.now.load(Ordering::Relaxed)).plus_millis(self.ahead)
+    }
+}
+
+pub(super) type ModelTracking = Tracking<ModelStream, MemoryStore, ModelClock>;
+pub(super) type ModelAggregator = Aggregator<MemoryStore>;
+
 /// An invocation under way.
 pub(super) struct Task {
     pub(super) doing: Doing,
-    /// Whether an aggregator hears of what it changes.
-    pub(super) heard: bool,
     future: Pin<Box<dyn Future<Output = Done> + Send>>,
 }
 
@@ -46,32 +71,39 @@ pub(super) enum Doing {
         /// When Lambda ends it.
         until: UnixMillis,
     },
-    /// The processor counts records.
-    Count {
+    /// The processor appends records.
+    Process {
         records: Vec<usize>,
         at: UnixMillis,
         of: Option<InvocationId>,
     },
-    /// The aggregator rolls changes up.
-    RollUp { of: Option<InvocationId> },
-    /// The aggregator mends the last minutes.
+    /// The aggregator folds what changed.
+    Fold {
+        instance: usize,
+        of: Option<InvocationId>,
+    },
+    /// The aggregator works on what nobody is woken for.
     Tick,
-    /// The reconciler takes lines; whether they come again where it fails.
-    Deliver { lines: Vec<usize>, again: bool },
-    /// The reconciler takes lines that have waited.
-    Settle { messages: Vec<Message> },
+    /// The reconciler forwards lines; whether they come again where it fails.
+    Forward { lines: Vec<usize>, again: bool },
+    /// The reconciler appends lines.
+    Append { messages: Vec<Message> },
+    /// Somebody asks for a user's usage.
+    Ask { caller: usize },
 }
 
 /// How it ended.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// Whether somebody took the event.
+    /// Whether the event was accepted.
     Reported(bool),
     /// The sequence numbers that must come again.
     Batch(Vec<String>),
     Ticked,
-    /// Whether the lines were taken.
-    Delivered(bool),
+    /// Whether the lines were accepted.
+    Forwarded(bool),
+    /// Calls of a user, and up to when they are counted; `None` where there was no answer.
+    Answered(Option<(u64, UnixMillis)>),
 }
 
 /// What became of a task that was polled.
@@ -85,93 +117,85 @@ pub(super) enum Polled {
 }
 
 impl Task {
+    fn new(doing: Doing, future: impl Future<Output = Done> + Send + 'static) -> Self {
+        Self {
+            doing,
+            future: Box::pin(future),
+        }
+    }
+
     pub(super) fn report(
-        tracking: &Arc<Tracking<ModelStream, MemoryStore>>,
+        tracking: &Arc<ModelTracking>,
         event: UsageEvent,
         number: usize,
         (instance, until): (usize, UnixMillis),
     ) -> Self {
         let tracking = Arc::clone(tracking);
-        Self {
-            doing: Doing::Report {
-                event: number,
-                instance,
-                until,
-            },
-            heard: true,
-            future: Box::pin(async move {
-                let until = Instant::now() + TO_REPORT;
-                Done::Reported(tracking.hand_over(&event, until).await.is_ok())
-            }),
-        }
+        let doing = Doing::Report {
+            event: number,
+            instance,
+            until,
+        };
+        Self::new(doing, async move {
+            let until = Instant::now() + TO_REPORT;
+            Done::Reported(tracking.hand_over(&event, until).await.is_ok())
+        })
     }
 
-    pub(super) fn count(
+    pub(super) fn process(
         processor: &Arc<Processor<MemoryStore>>,
-        batch: KinesisEvent,
+        batch: Vec<KinesisEventRecord>,
         records: Vec<usize>,
         at: UnixMillis,
         of: Option<InvocationId>,
     ) -> Self {
         let processor = Arc::clone(processor);
-        Self {
-            doing: Doing::Count { records, at, of },
-            heard: true,
-            future: Box::pin(async move {
-                let (answer, _) = processor.process(&batch, at, || at).await;
-                let failed = answer.batch_item_failures.into_iter();
-                Done::Batch(failed.map(|item| item.item_identifier).collect())
-            }),
-        }
+        Self::new(Doing::Process { records, at, of }, async move {
+            let (answer, _) = processor.process(&batch, &(move || at)).await;
+            Done::Batch(answer.identifiers().map(str::to_owned).collect())
+        })
     }
 
-    pub(super) fn roll_up(
-        aggregator: &Arc<Aggregator<MemoryStore>>,
+    pub(super) fn fold(
+        aggregator: &Arc<ModelAggregator>,
         batch: Vec<EventRecord>,
-        of: Option<InvocationId>,
+        at: UnixMillis,
+        patience: Option<u32>,
+        (instance, of): (usize, Option<InvocationId>),
     ) -> Self {
         let aggregator = Arc::clone(aggregator);
-        Self {
-            doing: Doing::RollUp { of },
-            heard: true,
-            future: Box::pin(async move {
-                let answer = aggregator.batch(&batch).await;
-                let failed = answer.batch_item_failures.into_iter();
-                Done::Batch(failed.map(|item| item.item_identifier).collect())
-            }),
-        }
+        Self::new(Doing::Fold { instance, of }, async move {
+            let looks = AtomicU32::new(0);
+            let over = || {
+                patience.is_some_and(|most| looks.fetch_add(1, Ordering::Relaxed) >= most)
+            };
+            let (answer, _) = aggregator.batch(&batch, at, &over).await;
+            Done::Batch(answer.identifiers().map(str::to_owned).collect())
+        })
     }
 
-    pub(super) fn tick(aggregator: &Arc<Aggregator<MemoryStore>>, at: UnixMillis) -> Self {
+    pub(super) fn tick(aggregator: &Arc<ModelAggregator>, at: UnixMillis) -> Self {
         let aggregator = Arc::clone(aggregator);
-        Self {
-            doing: Doing::Tick,
-            heard: true,
-            future: Box::pin(async move {
-                // A tick that failed is not repeated: the next one mends.
-                let _ = aggregator.tick(at).await;
-                Done::Ticked
-            }),
-        }
+        Self::new(Doing::Tick, async move {
+            // A tick that failed is not repeated: the next one goes on.
+            let _ = aggregator.tick(at, &|| false).await;
+            Done::Ticked
+        })
     }
 
-    pub(super) fn deliver(
+    pub(super) fn forward(
         reconciler: &Arc<Reconciler<MemoryStore, ModelQueue>>,
         data: LogData,
         at: UnixMillis,
         (lines, again): (Vec<usize>, bool),
     ) -> Self {
         let reconciler = Arc::clone(reconciler);
-        Self {
-            doing: Doing::Deliver { lines, again },
-            heard: true,
-            future: Box::pin(async move {
-                Done::Delivered(reconciler.deliver(&data, at).await.is_ok())
-            }),
-        }
+        Self::new(Doing::Forward { lines, again }, async move {
+            Done::Forwarded(reconciler.forward(&data, at).await.is_ok())
+        })
     }
 
-    pub(super) fn settle(
+    pub(super) fn append(
         reconciler: &Arc<Reconciler<MemoryStore, ModelQueue>>,
         messages: Vec<Message>,
         at: UnixMillis,
@@ -181,26 +205,27 @@ impl Task {
             message_id: message.id.to_string(),
             body: message.body.clone(),
         };
-        let records = messages.iter().map(record).collect();
-        Self {
-            doing: Doing::Settle { messages },
-            heard: true,
-            future: Box::pin(async move {
-                let invocation = Invocation::Queue {
-                    records,
-                    report_outcome: false,
-                };
-                let answered = reconciler.handle(&invocation, at).await;
-                let (answer, _) = answered.expect("messages fail one by one");
-                let failed = answer.batch_item_failures.into_iter();
-                Done::Batch(failed.map(|item| item.item_identifier).collect())
-            }),
-        }
+        let records: Vec<QueueMessage> = messages.iter().map(record).collect();
+        Self::new(Doing::Append { messages }, async move {
+            let (answer, _) = reconciler.append(&records, at).await;
+            Done::Batch(answer.identifiers().map(str::to_owned).collect())
+        })
     }
 
-    /// Whether a reconciler of stream mode is at work, for as long as which there is an aggregator.
-    pub(super) const fn is_waited_for(&self) -> bool {
-        self.heard && matches!(self.doing, Doing::Deliver { .. } | Doing::Settle { .. })
+    pub(super) fn ask(
+        (usage, analytics): (MemoryStore, MemoryStore),
+        (caller, subject): (usize, Subject),
+        at: UnixMillis,
+    ) -> Self {
+        Self::new(Doing::Ask { caller }, async move {
+            let tables = Tables {
+                usage: &usage,
+                analytics: &analytics,
+            };
+            let stats = user_stats::stats(&tables, &Plans::new(), &subject, at).await;
+            let answer = stats.ok().map(|stats| (stats.total_calls, stats.as_of.0));
+            Done::Answered(answer)
+        })
     }
 
     /// Lets the task go on until it stands still, ends or dies.

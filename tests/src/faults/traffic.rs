@@ -1,5 +1,5 @@
-//! What is called and sent: events, records that are none, and how a table's stream reports a
-//! change.
+//! What is called and sent: events, records that are not events, and how a table's stream of keys
+//! reports a write.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,22 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::TrackingMode;
-use domain::table::attribute;
+use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
-use runtime::memory::Change;
-use runtime::store::Stored;
 use serde_dynamo::AttributeValue;
 
 use super::random::Random;
 
 pub(super) const SOURCE: &str = "/complical/test/api";
-pub(super) const CALLERS: [&str; 5] = [
+/// The first is the busiest, the fourth is only refused, the last three are known by address.
+pub(super) const CALLERS: [&str; 7] = [
     "ann@example.com",
     "bob#1@example.com",
     "cat@example.com",
+    "dan@example.com",
     "ip:192.0.2.1",
-    "ip:192.0.2.2",
+    "ip:2001:db8:0:1::7",
+    "ip:2001:db8:0:1:ffff::8",
 ];
 pub(super) const ROUTES: [(&str, &str); 4] = [
     ("GET", "/v1/deadlines"),
@@ -47,10 +48,8 @@ pub(super) fn event(
     time: UnixMillis,
     random: &mut Random,
 ) -> UsageEvent {
-    let ip = subject
-        .as_str()
-        .strip_prefix("ip:")
-        .unwrap_or("198.51.100.7");
+    let ip = subject.as_str().strip_prefix("ip:");
+    let ip = ip.unwrap_or_else(|| random.pick(&["198.51.100.7", "192.0.2.1"]));
     let (method, endpoint) = ROUTES[route];
     let data = EventData {
         key_id: Some("key_1".to_owned()),
@@ -62,7 +61,6 @@ pub(super) fn event(
         // Callers choose it, and one chose the same every time.
         request_id: Some("chosen-by-the-caller".to_owned()),
         stage: None,
-        lanes: 1,
         mode: TrackingMode::Stream,
     };
     UsageEvent {
@@ -75,7 +73,7 @@ pub(super) fn event(
     }
 }
 
-pub(super) fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
+fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
     let mut bytes = [0; 10];
     let (spread, kept) = bytes.split_at_mut(2);
     kept.copy_from_slice(&random.next().to_be_bytes());
@@ -83,26 +81,15 @@ pub(super) fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
     EventId::mint(time.0.unsigned_abs(), bytes)
 }
 
-/// A change as the table's stream reports it.
-pub fn event_record(change: &Change, sequence: &str) -> EventRecord {
-    let image = |stored: &Stored| {
-        let attributes = [
-            (attribute::PK, AttributeValue::S(change.key.pk.clone())),
-            (attribute::SK, AttributeValue::S(change.key.sk.clone())),
-            (
-                attribute::VERSION,
-                AttributeValue::N(stored.version.to_string()),
-            ),
-            (attribute::STATE, AttributeValue::B(stored.state.clone())),
-        ];
-        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
-        HashMap::from(attributes)
-    };
+/// A write as a table's stream of keys reports it.
+pub fn event_record(key: &ItemKey, name: &str, sequence: &str, at: UnixMillis) -> EventRecord {
+    let keys = [(attribute::PK, &key.pk), (attribute::SK, &key.sk)];
+    let keys = keys.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.clone())));
     let mut record = EventRecord::default();
-    record.change.new_image = image(&change.new).into();
-    if let Some(old) = &change.old {
-        record.change.old_image = image(old).into();
-    }
+    record.event_name = name.to_owned();
+    record.change.keys = HashMap::from(keys).into();
     record.change.sequence_number = Some(sequence.to_owned());
+    let at = chrono::DateTime::from_timestamp_millis(at.0);
+    record.change.approximate_creation_date_time = at.expect("schedules lie in our times");
     record
 }

@@ -18,8 +18,6 @@ struct State {
     due: Vec<Failure>,
     /// Somebody waits for an answer that will never come.
     hung: bool,
-    /// The analytics table is never said to be gone.
-    keeps_analytics: bool,
 }
 
 impl Weather {
@@ -27,18 +25,12 @@ impl Weather {
         lock(&self.0).due.push(failure);
     }
 
-    /// A table that comes back comes back empty, but the model's comes back as it was. From the first
-    /// switch of modes on that matters: without a table nothing is taken to be counted in it.
-    pub(super) fn keep_analytics(&self) {
-        lock(&self.0).keeps_analytics = true;
-    }
-
     /// From here on everything goes well.
     pub(super) fn clear(&self) {
         lock(&self.0).due.clear();
     }
 
-    /// Whether whoever was polled last waits for an answer that will never come.
+    /// Whether the task that was polled last waits for an answer that will never come.
     pub(super) fn take_hung(&self) -> bool {
         std::mem::take(&mut lock(&self.0).hung)
     }
@@ -59,9 +51,6 @@ impl Weather {
             }
         }
         state.due.retain(|failure| failure.times > 0);
-        if place == Place::Analytics && decided == Fault::Missing && state.keeps_analytics {
-            decided = Fault::Refused;
-        }
         state.hung |= matches!(decided, Fault::Hangs | Fault::DoneAndHangs);
         decided
     }
@@ -104,18 +93,18 @@ impl EventStream for ModelStream {
         "usage"
     }
 
-    async fn put(&self, event: &UsageEvent) -> Result<(), PutError> {
+    async fn put(&self, event: &UsageEvent, partition_key: &str) -> Result<(), PutError> {
         self.pace.stop().await;
         let fault = self.weather.decide(Place::Stream);
         if matches!(fault, Fault::None | Fault::AnswerLost | Fault::DoneAndHangs) {
-            lock(&self.taken).push((event.partition_key(), event.to_json()));
+            lock(&self.taken).push((partition_key.to_owned(), event.to_json()));
         }
         self.pace.stop().await;
         let stream = self.name().to_owned();
         match fault {
             Fault::None => Ok(()),
             Fault::Missing => Err(PutError::StreamMissing { stream }),
-            Fault::Refused => Err(PutError::Throttled {
+            Fault::Refused | Fault::Throttled => Err(PutError::Throttled {
                 stream,
                 source: "injected".into(),
             }),

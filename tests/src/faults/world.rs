@@ -3,43 +3,47 @@
 
 mod rest;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use aggregator::global::Retention;
-use aggregator::handler::Aggregator;
-use authorizer::lanes::Lanes;
-use authorizer::tracking::{Analytics, Tracking};
-use aws_lambda_events::event::dynamodb::EventRecord;
-use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Memory};
+use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use domain::event::{EventType, Subject, UsageEvent};
+use domain::mark::DayMark;
 use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
-use domain::response::Response;
-use domain::table::{ItemKey, LEAF_PREFIX};
-use domain::time::UnixMillis;
+use domain::state;
+use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
+use domain::time::{UnixMillis, Window};
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
-use runtime::memory::{Change, Fault, MemoryStore, Pace};
+use runtime::journal::Journal;
+use runtime::memory::{Backup, MemoryStore, Pace};
 use runtime::metrics::Metrics;
-use runtime::spill::Limits;
-use runtime::store::Stored;
+use runtime::store::{Document, Value};
 
 use super::feed::{Feed, InvocationId};
 use super::log::{self, Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::random::Random;
-use super::schedule::{Action, Call, Failure, Place, Schedule, Side, Step};
-use super::task::{Doing, Done, Polled, Task};
+use super::schedule::{Action, Call, Place, Schedule, Side, Step, Twist};
+use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
 use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record};
 use super::weather::{ModelStream, Weather};
 
-/// Days that raw events are kept, beyond any schedule.
-const RAW_DAYS: i64 = 90;
+/// How long everything is kept that expires: as short as an environment may say.
+pub(super) const KEPT_DAYS: i64 = 12;
 /// Longest that a pause of an authorizer's stream matters.
 const LONGEST_PAUSE: i64 = 6_000;
 /// Messages that the reconciler gets at most at once.
 const MESSAGES: usize = 10;
+/// The format of a later release.
+const LATER: u8 = 250;
+/// Items that an older release cannot read.
+const UNREADABLE: usize = 3;
 
 /// What a record of the stream holds.
 #[derive(Debug)]
@@ -50,112 +54,111 @@ pub(super) struct Sent {
 }
 
 struct Authorizer {
-    tracking: Arc<Tracking<ModelStream, MemoryStore>>,
-    lanes: Lanes,
+    tracking: Arc<ModelTracking>,
     mode: TrackingMode,
     ahead: i64,
 }
 
+/// A change that the table's stream reports.
+struct Changed {
+    key: ItemKey,
+    name: &'static str,
+    at: UnixMillis,
+}
+
 /// The system.
 pub(super) struct World {
-    now: UnixMillis,
+    clock: Arc<AtomicI64>,
     pace: Pace,
     weather: Weather,
     pub(super) analytics: MemoryStore,
     pub(super) usage: MemoryStore,
     stream: ModelStream,
     authorizers: Vec<Authorizer>,
+    others: [i64; 4],
     processor: Arc<Processor<MemoryStore>>,
-    aggregator: Arc<Aggregator<MemoryStore>>,
-    /// The environment's.
-    mode: TrackingMode,
-    /// As deployed in stream mode, and in synchronous mode.
-    reconcilers: [Arc<Reconciler<MemoryStore, ModelQueue>>; 2],
+    /// Instances that are warm: each remembers what it wrote.
+    aggregators: [Arc<ModelAggregator>; 2],
+    reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
     pub(super) log: Log,
     pub(super) records: Feed,
     pub(super) sent: Vec<Sent>,
     changes: Feed,
-    changed: Vec<EventRecord>,
-    unheard: Vec<Change>,
+    changed: Vec<Changed>,
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
-    /// Until when what may go is deleted.
-    pub(super) expired_at: UnixMillis,
-    /// What was deleted, from the analytics and from the usage table.
-    pub(super) expired: [Vec<(ItemKey, Stored)>; 2],
-    pub(super) minute_days: i64,
-    limits: Limits,
+    backup: Option<Backup>,
+    /// Something happened that only the closing of a day mends.
+    pub(super) is_owed: bool,
+    /// Nothing happened by which an answer may go backwards.
+    is_steady: bool,
+    /// Items that the release which is deployed cannot read, and the first byte of each.
+    unreadable: Vec<(ItemKey, u8)>,
+    /// Looks at the clock after which an aggregator's time is over.
+    patience: Option<u32>,
+    /// The last answer to each caller.
+    answers: BTreeMap<usize, (u64, UnixMillis)>,
+    wrong: Option<String>,
 }
 
 impl World {
     pub(super) fn new(schedule: &Schedule) -> Self {
-        let pace = Pace::default();
-        let analytics = MemoryStore::paced(pace.clone(), Some(LEAF_PREFIX));
-        let usage = MemoryStore::paced(pace.clone(), None);
-        Self::over(schedule, pace, analytics, usage)
+        Self::over(schedule, Pace::default(), false)
     }
 
     /// With tables that remember what is asked of them.
     pub(super) fn traced(schedule: &Schedule) -> Self {
-        let pace = Pace::default();
-        let analytics = MemoryStore::paced(pace.clone(), Some(LEAF_PREFIX));
-        let usage = MemoryStore::paced(pace.clone(), None);
-        analytics.trace();
-        usage.trace();
-        Self::over(schedule, pace, analytics, usage)
+        Self::over(schedule, Pace::default(), true)
     }
 
-    fn over(schedule: &Schedule, pace: Pace, analytics: MemoryStore, usage: MemoryStore) -> Self {
-        let weather = Weather::default();
-        weather.over(&analytics, Place::Analytics);
-        weather.over(&usage, Place::Usage);
+    fn over(schedule: &Schedule, pace: Pace, traced: bool) -> Self {
         let pipeline = &schedule.pipeline;
+        let weather = Weather::default();
+        let analytics = MemoryStore::paced(pace.clone(), Some(JOURNAL_PREFIX));
+        let usage = MemoryStore::paced(pace.clone(), None);
+        for (table, place) in [(&analytics, Place::Analytics), (&usage, Place::Usage)] {
+            weather.over(table, place);
+            table.page_by(pipeline.page);
+            if traced {
+                table.trace();
+            }
+        }
+        seal_before(&usage, schedule.start);
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
-        let reconciler = |mode| {
-            Arc::new(Reconciler {
-                analytics: analytics.clone(),
-                usage: usage.clone(),
-                queue: queue.clone(),
-                source: SOURCE.to_owned(),
-                mode,
-                raw_retention_days: RAW_DAYS,
-                limits: pipeline.limits,
-            })
+        let journal = || Journal {
+            store: analytics.clone(),
+            retention_days: KEPT_DAYS,
         };
         let mut world = Self {
-            now,
+            clock: Arc::new(AtomicI64::new(now.0)),
             stream: ModelStream::new(weather.clone(), pace.clone()),
             authorizers: Vec::new(),
-            processor: Arc::new(Processor {
-                store: analytics.clone(),
-                raw_retention_days: RAW_DAYS,
+            others: pipeline.others,
+            processor: Arc::new(Processor { journal: journal() }),
+            aggregators: [0; 2].map(|_| aggregator(&analytics, &usage)),
+            reconciler: Arc::new(Reconciler {
+                journal: journal(),
+                queue: queue.clone(),
+                source: SOURCE.to_owned(),
+                window_seconds: pipeline.window,
             }),
-            aggregator: Arc::new(Aggregator {
-                analytics: analytics.clone(),
-                usage: usage.clone(),
-                retention: Retention {
-                    minutes: pipeline.minute_days,
-                    hours: 90,
-                },
-                limits: pipeline.limits,
-            }),
-            mode: TrackingMode::Stream,
-            reconcilers: [TrackingMode::Stream, TrackingMode::Synchronous].map(reconciler),
             queue,
-            log: Log::new(pipeline.delay),
+            log: Log::default(),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),
             sent: Vec::new(),
-            changes: Feed::new(1, pipeline.changes, now.0),
+            changes: Feed::new(pipeline.table_shards, pipeline.changes, now.0),
             changed: Vec::new(),
-            unheard: Vec::new(),
             tasks: Vec::new(),
             oracle: Oracle::default(),
-            expired_at: UnixMillis(0),
-            expired: [Vec::new(), Vec::new()],
-            minute_days: pipeline.minute_days,
-            limits: pipeline.limits,
+            backup: None,
+            is_owed: false,
+            is_steady: pipeline.clocks_agree(),
+            unreadable: Vec::new(),
+            patience: None,
+            answers: BTreeMap::new(),
+            wrong: None,
             pace,
             weather,
             analytics,
@@ -165,27 +168,32 @@ impl World {
             let authorizer = world.authorizer(TrackingMode::Stream, *ahead);
             world.authorizers.push(authorizer);
         }
-        if let Some(before) = pipeline.counted_before {
-            let subject = Subject::as_carried(CALLERS[0]);
-            world
-                .oracle
-                .count_before(&world.analytics, &subject, now, before);
-            world.collect(true);
-        }
         world
     }
 
+    pub(super) fn now(&self) -> UnixMillis {
+        UnixMillis(self.clock.load(Ordering::Relaxed))
+    }
+
+    fn wait(&self, millis: i64) {
+        self.clock.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The time as processor, reconciler, aggregator or tick has it.
+    fn now_of(&self, function: usize) -> UnixMillis {
+        self.now().plus_millis(self.others[function])
+    }
+
     fn authorizer(&self, mode: TrackingMode, ahead: i64) -> Authorizer {
-        let analytics = Analytics {
+        let journal = Journal {
             store: self.analytics.clone(),
-            raw_retention_days: RAW_DAYS,
-            limits: self.limits,
+            retention_days: KEPT_DAYS,
         };
         let metrics = Metrics::new("CompliCal/API", "test");
-        let tracking = Tracking::new(self.stream.clone(), analytics, self.usage.clone(), metrics);
+        let clock = ModelClock::new(Arc::clone(&self.clock), ahead);
+        let tracking = ModelTracking::new(self.stream.clone(), journal, metrics, clock);
         Authorizer {
             tracking: Arc::new(tracking),
-            lanes: Lanes::default(),
             mode,
             ahead,
         }
@@ -203,8 +211,12 @@ impl World {
                 self.begin_lines(&mut random);
                 self.turn(&mut random).await;
             }
+            if let Some(wrong) = self.wrong.take() {
+                return Err(wrong);
+            }
         }
-        self.come_to_rest().await
+        self.finish(schedule.end).await?;
+        self.wrong.take().map_or(Ok(()), Err)
     }
 
     fn act(&mut self, step: &Step, random: &mut Random) {
@@ -212,72 +224,55 @@ impl World {
             Action::Call(call) => self.call(call, random),
             Action::PutAgain(choice) => self.put_again(choice),
             Action::Late(ago) => self.late(ago, random),
+            Action::Forge(choice) => self.forge(choice),
             Action::Poison => {
                 let payload = random.pick(&POISON).to_vec();
                 self.put(&random.below(1 << 20).to_string(), payload);
             }
             Action::Fail(failure) => self.weather.plan(failure),
-            Action::Mode(instance, mode) => {
-                self.authorizers[instance].mode = mode;
-                self.switch(mode);
-            }
-            Action::Wait(millis) => self.now = self.now.plus_millis(millis),
-            Action::Split(choice) => self.records.split(choice),
-            Action::Merge(choice) => self.records.merge(choice),
+            Action::Mode(instance, mode) => self.authorizers[instance].mode = mode,
+            Action::Wait(millis) => self.wait(millis),
+            Action::Split(side, choice) => self.feed(side).split(choice),
+            Action::Merge(side, choice) => self.feed(side).merge(choice),
             Action::Redrive(choice, length) => {
                 let numbers = self.records.some(choice, length);
-                self.count(numbers, None);
+                self.process(numbers, None);
             }
-            Action::Repeat(choice, length) => {
-                let numbers = self.changes.some(choice, length);
-                self.roll_up(&numbers, None);
-            }
+            Action::Repeat(choice, length) => self.repeat(choice, length),
             Action::Restart(side) => self.restart(side, false),
             Action::Replay(side) => self.restart(side, true),
+            Action::GiveUp => {
+                let given_up = self.changes.forget(self.now().0);
+                self.is_owed |= !given_up.is_empty();
+                self.is_steady &= given_up.is_empty();
+            }
             Action::Toggle(side) => {
                 let feed = self.feed(side);
                 feed.down = !feed.down;
             }
-            Action::Tick => self.tasks.push(Task::tick(&self.aggregator, self.now)),
+            Action::Tick => self.tick(),
             Action::Pass(_) => unreachable!("it takes time"),
+            Action::Expire(choice, most) => self.expire(choice, most),
+            Action::DropStream => {
+                let dropped = self.records.forget(self.now().0);
+                self.oracle.dropped.extend(dropped);
+            }
             Action::Refusal => self.refuse(random),
             Action::PoisonLine => self.log.write(Line {
                 text: String::from_utf8_lossy(random.pick(&POISON)).into_owned(),
-                event: None,
-                response: None,
+                told: None,
                 poison: true,
             }),
             Action::RepeatLines(choice, length) => {
                 let lines = self.log.again(choice, length);
-                self.deliver(lines, false);
+                self.forward(lines, false);
             }
-            Action::Gone(times) => {
-                for place in [Place::Stream, Place::Analytics, Place::Queue] {
-                    self.weather.plan(Failure {
-                        place,
-                        after: 1,
-                        times,
-                        fault: Fault::Missing,
-                    });
-                }
-            }
-        }
-    }
-
-    /// The environment is deployed in a mode; authorizers of before live on for a while.
-    fn switch(&mut self, mode: TrackingMode) {
-        self.mode = mode;
-        self.weather.keep_analytics();
-        if mode == TrackingMode::Stream {
-            self.hear_all();
-        }
-    }
-
-    fn reconciler(&self) -> &Arc<Reconciler<MemoryStore, ModelQueue>> {
-        let [stream, synchronous] = &self.reconcilers;
-        match self.mode {
-            TrackingMode::Stream => stream,
-            TrackingMode::Synchronous => synchronous,
+            Action::Backup => self.backup = Some(self.usage.backup()),
+            Action::Restore => self.restore(),
+            Action::Downgrade(choice) => self.downgrade(choice),
+            Action::Upgrade => self.upgrade(),
+            Action::Hurry(looks) => self.patience = Some(looks),
+            Action::Ask(caller) => self.ask(caller),
         }
     }
 
@@ -289,35 +284,78 @@ impl World {
     }
 
     fn restart(&mut self, side: Side, forget: bool) {
-        let now = self.now.0;
+        let now = self.now().0;
         self.feed(side).restart(now, forget);
+    }
+
+    /// The usage table is put back as it was. Marks go back with what they vouch for.
+    fn restore(&mut self) {
+        if let Some(backup) = &self.backup {
+            self.usage.restore(backup);
+            self.is_owed = true;
+            self.is_steady = false;
+            // A table is restored while nothing writes to it, and functions begin anew.
+            self.tasks.retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
+            self.restart(Side::Changes, false);
+            self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
+        }
+    }
+
+    /// An older release cannot read some items that a newer one wrote.
+    fn downgrade(&mut self, choice: u64) {
+        self.upgrade();
+        let mut random = Random::new(choice);
+        for table in [&self.analytics, &self.usage] {
+            let keys = table.keys();
+            let keys: Vec<_> = keys.iter().filter(|key| has_format(key)).collect();
+            for _ in 0..UNREADABLE.min(keys.len()) {
+                let key = random.pick(&keys);
+                table.tamper(key, |bytes| {
+                    if let Some(first) = bytes.first_mut().filter(|first| **first != LATER) {
+                        self.unreadable.push((key.clone(), *first));
+                        *first = LATER;
+                    }
+                });
+            }
+        }
+        self.is_steady &= self.unreadable.is_empty();
+        // Items that this release could not read are caches' no more.
+        self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
+    }
+
+    fn upgrade(&mut self) {
+        for (key, format) in self.unreadable.drain(..) {
+            for table in [&self.analytics, &self.usage] {
+                table.tamper(&key, |bytes| {
+                    if let Some(first) = bytes.first_mut().filter(|first| **first == LATER) {
+                        *first = format;
+                    }
+                });
+            }
+        }
     }
 
     fn call(&mut self, call: Call, random: &mut Random) {
         let subject = Subject::as_carried(CALLERS[call.caller]);
-        let authorizer = &mut self.authorizers[call.instance];
-        let time = self.now.plus_millis(authorizer.ahead);
-        for _ in 0..call.busy {
-            authorizer.lanes.of(&subject, time);
-        }
+        let authorizer = &self.authorizers[call.instance];
+        let time = self.now().plus_millis(authorizer.ahead);
         let mut event = event(subject, call.event_type, call.route, time, random);
-        event.data.lanes = authorizer.lanes.of(&event.subject, time);
         event.data.mode = authorizer.mode;
         let number = self.report(event.clone(), call.instance);
-        if call.answer.logged {
-            let response = Response {
-                status: call.answer.status,
-                latency: call.answer.latency,
-            };
-            self.log
-                .write(log::of_call(&event, number, response, self.now));
+        let answer = call.answer;
+        if answer.logged {
+            let told = twisted(event, answer.twist);
+            let answered = (answer.status, answer.latency);
+            let line = log::of_call(&told, number, answered, self.now());
+            self.oracle.learn_line(&line);
+            self.log.write(line);
         }
     }
 
     fn report(&mut self, event: UsageEvent, instance: usize) -> usize {
         let number = self.oracle.learn(event.clone());
         let tracking = &self.authorizers[instance].tracking;
-        let until = self.now.plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
+        let until = self.now().plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
         self.tasks
             .push(Task::report(tracking, event, number, (instance, until)));
         number
@@ -327,64 +365,20 @@ impl World {
     fn refuse(&mut self, random: &mut Random) {
         let subject = Subject::as_carried(random.pick(&CALLERS));
         let route = random.place(ROUTES.len());
-        let event = event(subject, EventType::AuthFailed, route, self.now, random);
+        let event = event(subject, EventType::AuthFailed, route, self.now(), random);
         let (event, text) = log::refusal(event, random);
-        let number = self.oracle.learn(event);
-        self.log.write(Line {
+        let number = self.oracle.learn(event.clone());
+        let line = Line {
             text,
-            event: Some(number),
-            response: None,
+            told: Some(log::ToldCall {
+                event: number,
+                told: event,
+                response: None,
+            }),
             poison: false,
-        });
-    }
-
-    /// The subscription delivers some lines, and the queue some messages.
-    fn begin_lines(&mut self, random: &mut Random) {
-        if random.once_in(4) {
-            let lines = self.log.some(random);
-            self.deliver(lines, true);
-        }
-        if random.once_in(3) {
-            let most = 1 + random.place(MESSAGES);
-            self.settle_messages(most);
-        }
-    }
-
-    /// Everything that can be delivered is.
-    fn begin_all_lines(&mut self) {
-        let lines = self.log.all();
-        self.deliver(lines, true);
-        self.settle_messages(MESSAGES);
-    }
-
-    fn deliver(&mut self, lines: Vec<usize>, again: bool) {
-        if lines.is_empty() {
-            return;
-        }
-        self.oracle.lines_offered(&self.log.lines, &lines, self.now);
-        let data = self.log.data(&lines);
-        let task = Task::deliver(self.reconciler(), data, self.now, (lines, again));
-        self.begin_of_reconciler(task);
-    }
-
-    fn settle_messages(&mut self, most: usize) {
-        let messages = self.log.due(self.now, most);
-        if messages.is_empty() {
-            return;
-        }
-        for message in &messages {
-            let lines = log::lines_of(&message.body);
-            self.oracle.lines_offered(&self.log.lines, &lines, self.now);
-        }
-        let task = Task::settle(self.reconciler(), messages, self.now);
-        self.begin_of_reconciler(task);
-    }
-
-    /// In synchronous mode there is no aggregator. Whatever was begun before is waited for before it goes;
-    /// lines come later.
-    fn begin_of_reconciler(&mut self, mut task: Task) {
-        task.heard = self.mode == TrackingMode::Stream;
-        self.tasks.push(task);
+        };
+        self.oracle.learn_line(&line);
+        self.log.write(line);
     }
 
     fn late(&mut self, ago: i64, random: &mut Random) {
@@ -394,19 +388,30 @@ impl World {
         } else {
             EventType::AuthFailed
         };
-        let time = self.now.plus_millis(-ago);
-        let event = event(
-            subject,
-            event_type,
-            random.place(ROUTES.len()),
-            time,
-            random,
-        );
+        let time = self.now().plus_millis(-ago);
+        let route = random.place(ROUTES.len());
+        let event = event(subject, event_type, route, time, random);
         self.oracle.learn(event.clone());
-        self.put(&event.partition_key(), event.to_json());
+        self.put(&event.partition_key(1), event.to_json());
     }
 
-    /// What the stream took before comes once more, at its end.
+    /// An event comes under an id that was used before.
+    fn forge(&mut self, choice: u64) {
+        let some = self.records.some(choice, 1);
+        let number = some.first().and_then(|number| self.sent[*number].event);
+        let Some(number) = number else {
+            return;
+        };
+        let mut event = self.oracle.known[number].event.clone();
+        event.data.endpoint.push_str("/forged");
+        if choice.is_multiple_of(2) {
+            event.subject = Subject::user(CALLERS[2]);
+        }
+        self.oracle.learn(event.clone());
+        self.put(&event.partition_key(1), event.to_json());
+    }
+
+    /// What the stream accepted before comes once more, at its end.
     fn put_again(&mut self, choice: u64) {
         if let Some(number) = self.records.some(choice, 1).first() {
             let key = self.records.key(*number).to_owned();
@@ -415,41 +420,125 @@ impl World {
     }
 
     fn put(&mut self, key: &str, payload: Vec<u8>) {
-        self.records.put(key, payload.len(), self.now.0);
+        self.records.put(key, payload.len(), self.now().0);
         let event = self.oracle.number_of(&payload);
         self.sent.push(Sent { payload, event });
     }
 
-    /// Takes over what the stream took and what the table changed, whether an aggregator hears of that
-    /// now or once there is one again.
-    fn collect(&mut self, heard: bool) {
+    /// The subscription delivers some lines, and the queue some messages.
+    fn begin_lines(&mut self, random: &mut Random) {
+        if random.once_in(4) {
+            let lines = self.log.some(random);
+            self.forward(lines, true);
+        }
+        if random.once_in(3) {
+            let most = 1 + random.place(MESSAGES);
+            self.append_messages(most);
+        }
+    }
+
+    fn forward(&mut self, lines: Vec<usize>, again: bool) {
+        if lines.is_empty() {
+            return;
+        }
+        let at = self.now_of(1);
+        self.oracle.lines_offered(&self.log.lines, &lines, at);
+        let data = self.log.data(&lines);
+        let task = Task::forward(&self.reconciler, data, at, (lines, again));
+        self.tasks.push(task);
+    }
+
+    fn append_messages(&mut self, most: usize) {
+        let messages = self.log.due(self.now(), most);
+        if messages.is_empty() {
+            return;
+        }
+        let at = self.now_of(1);
+        for message in &messages {
+            let lines = log::lines_of(&message.body);
+            self.oracle.lines_offered(&self.log.lines, &lines, at);
+        }
+        let task = Task::append(&self.reconciler, messages, at);
+        self.tasks.push(task);
+    }
+
+    fn tick(&mut self) {
+        let task = Task::tick(&self.aggregators[0], self.now_of(3));
+        self.tasks.push(task);
+    }
+
+    fn ask(&mut self, caller: usize) {
+        let is_asking = |task: &Task| matches!(task.doing, Doing::Ask { .. });
+        if !self.tasks.iter().any(is_asking) {
+            let subject = Subject::as_carried(CALLERS[caller]);
+            let tables = (self.usage.clone(), self.analytics.clone());
+            let task = Task::ask(tables, (caller, subject), self.now());
+            self.tasks.push(task);
+        }
+    }
+
+    /// An answer never says more than was ever said, and, where nothing disturbs it, never less than
+    /// an earlier one of no later time.
+    fn answered(&mut self, caller: usize, (calls, as_of): (u64, UnixMillis)) {
+        let user = CALLERS[caller];
+        let most = self.oracle.most_calls(user);
+        if calls > most {
+            let wrong = format!("{user} is said to have made {calls} calls, of at most {most}");
+            self.wrong.get_or_insert(wrong);
+        }
+        let steady = self.is_steady && !self.oracle.disagrees();
+        let before = self.answers.insert(caller, (calls, as_of));
+        if let Some((before, at)) = before.filter(|(before, at)| steady && *at <= as_of && *before > calls) {
+            let wrong = format!("{user} made {before} calls as of {at}, and {calls} as of {as_of}");
+            self.wrong.get_or_insert(wrong);
+        }
+    }
+
+    /// Some of what may go is deleted, hours before their journal or the reverse.
+    fn expire(&mut self, choice: u64, most: usize) {
+        let mut random = Random::new(choice);
+        let now = self.now();
+        for table in [self.analytics.clone(), self.usage.clone()] {
+            let mut expired = table.expired(now);
+            for _ in 0..most.min(expired.len()) {
+                let key = expired.swap_remove(random.place(expired.len()));
+                self.delete(&table, &key);
+            }
+        }
+    }
+
+    /// Deletes an item, of which the table's stream tells.
+    fn delete(&mut self, table: &MemoryStore, key: &ItemKey) {
+        table.forget(key);
+        if key.pk.starts_with(JOURNAL_PREFIX) {
+            self.hear(key.clone(), "REMOVE");
+        }
+    }
+
+    /// Takes over what the stream accepted and what the table changed.
+    fn collect(&mut self) {
         for (key, payload) in self.stream.take() {
             self.put(&key, payload);
         }
-        self.log.queue(self.queue.take(), self.now);
-        let changes = self.analytics.take_changes();
-        if heard || self.mode == TrackingMode::Stream || self.tasks.iter().any(Task::is_waited_for)
-        {
-            self.hear(changes);
-        } else {
-            self.unheard.extend(changes);
+        let now = self.now();
+        self.log.queue(self.queue.take(), now);
+        for change in self.analytics.take_changes() {
+            if let Some(JournalKey::Entry(..)) = JournalKey::parse(&change.key.pk, &change.key.sk) {
+                let document = self.analytics.peek_document(&change.key);
+                let noted = self.oracle.journal(facts_of(document.as_ref()));
+                if let Err(wrong) = noted {
+                    self.wrong.get_or_insert(wrong);
+                }
+            }
+            let name = if change.is_update { "MODIFY" } else { "INSERT" };
+            self.hear(change.key, name);
         }
     }
 
-    fn hear(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            let number = self.changed.len();
-            let key = format!("{}/{}", change.key.pk, change.key.sk);
-            self.changes.put(&key, change.new.state.len(), self.now.0);
-            self.changed
-                .push(event_record(&change, self.changes.sequence(number)));
-        }
-    }
-
-    /// An aggregator hears of everything that it has not heard of.
-    fn hear_all(&mut self) {
-        let unheard = std::mem::take(&mut self.unheard);
-        self.hear(unheard);
+    fn hear(&mut self, key: ItemKey, name: &'static str) {
+        let at = self.now();
+        self.changes.put(&key.pk, key.sk.len(), at.0);
+        self.changed.push(Changed { key, name, at });
     }
 
     /// One of those under way goes on, or time does.
@@ -465,14 +554,14 @@ impl World {
 
     /// Begins what the mappings want to be invoked.
     fn begin(&mut self) {
-        let now = self.now.0;
+        let now = self.now().0;
         self.records.tick(now);
         self.changes.tick(now);
         for (of, numbers) in self.records.begin(now) {
-            self.count(numbers, Some(of));
+            self.process(numbers, Some(of));
         }
         for (of, numbers) in self.changes.begin(now) {
-            self.roll_up(&numbers, Some(of));
+            self.fold(&numbers, Some(of));
         }
     }
 
@@ -482,24 +571,24 @@ impl World {
             // Nobody but the queue has anything to hand out.
             next = self.log.wake().map_or(next, |at| at.0.max(next));
         }
-        let span = next.saturating_sub(self.now.0).clamp(1, 60_000);
-        self.now = self.now.plus_millis(span);
+        let span = next.saturating_sub(self.now().0).clamp(1, 60_000);
+        self.wait(span);
         let span = u64::try_from(span.min(LONGEST_PAUSE)).unwrap_or(0);
         tokio::time::advance(Duration::from_millis(span)).await;
     }
 
     async fn go_on(&mut self, place: usize) {
-        if let Doing::Report { until, .. } = self.tasks[place].doing
-            && self.now >= until
-        {
-            let task = self.tasks.swap_remove(place);
-            self.end(&task.doing, None);
-            return;
-        }
         let polled = self.tasks[place].poll(&self.pace, &self.weather).await;
-        self.collect(self.tasks[place].heard);
+        self.collect();
         let done = match polled {
-            Polled::Pending => return,
+            Polled::Pending => {
+                let late = |until: &UnixMillis| *until < self.now();
+                let is_over = matches!(&self.tasks[place].doing, Doing::Report { until, .. } if late(until));
+                if !is_over {
+                    return;
+                }
+                None
+            }
             Polled::Done(done) => Some(done),
             Polled::Died => None,
         };
@@ -509,12 +598,12 @@ impl World {
 
     fn end(&mut self, doing: &Doing, done: Option<Done>) {
         match (doing, done) {
-            (Doing::Report { event, .. }, Some(Done::Reported(true))) => self.oracle.taken(*event),
+            (Doing::Report { event, .. }, Some(Done::Reported(true))) => self.oracle.accepted(*event),
             (Doing::Report { instance, .. }, None) => {
                 let old = &self.authorizers[*instance];
                 self.authorizers[*instance] = self.authorizer(old.mode, old.ahead);
             }
-            (Doing::Count { records, at, of }, done) => {
+            (Doing::Process { records, at, of }, done) => {
                 let failed = failed(done);
                 let sequences = records.iter().map(|number| self.records.sequence(*number));
                 let failed_at = failed.as_ref().map(|failed| {
@@ -524,39 +613,48 @@ impl World {
                 });
                 self.oracle.delivered(&self.sent, records, *at, failed_at);
                 if let Some(of) = of {
-                    self.records.finish(self.now.0, *of, finished(failed));
+                    self.records.finish(self.now().0, *of, finished(failed));
                 }
             }
-            (Doing::Deliver { lines, again: true }, done)
-                if !matches!(done, Some(Done::Delivered(true))) =>
+            (Doing::Forward { lines, again: true }, done)
+                if !matches!(done, Some(Done::Forwarded(true))) =>
             {
                 self.log.put_back(lines);
             }
-            (Doing::Settle { messages }, done) => {
-                let failed = failed(done);
-                for message in messages {
-                    let id = message.id.to_string();
-                    let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
-                    // The queue hands one in eight out again although it was finished.
-                    let repeated = message.body.len() % 8 == 0 && message.first();
-                    if is_failed || repeated {
-                        self.log
-                            .hand_out_again(message.clone(), self.now, !is_failed);
-                    }
+            (Doing::Append { messages }, done) => self.end_messages(messages, failed(done)),
+            (Doing::Fold { instance, of }, done) => {
+                if done.is_none() {
+                    self.aggregators[*instance] = aggregator(&self.analytics, &self.usage);
+                }
+                if let Some(of) = of {
+                    self.changes.finish(self.now().0, *of, finished(failed(done)));
                 }
             }
-            (Doing::RollUp { of: Some(of) }, done) => {
-                self.changes.finish(self.now.0, *of, finished(failed(done)));
+            (Doing::Ask { caller }, Some(Done::Answered(Some(answer)))) => {
+                self.answered(*caller, answer);
             }
             _ => {}
         }
     }
 
-    fn count(&mut self, numbers: Vec<usize>, of: Option<InvocationId>) {
-        let mut batch = KinesisEvent::default();
-        batch.records = numbers.iter().map(|number| self.record(*number)).collect();
-        self.oracle.offered(&self.sent, &numbers, self.now);
-        let task = Task::count(&self.processor, batch, numbers, self.now, of);
+    fn end_messages(&mut self, messages: &[log::Message], failed: Option<Vec<String>>) {
+        for message in messages {
+            let id = message.id.to_string();
+            let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
+            // The queue hands one in eight out again although it was finished.
+            let repeated = message.body.len() % 8 == 0 && message.first();
+            if is_failed || repeated {
+                let now = self.now();
+                self.log.hand_out_again(message.clone(), now, !is_failed);
+            }
+        }
+    }
+
+    fn process(&mut self, numbers: Vec<usize>, of: Option<InvocationId>) {
+        let at = self.now_of(0);
+        let batch = numbers.iter().map(|number| self.record(*number)).collect();
+        self.oracle.offered(&self.sent, &numbers, at);
+        let task = Task::process(&self.processor, batch, numbers, at, of);
         self.tasks.push(task);
     }
 
@@ -569,11 +667,87 @@ impl World {
         record
     }
 
-    fn roll_up(&mut self, numbers: &[usize], of: Option<InvocationId>) {
-        let batch = numbers.iter().map(|number| self.changed[*number].clone());
-        let task = Task::roll_up(&self.aggregator, batch.collect(), of);
+    /// Changes that were folded come once more, out of turn.
+    fn repeat(&mut self, choice: u64, length: usize) {
+        let pending = self.changes.pending();
+        let mut numbers = self.changes.some(choice, length);
+        numbers.retain(|number| !pending.contains(number));
+        self.fold(&numbers, None);
+    }
+
+    fn fold(&mut self, numbers: &[usize], of: Option<InvocationId>) {
+        let record = |number: &usize| {
+            let Changed { key, name, at } = &self.changed[*number];
+            event_record(key, name, self.changes.sequence(*number), *at)
+        };
+        let batch = numbers.iter().map(record).collect();
+        let instance = numbers.len() % 2;
+        let aggregator = &self.aggregators[instance];
+        let task = Task::fold(aggregator, batch, self.now_of(2), self.patience, (instance, of));
         self.tasks.push(task);
     }
+}
+
+fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregator> {
+    Arc::new(Aggregator {
+        analytics: analytics.clone(),
+        usage: usage.clone(),
+        retention: Retention {
+            raw: KEPT_DAYS,
+            minutes: KEPT_DAYS,
+            hours: KEPT_DAYS,
+        },
+        reported_within: 60_000,
+        cache: Memory::default(),
+    })
+}
+
+/// Days before the schedule are over and done with.
+fn seal_before(usage: &MemoryStore, start: UnixMillis) {
+    let mut mark = DayMark::begin(start);
+    mark.finish();
+    mark.seal();
+    mark.finish();
+    let state = state::encode(&mark).expect("a mark encodes");
+    for ago in 9..30 {
+        let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
+        usage.plant(&key, 1, state.clone());
+    }
+}
+
+/// Items of which a later release may have another format.
+fn has_format(key: &ItemKey) -> bool {
+    let is_entry = matches!(
+        JournalKey::parse(&key.pk, &key.sk),
+        Some(JournalKey::Entry(..))
+    );
+    let starts = ["USER#", "MINUTE#", "TOTAL#", "ADDRESS#"];
+    is_entry || starts.iter().any(|start| key.pk.starts_with(start))
+}
+
+fn facts_of(document: Option<&Document>) -> &[u8] {
+    let attributes = document.map(|document| document.attributes.as_slice());
+    let mut attributes = attributes.unwrap_or_default().iter();
+    match attributes.find(|(name, _)| *name == attribute::FACTS) {
+        Some((_, Value::Bytes(bytes))) => bytes,
+        _ => &[],
+    }
+}
+
+/// The event as a line tells it that disagrees with the authorizer.
+fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
+    match twist {
+        Twist::None => {}
+        Twist::Route => event.data.endpoint.push_str("/twisted"),
+        Twist::Type if event.event_type == EventType::ApiCall => {
+            event.event_type = EventType::RateLimited;
+        }
+        Twist::Subject if event.subject.email().is_some() => {
+            event.subject = Subject::user(CALLERS[1]);
+        }
+        Twist::Type | Twist::Subject => {}
+    }
+    event
 }
 
 /// What must come again; `None` where the function died.

@@ -58,6 +58,7 @@ pub(super) fn size(key: &ItemKey, held: &Held) -> usize {
     match held {
         Held::Item(stored, shown) => {
             bytes += attribute::VERSION.len() + number(stored.version);
+            bytes += attribute::FORMAT.len() + 2;
             bytes += attribute::STATE.len() + stored.state.len();
             if let Some(totals) = shown.totals {
                 let values = [
