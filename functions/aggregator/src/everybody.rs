@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use domain::counts::Sum;
 use domain::event::Subject;
 use domain::fold::FoldedMinute;
-use domain::state;
+use domain::state::{self, StateError};
 use domain::table::{self, ItemKey};
 use domain::time::{UnixMillis, Window};
 use runtime::store::{
-    self, Condition, Document, NewItem, Query, Shown, Store, StoreError, Value, Written, unreadable,
+    self, Condition, Document, NewItem, Query, Shown, Store, StoreError, Stored, Value, Written,
+    unreadable,
 };
 use sha2::{Digest, Sha256};
 
@@ -89,8 +90,9 @@ impl<S: Store> Everybody<'_, S> {
         let before = match self.store.put(&key, item).await? {
             Written::Done { before } => before,
             Written::Refused { current } => {
+                let current = not_later(&key, current, sum.rank)?;
                 // A fold that died behind this write comes again here.
-                if current.is_some_and(|stored| stored.version == sum.rank) {
+                if current == Some(sum.rank) {
                     self.callers(folded, expires_at).await?;
                 }
                 return Ok(Gain::default());
@@ -228,9 +230,26 @@ impl<S: Store> Everybody<'_, S> {
         Ok(match self.store.put(&key, item).await? {
             Written::Done { .. } => true,
             // Somebody who knows more facts may know fewer users: look again.
-            Written::Refused { current } => {
-                current.is_none_or(|stored| stored.version >> USER_BITS <= sum.rank)
-            }
+            Written::Refused { current } => not_later(&key, current, version)?
+                .is_none_or(|version| version >> USER_BITS <= sum.rank),
         })
+    }
+}
+
+/// The version of what a write of this version did not replace. One of a lower version is in a later
+/// format: it is owed to the release that reads it.
+fn not_later(
+    key: &ItemKey,
+    current: Option<Stored>,
+    version: u64,
+) -> Result<Option<u64>, StoreError> {
+    match current {
+        Some(stored) if stored.version < version => Err(StoreError::Unreadable {
+            key: key.clone(),
+            source: StateError::Format {
+                found: stored.state.first().copied().unwrap_or(0),
+            },
+        }),
+        current => Ok(current.map(|stored| stored.version)),
     }
 }

@@ -250,13 +250,19 @@ impl<'a, S: Store> Pass<'a, S> {
     async fn totals(&self, minutes: &[&FoldedMinute], done: &mut Done) -> Result<(), StoreError> {
         let offers = minutes.iter().map(|folded| async move {
             // A minute of which nothing could be read says nothing.
-            match folded.everybody.rank {
+            let offered = match folded.everybody.rank {
                 0 => Ok(Gain::default()),
                 _ => self.everybody().minute(folded).await,
-            }
+            };
+            let mut gain = Gain::default();
+            let offered = offered.map(|gained| gain = gained);
+            let key = ItemKey::minute(folded.minute);
+            let parked = parked::or_parked(offered, &key, vec![folded.minute])?;
+            Ok::<_, StoreError>((gain, parked))
         });
-        for gain in together(offers.collect()).await? {
+        for (gain, parked) in together(offers.collect()).await? {
             done.gain.add(gain);
+            done.parked.extend(parked);
         }
         let hours: BTreeSet<UnixMillis> = minutes
             .iter()

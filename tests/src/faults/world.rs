@@ -40,6 +40,9 @@ pub(super) const KEPT_DAYS: i64 = 12;
 const LONGEST_PAUSE: i64 = 6_000;
 /// Messages that the reconciler gets at most at once.
 const MESSAGES: usize = 10;
+/// How old a copy may be that is restored: what it lacks must still stand in the journal, and an event
+/// may have been seven days old.
+const RESTORED_WITHIN: i64 = (KEPT_DAYS - 8) * 86_400_000;
 /// The format of a later release.
 const LATER: u8 = 250;
 /// Items that an older release cannot read.
@@ -88,7 +91,7 @@ pub(super) struct World {
     changed: Vec<Changed>,
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
-    backup: Option<Backup>,
+    backup: Option<(UnixMillis, Backup)>,
     /// Something happened that only the closing of a day mends.
     pub(super) is_owed: bool,
     /// Nothing happened by which an answer may go backwards.
@@ -267,7 +270,7 @@ impl World {
                 let lines = self.log.again(choice, length);
                 self.forward(lines, false);
             }
-            Action::Backup => self.backup = Some(self.usage.backup()),
+            Action::Backup => self.backup = Some((self.now(), self.usage.backup())),
             Action::Restore => self.restore(),
             Action::Downgrade(choice) => self.downgrade(choice),
             Action::Upgrade => self.upgrade(),
@@ -290,7 +293,10 @@ impl World {
 
     /// The usage table is put back as it was. Marks go back with what they vouch for.
     fn restore(&mut self) {
-        if let Some(backup) = &self.backup {
+        let now = self.now();
+        if let Some((at, backup)) = &self.backup
+            && now.since(*at) < RESTORED_WITHIN
+        {
             self.usage.restore(backup);
             self.is_owed = true;
             self.is_steady = false;
