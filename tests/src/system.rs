@@ -224,6 +224,38 @@ impl System {
         }
     }
 
+    /// A user's hours in the usage table, added up.
+    pub async fn hours(&self, email: &str) -> Hours {
+        let mut sum = Hours::default();
+        for item in self.hour_items(email).await {
+            let number = |name: &str| item[name].as_n().unwrap().parse::<u64>().unwrap();
+            sum.total_calls += number("totalCalls");
+            sum.auth_failures += number("authFailures");
+            sum.rate_limited += number("rateLimited");
+            sum.units += number("units");
+        }
+        sum
+    }
+
+    /// A user's hours in the usage table.
+    pub async fn hour_items(&self, email: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let tables = aws_sdk_dynamodb::Client::new(&self.sdk().await);
+        let query = tables.query().table_name(USAGE_TABLE).consistent_read(true);
+        let query = query.key_condition_expression("PK = :user AND begins_with(SK, :hour)");
+        let query = query
+            .expression_attribute_values(":user", text(&format!("USER#{email}")))
+            .expression_attribute_values(":hour", text("HOUR#"));
+        let pages = query.into_paginator().items().send();
+        pages.collect::<Result<Vec<_>, _>>().await.unwrap()
+    }
+
+    /// Every event of the journal, as `events` prints them.
+    pub fn events(&self, options: &str) -> Vec<Value> {
+        let printed = json_of(&self.place.run(&format!("events --json {options}")));
+        printed["events"].as_array().unwrap().clone()
+    }
+
     /// The payloads under `PK = ERRORS`.
     pub async fn set_aside(&self) -> Vec<Vec<u8>> {
         let tables = aws_sdk_dynamodb::Client::new(&self.sdk().await);
@@ -236,6 +268,19 @@ impl System {
         };
         items.iter().map(payload).collect()
     }
+}
+
+/// What a user's hours in the usage table show.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Hours {
+    /// Accepted calls.
+    pub total_calls: u64,
+    /// Authentication failures.
+    pub auth_failures: u64,
+    /// Rate-limited calls.
+    pub rate_limited: u64,
+    /// What accepted calls weigh.
+    pub units: u64,
 }
 
 /// What of a deployed system is changed behind the deployer's back.
@@ -361,21 +406,16 @@ pub fn event(number: u64) -> UsageEvent {
 /// The gateway's line of a call that was answered with 200 in 40 ms.
 pub fn log_line(event: &UsageEvent) -> String {
     let data = &event.data;
-    let members = access_log::MEMBERS.map(|member| {
-        let value = match member {
-            access_log::REQUEST_TIME => event.time.0.to_string(),
-            access_log::IP => data.ip.clone(),
-            access_log::METHOD => data.method.clone(),
-            access_log::RESOURCE_PATH => data.endpoint.clone(),
-            access_log::STATUS => "200".to_owned(),
-            access_log::RESPONSE_LATENCY => "40".to_owned(),
-            context::EVENT_ID => event.id.to_string(),
-            context::MODE => data.mode.to_string(),
-            context::LANES => data.lanes.to_string(),
-            context::EMAIL => event.subject.to_string(),
-            _ => access_log::ABSENT.to_owned(),
-        };
-        format!(r#""{member}":"{value}""#)
-    });
-    format!("{{{}}}", members.join(","))
+    access_log::write(|member| match member {
+        access_log::REQUEST_TIME => event.time.0.to_string(),
+        access_log::IP => data.ip.clone(),
+        access_log::METHOD => data.method.clone(),
+        access_log::RESOURCE_PATH => data.endpoint.clone(),
+        access_log::STATUS | access_log::AUTHORIZER_STATUS => "200".to_owned(),
+        access_log::RESPONSE_LATENCY => "40".to_owned(),
+        context::EVENT_ID => event.id.to_string(),
+        context::MODE => data.mode.to_string(),
+        context::EMAIL => event.subject.to_string(),
+        _ => access_log::ABSENT.to_owned(),
+    })
 }

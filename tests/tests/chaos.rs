@@ -1,6 +1,6 @@
-//! The deployed system at the highest rate it takes, while authorizers and processors are killed,
-//! calls to tables and stream fail or lose their answer, and records are put twice; and the same
-//! while the stream's shards are split and merged.
+//! The deployed system at the highest rate it takes, while its functions are killed, calls to tables
+//! and stream fail or lose their answer, and records are put twice; and the same while the stream's
+//! shards are split and merged.
 //!
 //! `cargo xtask test --chaos` runs both; they take minutes, so the ordinary run leaves them out.
 
@@ -11,25 +11,21 @@
     reason = "a test fails by panicking, and this one also reports"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use domain::leaf::{Leaf, LeafKey, Place};
 use domain::names::Function;
-use domain::state;
-use domain::table::{ItemKey, LEAF_PREFIX, attribute, parse_leaf};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tests::faults::random::Random;
 use tests::proxy::{Proxy, Taken};
 use tests::server::Server;
-use tests::system::{ANALYTICS_TABLE, STREAM, System, deploy};
+use tests::system::{STREAM, System, deploy};
 
 /// Whether the second track brings back what an authorizer took with it when it was killed after its
 /// answer. Without it, such calls are the one difference there may be.
@@ -150,7 +146,13 @@ fn instances(processes: &Path, functions: &[String]) -> Vec<Pid> {
 
 /// Kills instances at random until it is told to stop; says how many.
 async fn kill(processes: PathBuf, stop: Arc<AtomicBool>) -> u64 {
-    let functions = [Function::Authorizer, Function::Processor].map(System::function);
+    let functions = [
+        Function::Authorizer,
+        Function::Processor,
+        Function::Aggregator,
+        Function::Reconciler,
+    ]
+    .map(System::function);
     let mut random = Random::new(1);
     let mut killed = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -251,8 +253,11 @@ async fn rest(system: &System, users: &[User]) -> Vec<Value> {
         }
         // The second track takes its time.
         let counted = |stats: &Value| stats["totalCalls"].as_u64().unwrap();
-        let is_behind = |(user, stats): (&User, &Value)| counted(stats) < read(&user.accepted);
-        waits |= RECONCILED && users.iter().zip(&now).any(is_behind);
+        for (user, stats) in users.iter().zip(&now) {
+            let shown = system.hours(&user.email).await.total_calls;
+            waits |= RECONCILED && counted(stats) < read(&user.accepted);
+            waits |= shown != counted(stats);
+        }
         if waits || now != last {
             since = Instant::now();
         }
@@ -264,42 +269,30 @@ async fn rest(system: &System, users: &[User]) -> Vec<Value> {
     }
 }
 
-/// Every leaf of the analytics table, by row.
-async fn rows(system: &System) -> BTreeMap<LeafKey, Vec<Leaf>> {
-    let tables = aws_sdk_dynamodb::Client::new(&system.sdk().await);
-    let scan = tables.scan().table_name(ANALYTICS_TABLE);
-    let scan = scan.filter_expression("begins_with(PK, :leaf)");
-    let scan = scan.expression_attribute_values(":leaf", AttributeValue::S(LEAF_PREFIX.into()));
-    let mut pages = scan.into_paginator().items().send();
-    let mut rows: BTreeMap<LeafKey, Vec<Leaf>> = BTreeMap::new();
-    while let Some(item) = pages.next().await {
-        let item = item.unwrap();
-        let text = |name: &str| item[name].as_s().unwrap().clone();
-        let key = parse_leaf(&ItemKey::new(text(attribute::PK), text(attribute::SK))).unwrap();
-        let bytes = item[attribute::STATE].as_b().unwrap();
-        let row = LeafKey {
-            place: Place::First,
-            ..key
-        };
-        let leaf = state::decode(bytes.as_ref()).unwrap();
-        rows.entry(row).or_default().push(leaf);
+/// What the journal says was called, by user: ids of accepted calls.
+fn calls_of(system: &System) -> BTreeMap<String, BTreeSet<String>> {
+    let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for event in system.events("--from 3h") {
+        let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        if text("type") == "API_CALL" {
+            let is_new = calls.entry(text("subject")).or_default().insert(text("id"));
+            assert!(is_new, "printed twice: {event:#}");
+        }
     }
-    rows
+    calls
 }
 
-/// What the stream took is counted, once. Says where the stream put what is not.
-fn each_once(taken: &[Taken], rows: &BTreeMap<LeafKey, Vec<Leaf>>, mapping: &Value) {
-    let wrong: Vec<_> = taken
+/// What the stream took is in the journal. Says where the stream put what is not.
+fn each_is_there(taken: &[Taken], calls: &BTreeMap<String, BTreeSet<String>>, mapping: &Value) {
+    let missing: Vec<_> = taken
         .iter()
-        .filter_map(|taken| {
-            let id = taken.event.id.short();
-            let leaves = rows.get(&LeafKey::of(&taken.event)).into_iter().flatten();
-            let times = leaves.filter(|leaf| leaf.holds(id)).count();
-            let place = (&taken.shard, &taken.sequence_number, taken.event.time);
-            (times != 1).then_some((times, place))
+        .filter(|taken| {
+            let of_user = calls.get(taken.event.subject.as_str());
+            !of_user.is_some_and(|ids| ids.contains(&taken.event.id.to_string()))
         })
+        .map(|taken| (&taken.shard, &taken.sequence_number, taken.event.time))
         .collect();
-    assert!(wrong.is_empty(), "{wrong:#?}\n{mapping:#}");
+    assert!(missing.is_empty(), "{missing:#?}\n{mapping:#}");
 }
 
 /// What was done to the system under load.
@@ -343,17 +336,11 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-/// What a user is told equals what the leaves hold, down to method and endpoint, and is no more
+/// What a user is told equals what the journal holds, down to method and endpoint, and is no more
 /// than was answered. Says how many calls were accepted and how many counted.
-fn compare(user: &User, stats: &Value, rows: &BTreeMap<LeafKey, Vec<Leaf>>) -> (u64, u64) {
+fn compare(user: &User, stats: &Value, calls: &BTreeMap<String, BTreeSet<String>>) -> (u64, u64) {
     let counted = stats["totalCalls"].as_u64().unwrap();
-    let of_user = rows
-        .iter()
-        .filter(|(key, _)| key.subject.as_str() == user.email);
-    let held: usize = of_user
-        .flat_map(|(_, leaves)| leaves)
-        .map(Leaf::events)
-        .sum();
+    let held = calls.get(&user.email).map_or(0, BTreeSet::len);
     assert_eq!(counted, held as u64, "{stats:#}");
     let methods = json!([{"method": "GET", "totalCalls": counted}]);
     assert_eq!(stats["methods"], methods, "{stats:#}");
@@ -384,12 +371,13 @@ async fn chaos(stream: Option<Kinesis>) {
     let stats = rest(&system, &users).await;
     proxy.fail(false);
 
-    let rows = rows(&system).await;
+    let of_journal = calls_of(&system);
     let taken = proxy.taken();
-    each_once(&taken, &rows, &system.mapping(Function::Processor).await);
+    let mapping = system.mapping(Function::Processor).await;
+    each_is_there(&taken, &of_journal, &mapping);
     let (mut accepted, mut counted) = (0, 0);
     for (user, stats) in users.iter().zip(&stats) {
-        let (of_user, counted_of_user) = compare(user, stats, &rows);
+        let (of_user, counted_of_user) = compare(user, stats, &of_journal);
         accepted += of_user;
         counted += counted_of_user;
     }

@@ -23,7 +23,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay schema bench test check codegen";
+    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay events schema bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -37,9 +37,16 @@ fn what_is_not_understood_is_a_usage_error() {
     place.run("replay").fails(2, &["--from"]);
     place
         .run("replay --from soon")
-        .fails(2, &["`soon` is neither a duration"]);
+        .fails(2, &["invalid time `soon`"]);
     place
         .run("replay --from 1h --to 2h")
+        .fails(2, &["nothing between `--from`"]);
+    place.run("events").fails(2, &["--from"]);
+    place
+        .run("events --from 1h --dry-run")
+        .fails(2, &["--dry-run"]);
+    place
+        .run("events --from 1h --to 2h")
         .fails(2, &["nothing between `--from`"]);
     place
         .run("deploy --watch --dry-run")
@@ -50,7 +57,7 @@ fn what_is_not_understood_is_a_usage_error() {
         .fails(2, &["--rps", "1..=100000"]);
     place
         .run("traffic --rps 1 --duration 5w")
-        .fails(2, &["`5w` is no duration", "`90s`"]);
+        .fails(2, &["invalid duration `5w`", "`90s`"]);
     place
         .run("destroy --delete-data --keep-data")
         .fails(2, &["--keep-data"]);
@@ -136,6 +143,7 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "errors list",
         "errors redrive",
         "replay --from 1h",
+        "events --from 1h",
         "traffic --rps 1",
         "logs",
         "token --email a@b.example",

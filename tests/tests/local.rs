@@ -11,7 +11,37 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::system::{System, deploy, event, json_of};
+use tests::system::{Hours, System, deploy, event, json_of};
+
+/// How soon the usage table shows a call, with the window that `local` has.
+const CURRENT: Duration = Duration::from_secs(2);
+
+/// The usage table shows a user's hour in plain attributes within two seconds of a call.
+async fn usage_table_is_current(system: &System) {
+    let email = "fay@example.com";
+    let key = system.key(email);
+    for calls in 1..=4 {
+        let statuses = system.call(key["key"].as_str(), 1).await;
+        let answered = Instant::now();
+        assert_eq!(statuses, BTreeMap::from([(200, 1)]));
+        let expected = Hours {
+            total_calls: calls,
+            units: calls,
+            ..Hours::default()
+        };
+        loop {
+            let (shown, took) = (system.hours(email).await, answered.elapsed());
+            // The first call may wait for functions to start.
+            assert!(took < CURRENT || calls == 1, "{took:?}: {shown:?}");
+            if shown == expected {
+                break;
+            }
+            assert!(shown.total_calls < calls, "{shown:?}");
+            assert!(took < CURRENT * 10, "{took:?}: {shown:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_every_user_is_counted_once() {
@@ -85,6 +115,7 @@ async fn every_call_of_every_user_is_counted_once() {
         .until("user-stats?email=ann@example.com", "/totalCalls", 242)
         .await;
     assert_eq!(system.set_aside().await, [poison]);
+    usage_table_is_current(&system).await;
 
     let again = system.place.run("deploy");
     assert_eq!(again.code, Some(0), "{again:#?}");
@@ -128,9 +159,10 @@ async fn modes_change_and_counts_stay() {
         calls += 30;
         system.until(question, "/totalCalls", calls).await;
     }
-    // Series are made of what the stream brought; the 30 calls between were counted without it.
-    let days = "timeseries?granularity=day&duration=1d&email=ann@example.com";
-    system.until_sum(days, "totalCalls", calls - 30).await;
+    let days = "timeseries?granularity=day&duration=2d&email=ann@example.com";
+    system.until_sum(days, "totalCalls", calls).await;
+    let minutes = "timeseries?granularity=minute&duration=1h";
+    system.until_sum(minutes, "totalCalls", calls).await;
 
     let id = key["id"].as_str().unwrap();
     json_of(&system.place.run(&format!("keys revoke {id} --yes --json")));

@@ -1,5 +1,5 @@
-//! `errors` and `replay` on the deployed system: what failed is counted once it can be, and what
-//! was counted stays as it is, however often anything is offered again.
+//! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be, and
+//! what was counted stays as it is, however often anything is offered again.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,17 +9,25 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::event::UsageEvent;
 use domain::id::EventId;
 use domain::names::Function;
+use domain::table::{self, ItemKey, Timing};
+use domain::time::UnixMillis;
 use serde_json::{Value, json};
-use tests::system::{System, USAGE_TABLE, deploy, event, json_of, log_line};
+use tests::system::{
+    ANALYTICS_TABLE, Hours, System, USAGE_TABLE, deploy, event, json_of, log_line,
+};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const ANN: &str = "user-stats?email=ann@example.com";
-/// What processor and aggregator gave up.
+const USER: &str = "ann@example.com";
+/// What the processor gave up.
 const QUEUE: &str = "complical-usage-dlq-local";
+/// What the aggregator gave up.
+const QUEUE_OF_CHANGES: &str = "complical-aggregator-dlq-local";
 /// What the reconciler gave up.
 const QUEUE_OF_LINES: &str = "complical-reconcile-dlq-local";
 
@@ -61,20 +69,30 @@ async fn counted(system: &System) -> Value {
     stats
 }
 
-/// A user's all-time item, as it stands in the table.
-async fn all_time(system: &System, delete: bool) -> Option<String> {
-    let tables = aws_sdk_dynamodb::Client::new(&system.sdk().await);
-    let (pk, sk) = ("USER#ann@example.com", "ALL");
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    if delete {
-        let gone = tables.delete_item().table_name(USAGE_TABLE);
-        let gone = gone.key("PK", text(pk)).key("SK", text(sk));
-        gone.send().await.unwrap();
+/// Waits until the usage table shows so many calls.
+async fn until_shown(system: &System, calls: u64) {
+    let start = Instant::now();
+    loop {
+        let shown = system.hours(USER).await;
+        if shown.total_calls == calls {
+            return;
+        }
+        let waits = shown.total_calls < calls && start.elapsed() < PATIENCE;
+        assert!(waits, "{calls}: {shown:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let got = tables.get_item().table_name(USAGE_TABLE);
-    let got = got.key("PK", text(pk)).key("SK", text(sk));
-    let item = got.send().await.unwrap().item?;
-    Some(item["totalCalls"].as_n().unwrap().clone())
+}
+
+/// Deletes the user's hours from the usage table.
+async fn delete_hours(system: &System) {
+    let tables = aws_sdk_dynamodb::Client::new(&system.sdk().await);
+    for mut item in system.hour_items(USER).await {
+        let mut key = |name: &str| item.remove(name).unwrap();
+        let delete = tables.delete_item().table_name(USAGE_TABLE);
+        let delete = delete.key("PK", key("PK")).key("SK", key("SK"));
+        delete.send().await.unwrap();
+    }
+    assert_eq!(system.hours(USER).await, Hours::default());
 }
 
 /// A queue: its client and its address.
@@ -120,33 +138,34 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
         redrive(&system),
         json!({
             "errors": {"found": 4, "deleted": 2, "kept": 2}, "deadLetters": none,
-            "counted": 2, "duplicates": 0, "setAside": 2, "failed": 0, "leaves": 0,
+            "appended": 2, "setAside": 2, "failed": 0, "minutesFolded": 0,
         })
     );
     assert_eq!(
         redrive(&system),
         json!({
             "errors": {"found": 2, "deleted": 0, "kept": 2}, "deadLetters": none,
-            "counted": 0, "duplicates": 0, "setAside": 2, "failed": 0, "leaves": 0,
+            "appended": 0, "setAside": 2, "failed": 0, "minutesFolded": 0,
         })
     );
     system.until(ANN, "/totalCalls", 22).await;
 
     give_up(&system).await;
     let given_up = redrive(&system);
-    assert_eq!(given_up["counted"], 15, "{given_up:#}");
+    assert_eq!(given_up["appended"], 15, "{given_up:#}");
     let letters = &given_up["deadLetters"];
     assert_eq!(letters["found"], letters["deleted"], "{given_up:#}");
     let again = redrive(&system);
     assert_eq!(again["deadLetters"], none, "{again:#}");
     system.until(ANN, "/totalCalls", 37).await;
 
-    mend_roll_ups(&system).await;
+    fold_again(&system).await;
     take_lines_again(&system).await;
     keep_what_is_gone(&system).await;
     replay_twice(&system).await;
     offer_lines_set_aside(&system).await;
     list_without_the_stream(&mut system).await;
+    tell_what_is_counted_but_wrong(&system).await;
 }
 
 /// The processor is told of a table that is not there, and its records are given up. They are of no
@@ -168,23 +187,34 @@ async fn give_up(system: &System) {
     assert_eq!(system.analytics(ANN).await["totalCalls"], 22);
 }
 
-/// The aggregator never saw what changed: its sums come from the leaves.
-async fn mend_roll_ups(system: &System) {
-    let start = Instant::now();
-    while all_time(system, false).await.as_deref() != Some("37") {
-        assert!(start.elapsed() < PATIENCE, "not rolled up");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    assert_eq!(all_time(system, true).await, None);
+/// The aggregator gave changes of the journal up: it folds the journal again.
+async fn fold_again(system: &System) {
+    until_shown(system, 37).await;
+    delete_hours(system).await;
     let now = jiff::Timestamp::now().to_string();
     let letter = json!({"version": "1.0", "DDBStreamBatchInfo": {
         "shardId": "shardId-1", "startSequenceNumber": "1", "endSequenceNumber": "2",
         "approximateArrivalOfFirstRecord": now, "batchSize": 2, "streamArn": "arn"}});
-    send_letter(system, QUEUE, &letter).await;
-    let mended = redrive(system);
-    assert_eq!(mended["deadLetters"]["deleted"], 1, "{mended:#}");
-    assert!(mended["leaves"].as_u64() > Some(0), "{mended:#}");
-    assert_eq!(all_time(system, false).await.as_deref(), Some("37"));
+    for _ in 0..2 {
+        send_letter(system, QUEUE_OF_CHANGES, &letter).await;
+    }
+
+    let table = [("ANALYTICS_TABLE", "complical-nowhere")];
+    let before = system.set_variables(Function::Aggregator, &table).await;
+    let kept = system.place.run("errors redrive --yes --json");
+    assert_eq!(kept.code, Some(1), "{kept:#?}");
+    let stays = "2 dead letters of the aggregator stay: it failed to fold the hour";
+    assert!(kept.stderr.contains(stays), "{kept:#?}");
+    system.replace_variables(Function::Aggregator, before).await;
+    let listed = system.place.run("errors list");
+    let letters = format!("dead letters: 2\n  2 in `{QUEUE_OF_CHANGES}`");
+    assert!(listed.stdout.contains(&letters), "{listed:#?}");
+
+    let folded = redrive(system);
+    let letters = json!({"found": 2, "deleted": 2, "kept": 0});
+    assert_eq!(folded["deadLetters"], letters, "{folded:#}");
+    assert!(folded["minutesFolded"].as_u64() > Some(0), "{folded:#}");
+    assert_eq!(system.hours(USER).await.total_calls, 37);
 }
 
 /// Lines of the access log that were given up, twice the same; and what holds no lines.
@@ -211,7 +241,7 @@ async fn take_lines_again(system: &System) {
     purge.send().await.unwrap();
 }
 
-/// A message about records that the stream has no more stays, and is told of.
+/// A message about records that the stream no longer has stays, with a warning.
 async fn keep_what_is_gone(system: &System) {
     let letter = json!({"version": "1.0", "KinesisBatchInfo": {
         "shardId": "shardId-000000000000", "startSequenceNumber": "1",
@@ -249,17 +279,17 @@ async fn offer_lines_set_aside(system: &System) {
         );
     }
     tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
-    for (found, counted) in [(5, 1), (4, 0)] {
+    for (found, appended) in [(5, 1), (4, 0)] {
         let again = system.place.run("errors redrive --yes --json");
         let again: Value = serde_json::from_str(&again.stdout).unwrap();
-        let errors = json!({"found": found, "deleted": counted, "kept": 4});
+        let errors = json!({"found": found, "deleted": appended, "kept": 4});
         assert_eq!(again["errors"], errors, "{again:#}");
-        assert_eq!(again["counted"], counted, "{again:#}");
+        assert_eq!(again["appended"], appended, "{again:#}");
         system.until(ANN, "/totalCalls", 39).await;
     }
 }
 
-/// In synchronous mode lines are set aside in the usage table, and no processor takes records.
+/// In synchronous mode lines are set aside as before, and no processor takes records.
 async fn list_without_the_stream(system: &mut System) {
     system.place.set("ENABLE_KINESIS_ANALYTICS", "false");
     system.outputs = deploy(&system.place);
@@ -282,8 +312,64 @@ async fn list_without_the_stream(system: &mut System) {
         ),
         "{kept:#}"
     );
-    // Two are records of the stream, two lines that now stand in both tables.
-    until_listed(system, 5, None).await;
+    // Two records of the stream, and three lines.
+    until_listed(system, 5, Some(0)).await;
+}
+
+/// A conflict is counted and listed; an entry that cannot be read is parked, listed, and left out of
+/// `events`; the aggregator does both without the stream. Neither is offered to a function again.
+async fn tell_what_is_counted_but_wrong(system: &System) {
+    let one = event(20);
+    let mut other = one.clone();
+    other.data.endpoint = "/v1/another".to_owned();
+    let line = |id: &str, event: &UsageEvent| json!({"id": id, "message": log_line(event)});
+    let lines = json!({"messageType": "DATA_MESSAGE", "logGroup": "/aws/g", "logStream": "s",
+        "logEvents": [line("3", &one), line("4", &other)]});
+    send_letter(system, QUEUE_OF_LINES, &lines).await;
+    let listed = system.place.run("errors redrive --yes --json");
+    let done: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(done["deadLetters"]["deleted"], 1, "{done:#}");
+    let listed = until_listed(system, 6, Some(0)).await;
+    let conflict = error_of(&listed, "conflict");
+    assert_eq!(conflict["sequenceNumber"], one.id.to_string(), "{listed:#}");
+    let message = conflict["message"].as_str().unwrap();
+    assert!(message.contains("/v1/another"), "{message}");
+    system.until(ANN, "/totalCalls", 40).await;
+    assert_eq!(system.events("--from 1h").len(), 40);
+
+    let (pk, sk) = put_nonsense(system).await;
+    let listed = until_listed(system, 7, Some(0)).await;
+    let parked = error_of(&listed, "unreadable");
+    assert_eq!(parked["sequenceNumber"], format!("{pk}/{sk}"), "{listed:#}");
+    let printed = system.place.run("events --from 1h --json");
+    assert_eq!(printed.code, Some(1), "{printed:#?}");
+    assert!(
+        printed.stderr.contains(&format!("`{pk}`/`{sk}`")),
+        "{printed:#?}"
+    );
+    let events: Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(events["events"].as_array().unwrap().len(), 40);
+
+    let dry = system.place.run("errors redrive --dry-run");
+    assert!(dry.stderr.contains("would offer 5 records"), "{dry:#?}");
+}
+
+fn error_of<'a>(listed: &'a Value, reason: &str) -> &'a Value {
+    let mut errors = listed["errors"].as_array().unwrap().iter();
+    errors.find(|error| error["reason"] == reason).unwrap()
+}
+
+/// Puts an entry into the journal that no release has written; says where.
+async fn put_nonsense(system: &System) -> (String, String) {
+    let at = UnixMillis::from(jiff::Timestamp::now());
+    let key = ItemKey::new(table::journal(at), table::entry(at, Timing::InTime, "00ff"));
+    let tables = aws_sdk_dynamodb::Client::new(&system.sdk().await);
+    let put = tables.put_item().table_name(ANALYTICS_TABLE);
+    let put = put.item("PK", AttributeValue::S(key.pk.clone()));
+    let put = put.item("SK", AttributeValue::S(key.sk.clone()));
+    let put = put.item("facts", AttributeValue::B(Blob::new([1, 2])));
+    put.send().await.unwrap();
+    (key.pk, key.sk)
 }
 
 /// Everything once more, twice.
@@ -293,11 +379,11 @@ async fn replay_twice(system: &System) {
         let replayed = json_of(&system.place.run("replay --from 1h --yes --json"));
         // 20 calls, 17 events put by hand, 2 records that are none.
         let expected = json!(
-            {"read": 39, "counted": 0, "duplicates": 37, "setAside": 2, "failed": 0});
+            {"read": 39, "appended": 37, "setAside": 2, "failed": 0});
         assert_eq!(replayed, expected);
     }
     assert_eq!(counted(system).await, before);
-    assert_eq!(all_time(system, false).await.as_deref(), Some("38"));
+    until_shown(system, 38).await;
     until_listed(system, 2, Some(1)).await;
     let none = json_of(&system.place.run("replay --from 1h --to 50m --yes --json"));
     assert_eq!(none["read"], 0, "{none:#}");

@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatch::primitives::DateTime;
@@ -137,6 +137,39 @@ fn authorizers(place: &Place) -> Vec<String> {
         .collect()
 }
 
+/// `events` prints what the journal says of each call once, although both tracks say it.
+fn events_are_printed_once(system: &System, calls: usize, of_log_alone: usize) {
+    let events = system.events("--from 1h --user Ann@example.com");
+    let text = |event: &Value, pointer: &str| event.pointer(pointer).cloned();
+    let ids: Vec<String> = events
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), calls + of_log_alone);
+    assert!(ids.is_sorted(), "{ids:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    for event in &events {
+        assert_eq!(event["subject"], "ann@example.com", "{event:#}");
+        assert_eq!(event["data"]["status"], 200, "{event:#}");
+        assert!(event["data"]["latencyMs"].is_u64(), "{event:#}");
+    }
+    let reported = events.iter();
+    let reported = reported.filter(|event| text(event, "/data/requestId").is_some());
+    assert_eq!(reported.count(), calls);
+
+    let lines = system.place.run("events --from 1h --user ann@example.com");
+    assert_eq!(lines.code, Some(0), "{lines:#?}");
+    let lines: Vec<Value> = lines
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines, events);
+    let nobody = system.events("--from 1h --user nobody@example.com");
+    assert_eq!(nobody, [] as [Value; 0]);
+    assert_eq!(system.events("--from 3h --to 2h"), [] as [Value; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_answered() {
     let system = System::deploy();
@@ -156,6 +189,7 @@ async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_ans
     write_lines(&system, &lines).await;
     write_lines(&system, &lines).await;
     until_answered(&system, question, &BTreeMap::from([(200, 65)])).await;
+    events_are_printed_once(&system, 60, 5);
     let start = Instant::now();
     while reconciled(&system).await < 5.0 {
         assert!(start.elapsed() < PATIENCE, "no `ReconciledCalls`");

@@ -243,12 +243,12 @@ mod tests {
     }
 
     fn entry(packer: Packer<'_>) -> JournalEntry {
-        let packed = packer.pack().remove(0);
-        let sk = table::entry(packed.minute, Timing::InTime, &packed.digest);
+        let written = packer.pack().remove(0);
+        let sk = table::entry(written.minute, Timing::InTime, &written.digest);
         JournalEntry {
-            key: ItemKey::new(table::journal(packed.minute), sk),
-            facts: packed.facts,
-            details: packed.details,
+            key: ItemKey::new(table::journal(written.minute), sk),
+            facts: written.facts,
+            details: written.details,
         }
     }
 
@@ -269,9 +269,9 @@ mod tests {
         told.map(|told| told.to_json().unwrap()).collect()
     }
 
-    fn answered(latency: Option<u32>) -> Option<Response> {
+    const fn answered(latency: Option<u32>) -> Response {
         let status = 200;
-        Some(Response { status, latency })
+        Response { status, latency }
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         let (mut reports, mut lines) = (Packer::default(), Packer::default());
         reports.report(&other);
         reports.report(&one);
-        lines.line(&line_of_one, answered(Some(40)));
+        lines.line(&line_of_one, Some(answered(Some(40))));
         let (reports, lines) = (entry(reports), entry(lines));
         let mut told: Value = serde_json::from_slice(&one.to_owned().to_json()).unwrap();
         told["data"]["status"] = json!(200);
@@ -300,7 +300,7 @@ mod tests {
     fn an_event_that_only_the_log_knows_has_no_user_agent() {
         let event = event(1, "a@b", "/v1/x");
         let mut lines = Packer::default();
-        lines.line(&event, answered(None));
+        lines.line(&event, Some(answered(None)));
         let printed = union(&[entry(lines)], &everything());
         assert_eq!(printed.len(), 1);
         let data = &printed[0]["data"];
