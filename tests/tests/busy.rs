@@ -1,24 +1,26 @@
-//! One caller at 5,000 calls a second: spread over lanes by a hundred authorizers, counted by the
-//! processor, rolled up by the aggregator, each call once.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! One caller at 5,000 calls a second: spread over partition keys by a hundred authorizers, appended by
+//! the processor, folded by the aggregator, each call once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aggregator::global::Retention;
-use aggregator::handler::Aggregator;
-use authorizer::lanes::Lanes;
-use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
-use domain::delivery::Answer;
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Memory};
+use authorizer::spread::Spread;
+use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use domain::counts::{Hour, Sum};
+use domain::delivery::BatchAnswer;
 use domain::event::{EventType, Subject, UsageEvent};
-use domain::rollup::RollUp;
-use domain::table::{ItemKey, LEAF_PREFIX};
+use domain::sample;
+use domain::table::{ItemKey, JOURNAL_PREFIX};
 use domain::time::{UnixMillis, Window};
-use domain::{sample, state};
 use processor::handler::Processor;
-use runtime::memory::{Call, Fault, MemoryStore, Pace};
-use runtime::spill::Limits;
+use runtime::journal::Journal;
+use runtime::memory::MemoryStore;
 use tests::faults::event_record;
 
 const CALLER: &str = "ann@example.com";
@@ -31,52 +33,57 @@ const CALLS: i64 = 50;
 /// Records of a batch, and changes of one.
 const BATCH: usize = 100;
 
-/// What the authorizers send, in the order of time.
-fn sent() -> Vec<UsageEvent> {
+/// What the authorizers send, in the order of time, each with its partition key.
+fn sent() -> Vec<(String, UsageEvent)> {
     let subject = Subject::user(CALLER);
-    let mut authorizers: Vec<Lanes> = std::iter::repeat_with(Lanes::default)
+    let mut authorizers: Vec<Spread> = std::iter::repeat_with(Spread::default)
         .take(AUTHORIZERS)
         .collect();
     let mut sent = Vec::new();
     for call in 0..SECONDS * CALLS {
         let time = START.plus_millis(call * 1_000 / CALLS);
-        for lanes in &mut authorizers {
+        for spread in &mut authorizers {
             let number = u64::try_from(sent.len()).unwrap();
-            let mut event = sample::event(number, CALLER, EventType::ApiCall, time);
-            event.data.lanes = lanes.of(&subject, time);
-            sent.push(event);
+            let event = sample::event(number, CALLER, EventType::ApiCall, time);
+            let keys = spread.of(&subject, time);
+            sent.push((event.partition_key(keys), event));
         }
     }
     sent
 }
 
-fn batch(events: &[&UsageEvent]) -> KinesisEvent {
+fn batch(events: &[&UsageEvent]) -> Vec<KinesisEventRecord> {
     let record = |event: &&UsageEvent| {
         let mut record = KinesisEventRecord::default();
         record.kinesis.sequence_number = event.id.to_string();
         record.kinesis.data.0 = event.to_json();
         record
     };
-    let mut batch = KinesisEvent::default();
-    batch.records = events.iter().map(record).collect();
-    batch
+    events.iter().map(record).collect()
 }
 
-fn roll_up(table: &MemoryStore, key: &ItemKey) -> RollUp {
-    state::decode(&table.peek(key).unwrap().state).unwrap()
+fn aggregator(analytics: &MemoryStore) -> Aggregator<MemoryStore> {
+    Aggregator {
+        analytics: analytics.clone(),
+        usage: MemoryStore::default(),
+        retention: Retention {
+            raw: 90,
+            minutes: 7,
+            hours: 90,
+        },
+        reported_within: 60_000,
+        cache: Memory::default(),
+    }
 }
 
 #[tokio::test]
 async fn a_caller_at_five_thousand_calls_a_second_is_counted_call_by_call() {
     let sent = sent();
-    let mut by_key: BTreeMap<String, Vec<&UsageEvent>> = BTreeMap::new();
-    for event in &sent {
-        by_key.entry(event.partition_key()).or_default().push(event);
-    }
-    let mut by_second: BTreeMap<(String, i64), usize> = BTreeMap::new();
-    for event in &sent {
-        let second = (event.partition_key(), event.time.seconds());
-        *by_second.entry(second).or_default() += 1;
+    let mut by_key: BTreeMap<&str, Vec<&UsageEvent>> = BTreeMap::new();
+    let mut by_second: BTreeMap<(&str, i64), usize> = BTreeMap::new();
+    for (key, event) in &sent {
+        by_key.entry(key).or_default().push(event);
+        *by_second.entry((key, event.time.seconds())).or_default() += 1;
     }
     let most = by_second.into_values().max().unwrap();
     assert!(
@@ -84,65 +91,100 @@ async fn a_caller_at_five_thousand_calls_a_second_is_counted_call_by_call() {
         "{most} records of a key in a second: too many for a shard"
     );
 
-    let analytics = MemoryStore::paced(Pace::default(), Some(LEAF_PREFIX));
+    let analytics = MemoryStore::journalled(Some(JOURNAL_PREFIX));
     let processor = Processor {
-        store: analytics.clone(),
-        raw_retention_days: 90,
-    };
-    let calls = Arc::new(AtomicUsize::new(0));
-    let of_batch = Arc::clone(&calls);
-    analytics.inject(move |call, _| {
-        of_batch.fetch_add(usize::from(call == Call::Get), Ordering::Relaxed);
-        Fault::None
-    });
-    let mut most_reads = 0;
-    for counted in [sent.len(), 0] {
-        let mut sum = 0;
-        for events in by_key.values().flat_map(|events| events.chunks(BATCH)) {
-            let (answer, report) = processor.process(&batch(events), START, || START).await;
-            assert_eq!(answer, Answer::default());
-            sum += report.counted.values().sum::<u64>();
-            most_reads = most_reads.max(calls.swap(0, Ordering::Relaxed));
-        }
-        assert_eq!(usize::try_from(sum).unwrap(), counted);
-    }
-    assert!(most_reads <= 6, "{most_reads} reads for a batch");
-
-    let aggregator = Aggregator {
-        analytics: analytics.clone(),
-        usage: MemoryStore::default(),
-        retention: Retention {
-            minutes: 7,
-            hours: 90,
+        journal: Journal {
+            store: analytics.clone(),
+            retention_days: 90,
         },
-        limits: Limits::default(),
     };
+    // Delivered twice, in batches of another size the second time.
+    let mut batches = 0;
+    for size in [BATCH, 37] {
+        for events in by_key.values().flat_map(|events| events.chunks(size)) {
+            let (answer, report) = processor.process(&batch(events), &|| START).await;
+            assert_eq!(answer, BatchAnswer::default());
+            assert_eq!(report.appended, events.len() as u64);
+            batches += 1;
+        }
+    }
+    assert!(
+        analytics.units().calls <= 2 * batches,
+        "a batch takes a call to the table, two across a minute"
+    );
+
+    let aggregator = aggregator(&analytics);
     let changes = analytics.take_changes();
     let changes: Vec<_> = (0..)
         .zip(&changes)
-        .map(|(number, change)| event_record(change, &format!("{number:021}")))
+        .map(|(number, change)| {
+            event_record(&change.key, "INSERT", &format!("{number:021}"), START)
+        })
         .collect();
-    for size in [BATCH, 37] {
-        for batch in changes.chunks(size) {
-            assert_eq!(aggregator.batch(batch).await, Answer::default());
-        }
+    for batch in changes.chunks(500) {
+        let (answer, _) = aggregator.batch(batch, START, &|| false).await;
+        assert_eq!(answer, BatchAnswer::default());
     }
-    let subject = Subject::user(CALLER);
-    let of_user = [
-        (&analytics, ItemKey::day(&subject, START)),
-        (&aggregator.usage, ItemKey::month(&subject, START)),
-        (&aggregator.usage, ItemKey::all_time(&subject)),
-        (&analytics, ItemKey::global(Window::Day, START)),
-    ];
-    for (table, key) in of_user {
-        let counted = roll_up(table, &key).tally().calls;
-        assert_eq!(counted, sent.len() as u64, "{key:?}");
-    }
+    let half = sent.len() as u64 / 2;
     for at in [START, Window::Hour.end(START)] {
-        for window in [Window::Minute, Window::Hour] {
-            let global = roll_up(&analytics, &ItemKey::global(window, at));
-            let counted = (global.tally().calls, global.users());
-            assert_eq!(counted, (sent.len() as u64 / 2, 1), "{window:?}");
-        }
+        let stored = aggregator.usage.peek(&ItemKey::hour(CALLER, at)).unwrap();
+        assert_eq!(Hour::decode(&stored.state).unwrap().totals().calls, half);
+        let total = ItemKey::total(Window::Hour, at);
+        let total = Sum::decode(&analytics.peek(&total).unwrap().state).unwrap();
+        assert_eq!((total.counts.tally.calls, total.users), (half, 1));
     }
+    for at in [2, 3] {
+        let at = Window::Day.end(START).plus_millis(at * 3_600_000);
+        aggregator.tick(at, &|| false).await.unwrap();
+    }
+    for key in [
+        ItemKey::day(CALLER, START),
+        ItemKey::month(CALLER, START),
+        ItemKey::all_time(CALLER),
+    ] {
+        let sum = Sum::decode(&aggregator.usage.peek(&key).unwrap().state).unwrap();
+        assert_eq!(sum.counts.tally.calls, sent.len() as u64, "{key:?}");
+    }
+}
+
+/// 600,000 calls of one minute, both tracks: one invocation folds them, and memory holds them.
+#[tokio::test]
+async fn a_minute_of_six_hundred_thousand_events_is_folded_at_once() {
+    const EVENTS: u64 = 600_000;
+    let analytics = MemoryStore::journalled(Some(JOURNAL_PREFIX));
+    let journal = Journal {
+        store: analytics.clone(),
+        retention_days: 90,
+    };
+    let minute = Window::Minute.start(START);
+    for from in (0..EVENTS).step_by(1_000) {
+        let event = |number: u64| {
+            let user = format!("user{}@example.com", number % 100);
+            let at = i64::try_from(number % 60_000).unwrap();
+            sample::event(number, &user, EventType::ApiCall, minute.plus_millis(at))
+        };
+        let events: Vec<_> = (from..from + 1_000).map(event).collect();
+        let borrowed: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
+        let mut packer = domain::entry::Packer::default();
+        for event in &borrowed {
+            packer.report(event);
+        }
+        journal.append(packer, START).await.unwrap();
+    }
+    let aggregator = aggregator(&analytics);
+    let changes = analytics.take_changes();
+    let change = &changes[0];
+    let records = [event_record(&change.key, "INSERT", "1", START)];
+    let (answer, _) = aggregator.batch(&records, START, &|| false).await;
+    assert_eq!(answer, BatchAnswer::default());
+    let total = Sum::decode(&analytics.peek(&ItemKey::minute(minute)).unwrap().state).unwrap();
+    assert_eq!((total.counts.tally.calls, total.users), (EVENTS, 100));
+    let hour = aggregator
+        .usage
+        .peek(&ItemKey::hour("user7@example.com", minute))
+        .unwrap();
+    assert_eq!(
+        Hour::decode(&hour.state).unwrap().totals().calls,
+        EVENTS / 100
+    );
 }

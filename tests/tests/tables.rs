@@ -2,7 +2,8 @@
 //! oracle, are done again call by call on two other implementations of the real API, through the
 //! functions' own store; every answer and every item must be the same.
 //!
-//! And where writers really meet: processors that count the same records at the same time.
+//! And where writers really meet: processors that append the same records at the same time, and
+//! aggregators that fold the same minute.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,26 +12,28 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use aws_lambda_events::event::kinesis::{KinesisEvent, KinesisEventRecord};
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Memory};
+use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
+use domain::counts::{Hour, Sum};
 use domain::event::EventType;
-use domain::leaf::Leaf;
 use domain::sample;
-use domain::state;
-use domain::table::{self, ItemKey, LEAF_PREFIX, attribute};
+use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
 use processor::handler::Processor;
 use runtime::dynamo::DynamoStore;
+use runtime::journal::Journal;
 use runtime::memory::Done;
-use runtime::store::{Store, StoreError, Value};
-use tests::faults::{Traced, traced};
+use runtime::store::{Page, Query, Store, Value, all};
+use tests::faults::{Traced, event_record, traced};
 use tests::server::Server;
 
 /// Time after which no schedule begins, and how many there are however long they take.
@@ -84,13 +87,6 @@ impl Tables {
         items
     }
 
-    async fn delete(&self, table: &str, key: &ItemKey) {
-        let delete = self.client.delete_item().table_name(table);
-        let delete = delete.key(attribute::PK, AttributeValue::S(key.pk.clone()));
-        let delete = delete.key(attribute::SK, AttributeValue::S(key.sk.clone()));
-        delete.send().await.unwrap();
-    }
-
     /// Does every call of a schedule's table again, and sees each answered alike.
     async fn answers_like(&self, name: &str, Traced { table, calls }: Traced) -> usize {
         let store = self.table(name).await;
@@ -135,27 +131,30 @@ impl Tables {
             Done::Get { key, found } => {
                 assert_eq!(store.get(&key).await.unwrap(), found, "{call:?}");
             }
-            Done::Put {
-                key,
-                item,
-                conflict,
-            } => match store.put(&key, item).await {
-                Ok(()) => assert!(!conflict, "written all the same: {call:?}"),
-                Err(StoreError::Conflict { .. }) => assert!(conflict, "refused: {call:?}"),
-                Err(error) => panic!("{error}: {call:?}"),
-            },
-            Done::Keep { key, document } => store.keep(&key, document).await.unwrap(),
-            Done::Partition {
-                pk,
-                from,
-                to,
-                found,
-            } => {
-                let there = store.partition(&pk, &from, &to).await.unwrap();
-                assert_eq!(there, found, "{call:?}");
+            Done::Put { key, item, written } => {
+                assert_eq!(store.put(&key, item).await.unwrap(), written, "{call:?}");
             }
-            Done::Expire { key } => self.delete(store.table(), &key).await,
+            Done::PutBoth { items, written } => {
+                let [(one, first), (other, second)] = items;
+                let put = store.put_both((&one, first), (&other, second)).await;
+                assert_eq!(put.unwrap(), written, "{call:?}");
+            }
+            Done::Keep { key, document } => store.keep(&key, document).await.unwrap(),
+            Done::Query { query, page } => self.pages(store, query, page).await,
+            Done::Delete { key } => store.delete(&key).await.unwrap(),
         }
+    }
+
+    /// The model's pages are shorter: what they hold is what the table's pages begin with.
+    async fn pages(&self, store: &DynamoStore, query: Query, page: Page) {
+        let rows = all(store, query.clone()).await.unwrap();
+        let begin: Vec<_> = rows.iter().take(page.items.len()).cloned().collect();
+        assert_eq!(begin, page.items, "{query:?}");
+        assert_eq!(
+            rows.len() > page.items.len(),
+            page.next.is_some(),
+            "{query:?}"
+        );
     }
 
     async fn takes_schedules(&self) {
@@ -173,58 +172,73 @@ impl Tables {
         assert!(calls > 1_000, "{seed} schedules, {calls} calls");
     }
 
-    /// Four processors count the same records at the same time, cut into batches of their own.
+    /// Four processors append the same records at the same time, cut into batches of their own, and two
+    /// aggregators fold what came of it: each event counts once.
     async fn counts_once_among_many(&self) {
-        let store = self.table("many").await;
+        let (analytics, usage) = (self.table("many").await, self.table("many-usage").await);
         let now = UnixMillis(1_796_083_200_000);
         let subjects = ["ann@example.com", "bob#1@example.com", "ip:192.0.2.1"];
         let records: Vec<KinesisEventRecord> = (0..240)
             .map(|number: u64| {
                 let subject = subjects[usize::try_from(number % 3).unwrap()];
-                let event = sample::event(number % 200, subject, EventType::ApiCall, now);
+                let event = sample::event(number % 201, subject, EventType::ApiCall, now);
                 let mut record = KinesisEventRecord::default();
                 record.kinesis.sequence_number = number.to_string();
                 record.kinesis.data.0 = event.to_json();
                 record
             })
             .collect();
-        let distinct: BTreeSet<Vec<u8>> = records
-            .iter()
-            .map(|record| record.kinesis.data.0.clone())
-            .collect();
         let processors = [3, 7, 20, 240].map(|size| {
             let processor = Processor {
-                store: store.clone(),
-                raw_retention_days: 90,
+                journal: Journal {
+                    store: analytics.clone(),
+                    retention_days: 90,
+                },
             };
             let records = records.clone();
             tokio::spawn(async move {
-                let mut counted = 0;
                 for batch in records.chunks(size) {
-                    let mut event = KinesisEvent::default();
-                    event.records = batch.to_vec();
-                    let (answer, report) = processor.process(&event, now, || now).await;
+                    let (answer, _) = processor.process(batch, &|| now).await;
                     assert_eq!(answer.batch_item_failures, []);
-                    counted += report.counted.values().sum::<u64>();
                 }
-                counted
             })
         });
-        let mut counted = 0;
         for processor in processors {
-            counted += processor.await.unwrap();
+            processor.await.unwrap();
         }
-        assert_eq!(counted, distinct.len() as u64);
+        let keys: Vec<ItemKey> = self.items("many").await.into_keys().collect();
+        let aggregators = [keys.clone(), keys].map(|keys| {
+            let aggregator = Aggregator {
+                analytics: analytics.clone(),
+                usage: usage.clone(),
+                retention: Retention {
+                    raw: 90,
+                    minutes: 7,
+                    hours: 90,
+                },
+                reported_within: 60_000,
+                cache: Memory::default(),
+            };
+            tokio::spawn(async move {
+                for (number, key) in keys.iter().enumerate() {
+                    let record = event_record(key, "INSERT", &number.to_string(), now);
+                    let (answer, _) = aggregator.batch(&[record], now, &|| false).await;
+                    assert_eq!(answer.batch_item_failures, []);
+                }
+            })
+        });
+        for aggregator in aggregators {
+            aggregator.await.unwrap();
+        }
         let mut calls = 0;
-        for (key, item) in self.items("many").await {
-            if key.pk.starts_with(LEAF_PREFIX) {
-                assert!(table::parse_leaf(&key).is_some());
-                let bytes = item[attribute::STATE].as_b().unwrap();
-                let leaf: Leaf = state::decode(bytes.as_ref()).unwrap();
-                calls += leaf.tally().calls;
-            }
+        for user in ["ann@example.com", "bob#1@example.com"] {
+            let stored = usage.get(&ItemKey::hour(user, now)).await.unwrap().unwrap();
+            calls += Hour::decode(&stored.state).unwrap().totals().calls;
         }
-        assert_eq!(calls, distinct.len() as u64);
+        assert_eq!(calls, 2 * 67);
+        let stored = analytics.get(&ItemKey::minute(now)).await.unwrap().unwrap();
+        let everybody = Sum::decode(&stored.state).unwrap();
+        assert_eq!((everybody.counts.tally.calls, everybody.rank), (201, 201));
     }
 }
 
@@ -245,7 +259,7 @@ async fn schedules_are_answered_alike_by_moto() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processors_at_the_same_time_count_each_event_once() {
+async fn functions_at_the_same_time_count_each_event_once() {
     Tables::of(Server::ministack().await)
         .await
         .counts_once_among_many()

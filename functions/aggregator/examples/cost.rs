@@ -1,5 +1,12 @@
 //! B4: what DynamoDB bills for a thousand calls, in a steady state, by item size.
-#![allow(clippy::all, clippy::pedantic, clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,32 +75,81 @@ fn history(users: usize, usage: &MemoryStore, names: &[String]) {
         usage.plant(&key, 40, state::encode(&mark).unwrap());
     }
     for user in 0..users {
-        let mut sum = Sum { rank: 20_000, ..Sum::default() };
+        let mut sum = Sum {
+            rank: 20_000,
+            ..Sum::default()
+        };
         for route in 0..5 {
             let endpoint = format!("/v1/resource-{route}/{{id}}");
-            sum.counts.tally.count(EventType::ApiCall, "GET", &endpoint, 2_000);
+            sum.counts
+                .tally
+                .count(EventType::ApiCall, "GET", &endpoint, 2_000);
         }
         for latency in 30..800 {
-            sum.counts.responses.count(Response { status: 200, latency: Some(latency) });
+            sum.counts.responses.count(Response {
+                status: 200,
+                latency: Some(latency),
+            });
         }
-        sum.counts.seen = Some(Seen::new(start.plus_days(-300), start.plus_days(-1), Some((start.plus_days(-1), "free".into()))));
+        sum.counts.seen = Some(Seen::new(
+            start.plus_days(-300),
+            start.plus_days(-1),
+            Some((start.plus_days(-1), "free".into())),
+        ));
         let name = &names[user];
         for day in 1..15 {
             let mut of = sum.clone();
             for quarter in 0..96 {
-                of.quarters.insert(quarter, domain::tally::Totals { calls: 20, ..Default::default() });
+                of.quarters.insert(
+                    quarter,
+                    domain::tally::Totals {
+                        calls: 20,
+                        ..Default::default()
+                    },
+                );
             }
-            usage.plant(&ItemKey::day(name, start.plus_days(-day)), 3, of.encode().unwrap());
+            usage.plant(
+                &ItemKey::day(name, start.plus_days(-day)),
+                3,
+                of.encode().unwrap(),
+            );
         }
         let mut month = start.plus_days(-15);
-        usage.plant(&ItemKey::month(name, start), sum.rank * 14, Sum { rank: sum.rank * 14, ..sum.clone() }.encode().unwrap());
+        usage.plant(
+            &ItemKey::month(name, start),
+            sum.rank * 14,
+            Sum {
+                rank: sum.rank * 14,
+                ..sum.clone()
+            }
+            .encode()
+            .unwrap(),
+        );
         for _ in 0..11 {
             let rank = 30 * sum.rank;
-            usage.plant(&ItemKey::month(name, month), rank, Sum { rank, ..sum.clone() }.encode().unwrap());
+            usage.plant(
+                &ItemKey::month(name, month),
+                rank,
+                Sum {
+                    rank,
+                    ..sum.clone()
+                }
+                .encode()
+                .unwrap(),
+            );
             month = Window::Month.start(month).plus_days(-1);
         }
         let rank = 12 * 30 * sum.rank;
-        usage.plant(&ItemKey::all_time(name), 1, Sum { rank: 1, ..sum.clone() }.encode().unwrap());
+        usage.plant(
+            &ItemKey::all_time(name),
+            1,
+            Sum {
+                rank: 1,
+                ..sum.clone()
+            }
+            .encode()
+            .unwrap(),
+        );
         let _ = rank;
     }
     let _ = Counts::default();
@@ -106,15 +162,75 @@ struct Line {
 
 fn main() {
     let which: Vec<String> = std::env::args().skip(1).collect();
-    let base = Work { name: "", users: 0, zipf: false, rate: 100.0, window_ms: 1_000, fold_ms: 60_000, line_ms: 900_000, seconds: 3_600, synchronous: false, delivery_ms: 5_000 };
+    let base = Work {
+        name: "",
+        users: 0,
+        zipf: false,
+        rate: 100.0,
+        window_ms: 1_000,
+        fold_ms: 60_000,
+        line_ms: 900_000,
+        seconds: 3_600,
+        synchronous: false,
+        delivery_ms: 5_000,
+    };
     let works = [
-        Work { name: "W1", users: 10, seconds: 2 * 3600, ..base },
-        Work { name: "W2", users: 100, seconds: 2 * 3600, ..base },
-        Work { name: "W3", users: 1_000, zipf: true, seconds: 4 * 3600, ..base },
-        Work { name: "W4", users: 1, rate: 1_000.0, window_ms: 500, seconds: 60, ..base },
-        Work { name: "W5", users: 1_000, zipf: true, rate: 3.86, window_ms: 10_000, seconds: 86_400 - 60, ..base },
-        Work { name: "W5-10s", users: 1_000, zipf: true, rate: 3.86, window_ms: 10_000, fold_ms: 10_000, seconds: 86_400 - 60, ..base },
-        Work { name: "W6", users: 1_000, zipf: true, rate: 3.86, window_ms: 0, synchronous: true, seconds: 86_400 - 60, ..base },
+        Work {
+            name: "W1",
+            users: 10,
+            seconds: 2 * 3600,
+            ..base
+        },
+        Work {
+            name: "W2",
+            users: 100,
+            seconds: 2 * 3600,
+            ..base
+        },
+        Work {
+            name: "W3",
+            users: 1_000,
+            zipf: true,
+            seconds: 4 * 3600,
+            ..base
+        },
+        Work {
+            name: "W4",
+            users: 1,
+            rate: 1_000.0,
+            window_ms: 500,
+            seconds: 60,
+            ..base
+        },
+        Work {
+            name: "W5",
+            users: 1_000,
+            zipf: true,
+            rate: 3.86,
+            window_ms: 10_000,
+            seconds: 86_400 - 60,
+            ..base
+        },
+        Work {
+            name: "W5-10s",
+            users: 1_000,
+            zipf: true,
+            rate: 3.86,
+            window_ms: 10_000,
+            fold_ms: 10_000,
+            seconds: 86_400 - 60,
+            ..base
+        },
+        Work {
+            name: "W6",
+            users: 1_000,
+            zipf: true,
+            rate: 3.86,
+            window_ms: 0,
+            synchronous: true,
+            seconds: 86_400 - 60,
+            ..base
+        },
     ];
     for work in works {
         if which.is_empty() || which.iter().any(|name| name == work.name) {
@@ -124,15 +240,28 @@ fn main() {
 }
 
 fn run(work: Work) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(simulate(work));
 }
 
 async fn simulate(work: Work) {
     let mut random = Random(7);
     let start: UnixMillis = DAY15.parse().unwrap();
-    let names: Vec<String> = (0..work.users).map(|user| format!("user{user:04}@customer{}.example.com", user % 97)).collect();
-    let weights: Vec<f64> = (0..work.users).map(|user| if work.zipf { 1.0 / ((user + 1) as f64).powf(1.1) } else { 1.0 }).collect();
+    let names: Vec<String> = (0..work.users)
+        .map(|user| format!("user{user:04}@customer{}.example.com", user % 97))
+        .collect();
+    let weights: Vec<f64> = (0..work.users)
+        .map(|user| {
+            if work.zipf {
+                1.0 / ((user + 1) as f64).powf(1.1)
+            } else {
+                1.0
+            }
+        })
+        .collect();
     let total: f64 = weights.iter().sum();
     let mut cumulative = Vec::new();
     let mut sum = 0.0;
@@ -143,7 +272,11 @@ async fn simulate(work: Work) {
     let analytics = MemoryStore::journalled(Some(JOURNAL_PREFIX));
     let usage = MemoryStore::default();
     history(work.users, &usage, &names);
-    let retention = Retention { raw: 90, minutes: 7, hours: 90 };
+    let retention = Retention {
+        raw: 90,
+        minutes: 7,
+        hours: 90,
+    };
     let aggregator = || Aggregator {
         analytics: analytics.clone(),
         usage: usage.clone(),
@@ -153,7 +286,10 @@ async fn simulate(work: Work) {
     };
     let shards: Vec<_> = (0..4).map(|_| aggregator()).collect();
     let ticker = aggregator();
-    let journal = Arc::new(Journal { store: analytics.clone(), retention_days: 90 });
+    let journal = Arc::new(Journal {
+        store: analytics.clone(),
+        retention_days: 90,
+    });
     // Warm: instances began before.
     for shard in &shards {
         let _ = shard.batch(&[], start.plus_millis(-1), &|| false).await;
@@ -180,13 +316,24 @@ async fn simulate(work: Work) {
             due += work.rate * step as f64 / 1_000.0;
             while due >= 1.0 {
                 due -= 1.0;
-                let event = event(&mut random, &names, &cumulative, now.plus_millis(-(random_below(step) as i64).min(0)));
+                let event = event(
+                    &mut random,
+                    &names,
+                    &cumulative,
+                    now.plus_millis(-(random_below(step) as i64).min(0)),
+                );
                 calls += 1;
                 let latency = 30 + random.below(771) as u32;
                 let status = if random.below(50) == 0 { 404 } else { 200 };
                 if event.event_type == EventType::ApiCall {
                     let place = random.below(20) as usize;
-                    streams[place].push(Line { event: event.clone(), response: Response { status, latency: Some(latency) } });
+                    streams[place].push(Line {
+                        event: event.clone(),
+                        response: Response {
+                            status,
+                            latency: Some(latency),
+                        },
+                    });
                 }
                 if work.synchronous {
                     let before = analytics.units();
@@ -211,7 +358,10 @@ async fn simulate(work: Work) {
             let turn = (now.0 / step + place as i64 * 7) % (work.delivery_ms / step) == 0;
             if turn && !lines.is_empty() {
                 let boundary = (now.0 / work.line_ms + 1) * work.line_ms;
-                queue.entry(boundary).or_default().push(std::mem::take(lines));
+                queue
+                    .entry(boundary)
+                    .or_default()
+                    .push(std::mem::take(lines));
             }
         }
         while let Some((&boundary, _)) = queue.first_key_value() {
@@ -246,11 +396,18 @@ async fn simulate(work: Work) {
             record.change.sequence_number = Some(sequence.to_string());
             record.change.approximate_creation_date_time = chrono(now);
             let keys = [("PK", change.key.pk.clone()), ("SK", change.key.sk.clone())];
-            record.change.keys = keys.into_iter().map(|(name, value)| (name.to_string(), AttributeValue::S(value))).collect::<std::collections::HashMap<_, _>>().into();
+            record.change.keys = keys
+                .into_iter()
+                .map(|(name, value)| (name.to_string(), AttributeValue::S(value)))
+                .collect::<std::collections::HashMap<_, _>>()
+                .into();
             pending[shard].push((record, now.0));
         }
         for (place, waiting) in pending.iter_mut().enumerate() {
-            let ready = waiting.first().is_some_and(|(_, at)| now.0 - at >= work.fold_ms) || waiting.len() >= 10_000;
+            let ready = waiting
+                .first()
+                .is_some_and(|(_, at)| now.0 - at >= work.fold_ms)
+                || waiting.len() >= 10_000;
             if ready {
                 let records: Vec<_> = waiting.drain(..).map(|(record, _)| record).collect();
                 let (answer, _) = shards[place].batch(&records, now, &|| false).await;
@@ -268,21 +425,38 @@ async fn simulate(work: Work) {
     // Closing, both rounds.
     let before = both(&analytics, &usage);
     let day_end = Window::Day.end(start);
-    for at in [day_end.plus_millis(3_700_000), day_end.plus_millis(3 * 3_600_000), day_end.plus_days(9).plus_millis(1)] {
+    for at in [
+        day_end.plus_millis(3_700_000),
+        day_end.plus_millis(3 * 3_600_000),
+        day_end.plus_days(9).plus_millis(1),
+    ] {
         // Other days are not its own.
         for day in 1..9 {
             let mut mark = DayMark::begin(start);
             mark.finish();
             mark.seal();
             mark.finish();
-            usage.plant(&ItemKey::day_mark(start.plus_days(day)), 40, state::encode(&mark).unwrap());
-            usage.plant(&ItemKey::day_mark(start.plus_days(-day)), 40, state::encode(&mark).unwrap());
-            usage.plant(&ItemKey::day_mark(start.plus_days(-day - 6)), 40, state::encode(&mark).unwrap());
+            usage.plant(
+                &ItemKey::day_mark(start.plus_days(day)),
+                40,
+                state::encode(&mark).unwrap(),
+            );
+            usage.plant(
+                &ItemKey::day_mark(start.plus_days(-day)),
+                40,
+                state::encode(&mark).unwrap(),
+            );
+            usage.plant(
+                &ItemKey::day_mark(start.plus_days(-day - 6)),
+                40,
+                state::encode(&mark).unwrap(),
+            );
         }
         ticker.tick(at, &|| false).await.unwrap();
     }
     let after = both(&analytics, &usage);
-    let day: DayMark = state::decode(&usage.peek(&ItemKey::day_mark(start)).unwrap().state).unwrap();
+    let day: DayMark =
+        state::decode(&usage.peek(&ItemKey::day_mark(start)).unwrap().state).unwrap();
     let per = |units: u64| units as f64 * 1_000.0 / calls as f64;
     println!(
         "{}: {calls} calls, writes {:.0} (journal {:.0}, fold {:.0}, ticks {:.1}, closing {:.1}), reads {:.0} (fold {:.0}, ticks {:.1}, closing {:.1}), passes {passes}, {:?}",
@@ -305,7 +479,9 @@ fn random_below(_: i64) -> u64 {
 }
 
 fn crc(text: &str) -> u32 {
-    text.bytes().fold(2_166_136_261u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619))
+    text.bytes().fold(2_166_136_261u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    })
 }
 
 fn chrono(at: UnixMillis) -> chrono_like::DateTime {
@@ -322,7 +498,11 @@ mod chrono_like {
 
 fn both(one: &MemoryStore, other: &MemoryStore) -> Units {
     let (one, other) = (one.units(), other.units());
-    Units { writes: one.writes + other.writes, reads: one.reads + other.reads, calls: one.calls + other.calls }
+    Units {
+        writes: one.writes + other.writes,
+        reads: one.reads + other.reads,
+        calls: one.calls + other.calls,
+    }
 }
 
 fn add(sum: &mut Units, before: Units, after: Units) {
@@ -350,7 +530,9 @@ async fn append_lines(journal: &Journal<MemoryStore>, lines: &[&Line], now: Unix
 
 fn event(random: &mut Random, names: &[String], cumulative: &[f64], now: UnixMillis) -> UsageEvent {
     let at = random.unit();
-    let user = cumulative.partition_point(|sum| *sum < at).min(names.len() - 1);
+    let user = cumulative
+        .partition_point(|sum| *sum < at)
+        .min(names.len() - 1);
     let failed = random.below(50) == 0;
     let into = UnixMillis(now.0);
     let mut bytes = [0; 10];
@@ -360,17 +542,38 @@ fn event(random: &mut Random, names: &[String], cumulative: &[f64], now: UnixMil
     let address = format!("203.0.{}.{}", user / 250, user % 250);
     let (subject, key_id, plan, ip) = if failed {
         let ip = format!("198.51.100.{}", random.below(20));
-        (Subject::address(&ip), Some(format!("{:08x}", random.below(1 << 32))), None, ip)
+        (
+            Subject::address(&ip),
+            Some(format!("{:08x}", random.below(1 << 32))),
+            None,
+            ip,
+        )
     } else {
-        (Subject::user(&names[user]), Some(format!("key_{user:012x}")), Some("free".to_owned()), address)
+        (
+            Subject::user(&names[user]),
+            Some(format!("key_{user:012x}")),
+            Some("free".to_owned()),
+            address,
+        )
     };
     let request = [random.next().to_be_bytes(), random.next().to_be_bytes()].concat();
     let hex: String = request.iter().map(|byte| format!("{byte:02x}")).collect();
-    let request_id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    let request_id = format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    );
     UsageEvent {
         id: EventId::mint(into.0.unsigned_abs(), bytes),
         source: "/complical/prod/api".to_owned(),
-        event_type: if failed { EventType::AuthFailed } else { EventType::ApiCall },
+        event_type: if failed {
+            EventType::AuthFailed
+        } else {
+            EventType::ApiCall
+        },
         time: into,
         subject,
         data: EventData {
@@ -379,7 +582,14 @@ fn event(random: &mut Random, names: &[String], cumulative: &[f64], now: UnixMil
             method: if route == 4 { "POST" } else { "GET" }.to_owned(),
             endpoint: format!("/v1/resource-{route}/{{id}}"),
             ip,
-            user_agent: Some(["curl/8.5.0", "python-requests/2.32", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"][user % 3].to_owned()),
+            user_agent: Some(
+                [
+                    "curl/8.5.0",
+                    "python-requests/2.32",
+                    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+                ][user % 3]
+                    .to_owned(),
+            ),
             request_id: Some(request_id),
             stage: Some("prod".to_owned()),
             mode: TrackingMode::Stream,

@@ -5,9 +5,7 @@ use domain::counts::{AddressHour, Failures};
 use domain::state;
 use domain::table::{ItemKey, Listed};
 use domain::time::{UnixMillis, Window};
-use runtime::store::{
-    Condition, NewItem, Shown, Store, StoreError, Stored, Written, unreadable,
-};
+use runtime::store::{Condition, NewItem, Shown, Store, StoreError, Stored, Written, unreadable};
 
 /// Failures in a clock hour from which on an address is listed first: of five within any sixty minutes,
 /// three are in one clock hour.

@@ -23,7 +23,10 @@ impl Work {
     /// left of a minute says less than was counted.
     pub fn of(records: &[EventRecord]) -> Self {
         let mut work = Self::default();
-        for record in records.iter().filter(|record| record.event_name != "REMOVE") {
+        for record in records
+            .iter()
+            .filter(|record| record.event_name != "REMOVE")
+        {
             let keys = &record.change.keys;
             let (pk, sk) = (text(keys, attribute::PK), text(keys, attribute::SK));
             let Some((pk, sk)) = pk.zip(sk) else {
@@ -32,7 +35,12 @@ impl Work {
             let Some(key) = JournalKey::parse(pk, sk) else {
                 continue;
             };
-            let made_at = UnixMillis(record.change.approximate_creation_date_time.timestamp_millis());
+            let made_at = UnixMillis(
+                record
+                    .change
+                    .approximate_creation_date_time
+                    .timestamp_millis(),
+            );
             if pk.matches('#').count() == 1 {
                 let folded = work.folded.entry(key.hour()).or_default();
                 *folded = made_at.max(*folded);
@@ -49,7 +57,10 @@ impl Work {
 
     /// The first record that asks for a minute which is not done.
     pub fn first_undone(&self, done: &BTreeSet<UnixMillis>) -> Option<&str> {
-        let undone = self.records.iter().find(|(_, minute)| !done.contains(minute));
+        let undone = self
+            .records
+            .iter()
+            .find(|(_, minute)| !done.contains(minute));
         undone.map(|(position, _)| position.as_str())
     }
 }

@@ -36,14 +36,23 @@ type Marked = Result<(DayMark, u64), StoreError>;
 
 impl<S: Store> Pass<'_, S> {
     /// Works on every day that needs it, oldest first, until the time is over.
-    pub(crate) async fn close_days(&self, over: Over<'_>, done: &mut Done) -> Result<(), StoreError> {
+    pub(crate) async fn close_days(
+        &self,
+        over: Over<'_>,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
         let mut marks = self.day_marks().await?;
         let today = Window::Day.start(self.now);
         // Days before the first that is marked, and of which nothing can come any more, never were.
-        let first = marks.keys().next().copied().unwrap_or(today.plus_days(-HORIZON_DAYS));
+        let first = marks
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(today.plus_days(-HORIZON_DAYS));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
-            let is_sealed = |marked: &Marked| matches!(marked, Ok((mark, _)) if mark.round == Round::Sealed);
+            let is_sealed =
+                |marked: &Marked| matches!(marked, Ok((mark, _)) if mark.round == Round::Sealed);
             let marked = marks.remove(&day);
             if !marked.as_ref().is_some_and(is_sealed) {
                 let closed = match marked.transpose() {
@@ -273,11 +282,7 @@ impl<'a> Slice<'a> {
         }
     }
 
-    fn take(
-        &mut self,
-        found: Found,
-        parked: &mut Vec<parked::Parked>,
-    ) -> Result<(), StoreError> {
+    fn take(&mut self, found: Found, parked: &mut Vec<parked::Parked>) -> Result<(), StoreError> {
         if found.minute != self.fold.minute() {
             self.finish_minute();
             let is_enough = self.slots >= MOST_SLOTS || self.facts >= MOST_FACTS || (self.over)();

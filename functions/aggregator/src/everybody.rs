@@ -155,14 +155,14 @@ impl<S: Store> Everybody<'_, S> {
     }
 
     /// The users of an hour, each as eight bytes.
-    pub(crate) async fn roster(
-        &self,
-        hour: UnixMillis,
-    ) -> Result<BTreeSet<[u8; 8]>, StoreError> {
+    pub(crate) async fn roster(&self, hour: UnixMillis) -> Result<BTreeSet<[u8; 8]>, StoreError> {
         let query = Query::states(table::roster(hour), FIRST, store::after(""));
         let rows = store::all(self.store, query).await?;
         let bytes = rows.iter().filter_map(|row| row.bytes.as_deref());
-        Ok(bytes.flat_map(|bytes| bytes.as_chunks::<8>().0).copied().collect())
+        Ok(bytes
+            .flat_map(|bytes| bytes.as_chunks::<8>().0)
+            .copied()
+            .collect())
     }
 
     /// Offers an hour as its minutes are.
@@ -172,7 +172,10 @@ impl<S: Store> Everybody<'_, S> {
             let query = Query::states(table::minutes(hour), FIRST, store::after(""));
             let mut sum = self.sum(query).await?;
             sum.users = self.roster(hour).await?.len() as u64;
-            if self.offer(Window::Hour, hour, &sum, Some(expires_at)).await? {
+            if self
+                .offer(Window::Hour, hour, &sum, Some(expires_at))
+                .await?
+            {
                 return Ok(());
             }
         }

@@ -155,7 +155,8 @@ impl<'a, S: Store> Pass<'a, S> {
             for day in changed.iter().filter(begun) {
                 let offered = self.everybody().day(*day).await;
                 let key = ItemKey::total(Window::Day, *day);
-                done.parked.extend(parked::or_parked(offered, &key, vec![*day])?);
+                done.parked
+                    .extend(parked::or_parked(offered, &key, vec![*day])?);
             }
         }
         Ok(())
@@ -273,7 +274,8 @@ impl<'a, S: Store> Pass<'a, S> {
             let key = ItemKey::total(Window::Hour, hour);
             let of_hour = minutes.iter().map(|folded| folded.minute);
             let of_hour = of_hour.filter(|minute| Window::Hour.start(*minute) == hour);
-            done.parked.extend(parked::or_parked(offered, &key, of_hour.collect())?);
+            done.parked
+                .extend(parked::or_parked(offered, &key, of_hour.collect())?);
         }
         Ok(())
     }

@@ -217,7 +217,9 @@ impl<S: Store> Aggregator<S> {
     /// Works on what nobody is woken for: beacons, parked items, days to close.
     pub async fn tick(&self, now: UnixMillis, over: Over<'_>) -> Result<Ticked, StoreError> {
         let pass = self.old_pass(now);
-        for at in BTreeSet::from([now, now.plus_millis(-BEACON_MILLIS)].map(|at| Window::Hour.start(at))) {
+        for at in
+            BTreeSet::from([now, now.plus_millis(-BEACON_MILLIS)].map(|at| Window::Hour.start(at)))
+        {
             pass.journal().beacon(at, now).await?;
         }
         let mut done = Done::default();
@@ -242,7 +244,9 @@ impl<S: Store> Aggregator<S> {
         let minutes: BTreeSet<UnixMillis> = owed.iter().map(|(minute, _)| *minute).collect();
         for minute in minutes {
             let mut again = Done::default();
-            let folded = pass.fold(minute, &BTreeSet::new(), &mut again.parked).await?;
+            let folded = pass
+                .fold(minute, &BTreeSet::new(), &mut again.parked)
+                .await?;
             if let Err(error) = pass.offer(&[folded], Whom::All, &mut again).await {
                 tracing::warn!(error = %Chain(&error), "a parked minute is still owed");
                 continue;
@@ -292,7 +296,9 @@ impl<S: Store> Aggregator<S> {
         pass.journal().read(hour, last, note).await?;
         for minute in &minutes {
             let mut done = Done::default();
-            let folded = pass.fold(*minute, &BTreeSet::new(), &mut done.parked).await?;
+            let folded = pass
+                .fold(*minute, &BTreeSet::new(), &mut done.parked)
+                .await?;
             pass.offer(&[folded], Whom::All, &mut done).await?;
             parked::tell(&self.analytics, &done.parked, pass.now).await?;
         }

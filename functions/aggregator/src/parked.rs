@@ -4,8 +4,8 @@
 //! goes on.
 
 use domain::entry::EntryError;
-use domain::event::Rejection;
 use domain::event::Reason;
+use domain::event::Rejection;
 use domain::fold::FoldedMinute;
 use domain::table::{ERRORS, ItemKey};
 use domain::time::{UnixMillis, Window};
@@ -92,9 +92,7 @@ fn source(minute: UnixMillis) -> String {
 }
 
 /// What is owed: minutes with a parked item, and the keys under which that is told.
-pub(crate) async fn owed<S: Store>(
-    store: &S,
-) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
+pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
     let from = format!("{PARKED}#");
     let mut query = Query::states(ERRORS, &from, store::after(&from));
     let mut rows = Vec::new();
@@ -130,7 +128,10 @@ pub(crate) async fn conflicts<S: Store>(
 ) -> Result<(), StoreError> {
     let conflicts = minutes.iter().flat_map(|folded| &folded.conflicts);
     for conflict in conflicts.filter(|conflict| whom.includes(conflict.is_new)) {
-        let message = format!("counted as {}; also told: {}", conflict.counted, conflict.other);
+        let message = format!(
+            "counted as {}; also told: {}",
+            conflict.counted, conflict.other
+        );
         let rejection = Rejection::new(Reason::Conflict, message);
         let id = conflict.id.to_string();
         let position = Position {

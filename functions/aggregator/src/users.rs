@@ -141,7 +141,13 @@ impl<'a, S: Store> Users<'a, S> {
             }
         }
         let done = if day.rank > known.rank {
-            let day = sum_item(&day_key, &day, version + 1, Condition::Version(version), None)?;
+            let day = sum_item(
+                &day_key,
+                &day,
+                version + 1,
+                Condition::Version(version),
+                None,
+            )?;
             self.store.put_both((key, item), (&day_key, day)).await?
         } else {
             // The day knows more than its hours do: some of them were restored, and come again.
@@ -192,8 +198,10 @@ impl<'a, S: Store> Users<'a, S> {
     /// Offers a month as its days are, and all time as its months are: children before parents.
     async fn offer_above_day(&self, user: &str, at: UnixMillis) -> Result<(), StoreError> {
         let days = format!("DAY#{}", Window::Month.label(at));
-        self.offer_sum(user, &days, ItemKey::month(user, at)).await?;
-        self.offer_sum(user, "MONTH#", ItemKey::all_time(user)).await
+        self.offer_sum(user, &days, ItemKey::month(user, at))
+            .await?;
+        self.offer_sum(user, "MONTH#", ItemKey::all_time(user))
+            .await
     }
 
     async fn offer_sum(&self, user: &str, from: &str, key: ItemKey) -> Result<(), StoreError> {
@@ -232,10 +240,7 @@ fn read_hour(
 }
 
 /// Reads a sum that may not be there.
-pub(crate) fn read_sum(
-    key: &ItemKey,
-    stored: Option<&Stored>,
-) -> Result<(Sum, u64), StoreError> {
+pub(crate) fn read_sum(key: &ItemKey, stored: Option<&Stored>) -> Result<(Sum, u64), StoreError> {
     match stored {
         Some(stored) => {
             let sum = Sum::decode(&stored.state).map_err(unreadable(key))?;

@@ -117,7 +117,8 @@ impl Hour {
             let quarter = sum.quarters.entry(first + minute / 15).or_default();
             quarter.add(slot.counts.tally.totals());
         }
-        sum.quarters.retain(|_, totals| *totals != Totals::default());
+        sum.quarters
+            .retain(|_, totals| *totals != Totals::default());
         sum
     }
 }
@@ -249,7 +250,6 @@ impl Callers {
     /// Callers that are told apart of a minute: those who called most.
     pub const MOST: usize = 5_000;
 }
-
 
 #[cfg(test)]
 mod tests;

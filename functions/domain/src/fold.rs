@@ -94,7 +94,7 @@ impl MinuteFold {
         }
         let numbers: Vec<u32> = facts
             .contents()
-            .map(|content| self.number(content))
+            .map(|content| self.number(&content))
             .collect();
         for fact in facts.iter() {
             let place = usize::try_from(fact.content).unwrap_or(usize::MAX);
@@ -104,11 +104,11 @@ impl MinuteFold {
         Ok(())
     }
 
-    fn number(&mut self, content: Content<'_>) -> u32 {
-        if let Some(known) = self.numbers.get(&content) {
+    fn number(&mut self, content: &Content<'_>) -> u32 {
+        if let Some(known) = self.numbers.get(content) {
             return *known;
         }
-        let content = owned(&content);
+        let content = owned(content);
         // Contents are fewer than events, and those fit in memory.
         let number = u32::try_from(self.contents.len()).unwrap_or(NONE);
         self.contents.push(content.clone());
@@ -176,7 +176,10 @@ impl MinuteFold {
             let event = self.resolve(state, beyond);
             sums.count(*id, &event);
             let [first, ..] = event.contents;
-            let is_told_twice = event.contents.iter().any(|other| *other != NONE && *other != first);
+            let is_told_twice = event
+                .contents
+                .iter()
+                .any(|other| *other != NONE && *other != first);
             if is_told_twice || !beyond.is_empty() {
                 conflicts.extend(self.conflict(*id, &event, state, beyond));
             }
@@ -232,14 +235,15 @@ impl MinuteFold {
         let first = self.content(first)?;
         let others = event.contents.iter().chain(&event.beyond);
         let others = others.filter_map(|number| self.content(*number));
-        let other = match others.filter(|content| *content != first).min() {
-            Some(other) => format!("{other:?}"),
-            None => {
+        let other = others.filter(|content| *content != first).min();
+        let other = other.map_or_else(
+            || {
                 let lines = beyond.iter().filter(|told| told.kind == Kind::Line);
                 let responses = lines.map(|told| told.response);
                 format!("{:?}", responses.chain([state.response]).max())
-            }
-        };
+            },
+            |other| format!("{other:?}"),
+        );
         Some(Conflict {
             id: id_within(self.minute, id)?,
             counted: format!("{first:?}"),
@@ -373,7 +377,11 @@ impl<'a> Sums<'a> {
         self.unreported += u64::from(is_call && !event.is_reported);
         let place = usize::try_from(first).unwrap_or(usize::MAX);
         if let Some(sum) = self.by_content.get_mut(place) {
-            sum.first = if sum.count == 0 { into } else { sum.first.min(into) };
+            sum.first = if sum.count == 0 {
+                into
+            } else {
+                sum.first.min(into)
+            };
             sum.last = sum.last.max(into);
             sum.count += 1;
             let agrees = |content: u32| content == NONE || content == first;
@@ -435,7 +443,9 @@ impl<'a> Sums<'a> {
             }
         }
         // Plans are a user's: of everybody none is the latest.
-        everybody.seen = everybody.seen.map(|seen| Seen::new(seen.first, seen.last, None));
+        everybody.seen = everybody
+            .seen
+            .map(|seen| Seen::new(seen.first, seen.last, None));
         for (subject, responses) in &self.responses {
             everybody.responses.merge(responses);
             if let Some(user) = email(subject).and_then(|email| users.get_mut(email)) {
@@ -480,12 +490,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-fn rank<'a>(
-    ranks: &mut BTreeMap<&'a str, (u64, bool)>,
-    name: &'a str,
-    facts: u64,
-    is_new: bool,
-) {
+fn rank<'a>(ranks: &mut BTreeMap<&'a str, (u64, bool)>, name: &'a str, facts: u64, is_new: bool) {
     let known = ranks.entry(name).or_default();
     known.0 += facts;
     known.1 |= is_new;
@@ -496,7 +501,12 @@ fn email(subject: &str) -> Option<&str> {
 }
 
 fn count(tally: &mut Tally, content: &Content<'_>, count: u64) {
-    tally.count(content.event_type, &content.method, &content.endpoint, count);
+    tally.count(
+        content.event_type,
+        &content.method,
+        &content.endpoint,
+        count,
+    );
 }
 
 fn widen(known: &mut Option<Seen>, seen: &Seen) {
@@ -555,7 +565,6 @@ fn callers(users: &BTreeMap<String, UserMinute>) -> (Callers, u64) {
     let calls = calls.map(|(email, calls)| (email.clone(), calls)).collect();
     (Callers { calls }, count)
 }
-
 
 #[cfg(test)]
 mod tests;

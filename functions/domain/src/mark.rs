@@ -192,12 +192,18 @@ mod tests {
         assert_eq!(step(&mark, ready), Step::Finish);
         assert_eq!(mark.rank(1), None);
         mark.finish();
-        assert_eq!((mark.round, step(&mark, ready)), (Round::Closed, Step::Wait));
+        assert_eq!(
+            (mark.round, step(&mark, ready)),
+            (Round::Closed, Step::Wait)
+        );
         let late = end.plus_days(SEAL_AFTER_DAYS);
         assert_eq!(step(&mark, late.plus_millis(-1)), Step::Wait);
         assert_eq!(step(&mark, late), Step::Seal);
         mark.seal();
-        assert_eq!((mark.rank(0), mark.rank(1), mark.rank(24)), (Some(7), Some(5), None));
+        assert_eq!(
+            (mark.rank(0), mark.rank(1), mark.rank(24)),
+            (Some(7), Some(5), None)
+        );
         assert_eq!(step(&mark, late), Step::Fold { minute: 0 });
         mark.folded(MINUTES, 0, 9);
         assert_eq!(mark.rank(0), Some(7));

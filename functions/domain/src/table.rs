@@ -316,7 +316,10 @@ impl JournalKey {
         if spread.is_some_and(|spread| !spread.starts_with(minute)) {
             return None;
         }
-        let minute: i64 = minute.parse().ok().filter(|minute| (0..60).contains(minute))?;
+        let minute: i64 = minute
+            .parse()
+            .ok()
+            .filter(|minute| (0..60).contains(minute))?;
         let at = hour.plus_millis(minute * 60_000);
         match rest.chars().next()? {
             '!' => Some(Self::Flag(at)),
@@ -377,11 +380,7 @@ mod tests {
             (ItemKey::beacon(AT), "JOURNAL#2026-11-22T16", "beacon"),
             (ItemKey::minute(AT), "MINUTE#2026-11-22T16", "04"),
             (ItemKey::callers(AT), "CALLERS#2026-11-22T16", "04"),
-            (
-                ItemKey::total(Window::Day, AT),
-                "TOTAL#day",
-                "2026-11-22",
-            ),
+            (ItemKey::total(Window::Day, AT), "TOTAL#day", "2026-11-22"),
             (
                 ItemKey::address(AT, Listed::First, "192.0.2.1"),
                 "ADDRESS#2026-11-22T16",

@@ -74,14 +74,11 @@ impl DynamoStore {
         }
     }
 
-    async fn put_item(
-        &self,
-        key: &ItemKey,
-        item: Item,
-    ) -> Result<(), StoreError> {
+    async fn put_item(&self, key: &ItemKey, item: Item) -> Result<(), StoreError> {
         let request = self.client.put_item().table_name(&self.table);
         let sent = request.set_item(Some(item)).send().await;
-        sent.map(|_| ()).map_err(|error| self.error(Some(key), error))
+        sent.map(|_| ())
+            .map_err(|error| self.error(Some(key), error))
     }
 }
 
@@ -154,9 +151,8 @@ impl Store for DynamoStore {
             source: Box::new(error),
         })?;
         let request = self.client.transact_write_items();
-        let error = match request.set_transact_items(Some(puts)).send().await {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
+        let Err(error) = request.set_transact_items(Some(puts)).send().await else {
+            return Ok(true);
         };
         let service = error.as_service_error();
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = service {
@@ -188,7 +184,8 @@ impl Store for DynamoStore {
     async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
         let request = self.client.delete_item().table_name(&self.table);
         let sent = request.set_key(Some(keyed(key))).send().await;
-        sent.map(|_| ()).map_err(|error| self.error(Some(key), error))
+        sent.map(|_| ())
+            .map_err(|error| self.error(Some(key), error))
     }
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {

@@ -96,12 +96,11 @@ impl<S: Store> Journal<S> {
                     self.read_spread(before, &mut show).await?;
                     flagged = None;
                 }
-                match key {
-                    Some(JournalKey::Flag(minute)) => flagged = Some(minute),
-                    _ => {
-                        let is_spread = flagged == Some(minute);
-                        found(&query.pk, row, is_spread).map_or(Ok(()), &mut show)?;
-                    }
+                if let Some(JournalKey::Flag(_)) = key {
+                    flagged = Some(minute);
+                } else {
+                    let is_spread = flagged == Some(minute);
+                    found(&query.pk, row, is_spread).map_or(Ok(()), &mut show)?;
                 }
             }
             match page.next {

@@ -415,7 +415,9 @@ impl Table {
     }
 
     fn change(&mut self, key: &ItemKey) {
-        let is_journalled = self.journalled.is_some_and(|start| key.pk.starts_with(start));
+        let is_journalled = self
+            .journalled
+            .is_some_and(|start| key.pk.starts_with(start));
         if is_journalled {
             self.journal.push(Change {
                 key: key.clone(),

@@ -225,7 +225,9 @@ fn equal<T: PartialEq + std::fmt::Debug>(
 fn accepted(world: &World) -> Result<(), String> {
     let oracle = &world.oracle;
     let of_records = |records: &BTreeSet<usize>| -> BTreeSet<EventId> {
-        let events = records.iter().filter_map(|record| world.sent[*record].event);
+        let events = records
+            .iter()
+            .filter_map(|record| world.sent[*record].event);
         events.map(|event| oracle.known[event].event.id).collect()
     };
     let (refusable, dropped) = (of_records(&oracle.refusable), of_records(&oracle.dropped));
@@ -272,7 +274,10 @@ fn hours(world: &World, model: &Model) -> Result<(), String> {
     });
     wrong?;
     let is_kept = |minute: UnixMillis| is_kept(world, minute);
-    let expected = model.users.iter().filter(|((_, minute), _)| is_kept(*minute));
+    let expected = model
+        .users
+        .iter()
+        .filter(|((_, minute), _)| is_kept(*minute));
     for (key, expected) in expected {
         let found = found.get(key).cloned().unwrap_or_default();
         equal(|| format!("{key:?}"), &found, expected)?;
@@ -300,8 +305,13 @@ fn everybody(world: &World, model: &Model, end: End) -> Result<(), String> {
     let mut hours: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
     let mut days: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
     for (minute, expected) in &model.everybody {
-        hours.entry(Window::Hour.start(*minute)).or_default().add(expected);
-        days.entry(Window::Day.start(*minute)).or_default().add(expected);
+        hours
+            .entry(Window::Hour.start(*minute))
+            .or_default()
+            .add(expected);
+        days.entry(Window::Day.start(*minute))
+            .or_default()
+            .add(expected);
         if is_kept(world, *minute) {
             let sum = peek(&world.analytics, &ItemKey::minute(*minute))?;
             equal(|| format!("minute {minute}"), &of_sum(&sum), expected)?;
@@ -329,7 +339,11 @@ fn of_sum(sum: &Sum) -> Expected {
 
 fn callers(world: &World, model: &Model, minute: UnixMillis, users: u64) -> Result<(), String> {
     let expected = model.callers.get(&minute).cloned().unwrap_or_default();
-    equal(|| format!("users of minute {minute}"), &users, &(expected.len() as u64))?;
+    equal(
+        || format!("users of minute {minute}"),
+        &users,
+        &(expected.len() as u64),
+    )?;
     let stored = world.analytics.peek(&ItemKey::callers(minute));
     let stored = stored.map(|stored| state::decode_packed::<Callers>(&stored.state));
     let stored = stored.transpose().map_err(|error| error.to_string())?;
@@ -339,7 +353,10 @@ fn callers(world: &World, model: &Model, minute: UnixMillis, users: u64) -> Resu
 
 /// Active users: those who called, and at most those whom anything ever said to have called.
 fn active(model: &Model, from: UnixMillis, to: UnixMillis, users: u64) -> Result<(), String> {
-    let called = model.callers.range(from..to).flat_map(|(_, callers)| callers.keys());
+    let called = model
+        .callers
+        .range(from..to)
+        .flat_map(|(_, callers)| callers.keys());
     let called: BTreeSet<&String> = called.collect();
     let named = model.named.range(from..to).flat_map(|(_, named)| named);
     let named: BTreeSet<&String> = named.collect();
@@ -347,7 +364,9 @@ fn active(model: &Model, from: UnixMillis, to: UnixMillis, users: u64) -> Result
     if range.contains(&users) {
         Ok(())
     } else {
-        Err(format!("{users} active users from {from}, expected {range:?}"))
+        Err(format!(
+            "{users} active users from {from}, expected {range:?}"
+        ))
     }
 }
 
@@ -361,7 +380,9 @@ fn addresses(world: &World, model: &Model) -> Result<(), String> {
             return;
         };
         let lists = [Listed::First, Listed::Last];
-        let address = lists.iter().find_map(|listed| key.sk.strip_prefix(listed.as_str()));
+        let address = lists
+            .iter()
+            .find_map(|listed| key.sk.strip_prefix(listed.as_str()));
         match state::decode::<AddressHour>(&stored.state) {
             Ok(of) => {
                 let place = (hour, address.unwrap_or_default().to_owned());
@@ -378,12 +399,19 @@ fn addresses(world: &World, model: &Model) -> Result<(), String> {
         if !is_kept(world, *hour) {
             continue;
         }
-        let of = found.get(&(*hour, address.clone())).cloned().unwrap_or_default();
+        let of = found
+            .get(&(*hour, address.clone()))
+            .cloned()
+            .unwrap_or_default();
         let slots = of.slots.values();
         let sum = slots.fold((0, 0), |sum, slot| {
             (sum.0 + slot.auth_failures, sum.1 + slot.rate_limited)
         });
-        equal(|| format!("failures of {address} in {hour}"), &sum, expected)?;
+        equal(
+            || format!("failures of {address} in {hour}"),
+            &sum,
+            expected,
+        )?;
     }
     Ok(())
 }
@@ -440,7 +468,11 @@ fn errors(world: &World, model: &Model) -> Result<(), String> {
         let is_malformed = reason == Reason::Malformed.as_str();
         if let Some(number) = key.sk.strip_prefix("access/s#").and_then(log::number) {
             let line = &world.log.lines[number];
-            equal(|| format!("payload of {key:?}"), &payload, &line.text.as_bytes())?;
+            equal(
+                || format!("payload of {key:?}"),
+                &payload,
+                &line.text.as_bytes(),
+            )?;
             equal(|| format!("reason of {key:?}"), &is_malformed, &line.poison)?;
             lines.insert(number);
             continue;
@@ -449,7 +481,11 @@ fn errors(world: &World, model: &Model) -> Result<(), String> {
         let number = position.and_then(|(_, sequence)| sequence.parse::<usize>().ok());
         let number = number.ok_or("an error without a position")? - 1;
         let sent = &world.sent[number];
-        equal(|| format!("payload of {key:?}"), &payload, &sent.payload.as_slice())?;
+        equal(
+            || format!("payload of {key:?}"),
+            &payload,
+            &sent.payload.as_slice(),
+        )?;
         let is_poison = !is_event(&sent.payload);
         let told = is_malformed || reason == Reason::UnknownType.as_str();
         equal(|| format!("reason of {key:?}"), &told, &is_poison)?;
@@ -463,7 +499,9 @@ fn errors(world: &World, model: &Model) -> Result<(), String> {
         return Err(format!("set aside without a reason: record {record}"));
     }
     let poison = world.log.lines.iter().enumerate();
-    let mut poison = poison.filter(|(_, line)| line.poison).map(|(number, _)| number);
+    let mut poison = poison
+        .filter(|(_, line)| line.poison)
+        .map(|(number, _)| number);
     if let Some(line) = poison.find(|number| !lines.contains(number)) {
         return Err(format!("neither counted nor set aside: line {line}"));
     }

@@ -152,7 +152,9 @@ impl Feed {
                 _ => 0,
             };
             let pending = shard.entries.iter().skip(done).copied();
-            pending.filter(|number| *number >= self.oldest).collect::<Vec<_>>()
+            pending
+                .filter(|number| *number >= self.oldest)
+                .collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of_shard).collect()
     }

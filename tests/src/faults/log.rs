@@ -33,8 +33,6 @@ pub(super) struct Line {
 /// What a line says of a call.
 #[derive(Debug)]
 pub(super) struct ToldCall {
-    /// The number of the event.
-    pub(super) event: usize,
     /// The event as the line tells it.
     pub(super) told: UsageEvent,
     pub(super) response: Option<Response>,
@@ -67,7 +65,6 @@ pub(super) struct Log {
 }
 
 impl Log {
-
     pub(super) fn write(&mut self, line: Line) {
         self.pending.push(self.lines.len());
         self.lines.push(line);
@@ -181,7 +178,6 @@ fn line(members: &[(&str, String)]) -> String {
 /// The gateway's line of a call that an authorizer answered: `told` as the line tells it.
 pub(super) fn of_call(
     told: &UsageEvent,
-    number: usize,
     (status, latency): (Option<u16>, Option<u32>),
     requested_at: UnixMillis,
 ) -> Line {
@@ -221,7 +217,10 @@ pub(super) fn of_call(
         let number = |of: Option<String>| of.unwrap_or_else(|| ABSENT.to_owned());
         members.extend([
             (log::STATUS, number(status.map(|status| status.to_string()))),
-            (log::RESPONSE_LATENCY, number(latency.map(|millis| millis.to_string()))),
+            (
+                log::RESPONSE_LATENCY,
+                number(latency.map(|millis| millis.to_string())),
+            ),
             (log::AUTHORIZER_STATUS, "200".to_owned()),
         ]);
     } else {
@@ -236,7 +235,6 @@ pub(super) fn of_call(
     Line {
         text: line(&members),
         told: Some(ToldCall {
-            event: number,
             told: told.clone(),
             response,
         }),
@@ -297,9 +295,11 @@ impl Queue for ModelQueue {
         self.pace.stop().await;
         match fault {
             Fault::None => Ok(()),
-            Fault::Refused | Fault::Throttled | Fault::AnswerLost | Fault::Missing => Err(SendError {
-                source: "injected".into(),
-            }),
+            Fault::Refused | Fault::Throttled | Fault::AnswerLost | Fault::Missing => {
+                Err(SendError {
+                    source: "injected".into(),
+                })
+            }
             Fault::Hangs | Fault::DoneAndHangs => std::future::pending().await,
         }
     }

@@ -124,7 +124,8 @@ impl Oracle {
         for fact in facts.iter() {
             let content = &contents[fact.content as usize];
             let id = facts.id(fact.id).expect("an id");
-            let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+            let text =
+                |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
             let said = Said {
                 by_line: fact.kind == Kind::Line,
                 event_type: content.event_type,
@@ -136,7 +137,11 @@ impl Oracle {
                 address: text(&content.address),
                 response: fact.response,
             };
-            if !self.offered.get(&id).is_some_and(|offered| offered.contains(&said)) {
+            if !self
+                .offered
+                .get(&id)
+                .is_some_and(|offered| offered.contains(&said))
+            {
                 return Err(format!("nobody said of {id}: {said:?}"));
             }
             self.held.entry(id).or_default().insert(said);
@@ -193,7 +198,9 @@ impl Oracle {
     pub(super) fn most_calls(&self, user: &str) -> u64 {
         let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
         let offered = self.offered.values();
-        offered.filter(|offered| offered.iter().any(is_call)).count() as u64
+        offered
+            .filter(|offered| offered.iter().any(is_call))
+            .count() as u64
     }
 
     /// Whether any event was ever told of in two ways.

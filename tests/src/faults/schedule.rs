@@ -259,7 +259,7 @@ impl Schedule {
 impl Pipeline {
     fn draw(random: &mut Random) -> Self {
         let skewed = random.once_in(3);
-        let mut clock = |random: &mut Random| {
+        let clock = |random: &mut Random| {
             if skewed {
                 random.pick(&[0, 900, -45_000, 4 * MINUTE, -10 * MINUTE, 9 * MINUTE])
             } else {
@@ -345,6 +345,16 @@ impl Action {
             126..128 => Self::Hurry(u32::try_from(random.place(3)).unwrap_or(0)),
             _ => Self::Ask(random.place(3)),
         }
+    }
+}
+
+impl Action {
+    /// Whether tables change by what functions do alone.
+    pub const fn is_of_functions(self) -> bool {
+        !matches!(
+            self,
+            Self::Pass(_) | Self::Expire(..) | Self::Restore | Self::Downgrade(_)
+        )
     }
 }
 

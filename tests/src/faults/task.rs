@@ -166,9 +166,8 @@ impl Task {
         let aggregator = Arc::clone(aggregator);
         Self::new(Doing::Fold { instance, of }, async move {
             let looks = AtomicU32::new(0);
-            let over = || {
-                patience.is_some_and(|most| looks.fetch_add(1, Ordering::Relaxed) >= most)
-            };
+            let over =
+                || patience.is_some_and(|most| looks.fetch_add(1, Ordering::Relaxed) >= most);
             let (answer, _) = aggregator.batch(&batch, at, &over).await;
             Done::Batch(answer.identifiers().map(str::to_owned).collect())
         })

@@ -127,7 +127,9 @@ impl World {
                 table.trace();
             }
         }
-        seal_before(&usage, schedule.start);
+        if !traced {
+            seal_before(&usage, schedule.start);
+        }
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
         let journal = || Journal {
@@ -301,7 +303,8 @@ impl World {
             self.is_owed = true;
             self.is_steady = false;
             // A table is restored while nothing writes to it, and functions begin anew.
-            self.tasks.retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
+            self.tasks
+                .retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
             self.restart(Side::Changes, false);
             self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
         }
@@ -347,24 +350,25 @@ impl World {
         let time = self.now().plus_millis(authorizer.ahead);
         let mut event = event(subject, call.event_type, call.route, time, random);
         event.data.mode = authorizer.mode;
-        let number = self.report(event.clone(), call.instance);
+        self.report(event.clone(), call.instance);
         let answer = call.answer;
         if answer.logged {
             let told = twisted(event, answer.twist);
             let answered = (answer.status, answer.latency);
-            let line = log::of_call(&told, number, answered, self.now());
+            let line = log::of_call(&told, answered, self.now());
             self.oracle.learn_line(&line);
             self.log.write(line);
         }
     }
 
-    fn report(&mut self, event: UsageEvent, instance: usize) -> usize {
+    fn report(&mut self, event: UsageEvent, instance: usize) {
         let number = self.oracle.learn(event.clone());
         let tracking = &self.authorizers[instance].tracking;
-        let until = self.now().plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
+        let until = self
+            .now()
+            .plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
         self.tasks
             .push(Task::report(tracking, event, number, (instance, until)));
-        number
     }
 
     /// The gateway refuses a call by itself.
@@ -373,11 +377,10 @@ impl World {
         let route = random.place(ROUTES.len());
         let event = event(subject, EventType::AuthFailed, route, self.now(), random);
         let (event, text) = log::refusal(event, random);
-        let number = self.oracle.learn(event.clone());
+        self.oracle.learn(event.clone());
         let line = Line {
             text,
             told: Some(log::ToldCall {
-                event: number,
                 told: event,
                 response: None,
             }),
@@ -494,7 +497,9 @@ impl World {
         }
         let steady = self.is_steady && !self.oracle.disagrees();
         let before = self.answers.insert(caller, (calls, as_of));
-        if let Some((before, at)) = before.filter(|(before, at)| steady && *at <= as_of && *before > calls) {
+        if let Some((before, at)) =
+            before.filter(|(before, at)| steady && *at <= as_of && *before > calls)
+        {
             let wrong = format!("{user} made {before} calls as of {at}, and {calls} as of {as_of}");
             self.wrong.get_or_insert(wrong);
         }
@@ -589,7 +594,8 @@ impl World {
         let done = match polled {
             Polled::Pending => {
                 let late = |until: &UnixMillis| *until < self.now();
-                let is_over = matches!(&self.tasks[place].doing, Doing::Report { until, .. } if late(until));
+                let is_over =
+                    matches!(&self.tasks[place].doing, Doing::Report { until, .. } if late(until));
                 if !is_over {
                     return;
                 }
@@ -604,7 +610,9 @@ impl World {
 
     fn end(&mut self, doing: &Doing, done: Option<Done>) {
         match (doing, done) {
-            (Doing::Report { event, .. }, Some(Done::Reported(true))) => self.oracle.accepted(*event),
+            (Doing::Report { event, .. }, Some(Done::Reported(true))) => {
+                self.oracle.accepted(*event)
+            }
             (Doing::Report { instance, .. }, None) => {
                 let old = &self.authorizers[*instance];
                 self.authorizers[*instance] = self.authorizer(old.mode, old.ahead);
@@ -633,7 +641,8 @@ impl World {
                     self.aggregators[*instance] = aggregator(&self.analytics, &self.usage);
                 }
                 if let Some(of) = of {
-                    self.changes.finish(self.now().0, *of, finished(failed(done)));
+                    self.changes
+                        .finish(self.now().0, *of, finished(failed(done)));
                 }
             }
             (Doing::Ask { caller }, Some(Done::Answered(Some(answer)))) => {
@@ -689,7 +698,13 @@ impl World {
         let batch = numbers.iter().map(record).collect();
         let instance = numbers.len() % 2;
         let aggregator = &self.aggregators[instance];
-        let task = Task::fold(aggregator, batch, self.now_of(2), self.patience, (instance, of));
+        let task = Task::fold(
+            aggregator,
+            batch,
+            self.now_of(2),
+            self.patience,
+            (instance, of),
+        );
         self.tasks.push(task);
     }
 }

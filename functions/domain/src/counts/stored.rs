@@ -61,7 +61,7 @@ struct SeenWritten {
 #[derive(Default)]
 struct Labels<'a> {
     numbers: BTreeMap<&'a str, u32>,
-    labels: Vec<String>,
+    names: Vec<String>,
     /// Where not all are told apart.
     told: Option<BTreeSet<&'a str>>,
 }
@@ -78,9 +78,9 @@ impl<'a> Labels<'a> {
         let is_told = self.told.as_ref().is_none_or(|told| told.contains(label));
         let label = if is_told { label } else { OTHER };
         *self.numbers.entry(label).or_insert_with(|| {
-            self.labels.push(label.to_owned());
+            self.names.push(label.to_owned());
             // An item holds some 300,000 bytes: this never saturates.
-            u32::try_from(self.labels.len() - 1).unwrap_or(u32::MAX)
+            u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX)
         })
     }
 
@@ -212,9 +212,7 @@ impl Hour {
             Some((minute, Slot { rank, counts }))
         };
         let slots = slots.into_iter().map(read).collect::<Option<_>>();
-        let slots = slots.ok_or(StateError::Inconsistent {
-            bytes: bytes.len(),
-        })?;
+        let slots = slots.ok_or(StateError::Inconsistent { bytes: bytes.len() })?;
         Ok(Self { start, slots })
     }
 
@@ -228,7 +226,7 @@ impl Hour {
         HourWritten {
             hour: self.start.0.div_euclid(3_600_000),
             slots,
-            labels: labels.labels,
+            labels: labels.names,
         }
     }
 }
@@ -249,9 +247,7 @@ impl Sum {
         let counts = written.counts.read(&written.labels, UnixMillis(0));
         Ok(Self {
             rank: written.rank,
-            counts: counts.ok_or(StateError::Inconsistent {
-                bytes: bytes.len(),
-            })?,
+            counts: counts.ok_or(StateError::Inconsistent { bytes: bytes.len() })?,
             quarters: written.quarters.into_iter().collect(),
             users: written.users,
             unreported: written.unreported,
@@ -263,7 +259,7 @@ impl Sum {
         let mut labels = Labels::of(told);
         let counts = labels.counts(&self.counts, UnixMillis(0));
         SumWritten {
-            labels: labels.labels,
+            labels: labels.names,
             rank: self.rank,
             counts,
             quarters: self.quarters.clone().into_iter().collect(),

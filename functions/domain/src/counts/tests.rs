@@ -95,7 +95,9 @@ fn a_user_of_ten_thousand_routes_has_an_hour_that_fits() {
         for route in 0..10_000 {
             let calls = if route < 50 { 7 } else { 1 };
             let endpoint = format!("/v1/accounts/{route}/statements");
-            slot.counts.tally.count(EventType::ApiCall, "GET", &endpoint, calls);
+            slot.counts
+                .tally
+                .count(EventType::ApiCall, "GET", &endpoint, calls);
         }
         for latency in 0..2_000 {
             slot.counts.responses.count(Response {
@@ -125,8 +127,10 @@ fn an_address_remembers_twenty_keys_at_most_whatever_their_order() {
     let mut forwards = Failures::default();
     let mut backwards = Failures::default();
     let keys: Vec<String> = (0..100).map(|key| format!("{key:02}")).collect();
-    keys.iter().for_each(|key| forwards.note_key(key));
-    keys.iter().rev().for_each(|key| backwards.note_key(key));
+    for (one, other) in keys.iter().zip(keys.iter().rev()) {
+        forwards.note_key(one);
+        backwards.note_key(other);
+    }
     assert_eq!(forwards, backwards);
     assert_eq!(forwards.keys.len(), Failures::MOST_KEYS);
     assert_eq!(forwards.keys.last().map(String::as_str), Some("19"));
@@ -176,7 +180,9 @@ fn write_samples() {
         rank: 9,
         ..Slot::default()
     };
-    slot.counts.tally.count(EventType::ApiCall, "GET", "/v1/deadlines", 7);
+    slot.counts
+        .tally
+        .count(EventType::ApiCall, "GET", "/v1/deadlines", 7);
     slot.counts.responses.count(Response {
         status: 200,
         latency: Some(40),

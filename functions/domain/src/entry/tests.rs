@@ -132,7 +132,10 @@ fn the_same_batch_is_the_same_entry_and_another_is_another() {
 #[test]
 fn a_batch_across_a_minute_is_two_entries() {
     let entries = pack(&[event(1, 59_999), event(2, 60_000), event(3, 1)]);
-    let minutes: Vec<i64> = entries.iter().map(|entry| entry.minute.since(NOON)).collect();
+    let minutes: Vec<i64> = entries
+        .iter()
+        .map(|entry| entry.minute.since(NOON))
+        .collect();
     assert_eq!(minutes, [0, 60_000]);
     assert_eq!(unpack(&entries[0]).len(), 2);
 }
@@ -151,7 +154,11 @@ fn a_batch_that_is_too_large_for_an_item_is_several() {
     for entry in &entries {
         assert!(entry.facts.len() + entry.details.len() < LARGEST + 2_000);
     }
-    let unpacked: Vec<_> = entries.iter().flat_map(unpack).map(|(_, _, event)| event).collect();
+    let unpacked: Vec<_> = entries
+        .iter()
+        .flat_map(unpack)
+        .map(|(_, _, event)| event)
+        .collect();
     assert_eq!(unpacked, given);
 }
 
@@ -222,7 +229,10 @@ fn write_sample() {
     packer.line(&borrowed[0], Some(response));
     packer.line(&borrowed[1], None);
     let entry = packer.pack().remove(0);
-    let mut bytes = u32::try_from(entry.facts.len()).unwrap().to_be_bytes().to_vec();
+    let mut bytes = u32::try_from(entry.facts.len())
+        .unwrap()
+        .to_be_bytes()
+        .to_vec();
     bytes.extend(&entry.facts);
     bytes.extend(&entry.details);
     let to = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/entry-1.bin");

@@ -47,11 +47,11 @@ fn fold(entries: &[Vec<u8>]) -> FoldedMinute {
     fold.finish()
 }
 
-fn response(status: u16) -> Option<Response> {
-    Some(Response {
+const fn answered(status: u16) -> Response {
+    Response {
         status,
         latency: Some(40),
-    })
+    }
 }
 
 prop_compose! {
@@ -65,7 +65,7 @@ prop_compose! {
         let event_type = if number % 3 == 0 { event_type } else { EventType::ApiCall };
         let line = match kind {
             0 | 1 => None,
-            2 => Some(response(200)),
+            2 => Some(Some(answered(200))),
             _ => Some(None),
         };
         (event(number, subject, event_type), line)
@@ -114,8 +114,14 @@ proptest! {
 fn both_tracks_count_a_call_once_with_its_response() {
     let ann = call(1, "ann@example.com");
     let reports = [
-        vec![entry(&[(ann.clone(), None)]), entry(&[(ann.clone(), Some(response(504)))])],
-        vec![entry(&[(ann.clone(), Some(response(504)))]), entry(&[(ann.clone(), None)])],
+        vec![
+            entry(&[(ann.clone(), None)]),
+            entry(&[(ann.clone(), Some(Some(answered(504))))]),
+        ],
+        vec![
+            entry(&[(ann.clone(), Some(Some(answered(504))))]),
+            entry(&[(ann.clone(), None)]),
+        ],
     ];
     for entries in reports {
         let folded = fold(&entries);
@@ -139,15 +145,24 @@ fn the_report_beats_the_line_and_both_users_move_forward() {
     let report = call(1, "ann@example.com");
     let mut line = report.clone();
     line.subject = Subject::user("bob@example.com");
-    let first = fold(&[entry(&[(line.clone(), Some(response(200)))])]);
+    let first = fold(&[entry(&[(line.clone(), Some(Some(answered(200))))])]);
     let bob = &first.users["bob@example.com"].slot;
     assert_eq!((bob.rank, bob.counts.tally.calls), (1, 1));
-    let both = fold(&[entry(&[(line, Some(response(200)))]), entry(&[(report, None)])]);
-    let (ann, bob) = (&both.users["ann@example.com"], &both.users["bob@example.com"]);
+    let both = fold(&[
+        entry(&[(line, Some(Some(answered(200))))]),
+        entry(&[(report, None)]),
+    ]);
+    let (ann, bob) = (
+        &both.users["ann@example.com"],
+        &both.users["bob@example.com"],
+    );
     assert_eq!((ann.slot.rank, ann.slot.counts.tally.calls), (2, 1));
     assert_eq!((bob.slot.rank, bob.slot.counts.tally.calls), (2, 0));
     assert!(bob.is_new && ann.is_new);
-    assert_eq!(ann.slot.counts.responses.statuses, BTreeMap::from([(200, 1)]));
+    assert_eq!(
+        ann.slot.counts.responses.statuses,
+        BTreeMap::from([(200, 1)])
+    );
     assert_eq!(both.everybody.users, 1);
     assert_eq!(both.conflicts.len(), 1);
     assert!(both.conflicts[0].counted.contains("ann@example.com"));
@@ -161,7 +176,10 @@ fn an_id_that_repeats_with_other_content_counts_once_and_is_told() {
     other.data.endpoint = "/v2".to_owned();
     let folded = fold(&[entry(&[(one.clone(), None), (other.clone(), None)])]);
     let tally = &folded.users["ann@example.com"].slot.counts.tally;
-    assert_eq!(tally.endpoints, BTreeMap::from([("/v1/deadlines".to_owned(), 1)]));
+    assert_eq!(
+        tally.endpoints,
+        BTreeMap::from([("/v1/deadlines".to_owned(), 1)])
+    );
     assert_eq!(folded.users["ann@example.com"].slot.rank, 2);
     assert_eq!(folded.conflicts.len(), 1);
     let reversed = fold(&[entry(&[(other, None), (one, None)])]);
@@ -205,12 +223,25 @@ fn failures_are_told_by_address_and_by_network() {
     ])]);
     let of = |address: &str| &folded.addresses[address].failures;
     let known = of("192.0.2.1");
-    assert_eq!((known.auth_failures, known.rate_limited, known.rank), (1, 1, 2));
+    assert_eq!(
+        (known.auth_failures, known.rate_limited, known.rank),
+        (1, 1, 2)
+    );
     let network = of("2001:db8:0:1::/64");
-    assert_eq!((network.auth_failures, network.keys.len(), network.rank), (2, 2, 2));
+    assert_eq!(
+        (network.auth_failures, network.keys.len(), network.rank),
+        (2, 2, 2)
+    );
     assert_eq!(folded.addresses.len(), 2);
     assert_eq!(folded.users.len(), 1);
-    assert_eq!(folded.users["ann@example.com"].slot.counts.tally.rate_limited, 1);
+    assert_eq!(
+        folded.users["ann@example.com"]
+            .slot
+            .counts
+            .tally
+            .rate_limited,
+        1
+    );
     assert_eq!(folded.everybody.users, 0);
 }
 
@@ -218,7 +249,12 @@ fn failures_are_told_by_address_and_by_network() {
 fn a_flood_of_addresses_keeps_those_that_fail_most() {
     let failed = |number: u64| {
         let address = if number < 5 { 0 } else { number };
-        let ip = format!("10.{}.{}.{}", address >> 16, (address >> 8) & 255, address & 255);
+        let ip = format!(
+            "10.{}.{}.{}",
+            address >> 16,
+            (address >> 8) & 255,
+            address & 255
+        );
         let mut failed = event(number, &format!("ip:{ip}"), EventType::AuthFailed);
         failed.data.ip = ip;
         (failed, None)

@@ -25,7 +25,8 @@ impl Units {
         let before_bytes = before.map_or(0, |held| size(key, held));
         self.writes += per(1_024, before_bytes.max(size(key, after)));
         self.calls += 1;
-        let is_indexed = |held: &Held| matches!(held, Held::Item(_, shown) if shown.by_time.is_some());
+        let is_indexed =
+            |held: &Held| matches!(held, Held::Item(_, shown) if shown.by_time.is_some());
         if is_indexed(after) && !before.is_some_and(is_indexed) {
             self.writes += 1;
         }
@@ -67,7 +68,10 @@ pub(super) fn size(key: &ItemKey, held: &Held) -> usize {
                     (attribute::RATE_LIMITED, totals.rate_limited),
                     (attribute::UNITS, totals.calls),
                 ];
-                bytes += values.map(|(name, value)| name.len() + number(value)).iter().sum::<usize>();
+                bytes += values
+                    .map(|(name, value)| name.len() + number(value))
+                    .iter()
+                    .sum::<usize>();
             }
             if shown.expires_at.is_some() {
                 bytes += attribute::TTL.len() + 6;

@@ -1,0 +1,321 @@
+//! Reading entries: facts for folds, whole events for people.
+
+use std::borrow::Cow;
+
+use super::{Content, EntryError, FORMAT, ID_BYTES, Kind};
+use crate::event::{EventRef, EventType};
+use crate::id::EventId;
+use crate::pack::inflate;
+use crate::response::Response;
+use crate::time::UnixMillis;
+use crate::wire::Read;
+
+/// Bytes that a table inflates to at most: a corrupt length must not take the memory of a function.
+const LARGEST_TABLE: usize = 16 * 1024 * 1024;
+
+/// The facts of an entry as they are read.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Start of the minute.
+    pub minute: UnixMillis,
+    table: Cow<'a, [u8]>,
+    texts: Vec<(usize, usize)>,
+    contents: Vec<[u32; 7]>,
+    ids: &'a [[u8; ID_BYTES]],
+    columns: &'a [u8],
+}
+
+/// One fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fact {
+    /// The id within its minute: milliseconds, then its ten random bytes.
+    pub id: [u8; ID_BYTES],
+    /// Who says it.
+    pub kind: Kind,
+    /// Which of the entry's contents it says.
+    pub content: u32,
+    /// How the call was answered, where a line says so.
+    pub response: Option<Response>,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads an entry's facts. What does not decode is found here, not later.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, EntryError> {
+        let read = match bytes.first() {
+            Some(&found) if found > FORMAT => return Err(EntryError::Newer { found }),
+            Some(&FORMAT) => Self::format_1(bytes),
+            _ => None,
+        };
+        read.ok_or(EntryError::Corrupt { bytes: bytes.len() })
+    }
+
+    fn format_1(bytes: &'a [u8]) -> Option<Self> {
+        let mut read = Read(bytes);
+        read.byte()?;
+        let minute = i64::try_from(read.number()?).ok()?;
+        let minute = UnixMillis(minute.checked_mul(60_000)?);
+        let table = read_packed(&mut read)?;
+        let (texts, contents) = read_table(&table)?;
+        let count = read.size()?;
+        let (ids, rest) = read
+            .bytes(count.checked_mul(ID_BYTES)?)?
+            .as_chunks::<ID_BYTES>();
+        let sound = ids
+            .iter()
+            .all(|[m0, m1, ..]| u16::from_be_bytes([*m0, *m1]) < 60_000);
+        let facts = Self {
+            minute,
+            table,
+            texts,
+            contents,
+            ids,
+            columns: read.0,
+        };
+        let complete = facts.columns().count() == count && sound && rest.is_empty();
+        complete.then_some(facts)
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The distinct contents, by number.
+    pub fn contents(&self) -> impl Iterator<Item = Content<'_>> {
+        self.contents.iter().map(|row| self.content(row))
+    }
+
+    fn content(&self, row: &[u32; 7]) -> Content<'_> {
+        let [event_type, subject, key_id, plan, method, endpoint, address] = *row;
+        let optional = |number: u32| (number > 0).then(|| Cow::Borrowed(self.text(number)));
+        Content {
+            event_type: match event_type {
+                0 => EventType::ApiCall,
+                1 => EventType::AuthFailed,
+                _ => EventType::RateLimited,
+            },
+            subject: Cow::Borrowed(self.text(subject)),
+            key_id: optional(key_id),
+            plan: optional(plan),
+            method: Cow::Borrowed(self.text(method)),
+            endpoint: Cow::Borrowed(self.text(endpoint)),
+            address: optional(address),
+        }
+    }
+
+    /// Texts are numbered from 1.
+    fn text(&self, number: u32) -> &str {
+        let place = usize::try_from(number).unwrap_or(0).wrapping_sub(1);
+        let span = self.texts.get(place);
+        let bytes = span.and_then(|(from, to)| self.table.get(*from..*to));
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// The facts, in the order in which they were packed.
+    pub fn iter(&self) -> impl Iterator<Item = Fact> {
+        let ids = self.ids.iter().copied();
+        ids.zip(self.columns())
+            .map(|(id, (content, kind, response))| Fact {
+                id,
+                kind,
+                content,
+                response,
+            })
+    }
+
+    /// Contents, and responses behind them, as far as they are sound.
+    fn columns(&self) -> Columns<'a> {
+        let mut responses = Read(self.columns);
+        for _ in 0..self.ids.len() {
+            if responses.number().is_none() {
+                responses = Read(&[]);
+            }
+        }
+        Columns {
+            left: self.ids.len(),
+            most: self.contents.len(),
+            contents: Read(self.columns),
+            responses,
+        }
+    }
+
+    /// The id of a fact.
+    pub fn id(&self, id: [u8; ID_BYTES]) -> Option<EventId> {
+        id_within(self.minute, id)
+    }
+}
+
+/// The id that twelve bytes name within a minute.
+pub fn id_within(minute: UnixMillis, id: [u8; ID_BYTES]) -> Option<EventId> {
+    let [m0, m1, tail @ ..] = id;
+    let at = minute.plus_millis(i64::from(u16::from_be_bytes([m0, m1])));
+    EventId::from_parts(at.0.unsigned_abs(), tail)
+}
+
+struct Columns<'a> {
+    left: usize,
+    most: usize,
+    contents: Read<'a>,
+    responses: Read<'a>,
+}
+
+impl Iterator for Columns<'_> {
+    type Item = (u32, Kind, Option<Response>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let content = self.contents.number()?;
+        let kind = if content & 1 == 1 {
+            Kind::Line
+        } else {
+            Kind::Report
+        };
+        let content = u32::try_from(content >> 1).ok()?;
+        if usize::try_from(content).ok()? >= self.most {
+            return None;
+        }
+        let response = match kind {
+            Kind::Report => None,
+            Kind::Line => read_response(&mut self.responses)?,
+        };
+        Some((content, kind, response))
+    }
+}
+
+#[expect(clippy::option_option, reason = "corrupt, or none, or one")]
+fn read_response(read: &mut Read<'_>) -> Option<Option<Response>> {
+    let (status, latency) = (read.number()?, read.number()?);
+    let latency = match latency {
+        0 => None,
+        latency => Some(u32::try_from(latency - 1).ok()?),
+    };
+    Some(match status {
+        0 => None,
+        status => Some(Response {
+            status: u16::try_from(status - 1).ok()?,
+            latency,
+        }),
+    })
+}
+
+type Spans = Vec<(usize, usize)>;
+
+fn read_texts(read: &mut Read<'_>, whole: usize) -> Option<Spans> {
+    let count = read.size()?;
+    let mut texts = Vec::new();
+    for _ in 0..count {
+        let length = read.text()?.len();
+        let to = whole - read.0.len();
+        texts.push((to - length, to));
+    }
+    Some(texts)
+}
+
+fn read_rows<const N: usize>(read: &mut Read<'_>) -> Option<Vec<[u32; N]>> {
+    let count = read.size()?;
+    let mut rows = Vec::new();
+    for _ in 0..count {
+        let mut row = [0; N];
+        for value in &mut row {
+            *value = read.small()?;
+        }
+        rows.push(row);
+    }
+    Some(rows)
+}
+
+/// Texts and contents; every number in a content names a text that is there.
+fn read_table(table: &[u8]) -> Option<(Spans, Vec<[u32; 7]>)> {
+    let mut read = Read(table);
+    let texts = read_texts(&mut read, table.len())?;
+    let contents = read_rows::<7>(&mut read)?;
+    let most = u32::try_from(texts.len()).ok()?;
+    let sound = |[event_type, subject, key, plan, method, endpoint, address]: &[u32; 7]| {
+        let named = [subject, method, endpoint];
+        let optional = [key, plan, address];
+        *event_type <= 2
+            && named.iter().all(|number| (1..=most).contains(*number))
+            && optional.iter().all(|number| **number <= most)
+    };
+    (contents.iter().all(sound) && read.is_empty()).then_some((texts, contents))
+}
+
+/// The whole of an entry, for people: its events as they were reported.
+///
+/// Lines carry no user agent and no request id.
+pub fn events<'a>(
+    facts: &'a Facts<'a>,
+    details: &'a [u8],
+) -> Result<Vec<(Kind, Option<Response>, EventRef<'a>)>, EntryError> {
+    let corrupt = EntryError::Corrupt {
+        bytes: details.len(),
+    };
+    let read = || {
+        let mut read = Read(details);
+        (read.byte()? == FORMAT).then_some(())?;
+        let table = read_packed(&mut read)?;
+        let mut about = Read(&table);
+        let texts = read_texts(&mut about, table.len())?;
+        let origins = read_rows::<5>(&mut about)?;
+        let text = |number: u32| -> Option<String> {
+            let place = usize::try_from(number).ok()?.checked_sub(1)?;
+            let (from, to) = texts.get(place)?;
+            let bytes = table.get(*from..*to)?;
+            std::str::from_utf8(bytes).ok().map(str::to_owned)
+        };
+        let mut events = Vec::new();
+        for fact in facts.iter() {
+            let origin = origins.get(about.size()?)?;
+            let [source, ip, stage, user_agent, mode] = *origin;
+            let row = facts.contents.get(usize::try_from(fact.content).ok()?)?;
+            let content = facts.content(row);
+            let event = EventRef {
+                id: facts.id(fact.id)?,
+                source: text(source)?.into(),
+                event_type: content.event_type,
+                subject: content.subject,
+                key_id: content.key_id,
+                plan: content.plan,
+                method: content.method,
+                endpoint: content.endpoint,
+                ip: text(ip)?.into(),
+                user_agent: text(user_agent).map(Cow::Owned),
+                request_id: read_request(&mut read)?,
+                stage: text(stage).map(Cow::Owned),
+                mode: crate::names::TrackingMode::parse(&text(mode)?)?,
+            };
+            events.push((fact.kind, fact.response, event));
+        }
+        read.is_empty().then_some(events)
+    };
+    read().ok_or(corrupt)
+}
+
+fn read_packed<'a>(read: &mut Read<'a>) -> Option<Cow<'a, [u8]>> {
+    let length = read.size().filter(|length| *length <= LARGEST_TABLE)?;
+    let deflated = read.size()?;
+    if deflated == 0 {
+        return read.bytes(length).map(Cow::Borrowed);
+    }
+    inflate(read.bytes(deflated)?, length).map(Cow::Owned)
+}
+
+#[expect(clippy::option_option, reason = "corrupt, or none, or one")]
+fn read_request<'a>(read: &mut Read<'a>) -> Option<Option<Cow<'a, str>>> {
+    Some(match read.byte()? {
+        0 => None,
+        1 => {
+            let bytes = read.bytes(16)?.try_into().ok()?;
+            Some(Cow::Owned(uuid::Uuid::from_bytes(bytes).to_string()))
+        }
+        2 => Some(Cow::Borrowed(read.text()?)),
+        _ => return None,
+    })
+}
