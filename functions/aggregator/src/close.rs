@@ -154,7 +154,7 @@ impl<S: Store> Pass<'_, S> {
         let last = day.plus_millis((i64::from(end) - 1) * MINUTE);
         // The second round looks whether anything came since the first.
         if let Some(rank) = mark.rank(hour)
-            && minute % 60 == 0
+            && minute.is_multiple_of(60)
             && self.facts(start, last).await? == rank
         {
             mark.folded(end, hour, 0);
