@@ -9,7 +9,7 @@ use domain::event::HORIZON_DAYS;
 use domain::fold::{FoldedMinute, MinuteFold};
 use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Round, Step};
 use domain::state;
-use domain::table::{self, ItemKey, MARKS, user_bucket};
+use domain::table::{self, ItemKey, MARKS, USER_BUCKETS, user_bucket};
 use domain::time::{UnixMillis, Window};
 use runtime::journal::Found;
 use runtime::store::{
@@ -95,31 +95,48 @@ impl<S: Store> Pass<'_, S> {
             Some((mark, version)) => (Some(mark), version),
             None => (None, 0),
         };
-        while !over() {
+        loop {
             let step = DayMark::step(mark.as_ref(), day, self.now);
-            let mut next = mark.unwrap_or_else(|| DayMark::begin(self.now));
-            match step {
-                Step::Wait => return Ok(()),
-                Step::Begin => {}
-                Step::Seal => next.seal(),
-                Step::Fold { minute } => self.slice(day, minute, &mut next, over, done).await?,
-                Step::Users { bucket } => {
-                    self.offer_users(day, bucket, done).await?;
-                    next.offered(bucket);
-                }
-                Step::Finish => {
-                    self.everybody().day(day).await?;
-                    next.finish();
-                }
-            }
-            if !self.put_mark(day, &next, version).await? {
-                // Somebody else works on it.
+            if step == Step::Wait || over() {
                 return Ok(());
             }
-            version += 1;
+            let mut next = mark.unwrap_or_else(|| DayMark::begin(self.now));
+            let is_work = self.step(day, step, &mut next, over, done).await?;
+            // Hours in which nobody called are looked through again rather than noted.
+            if is_work {
+                if !self.put_mark(day, &next, version).await? {
+                    // Another tick works on it.
+                    return Ok(());
+                }
+                version += 1;
+            }
             mark = Some(next);
         }
-        Ok(())
+    }
+
+    /// Does one step; says whether there was anything to do.
+    async fn step(
+        &self,
+        day: UnixMillis,
+        step: Step,
+        next: &mut DayMark,
+        over: Over<'_>,
+        done: &mut Done,
+    ) -> Result<bool, StoreError> {
+        match step {
+            Step::Wait | Step::Begin => {}
+            Step::Seal => next.seal(),
+            Step::Fold { minute } => return self.slice(day, minute, next, over, done).await,
+            Step::Users { bucket } => {
+                let last = self.offer_users(day, bucket, done).await?;
+                next.offered(last);
+            }
+            Step::Finish => {
+                self.everybody().day(day).await?;
+                next.finish();
+            }
+        }
+        Ok(true)
     }
 
     async fn put_mark(
@@ -139,7 +156,7 @@ impl<S: Store> Pass<'_, S> {
         Ok(matches!(written, Written::Done { .. }))
     }
 
-    /// Folds some of an hour, from `minute` of the day on, and offers it.
+    /// Folds some of an hour, from `minute` of the day on, and offers it; says whether there was any.
     async fn slice(
         &self,
         day: UnixMillis,
@@ -147,7 +164,7 @@ impl<S: Store> Pass<'_, S> {
         mark: &mut DayMark,
         over: Over<'_>,
         done: &mut Done,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let hour = u8::try_from(minute / 60).unwrap_or(23);
         let end = u16::from(hour) * 60 + 60;
         let start = day.plus_millis(i64::from(minute) * MINUTE);
@@ -158,7 +175,7 @@ impl<S: Store> Pass<'_, S> {
             && self.facts(start, last).await? == rank
         {
             mark.folded(end, hour, 0);
-            return Ok(());
+            return Ok(false);
         }
         let mut slice = Slice::new(start, over);
         let journal = self.journal();
@@ -175,7 +192,7 @@ impl<S: Store> Pass<'_, S> {
             u16::try_from(next.since(day) / MINUTE).unwrap_or(end)
         });
         mark.folded(until, hour, slice.facts);
-        Ok(())
+        Ok(!slice.folded.is_empty())
     }
 
     /// Distinct facts of some minutes of an hour.
@@ -215,18 +232,29 @@ impl<S: Store> Pass<'_, S> {
         Ok(())
     }
 
-    /// Offers the days of a bucket's users, their months and all time.
+    /// Offers the days of a bucket's users, their months and all time; where the lists of all further
+    /// buckets fit into a page, of those too. Says which bucket was the last.
     async fn offer_users(
         &self,
         day: UnixMillis,
         bucket: u8,
         done: &mut Done,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u8, StoreError> {
+        let pk = table::day_users(day);
         let from = format!("{bucket:02}#");
-        let query = Query::states(table::day_users(day), &from, store::after(&from));
+        let page = self
+            .usage
+            .query(&Query::states(&pk, &from, store::after("")))
+            .await?;
+        let (rows, last) = if page.next.is_none() {
+            (page.items, USER_BUCKETS - 1)
+        } else {
+            let query = Query::states(&pk, &from, store::after(&from));
+            (store::all(self.usage, query).await?, bucket)
+        };
         let mut users: BTreeSet<String> = BTreeSet::new();
-        for row in store::all(self.usage, query).await? {
-            let key = ItemKey::new(table::day_users(day), &row.sk);
+        for row in rows {
+            let key = ItemKey::new(&pk, &row.sk);
             let list = row.bytes.unwrap_or_default();
             users.extend(state::decode_packed::<Vec<String>>(&list).map_err(unreadable(&key))?);
         }
@@ -237,7 +265,7 @@ impl<S: Store> Pass<'_, S> {
         });
         let parked = together(offers.collect()).await?;
         done.parked.extend(parked.into_iter().flatten());
-        Ok(())
+        Ok(last)
     }
 
     /// Has days closed again, as an operator asks who restored a table.

@@ -171,6 +171,9 @@ impl<S: Store> Everybody<'_, S> {
         for _ in 0..MOST_CONFLICTS {
             let query = Query::states(table::minutes(hour), FIRST, store::after(""));
             let mut sum = self.sum(query).await?;
+            if sum.rank == 0 {
+                return Ok(());
+            }
             sum.users = self.roster(hour).await?.len() as u64;
             if self
                 .offer(Window::Hour, hour, &sum, Some(expires_at))
@@ -189,6 +192,9 @@ impl<S: Store> Everybody<'_, S> {
         for _ in 0..MOST_CONFLICTS {
             let query = Query::states(table::totals(Window::Hour), &label, store::after(&label));
             let mut sum = self.sum(query).await?;
+            if sum.rank == 0 {
+                return Ok(());
+            }
             let mut users = BTreeSet::new();
             for hour in 0..24 {
                 let hour = Window::Day.start(day).plus_millis(hour * 3_600_000);
@@ -223,9 +229,6 @@ impl<S: Store> Everybody<'_, S> {
         sum: &Sum,
         expires_at: Option<UnixMillis>,
     ) -> Result<bool, StoreError> {
-        if sum.rank == 0 {
-            return Ok(true);
-        }
         let key = ItemKey::total(window, at);
         let version = sum.rank << USER_BITS | sum.users.min((1 << USER_BITS) - 1);
         let mut item = sum_item(&key, sum, version, Condition::Lower, expires_at)?;

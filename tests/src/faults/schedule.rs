@@ -59,6 +59,8 @@ pub struct Pipeline {
     pub window: u32,
     /// Items of a page.
     pub page: usize,
+    /// Whether the days before are closed.
+    pub closed: bool,
 }
 
 impl Pipeline {
@@ -284,6 +286,7 @@ impl Pipeline {
             others,
             window: random.pick(&[0, 10, 60, 900]),
             page: random.pick(&[1, 2, 5, 1_000]),
+            closed: !random.once_in(4),
         }
     }
 }

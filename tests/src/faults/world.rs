@@ -128,7 +128,7 @@ impl World {
             }
         }
         if !traced {
-            seal_before(&usage, schedule.start);
+            close_before(&usage, schedule.start, pipeline.closed);
         }
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
@@ -723,16 +723,20 @@ fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregat
     })
 }
 
-/// Days before the schedule are over and done with.
-fn seal_before(usage: &MemoryStore, start: UnixMillis) {
+/// Days long before the schedule are sealed, and mostly all others closed.
+fn close_before(usage: &MemoryStore, start: UnixMillis, closed: bool) {
     let mut mark = DayMark::begin(start);
     mark.finish();
+    let closed = closed.then(|| state::encode(&mark).expect("a mark encodes"));
     mark.seal();
     mark.finish();
-    let state = state::encode(&mark).expect("a mark encodes");
-    for ago in 9..30 {
+    let sealed = state::encode(&mark).expect("a mark encodes");
+    for ago in 2..30 {
         let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
-        usage.plant(&key, 1, state.clone());
+        let state = if ago > 9 { Some(&sealed) } else { closed.as_ref() };
+        if let Some(state) = state {
+            usage.plant(&key, 1, state.clone());
+        }
     }
 }
 
