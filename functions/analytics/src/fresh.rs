@@ -147,7 +147,6 @@ impl Reading {
         self.bytes += facts.len();
         // A spread minute's entries come through several shards, and the hour's mark vouches for one.
         if self.bytes > MOST_BYTES || found.is_spread {
-            self.fold = None;
             self.left_out = Some(found.minute);
             return Err(StoreError::OutOfTime);
         }

@@ -200,6 +200,35 @@ fn runs(hours: &BTreeSet<UnixMillis>) -> Vec<(UnixMillis, UnixMillis)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{World, ready};
+    use domain::counts::Failures;
+
+    #[test]
+    fn an_address_listed_twice_counts_by_the_greater_rank() {
+        let world = World::default();
+        let hour = UnixMillis(1_795_363_200_000);
+        let failed = |rank: u64| Failures {
+            rank,
+            auth_failures: rank,
+            ..Failures::default()
+        };
+        for (listed, ranks) in [
+            (Listed::First, [(1, 2), (2, 7)]),
+            (Listed::Last, [(1, 5), (2, 3)]),
+        ] {
+            let mut hours = AddressHour::default();
+            for (minute, rank) in ranks {
+                hours.offer(minute, &failed(rank));
+            }
+            let key = ItemKey::address(hour, listed, "192.0.2.7");
+            world
+                .analytics
+                .plant(&key, 1, state::encode(&hours).unwrap());
+        }
+        let found = ready(world.tables().addresses(hour)).unwrap();
+        let slots = BTreeMap::from([(1, failed(5)), (2, failed(7))]);
+        assert_eq!(found["192.0.2.7"].slots, slots);
+    }
 
     #[test]
     fn hours_that_follow_one_another_are_one_run() {

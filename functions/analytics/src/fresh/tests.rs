@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{World, ready};
+use domain::entry::Packer;
 use domain::event::{EventType, UsageEvent};
 use domain::sample;
 use domain::table::{self, ItemKey, attribute};
@@ -109,7 +110,7 @@ fn plant(world: &World, time: &str, bytes: usize) {
 fn a_minute_is_used_whole_or_not_at_all_and_as_of_says_so() {
     let size = |event: &UsageEvent| {
         let borrowed = event.borrowed();
-        let mut packer = domain::entry::Packer::default();
+        let mut packer = Packer::default();
         packer.report(&borrowed);
         packer.line(
             &borrowed,
@@ -149,11 +150,45 @@ fn what_lies_beyond_the_bound_is_not_read() {
     for minute in 10..60 {
         plant(&world, &format!("15:{minute}:00"), 300_000);
     }
+    world.call(&[call(1, "16:02:00")]);
     let before = world.analytics.units().reads;
     let fresh = fresh(&world, "16:02:30");
+    assert_eq!(calls(&fresh).last().unwrap(), "15:12: 0");
     assert_eq!(fresh.as_of(), at("15:13:00"));
     let reads = world.analytics.units().reads - before;
     assert!(reads <= 2 + 256 + 75, "{reads} read units");
+}
+
+#[test]
+fn a_spread_minute_is_not_used() {
+    let world = World::default();
+    world.call(&[call(1, "16:01:00")]);
+    let minute = at("16:02:00");
+    let flag = Document {
+        attributes: Vec::new(),
+        expires_at: None,
+    };
+    world
+        .analytics
+        .plant_document(&ItemKey::spread_flag(minute), flag);
+    world.call(&[call(2, "16:02:00"), call(3, "16:03:00")]);
+    let event = call(4, "16:02:01");
+    let borrowed = event.borrowed();
+    let mut packer = Packer::default();
+    packer.report(&borrowed);
+    let entry = packer.pack().remove(0);
+    let document = Document {
+        attributes: vec![(attribute::FACTS, Value::Bytes(entry.facts))],
+        expires_at: None,
+    };
+    let key = ItemKey::new(
+        table::spread_journal(minute, 7),
+        table::entry(minute, Timing::InTime, &entry.digest),
+    );
+    world.analytics.plant_document(&key, document);
+    let fresh = fresh(&world, "16:04:05");
+    assert_eq!(calls(&fresh), ["16:01: 1"]);
+    assert_eq!(fresh.as_of(), minute);
 }
 
 #[test]

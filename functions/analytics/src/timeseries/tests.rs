@@ -87,12 +87,13 @@ fn world(events: &[UsageEvent], past: Past) -> World {
         .iter()
         .cloned()
         .partition(|event| now().since(event.time) < HOUR);
-    world.call(&old);
-    world.fold(now().plus_millis(-HOUR));
-    if let Past::Closed = past {
-        for day in (1..=7).rev() {
-            world.close(now().plus_days(-day));
+    let an_hour_ago = now().plus_millis(-HOUR);
+    match past {
+        Past::Folded => {
+            world.call(&old);
+            world.fold(an_hour_ago);
         }
+        Past::Closed => world.live(&old, an_hour_ago),
     }
     world.call(&late);
     world
@@ -149,6 +150,72 @@ const RETENTION: Retention = Retention {
     hours: 90,
 };
 
+#[test]
+fn a_closed_day_is_split_by_its_hours_where_labels_are_wanted() {
+    let day = Window::Day.start(now()).plus_millis(-5 * 24 * HOUR);
+    let at = |hour: i64| day.plus_millis(hour * HOUR);
+    let call = |number, time| sample::event(number, USER, EventType::ApiCall, time);
+    let world = world(
+        &[call(1, at(3)), call(2, at(7)), call(3, at(27))],
+        Past::Closed,
+    );
+    let marks = ready(Marks::read(&world.usage, now())).unwrap();
+    assert!(marks.is_closed(day));
+    let (from, to) = (at(0).to_string(), at(24).to_string());
+    for (zone, granularity, calls) in [
+        ("UTC", "hour", vec![(3, 1), (7, 1)]),
+        ("Asia/Kolkata", "day", vec![(0, 2), (1, 1)]),
+    ] {
+        for by in ["type", "method", "endpoint"] {
+            let query = [
+                ("granularity", granularity),
+                ("from", &from),
+                ("to", &to),
+                ("timezone", zone),
+                ("groupBy", by),
+                ("email", USER),
+            ];
+            let series = ready(series(&world.tables(), &asked(&query), now())).unwrap();
+            let groups = series.points.iter().enumerate();
+            let groups = groups.map(|(place, point)| {
+                let groups = point.groups.iter().flatten();
+                (place, groups.map(|group| group.total_calls).sum::<u64>())
+            });
+            let groups: Vec<_> = groups.filter(|(_, calls)| *calls > 0).collect();
+            assert_eq!(groups, calls, "{zone} {by}");
+        }
+    }
+}
+
+#[test]
+fn a_user_who_calls_in_two_hours_of_an_open_day_is_one() {
+    let at = |hour: i64| {
+        Window::Day
+            .start(now())
+            .plus_millis(-5 * 24 * HOUR + hour * HOUR)
+    };
+    let call =
+        |number: u64, user: &str, time| sample::event(number, user, EventType::ApiCall, time);
+    let events = [
+        call(1, USER, at(3)),
+        call(2, USER, at(7)),
+        call(3, "bob@example.com", at(7)),
+        call(4, USER, at(27)),
+    ];
+    let (from, to) = (at(0).to_string(), at(48).to_string());
+    let query = [("granularity", "day"), ("from", &from), ("to", &to)];
+    for past in [Past::Folded, Past::Closed] {
+        let world = world(&events, past);
+        let series = ready(series(&world.tables(), &asked(&query), now())).unwrap();
+        let users: Vec<_> = series
+            .points
+            .iter()
+            .map(|point| point.active_users)
+            .collect();
+        assert_eq!(users, [Some(2), Some(1)], "{past:?}");
+    }
+}
+
 /// The documented cost: a month of days, a week of hours and a day of minutes.
 #[test]
 fn a_series_costs_few_read_units() {
@@ -163,19 +230,24 @@ fn a_series_costs_few_read_units() {
         };
         events.push(sample::event(number, user, EventType::ApiCall, time));
     }
-    events.reverse();
-    world.call(&events);
-    world.fold(now().plus_millis(-5_000));
-    for day in (1..=30).rev() {
-        world.close(now().plus_days(-day));
-    }
-    world.mark_days(now());
+    world.live(&events, now().plus_millis(-5_000));
     let cost = |query: &str| {
         let reads = || world.usage.units().reads + world.analytics.units().reads;
         let asked = asked(&gateway::parameters(query));
         let before = reads();
-        ready(series(&world.tables(), &asked, now())).unwrap();
-        reads() - before
+        let series = ready(series(&world.tables(), &asked, now())).unwrap();
+        let cost = reads() - before;
+        let within = asked.buckets.from()..asked.buckets.to();
+        let counted = events.iter().filter(|event| {
+            let is_theirs = asked
+                .whose
+                .as_ref()
+                .is_none_or(|user| *user == event.subject);
+            is_theirs && within.contains(&event.time)
+        });
+        let calls = series.points.iter().map(|point| point.total_calls);
+        assert_eq!(calls.sum::<u64>(), counted.count() as u64, "{query}");
+        cost
     };
     for (query, most) in [
         ("granularity=day&duration=30d&email=ann@example.com", 15),
@@ -287,6 +359,11 @@ fn only_what_is_kept_is_answered() {
         (
             "granularity=day&duration=100d&timezone=Europe/Berlin",
             Some("timezone"),
+        ),
+        // Of the day that the first bucket cuts, only the hours within it are needed.
+        (
+            "granularity=day&from=2026-07-31T00:00:00Z&to=2026-08-02T00:00:00Z&timezone=Europe/Berlin",
+            None,
         ),
         // Everybody's hours are cut by half past: their minutes are kept seven days.
         ("granularity=day&duration=5d&timezone=Asia/Kolkata", None),
