@@ -255,8 +255,8 @@ impl<S: Store> Pass<'_, S> {
         let mut users: BTreeSet<String> = BTreeSet::new();
         for row in rows {
             let key = ItemKey::new(&pk, &row.sk);
-            let list = row.bytes.unwrap_or_default();
-            users.extend(state::decode_packed::<Vec<String>>(&list).map_err(unreadable(&key))?);
+            let names = row.bytes.unwrap_or_default();
+            users.extend(state::decode_packed::<Vec<String>>(&names).map_err(unreadable(&key))?);
         }
         let offers = users.iter().map(|user| async move {
             let key = ItemKey::day(user, day);

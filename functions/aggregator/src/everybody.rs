@@ -209,15 +209,17 @@ impl<S: Store> Everybody<'_, S> {
         Err(StoreError::Contended { key })
     }
 
+    /// The sum of parts of one day, whose quarter hours it keeps.
     async fn sum(&self, query: Query) -> Result<Sum, StoreError> {
         let pk = query.pk.clone();
         let rows = store::all(self.store, query).await?.into_iter();
         let parts = rows.filter_map(|row| Some((row.sk, row.bytes?)));
-        let parts = parts.map(|(sk, bytes)| {
+        let mut sum = Sum::default();
+        for (sk, bytes) in parts {
             let key = ItemKey::new(&pk, sk);
-            Sum::decode(&bytes).map_err(unreadable(&key))
-        });
-        Ok(Sum::of(&parts.collect::<Result<Vec<_>, _>>()?))
+            sum.merge(&Sum::decode(&bytes).map_err(unreadable(&key))?);
+        }
+        Ok(sum)
     }
 
     /// Offers a sum; says whether it, or as much, is stored now. Users are told by rosters and not by

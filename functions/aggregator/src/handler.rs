@@ -1,16 +1,16 @@
 //! What the aggregator does with a batch of changes, with a tick, and with what an operator asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use aws_lambda_events::event::dynamodb::EventRecord;
 use domain::counts::Sum;
 use domain::delivery::BatchAnswer;
 use domain::fold::FoldedMinute;
-use domain::table::ItemKey;
+use domain::table::{ItemKey, MARKS};
 use domain::time::{UnixMillis, Window};
 use runtime::log::Chain;
-use runtime::store::{Condition, NewItem, Shown, Store, StoreError, unreadable};
+use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, unreadable};
 use serde::Deserialize;
 
 use crate::batch::Work;
@@ -22,8 +22,10 @@ use crate::parked;
 
 /// Facts after which a pass offers what it has folded: they are kept in memory.
 const MOST_FACTS: u64 = 300_000;
-/// How long after an hour's end its journal gets beacons.
+/// An hour is vouched for once its mark is so long after its end.
 const BEACON_MILLIS: i64 = 10 * 60_000;
+/// How far back hours get beacons: readers look two days back.
+const BEACONS_REACH: i64 = 48 * 3_600_000;
 /// Days that the marks of hours are kept.
 const MARK_DAYS: i64 = 15;
 
@@ -217,11 +219,7 @@ impl<S: Store> Aggregator<S> {
     /// Works on what nobody is woken for: beacons, parked items, days to close.
     pub async fn tick(&self, now: UnixMillis, over: Over<'_>) -> Result<Ticked, StoreError> {
         let pass = self.old_pass(now);
-        for at in
-            BTreeSet::from([now, now.plus_millis(-BEACON_MILLIS)].map(|at| Window::Hour.start(at)))
-        {
-            pass.journal().beacon(at, now).await?;
-        }
+        self.beacons(&pass, now).await?;
         let mut done = Done::default();
         self.retry_parked(&pass, &mut done).await?;
         let closed = pass.close_days(over, &mut done).await;
@@ -236,6 +234,32 @@ impl<S: Store> Aggregator<S> {
             users: users.len() as u64,
             reconciled: self.reconciled(now).await?,
         })
+    }
+
+    /// Puts a beacon into the journal of each hour that no mark vouches for yet, from the first marked
+    /// hour on: its mark moves once everything appended before is folded.
+    async fn beacons(&self, pass: &Pass<'_, S>, now: UnixMillis) -> Result<(), StoreError> {
+        let oldest = Window::Hour.start(now.plus_millis(-BEACONS_REACH));
+        let from = ItemKey::hour_mark(oldest).sk;
+        let query = Query::states(MARKS, from, ItemKey::hour_mark(now).sk);
+        let rows = store::all(&self.usage, query).await?.into_iter();
+        let marks: BTreeMap<UnixMillis, u64> = rows
+            .filter_map(|row| {
+                let hour = Window::Hour.parse_label(row.sk.strip_prefix("HOUR#")?)?;
+                Some((hour, row.version))
+            })
+            .collect();
+        let current = Window::Hour.start(now);
+        let mut hour = marks.keys().next().copied().unwrap_or(current).min(current);
+        while hour <= current {
+            let enough = Window::Hour.end(hour).plus_millis(BEACON_MILLIS);
+            let mark = marks.get(&hour).copied().unwrap_or(0);
+            if mark < enough.0.unsigned_abs() {
+                pass.journal().beacon(hour, now).await?;
+            }
+            hour = Window::Hour.end(hour);
+        }
+        Ok(())
     }
 
     /// Folds minutes with parked items again; what works by now is not owed any more.

@@ -136,8 +136,8 @@ pub struct Sum {
     pub rank: u64,
     /// The counts.
     pub counts: Counts,
-    /// Counts by the quarter hour of the day, for a span within one day of one user: days and months
-    /// begin on quarter hours in every time zone.
+    /// Counts by the quarter hour of the day, for a span within one day: days and months begin on
+    /// quarter hours in every time zone.
     pub quarters: BTreeMap<u8, Totals>,
     /// Users with an accepted call, where everybody is counted.
     pub users: u64,

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 
-use crate::counts::{Callers, Counts, Failures, Slot, Sum};
+use crate::counts::{Callers, Counts, Failures, Slot, Sum, quarter_of_day};
 use crate::entry::{Content, EntryError, Fact, Facts, Kind, id_within};
 use crate::event::{EventType, Subject};
 use crate::id::EventId;
@@ -465,6 +465,8 @@ impl<'a> Sums<'a> {
             of.is_new |= is_new;
         }
         let callers = callers(&users);
+        let quarter = quarter_of_day(self.minute);
+        let everybody_totals = everybody.tally.totals();
         FoldedMinute {
             minute: self.minute,
             everybody: Sum {
@@ -473,7 +475,7 @@ impl<'a> Sums<'a> {
                 users: callers.1,
                 unreported: self.unreported,
                 repeats,
-                ..Sum::default()
+                quarters: BTreeMap::from([(quarter, everybody_totals)]),
             },
             users,
             addresses: most_failing(addresses),

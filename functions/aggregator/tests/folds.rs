@@ -1,0 +1,298 @@
+//! The aggregator over tables in memory: what a batch, a tick and an operator come to.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aggregator::addresses::LISTED_FROM;
+use aggregator::everybody::Retention;
+use aggregator::handler::{Aggregator, Memory, Span};
+use aws_lambda_events::event::dynamodb::EventRecord;
+use domain::counts::{AddressHour, Hour, Sum};
+use domain::delivery::BatchAnswer;
+use domain::entry::Packer;
+use domain::event::{EventType, UsageEvent};
+use domain::mark::{DayMark, Round};
+use domain::table::{ERRORS, ItemKey, JOURNAL_PREFIX, Listed, attribute};
+use domain::time::{UnixMillis, Window};
+use domain::{sample, state};
+use runtime::journal::Journal;
+use runtime::memory::{Call, Fault, MemoryStore};
+use serde_dynamo::AttributeValue;
+
+const ANN: &str = "ann@example.com";
+/// 2026-11-22T16:04:05.007Z.
+const AT: UnixMillis = UnixMillis(1_795_363_445_007);
+const HOUR: i64 = 3_600_000;
+
+struct World {
+    aggregator: Aggregator<MemoryStore>,
+    analytics: MemoryStore,
+    usage: MemoryStore,
+}
+
+impl World {
+    fn new() -> Self {
+        let analytics = MemoryStore::journalled(Some(JOURNAL_PREFIX));
+        let usage = MemoryStore::default();
+        let aggregator = Aggregator {
+            analytics: analytics.clone(),
+            usage: usage.clone(),
+            retention: Retention {
+                raw: 90,
+                minutes: 7,
+                hours: 90,
+            },
+            reported_within: 60_000,
+            cache: Memory::default(),
+        };
+        Self {
+            aggregator,
+            analytics,
+            usage,
+        }
+    }
+
+    /// Appends events as one entry; the records of the table's stream.
+    async fn append(&self, events: &[UsageEvent]) -> Vec<EventRecord> {
+        let borrowed: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
+        let mut packer = Packer::default();
+        for event in &borrowed {
+            packer.report(event);
+        }
+        let journal = Journal {
+            store: self.analytics.clone(),
+            retention_days: 90,
+        };
+        journal.append(packer, AT).await.unwrap();
+        let changes = self.analytics.take_changes();
+        changes
+            .iter()
+            .map(|change| record(&change.key, "INSERT"))
+            .collect()
+    }
+
+    async fn fold(&self, records: &[EventRecord]) -> BatchAnswer {
+        self.aggregator.batch(records, AT, &|| false).await.0
+    }
+
+    fn calls(&self, user: &str, at: UnixMillis) -> u64 {
+        let stored = self.usage.peek(&ItemKey::hour(user, at));
+        stored.map_or(0, |stored| {
+            Hour::decode(&stored.state).unwrap().totals().calls
+        })
+    }
+
+    fn sum(&self, key: &ItemKey) -> Sum {
+        let stored = self.usage.peek(key).or_else(|| self.analytics.peek(key));
+        stored.map_or_else(Sum::default, |stored| Sum::decode(&stored.state).unwrap())
+    }
+
+    fn parked(&self) -> usize {
+        let keys = self.analytics.keys();
+        let parked = keys
+            .iter()
+            .filter(|key| key.pk == ERRORS && key.sk.starts_with("parked#"));
+        parked.count()
+    }
+}
+
+fn record(key: &ItemKey, name: &str) -> EventRecord {
+    let keys = [(attribute::PK, &key.pk), (attribute::SK, &key.sk)];
+    let keys = keys.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.clone())));
+    let mut record = EventRecord::default();
+    record.event_name = name.to_owned();
+    record.change.keys = HashMap::from(keys).into();
+    record.change.sequence_number = Some(format!("{}/{}", key.pk, key.sk));
+    record
+}
+
+fn call(number: u64, user: &str, at: UnixMillis) -> UsageEvent {
+    sample::event(number, user, EventType::ApiCall, at)
+}
+
+#[tokio::test]
+async fn a_batch_is_folded_once_however_often_it_comes_and_deletions_are_not_folded() {
+    let world = World::new();
+    let one = world
+        .append(&[call(1, ANN, AT), call(2, "bob@example.com", AT)])
+        .await;
+    let other = world.append(&[call(1, ANN, AT), call(3, ANN, AT)]).await;
+    for records in [&one, &other, &one] {
+        assert_eq!(world.fold(records).await, BatchAnswer::default());
+    }
+    assert_eq!(
+        (world.calls(ANN, AT), world.calls("bob@example.com", AT)),
+        (2, 1)
+    );
+    let minute = world.sum(&ItemKey::minute(AT));
+    assert_eq!(
+        (minute.counts.tally.calls, minute.users, minute.repeats),
+        (3, 2, 1)
+    );
+    let before = world.usage.units().calls;
+    let key = &other[0].change.sequence_number.as_deref().unwrap();
+    let (pk, sk) = key.rsplit_once('/').unwrap();
+    let removed = [record(&ItemKey::new(pk, sk), "REMOVE")];
+    assert_eq!(world.fold(&removed).await, BatchAnswer::default());
+    assert_eq!(world.usage.units().calls, before);
+}
+
+#[tokio::test]
+async fn what_the_time_does_not_allow_comes_again_and_what_is_done_stands() {
+    let world = World::new();
+    let later = AT.plus_millis(60_000);
+    let mut records = world.append(&[call(1, ANN, AT)]).await;
+    records.extend(world.append(&[call(2, ANN, later)]).await);
+    let looks = AtomicU32::new(0);
+    let over = || looks.fetch_add(1, Ordering::Relaxed) >= 1;
+    let (answer, _) = world.aggregator.batch(&records, AT, &over).await;
+    let second = records[1].change.sequence_number.as_deref();
+    assert_eq!(answer, BatchAnswer::failed(second));
+    assert_eq!(world.calls(ANN, AT), 1);
+    assert!(
+        world.usage.peek(&ItemKey::hour_mark(AT)).is_none(),
+        "not all is folded"
+    );
+    assert_eq!(world.fold(&records[1..]).await, BatchAnswer::default());
+    assert_eq!(world.calls(ANN, AT), 2);
+    assert!(world.usage.peek(&ItemKey::hour_mark(AT)).is_some());
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_parked_and_counted_once_it_can() {
+    let world = World::new();
+    let good = world.append(&[call(1, ANN, AT)]).await;
+    let bad = world.append(&[call(2, ANN, AT)]).await;
+    let key = bad[0].change.sequence_number.as_deref().unwrap();
+    let (pk, sk) = key.rsplit_once('/').unwrap();
+    let key = ItemKey::new(pk, sk);
+    world.analytics.tamper(&key, |bytes| bytes[0] += 100);
+    let records = [good, bad].concat();
+    assert_eq!(world.fold(&records).await, BatchAnswer::default());
+    assert_eq!((world.calls(ANN, AT), world.parked()), (1, 1));
+    world.aggregator.tick(AT, &|| false).await.unwrap();
+    assert_eq!((world.calls(ANN, AT), world.parked()), (1, 1), "still owed");
+    world.analytics.tamper(&key, |bytes| bytes[0] -= 100);
+    world.aggregator.tick(AT, &|| false).await.unwrap();
+    assert_eq!((world.calls(ANN, AT), world.parked()), (2, 0));
+}
+
+#[tokio::test]
+async fn an_hour_of_a_later_release_is_not_replaced_and_holds_up_nobody() {
+    let world = World::new();
+    let first = world.append(&[call(1, ANN, AT)]).await;
+    world.fold(&first).await;
+    let key = ItemKey::hour(ANN, AT);
+    world.usage.tamper(&key, |bytes| bytes[0] += 100);
+    let fresh = World {
+        aggregator: Aggregator {
+            cache: Memory::default(),
+            analytics: world.analytics.clone(),
+            usage: world.usage.clone(),
+            ..World::new().aggregator
+        },
+        ..world
+    };
+    let second = fresh
+        .append(&[call(2, ANN, AT), call(3, "bob@example.com", AT)])
+        .await;
+    assert_eq!(fresh.fold(&second).await, BatchAnswer::default());
+    assert_eq!(fresh.calls("bob@example.com", AT), 1);
+    assert_eq!(fresh.usage.peek(&key).unwrap().version, 1);
+    assert_eq!(fresh.parked(), 1);
+    fresh.usage.tamper(&key, |bytes| bytes[0] -= 100);
+    fresh.aggregator.tick(AT, &|| false).await.unwrap();
+    assert_eq!((fresh.calls(ANN, AT), fresh.parked()), (2, 0));
+}
+
+/// Changes were given up: closing the day counts all the same, and what comes later is carried up.
+#[tokio::test]
+async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
+    let world = World::new();
+    let _given_up = world.append(&[call(1, ANN, AT), call(2, ANN, AT)]).await;
+    let end = Window::Day.end(AT);
+    let tick = async |at: UnixMillis| {
+        world.aggregator.tick(at, &|| false).await.unwrap();
+        let mark = world.usage.peek(&ItemKey::day_mark(AT)).unwrap();
+        state::decode::<DayMark>(&mark.state).unwrap().round
+    };
+    assert_eq!(tick(end.plus_millis(2 * HOUR)).await, Round::Closing);
+    assert_eq!(
+        world.calls(ANN, AT),
+        0,
+        "folds from before the mark may be under way"
+    );
+    assert_eq!(tick(end.plus_millis(3 * HOUR)).await, Round::Closed);
+    let calls = |key: &ItemKey| world.sum(key).counts.tally.calls;
+    let keys = [
+        ItemKey::day(ANN, AT),
+        ItemKey::month(ANN, AT),
+        ItemKey::all_time(ANN),
+        ItemKey::total(Window::Day, AT),
+    ];
+    assert_eq!(keys.each_ref().map(calls), [2; 4]);
+    let late = world.append(&[call(3, ANN, AT.plus_millis(HOUR))]).await;
+    assert_eq!(world.fold(&late).await, BatchAnswer::default());
+    assert_eq!(keys.each_ref().map(calls), [3; 4]);
+    assert_eq!(tick(end.plus_days(9)).await, Round::Sealed);
+    let _too_late = world.append(&[call(4, ANN, AT)]).await;
+    assert_eq!(world.fold(&_too_late).await, BatchAnswer::default());
+    assert_eq!(keys.each_ref().map(calls), [3; 4], "nothing moves");
+    let span = Span { from: AT, to: AT };
+    assert_eq!(world.aggregator.close_again(span, end).await.unwrap(), 1);
+    assert_eq!(tick(end.plus_days(10)).await, Round::Sealed);
+    assert_eq!(keys.each_ref().map(calls), [4; 4]);
+}
+
+#[tokio::test]
+async fn a_flood_of_addresses_costs_a_write_unit_each_and_who_fails_often_is_listed_first() {
+    let world = World::new();
+    let failed = |number: u64, ip: &str| {
+        let subject = format!("ip:{ip}");
+        let mut event = sample::event(number, &subject, EventType::AuthFailed, AT);
+        event.data.ip = ip.to_owned();
+        event
+    };
+    let flood: Vec<_> = (0..500_u64)
+        .map(|number| failed(number, &format!("10.0.{}.{}", number / 250, number % 250)))
+        .collect();
+    let records = world.append(&flood).await;
+    let before = world.analytics.units().writes;
+    world.fold(&records).await;
+    let units = world.analytics.units().writes - before;
+    assert!(units <= 2 * 500, "{units} write units for 500 calls");
+    let again: Vec<_> = (1_000..1_000 + LISTED_FROM)
+        .map(|number| failed(number, "10.0.0.7"))
+        .collect();
+    let records = world.append(&again).await;
+    world.fold(&records).await;
+    let key = ItemKey::address(AT, Listed::First, "10.0.0.7");
+    let listed: AddressHour = state::decode(&world.analytics.peek(&key).unwrap().state).unwrap();
+    assert_eq!(listed.total(), 1 + LISTED_FROM);
+}
+
+#[tokio::test]
+async fn a_key_that_throttles_is_spread_and_read_as_before() {
+    let world = World::new();
+    world.analytics.inject(|call, key| {
+        let is_spread = key.pk.matches('#').count() > 1 || key.sk.ends_with('!');
+        let is_entry = call == Call::Write && key.pk.starts_with(JOURNAL_PREFIX);
+        if is_entry && !is_spread {
+            Fault::Throttled
+        } else {
+            Fault::None
+        }
+    });
+    let records = world.append(&[call(1, ANN, AT), call(2, ANN, AT)]).await;
+    assert!(records.iter().any(|record| {
+        let key = record.change.sequence_number.as_deref().unwrap();
+        key.starts_with("JOURNAL#2026-11-22T16#04#")
+    }));
+    assert_eq!(world.fold(&records).await, BatchAnswer::default());
+    assert_eq!(world.calls(ANN, AT), 2);
+}
