@@ -335,15 +335,24 @@ pub(crate) struct Bench {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchmarkId {
+    /// What the processor and the fold cost in CPU time and memory.
+    #[value(name = "B1")]
+    Cpu,
     /// How long a caller waits for the authorizer, and what the function host adds.
     #[value(name = "B2")]
     Answers,
     /// From the start of a process to its first answer, and what is deployed for it.
     #[value(name = "B3")]
     ColdStart,
+    /// What DynamoDB bills per 1,000 calls, in write and read units.
+    #[value(name = "B4")]
+    Cost,
     /// How long `synth` takes where the functions are built, and how much memory.
     #[value(name = "B7")]
     Synth,
+    /// How many schedules the fault model checks in a second.
+    #[value(name = "B9")]
+    Schedules,
 }
 
 #[derive(Debug, Args)]

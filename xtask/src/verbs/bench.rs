@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 use domain::names::Function;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{Bench, BenchmarkId};
@@ -21,6 +22,9 @@ use crate::stop::{Exit, Stop};
 const HOST: &str = "lambda-host";
 const MEASURING: &str = "bench";
 const TRIVIAL: &str = "probe";
+/// Who measures the counting core: a program of the suites.
+const SUITES: &str = "tests";
+const OF_CORE: &str = "bench";
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -105,6 +109,51 @@ struct Cold {
     bare_node: Spread,
 }
 
+/// What the program that measures the counting core prints.
+#[derive(Debug, Deserialize)]
+struct CoreReport {
+    #[serde(rename = "B1")]
+    cpu: Option<Cpu>,
+    #[serde(rename = "B4")]
+    cost: Option<Vec<Cost>>,
+    #[serde(rename = "B9")]
+    schedules: Option<Schedules>,
+}
+
+/// Events per CPU-second where not said otherwise.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cpu {
+    batches_of_100: u32,
+    batches_of_1000: u32,
+    /// Events per second.
+    slow_table: u32,
+    processor_kilobytes: u32,
+    entries_of_1000: u32,
+    entries_of_100: u32,
+    fold_kilobytes: u32,
+}
+
+/// What a work costs per 1,000 calls.
+#[derive(Debug, Deserialize)]
+struct Cost {
+    name: String,
+    total: Units,
+}
+
+#[derive(Debug, Deserialize)]
+struct Units {
+    writes: u32,
+    reads: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Schedules {
+    per_second: u32,
+    per_cpu_second: u32,
+}
+
 /// Nanoseconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct Spread {
@@ -125,25 +174,23 @@ pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit>
     } else {
         &args.ids
     };
+    let asked = |of: &[BenchmarkId]| -> Vec<_> {
+        let asked = ids.iter().copied().filter(|id| of.contains(id));
+        asked.collect()
+    };
     let mut results = Vec::new();
-    let of_host = ids.iter().copied().filter(|id| *id != BenchmarkId::Synth);
-    let of_host: Vec<_> = of_host.collect();
+    let of_core = asked(&[BenchmarkId::Cpu, BenchmarkId::Cost, BenchmarkId::Schedules]);
+    if !of_core.is_empty() {
+        results.extend(figures_of_core(context, &of_core).await?);
+    }
+    let of_host = asked(&[BenchmarkId::Answers, BenchmarkId::ColdStart]);
     if !of_host.is_empty() {
-        let tools = SuiteTools::ensure(context).await?;
-        let built = build(context).await?;
-        context.out.step("measuring; whatever else runs here shows");
-        let report = measure(&built, &tools.node(), &of_host).await?;
-        if let Some(answers) = &report.answers {
-            results.extend(of_answers(answers));
-        }
-        if let Some(cold) = &report.cold {
-            results.extend(of_cold_starts(cold));
-            results.push(of_zip(&built.authorizer)?);
-        }
+        results.extend(figures_of_host(context, &of_host).await?);
     }
     if ids.contains(&BenchmarkId::Synth) {
         results.extend(of_synth(&time_synth(context).await?));
     }
+    results.sort_by_key(|figure| figure.id);
     let answer = Answer {
         machine: machine(),
         date: crate::clock::now().to_string(),
@@ -154,18 +201,52 @@ pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit>
     Ok(Exit::Done)
 }
 
-async fn build(context: &Context) -> anyhow::Result<Built> {
-    context
-        .out
-        .step("building for release; the first time takes minutes");
+async fn figures_of_core(context: &Context, ids: &[BenchmarkId]) -> anyhow::Result<Vec<Figure>> {
+    let release = build(context, &[&["-p", SUITES, "--bin", OF_CORE]]).await?;
+    context.out.step("measuring; whatever else runs here shows");
+    let only = names(ids).flat_map(|name| ["--only".to_owned(), name]);
+    let report: CoreReport = read(Job::new(release.join(OF_CORE)).args(only)).await?;
+    let mut figures = Vec::new();
+    figures.extend(report.cpu.iter().flat_map(of_cpu));
+    figures.extend(report.cost.iter().flatten().flat_map(of_cost));
+    figures.extend(report.schedules.iter().flat_map(of_schedules));
+    Ok(figures)
+}
+
+async fn figures_of_host(context: &Context, ids: &[BenchmarkId]) -> anyhow::Result<Vec<Figure>> {
+    let tools = SuiteTools::ensure(context).await?;
     let function = Function::Authorizer.folder();
     // The function apart, so that it has no feature that only commands want.
     let of_host = ["-p", HOST, "--example", MEASURING, "--example", TRIVIAL];
-    for what in [&of_host[..], &["-p", function]] {
+    let release = build(context, &[&of_host, &["-p", function]]).await?;
+    let built = Built {
+        measuring: release.join("examples").join(MEASURING),
+        trivial: release.join("examples").join(TRIVIAL),
+        authorizer: release.join(function),
+    };
+    context.out.step("measuring; whatever else runs here shows");
+    let report = measure(&built, &tools.node(), ids).await?;
+    let mut figures = Vec::new();
+    if let Some(answers) = &report.answers {
+        figures.extend(of_answers(answers));
+    }
+    if let Some(cold) = &report.cold {
+        figures.extend(of_cold_starts(cold));
+        figures.push(of_zip(&built.authorizer)?);
+    }
+    Ok(figures)
+}
+
+/// Builds for release, each with features of its own; says where that is.
+async fn build(context: &Context, each: &[&[&str]]) -> anyhow::Result<PathBuf> {
+    context
+        .out
+        .step("building for release; the first time takes minutes");
+    for what in each {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let job = Job::new(program)
             .args(["build", "--release"])
-            .args(what)
+            .args(*what)
             .current_dir(&context.root);
         let built = job.run(context.out).await;
         built.context(Stop::failed("what is to be measured was not built"))?;
@@ -173,22 +254,25 @@ async fn build(context: &Context) -> anyhow::Result<Built> {
     // This program is `{target}/{profile}/xtask`.
     let own = std::env::current_exe().context("finding where this program is")?;
     let target = own.ancestors().nth(2).context("finding where builds go")?;
-    let release = target.join("release");
-    Ok(Built {
-        measuring: release.join("examples").join(MEASURING),
-        trivial: release.join("examples").join(TRIVIAL),
-        authorizer: release.join(function),
-    })
+    Ok(target.join("release"))
 }
 
 async fn measure(built: &Built, node: &Path, ids: &[BenchmarkId]) -> anyhow::Result<Report> {
-    let ids = ids.iter().filter_map(BenchmarkId::to_possible_value);
-    let output = Job::new(&built.measuring)
+    let job = Job::new(&built.measuring)
         .args([&built.trivial, &built.authorizer])
         .args([node])
-        .args(ids.map(|id| id.get_name().to_owned()))
-        .read()
-        .await?;
+        .args(names(ids));
+    read(job).await
+}
+
+fn names(ids: &[BenchmarkId]) -> impl Iterator<Item = String> {
+    let ids = ids.iter().filter_map(BenchmarkId::to_possible_value);
+    ids.map(|id| id.get_name().to_owned())
+}
+
+/// What a measuring program prints.
+async fn read<T: DeserializeOwned>(job: Job) -> anyhow::Result<T> {
+    let output = job.read().await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Stop::failed(format!("the measuring program failed: {said}")).into());
@@ -322,6 +406,65 @@ fn of_cold_starts(cold: &Cold) -> Vec<Figure> {
     ]
 }
 
+fn of_cpu(cpu: &Cpu) -> Vec<Figure> {
+    const ID: &str = "B1";
+    let rate =
+        |name: &str, events: u32| Figure::new(ID, name, f64::from(events), "events per CPU-second");
+    let memory =
+        |name: &str, kilobytes: u32| Figure::new(ID, name, f64::from(kilobytes / 100) / 10.0, "MB");
+    let slow = "one processor, 5 ms a table call, batches of 100";
+    vec![
+        rate("processor, batches of 100", cpu.batches_of_100).at_least(500_000.0),
+        rate("processor, batches of 1,000", cpu.batches_of_1000).at_least(500_000.0),
+        memory("the same, peak memory", cpu.processor_kilobytes),
+        Figure::new(ID, slow, f64::from(cpu.slow_table), "events/s").at_least(10_000.0),
+        rate("folding, entries of 1,000", cpu.entries_of_1000).at_least(1_000_000.0),
+        rate("folding, entries of 100", cpu.entries_of_100).at_least(1_000_000.0),
+        memory(
+            "folding a minute of 600,000 events, peak memory",
+            cpu.fold_kilobytes,
+        ),
+    ]
+}
+
+/// The most write and read units that each work may take.
+fn most_units(work: &str) -> Option<(f64, f64)> {
+    let most = match work {
+        "W1" => (120.0, 200.0),
+        "W2" => (200.0, 200.0),
+        "W3" => (450.0, 200.0),
+        "W4" => (90.0, 200.0),
+        "W5" => (900.0, 700.0),
+        "W5, fold window 10 s" => (1_800.0, 700.0),
+        "W6" => (1_900.0, 700.0),
+        _ => return None,
+    };
+    Some(most)
+}
+
+fn of_cost(cost: &Cost) -> [Figure; 2] {
+    let figure = |what: &str, units: u32| {
+        let name = format!("{}, {what}", cost.name);
+        Figure::new("B4", &name, f64::from(units), "units per 1,000 calls")
+    };
+    let writes = figure("writes", cost.total.writes);
+    let reads = figure("reads", cost.total.reads);
+    match most_units(&cost.name) {
+        Some((most_writes, most_reads)) => [writes.at_most(most_writes), reads.at_most(most_reads)],
+        None => [writes, reads],
+    }
+}
+
+fn of_schedules(schedules: &Schedules) -> [Figure; 2] {
+    const ID: &str = "B9";
+    let rate = |name: &str, schedules: u32, unit| Figure::new(ID, name, schedules.into(), unit);
+    let (wall, cpu) = (schedules.per_second, schedules.per_cpu_second);
+    [
+        rate("fault model, all processors", wall, "schedules/s").at_least(2_000.0),
+        rate("the same, of one", cpu, "schedules per CPU-second"),
+    ]
+}
+
 /// What would be deployed: the binary of this machine, zipped as the deploy zips.
 fn of_zip(binary: &Path) -> anyhow::Result<Figure> {
     let binary = std::fs::read(binary).context("reading the authorizer's binary")?;
@@ -443,6 +586,32 @@ mod tests {
         let slow = &of_answers(&answers(330_000))[6];
         assert_eq!((slow.met, slow.ratio), (no, Some(1.1)));
         assert_eq!(slow.peer.as_deref(), Some("stream at once: 300.0 µs"));
+    }
+
+    #[test]
+    fn the_core_is_held_against_what_it_must_reach() {
+        let text = r#"{
+            "B1": {
+                "batchesOf100": 500000, "batchesOf1000": 499999, "slowTable": 10000,
+                "processorKilobytes": 15780, "entriesOf1000": 1000000, "entriesOf100": 999999,
+                "foldKilobytes": 97668
+            },
+            "B4": [
+                {"name": "W1", "calls": 9, "total": {"writes": 120, "reads": 201}},
+                {"name": "W7", "calls": 9, "total": {"writes": 1, "reads": 1}}
+            ],
+            "B9": {"checked": 1, "seconds": 1.5, "perSecond": 1999, "perCpuSecond": 1200}
+        }"#;
+        let report: CoreReport = serde_json::from_str(text).unwrap();
+        let met = |figures: &[Figure]| -> Vec<_> { figures.iter().map(|of| of.met).collect() };
+        let (yes, no) = (Some(true), Some(false));
+        let cpu = of_cpu(&report.cpu.unwrap());
+        assert_eq!(met(&cpu), [yes, no, None, yes, yes, no, None]);
+        let cost = report.cost.unwrap();
+        assert_eq!(met(&of_cost(&cost[0])), [yes, no]);
+        assert_eq!(met(&of_cost(&cost[1])), [None, None]);
+        let schedules = of_schedules(&report.schedules.unwrap());
+        assert_eq!(met(&schedules), [no, None]);
     }
 
     #[test]

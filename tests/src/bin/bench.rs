@@ -1,0 +1,60 @@
+//! Measures what the counting core costs and prints one JSON document, a member for each benchmark.
+
+use std::io::{self, Write};
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+use tests::bench::cost::{self, Cost};
+use tests::bench::cpu::{self, Cpu};
+use tests::bench::schedules::{self, Schedules};
+
+/// Measures the counting core in this process. `cargo xtask bench` builds this and shows the figures
+/// beside their targets.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which; all unless given.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    only: Vec<Id>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Id {
+    /// CPU time and memory of the processor and the fold.
+    #[value(name = "B1")]
+    Cpu,
+    /// Write and read units per 1,000 calls.
+    #[value(name = "B4")]
+    Cost,
+    /// Schedules of the fault model a second.
+    #[value(name = "B9")]
+    Schedules,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    #[serde(rename = "B1", skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+    #[serde(rename = "B4", skip_serializing_if = "Option::is_none")]
+    cost: Option<Vec<Cost>>,
+    #[serde(rename = "B9", skip_serializing_if = "Option::is_none")]
+    schedules: Option<Schedules>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let is_asked = |id| arguments.only.is_empty() || arguments.only.contains(&id);
+    let mut report = Report::default();
+    // First: it reads the process's peak memory, which the others raise.
+    if is_asked(Id::Cpu) {
+        report.cpu = Some(cpu::measure());
+    }
+    if is_asked(Id::Cost) {
+        report.cost = Some(cost::measure());
+    }
+    if is_asked(Id::Schedules) {
+        report.schedules = Some(schedules::measure()?);
+    }
+    serde_json::to_writer(io::stdout(), &report)?;
+    writeln!(io::stdout())?;
+    Ok(())
+}
