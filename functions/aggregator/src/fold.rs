@@ -18,7 +18,7 @@ use crate::addresses::{self, AddressWork};
 use crate::cache::Cache;
 use crate::everybody::{Everybody, Gain, Retention};
 use crate::parked::{self, Parked};
-use crate::users::{HourWork, Users};
+use crate::users::{DayState, HourWork, Users};
 
 /// Whom a pass offers what it folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +126,13 @@ impl<'a, S: Store> Pass<'a, S> {
             let minutes = work.slots.iter();
             let minutes = minutes.map(|(minute, _)| minute_of(work.hour, *minute));
             let minutes = minutes.collect();
-            let is_begun = is_begun(work.hour);
+            let day = match (is_begun(work.hour), whom) {
+                (false, _) => DayState::Open,
+                (true, Whom::Closing) => DayState::Closing,
+                (true, Whom::Named | Whom::All) => DayState::Begun,
+            };
             async move {
-                let offered = self.users().offer(work, is_begun).await;
+                let offered = self.users().offer(work, day).await;
                 parked::or_parked(offered, &key, minutes)
             }
         });

@@ -27,6 +27,17 @@ pub(crate) struct HourWork<'a> {
     pub(crate) held: Option<Stored>,
 }
 
+/// What a fold knows of the closing of an hour's day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DayState {
+    /// It has not begun.
+    Open,
+    /// It has: the fold offers what is above the hour itself.
+    Begun,
+    /// The fold is part of it: what is above is offered once all hours are.
+    Closing,
+}
+
 /// The users of one usage table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Users<'a, S> {
@@ -52,12 +63,12 @@ impl<'a, S: Store> Users<'a, S> {
         }
     }
 
-    /// Offers slots to a user's hour; where the day `is_begun`, together with the day, and then to the
-    /// month and all time.
+    /// Offers slots to a user's hour. Once the day's closing has begun, together with the day, and then
+    /// to the month and all time, changed or not: a fold that died in between comes again here.
     pub(crate) async fn offer(
         &self,
         mut work: HourWork<'a>,
-        is_begun: bool,
+        day: DayState,
     ) -> Result<(), StoreError> {
         let key = ItemKey::hour(work.user, work.hour);
         for _ in 0..MOST_CONFLICTS {
@@ -67,20 +78,24 @@ impl<'a, S: Store> Users<'a, S> {
                 hour.offer(*minute, slot) | changed
             });
             if !changed {
-                return Ok(());
+                return match day {
+                    DayState::Begun => self.offer_day(work.user, work.hour).await,
+                    DayState::Open | DayState::Closing => Ok(()),
+                };
             }
             let item = self.item(&key, &hour, version)?;
-            let written = if is_begun {
-                self.with_day(&work, &hour, (&key, item)).await?
-            } else {
-                self.alone(&key, work.hour, item).await?
+            let written = match day {
+                DayState::Open => self.alone(&key, work.hour, item).await?,
+                DayState::Begun | DayState::Closing => {
+                    self.with_day(&work, &hour, (&key, item)).await?
+                }
             };
-            match written {
-                Written::Done { .. } if is_begun => {
+            match (written, day) {
+                (Written::Done { .. }, DayState::Begun) => {
                     return self.offer_above_day(work.user, work.hour).await;
                 }
-                Written::Done { .. } => return Ok(()),
-                Written::Refused { current } => work.held = current,
+                (Written::Done { .. }, DayState::Open | DayState::Closing) => return Ok(()),
+                (Written::Refused { current }, _) => work.held = current,
             }
         }
         Err(StoreError::Contended { key })

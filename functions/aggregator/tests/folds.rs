@@ -105,7 +105,7 @@ fn record(key: &ItemKey, name: &str) -> EventRecord {
     let keys = [(attribute::PK, &key.pk), (attribute::SK, &key.sk)];
     let keys = keys.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.clone())));
     let mut record = EventRecord::default();
-    record.event_name = name.to_owned();
+    name.clone_into(&mut record.event_name);
     record.change.keys = HashMap::from(keys).into();
     record.change.sequence_number = Some(format!("{}/{}", key.pk, key.sk));
     record
@@ -240,8 +240,8 @@ async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     assert_eq!(world.fold(&late).await, BatchAnswer::default());
     assert_eq!(keys.each_ref().map(calls), [3; 4]);
     assert_eq!(tick(end.plus_days(9)).await, Round::Sealed);
-    let _too_late = world.append(&[call(4, ANN, AT)]).await;
-    assert_eq!(world.fold(&_too_late).await, BatchAnswer::default());
+    let too_late = world.append(&[call(4, ANN, AT)]).await;
+    assert_eq!(world.fold(&too_late).await, BatchAnswer::default());
     assert_eq!(keys.each_ref().map(calls), [3; 4], "nothing moves");
     let span = Span { from: AT, to: AT };
     assert_eq!(world.aggregator.close_again(span, end).await.unwrap(), 1);

@@ -39,7 +39,7 @@ pub enum Endpoint {
     Timeseries,
     /// One user's usage.
     UserStats,
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     OpenApi,
 }
 
@@ -71,7 +71,7 @@ pub struct Api<S> {
 
 /// The body of a response.
 struct Content {
-    content_type: &'static str,
+    media_type: &'static str,
     cached: &'static str,
     body: String,
 }
@@ -107,7 +107,7 @@ impl<S: Store> Api<S> {
             Endpoint::OpenApi => {
                 Query::of(request, endpoint.parameters())?;
                 Ok(Content {
-                    content_type: "application/json",
+                    media_type: "application/json",
                     cached: "public, max-age=300",
                     body: openapi::DOCUMENT.to_owned(),
                 })
@@ -159,7 +159,7 @@ impl<S: Store> Api<S> {
         let content = match asked.format {
             Format::Json => json(&series),
             Format::Csv => Content {
-                content_type: "text/csv; charset=utf-8; header=present",
+                media_type: "text/csv; charset=utf-8; header=present",
                 cached: "no-store",
                 body: csv::table(&series),
             },
@@ -233,7 +233,7 @@ fn fitting(content: Content) -> Result<Content, ApiError> {
 
 fn json(content: &impl Serialize) -> Content {
     Content {
-        content_type: "application/json",
+        media_type: "application/json",
         cached: "no-store",
         body: serde_json::to_string(content).unwrap_or_default(),
     }
@@ -246,7 +246,7 @@ fn response(
 ) -> ApiGatewayProxyResponse {
     let mut headers = HeaderMap::new();
     let fixed = [
-        ("content-type", content.content_type),
+        ("content-type", content.media_type),
         ("cache-control", content.cached),
         ("x-content-type-options", "nosniff"),
     ];

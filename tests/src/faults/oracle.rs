@@ -32,11 +32,11 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn of(event: &UsageEvent, line: Option<Option<Response>>) -> Self {
+    fn of(event: &UsageEvent) -> Self {
         let data = &event.data;
         let is_call = event.event_type == EventType::ApiCall;
         Self {
-            by_line: line.is_some(),
+            by_line: false,
             event_type: event.event_type,
             subject: event.subject.as_str().to_owned(),
             key_id: data.key_id.clone(),
@@ -44,7 +44,7 @@ impl Said {
             method: data.method.clone(),
             endpoint: data.endpoint.clone(),
             address: (!is_call).then(|| data.ip.clone()),
-            response: line.flatten(),
+            response: None,
         }
     }
 
@@ -91,7 +91,7 @@ impl Oracle {
         let number = self.known.len();
         self.by_payload.insert(event.to_json(), number);
         let offered = self.offered.entry(event.id).or_default();
-        offered.insert(Said::of(&event, None));
+        offered.insert(Said::of(&event));
         self.known.push(Known {
             event,
             accepted: false,
@@ -103,7 +103,11 @@ impl Oracle {
     pub(super) fn learn_line(&mut self, line: &Line) {
         if let Some(call) = &line.told {
             let offered = self.offered.entry(call.told.id).or_default();
-            offered.insert(Said::of(&call.told, Some(call.response)));
+            offered.insert(Said {
+                by_line: true,
+                response: call.response,
+                ..Said::of(&call.told)
+            });
         }
     }
 

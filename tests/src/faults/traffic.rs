@@ -82,11 +82,15 @@ fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
 }
 
 /// A write as a table's stream of keys reports it.
+///
+/// # Panics
+///
+/// Where `at` is beyond every calendar.
 pub fn event_record(key: &ItemKey, name: &str, sequence: &str, at: UnixMillis) -> EventRecord {
     let keys = [(attribute::PK, &key.pk), (attribute::SK, &key.sk)];
     let keys = keys.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.clone())));
     let mut record = EventRecord::default();
-    record.event_name = name.to_owned();
+    name.clone_into(&mut record.event_name);
     record.change.keys = HashMap::from(keys).into();
     record.change.sequence_number = Some(sequence.to_owned());
     let at = chrono::DateTime::from_timestamp_millis(at.0);

@@ -611,7 +611,7 @@ impl World {
     fn end(&mut self, doing: &Doing, done: Option<Done>) {
         match (doing, done) {
             (Doing::Report { event, .. }, Some(Done::Reported(true))) => {
-                self.oracle.accepted(*event)
+                self.oracle.accepted(*event);
             }
             (Doing::Report { instance, .. }, None) => {
                 let old = &self.authorizers[*instance];
@@ -635,7 +635,9 @@ impl World {
             {
                 self.log.put_back(lines);
             }
-            (Doing::Append { messages }, done) => self.end_messages(messages, failed(done)),
+            (Doing::Append { messages }, done) => {
+                self.end_messages(messages, failed(done).as_deref());
+            }
             (Doing::Fold { instance, of }, done) => {
                 if done.is_none() {
                     self.aggregators[*instance] = aggregator(&self.analytics, &self.usage);
@@ -652,7 +654,7 @@ impl World {
         }
     }
 
-    fn end_messages(&mut self, messages: &[log::Message], failed: Option<Vec<String>>) {
+    fn end_messages(&mut self, messages: &[log::Message], failed: Option<&[String]>) {
         for message in messages {
             let id = message.id.to_string();
             let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
@@ -733,7 +735,11 @@ fn close_before(usage: &MemoryStore, start: UnixMillis, closed: bool) {
     let sealed = state::encode(&mark).expect("a mark encodes");
     for ago in 2..30 {
         let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
-        let state = if ago > 9 { Some(&sealed) } else { closed.as_ref() };
+        let state = if ago > 9 {
+            Some(&sealed)
+        } else {
+            closed.as_ref()
+        };
         if let Some(state) = state {
             usage.plant(&key, 1, state.clone());
         }
@@ -762,7 +768,6 @@ fn facts_of(document: Option<&Document>) -> &[u8] {
 /// The event as a line tells it that disagrees with the authorizer.
 fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
     match twist {
-        Twist::None => {}
         Twist::Route => event.data.endpoint.push_str("/twisted"),
         Twist::Type if event.event_type == EventType::ApiCall => {
             event.event_type = EventType::RateLimited;
@@ -770,7 +775,7 @@ fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
         Twist::Subject if event.subject.email().is_some() => {
             event.subject = Subject::user(CALLERS[1]);
         }
-        Twist::Type | Twist::Subject => {}
+        Twist::None | Twist::Type | Twist::Subject => {}
     }
     event
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use deployer::{Journal, JournalEntry, JournalMinute, hours};
 use domain::entry::{self, Content, EntryError, Facts, Kind};
-use domain::event::{EventRef, Subject, UsageEvent};
+use domain::event::{EventRef, FUTURE_TOLERANCE_MILLIS, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::response::Response;
 use domain::time::UnixMillis;
@@ -38,7 +38,12 @@ struct Wanted {
 }
 
 pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    let (from, to) = span(args.from, args.to, clock::now())?;
+    let (from, until) = span(args.from, args.to, clock::now())?;
+    // The newest events may be ahead of this clock.
+    let to = match args.to {
+        Some(_) => until,
+        None => until.plus_millis(FUTURE_TOLERANCE_MILLIS),
+    };
     let reached = reach(context).await?;
     if reached.stacks().await?.is_empty() {
         return Err(nothing_deployed(&reached.environment).into());

@@ -53,13 +53,15 @@ pub(super) async fn fill<S: Store>(
             filling.set_users(start, sum.users);
         }
     };
-    days.iter()
-        .for_each(|(start, sum)| add(Window::Day, *start, sum));
-    hours
-        .iter()
-        .for_each(|(start, sum)| add(Window::Hour, *start, sum));
-    let stored = minutes.iter().flatten();
-    stored.for_each(|(start, sum)| add(Window::Minute, *start, sum));
+    for (start, sum) in &days {
+        add(Window::Day, *start, sum);
+    }
+    for (start, sum) in &hours {
+        add(Window::Hour, *start, sum);
+    }
+    for (start, sum) in minutes.iter().flatten() {
+        add(Window::Minute, *start, sum);
+    }
     for folded in fresh.minutes(span) {
         add(Window::Minute, folded.minute, &folded.everybody);
     }

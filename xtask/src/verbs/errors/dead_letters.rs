@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deployer::{Message, Queue, Queues};
+use domain::event::FUTURE_TOLERANCE_MILLIS;
 use domain::time::{UnixMillis, Window};
 use serde::Deserialize;
 
@@ -181,7 +182,9 @@ async fn fold_open_days(redrive: &mut Redrive<'_>) -> anyhow::Result<Result<(), 
     out.step(&format!(
         "folding the journal again from {hour} for the aggregator's dead letters"
     ));
-    while hour <= now {
+    // An event may be ahead of this clock, in the next hour.
+    let last = now.plus_millis(FUTURE_TOLERANCE_MILLIS);
+    while hour <= last {
         match redrive.delivery.fold_hour(hour).await? {
             Some(minutes) => redrive.done.minutes_folded += minutes,
             None => return Ok(Err(hour)),

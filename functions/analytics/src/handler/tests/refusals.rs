@@ -201,7 +201,7 @@ async fn a_table_that_does_not_answer_is_said_without_its_cause() {
 fn a_response_that_lambda_would_not_take_is_refused() {
     let sized = |bytes: usize| {
         let content = Content {
-            content_type: "text/csv",
+            media_type: "text/csv",
             cached: "no-store",
             body: "0".repeat(bytes),
         };

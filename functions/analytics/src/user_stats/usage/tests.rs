@@ -29,7 +29,7 @@ fn start() -> UnixMillis {
 /// Something that happens at a time.
 #[derive(Debug, Clone)]
 enum Action {
-    Append(UsageEvent),
+    Append(Box<UsageEvent>),
     Tick,
 }
 
@@ -53,8 +53,12 @@ struct Story {
 impl Story {
     fn new(events: Vec<(UsageEvent, i64)>, ticks: i64) -> Self {
         let appends = events.into_iter();
-        let appends =
-            appends.map(|(event, delay)| (event.time.plus_millis(delay), Action::Append(event)));
+        let appends = appends.map(|(event, delay)| {
+            (
+                event.time.plus_millis(delay),
+                Action::Append(Box::new(event)),
+            )
+        });
         // Five minutes past each hour the hour before gets its last beacon.
         let ticks = (1..=ticks).map(|hour| {
             let at = start().plus_millis(hour * HOUR + 5 * MINUTE);
@@ -86,7 +90,7 @@ impl Story {
                     Action::Append(event) => {
                         let in_time = at.since(Window::Minute.end(event.time)) <= MINUTE;
                         self.appended.lock().unwrap().push((event.time, in_time));
-                        self.world.append(&[event], at);
+                        self.world.append(&[*event], at);
                     }
                 }
             }
@@ -128,7 +132,9 @@ fn read(story: &Arc<Story>, steps: Vec<Step>) -> (UnixMillis, u64, Vec<u64>) {
         let (story, steps) = (Arc::clone(story), Arc::clone(&steps));
         move || {
             let next = steps.lock().unwrap().next();
-            next.into_iter().for_each(|step| story.step(step));
+            if let Some(step) = next {
+                story.step(step);
+            }
             Ok(())
         }
     };
@@ -179,7 +185,9 @@ proptest! {
         between in steps(60),
     ) {
         let story = Arc::new(Story::new(events, hours));
-        before.into_iter().for_each(|step| story.step(step));
+        for step in before {
+            story.step(step);
+        }
         let mut last = 0;
         for steps in during {
             let now = *story.now.lock().unwrap();
@@ -194,7 +202,9 @@ proptest! {
             }
             prop_assert!(last <= total, "{} then {}", last, total);
             last = total;
-            between.iter().for_each(|step| story.step(*step));
+            for step in &between {
+                story.step(*step);
+            }
         }
     }
 }
