@@ -120,13 +120,15 @@ impl Bench {
             .stderr(Stdio::null())
             .output()?;
         let report: Value = serde_json::from_slice(&report.stdout).context("no report")?;
-        let wrong = report
-            .pointer("/violations/0/wrong")
-            .and_then(Value::as_str);
-        let schedules = report.get("schedules").and_then(Value::as_u64).unwrap_or(0);
-        Ok(match wrong {
-            Some(wrong) => Ending::Found {
-                schedules,
+        let violations = report.get("violations").and_then(Value::as_array);
+        let found = violations.into_iter().flatten().filter_map(|violation| {
+            let wrong = violation.get("wrong").and_then(Value::as_str)?;
+            Some((violation.get("seed").and_then(Value::as_u64)?, wrong))
+        });
+        // Several threads find more than one, in any order. Seeds count from 0.
+        Ok(match found.min() {
+            Some((seed, wrong)) => Ending::Found {
+                schedules: seed + 1,
                 wrong: brief(wrong),
             },
             None => Ending::Survived,
