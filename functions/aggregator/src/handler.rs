@@ -250,7 +250,9 @@ impl<S: Store> Aggregator<S> {
             })
             .collect();
         let current = Window::Hour.start(now);
-        let mut hour = marks.keys().next().copied().unwrap_or(current).min(current);
+        let recent = Window::Hour.start(now.plus_millis(-BEACON_MILLIS));
+        let first = marks.keys().next().copied().unwrap_or(recent);
+        let mut hour = first.min(recent);
         while hour <= current {
             let enough = Window::Hour.end(hour).plus_millis(BEACON_MILLIS);
             let mark = marks.get(&hour).copied().unwrap_or(0);
