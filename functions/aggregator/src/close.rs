@@ -1,4 +1,4 @@
-//! Closing days: everything of a day is folded again, whoever was woken, and offered upwards.
+//! Closing days: everything of a day is folded again from the journal and offered upwards.
 //!
 //! The day's mark holds how far the closing is. A tick works on it in slices that one invocation can do;
 //! a slice that dies is done again, and two ticks at once do no harm: the mark moves under its version.
