@@ -81,30 +81,32 @@ pub(crate) struct Everybody<'a, S> {
 
 impl<S: Store> Everybody<'_, S> {
     /// Offers a minute; says what its totals gained.
+    ///
+    /// Its callers go first: whatever tally a minute shows, its callers are stored. A fold that finds the
+    /// tally unchanged need not write them, however the fold before it ended.
     pub(crate) async fn minute(&self, folded: &FoldedMinute) -> Result<Gain, StoreError> {
         let at = folded.minute;
         let expires_at = Window::Minute.end(at).plus_days(self.retention.minutes);
         let key = ItemKey::minute(at);
         let sum = &folded.everybody;
-        let item = sum_item(&key, sum, sum.rank, Condition::Lower, Some(expires_at))?;
-        let before = match self.store.put(&key, item).await? {
-            Written::Done { before } => before,
-            Written::Refused { current } => {
-                let current = not_later(&key, current, sum.rank)?;
-                // A fold that died behind this write comes again here.
-                if current == Some(sum.rank) {
-                    self.callers(folded, expires_at).await?;
-                }
-                return Ok(Gain::default());
-            }
-        };
-        // Only what metrics gain rests on it.
-        let before = before.and_then(|stored| Sum::decode(&stored.state).ok());
-        let before = before.unwrap_or_default();
-        if before.counts.tally != sum.counts.tally || !folded.conflicts.is_empty() {
+        let held = self.store.get(&key).await?;
+        let held = held.and_then(|stored| Sum::decode(&stored.state).ok());
+        let is_as_held = held.is_some_and(|held| held.counts.tally == sum.counts.tally);
+        if !is_as_held || !folded.conflicts.is_empty() {
             self.callers(folded, expires_at).await?;
         }
-        Ok(Gain::between(&before, sum))
+        let item = sum_item(&key, sum, sum.rank, Condition::Lower, Some(expires_at))?;
+        match self.store.put(&key, item).await? {
+            Written::Done { before } => {
+                // Only what metrics gain rests on it.
+                let before = before.and_then(|stored| Sum::decode(&stored.state).ok());
+                Ok(Gain::between(&before.unwrap_or_default(), sum))
+            }
+            Written::Refused { current } => {
+                not_later(&key, current, sum.rank)?;
+                Ok(Gain::default())
+            }
+        }
     }
 
     async fn callers(
@@ -122,7 +124,10 @@ impl<S: Store> Everybody<'_, S> {
             },
             condition: Condition::Lower,
         };
-        self.store.put(&key, item).await.map(drop)
+        if let Written::Refused { current } = self.store.put(&key, item).await? {
+            not_later(&key, current, folded.everybody.rank)?;
+        }
+        Ok(())
     }
 
     /// Enters users into the roster of an hour. The entry's key follows from its content: a repeat
@@ -244,8 +249,8 @@ impl<S: Store> Everybody<'_, S> {
     }
 }
 
-/// The version of what a write of this version did not replace. One of a lower version is in a later
-/// format: it is owed to the release that reads it.
+/// The version of the item that refused a write of `version`. If it is lower, a newer release wrote the
+/// item: the write waits for a release that reads it.
 fn not_later(
     key: &ItemKey,
     current: Option<Stored>,

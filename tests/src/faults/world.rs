@@ -91,7 +91,8 @@ pub(super) struct World {
     changed: Vec<Changed>,
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
-    backup: Option<(UnixMillis, Backup)>,
+    /// A backup of the usage table, and the items in it that the release then deployed cannot read.
+    backup: Option<(UnixMillis, Backup, Vec<(ItemKey, u8)>)>,
     /// Something happened that only the closing of a day mends.
     pub(super) is_owed: bool,
     /// Nothing happened by which an answer may go backwards.
@@ -272,7 +273,10 @@ impl World {
                 let lines = self.log.again(choice, length);
                 self.forward(lines, false);
             }
-            Action::Backup => self.backup = Some((self.now(), self.usage.backup())),
+            Action::Backup => {
+                let backup = self.usage.backup();
+                self.backup = Some((self.now(), backup, self.unreadable.clone()));
+            }
             Action::Restore => self.restore(),
             Action::Downgrade(choice) => self.downgrade(choice),
             Action::Upgrade => self.upgrade(),
@@ -296,10 +300,11 @@ impl World {
     /// The usage table is put back as it was. Marks go back with what they vouch for.
     fn restore(&mut self) {
         let now = self.now();
-        if let Some((at, backup)) = &self.backup
+        if let Some((at, backup, unreadable)) = &self.backup
             && now.since(*at) < RESTORED_WITHIN
         {
             self.usage.restore(backup);
+            self.unreadable.extend(unreadable.iter().cloned());
             self.is_owed = true;
             self.is_steady = false;
             // A table is restored while nothing writes to it, and functions begin anew.
