@@ -178,33 +178,30 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::ENVIRONMENT, context.environment.name.as_str().into()),
             (env::METRICS_NAMESPACE, names.api_namespace().into()),
             (env::EVENT_SOURCE, names.event_source().into()),
+            (
+                env::KEY_PREFIX,
+                context.environment.resource_prefix.as_str().into(),
+            ),
             (env::TRACKING_MODE, mode.as_str().into()),
             (env::USAGE_STREAM, names.usage_stream().into()),
             (env::API_KEYS_TABLE, names.api_keys_table().into()),
+            (env::API_USAGE_TABLE, names.usage_table().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
-            (env::PLANS, plans(context)?),
+            (env::PLANS, context.plans()?),
         ]),
     )?;
-    Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
+    // Keys, and when they were last used; limits, and the addresses that are refused.
+    for table in [names.api_keys_table(), names.usage_table()] {
+        let using = ["dynamodb:GetItem", "dynamodb:UpdateItem"];
+        Table::named(&table, []).grant(&authorizer, using);
+    }
     // In stream mode for the events that the stream does not accept.
     Table::named(&names.analytics_table(), []).grant(&authorizer, ["dynamodb:PutItem"]);
     if mode == TrackingMode::Stream {
         Stream::named(&names.usage_stream()).grant_write(&authorizer);
     }
     Ok(authorizer)
-}
-
-/// The plans in the form that the functions read.
-fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
-    let plans: domain::plan::Plans = context
-        .environment
-        .plans
-        .iter()
-        .map(|(name, plan)| (name.clone(), plan.into()))
-        .collect();
-    let json = serde_json::to_string(&plans).map_err(|source| SynthError::Plans { source })?;
-    Ok(json.into())
 }
 
 /// Answers users and operators from both tables.
@@ -229,7 +226,7 @@ fn analytics(
         BTreeMap::from([
             (env::API_USAGE_TABLE, names.usage_table().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
-            (env::PLANS, plans(context)?),
+            (env::PLANS, context.plans()?),
             (env::AUTH_ISSUER, text(auth.issuer.as_deref())),
             (env::AUTH_AUDIENCE, text(auth.audience.as_deref())),
             (

@@ -126,6 +126,18 @@ impl<'a> Context<'a> {
         self.own(self.names.kinesis_namespace(), name, statistic, period)
     }
 
+    /// The plans in the form that the functions read.
+    pub(crate) fn plans(&self) -> Result<Val<String>, SynthError> {
+        let plans: domain::plan::Plans = self
+            .environment
+            .plans
+            .iter()
+            .map(|(name, plan)| (name.clone(), plan.into()))
+            .collect();
+        let json = serde_json::to_string(&plans).map_err(|source| SynthError::Plans { source })?;
+        Ok(json.into())
+    }
+
     fn own(&self, namespace: String, name: &str, statistic: Statistic, period: Period) -> Metric {
         Metric::new(namespace, name, statistic, period)
             .dimension(domain::names::METRIC_DIMENSION, &self.environment.name)

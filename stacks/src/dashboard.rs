@@ -9,7 +9,7 @@ use crate::constructs::{
     Stream, Widget,
 };
 use crate::context::Context;
-use crate::{api, data, kinesis, reconciler};
+use crate::{api, data, kinesis, notifier, reconciler};
 
 const P99: Statistic = Statistic::Percentile(Percentile::P99);
 
@@ -79,6 +79,7 @@ impl<'a> View<'a> {
             .into_iter()
             .chain(of_stream)
             .chain(api::ALARMS)
+            .chain(notifier::ALARMS)
             .chain([reconciler::DEAD_LETTERS])
             .map(|noun| Alarm::named(&self.context.named(noun)))
             .collect();

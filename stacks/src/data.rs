@@ -15,7 +15,6 @@ use domain::names::{
 };
 use domain::table::{JOURNAL_PREFIX, attribute};
 
-use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
     Comparison, Encryption, EventSource, EventSourceSettings, Expression, Function, Index, Key,
@@ -23,6 +22,7 @@ use crate::constructs::{
     TableSettings, Topic,
 };
 use crate::context::{Context, Size, Watch, dead_letters};
+use crate::{SynthError, notifier};
 
 /// The names of this stack's alarms, as the dashboard shows them.
 pub(crate) const ALARMS: [&str; 6] = [
@@ -70,7 +70,9 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         "AggregatorDeadLetterQueue",
         &context.names.aggregator_dead_letter_queue(),
     );
-    let aggregator = aggregator(context, &mut stack, (&analytics, &usage), &dead_letters)?;
+    let (alerts, notifier) = notifier::declare(context, &mut stack, (&usage, &topic))?;
+    let tables = (&analytics, &usage);
+    let aggregator = aggregator(context, &mut stack, tables, (&dead_letters, &alerts))?;
     for watch in table_alarms(context, &usage)
         .into_iter()
         .chain(aggregator_alarms(context, &aggregator, &dead_letters))
@@ -94,6 +96,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
             "Folds the journal",
             aggregator.name(),
         ),
+        ("NotifierName", "Delivers alerts", notifier.name()),
         (
             "AggregatorDeadLetterQueueName",
             "Its dead letters",
@@ -184,7 +187,7 @@ fn aggregator(
     context: &Context<'_>,
     stack: &mut Stack,
     (analytics, usage): (&Table, &Table),
-    dead_letters: &Queue,
+    (dead_letters, alerts): (&Queue, &Queue),
 ) -> Result<Function, SynthError> {
     let aggregator = context.function(
         stack,
@@ -192,8 +195,9 @@ fn aggregator(
         Of::Aggregator,
         "Folds the journal into counts, and closes days",
         &SIZE,
-        variables(context),
+        variables(context, alerts)?,
     )?;
+    alerts.grant_send(&aggregator);
     analytics.grant(
         &aggregator,
         [
@@ -229,11 +233,16 @@ fn aggregator(
     Ok(aggregator)
 }
 
-fn variables(context: &Context<'_>) -> BTreeMap<&'static str, Val<String>> {
+fn variables(
+    context: &Context<'_>,
+    alerts: &Queue,
+) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
     let retention = context.environment.retention;
     let number = |number: u32| Val::<String>::from(number.to_string());
-    BTreeMap::from([
+    Ok(BTreeMap::from([
+        (env::PLANS, context.plans()?),
+        (env::ALERT_QUEUE, alerts.url().into()),
         (env::ENVIRONMENT, context.environment.name.as_str().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
         (env::ANALYTICS_TABLE, names.analytics_table().into()),
@@ -248,7 +257,7 @@ fn variables(context: &Context<'_>) -> BTreeMap<&'static str, Val<String>> {
             env::RECONCILE_SECONDS,
             number(seconds_until_reconciled(context)),
         ),
-    ])
+    ]))
 }
 
 /// Seconds after a call by which both tracks have reported it, unless one has lost it: its line

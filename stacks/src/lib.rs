@@ -72,6 +72,7 @@ mod dashboard;
 mod data;
 mod kinesis;
 mod local;
+mod notifier;
 mod reconciler;
 mod synth;
 

@@ -194,8 +194,8 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
     );
     refused_with(
         "tags:",
-        "webhooks: [{url: \"https://x.example\"}]\ntags:",
-        "57:11: webhooks: this version sends none",
+        "webhooks: [{name: billing, url: \"http://x.example\"}]\ntags:",
+        "57:11: webhooks: webhook `billing`: expected an `https://` address, or `allowPrivate: true`",
     );
 }
 

@@ -49,6 +49,7 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Analytics => analytics::settings::Settings::VARIABLES,
         Function::Deadlines => deadlines::VARIABLES,
         Function::Reconciler => reconciler::settings::Settings::VARIABLES,
+        Function::Notifier => notifier::settings::Settings::VARIABLES,
     };
     read.iter().copied().collect()
 }
@@ -145,12 +146,14 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
     );
     match (function, stream) {
         (Function::Authorizer, STREAM) => expected(&[
-            ("dynamodb", "GetItem", keys),
+            ("dynamodb", "GetItem UpdateItem", keys),
+            ("dynamodb", "GetItem UpdateItem", usage),
             ("kinesis", "PutRecord", "complical-usage-stream-test"),
             ("dynamodb", "PutItem", analytics),
         ]),
         (Function::Authorizer, SYNCHRONOUS) => expected(&[
-            ("dynamodb", "GetItem", keys),
+            ("dynamodb", "GetItem UpdateItem", keys),
+            ("dynamodb", "GetItem UpdateItem", usage),
             ("dynamodb", "PutItem", analytics),
         ]),
         (Function::Processor, _) => expected(&[
@@ -173,6 +176,16 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             // DynamoDB offers no narrower resource for it.
             ("dynamodb", "ListStreams", "*"),
             ("sqs", "SendMessage", "complical-aggregator-dlq-test"),
+            ("sqs", "SendMessage", "complical-alerts-test"),
+        ]),
+        (Function::Notifier, _) => expected(&[
+            ("dynamodb", "GetItem PutItem", usage),
+            ("sns", "Publish", "complical-alarms-test"),
+            (
+                "sqs",
+                "SendMessage ReceiveMessage DeleteMessage GetQueueAttributes",
+                "complical-alerts-test",
+            ),
         ]),
         (Function::Analytics, _) => expected(&[
             ("dynamodb", "GetItem Query", analytics),

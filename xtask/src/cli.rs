@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::key::Quota;
 
 use crate::duration::{Past, When, duration, past, when};
 
@@ -89,8 +90,16 @@ pub(crate) enum Verb {
     Build(Build),
     /// Print what the stacks put out, and the local keys
     Outputs,
-    /// Make, list and revoke API keys
+    /// Make, list, rotate, change, import and revoke API keys
     Keys(Keys),
+    /// List users, and change what holds for them in place of their plan
+    Users(Users),
+    /// List deliveries of alerts, redrive them, show secrets, test an endpoint
+    Webhooks(Webhooks),
+    /// Refuse an address or a user from now on
+    Block(Block),
+    /// Accept an address or a user again
+    Unblock(Block),
     /// Print a bearer token for the analytics API (`local` only)
     Token(Token),
     /// Send real calls, then compare calls sent with calls counted
@@ -229,6 +238,42 @@ pub(crate) enum KeyAction {
     },
     /// List all keys
     List,
+    /// Replace a key by a new one; the old one works until its grace ends
+    Rotate {
+        /// The key's id
+        id: String,
+        /// How long the old key goes on working, at most until it would expire
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+        grace: Duration,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Change a key's plan, or give it a rate of its own within its user's
+    Set {
+        /// The key's id
+        id: String,
+        #[command(flatten)]
+        change: KeyChange,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Accept a key that another system made, by its SHA-256
+    Import {
+        /// SHA-256 of the whole key, 64 hex digits
+        #[arg(long, value_name = "HEX")]
+        hash: String,
+        /// The user
+        #[arg(long, value_name = "EMAIL")]
+        email: String,
+        /// A plan of the environment
+        #[arg(long)]
+        plan: String,
+        /// When the key stops working: `30d`, or a time
+        #[arg(long, value_name = "WHEN", value_parser = when)]
+        expires: Option<When>,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Revoke a key
     Revoke {
         /// The key's id
@@ -236,6 +281,105 @@ pub(crate) enum KeyAction {
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+/// What `keys set` changes.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct KeyChange {
+    /// A plan of the environment
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    /// Calls a second of this key
+    #[arg(long, value_name = "N", requires = "burst", conflicts_with = "no_rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: Option<u32>,
+    /// Calls at once of this key
+    #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) burst: Option<u32>,
+    /// No rate of its own any more
+    #[arg(long)]
+    pub(crate) no_rate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Users {
+    #[command(subcommand)]
+    pub(crate) action: UserAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// List users with what holds for them in place of their plan
+    List,
+    /// Give a user a rate, a burst or a quota in place of the plan's
+    Set {
+        /// The user
+        email: String,
+        #[command(flatten)]
+        change: UserChange,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// What `users set` changes.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct UserChange {
+    /// Calls a second, over all keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: Option<u32>,
+    /// Calls at once, over all keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) burst: Option<u32>,
+    /// Calls a period, over all keys; `none` for no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) quota: Option<Quota>,
+    /// What the plan says, in everything that is not given
+    #[arg(long)]
+    pub(crate) by_plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Webhooks {
+    #[command(subcommand)]
+    pub(crate) action: WebhookAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// List the deliveries to each endpoint, the latest first
+    List,
+    /// Have deliveries that were given up tried again
+    Redrive {
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Print the secret that deliveries to an endpoint are signed with
+    Secret {
+        /// The endpoint's name
+        name: String,
+        /// A new one; the one before signs too for 24 h
+        #[arg(long)]
+        rotate: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Post one signed event from this machine, and print the answer's status
+    Test {
+        /// A URL, or an endpoint's name
+        #[arg(value_name = "URL|NAME")]
+        target: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Block {
+    /// An address (of IPv6 its /64 is meant), or a user's email
+    #[arg(value_name = "ADDRESS|EMAIL")]
+    pub(crate) whom: String,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ use crate::addresses::{self, AddressWork};
 use crate::cache::Cache;
 use crate::everybody::{Everybody, Gain, Retention};
 use crate::parked::{self, Parked};
+use crate::thresholds::Counted;
 use crate::users::{DayState, HourWork, Users};
 
 /// Whom a pass offers what it folded.
@@ -44,6 +45,31 @@ pub(crate) struct Done {
     pub(crate) gain: Gain,
     /// What it could not read or write, and nobody can.
     pub(crate) parked: Vec<Parked>,
+    /// Whom it counted.
+    pub(crate) counted: Counted,
+}
+
+impl Done {
+    fn count(&mut self, minutes: &[&FoldedMinute], whom: Whom) {
+        for folded in minutes {
+            for (email, user) in &folded.users {
+                let calls = user.slot.counts.tally.calls;
+                if calls == 0 || !whom.includes(user.is_new) {
+                    continue;
+                }
+                if whom == Whom::Closing {
+                    let day = Window::Day.start(folded.minute);
+                    self.counted.closed.insert((email.clone(), day));
+                    // A period may end within the day.
+                    let end = Window::Day.end(day).plus_millis(-1);
+                    self.counted.closed.insert((email.clone(), end));
+                } else {
+                    let minutes = self.counted.minutes.entry(email.clone()).or_default();
+                    minutes.insert(folded.minute, calls);
+                }
+            }
+        }
+    }
 }
 
 /// The tables that a pass reads and writes.
@@ -138,6 +164,7 @@ impl<'a, S: Store> Pass<'a, S> {
         });
         let parked = together(offers.collect()).await?;
         done.parked.extend(parked.into_iter().flatten());
+        done.count(&open, whom);
         self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
         parked::conflicts(self.analytics, &open, whom, self.now).await?;

@@ -19,6 +19,7 @@ use crate::close::Over;
 use crate::everybody::{Gain, Retention};
 use crate::fold::{Done, Pass, Whom};
 use crate::parked;
+use crate::thresholds::Counted;
 
 /// Facts after which a pass offers what it has folded: they are kept in memory.
 const MOST_FACTS: u64 = 300_000;
@@ -93,6 +94,8 @@ pub struct Folded {
     pub gain: Gain,
     /// Items parked.
     pub parked: u64,
+    /// Whom it counted.
+    pub counted: Counted,
 }
 
 /// What a tick found.
@@ -155,8 +158,12 @@ impl<S: Store> Aggregator<S> {
             }
         };
         let parked = done.parked.len() as u64;
-        let gain = done.gain;
-        (answer, Folded { gain, parked })
+        let folded = Folded {
+            gain: done.gain,
+            parked,
+            counted: done.counted,
+        };
+        (answer, folded)
     }
 
     async fn fold_all(
@@ -230,6 +237,7 @@ impl<S: Store> Aggregator<S> {
             folded: Folded {
                 gain: done.gain,
                 parked: done.parked.len() as u64,
+                counted: done.counted,
             },
             users: users.len() as u64,
             reconciled: self.reconciled(now).await?,

@@ -15,4 +15,5 @@ pub mod handler;
 pub mod metrics;
 pub mod parked;
 pub mod settings;
+pub mod thresholds;
 pub mod users;

@@ -9,10 +9,12 @@ use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Event, Memory};
 use aggregator::metrics::{of_batch, of_tick};
 use aggregator::settings::Settings;
+use aggregator::thresholds::{LookMemory, Thresholds};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::dynamo::DynamoStore;
 use runtime::metrics::Metrics;
 use runtime::post_response::deadline;
+use runtime::queue::SqsQueue;
 use runtime::settings::Variables;
 use runtime::{aws, clock, log};
 use serde_json::{Value, json};
@@ -26,7 +28,14 @@ async fn main() -> Result<(), Error> {
     let variables = Variables::of_process();
     log::start(&variables, &[]);
     let settings = Settings::read(&variables)?;
-    let client = aws_sdk_dynamodb::Client::new(&aws::config(aws::Patience::BACKGROUND).await);
+    let config = aws::config(aws::Patience::BACKGROUND).await;
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let thresholds = Thresholds {
+        usage: DynamoStore::new(client.clone(), &settings.usage_table),
+        alerts: SqsQueue::new(aws_sdk_sqs::Client::new(&config), settings.alert_queue),
+        plans: settings.plans,
+        memory: LookMemory::default(),
+    };
     let metrics = Metrics::new(settings.metrics_namespace, settings.environment);
     let aggregator = Aggregator {
         analytics: DynamoStore::new(client.clone(), settings.analytics_table),
@@ -40,7 +49,7 @@ async fn main() -> Result<(), Error> {
         cache: Memory::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
-        let (aggregator, metrics) = (&aggregator, &metrics);
+        let (aggregator, thresholds, metrics) = (&aggregator, &thresholds, &metrics);
         async move {
             let until = deadline(&event.context, MARGIN);
             let over = || Instant::now() >= until;
@@ -49,11 +58,13 @@ async fn main() -> Result<(), Error> {
                 Event::Batch { records } => {
                     let (answer, folded) = aggregator.batch(&records, now, &over).await;
                     metrics.emit(clock::now(), &of_batch(&folded));
+                    thresholds.look(&folded.counted, clock::now()).await;
                     serde_json::to_value(answer)?
                 }
                 Event::Tick { .. } => {
                     let ticked = aggregator.tick(now, &over).await?;
                     metrics.emit(clock::now(), &of_tick(&ticked));
+                    thresholds.look(&ticked.folded.counted, clock::now()).await;
                     Value::Null
                 }
                 Event::Close { close } => {

@@ -1,6 +1,7 @@
 //! The aggregator's settings.
 
 use domain::names::env;
+use domain::plan::Plans;
 use runtime::settings::{Days, Seconds};
 
 runtime::settings! {
@@ -20,6 +21,10 @@ runtime::settings! {
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,
         /// How long hour aggregates are kept.
         pub hour_retention: Days = env::HOUR_RETENTION_DAYS,
+        /// The plans that keys may name.
+        pub plans: Plans = env::PLANS,
+        /// Address of the queue that alerts are handed over by.
+        pub alert_queue: String = env::ALERT_QUEUE,
         /// How long after its minute a call that only the log knows counts as reconciled.
         pub reconcile_seconds: Seconds = env::RECONCILE_SECONDS,
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use domain::event::UsageEvent;
 use domain::key::KeyRecord;
+use domain::limit::Over;
 use domain::names::{UNAUTHORIZED, context};
 use lambda_runtime::Diagnostic;
 use runtime::random::NoRandomness;
 use serde::Serialize;
+
+use crate::limits::Limited;
 
 /// Authorization of one call.
 #[derive(Debug, Serialize)]
@@ -39,6 +42,59 @@ impl Authorization {
     /// Allows the holder of `key` to call `method_arn` and nothing else, since the gateway caches
     /// no answer. `event` reports the call.
     pub fn of(key: &KeyRecord, method_arn: &str, event: &UsageEvent) -> Self {
+        Self::decided("Allow", key, method_arn, event)
+    }
+
+    /// Denies the call, which the gateway answers with 429: says why, and when to come again.
+    pub fn denied(
+        key: &KeyRecord,
+        method_arn: &str,
+        event: &UsageEvent,
+        limited: &Limited,
+    ) -> Self {
+        let mut denied = Self::decided("Deny", key, method_arn, event);
+        let Limited {
+            over,
+            limits,
+            retry_after,
+        } = limited;
+        let rate = limits.rate;
+        // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10. The window of a
+        // policy is the time in which an empty bucket fills.
+        let window = u64::from(rate.burst).div_ceil(rate.per_second.max(1).into());
+        let (name, error, message, policy) = match over {
+            Over::Rate { .. } => (
+                "rate",
+                "rateLimited",
+                "too many calls at once, try again after the seconds in Retry-After",
+                format!("\"rate\";q={};w={window}", rate.burst),
+            ),
+            Over::Quota => (
+                "quota",
+                "quotaExceeded",
+                "the quota of this period is used up, try again after the seconds in Retry-After",
+                format!("\"quota\";q={}", limits.quota.unwrap_or_default()),
+            ),
+        };
+        denied.context.extend([
+            (context::RETRY_AFTER, retry_after.to_string()),
+            (
+                context::RATE_LIMIT,
+                format!("\"{name}\";r=0;t={retry_after}"),
+            ),
+            (context::RATE_LIMIT_POLICY, policy),
+            (context::ERROR, error.to_owned()),
+            (context::MESSAGE, message.to_owned()),
+        ]);
+        denied
+    }
+
+    fn decided(
+        effect: &'static str,
+        key: &KeyRecord,
+        method_arn: &str,
+        event: &UsageEvent,
+    ) -> Self {
         let members = [
             (context::EVENT_ID, event.id.to_string()),
             (context::KEY_ID, key.id.clone()),
@@ -51,7 +107,7 @@ impl Authorization {
             policy_document: Policy {
                 version: "2012-10-17",
                 statement: [Statement {
-                    effect: "Allow",
+                    effect,
                     action: "execute-api:Invoke",
                     resource: method_arn.to_owned(),
                 }],

@@ -1,6 +1,7 @@
 //! A cache of the API-key table, by hash.
 //!
-//! A key that was found is trusted for ten seconds, so that a revoked one is refused well within the
+//! A key that was found is used for 25 seconds, and read again after the answer once it is ten
+//! seconds old: a busy key never waits for the table, and a revoked one is refused within the
 //! promised thirty. A key that was not found counts as missing for one second: long enough to spare
 //! the table a caller who tries again and again, short enough for a key that was just made. While the
 //! table does not answer, a key found in the last ten minutes stays valid.
@@ -12,11 +13,14 @@ use domain::time::UnixMillis;
 
 use crate::decision::Found;
 
-const TRUSTED_MILLIS: i64 = 10_000;
+/// Age from which an entry is read again after an answer.
+pub const RENEWAL_MILLIS: i64 = 10_000;
+/// Age from which an entry is read again before an answer. Five seconds less than promised: for the
+/// read, and for clocks.
+pub const LONGEST_TRUST_MILLIS: i64 = 25_000;
 const MISSING_MILLIS: i64 = 1_000;
 const TRUSTED_IN_OUTAGE_MILLIS: i64 = 10 * 60 * 1_000;
-/// How long calls with a remembered key leave a table alone that did not answer: otherwise each of
-/// them would wait for it in vain.
+/// How long a table that did not answer is left alone.
 const PAUSE_MILLIS: i64 = 2_000;
 /// Most entries, some 4 MB.
 const MOST_ENTRIES: usize = 10_000;
@@ -25,8 +29,25 @@ const MOST_ENTRIES: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Cache {
     entries: HashMap<String, Entry>,
-    /// Until when the table is left alone.
-    paused_until: Option<UnixMillis>,
+    /// When the table last failed to answer, if it has not answered since.
+    failed_at: Option<UnixMillis>,
+}
+
+/// What the cache knows of a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    /// The answer.
+    pub found: Found,
+    /// Whether the table is to be asked again, after the answer.
+    pub is_due: bool,
+}
+
+impl Recalled {
+    /// Of a key that is not looked for.
+    pub const UNKNOWN: Self = Self {
+        found: Found::Unknown,
+        is_due: false,
+    };
 }
 
 #[derive(Debug)]
@@ -37,36 +58,48 @@ struct Entry {
 
 impl Entry {
     fn is_younger(&self, millis: i64, now: UnixMillis) -> bool {
-        // A clock that was set back makes an entry old, not young for ever.
-        (0..millis).contains(&now.since(self.as_of))
+        is_within(self.as_of, millis, now)
     }
 }
 
+/// Whether `at` is less than so long ago. A clock that was set back makes it long ago, not recent for
+/// ever.
+fn is_within(at: UnixMillis, millis: i64, now: UnixMillis) -> bool {
+    (0..millis).contains(&now.since(at))
+}
+
 impl Cache {
-    /// What the cache knows of a hash at `now`; `None` if the table must be asked.
-    pub fn recall(&self, hash: &str, now: UnixMillis) -> Option<Found> {
+    /// What the cache knows of a hash at `now`; `None` if the table must be asked first.
+    pub fn recall(&self, hash: &str, now: UnixMillis) -> Option<Recalled> {
         let entry = self.entries.get(hash)?;
-        let paused = self.paused_until.is_some_and(|until| now < until);
-        match &entry.key {
-            Some(key) => {
-                let trusted = if paused {
-                    TRUSTED_IN_OUTAGE_MILLIS
-                } else {
-                    TRUSTED_MILLIS
-                };
-                entry
-                    .is_younger(trusted, now)
-                    .then(|| Found::Known(key.clone()))
-            }
-            None => entry
-                .is_younger(MISSING_MILLIS, now)
-                .then_some(Found::Unknown),
-        }
+        let Some(key) = &entry.key else {
+            return entry.is_younger(MISSING_MILLIS, now).then_some(Recalled {
+                found: Found::Unknown,
+                is_due: false,
+            });
+        };
+        // In an outage each caller would wait for the table in vain: it is asked after answers. An
+        // instance that slept does not know whether the outage lasts.
+        let is_outage = self.failed_within(LONGEST_TRUST_MILLIS, now);
+        let trusted = if is_outage {
+            TRUSTED_IN_OUTAGE_MILLIS
+        } else {
+            LONGEST_TRUST_MILLIS
+        };
+        entry.is_younger(trusted, now).then(|| Recalled {
+            found: Found::Known(key.clone()),
+            is_due: !entry.is_younger(RENEWAL_MILLIS, now)
+                && !self.failed_within(PAUSE_MILLIS, now),
+        })
+    }
+
+    fn failed_within(&self, millis: i64, now: UnixMillis) -> bool {
+        self.failed_at.is_some_and(|at| is_within(at, millis, now))
     }
 
     /// Remembers the table's answer for a hash, given at `now`.
     pub fn remember(&mut self, hash: &str, key: Option<KeyRecord>, now: UnixMillis) {
-        self.paused_until = None;
+        self.failed_at = None;
         if self.entries.len() >= MOST_ENTRIES && !self.entries.contains_key(hash) {
             self.make_room(now);
         }
@@ -74,10 +107,22 @@ impl Cache {
             .insert(hash.to_owned(), Entry { key, as_of: now });
     }
 
+    /// Remembers that a key was used at `now`.
+    pub fn note_use(&mut self, hash: &str, now: UnixMillis) {
+        let key = self
+            .entries
+            .get_mut(hash)
+            .and_then(|entry| entry.key.as_mut());
+        if let Some(key) = key {
+            key.more.last_used_at = Some(now);
+        }
+    }
+
     /// What the cache knows of a hash when the table did not answer.
     pub fn fall_back(&mut self, hash: &str, now: UnixMillis) -> Found {
-        self.paused_until = Some(now.plus_millis(PAUSE_MILLIS));
-        self.recall(hash, now).unwrap_or(Found::Unavailable)
+        self.failed_at = Some(now);
+        self.recall(hash, now)
+            .map_or(Found::Unavailable, |recalled| recalled.found)
     }
 
     /// Drops entries that have expired; if those are too few, also the oldest, missing keys first.
@@ -121,20 +166,29 @@ mod tests {
         START.plus_millis(millis)
     }
 
+    /// What is known of a hash, and whether it is read again after the answer.
+    fn recalled(cache: &Cache, hash: &str, now: UnixMillis) -> Option<(Found, bool)> {
+        let recalled = cache.recall(hash, now)?;
+        Some((recalled.found, recalled.is_due))
+    }
+
     #[test]
-    fn a_key_is_trusted_for_ten_seconds_and_missing_for_one() {
+    fn a_key_is_renewed_after_ten_seconds_trusted_for_25_and_missing_for_one() {
         let mut cache = Cache::default();
         assert_eq!(cache.recall("a", START), None);
         cache.remember("a", Some(key("key_1")), START);
         cache.remember("b", None, START);
+        let known = |is_due| Some((Found::Known(key("key_1")), is_due));
+        assert_eq!(recalled(&cache, "a", after(9_999)), known(false));
+        assert_eq!(recalled(&cache, "a", after(10_000)), known(true));
+        assert_eq!(recalled(&cache, "a", after(24_999)), known(true));
+        assert_eq!(recalled(&cache, "a", after(25_000)), None);
         assert_eq!(
-            cache.recall("a", after(9_999)),
-            Some(Found::Known(key("key_1")))
+            recalled(&cache, "b", after(999)),
+            Some((Found::Unknown, false))
         );
-        assert_eq!(cache.recall("a", after(10_000)), None);
-        assert_eq!(cache.recall("b", after(999)), Some(Found::Unknown));
-        assert_eq!(cache.recall("b", after(1_000)), None);
-        assert_eq!(cache.recall("a", after(-1)), None, "a clock set back");
+        assert_eq!(recalled(&cache, "b", after(1_000)), None);
+        assert_eq!(recalled(&cache, "a", after(-1)), None, "a clock set back");
     }
 
     #[test]
@@ -150,16 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_asked_again_two_seconds_into_an_outage_and_trusted_when_it_answers() {
+    fn in_an_outage_the_table_is_asked_after_answers_and_by_an_instance_that_slept_before() {
         let mut cache = Cache::default();
         cache.remember("a", Some(key("key_1")), START);
-        let known = Found::Known(key("key_1"));
-        assert_eq!(cache.fall_back("a", after(60_000)), known);
-        assert_eq!(cache.recall("a", after(61_999)), Some(known));
-        assert_eq!(cache.recall("a", after(62_000)), None);
+        cache.fall_back("a", after(60_000));
+        let known = |is_due| Some((Found::Known(key("key_1")), is_due));
+        assert_eq!(recalled(&cache, "a", after(61_999)), known(false));
+        assert_eq!(recalled(&cache, "a", after(62_000)), known(true));
+        assert_eq!(recalled(&cache, "a", after(84_999)), known(true));
+        assert_eq!(recalled(&cache, "a", after(85_000)), None, "it slept");
         cache.fall_back("a", after(62_000));
         cache.remember("other", None, after(62_500));
-        assert_eq!(cache.recall("a", after(62_500)), None);
+        assert_eq!(
+            recalled(&cache, "a", after(62_500)),
+            None,
+            "the outage is over"
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Decides whether a call is authorized, from the credential, the key found for it, and the time
 //! alone.
 
+pub use domain::event::Why;
 use domain::key::{KeyRecord, KeyStatus};
 use domain::time::UnixMillis;
 
+use crate::limits::Limited;
 use crate::request::Credential;
 
 /// Hex digits of an unknown key's hash in an event.
@@ -16,6 +18,10 @@ pub enum Found {
     Known(KeyRecord),
     /// The key does not exist.
     Unknown,
+    /// The key was not looked up: its address has tried too many unknown ones.
+    Untried,
+    /// The key was not looked up: its address is blocked.
+    Blocked,
     /// The table did not answer, and the cache does not know.
     Unavailable,
 }
@@ -27,6 +33,8 @@ pub enum Decision {
     Allow(KeyRecord),
     /// The call is refused.
     Refuse(Refused),
+    /// The call is authorized, and over a limit.
+    Limit(KeyRecord, Limited),
     /// The key cannot be looked up: the gateway answers 500, and no event is reported.
     Undecided,
 }
@@ -42,21 +50,6 @@ pub struct Refused {
     pub key_id: Option<String>,
 }
 
-/// Why a call is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// It has no key.
-    Missing,
-    /// Its key does not have the form of one.
-    Malformed,
-    /// Its key does not exist.
-    Unknown,
-    /// Its key has expired.
-    Expired,
-    /// Its key is revoked.
-    Revoked,
-}
-
 /// Decides at `now`. `found` counts for a well-formed credential only; no table is asked for others.
 pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decision {
     let (hash, found) = match credential {
@@ -67,8 +60,13 @@ pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decisio
     match found {
         Found::Unavailable => Decision::Undecided,
         Found::Unknown => refuse(Why::Unknown, Some(hash)),
+        Found::Untried => refuse(Why::Untried, Some(hash)),
+        Found::Blocked => refuse(Why::Blocked, Some(hash)),
         Found::Known(key) => match key.status(now) {
-            KeyStatus::Active => Decision::Allow(key),
+            KeyStatus::Active | KeyStatus::Grace if key.more.user.blocked_at.is_some() => {
+                refuse_known(Why::Blocked, key)
+            }
+            KeyStatus::Active | KeyStatus::Grace => Decision::Allow(key),
             KeyStatus::Expired => refuse_known(Why::Expired, key),
             KeyStatus::Revoked => refuse_known(Why::Revoked, key),
         },
@@ -94,6 +92,7 @@ fn refuse_known(why: Why, key: KeyRecord) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::key::KeyDetails;
 
     const NOW: UnixMillis = UnixMillis(1_795_363_445_000);
     const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -108,7 +107,14 @@ mod tests {
             created_at: NOW.plus_days(-30),
             expires_at: expires_in.map(|millis| NOW.plus_millis(millis)),
             revoked_at: revoked_in.map(|millis| NOW.plus_millis(millis)),
+            more: KeyDetails::default(),
         }
+    }
+
+    fn with(change: impl FnOnce(&mut KeyDetails)) -> KeyRecord {
+        let mut key = key(None, None);
+        change(&mut key.more);
+        key
     }
 
     fn refused(why: Why, key: Option<KeyRecord>, key_id: Option<&str>) -> Decision {
@@ -185,6 +191,31 @@ mod tests {
                 &sound,
                 known(Some(1), Some(-1)),
                 refused(Why::Revoked, Some(key(Some(1), Some(-1))), by_id),
+            ),
+            (&sound, Found::Untried, refused(Why::Untried, None, hashed)),
+            (&sound, Found::Blocked, refused(Why::Blocked, None, hashed)),
+            (
+                &sound,
+                Found::Known(with(|key| key.grace_until = Some(NOW.plus_millis(1)))),
+                Decision::Allow(with(|key| key.grace_until = Some(NOW.plus_millis(1)))),
+            ),
+            (
+                &sound,
+                Found::Known(with(|key| key.grace_until = Some(NOW))),
+                refused(
+                    Why::Expired,
+                    Some(with(|key| key.grace_until = Some(NOW))),
+                    by_id,
+                ),
+            ),
+            (
+                &sound,
+                Found::Known(with(|key| key.user.blocked_at = Some(NOW))),
+                refused(
+                    Why::Blocked,
+                    Some(with(|key| key.user.blocked_at = Some(NOW))),
+                    by_id,
+                ),
             ),
             (
                 &sound,

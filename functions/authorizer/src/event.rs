@@ -3,9 +3,10 @@
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::key::KeyRecord;
+use domain::limit::Over;
 use domain::names::TrackingMode;
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Why};
 use crate::request::Request;
 
 /// What all events of this deployment have in common.
@@ -20,12 +21,22 @@ pub struct Origin {
 impl Origin {
     /// The event of `decision` under the `id` minted for it; `None` where nothing was decided.
     pub fn event(&self, request: &Request, decision: &Decision, id: EventId) -> Option<UsageEvent> {
-        let (event_type, key, key_id) = match decision {
-            Decision::Allow(key) => (EventType::ApiCall, Some(key), Some(key.id.clone())),
+        let (event_type, key, key_id, reason) = match decision {
+            Decision::Allow(key) => (EventType::ApiCall, Some(key), Some(key.id.clone()), None),
             Decision::Refuse(refused) => (
                 EventType::AuthFailed,
                 refused.key.as_ref(),
                 refused.key_id.clone(),
+                Some(refused.why),
+            ),
+            Decision::Limit(key, limited) => (
+                EventType::RateLimited,
+                Some(key),
+                Some(key.id.clone()),
+                Some(match limited.over {
+                    Over::Rate { .. } => Why::Rate,
+                    Over::Quota => Why::Quota,
+                }),
             ),
             Decision::Undecided => return None,
         };
@@ -45,6 +56,7 @@ impl Origin {
                 request_id: request.request_id().map(str::to_owned),
                 stage: request.stage().map(str::to_owned),
                 mode: self.mode,
+                reason,
             },
         })
     }

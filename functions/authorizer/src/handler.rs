@@ -1,36 +1,57 @@
-//! One invocation: looks the key up, decides, answers, and has the decision reported.
+//! One invocation: looks the key up, decides, answers, and has the decision reported and the next
+//! ones prepared.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::UsageEvent;
 use domain::id::EventId;
+use domain::key::KeyRecord;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use lambda_runtime::{Context, LambdaEvent};
 use runtime::clock::Clock;
+use runtime::counters::CounterTable;
 use runtime::post_response::{Deferral, deadline};
 use runtime::random;
 use runtime::store::Store;
 use runtime::stream::EventStream;
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::answer::{Authorization, Failure};
+use crate::blocks::Blocks;
+use crate::cache::Recalled;
 use crate::decision::{Decision, Found, decide};
 use crate::event::Origin;
 use crate::keys::{KeyTable, Keys};
+use crate::limits::Limiter;
 use crate::request::{Credential, Request};
 use crate::tracking::Tracking;
 
 /// Reserved at the invocation's end for the log line of an event that nothing accepted.
 const MARGIN: Duration = Duration::from_millis(200);
+/// Longest that an instance is held to bring keys and limits up to date.
+const LONGEST_UPKEEP: Duration = Duration::from_secs(3);
 
-/// Decides and reports.
-pub struct Handler<T, P, S, C> {
+/// What decides about a call.
+pub struct Access<T, S, N> {
     /// The keys.
     pub keys: Keys<T>,
+    /// The addresses that are refused.
+    pub blocks: Blocks<S>,
+    /// The limits of plans, users and keys.
+    pub limiter: Limiter<S, N>,
     /// The plans that keys may name.
     pub plans: Plans,
+}
+
+/// Decides and reports.
+pub struct Handler<T, P, S, N, C> {
+    /// What decides.
+    pub access: Arc<Access<T, S, N>>,
+    /// How the keys of this deployment begin.
+    pub key_prefix: String,
     /// What all events have in common.
     pub origin: Origin,
     /// Reports the events.
@@ -41,53 +62,133 @@ pub struct Handler<T, P, S, C> {
     pub clock: C,
 }
 
-impl<T, P, S, C> Handler<T, P, S, C>
+/// What is done after an answer, besides the report.
+struct Upkeep {
+    /// The hash of a key that is read again.
+    renewed: Option<String>,
+    /// The key of an accepted call.
+    used: Option<KeyRecord>,
+}
+
+impl<T, S, N> Access<T, S, N>
 where
     T: KeyTable,
+    S: Store,
+    N: CounterTable,
+{
+    /// Finds a key, unless its address is blocked.
+    async fn find(&self, hash: &str, address: &str, clock: &impl Clock) -> Recalled {
+        let (recalled, ()) = tokio::join!(
+            self.keys.find(hash, address, clock),
+            self.blocks.catch_up(clock.now()),
+        );
+        if self.blocks.hold(address) {
+            return Recalled {
+                found: Found::Blocked,
+                ..recalled
+            };
+        }
+        recalled
+    }
+
+    /// Holds an authorized call against the limits of its plan.
+    async fn limit(&self, key: KeyRecord, now: UnixMillis) -> Decision {
+        let Some(plan) = self.plans.get(&key.plan) else {
+            tracing::warn!(
+                key = key.id,
+                plan = key.plan,
+                "the key names an unknown plan"
+            );
+            return Decision::Allow(key);
+        };
+        match self.limiter.admit(&key, plan, now).await {
+            Ok(()) => Decision::Allow(key),
+            Err(limited) => Decision::Limit(key, limited),
+        }
+    }
+
+    /// Brings up to date what the next calls are decided by.
+    async fn keep_up(&self, upkeep: Upkeep, clock: &impl Clock) {
+        let keys = async {
+            if let Some(hash) = &upkeep.renewed {
+                self.keys.renew(hash, clock).await;
+            }
+            if let Some(key) = &upkeep.used {
+                self.keys.note_use(key, clock.now()).await;
+            }
+        };
+        let limits = async {
+            if let Some(key) = &upkeep.used {
+                self.limiter.keep_up(key, clock.now()).await;
+            }
+        };
+        tokio::join!(keys, limits, self.blocks.renew(clock.now()));
+    }
+}
+
+impl<T, P, S, N, C> Handler<T, P, S, N, C>
+where
+    T: KeyTable + 'static,
     P: EventStream + 'static,
     S: Store + 'static,
-    C: Clock + 'static,
+    N: CounterTable + 'static,
+    C: Clock + Clone + 'static,
 {
     /// Answers one request.
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
-        let credential = payload.credential();
-        let found = match &credential {
-            Credential::WellFormed { hash } => self.keys.find(hash, &self.clock).await,
-            Credential::Missing | Credential::Malformed { .. } => Found::Unknown,
+        let credential = payload.credential(&self.key_prefix);
+        let (recalled, hash) = match &credential {
+            Credential::WellFormed { hash } => {
+                let recalled = self.access.find(hash, payload.ip(), &self.clock).await;
+                (recalled, Some(hash))
+            }
+            Credential::Missing | Credential::Malformed { .. } => (Recalled::UNKNOWN, None),
         };
+        let renewed = hash.filter(|_| recalled.is_due).cloned();
         let now = self.clock.now();
-        let decision = decide(&credential, found, now);
+        let decision = match decide(&credential, recalled.found, now) {
+            Decision::Allow(key) => self.access.limit(key, now).await,
+            decision => decision,
+        };
         let id = EventId::mint(millis(now), random::bytes()?);
         let Some(event) = self.origin.event(&payload, &decision, id) else {
             return Err(Failure::Undecided);
         };
-        let answer = match &decision {
+        let method_arn = &payload.method_arn;
+        let (answer, used) = match decision {
             Decision::Allow(key) => {
-                if !self.plans.contains_key(&key.plan) {
-                    tracing::warn!(
-                        key = key.id,
-                        plan = key.plan,
-                        "the key names an unknown plan"
-                    );
-                }
-                Ok(Authorization::of(key, &payload.method_arn, &event))
+                let answer = Authorization::of(&key, method_arn, &event);
+                (Ok(answer), Some(key))
+            }
+            Decision::Limit(key, limited) => {
+                let answer = Authorization::denied(&key, method_arn, &event, &limited);
+                (Ok(answer), None)
             }
             Decision::Refuse(refused) => {
                 tracing::debug!(event = %id, why = ?refused.why, "a call is refused");
-                Err(Failure::Unauthorized)
+                (Err(Failure::Unauthorized), None)
             }
-            Decision::Undecided => Err(Failure::Undecided),
+            Decision::Undecided => (Err(Failure::Undecided), None),
         };
-        self.report(event, &context).await;
+        self.defer(event, Upkeep { renewed, used }, &context).await;
         answer
     }
 
-    async fn report(&self, event: UsageEvent, context: &Context) {
+    /// Has the event reported and everything brought up to date once the answer is out.
+    async fn defer(&self, event: UsageEvent, upkeep: Upkeep, context: &Context) {
         let tracking = Arc::clone(&self.tracking);
+        let access = Arc::clone(&self.access);
+        let clock = self.clock.clone();
         let until = deadline(context, MARGIN);
-        let report = async move { tracking.report(event, until).await };
-        self.deferral.defer(context, report.in_current_span()).await;
+        let work = async move {
+            let kept_up = timeout(LONGEST_UPKEEP, access.keep_up(upkeep, &clock));
+            let ((), kept_up) = tokio::join!(tracking.report(event, until), kept_up);
+            if kept_up.is_err() {
+                tracing::warn!("keys and limits are not up to date");
+            }
+        };
+        self.deferral.defer(context, work.in_current_span()).await;
     }
 }
 

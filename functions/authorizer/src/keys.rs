@@ -8,12 +8,17 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::key::{BadKeyItem, KeyRecord, attribute};
+use domain::time::UnixMillis;
 use runtime::aws::Patience;
 use runtime::clock::Clock;
 use runtime::log::Chain;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Recalled};
 use crate::decision::Found;
+use crate::tries::Tries;
+
+/// How exactly the last use of a key is known.
+const USE_MILLIS: i64 = 60 * 60_000;
 
 /// Why a look-up failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,13 @@ pub trait KeyTable: Send + Sync {
         &self,
         hash: &str,
     ) -> impl Future<Output = Result<Option<KeyRecord>, KeyTableError>> + Send;
+
+    /// Notes that the key with this hash is used at `now`.
+    fn note_use(
+        &self,
+        hash: &str,
+        now: UnixMillis,
+    ) -> impl Future<Output = Result<(), KeyTableError>> + Send;
 }
 
 /// [`KeyTable`] on DynamoDB.
@@ -95,6 +107,25 @@ impl KeyTable for DynamoKeyTable {
                 source,
             })
     }
+
+    async fn note_use(&self, hash: &str, now: UnixMillis) -> Result<(), KeyTableError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(attribute::KEY_HASH, AttributeValue::S(hash.to_owned()))
+            .update_expression("SET #used = :now")
+            .condition_expression("attribute_exists(#hash)")
+            .expression_attribute_names("#used", attribute::LAST_USED_AT)
+            .expression_attribute_names("#hash", attribute::KEY_HASH)
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
+        let sent = request.send().await;
+        sent.map(|_| ())
+            .map_err(|error| KeyTableError::Unavailable {
+                table: self.table.clone(),
+                source: error.into(),
+            })
+    }
 }
 
 /// The keys, cached.
@@ -102,6 +133,7 @@ impl KeyTable for DynamoKeyTable {
 pub struct Keys<T> {
     table: T,
     cache: Mutex<Cache>,
+    tries: Mutex<Tries>,
 }
 
 impl<T: KeyTable> Keys<T> {
@@ -110,25 +142,48 @@ impl<T: KeyTable> Keys<T> {
         Self {
             table,
             cache: Mutex::default(),
+            tries: Mutex::default(),
         }
     }
 
-    /// Finds a key by its hash: in the cache, then in the table, and in an older entry of the cache if
-    /// the table does not answer.
-    pub async fn find(&self, hash: &str, clock: &impl Clock) -> Found {
-        let remembered = self.cache().recall(hash, clock.now());
-        if let Some(found) = remembered {
-            return found;
+    /// Finds a key that `address` presents by its hash: in the cache, then in the table, and in an
+    /// older entry of the cache if the table does not answer.
+    pub async fn find(&self, hash: &str, address: &str, clock: &impl Clock) -> Recalled {
+        let remembered = lock(&self.cache).recall(hash, clock.now());
+        if let Some(recalled) = remembered {
+            return recalled;
         }
-        match self.table.look_up(hash).await {
-            Ok(key) => {
-                self.cache().remember(hash, key.clone(), clock.now());
-                key.map_or(Found::Unknown, Found::Known)
-            }
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "a key was not looked up");
-                self.cache().fall_back(hash, clock.now())
-            }
+        if !lock(&self.tries).are_left(address, clock.now()) {
+            return Recalled {
+                found: Found::Untried,
+                is_due: false,
+            };
+        }
+        let found = self.ask(hash, clock).await;
+        if found == Found::Unknown {
+            lock(&self.tries).note(address, clock.now());
+        }
+        Recalled {
+            found,
+            is_due: false,
+        }
+    }
+
+    /// Reads a key again, after an answer that was given by the cache.
+    pub async fn renew(&self, hash: &str, clock: &impl Clock) {
+        self.ask(hash, clock).await;
+    }
+
+    /// Notes that a key is used, at most once an hour.
+    pub async fn note_use(&self, key: &KeyRecord, now: UnixMillis) {
+        let last = key.more.last_used_at;
+        if last.is_some_and(|last| (0..USE_MILLIS).contains(&now.since(last))) {
+            return;
+        }
+        // Whatever becomes of it: it is not worth a second try.
+        lock(&self.cache).note_use(&key.key_hash, now);
+        if let Err(error) = self.table.note_use(&key.key_hash, now).await {
+            tracing::warn!(key = key.id, error = %Chain(&error), "the last use of a key is not noted");
         }
     }
 
@@ -139,9 +194,27 @@ impl<T: KeyTable> Keys<T> {
         }
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn ask(&self, hash: &str, clock: &impl Clock) -> Found {
+        match self.table.look_up(hash).await {
+            Ok(key) => {
+                lock(&self.cache).remember(hash, key.clone(), clock.now());
+                key.map_or(Found::Unknown, Found::Known)
+            }
+            Err(error @ KeyTableError::Unreadable { .. }) => {
+                // The table answers: what is known of other keys is as old as before.
+                tracing::error!(error = %Chain(&error), "a key is not usable");
+                Found::Unavailable
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "a key was not looked up");
+                lock(&self.cache).fall_back(hash, clock.now())
+            }
+        }
     }
+}
+
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -151,28 +224,61 @@ mod tests {
     use domain::time::UnixMillis;
     use std::sync::atomic::{AtomicI64, Ordering};
 
+    const ADDRESS: &str = "192.0.2.1";
+
+    /// A call: the key is found, and read again after the answer where that is due.
+    async fn call(keys: &Keys<&KeyStore>, clock: &impl Clock) -> Found {
+        let recalled = keys.find("hash", ADDRESS, clock).await;
+        if recalled.is_due {
+            keys.renew("hash", clock).await;
+        }
+        recalled.found
+    }
+
     #[tokio::test]
-    async fn the_table_is_asked_once_in_ten_seconds_and_a_revoked_key_is_seen_then() {
+    async fn a_busy_key_is_read_after_answers_and_a_revoked_one_is_seen_within_half_a_minute() {
         let table = KeyStore::default();
         table.hold(key());
         let keys = Keys::new(&table);
         let time = AtomicI64::new(0);
         let clock = || UnixMillis(time.load(Ordering::Relaxed));
-        for second in 0..30 {
+        for second in 0..60 {
             time.store(second * 1_000, Ordering::Relaxed);
-            assert!(matches!(keys.find("hash", &clock).await, Found::Known(_)));
+            let asked = table.asked();
+            let recalled = keys.find("hash", ADDRESS, &clock).await;
+            assert!(matches!(recalled.found, Found::Known(_)));
+            assert!(second == 0 || table.asked() == asked, "a caller waits");
+            if recalled.is_due {
+                keys.renew("hash", &clock).await;
+            }
         }
-        assert_eq!(table.asked(), 3);
-        let revoked_at = Some(UnixMillis(29_500));
+        assert_eq!(table.asked(), 6);
+        let revoked_at = Some(UnixMillis(59_500));
         table.hold(KeyRecord {
             revoked_at,
             ..key()
         });
-        time.store(30_000, Ordering::Relaxed);
-        let Found::Known(found) = keys.find("hash", &clock).await else {
-            panic!("the key is gone");
-        };
-        assert_eq!(found.revoked_at, revoked_at);
+        // The instance sleeps for whatever time, or goes on answering.
+        for (pause, calls) in [(25_000, 1), (1_000, 30)] {
+            let keys = Keys::new(&table);
+            table.hold(key());
+            time.store(0, Ordering::Relaxed);
+            call(&keys, &clock).await;
+            table.hold(KeyRecord {
+                revoked_at,
+                ..key()
+            });
+            let mut last = Found::Unknown;
+            for number in 1..=calls {
+                time.store(number * pause, Ordering::Relaxed);
+                last = call(&keys, &clock).await;
+            }
+            assert!(clock().0 <= 30_000);
+            let Found::Known(found) = last else {
+                panic!("the key is gone");
+            };
+            assert_eq!(found.revoked_at, revoked_at, "{pause}");
+        }
     }
 
     #[tokio::test]
@@ -180,27 +286,114 @@ mod tests {
         let table = KeyStore::default();
         let keys = Keys::new(&table);
         let clock = || UnixMillis(0);
-        assert_eq!(keys.find("other", &clock).await, Found::Unknown);
+        assert_eq!(
+            keys.find("other", ADDRESS, &clock).await.found,
+            Found::Unknown
+        );
         table.hold(key());
-        assert_eq!(keys.find("hash", &clock).await, Found::Known(key()));
+        assert_eq!(
+            keys.find("hash", ADDRESS, &clock).await.found,
+            Found::Known(key())
+        );
     }
 
     #[tokio::test]
-    async fn a_table_out_of_order_is_asked_for_unknown_keys_and_rarely_for_known_ones() {
+    async fn with_the_table_down_known_keys_work_for_ten_minutes_and_hardly_a_caller_waits() {
         let table = KeyStore::default();
         table.hold(key());
         let keys = Keys::new(&table);
         let time = AtomicI64::new(0);
         let clock = || UnixMillis(time.load(Ordering::Relaxed));
-        keys.find("hash", &clock).await;
+        call(&keys, &clock).await;
         table.set_down(true);
-        for tenth in 100..200 {
-            time.store(tenth * 100, Ordering::Relaxed);
-            assert_eq!(keys.find("hash", &clock).await, Found::Known(key()));
+        let mut waited = 0;
+        for second in 1..600 {
+            time.store(second * 1_000, Ordering::Relaxed);
+            let asked = table.asked();
+            let recalled = keys.find("hash", ADDRESS, &clock).await;
+            assert_eq!(recalled.found, Found::Known(key()), "{second}");
+            waited += table.asked() - asked;
+            if recalled.is_due {
+                keys.renew("hash", &clock).await;
+            }
         }
-        assert_eq!(table.asked(), 1 + 5);
-        assert_eq!(keys.find("other", &clock).await, Found::Unavailable);
+        assert_eq!(waited, 0);
+        time.store(600_000, Ordering::Relaxed);
+        assert_eq!(call(&keys, &clock).await, Found::Unavailable);
+        assert_eq!(
+            keys.find("other", ADDRESS, &clock).await.found,
+            Found::Unavailable
+        );
         table.set_down(false);
-        assert_eq!(keys.find("other", &clock).await, Found::Unknown);
+        assert_eq!(
+            keys.find("other", ADDRESS, &clock).await.found,
+            Found::Unknown
+        );
+    }
+
+    #[tokio::test]
+    async fn an_item_that_cannot_be_read_keeps_no_other_key_alive() {
+        let table = KeyStore::default();
+        table.hold(key());
+        let keys = Keys::new(&table);
+        let time = AtomicI64::new(0);
+        let clock = || UnixMillis(time.load(Ordering::Relaxed));
+        call(&keys, &clock).await;
+        let revoked_at = Some(UnixMillis(500));
+        table.hold(KeyRecord {
+            revoked_at,
+            ..key()
+        });
+        time.store(24_000, Ordering::Relaxed);
+        let unreadable = keys.find(KeyStore::UNREADABLE, ADDRESS, &clock).await;
+        assert_eq!(unreadable.found, Found::Unavailable);
+        time.store(25_000, Ordering::Relaxed);
+        let Found::Known(found) = keys.find("hash", ADDRESS, &clock).await.found else {
+            panic!("the key is gone");
+        };
+        assert_eq!(found.revoked_at, revoked_at);
+    }
+
+    #[tokio::test]
+    async fn after_twenty_unknown_keys_an_address_is_refused_without_a_look_up() {
+        let table = KeyStore::default();
+        table.hold(key());
+        let keys = Keys::new(&table);
+        let clock = || UnixMillis(5_000);
+        call(&keys, &clock).await;
+        for number in 0..20 {
+            let found = keys
+                .find(&format!("bad {number}"), ADDRESS, &clock)
+                .await
+                .found;
+            assert_eq!(found, Found::Unknown);
+        }
+        let asked = table.asked();
+        assert_eq!(
+            keys.find("bad 20", ADDRESS, &clock).await.found,
+            Found::Untried
+        );
+        assert_eq!(table.asked(), asked);
+        assert_eq!(call(&keys, &clock).await, Found::Known(key()));
+        assert_eq!(
+            keys.find("bad 20", "192.0.2.2", &clock).await.found,
+            Found::Unknown
+        );
+    }
+
+    #[tokio::test]
+    async fn the_use_of_a_key_is_noted_once_an_hour() {
+        let table = KeyStore::default();
+        table.hold(key());
+        let keys = Keys::new(&table);
+        let time = AtomicI64::new(0);
+        let clock = || UnixMillis(time.load(Ordering::Relaxed));
+        for minute in 0..120 {
+            time.store(minute * 60_000, Ordering::Relaxed);
+            if let Found::Known(key) = call(&keys, &clock).await {
+                keys.note_use(&key, clock()).await;
+            }
+        }
+        assert_eq!(table.uses(), [UnixMillis(0), UnixMillis(3_600_000)]);
     }
 }

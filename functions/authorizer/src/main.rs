@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use authorizer::blocks::Blocks;
 use authorizer::event::Origin;
-use authorizer::handler::Handler;
+use authorizer::handler::{Access, Handler};
 use authorizer::keys::{DynamoKeyTable, Keys};
+use authorizer::limits::Limiter;
 use authorizer::settings::Settings;
 use authorizer::tracking::Tracking;
 use aws_sdk_dynamodb::Client;
@@ -15,6 +17,7 @@ use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Error, Runtime, service_fn};
 use runtime::aws::{self, Patience};
 use runtime::clock;
+use runtime::counters::DynamoCounters;
 use runtime::dynamo::DynamoStore;
 use runtime::journal::Journal;
 use runtime::log::{self, Chain};
@@ -43,6 +46,10 @@ async fn run(variables: &Variables) -> Result<(), Error> {
     let config = aws::config(Patience::CALLER).await;
     let keys = Keys::new(DynamoKeyTable::new(&config, settings.api_keys_table));
     keys.connect().await;
+    let usage = DynamoStore::new(Client::new(&config), &settings.usage_table);
+    let blocks = Blocks::new(usage.clone());
+    blocks.catch_up(clock::now()).await;
+    let limiter = Limiter::new(usage, DynamoCounters::new(&config, settings.usage_table));
     let tracking = Tracking::new(
         KinesisStream::new(&config, settings.usage_stream),
         Journal {
@@ -53,8 +60,13 @@ async fn run(variables: &Variables) -> Result<(), Error> {
         clock::now as fn() -> UnixMillis,
     );
     let handler = Handler {
-        keys,
-        plans: settings.plans,
+        access: Arc::new(Access {
+            keys,
+            blocks,
+            limiter,
+            plans: settings.plans,
+        }),
+        key_prefix: settings.key_prefix,
         origin: Origin {
             source: settings.event_source,
             mode: settings.tracking_mode,

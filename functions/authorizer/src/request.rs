@@ -14,6 +14,8 @@ use serde_json::Value;
 
 const KEY_HEADER: &str = "x-api-key";
 const USER_AGENT_HEADER: &str = "user-agent";
+/// Bytes of a key that was made elsewhere and imported by its hash: API Gateway's own have 20 to 128.
+const IMPORTED_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A call to be authorized.
 #[derive(Deserialize)]
@@ -55,7 +57,7 @@ pub enum Credential {
         /// Its SHA-256.
         hash: String,
     },
-    /// In the form of a key, with a correct checksum.
+    /// In the form of a key, with a correct checksum; or in a form in which one may have been imported.
     WellFormed {
         /// Its SHA-256.
         hash: String,
@@ -63,16 +65,23 @@ pub enum Credential {
 }
 
 impl Request {
-    /// What the caller presents as its key.
-    pub fn credential(&self) -> Credential {
+    /// What the caller presents as its key. What begins like a key of `prefix` must have the checksum
+    /// of one, so that a typo is refused without a look-up.
+    pub fn credential(&self, prefix: &str) -> Credential {
         let Some(presented) = self.header(KEY_HEADER).filter(|text| !text.is_empty()) else {
             return Credential::Missing;
         };
-        match ApiKey::parse(presented) {
-            Some(key) => Credential::WellFormed { hash: key.hash() },
-            None => Credential::Malformed {
-                hash: key::hash(presented),
-            },
+        let is_ours = presented
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with('_'));
+        let may_be_imported = !is_ours
+            && IMPORTED_BYTES.contains(&presented.len())
+            && presented.bytes().all(|byte| byte.is_ascii_graphic());
+        let hash = key::hash(presented);
+        if may_be_imported || ApiKey::parse(presented).is_some() {
+            Credential::WellFormed { hash }
+        } else {
+            Credential::Malformed { hash }
         }
     }
 
@@ -130,7 +139,7 @@ mod tests {
         let key = ApiKey::mint("complical", [7; 24]);
         for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
             let request = request(&json!({"Host": "a", name: key.reveal()}));
-            let credential = request.credential();
+            let credential = request.credential("complical");
             assert_eq!(credential, Credential::WellFormed { hash: key.hash() });
             assert!(!format!("{credential:?}").contains(key.shown()));
         }
@@ -145,16 +154,32 @@ mod tests {
             json!({"x-api-key": null}),
         ] {
             assert_eq!(
-                request(&headers).credential(),
+                request(&headers).credential("complical"),
                 Credential::Missing,
                 "{headers}"
             );
         }
-        for presented in ["abc", "complical_", "ключ\u{1}", &"a".repeat(10_000)] {
-            let credential = request(&json!({"x-api-key": presented})).credential();
+        let key = ApiKey::mint("complical", [7; 24]);
+        let mistyped = key.reveal().replace('b', "B");
+        let longer = format!("{}0", key.reveal());
+        let long = "a".repeat(129);
+        for presented in [
+            "abc",
+            "complical_",
+            "ключ\u{1}, a long one",
+            &long,
+            &mistyped,
+            &longer,
+        ] {
+            let credential = request(&json!({"x-api-key": presented})).credential("complical");
             let hash = key::hash(presented);
-            assert_eq!(credential, Credential::Malformed { hash });
+            assert_eq!(credential, Credential::Malformed { hash }, "{presented}");
         }
+        // Made by another system, and perhaps imported.
+        let imported = "hQ1fXm3Zb58aLkW0tYv2PdR9";
+        let credential = request(&json!({"x-api-key": imported})).credential("complical");
+        let hash = key::hash(imported);
+        assert_eq!(credential, Credential::WellFormed { hash });
     }
 
     #[test]

@@ -11,12 +11,16 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// `source` of the events.
         pub event_source: String = env::EVENT_SOURCE,
+        /// How the keys of this deployment begin.
+        pub key_prefix: String = env::KEY_PREFIX,
         /// How decisions are reported.
         pub tracking_mode: TrackingMode = env::TRACKING_MODE,
         /// The stream that events go to.
         pub usage_stream: String = env::USAGE_STREAM,
         /// The table of keys.
         pub api_keys_table: String = env::API_KEYS_TABLE,
+        /// The table of the counters of limits, and of what folds have counted.
+        pub usage_table: String = env::API_USAGE_TABLE,
         /// The table of the journal.
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// How long the journal is kept.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::entry::{Facts, events};
 use domain::event::{EventType, UsageEvent};
-use domain::key::KeyRecord;
+use domain::key::{BadKeyItem, KeyDetails, KeyRecord};
 use domain::names::TrackingMode;
 use domain::sample;
 use domain::table::attribute;
@@ -28,6 +28,7 @@ pub(crate) fn key() -> KeyRecord {
         created_at: NOW.plus_days(-30),
         expires_at: None,
         revoked_at: None,
+        more: KeyDetails::default(),
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct KeyStore {
     key: Mutex<Option<KeyRecord>>,
     down: Mutex<bool>,
     asked: Mutex<u32>,
+    uses: Mutex<Vec<UnixMillis>>,
 }
 
 impl KeyStore {
@@ -54,8 +56,15 @@ impl KeyStore {
         *self.down.lock().unwrap() = down;
     }
 
+    /// A hash under which stands what cannot be read.
+    pub(crate) const UNREADABLE: &str = "unreadable";
+
     pub(crate) fn asked(&self) -> u32 {
         *self.asked.lock().unwrap()
+    }
+
+    pub(crate) fn uses(&self) -> Vec<UnixMillis> {
+        self.uses.lock().unwrap().clone()
     }
 }
 
@@ -68,8 +77,24 @@ impl KeyTable for &KeyStore {
                 source: "injected".into(),
             });
         }
+        if hash == KeyStore::UNREADABLE {
+            let source: BadKeyItem = KeyRecord::from_attributes(|_| None).unwrap_err();
+            return Err(KeyTableError::Unreadable {
+                table: "keys".to_owned(),
+                source,
+            });
+        }
         let key = self.key.lock().unwrap().clone();
         Ok(key.filter(|key| key.key_hash == hash))
+    }
+
+    async fn note_use(&self, hash: &str, now: UnixMillis) -> Result<(), KeyTableError> {
+        self.uses.lock().unwrap().push(now);
+        let mut key = self.key.lock().unwrap();
+        if let Some(key) = key.as_mut().filter(|key| key.key_hash == hash) {
+            key.more.last_used_at = Some(now);
+        }
+        Ok(())
     }
 }
 

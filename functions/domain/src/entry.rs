@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
-use crate::event::{EventRef, EventType};
+use crate::event::{EventRef, EventType, Why};
 use crate::id::EventId;
 use crate::pack::deflate;
 use crate::response::Response;
@@ -267,7 +267,7 @@ impl<'a> Minute<'a> {
             self.about.optional(event.stage.as_ref()),
             self.about
                 .optional(event.user_agent.as_ref().filter(|_| is_report)),
-            self.about.number(event.mode.as_str()),
+            self.about.number(Why::with_mode(event.mode, event.reason)),
         ];
         let request = event.request_id.as_deref().filter(|_| is_report);
         self.ids

@@ -13,9 +13,11 @@ use crate::time::UnixMillis;
 
 mod borrowed;
 mod rejection;
+mod why;
 
 pub use borrowed::EventRef;
 pub use rejection::{Reason, Rejection};
+pub use why::Why;
 
 /// How far ahead of the reader's clock an event's time may be, in milliseconds.
 pub const FUTURE_TOLERANCE_MILLIS: i64 = 5 * 60 * 1000;
@@ -148,6 +150,9 @@ pub struct EventData {
     /// The mode in which the decision was made; left out of the JSON for the stream.
     #[serde(skip_serializing_if = "is_stream")]
     pub mode: TrackingMode,
+    /// Why the call was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Why>,
 }
 
 #[expect(
@@ -231,6 +236,7 @@ impl UsageEvent {
             request_id: data.request_id.as_ref().map(borrowed),
             stage: data.stage.as_ref().map(borrowed),
             mode: data.mode,
+            reason: data.reason,
         }
     }
 

@@ -5,9 +5,13 @@
 //! SHA-256 of the whole key is ever stored.
 
 use std::fmt;
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::limit::{Limits, Rate};
+use crate::plan::Plan;
 use crate::time::UnixMillis;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -17,6 +21,15 @@ const CHECKSUM_DIGITS: usize = 6;
 const SECRET_DIGITS: usize = 3 * WORD_DIGITS;
 /// Digits of the secret that lists show, so that an owner recognises a key.
 const SHOWN_DIGITS: usize = 4;
+
+/// The expression that secret scanners find keys by, for keys of `prefix`. A match is a key only if
+/// its checksum is right.
+pub fn scanner_pattern(prefix: &str) -> String {
+    format!(
+        "\\b{prefix}_[0-9A-Za-z]{{{}}}\\b",
+        SECRET_DIGITS + CHECKSUM_DIGITS
+    )
+}
 
 /// A well-formed API key. Never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,6 +124,78 @@ pub mod attribute {
     pub const EXPIRES_AT: &str = "expiresAt";
     /// When the key was revoked; absent where it was not.
     pub const REVOKED_AT: &str = "revokedAt";
+    /// When the key stops working because another replaces it.
+    pub const GRACE_UNTIL: &str = "graceUntil";
+    /// Id of the key that this one replaces.
+    pub const REPLACES: &str = "replaces";
+    /// When the key was last used, to the hour.
+    pub const LAST_USED_AT: &str = "lastUsedAt";
+    /// Calls a second of this key alone.
+    pub const KEY_RATE: &str = "keyRatePerSecond";
+    /// Calls at once of this key alone.
+    pub const KEY_BURST: &str = "keyBurst";
+    /// Calls a second of the user, in place of the plan's.
+    pub const USER_RATE: &str = "userRatePerSecond";
+    /// Calls at once of the user, in place of the plan's.
+    pub const USER_BURST: &str = "userBurst";
+    /// The user's quota, in place of the plan's: a number, or `none`.
+    pub const USER_QUOTA: &str = "userMonthlyQuota";
+    /// When the user was blocked; absent where it is not.
+    pub const USER_BLOCKED_AT: &str = "userBlockedAt";
+}
+
+/// A quota of a user in place of the plan's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quota {
+    /// So many calls a period.
+    Calls(u64),
+    /// No limit.
+    None,
+}
+
+impl Quota {
+    /// The number of calls; `None` for no limit.
+    pub const fn calls(self) -> Option<u64> {
+        match self {
+            Self::Calls(calls) => Some(calls),
+            Self::None => None,
+        }
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(calls) => calls.fmt(f),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+impl FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let calls = text.parse().map(Self::Calls);
+        calls.map_err(|_| format!("invalid quota `{text}`: expected a number of calls, or `none`"))
+    }
+}
+
+/// What a user's records say in place of the plan. Every key of the user carries it, so that it is
+/// found together with the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UserSettings {
+    /// Calls a second, over all keys.
+    pub rate_per_second: Option<u32>,
+    /// Calls at once, over all keys.
+    pub burst: Option<u32>,
+    /// Calls a period, over all keys.
+    pub monthly_quota: Option<Quota>,
+    /// When the user was blocked.
+    pub blocked_at: Option<UnixMillis>,
 }
 
 /// What is stored of a key. Every attribute is a string; times are RFC 3339.
@@ -132,6 +217,23 @@ pub struct KeyRecord {
     pub expires_at: Option<UnixMillis>,
     /// When the key was revoked.
     pub revoked_at: Option<UnixMillis>,
+    /// What only some keys have.
+    pub more: KeyDetails,
+}
+
+/// What only some keys have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyDetails {
+    /// When the key stops working because another replaces it.
+    pub grace_until: Option<UnixMillis>,
+    /// Id of the key that this one replaces.
+    pub replaces: Option<String>,
+    /// When the key was last used, to the hour.
+    pub last_used_at: Option<UnixMillis>,
+    /// The rate of this key alone, within the user's.
+    pub rate: Option<Rate>,
+    /// What holds for the user in place of the plan.
+    pub user: UserSettings,
 }
 
 /// Whether a key may be used.
@@ -139,6 +241,8 @@ pub struct KeyRecord {
 pub enum KeyStatus {
     /// Yes.
     Active,
+    /// Yes, until its grace ends: another key replaces it.
+    Grace,
     /// Not any more: its time is over.
     Expired,
     /// Not any more: it was revoked.
@@ -150,6 +254,7 @@ impl KeyStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Grace => "grace",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -174,15 +279,33 @@ impl KeyRecord {
             (attribute::PLAN, self.plan.clone()),
             (attribute::CREATED_AT, self.created_at.to_string()),
         ];
-        let times = [
-            (attribute::EXPIRES_AT, self.expires_at),
-            (attribute::REVOKED_AT, self.revoked_at),
+        let time = |time: Option<UnixMillis>| time.map(|time| time.to_string());
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let (more, user) = (&self.more, &self.more.user);
+        let optional = [
+            (attribute::EXPIRES_AT, time(self.expires_at)),
+            (attribute::REVOKED_AT, time(self.revoked_at)),
+            (attribute::GRACE_UNTIL, time(more.grace_until)),
+            (attribute::REPLACES, more.replaces.clone()),
+            (attribute::LAST_USED_AT, time(more.last_used_at)),
+            (
+                attribute::KEY_RATE,
+                number(more.rate.map(|rate| rate.per_second)),
+            ),
+            (
+                attribute::KEY_BURST,
+                number(more.rate.map(|rate| rate.burst)),
+            ),
+            (attribute::USER_RATE, number(user.rate_per_second)),
+            (attribute::USER_BURST, number(user.burst)),
+            (
+                attribute::USER_QUOTA,
+                user.monthly_quota.map(|quota| quota.to_string()),
+            ),
+            (attribute::USER_BLOCKED_AT, time(user.blocked_at)),
         ];
-        attributes.extend(
-            times
-                .into_iter()
-                .filter_map(|(name, time)| Some((name, time?.to_string()))),
-        );
+        let present = optional.into_iter();
+        attributes.extend(present.filter_map(|(name, value)| Some((name, value?))));
         attributes
     }
 
@@ -193,11 +316,8 @@ impl KeyRecord {
                 .map(str::to_owned)
                 .ok_or(BadKeyItem { attribute })
         };
-        let time = |attribute| {
-            get(attribute)
-                .map(|text| text.parse().map_err(|_| BadKeyItem { attribute }))
-                .transpose()
-        };
+        let time = |attribute| parsed::<UnixMillis>(&get, attribute);
+        let number = |attribute| parsed::<u32>(&get, attribute);
         Ok(Self {
             key_hash: text(attribute::KEY_HASH)?,
             id: text(attribute::ID)?,
@@ -209,19 +329,68 @@ impl KeyRecord {
             })?,
             expires_at: time(attribute::EXPIRES_AT)?,
             revoked_at: time(attribute::REVOKED_AT)?,
+            more: KeyDetails {
+                grace_until: time(attribute::GRACE_UNTIL)?,
+                replaces: get(attribute::REPLACES).map(str::to_owned),
+                last_used_at: time(attribute::LAST_USED_AT)?,
+                rate: number(attribute::KEY_RATE)?
+                    .zip(number(attribute::KEY_BURST)?)
+                    .map(|(per_second, burst)| Rate { per_second, burst }),
+                user: UserSettings {
+                    rate_per_second: number(attribute::USER_RATE)?,
+                    burst: number(attribute::USER_BURST)?,
+                    monthly_quota: parsed(&get, attribute::USER_QUOTA)?,
+                    blocked_at: time(attribute::USER_BLOCKED_AT)?,
+                },
+            },
         })
     }
 
     /// Whether the key may be used at `now`. Revocation outweighs expiry.
     pub fn status(&self, now: UnixMillis) -> KeyStatus {
+        let is_over = |end: Option<UnixMillis>| end.is_some_and(|end| end <= now);
         if self.revoked_at.is_some() {
             KeyStatus::Revoked
-        } else if self.expires_at.is_some_and(|expiry| expiry <= now) {
+        } else if is_over(self.expires_at) || is_over(self.more.grace_until) {
             KeyStatus::Expired
+        } else if self.more.grace_until.is_some() {
+            KeyStatus::Grace
         } else {
             KeyStatus::Active
         }
     }
+
+    /// When the key stops working if another replaces it at `now` with so much grace: never later
+    /// than it would have.
+    pub fn grace_end(&self, now: UnixMillis, grace_millis: i64) -> UnixMillis {
+        let ends = [self.expires_at, self.more.grace_until];
+        let ends = ends.into_iter().flatten();
+        ends.fold(now.plus_millis(grace_millis), UnixMillis::min)
+    }
+
+    /// What limits the user of this key on `plan`, over all keys.
+    pub fn user_limits(&self, plan: &Plan) -> Limits {
+        let user = &self.more.user;
+        Limits {
+            rate: Rate {
+                per_second: user.rate_per_second.unwrap_or(plan.rate_per_second).max(1),
+                burst: user.burst.unwrap_or(plan.burst).max(1),
+            },
+            quota: match user.monthly_quota {
+                Some(quota) => quota.calls(),
+                None => plan.monthly_quota,
+            },
+        }
+    }
+}
+
+fn parsed<'a, T: FromStr>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+    attribute: &'static str,
+) -> Result<Option<T>, BadKeyItem> {
+    get(attribute)
+        .map(|text| text.parse().map_err(|_| BadKeyItem { attribute }))
+        .transpose()
 }
 
 /// An email address that no key is made for.
@@ -308,6 +477,21 @@ mod tests {
             created_at: UnixMillis(1_000),
             expires_at: Some(UnixMillis(9_000)),
             revoked_at: None,
+            more: KeyDetails {
+                replaces: Some("key_0".into()),
+                last_used_at: Some(UnixMillis(3_000)),
+                rate: Some(Rate {
+                    per_second: 2,
+                    burst: 3,
+                }),
+                user: UserSettings {
+                    rate_per_second: Some(7),
+                    burst: None,
+                    monthly_quota: Some(Quota::None),
+                    blocked_at: Some(UnixMillis(4_000)),
+                },
+                grace_until: None,
+            },
         };
         let attributes = record.attributes();
         let get = |name: &str| {
@@ -319,12 +503,61 @@ mod tests {
         assert_eq!(KeyRecord::from_attributes(get), Ok(record.clone()));
         assert_eq!(record.status(UnixMillis(8_999)), KeyStatus::Active);
         assert_eq!(record.status(UnixMillis(9_000)), KeyStatus::Expired);
+        record.more.grace_until = Some(record.grace_end(UnixMillis(5_000), 1_000));
+        assert_eq!(record.status(UnixMillis(5_999)), KeyStatus::Grace);
+        assert_eq!(record.status(UnixMillis(6_000)), KeyStatus::Expired);
+        assert_eq!(
+            record.grace_end(UnixMillis(5_000), 9_000),
+            UnixMillis(6_000)
+        );
+        record.more.grace_until = None;
+        assert_eq!(
+            record.grace_end(UnixMillis(5_000), 9_000),
+            UnixMillis(9_000)
+        );
         record.revoked_at = Some(UnixMillis(2_000));
         assert_eq!(record.status(UnixMillis(9_000)), KeyStatus::Revoked);
         let without = |name: &str| get(name).filter(|_| name != "email");
         assert_eq!(
             KeyRecord::from_attributes(without).unwrap_err().to_string(),
             "key item lacks a usable `email`"
+        );
+    }
+
+    #[test]
+    fn a_users_settings_stand_in_place_of_the_plan() {
+        let plan: Plan =
+            serde_json::from_str(r#"{"ratePerSecond": 5, "burst": 10, "monthlyQuota": 100}"#)
+                .unwrap();
+        let mut record = KeyRecord {
+            key_hash: String::new(),
+            id: String::new(),
+            prefix: String::new(),
+            email: String::new(),
+            plan: String::new(),
+            created_at: UnixMillis(0),
+            expires_at: None,
+            revoked_at: None,
+            more: KeyDetails::default(),
+        };
+        let limits = |record: &KeyRecord| {
+            let limits = record.user_limits(&plan);
+            (limits.rate.per_second, limits.rate.burst, limits.quota)
+        };
+        assert_eq!(limits(&record), (5, 10, Some(100)));
+        record.more.user.rate_per_second = Some(50);
+        record.more.user.monthly_quota = Some(Quota::Calls(7));
+        assert_eq!(limits(&record), (50, 10, Some(7)));
+        record.more.user.monthly_quota = Some(Quota::None);
+        assert_eq!(limits(&record), (50, 10, None));
+        assert!("many".parse::<Quota>().is_err());
+    }
+
+    #[test]
+    fn secret_scanners_find_keys_by_the_documented_pattern() {
+        assert_eq!(
+            scanner_pattern("complical"),
+            r"\bcomplical_[0-9A-Za-z]{39}\b"
         );
     }
 

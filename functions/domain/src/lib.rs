@@ -6,6 +6,8 @@
 //! code through millions of schedules.
 
 pub mod access_log;
+pub mod address;
+pub mod alert;
 pub mod counts;
 pub mod delivery;
 pub mod entry;
@@ -13,6 +15,7 @@ pub mod event;
 pub mod fold;
 pub mod id;
 pub mod key;
+pub mod limit;
 pub mod mark;
 pub mod names;
 mod pack;
@@ -25,4 +28,5 @@ pub mod state;
 pub mod table;
 pub mod tally;
 pub mod time;
+pub mod webhook;
 mod wire;

@@ -13,6 +13,8 @@ pub mod env {
     pub const ENVIRONMENT: &str = "ENVIRONMENT";
     /// `source` of the usage events that this deployment mints.
     pub const EVENT_SOURCE: &str = "EVENT_SOURCE";
+    /// How the keys that this deployment makes begin.
+    pub const KEY_PREFIX: &str = "KEY_PREFIX";
     /// How the authorizer reports: a [`TrackingMode`](super::TrackingMode) in its text form.
     pub const TRACKING_MODE: &str = "TRACKING_MODE";
     /// Name of the usage stream.
@@ -37,6 +39,12 @@ pub mod env {
     pub const AUTH_JWKS: &str = "AUTH_JWKS";
     /// Address of the queue in which lines of the access log wait for each other.
     pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
+    /// Address of the queue that alerts are handed over by.
+    pub const ALERT_QUEUE: &str = "ALERT_QUEUE";
+    /// ARN of the topic that alerts are published to.
+    pub const ALERT_TOPIC: &str = "ALERT_TOPIC";
+    /// The endpoints of webhooks, a JSON list of [`Endpoint`](crate::webhook::Endpoint).
+    pub const WEBHOOKS: &str = "WEBHOOKS";
     /// Seconds of the window in which lines of the access log meet: the reconciler delays each
     /// message until the next multiple of it.
     pub const RECONCILE_WINDOW_SECONDS: &str = "RECONCILE_WINDOW_SECONDS";
@@ -79,6 +87,8 @@ pub mod kinesis_metric {
     pub const RECORDS_FAILED: &str = "RecordsFailed";
     /// Items parked under `PK = ERRORS` because they cannot be read or outgrew their table.
     pub const ITEMS_PARKED: &str = "ItemsParked";
+    /// Deliveries of alerts that were given up.
+    pub const DELIVERIES_FAILED: &str = "DeliveriesFailed";
     /// Calls that only the access log reported.
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
 }
@@ -119,6 +129,16 @@ pub mod context {
     pub const PLAN: &str = "plan";
     /// The [`TrackingMode`](super::TrackingMode) the decision was made in.
     pub const MODE: &str = "mode";
+    /// Seconds until a call that is denied would be accepted.
+    pub const RETRY_AFTER: &str = "retryAfter";
+    /// The `RateLimit` header field of a call that is denied.
+    pub const RATE_LIMIT: &str = "rateLimit";
+    /// The `RateLimit-Policy` header field of a call that is denied.
+    pub const RATE_LIMIT_POLICY: &str = "rateLimitPolicy";
+    /// The error code of a call that is denied.
+    pub const ERROR: &str = "limitError";
+    /// The error message of a call that is denied.
+    pub const MESSAGE: &str = "limitMessage";
 }
 
 /// A function of this workspace, with its folder and its deployed name.
@@ -136,17 +156,20 @@ pub enum Function {
     Deadlines,
     /// Appends what the access log says to the journal.
     Reconciler,
+    /// Delivers alerts.
+    Notifier,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Authorizer,
         Self::Processor,
         Self::Aggregator,
         Self::Analytics,
         Self::Deadlines,
         Self::Reconciler,
+        Self::Notifier,
     ];
 
     /// The folder under `functions/`, which is also the package and the binary.
@@ -158,6 +181,7 @@ impl Function {
             Self::Analytics => "analytics",
             Self::Deadlines => "deadlines",
             Self::Reconciler => "reconciler",
+            Self::Notifier => "notifier",
         }
     }
 
@@ -170,13 +194,14 @@ impl Function {
             Self::Analytics => "AnalyticsApi",
             Self::Deadlines => "DeadlinesApi",
             Self::Reconciler => "Reconciler",
+            Self::Notifier => "Notifier",
         }
     }
 
     /// The stack that declares the function.
     pub const fn stack(self) -> StackKind {
         match self {
-            Self::Aggregator => StackKind::Data,
+            Self::Aggregator | Self::Notifier => StackKind::Data,
             Self::Processor => StackKind::Kinesis,
             Self::Authorizer | Self::Analytics | Self::Deadlines | Self::Reconciler => {
                 StackKind::Api
@@ -316,6 +341,16 @@ impl Names {
     /// The reconciler's dead-letter queue.
     pub fn reconcile_dead_letter_queue(&self) -> String {
         self.resource("reconcile-dlq")
+    }
+
+    /// The queue of alerts that are to be delivered.
+    pub fn alert_queue(&self) -> String {
+        self.resource("alerts")
+    }
+
+    /// The notifier's dead-letter queue.
+    pub fn alert_dead_letter_queue(&self) -> String {
+        self.resource("alerts-dlq")
     }
 
     /// Every dead-letter queue.

@@ -21,7 +21,7 @@ pub struct Plan {
     /// Calls a calendar month; `None` for no limit.
     #[serde(default)]
     pub monthly_quota: Option<u64>,
-    /// Percentages of the quota at which the user is told.
+    /// Percentages of the quota at which an alert is sent.
     #[serde(default)]
     pub alerts_percent: Vec<u8>,
     /// Whether limits may be overshot a little for speed.
@@ -90,10 +90,62 @@ impl Period {
     }
 }
 
+impl Period {
+    /// Whether `at` lies in it.
+    pub fn holds(&self, at: UnixMillis) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+}
+
+impl Plan {
+    /// The period that `at` lies in; of UTC where the zone is unknown, which an environment file
+    /// cannot say.
+    pub fn period(&self, at: UnixMillis) -> Period {
+        Period::of(at, &time_zone(&self.timezone).unwrap_or(TimeZone::UTC))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    fn zones() -> Vec<String> {
+        let names = jiff::tz::db().available();
+        let names: Vec<String> = names.map(|name| name.to_string()).collect();
+        assert!(names.len() > 400, "{} zones", names.len());
+        names
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// 2020 to 2040, in every zone of the database.
+        #[test]
+        fn periods_of_every_zone_follow_one_another_and_hold_their_month(
+            name in select(zones()),
+            at in 1_577_836_800_000_i64..2_208_988_800_000,
+        ) {
+            let zone = time_zone(&name).unwrap();
+            let at = UnixMillis(at);
+            let period = Period::of(at, &zone);
+            prop_assert!(period.holds(at), "{name} {at}");
+            let month = |at: UnixMillis| {
+                let date = at.timestamp().to_zoned(zone.clone()).date();
+                (date.year(), date.month())
+            };
+            prop_assert_eq!(month(period.start), month(at));
+            prop_assert_eq!(month(period.end.plus_millis(-1)), month(at));
+            prop_assert_ne!(month(period.end), month(at));
+            prop_assert_ne!(month(period.start.plus_millis(-1)), month(at));
+            prop_assert_eq!(Period::of(period.end, &zone).start, period.end);
+            prop_assert_eq!(Period::of(period.end.plus_millis(-1), &zone), period);
+            // Sums are kept by the quarter hour.
+            prop_assert_eq!(period.start.0 % 900_000, 0, "{} {}", name, period.start);
+        }
+    }
 
     #[test]
     fn a_month_begins_and_ends_by_the_plans_own_calendar() {

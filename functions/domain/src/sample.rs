@@ -29,6 +29,7 @@ pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis
             request_id: None,
             stage: Some("test".to_owned()),
             mode: TrackingMode::Stream,
+            reason: None,
         },
     }
 }

@@ -19,6 +19,14 @@
 //! | all time of a user | `USER#{email}` | `ALL` | usage |
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
+//! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
+//! | what a user used in a period, and of what it was told | `USER#{email}` | `PERIOD#{start}` | usage |
+//! | what holds for a user in place of its plan's quota | `USER#{email}` | `SETTINGS` | usage |
+//! | an alert | `ALERTS` | `{id}` | usage |
+//! | a delivery of an alert | `DELIVERIES#{endpoint}` | `{id}` | usage |
+//! | the secrets of an endpoint | `SECRETS` | `{endpoint}` | usage |
+//! | what an operator changed | `AUDIT#{month}` | `{time}#{number}` | usage |
+//! | addresses that are refused | `BLOCKS` | `ADDRESSES` | usage |
 //! | users whom a day's closing met | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
 
 use crate::event::Subject;
@@ -68,6 +76,16 @@ pub mod attribute {
     pub const FACTS: &str = "facts";
     /// What a journal entry carries for reference only.
     pub const DETAILS: &str = "details";
+}
+
+/// Attribute names of what an operator changed.
+pub mod audit {
+    /// Who did it.
+    pub const WHO: &str = "who";
+    /// What was done.
+    pub const WHAT: &str = "what";
+    /// To which key, user or address.
+    pub const SUBJECT: &str = "subject";
 }
 
 /// Start of every partition key of the journal; the aggregator is woken by these alone.
@@ -154,6 +172,48 @@ impl ItemKey {
         Self::new(self::user(user), ALL_TIME)
     }
 
+    /// The counters of a user's limits, or of those of one of its keys.
+    pub fn limit(user: &str, key: Option<&str>) -> Self {
+        let sk = key.map_or_else(|| "LIMIT".to_owned(), |key| format!("LIMIT#{key}"));
+        Self::new(self::user(user), sk)
+    }
+
+    /// What a user used in the period that begins at `start`.
+    pub fn period(user: &str, start: UnixMillis) -> Self {
+        Self::new(self::user(user), format!("PERIOD#{start}"))
+    }
+
+    /// What holds for a user in place of its plan's quota.
+    pub fn settings(user: &str) -> Self {
+        Self::new(self::user(user), "SETTINGS")
+    }
+
+    /// An alert.
+    pub fn alert(id: &str) -> Self {
+        Self::new("ALERTS", id)
+    }
+
+    /// The delivery of an alert to an endpoint.
+    pub fn delivery(endpoint: &str, id: &str) -> Self {
+        Self::new(deliveries(endpoint), id)
+    }
+
+    /// The secrets that deliveries to an endpoint are signed with.
+    pub fn secrets(endpoint: &str) -> Self {
+        Self::new("SECRETS", endpoint)
+    }
+
+    /// What an operator changed at `now`.
+    pub fn audit(now: UnixMillis, number: u64) -> Self {
+        let month = Window::Month.label(now);
+        Self::new(format!("AUDIT#{month}"), format!("{now}#{number:016x}"))
+    }
+
+    /// The addresses that are refused.
+    pub fn blocked_addresses() -> Self {
+        Self::new("BLOCKS", "ADDRESSES")
+    }
+
     /// The mark of the day of `at`.
     pub fn day_mark(at: UnixMillis) -> Self {
         Self::new(MARKS, format!("DAY#{}", Window::Day.label(at)))
@@ -234,6 +294,11 @@ pub fn addresses(at: UnixMillis) -> String {
 /// Partition of everything that belongs to a user.
 pub fn user(email: &str) -> String {
     format!("USER#{email}")
+}
+
+/// Partition of the deliveries to an endpoint.
+pub fn deliveries(endpoint: &str) -> String {
+    format!("DELIVERIES#{endpoint}")
 }
 
 /// Partition of the users whom a day's closing met.
@@ -390,6 +455,17 @@ mod tests {
             (ItemKey::day("a@b", AT), "USER#a@b", "DAY#2026-11-22"),
             (ItemKey::month("a@b", AT), "USER#a@b", "MONTH#2026-11"),
             (ItemKey::all_time("a@b"), "USER#a@b", "ALL"),
+            (ItemKey::limit("a@b", None), "USER#a@b", "LIMIT"),
+            (
+                ItemKey::limit("a@b", Some("key_1")),
+                "USER#a@b",
+                "LIMIT#key_1",
+            ),
+            (
+                ItemKey::period("a@b", Window::Month.start(AT)),
+                "USER#a@b",
+                "PERIOD#2026-11-01T00:00:00Z",
+            ),
             (ItemKey::day_mark(AT), "MARKS", "DAY#2026-11-22"),
             (ItemKey::hour_mark(AT), "MARKS", "HOUR#2026-11-22T16"),
             (

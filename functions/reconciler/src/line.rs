@@ -110,6 +110,7 @@ fn event<'a>(
         request_id: None,
         stage: line.get(log::STAGE),
         mode: TrackingMode::Stream,
+        reason: None,
     }
 }
 

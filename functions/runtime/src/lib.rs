@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod counters;
 pub mod dynamo;
 pub mod errors;
 pub mod journal;

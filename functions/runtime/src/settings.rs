@@ -10,6 +10,7 @@ use std::fmt;
 
 use domain::names::TrackingMode;
 use domain::plan::Plans;
+use domain::webhook::Endpoints;
 
 /// The variables of a process.
 #[derive(Clone)]
@@ -80,6 +81,14 @@ impl Setting for TrackingMode {
 
 impl Setting for Plans {
     const ALLOWED: &'static str = "a JSON object from plan name to plan";
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Endpoints {
+    const ALLOWED: &'static str = "a JSON list of endpoints";
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()

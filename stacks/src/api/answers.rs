@@ -22,8 +22,13 @@ pub(super) const ALL: [(&str, Answer<'_>); 6] = [
         Answer {
             to: To::AccessDenied,
             status: Some(429),
-            headers: &[JSON, ("Retry-After", "context.authorizer.retryAfter")],
-            body: r#"{"error":"rateLimited","message":"the plan of this key is used up, try again after the seconds in Retry-After"}"#,
+            headers: &[
+                JSON,
+                ("Retry-After", "context.authorizer.retryAfter"),
+                ("RateLimit", "context.authorizer.rateLimit"),
+                ("RateLimit-Policy", "context.authorizer.rateLimitPolicy"),
+            ],
+            body: r#"{"error":"$context.authorizer.limitError","message":"$context.authorizer.limitMessage"}"#,
         },
     ),
     (

@@ -20,7 +20,7 @@ pub use error::{EnvironmentError, Place};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler,
-    Retention, Stream, StreamCapacity, Webhook,
+    Retention, Stream, StreamCapacity, Webhook, WebhookFormat,
 };
 pub use text::{
     Account, Address, Bounded, Email, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
@@ -82,9 +82,9 @@ pub struct Environment {
     /// Who signs the bearer tokens of the analytics API.
     #[serde(default)]
     pub auth: Auth,
-    /// Addresses that are told of thresholds. None can be given yet.
+    /// Endpoints that alerts are posted to.
     #[serde(default, deserialize_with = "settings::webhooks")]
-    #[schemars(length(max = 0))]
+    #[schemars(with = "Vec<Webhook>")]
     pub webhooks: Vec<Webhook>,
     /// Who is told of alarms.
     #[serde(default)]

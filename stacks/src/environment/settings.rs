@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::text::{Address, Bounded, Email};
+use super::text::{Address, Bounded, Email, WebhookName};
 
 /// Whether usage takes the stream, or goes to the journal directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -393,25 +393,51 @@ impl Architecture {
     }
 }
 
-/// An address that is told of thresholds.
+/// An endpoint that alerts are posted to.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Webhook {
-    /// Where events are sent.
+    /// How people speak of it, in `cargo xtask webhooks`.
+    pub name: WebhookName,
+    /// Where alerts are posted: `https://…`, unless it may be private.
     pub url: Address,
+    /// What is posted.
+    #[serde(default)]
+    pub format: WebhookFormat,
+    /// Whether the endpoint may have an address that is not public, and no certificate.
+    #[serde(default)]
+    pub allow_private: bool,
 }
 
-/// Refuses webhooks: no function sends them yet, and one that is never called is worse than none.
+/// What is posted to an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WebhookFormat {
+    /// The event as `CloudEvents` JSON.
+    #[default]
+    CloudEvents,
+    /// A text, as chat systems such as Slack take it.
+    Slack,
+}
+
+/// The endpoints: each name once, and none in the clear that must be public.
 pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Webhook>, D::Error> {
     let webhooks = Vec::<Webhook>::deserialize(deserializer)?;
-    if webhooks.is_empty() {
-        return Ok(webhooks);
+    let mut names = std::collections::BTreeSet::new();
+    for webhook in &webhooks {
+        let name = webhook.name.as_str();
+        if !names.insert(name) {
+            return Err(D::Error::custom(format!("webhook `{name}` is there twice")));
+        }
+        if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
+            return Err(D::Error::custom(format!(
+                "webhook `{name}`: expected an `https://` address, or `allowPrivate: true`"
+            )));
+        }
     }
-    Err(D::Error::custom(
-        "webhooks: this version sends none; leave the list empty",
-    ))
+    Ok(webhooks)
 }
 
 /// Who is told of alarms.

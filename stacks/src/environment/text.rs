@@ -101,6 +101,8 @@ texts! {
     ResourcePrefix: resource_prefix, "^[a-z][a-z0-9-]{0,19}$".to_owned();
     /// Letters, digits and hyphens, at most 20, a letter first.
     StackPrefix: stack_prefix, "^[A-Za-z][A-Za-z0-9-]{0,19}$".to_owned();
+    /// Lower-case letters, digits and hyphens, at most 40, a letter first.
+    WebhookName: webhook_name, "^[a-z][a-z0-9-]{0,39}$".to_owned();
     /// An `http` or `https` address.
     Address: address, "^https?://[^\\s/]+".to_owned();
     /// An email address.
@@ -182,6 +184,19 @@ fn prefix(text: &str, cased: bool, letters: &str) -> Result<(), String> {
     fits.then_some(()).ok_or_else(|| {
         format!(
             "`{text}` cannot be a prefix: 1 to 20 {letters}, digits and hyphens, a letter first"
+        )
+    })
+}
+
+fn webhook_name(text: &str) -> Result<(), String> {
+    let fits = (1..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    fits.then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` cannot name a webhook: 1 to 40 lower-case letters, digits and hyphens, a letter first"
         )
     })
 }

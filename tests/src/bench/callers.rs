@@ -119,6 +119,7 @@ fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -
         request_id: Some(request_id(random)),
         stage: Some("prod".to_owned()),
         mode: TrackingMode::Stream,
+        reason: None,
     }
 }
 

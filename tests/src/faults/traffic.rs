@@ -62,6 +62,7 @@ pub(super) fn event(
         request_id: Some("chosen-by-the-caller".to_owned()),
         stage: None,
         mode: TrackingMode::Stream,
+        reason: None,
     };
     UsageEvent {
         id: event_id(time, random),

@@ -17,6 +17,15 @@ pub struct KeyTable {
     table: String,
 }
 
+/// What the table holds.
+#[derive(Debug, Default)]
+pub struct KeyListing {
+    /// The keys, oldest first.
+    pub records: Vec<KeyRecord>,
+    /// Items that are not keys.
+    pub unreadable: Vec<Error>,
+}
+
 impl KeyTable {
     /// The table called `table`.
     pub fn new(session: &Session, table: &str) -> Self {
@@ -48,8 +57,56 @@ impl KeyTable {
         Ok(())
     }
 
-    /// Every key's record, oldest first.
-    pub async fn all(&self) -> Result<Vec<KeyRecord>, Error> {
+    /// Changes attributes of a key's item and leaves the others; `None` removes one.
+    ///
+    /// # Errors
+    /// The item is not there: `ConditionalCheckFailedException`.
+    pub async fn change(
+        &self,
+        hash: &str,
+        changes: &[(&str, Option<String>)],
+    ) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(attribute::KEY_HASH, AttributeValue::S(hash.to_owned()))
+            .condition_expression("attribute_exists(#hash)")
+            .expression_attribute_names("#hash", attribute::KEY_HASH);
+        let (mut set, mut removed) = (Vec::new(), Vec::new());
+        for (number, (name, value)) in changes.iter().enumerate() {
+            let alias = format!("#n{number}");
+            request = request.expression_attribute_names(&alias, *name);
+            match value {
+                Some(value) => {
+                    let place = format!(":v{number}");
+                    set.push(format!("{alias} = {place}"));
+                    let value = AttributeValue::S(value.clone());
+                    request = request.expression_attribute_values(place, value);
+                }
+                None => removed.push(alias),
+            }
+        }
+        let clauses = [("SET", set), ("REMOVE", removed)].into_iter();
+        let clauses = clauses.filter(|(_, parts)| !parts.is_empty());
+        let clauses = clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
+        request
+            .update_expression(clauses.collect::<Vec<_>>().join(" "))
+            .send()
+            .await
+            .map_err(failed("UpdateItem"))?;
+        Ok(())
+    }
+
+    /// Every key of a user, oldest first.
+    pub async fn of_user(&self, email: &str) -> Result<Vec<KeyRecord>, Error> {
+        let mut records = self.all().await?.records;
+        records.retain(|record| record.email == email);
+        Ok(records)
+    }
+
+    /// Every key's record, oldest first. An item that is not a key keeps no other from being listed.
+    pub async fn all(&self) -> Result<KeyListing, Error> {
         let mut pages = self
             .client
             .scan()
@@ -58,14 +115,17 @@ impl KeyTable {
             .into_paginator()
             .items()
             .send();
-        let mut records = Vec::new();
+        let mut listing = KeyListing::default();
         while let Some(item) = pages.next().await {
-            records.push(self.record(&item.map_err(failed("Scan"))?)?);
+            match self.record(&item.map_err(failed("Scan"))?) {
+                Ok(record) => listing.records.push(record),
+                Err(error) => listing.unreadable.push(error),
+            }
         }
-        records.sort_by(|one: &KeyRecord, other| {
-            (one.created_at, &one.id).cmp(&(other.created_at, &other.id))
-        });
-        Ok(records)
+        listing
+            .records
+            .sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        Ok(listing)
     }
 
     /// The key that people call `id`.

@@ -5,6 +5,7 @@
 //! whether something may happen is the caller's to decide, from a [`Review`].
 
 mod assets;
+mod audit;
 mod changes;
 mod described;
 mod emulator;
@@ -22,17 +23,19 @@ mod session;
 mod set_aside;
 mod settling;
 mod stacks;
+mod states;
 mod streams;
 mod tables;
 
 pub use assets::Bucket;
+pub use audit::AuditLog;
 pub use changes::{Action, Change, PropertyChange, Replacement, Review};
 pub use emulator::{without_doubts, without_refused};
 pub use error::Error;
 pub use events::{Progress, ResourceEvent};
 pub use functions::Functions;
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
-pub use keys::KeyTable;
+pub use keys::{KeyListing, KeyTable};
 pub use logs::Logs;
 pub use metrics::{AlarmState, Metrics};
 pub use permissions::{Permission, widened};
@@ -40,5 +43,6 @@ pub use queues::{Message, Queue, Queues};
 pub use session::Session;
 pub use set_aside::{ErrorTable, NextPage, SetAside, Source};
 pub use stacks::{Deployed, Prepared, Request, Stacks, Template};
+pub use states::StateTable;
 pub use streams::{Page, Shard, Start, StreamRecord, Streams, compare_positions};
 pub use tables::Tables;

@@ -100,6 +100,13 @@ impl Queue {
         Ok(counts.into_iter().map(count).sum())
     }
 
+    /// Sends a message.
+    pub async fn send(&self, body: &str) -> Result<(), Error> {
+        let request = self.client.send_message().queue_url(&self.url);
+        let sent = request.message_body(body).send().await;
+        sent.map(|_| ()).map_err(failed("SendMessage"))
+    }
+
     /// Some messages, if there are any, which are then ours for the time given (at most 12 hours).
     pub async fn receive(&self, ours_for: Duration) -> Result<Vec<Message>, Error> {
         let seconds = i32::try_from(ours_for.as_secs()).unwrap_or(43_200);

@@ -75,6 +75,20 @@ impl Session {
             })
     }
 
+    /// Who the credentials belong to.
+    pub async fn caller(&self) -> Result<String, Error> {
+        aws_sdk_sts::Client::new(&self.config)
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(failed("GetCallerIdentity"))?
+            .arn
+            .ok_or(Error::Incomplete {
+                operation: "GetCallerIdentity",
+                member: "Arn",
+            })
+    }
+
     /// The region's name.
     pub fn region(&self) -> &str {
         self.config.region().map_or("", Region::as_ref)

@@ -244,6 +244,7 @@ mod tests {
             request_id: Some("r1".into()),
             stage: Some("local".into()),
             mode: domain::names::TrackingMode::Stream,
+            reason: None,
         }
     }
 

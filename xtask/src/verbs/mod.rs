@@ -1,6 +1,7 @@
 //! The verbs, a module each.
 
 mod bench;
+mod block;
 mod build;
 mod check;
 mod codegen;
@@ -21,6 +22,8 @@ mod test;
 mod token;
 mod tools;
 mod traffic;
+mod users;
+mod webhooks;
 
 use crate::cli::Verb;
 use crate::context::Context;
@@ -35,6 +38,10 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Build(args) => build::run(context, args).await,
         Verb::Outputs => outputs::run(context).await,
         Verb::Keys(args) => keys::run(context, args.action).await,
+        Verb::Users(args) => users::run(context, args.action).await,
+        Verb::Webhooks(args) => webhooks::run(context, args.action).await,
+        Verb::Block(args) => block::run(context, &args, true).await,
+        Verb::Unblock(args) => block::run(context, &args, false).await,
         Verb::Token(args) => token::run(context, &args),
         Verb::Traffic(args) => traffic::run(context, &args).await,
         Verb::Status => status::run(context).await,

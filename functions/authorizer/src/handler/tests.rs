@@ -3,23 +3,28 @@
 use std::io;
 use std::sync::Mutex;
 
+use domain::address::Blocked;
 use domain::event::{EventType, UsageEvent};
 use domain::key::{ApiKey, KeyRecord};
 use domain::names::TrackingMode;
 use domain::plan::Plan;
+use domain::table::ItemKey;
 use lambda_runtime::Diagnostic;
 use runtime::clock;
+use runtime::counters::MemoryCounters;
 use runtime::memory::MemoryStore;
 use runtime::metrics::Metrics;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::decision::Why;
 use crate::testing::{KeyStore, NOW, State, Stream, Table, key};
 
 struct System {
     keys: &'static KeyStore,
     stream: Stream,
-    handler: Handler<&'static KeyStore, Stream, MemoryStore, fn() -> UnixMillis>,
+    usage: MemoryStore,
+    handler: Handler<&'static KeyStore, Stream, MemoryStore, MemoryCounters, fn() -> UnixMillis>,
 }
 
 impl System {
@@ -28,12 +33,19 @@ impl System {
         let stream = Stream::new(State::Up);
         let clock: fn() -> UnixMillis = || NOW;
         let metrics = Metrics::new("CompliCal/API", "test");
-        let plan: Plan = serde_json::from_value(json!({"ratePerSecond": 5, "burst": 1})).unwrap();
+        let usage = MemoryStore::default();
+        let plan: Plan = serde_json::from_value(json!({"ratePerSecond": 5, "burst": 2})).unwrap();
         Self {
             keys,
+            usage: usage.clone(),
             handler: Handler {
-                keys: Keys::new(keys),
-                plans: [("free".to_owned(), plan)].into(),
+                access: Arc::new(Access {
+                    keys: Keys::new(keys),
+                    blocks: Blocks::new(usage.clone()),
+                    limiter: Limiter::new(usage.clone(), MemoryCounters::default()),
+                    plans: [("free".to_owned(), plan)].into(),
+                }),
+                key_prefix: "complical".to_owned(),
                 origin: Origin {
                     source: "/complical/test/api".to_owned(),
                     mode: TrackingMode::Stream,
@@ -221,6 +233,48 @@ async fn metering_never_fails_a_call() {
     system.stream.set(State::Missing);
     let (answer, _) = system.call(json!({"x-api-key": api_key().reveal()})).await;
     assert_eq!(answer.unwrap()["context"]["plan"], "abolished");
+}
+
+#[tokio::test]
+async fn a_call_over_its_rate_is_denied_with_when_to_come_again_and_is_no_usage() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"x-api-key": api_key().reveal()});
+    for _ in 0..2 {
+        let (_, event) = system.call(headers.clone()).await;
+        assert_eq!(event.unwrap().event_type, EventType::ApiCall);
+    }
+    let (answer, event) = system.call(headers.clone()).await;
+    let (answer, event) = (answer.unwrap(), event.unwrap());
+    assert_eq!(event.event_type, EventType::RateLimited);
+    assert_eq!(event.subject.as_str(), "ann@example.com");
+    assert_eq!(event.data.reason, Some(Why::Rate));
+    assert_eq!(answer["policyDocument"]["Statement"][0]["Effect"], "Deny");
+    let context = &answer["context"];
+    assert_eq!(context["eventId"], event.id.to_string());
+    assert_eq!(context["email"], "ann@example.com");
+    assert_eq!(context["retryAfter"], "1");
+    assert_eq!(context["rateLimit"], "\"rate\";r=0;t=1");
+    assert_eq!(context["rateLimitPolicy"], "\"rate\";q=2;w=1");
+    assert_eq!(context["limitError"], "rateLimited");
+    assert_eq!(UsageEvent::decode(&event.to_json()), Ok(event));
+}
+
+#[tokio::test]
+async fn a_call_from_a_blocked_address_is_refused_with_whatever_key() {
+    let system = System::new();
+    system.keys.hold(record());
+    let list = Blocked {
+        since: [("192.0.2.1".to_owned(), NOW)].into(),
+    };
+    let list = domain::state::encode(&list).unwrap();
+    system.usage.plant(&ItemKey::blocked_addresses(), 1, list);
+    let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
+    assert_eq!(answer.unwrap_err(), unauthorized());
+    let event = event.unwrap();
+    assert_eq!(event.event_type, EventType::AuthFailed);
+    assert_eq!(event.subject.as_str(), "ip:192.0.2.1");
+    assert_eq!(event.data.reason, Some(Why::Blocked));
 }
 
 /// Everything that was logged.

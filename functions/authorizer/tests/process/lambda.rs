@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: &str = "complical-api-keys-test";
+const USAGE: &str = "complical-api-usage-test";
 
 /// A request of the function, or an answer to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,11 @@ pub(crate) enum Happened {
         table: String,
         /// The item.
         item: Value,
+    },
+    /// It changed an item.
+    Updated {
+        /// The table.
+        table: String,
     },
     /// The extension asked for its next event.
     ExtensionDone,
@@ -249,6 +255,8 @@ fn usual_variables(address: &str) -> HashMap<&'static str, String> {
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("ENVIRONMENT", "test"),
         ("EVENT_SOURCE", "/complical/test/api"),
+        ("KEY_PREFIX", "complical"),
+        ("API_USAGE_TABLE", USAGE),
         ("TRACKING_MODE", "stream"),
         ("USAGE_STREAM", "complical-usage-stream-test"),
         ("API_KEYS_TABLE", KEYS),
@@ -370,6 +378,13 @@ async fn aws(
                 world.record(Happened::LookedUp);
             }
             key.map_or_else(|| json!({}), |key| json!({"Item": item(key)}))
+        }
+        "DynamoDB_20120810.GetItem" if request["TableName"] == USAGE => json!({}),
+        "DynamoDB_20120810.UpdateItem" => {
+            world.record(Happened::Updated {
+                table: request["TableName"].as_str().unwrap().to_owned(),
+            });
+            json!({"Attributes": {}})
         }
         "DynamoDB_20120810.PutItem" => {
             world.record(Happened::Written {

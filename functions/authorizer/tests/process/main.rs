@@ -16,7 +16,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use domain::entry::{Facts, events};
 use domain::event::{EventType, UsageEvent};
-use domain::key::{ApiKey, KeyRecord};
+use domain::key::{ApiKey, KeyDetails, KeyRecord};
 use domain::time::UnixMillis;
 use serde_json::json;
 
@@ -36,6 +36,7 @@ fn record() -> KeyRecord {
         created_at: UnixMillis(1_795_363_445_000),
         expires_at: None,
         revoked_at: None,
+        more: KeyDetails::default(),
     }
 }
 

@@ -274,6 +274,7 @@ pub fn events<'a>(
         for fact in facts.iter() {
             let origin = origins.get(about.size()?)?;
             let [source, ip, stage, user_agent, mode] = *origin;
+            let (mode, reason) = crate::event::Why::and_mode(&text(mode)?)?;
             let row = facts.contents.get(usize::try_from(fact.content).ok()?)?;
             let content = facts.content(row);
             let event = EventRef {
@@ -289,7 +290,8 @@ pub fn events<'a>(
                 user_agent: text(user_agent).map(Cow::Owned),
                 request_id: read_request(&mut read)?,
                 stage: text(stage).map(Cow::Owned),
-                mode: crate::names::TrackingMode::parse(&text(mode)?)?,
+                mode,
+                reason,
             };
             events.push((fact.kind, fact.response, event));
         }

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::{
     EventData, EventType, FUTURE_TOLERANCE_MILLIS, HORIZON_DAYS, LONGEST_DETAIL, LONGEST_LABEL,
-    LONGEST_NAME, LONGEST_SUBJECT, Reason, Rejection, Subject, UsageEvent,
+    LONGEST_NAME, LONGEST_SUBJECT, Reason, Rejection, Subject, UsageEvent, Why,
 };
 use crate::id::EventId;
 use crate::names::TrackingMode;
@@ -46,6 +46,8 @@ pub struct EventRef<'a> {
     pub stage: Option<Cow<'a, str>>,
     /// The mode in which the decision was made.
     pub mode: TrackingMode,
+    /// Why the call was refused.
+    pub reason: Option<Why>,
 }
 
 impl<'a> EventRef<'a> {
@@ -100,6 +102,7 @@ impl<'a> EventRef<'a> {
                 request_id: owned(&self.request_id),
                 stage: owned(&self.stage),
                 mode: self.mode,
+                reason: self.reason,
             },
         }
     }
@@ -186,6 +189,9 @@ struct Data<'a> {
     stage: Option<Text<'a>>,
     /// Absent for the stream.
     mode: Option<TrackingMode>,
+    /// One of a later release counts as absent.
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
 }
 
 impl<'a> Record<'a> {
@@ -220,6 +226,7 @@ impl<'a> Record<'a> {
             request_id: data.request_id.map(|text| text.0),
             stage: data.stage.map(|text| text.0),
             mode: data.mode.unwrap_or(TrackingMode::Stream),
+            reason: data.reason.and_then(|text| Why::parse(&text.0)),
         };
         event.check_lengths()?;
         Ok(event)

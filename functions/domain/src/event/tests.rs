@@ -59,8 +59,9 @@ prop_compose! {
         (method, endpoint, ip) in (text(1, 512), text(1, 512), text(0, 64)),
         (user_agent, request_id) in (optional(256), optional(256)),
         mode in select(vec![TrackingMode::Stream, TrackingMode::Synchronous]),
+        reason in option::of(select(Why::ALL.to_vec())),
     ) -> EventData {
-        EventData { key_id, plan, method, endpoint, ip, user_agent, request_id, stage, mode }
+        EventData { key_id, plan, method, endpoint, ip, user_agent, request_id, stage, mode, reason }
     }
 }
 

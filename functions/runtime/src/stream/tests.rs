@@ -33,6 +33,7 @@ fn event() -> UsageEvent {
             request_id: None,
             stage: None,
             mode: TrackingMode::Stream,
+            reason: None,
         },
     }
 }

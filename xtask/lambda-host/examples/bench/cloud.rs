@@ -212,6 +212,7 @@ fn item() -> Value {
         created_at: UnixMillis(1_795_363_445_000),
         expires_at: None,
         revoked_at: None,
+        more: domain::key::KeyDetails::default(),
     };
     let attributes = record.attributes().into_iter();
     attributes

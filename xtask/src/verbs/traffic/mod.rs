@@ -9,6 +9,7 @@ mod load;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use domain::key::UserSettings;
 use domain::names::StackKind;
 use serde::Serialize;
 use stacks::environment::Environment;
@@ -111,7 +112,14 @@ async fn make_users(
     let mut users = Vec::new();
     for number in 1..=args.users {
         let email = format!("traffic-{:x}-{number}@example.com", now.0);
-        let made = keys::make(reached, &email, plan, Some(expires)).await?;
+        let made = keys::make(
+            reached,
+            &email,
+            plan,
+            Some(expires),
+            UserSettings::default(),
+        )
+        .await?;
         users.push(User {
             email: made.email,
             key: made.key,

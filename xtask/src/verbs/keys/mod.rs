@@ -1,8 +1,13 @@
-//! `keys`: API keys, made, listed and revoked.
+//! `keys`: API keys, made, listed, rotated, changed, imported and revoked. Each change is noted in the
+//! audit log.
+
+mod import;
+mod rotate;
+mod set;
 
 use anyhow::Context as _;
-use deployer::KeyTable;
-use domain::key::{ApiKey, KeyRecord, normal_email};
+use deployer::{AuditLog, KeyTable};
+use domain::key::{ApiKey, KeyDetails, KeyRecord, UserSettings, normal_email};
 use domain::time::UnixMillis;
 use serde::Serialize;
 use stacks::environment::Environment;
@@ -40,7 +45,7 @@ struct ListedKey {
     status: &'static str,
     created_at: String,
     expires_at: Option<String>,
-    /// Not recorded for a single key yet.
+    /// To the hour.
     last_used_at: Option<String>,
 }
 
@@ -64,6 +69,27 @@ pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<
             create(context, &email, &plan, expires, consent).await
         }
         KeyAction::List => list(context).await,
+        KeyAction::Rotate { id, grace, consent } => rotate::run(context, &id, grace, consent).await,
+        KeyAction::Set {
+            id,
+            change,
+            consent,
+        } => set::run(context, &id, change, consent).await,
+        KeyAction::Import {
+            hash,
+            email,
+            plan,
+            expires,
+            consent,
+        } => {
+            let new = import::Imported {
+                hash,
+                email,
+                plan,
+                expires,
+            };
+            import::run(context, new, consent).await
+        }
         KeyAction::Revoke { id, consent } => revoke(context, &id, consent).await,
     }
 }
@@ -93,7 +119,9 @@ async fn create(
     if !agreed(context, &environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
-    let created = make(&reached, &email, plan, expires).await?;
+    let user = settings_of(&reached, &email).await?;
+    let created = make(&reached, &email, plan, expires, user).await?;
+    note(&reached, "keys create", &created.id).await?;
     context.out.answer(&created, |created| {
         format!("{}\n{}", created.id, created.key)
     })?;
@@ -122,6 +150,7 @@ pub(super) async fn make(
     email: &str,
     plan: &str,
     expires: Option<UnixMillis>,
+    user: UserSettings,
 ) -> anyhow::Result<NewKey> {
     let environment = &reached.environment;
     let key = ApiKey::mint(environment.resource_prefix.as_str(), random()?);
@@ -134,6 +163,10 @@ pub(super) async fn make(
         created_at: clock::now(),
         expires_at: expires,
         revoked_at: None,
+        more: KeyDetails {
+            user,
+            ..KeyDetails::default()
+        },
     };
     table(reached).insert(&record).await?;
     Ok(NewKey {
@@ -146,6 +179,35 @@ pub(super) async fn make(
     })
 }
 
+/// What holds for a user in place of the plan: every key of the user carries it.
+async fn settings_of(reached: &Reached, email: &str) -> anyhow::Result<UserSettings> {
+    let keys = table(reached).of_user(email).await?;
+    let newest = keys.last();
+    Ok(newest.map(|key| key.more.user).unwrap_or_default())
+}
+
+/// Notes a change in the audit log.
+pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow::Result<()> {
+    let who = if reached.environment.is_local() {
+        "local".to_owned()
+    } else {
+        reached.session.caller().await?
+    };
+    let log = AuditLog::new(&reached.session, &reached.environment.names());
+    let number = u64::from_be_bytes(random()?);
+    log.note(clock::now(), number, &who, what, subject).await?;
+    Ok(())
+}
+
+/// The key that people call `id`.
+pub(super) async fn find(reached: &Reached, id: &str) -> anyhow::Result<KeyRecord> {
+    let found = table(reached).find(id).await?;
+    Ok(found.ok_or_else(|| {
+        Stop::usage(format!("there is no key `{id}`"))
+            .hint("`cargo xtask keys list` shows all keys")
+    })?)
+}
+
 /// The table of API keys.
 pub(super) fn table(reached: &Reached) -> KeyTable {
     KeyTable::new(
@@ -154,7 +216,7 @@ pub(super) fn table(reached: &Reached) -> KeyTable {
     )
 }
 
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("reading random bytes")?;
     Ok(bytes)
@@ -186,9 +248,18 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let now = clock::now();
-    let records = table(&reached).all().await?;
+    let listing = table(&reached).all().await?;
+    for error in &listing.unreadable {
+        context
+            .out
+            .warning(&format!("an item is not listed: {error}"));
+    }
     let listed = Listed {
-        keys: records.iter().map(|record| listed(record, now)).collect(),
+        keys: listing
+            .records
+            .iter()
+            .map(|record| listed(record, now))
+            .collect(),
     };
     context.out.answer(&listed, Listed::text)?;
     Ok(Exit::Done)
@@ -203,7 +274,7 @@ fn listed(record: &KeyRecord, now: UnixMillis) -> ListedKey {
         status: record.status(now).as_str(),
         created_at: record.created_at.to_string(),
         expires_at: record.expires_at.map(|time| time.to_string()),
-        last_used_at: None,
+        last_used_at: record.more.last_used_at.map(|time| time.to_string()),
     }
 }
 
@@ -223,11 +294,7 @@ async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result
     let reached = reach(context).await?;
     reached.deployed().await?;
     let keys = table(&reached);
-    let Some(record) = keys.find(id).await? else {
-        return Err(Stop::usage(format!("there is no key `{id}`"))
-            .hint("`cargo xtask keys list` shows all keys")
-            .into());
-    };
+    let record = find(&reached, id).await?;
     if consent.dry_run {
         context.out.step(&format!(
             "would revoke key `{id}` of `{}` ({})",
@@ -244,6 +311,7 @@ async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result
         id: record.id.clone(),
         revoked_at: keys.revoke(&record, clock::now()).await?.to_string(),
     };
+    note(&reached, "keys revoke", &revoked.id).await?;
     context.out.answer(&revoked, |revoked| {
         format!("{} revoked at {}", revoked.id, revoked.revoked_at)
     })?;
@@ -266,13 +334,17 @@ mod tests {
             created_at: UnixMillis(0),
             expires_at: Some(UnixMillis(1_000)),
             revoked_at: None,
+            more: KeyDetails {
+                last_used_at: Some(UnixMillis(500_000)),
+                ..KeyDetails::default()
+            },
         };
         assert_eq!(
             serde_json::to_value(listed(&record, UnixMillis(2_000))).unwrap(),
             serde_json::json!({
                 "id": "key_1", "prefix": "complical_abcd", "email": "ann@example.com", "plan": "free",
                 "status": "expired", "createdAt": "1970-01-01T00:00:00Z",
-                "expiresAt": "1970-01-01T00:00:01Z", "lastUsedAt": null,
+                "expiresAt": "1970-01-01T00:00:01Z", "lastUsedAt": "1970-01-01T00:08:20Z",
             })
         );
     }

@@ -1,0 +1,341 @@
+//! Thresholds of quotas: what a user has used of its period, and who is told.
+//!
+//! After a fold the users that it counted are looked at, those alone whose use may have come to
+//! something since the last look. A look adds up what is stored of the period, puts the alert of each
+//! threshold that was crossed under an id that follows from user, period and threshold, hands it over,
+//! and only then notes it as told: wherever it dies, the next look does the same again, and the id
+//! shows that it is the same. What a look that failed was about is looked at again by the next
+//! invocation, and every user of a day when the day is closed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::alert::{Alert, crossed, next_look};
+use domain::counts::{Hour, Sum};
+use domain::key::Quota;
+use domain::plan::{Period, Plan, Plans};
+use domain::state;
+use domain::table::{self, ItemKey};
+use domain::time::{UnixMillis, Window};
+use runtime::log::Chain;
+use runtime::queue::{Queue, SendError};
+use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, unreadable};
+use serde::{Deserialize, Serialize};
+
+/// Users that are watched at a time.
+const MOST_WATCHED: usize = 50_000;
+/// How long a look is good for: settings of the user may have changed.
+const LOOK_MILLIS: i64 = 6 * 3_600_000;
+/// Minutes of a user that are remembered to tell what a further fold of them adds.
+const MINUTES: usize = 4;
+/// Days that an alert is kept.
+const ALERT_DAYS: i64 = 90;
+/// Days of which hours are read where the day itself is not there yet.
+const OPEN_DAYS: i64 = 3;
+
+/// Users whom a fold counted.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Accepted calls by user and minute.
+    pub minutes: BTreeMap<String, BTreeMap<UnixMillis, u64>>,
+    /// Users of closed days, each with an instant of the day.
+    pub closed: BTreeSet<(String, UnixMillis)>,
+}
+
+/// What is stored of a period besides its calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The highest threshold that was told of, in percent.
+    pub percent: u8,
+}
+
+/// Looks at what users have used.
+#[derive(Debug)]
+pub struct Thresholds<S, Q> {
+    /// The usage table.
+    pub usage: S,
+    /// Where alerts are handed over.
+    pub alerts: Q,
+    /// The plans.
+    pub plans: Plans,
+    /// What this instance remembers.
+    pub memory: LookMemory,
+}
+
+/// What an instance remembers of its looks: never a count, only what need not be looked at.
+#[derive(Debug, Default)]
+pub struct LookMemory(Mutex<HashMap<String, Watch>>);
+
+#[derive(Debug)]
+struct Watch {
+    /// When it was last looked at, and the period then.
+    at: UnixMillis,
+    period: Period,
+    /// Calls of the period, at least: those of the last look and what folds have added since.
+    used: u64,
+    /// Calls from which on it is looked at again.
+    next: u64,
+    minutes: BTreeMap<UnixMillis, u64>,
+    /// Whether the last look failed; when what it was about was counted.
+    owed: Option<UnixMillis>,
+}
+
+/// A look that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The table.
+    #[error("the use of a period is not known")]
+    Store(#[from] StoreError),
+    /// The queue.
+    #[error("an alert is not handed over")]
+    Send(#[from] SendError),
+}
+
+/// What a user has used of a period.
+struct Use<'a> {
+    plan: (&'a str, &'a Plan),
+    period: Period,
+    calls: u64,
+    quota: Option<u64>,
+}
+
+impl<S: Store, Q: Queue> Thresholds<S, Q> {
+    /// Looks at the users whom a fold counted, and at those whose last look failed. One that fails
+    /// holds up no other.
+    pub async fn look(&self, counted: &Counted, now: UnixMillis) {
+        if self.plans.values().all(|plan| plan.monthly_quota.is_none()) {
+            return;
+        }
+        let mut due: BTreeSet<(String, UnixMillis)> = counted.closed.clone();
+        due.extend(self.memory.owed());
+        for (user, minutes) in &counted.minutes {
+            due.extend(
+                self.memory
+                    .count(user, minutes, now)
+                    .map(|at| (user.clone(), at)),
+            );
+        }
+        for (user, at) in due {
+            if let Err(error) = self.look_at(&user, at, now).await {
+                tracing::warn!(user, error = %Chain(&error), "a quota is looked at again");
+                self.memory.owe(&user, at, now);
+            }
+        }
+    }
+
+    /// Looks at what a user has used of the period that `at` lies in.
+    async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
+        let Some(used) = self.used(user, at).await? else {
+            return Ok(());
+        };
+        let Some(quota) = used.quota else {
+            self.memory.looked(user, &used, u64::MAX, now);
+            return Ok(());
+        };
+        let (name, plan) = used.plan;
+        let key = ItemKey::period(user, used.period.start);
+        let stored = self.usage.get(&key).await?;
+        let told = match &stored {
+            Some(stored) => state::decode::<Told>(&stored.state).map_err(unreadable(&key))?,
+            None => Told { percent: 0 },
+        };
+        let crossed = crossed(used.calls, quota, &plan.alerts_percent, told.percent);
+        for percent in &crossed {
+            let calls = (used.calls, quota, *percent);
+            self.alert(&Alert::new((user, name), calls, used.period, now))
+                .await?;
+        }
+        let told = Told {
+            percent: crossed.last().copied().unwrap_or(told.percent),
+        };
+        let item = NewItem {
+            version: used.calls,
+            state: state::encode(&told).map_err(unreadable(&key))?,
+            shown: Shown {
+                expires_at: Some(used.period.end.plus_days(ALERT_DAYS)),
+                ..Shown::default()
+            },
+            condition: Condition::Lower,
+        };
+        self.usage.put(&key, item).await?;
+        let next = next_look(used.calls, quota, &plan.alerts_percent);
+        self.memory.looked(user, &used, next, now);
+        Ok(())
+    }
+
+    /// Stores an alert unless it is, and hands it over.
+    async fn alert(&self, alert: &Alert) -> Result<(), LookError> {
+        let id = alert.id();
+        let key = ItemKey::alert(&id);
+        let item = NewItem {
+            version: 1,
+            state: state::encode(alert).map_err(unreadable(&key))?,
+            shown: Shown {
+                expires_at: Some(alert.end.plus_days(ALERT_DAYS)),
+                ..Shown::default()
+            },
+            condition: Condition::Version(0),
+        };
+        self.usage.put(&key, item).await?;
+        let message = serde_json::json!({ "alert": id }).to_string();
+        Ok(self.alerts.send(message, 0).await?)
+    }
+
+    /// Adds up what is stored of the period of `at`: days, and hours of days that are not there.
+    async fn used(&self, user: &str, at: UnixMillis) -> Result<Option<Use<'_>>, StoreError> {
+        let month = Window::Month.start(at.plus_days(-1));
+        let (from, to) = (month.plus_days(-1), at.plus_days(1));
+        let days = self.read(
+            user,
+            ItemKey::day(user, from),
+            ItemKey::day(user, to),
+            Sum::decode,
+        );
+        let recent = at.plus_days(-OPEN_DAYS);
+        let hours = (ItemKey::hour(user, recent), ItemKey::hour(user, to));
+        let hours = self.read(user, hours.0, hours.1, Hour::decode);
+        let (days, hours) = tokio::try_join!(days, hours)?;
+        let seen = days.iter().filter_map(|(_, day)| day.counts.seen.as_ref());
+        let of_hours = hours.iter().flat_map(|(_, hour)| hour.slots());
+        let seen = seen.chain(of_hours.filter_map(|(_, slot)| slot.counts.seen.as_ref()));
+        let latest = seen.filter_map(domain::seen::Seen::plan_at).max();
+        let plan = latest.and_then(|(_, name)| self.plans.get_key_value(name));
+        let Some((name, plan)) = plan else {
+            return Ok(None);
+        };
+        let period = plan.period(at);
+        let quota = match self.quota(user).await? {
+            Some(quota) => quota.calls(),
+            None => plan.monthly_quota,
+        };
+        Ok(Some(Use {
+            plan: (name, plan),
+            period,
+            calls: calls_within(period, &days, &hours),
+            quota,
+        }))
+    }
+
+    /// The quota that holds for a user in place of the plan's.
+    async fn quota(&self, user: &str) -> Result<Option<Quota>, StoreError> {
+        let key = ItemKey::settings(user);
+        let Some(stored) = self.usage.get(&key).await? else {
+            return Ok(None);
+        };
+        state::decode(&stored.state).map_err(unreadable(&key))
+    }
+
+    async fn read<T>(
+        &self,
+        user: &str,
+        from: ItemKey,
+        to: ItemKey,
+        decode: impl Fn(&[u8]) -> Result<T, state::StateError>,
+    ) -> Result<Vec<(UnixMillis, T)>, StoreError> {
+        let pk = table::user(user);
+        let rows = store::all(&self.usage, Query::states(&pk, from.sk, to.sk)).await?;
+        let mut read = Vec::new();
+        for row in rows {
+            let (kind, label) = row.sk.split_once('#').unwrap_or_default();
+            let window = if kind == "DAY" {
+                Window::Day
+            } else {
+                Window::Hour
+            };
+            if let Some((start, bytes)) = window.parse_label(label).zip(row.bytes) {
+                let key = ItemKey::new(&pk, &row.sk);
+                read.push((start, decode(&bytes).map_err(unreadable(&key))?));
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Accepted calls of a period: of each day as the day itself says, or as its hours do where they rest on
+/// more facts. Exact to the quarter hour, on which periods of every time zone begin.
+fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis, Hour)]) -> u64 {
+    let mut of_hours: BTreeMap<UnixMillis, Sum> = BTreeMap::new();
+    for (start, hour) in hours {
+        let day = of_hours.entry(Window::Day.start(*start)).or_default();
+        day.merge(&hour.sum());
+    }
+    for (start, day) in days {
+        let known = of_hours.entry(*start).or_default();
+        if day.rank >= known.rank {
+            known.clone_from(day);
+        }
+    }
+    let quarters = of_hours.iter().flat_map(|(day, sum)| sum.quarters_of(*day));
+    let within = quarters.filter(|(at, _)| period.holds(*at));
+    within.map(|(_, totals)| totals.calls).sum()
+}
+
+impl LookMemory {
+    /// Takes in what a fold counted of a user; says for which instant it is to be looked at, if so.
+    fn count(
+        &self,
+        user: &str,
+        minutes: &BTreeMap<UnixMillis, u64>,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let last = *minutes.keys().next_back()?;
+        let mut watched = self.watched();
+        let Some(watch) = watched.get_mut(user) else {
+            return Some(last);
+        };
+        for (minute, calls) in minutes {
+            let known = watch.minutes.entry(*minute).or_default();
+            watch.used += calls.saturating_sub(*known);
+            *known = (*known).max(*calls);
+        }
+        while watch.minutes.len() > MINUTES {
+            watch.minutes.pop_first();
+        }
+        let is_good = watch.period.holds(last) && now.since(watch.at) < LOOK_MILLIS;
+        (watch.used >= watch.next || !is_good).then_some(last)
+    }
+
+    fn looked(&self, user: &str, used: &Use<'_>, next: u64, now: UnixMillis) {
+        let mut watched = self.watched();
+        if watched.len() >= MOST_WATCHED && !watched.contains_key(user) {
+            watched.retain(|_, watch| watch.owed.is_some());
+        }
+        let minutes = watched.remove(user).map(|watch| watch.minutes);
+        let watch = Watch {
+            at: now,
+            period: used.period,
+            used: used.calls,
+            next,
+            minutes: minutes.unwrap_or_default(),
+            owed: None,
+        };
+        watched.insert(user.to_owned(), watch);
+    }
+
+    fn owe(&self, user: &str, at: UnixMillis, now: UnixMillis) {
+        let watch = Watch {
+            at: now,
+            period: Period { start: at, end: at },
+            used: 0,
+            next: 0,
+            minutes: BTreeMap::new(),
+            owed: Some(at),
+        };
+        self.watched().insert(user.to_owned(), watch);
+    }
+
+    fn owed(&self) -> Vec<(String, UnixMillis)> {
+        let watched = self.watched();
+        let owed = watched
+            .iter()
+            .filter_map(|(user, watch)| Some((user.clone(), watch.owed?)));
+        owed.collect()
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<String, Watch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

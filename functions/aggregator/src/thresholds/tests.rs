@@ -1,0 +1,269 @@
+//! Uses that grow, folds that come again, and looks that fail.
+
+use std::sync::{Arc, Mutex};
+
+use domain::counts::{Counts, Slot};
+use domain::seen::Seen;
+use domain::tally::Tally;
+use runtime::memory::{Call, Fault, MemoryStore};
+
+use super::*;
+
+const NOW: UnixMillis = UnixMillis(1_795_363_445_000);
+const ANN: &str = "ann@example.com";
+
+#[derive(Debug, Clone, Default)]
+struct Alerts {
+    sent: Arc<Mutex<Vec<String>>>,
+    is_down: Arc<Mutex<bool>>,
+}
+
+impl Queue for Alerts {
+    async fn send(&self, body: String, _delay_seconds: u32) -> Result<(), SendError> {
+        if *self.is_down.lock().unwrap() {
+            let source = "injected".into();
+            return Err(SendError { source });
+        }
+        self.sent.lock().unwrap().push(body);
+        Ok(())
+    }
+}
+
+struct World {
+    store: MemoryStore,
+    alerts: Alerts,
+    thresholds: Thresholds<MemoryStore, Alerts>,
+}
+
+fn plan(quota: Option<u64>, timezone: &str) -> Plan {
+    Plan {
+        rate_per_second: 10,
+        burst: 20,
+        monthly_quota: quota,
+        alerts_percent: vec![50, 80, 100],
+        limit_mode: domain::plan::LimitMode::Soft,
+        timezone: timezone.to_owned(),
+    }
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let (store, alerts) = (MemoryStore::default(), Alerts::default());
+        Self {
+            thresholds: Thresholds {
+                usage: store.clone(),
+                alerts: alerts.clone(),
+                plans: [("free".to_owned(), plan)].into(),
+                memory: LookMemory::default(),
+            },
+            store,
+            alerts,
+        }
+    }
+
+    /// The same tables, seen by an instance that remembers nothing.
+    fn restarted(self) -> Self {
+        let thresholds = Thresholds {
+            memory: LookMemory::default(),
+            ..self.thresholds
+        };
+        Self { thresholds, ..self }
+    }
+
+    /// Has a minute of Ann's hour hold so many calls, as a fold writes it.
+    fn fold(&self, minute: UnixMillis, calls: u64) -> Counted {
+        let key = ItemKey::hour(ANN, minute);
+        let start = Window::Hour.start(minute);
+        let held = self.store.peek(&key);
+        let mut hour = match &held {
+            Some(stored) => Hour::decode(&stored.state).unwrap(),
+            None => Hour::new(start),
+        };
+        let tally = Tally {
+            calls,
+            ..Tally::default()
+        };
+        let counts = Counts {
+            tally,
+            seen: Some(Seen::new(minute, minute, Some((minute, "free".to_owned())))),
+            ..Counts::default()
+        };
+        let slot = Slot {
+            rank: calls,
+            counts,
+        };
+        hour.offer(minute.minute_of_hour(), &slot);
+        let version = held.map_or(0, |stored| stored.version) + 1;
+        self.store.plant(&key, version, hour.encode().unwrap());
+        let mut counted = Counted::default();
+        let minutes = counted.minutes.entry(ANN.to_owned()).or_default();
+        minutes.insert(Window::Minute.start(minute), calls);
+        counted
+    }
+
+    /// The thresholds that were told of, by the alerts handed over.
+    fn told(&self) -> Vec<u8> {
+        let sent = self.alerts.sent.lock().unwrap().clone();
+        let alerts = sent.iter().map(|body| {
+            let message: serde_json::Value = serde_json::from_str(body).unwrap();
+            let id = message["alert"].as_str().unwrap().to_owned();
+            let stored = self.store.peek(&ItemKey::alert(&id)).unwrap();
+            let alert: Alert = state::decode(&stored.state).unwrap();
+            assert_eq!(alert.id(), id);
+            alert.percent
+        });
+        alerts.collect()
+    }
+}
+
+#[tokio::test]
+async fn each_threshold_is_told_once_however_folds_repeat() {
+    let world = World::new(plan(Some(1_000), "UTC"));
+    for calls in 1..=1_100 {
+        let counted = world.fold(NOW, calls);
+        world.thresholds.look(&counted, NOW).await;
+        world.thresholds.look(&counted, NOW).await;
+        let expected = [50, 80, 100]
+            .into_iter()
+            .filter(|percent| calls >= percent * 10);
+        let expected: Vec<u8> = expected
+            .map(|percent| u8::try_from(percent).unwrap())
+            .collect();
+        assert_eq!(world.told(), expected, "{calls}");
+    }
+    let world = world.restarted();
+    let counted = world.fold(NOW, 1_101);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), [50, 80, 100]);
+    let period = ItemKey::period(ANN, Window::Month.start(NOW));
+    assert_eq!(world.store.peek(&period).unwrap().version, 1_101);
+}
+
+#[tokio::test]
+async fn few_folds_are_looked_at() {
+    let world = World::new(plan(Some(100_000), "UTC"));
+    world.store.inject(|_, _| Fault::None);
+    let mut reads = 0;
+    for calls in 1..=10_000 {
+        let counted = world.fold(NOW, calls);
+        let before = world.store.units();
+        world.thresholds.look(&counted, NOW).await;
+        reads += u64::from(world.store.units() != before);
+    }
+    assert!(reads <= 3, "{reads}");
+}
+
+#[tokio::test]
+async fn a_new_period_arms_every_threshold_again_in_the_plans_own_zone() {
+    let world = World::new(plan(Some(10), "Asia/Kolkata"));
+    let end: UnixMillis = "2026-11-30T18:30:00Z".parse().unwrap();
+    let counted = world.fold(end.plus_millis(-60_000), 10);
+    world.thresholds.look(&counted, end).await;
+    assert_eq!(world.told(), [50, 80, 100]);
+    let counted = world.fold(end, 4);
+    world.thresholds.look(&counted, end).await;
+    assert_eq!(world.told(), [50, 80, 100]);
+    let counted = world.fold(end, 5);
+    world.thresholds.look(&counted, end).await;
+    assert_eq!(world.told(), [50, 80, 100, 50]);
+    // Calls of the period before come late.
+    let counted = world.fold(end.plus_millis(-120_000), 3);
+    world.thresholds.look(&counted, end).await;
+    assert_eq!(world.told(), [50, 80, 100, 50]);
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_made_up_for_without_a_further_fold() {
+    let world = World::new(plan(Some(10), "UTC"));
+    *world.alerts.is_down.lock().unwrap() = true;
+    let counted = world.fold(NOW, 5);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), []);
+    *world.alerts.is_down.lock().unwrap() = false;
+    world.thresholds.look(&Counted::default(), NOW).await;
+    assert_eq!(world.told(), [50]);
+    world.thresholds.look(&Counted::default(), NOW).await;
+    assert_eq!(world.told(), [50]);
+}
+
+#[tokio::test]
+async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
+    for dies_at in 0..12 {
+        let world = World::new(plan(Some(10), "UTC"));
+        let counted = world.fold(NOW, 8);
+        let mut calls = 0;
+        world.store.inject(move |_: Call, _: &ItemKey| {
+            calls += 1;
+            match (calls - 1 == dies_at, calls % 2) {
+                (true, 0) => Fault::Refused,
+                (true, _) => Fault::AnswerLost,
+                (false, _) => Fault::None,
+            }
+        });
+        for _ in 0..3 {
+            world.thresholds.look(&counted, NOW).await;
+        }
+        let world = world.restarted();
+        world.thresholds.look(&counted, NOW).await;
+        let mut told = world.told();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told, [50, 80], "{dies_at}");
+        let mut ids = world.alerts.sent.lock().unwrap().clone();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 2, "{dies_at}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_day_is_looked_at_whatever_is_remembered() {
+    let world = World::new(plan(Some(10), "UTC"));
+    let counted = world.fold(NOW, 1);
+    world.thresholds.look(&counted, NOW).await;
+    // Another instance folded these.
+    world.fold(NOW, 9);
+    let mut closed = Counted::default();
+    closed
+        .closed
+        .insert((ANN.to_owned(), Window::Day.start(NOW)));
+    world.thresholds.look(&closed, NOW.plus_days(1)).await;
+    assert_eq!(world.told(), [50, 80]);
+}
+
+#[tokio::test]
+async fn a_users_own_quota_stands_in_place_of_the_plans() {
+    let world = World::new(plan(Some(10), "UTC"));
+    let quota = state::encode(&Some(Quota::Calls(100))).unwrap();
+    world.store.plant(&ItemKey::settings(ANN), 1, quota);
+    let counted = world.fold(NOW, 49);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), []);
+    let counted = world.fold(NOW, 50);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), [50]);
+}
+
+#[tokio::test]
+async fn days_count_by_what_rests_on_more_facts() {
+    let world = World::new(plan(Some(100), "UTC"));
+    let earlier = NOW.plus_days(-10);
+    let mut day = Hour::new(Window::Hour.start(earlier));
+    let tally = Tally {
+        calls: 45,
+        ..Tally::default()
+    };
+    let counts = Counts {
+        tally,
+        ..Counts::default()
+    };
+    day.offer(3, &Slot { rank: 45, counts });
+    let state = day.sum().encode().unwrap();
+    world.store.plant(&ItemKey::day(ANN, earlier), 1, state);
+    let counted = world.fold(NOW, 4);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), []);
+    let counted = world.fold(NOW, 5);
+    world.thresholds.look(&counted, NOW).await;
+    assert_eq!(world.told(), [50]);
+}

@@ -1,0 +1,427 @@
+//! Rates and quotas: whether a call is over them, and what this instance tells the others.
+//!
+//! A soft limit is decided from what this instance knows, without a call to anything; after the answer
+//! it reports what it accepted and learns what the others did, where that is due. A hard limit is one
+//! conditional write before the answer. Limits never fail a call: where the counters do not answer, a
+//! soft limit knows less, and a hard one lets the call through.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::key::KeyRecord;
+use domain::limit::{CALL, Limits, Meter, Over, Report, Shared, bucket_counter, period_counter};
+use domain::plan::{LimitMode, Period, Plan};
+use domain::table::ItemKey;
+use domain::time::UnixMillis;
+use runtime::counters::{CounterTable, Counters, Increments, Take, TakeQuota, Taken};
+use runtime::log::Chain;
+use runtime::store::{Store, StoreError};
+
+/// How long counters that did not answer are left alone.
+const PAUSE_MILLIS: i64 = 5_000;
+/// How long what folds have counted is good for, far from the end of a quota and near it.
+const COUNTED_MILLIS: i64 = 15 * 60_000;
+const COUNTED_NEAR_MILLIS: i64 = 60_000;
+/// A quota is near its end when less than this part remains, as a divisor.
+const NEAR: u64 = 20;
+/// Writes after which a hard limit gives up: others change the counters all the time.
+const MOST_WRITES: u32 = 6;
+/// Users and keys that are watched at a time, some 2 MB.
+const MOST_METERS: usize = 4_096;
+/// Days that counters outlive their period.
+const KEPT_DAYS: i64 = 2;
+
+/// A call that is over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// Which limit.
+    pub over: Over,
+    /// The limits.
+    pub limits: Limits,
+    /// Whole seconds until such a call would be accepted.
+    pub retry_after: u64,
+}
+
+/// The limits of every user and key that this instance meets.
+#[derive(Debug)]
+pub struct Limiter<S, T> {
+    /// The usage table: what folds have counted.
+    counted: S,
+    counters: T,
+    watched: Mutex<Watched>,
+}
+
+/// A user, or one of its keys.
+type Whose = (String, Option<String>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    meters: HashMap<Whose, Gauge>,
+    paused_until: Option<UnixMillis>,
+}
+
+/// A meter with what this instance must remember around it.
+#[derive(Debug)]
+struct Gauge {
+    meter: Meter,
+    mode: LimitMode,
+    period: Period,
+    /// Counters that the table may forget.
+    outdated: Vec<String>,
+    /// When it was last asked what folds have counted.
+    counted_at: Option<UnixMillis>,
+    /// What the table last held, where the limit is hard.
+    held: Counters,
+    last_call: UnixMillis,
+}
+
+impl Gauge {
+    fn new(limits: Limits, mode: LimitMode, plan: &Plan, now: UnixMillis) -> Self {
+        Self {
+            meter: Meter::new(limits),
+            mode,
+            period: plan.period(now),
+            outdated: Vec::new(),
+            counted_at: None,
+            held: Counters::new(),
+            last_call: now,
+        }
+    }
+
+    fn limited(&self, over: Over, now: UnixMillis) -> Limited {
+        let retry_after = match over {
+            Over::Rate { retry_after } => retry_after,
+            Over::Quota => seconds_until(self.period.end, now),
+        };
+        Limited {
+            over,
+            limits: self.meter.limits(),
+            retry_after,
+        }
+    }
+
+    /// Whether what folds have counted may say something new.
+    fn wants_counted(&self, now: UnixMillis) -> bool {
+        let Some(quota) = self.meter.limits().quota else {
+            return false;
+        };
+        let remaining = quota.saturating_sub(self.meter.used());
+        let good_for = if remaining < quota / NEAR {
+            COUNTED_NEAR_MILLIS
+        } else {
+            COUNTED_MILLIS
+        };
+        let is_good = |at: UnixMillis| (0..good_for).contains(&now.since(at));
+        !self.counted_at.is_some_and(is_good)
+    }
+}
+
+/// Whole seconds until `at`, rounded up; at least one.
+fn seconds_until(at: UnixMillis, now: UnixMillis) -> u64 {
+    let millis = u64::try_from(at.since(now)).unwrap_or(0);
+    millis.div_ceil(1_000).max(1)
+}
+
+impl<S: Store, T: CounterTable> Limiter<S, T> {
+    /// Limits by `counters`, and by what folds have `counted`.
+    pub fn new(counted: S, counters: T) -> Self {
+        Self {
+            counted,
+            counters,
+            watched: Mutex::default(),
+        }
+    }
+
+    /// Counts a call of `key` at `now`, or says which limit it is over. A call that is over any limit
+    /// counts against none.
+    pub async fn admit(
+        &self,
+        key: &KeyRecord,
+        plan: &Plan,
+        now: UnixMillis,
+    ) -> Result<(), Limited> {
+        let user = (key.email.clone(), None);
+        self.meet(&user, key.user_limits(plan), plan.limit_mode, plan, now);
+        let own = key.more.rate.map(|rate| {
+            let whose = (key.email.clone(), Some(key.id.clone()));
+            let limits = Limits { rate, quota: None };
+            self.meet(&whose, limits, LimitMode::Soft, plan, now);
+            whose
+        });
+        let soft: Vec<&Whose> = match plan.limit_mode {
+            LimitMode::Soft => own.iter().chain([&user]).collect(),
+            LimitMode::Hard => own.iter().collect(),
+        };
+        {
+            let mut watched = self.watched();
+            for whose in &soft {
+                let gauge = watched.meters.get(*whose);
+                if let Some((gauge, over)) =
+                    gauge.and_then(|gauge| Some((gauge, gauge.meter.check(now)?)))
+                {
+                    return Err(gauge.limited(over, now));
+                }
+            }
+            if plan.limit_mode == LimitMode::Soft {
+                watched.accept(&soft, now);
+                return Ok(());
+            }
+        }
+        self.take(&user, now).await?;
+        self.watched().accept(&soft, now);
+        Ok(())
+    }
+
+    /// Tells the others what this instance accepted of the user of `key`, and learns what they did,
+    /// where that is due.
+    pub async fn keep_up(&self, key: &KeyRecord, now: UnixMillis) {
+        let whose = [
+            (key.email.clone(), None),
+            (key.email.clone(), Some(key.id.clone())),
+        ];
+        for whose in &whose {
+            if let Err(error) = self.keep_up_with(whose, now).await {
+                self.pause(&error, now);
+            }
+        }
+    }
+
+    async fn keep_up_with(&self, whose: &Whose, now: UnixMillis) -> Result<(), StoreError> {
+        let Some(due) = self.watched().report(whose, now) else {
+            return Ok(());
+        };
+        if let Some(report) = due.report {
+            let limits = due.limits;
+            let increments = Increments {
+                add: report.increments(limits.rate, due.period.start),
+                remove: due.outdated,
+                expires_at: Some(due.period.end.plus_days(KEPT_DAYS)),
+            };
+            let counters = self.counters.add(&item(whose), &increments).await?;
+            let oldest = report.oldest;
+            let (shared, outdated) = Shared::read(&counters, limits.rate, due.period.start, oldest);
+            self.with(whose, |gauge| {
+                // A period may have begun meanwhile.
+                if gauge.period == due.period {
+                    gauge.meter.learn(shared);
+                    gauge.outdated = outdated;
+                }
+            });
+        }
+        if due.wants_counted {
+            self.learn_counted(whose, due.period, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks what folds have counted in the period.
+    async fn learn_counted(
+        &self,
+        whose: &Whose,
+        period: Period,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.with(whose, |gauge| gauge.counted_at = Some(now));
+        let stored = self
+            .counted
+            .get(&ItemKey::period(&whose.0, period.start))
+            .await?;
+        self.with(whose, |gauge| {
+            if gauge.period == period {
+                gauge
+                    .meter
+                    .learn_counted(stored.map_or(0, |stored| stored.version));
+            }
+        });
+        Ok(())
+    }
+
+    /// Counts a call against a hard limit with one conditional write, or with another where the bucket
+    /// is not as full as this instance believed.
+    async fn take(&self, whose: &Whose, now: UnixMillis) -> Result<(), Limited> {
+        if self.watched().is_paused(now) {
+            return Ok(());
+        }
+        let unknown = self.watched().unknown_period(whose);
+        if let Some(period) = unknown
+            && let Err(error) = self.learn_counted(whose, period, now).await
+        {
+            self.pause(&error, now);
+            return Ok(());
+        }
+        for _ in 0..MOST_WRITES {
+            let Some(take) = self.watched().next_take(whose, now)? else {
+                return Ok(());
+            };
+            match self.counters.take(&item(whose), &take).await {
+                Ok(Taken::Done(held)) => {
+                    self.with(whose, |gauge| gauge.held = held);
+                    return Ok(());
+                }
+                Ok(Taken::Refused(held)) => self.with(whose, |gauge| gauge.held = held),
+                Err(error) => {
+                    self.pause(&error, now);
+                    return Ok(());
+                }
+            }
+        }
+        let contended = Over::Rate { retry_after: 1 };
+        let watched = self.watched();
+        let gauge = watched.meters.get(whose);
+        gauge.map_or(Ok(()), |gauge| Err(gauge.limited(contended, now)))
+    }
+
+    fn meet(&self, whose: &Whose, limits: Limits, mode: LimitMode, plan: &Plan, now: UnixMillis) {
+        self.watched().meet(whose, limits, mode, plan, now);
+    }
+
+    fn with(&self, whose: &Whose, change: impl FnOnce(&mut Gauge)) {
+        if let Some(gauge) = self.watched().meters.get_mut(whose) {
+            change(gauge);
+        }
+    }
+
+    fn pause(&self, error: &StoreError, now: UnixMillis) {
+        tracing::warn!(error = %Chain(error), "limits are not shared for a while");
+        self.watched().paused_until = Some(now.plus_millis(PAUSE_MILLIS));
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn item((user, key): &Whose) -> ItemKey {
+    ItemKey::limit(user, key.as_deref())
+}
+
+/// What is due after an answer.
+struct Due {
+    report: Option<Report>,
+    limits: Limits,
+    period: Period,
+    outdated: Vec<String>,
+    wants_counted: bool,
+}
+
+impl Watched {
+    fn is_paused(&self, now: UnixMillis) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
+    }
+
+    /// Makes sure that there is a meter with these limits, in the present period.
+    fn meet(
+        &mut self,
+        whose: &Whose,
+        limits: Limits,
+        mode: LimitMode,
+        plan: &Plan,
+        now: UnixMillis,
+    ) {
+        if self.meters.len() >= MOST_METERS && !self.meters.contains_key(whose) {
+            self.make_room();
+        }
+        let gauge = self
+            .meters
+            .entry(whose.clone())
+            .or_insert_with(|| Gauge::new(limits, mode, plan, now));
+        if gauge.meter.limits() != limits || gauge.mode != mode {
+            *gauge = Gauge::new(limits, mode, plan, now);
+        }
+        if !gauge.period.holds(now) {
+            let period = plan.period(now);
+            if period != gauge.period {
+                gauge.period = period;
+                gauge.meter.begin_period();
+                gauge.counted_at = None;
+            }
+        }
+        gauge.last_call = now;
+    }
+
+    fn accept(&mut self, all: &[&Whose], now: UnixMillis) {
+        for whose in all {
+            if let Some(gauge) = self.meters.get_mut(*whose) {
+                gauge.meter.accept(now);
+            }
+        }
+    }
+
+    fn report(&mut self, whose: &Whose, now: UnixMillis) -> Option<Due> {
+        if self.is_paused(now) {
+            return None;
+        }
+        let gauge = self.meters.get_mut(whose)?;
+        let wants_counted = gauge.wants_counted(now);
+        let is_due = gauge.mode == LimitMode::Soft && gauge.meter.is_due();
+        (is_due || wants_counted).then(|| Due {
+            report: is_due.then(|| gauge.meter.report(now)),
+            limits: gauge.meter.limits(),
+            period: gauge.period,
+            outdated: if is_due {
+                std::mem::take(&mut gauge.outdated)
+            } else {
+                Vec::new()
+            },
+            wants_counted,
+        })
+    }
+
+    /// The period of a hard quota of which this instance does not know what folds have counted.
+    fn unknown_period(&self, whose: &Whose) -> Option<Period> {
+        let gauge = self.meters.get(whose)?;
+        let is_unknown = gauge.meter.limits().quota.is_some() && gauge.counted_at.is_none();
+        is_unknown.then_some(gauge.period)
+    }
+
+    /// The write that counts a call against a hard limit, by what the table last held. A bucket only
+    /// gets emptier by what others take and fuller by time, and a quota only less: what is refused by
+    /// an older answer is refused by the table too.
+    fn next_take(&self, whose: &Whose, now: UnixMillis) -> Result<Option<Take>, Limited> {
+        let Some(gauge) = self.meters.get(whose) else {
+            return Ok(None);
+        };
+        let Limits { rate, quota } = gauge.meter.limits();
+        let full_at = bucket_counter(rate);
+        let tick = rate.tick(now);
+        let latest = tick + rate.tolerance() - CALL;
+        let held = gauge.held.get(&full_at).copied();
+        if held.is_some_and(|held| held > latest) {
+            let retry_after = rate.seconds_until(held.unwrap_or(tick), now).max(1);
+            return Err(gauge.limited(Over::Rate { retry_after }, now));
+        }
+        let used = period_counter(gauge.period.start);
+        let counted = gauge.meter.used();
+        if let Some(quota) = quota {
+            let known = gauge.held.get(&used).copied().unwrap_or(0);
+            let known = u64::try_from(known).unwrap_or(0).max(counted);
+            if known >= quota {
+                return Err(gauge.limited(Over::Quota, now));
+            }
+        }
+        let signed = |calls: u64| i64::try_from(calls).unwrap_or(i64::MAX);
+        Ok(Some(Take {
+            is_full: held.is_none_or(|held| held < tick),
+            full_at,
+            now: tick,
+            latest,
+            quota: quota.map(|quota| TakeQuota {
+                used,
+                begin: signed(counted),
+                most: signed(quota),
+            }),
+            expires_at: Some(gauge.period.end.plus_days(KEPT_DAYS)),
+        }))
+    }
+
+    /// Drops the older half: each eviction is a search.
+    fn make_room(&mut self) {
+        let mut ages: Vec<UnixMillis> = self.meters.values().map(|gauge| gauge.last_call).collect();
+        ages.sort_unstable();
+        let middle = ages.get(ages.len() / 2).copied().unwrap_or(UnixMillis(0));
+        self.meters.retain(|_, gauge| gauge.last_call > middle);
+    }
+}
+
+#[cfg(test)]
+mod tests;

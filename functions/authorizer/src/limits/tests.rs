@@ -1,0 +1,172 @@
+//! Several instances over the same counters.
+
+use super::*;
+use crate::testing::{NOW, key};
+use domain::limit::Rate;
+use domain::plan::LimitMode;
+use runtime::counters::MemoryCounters;
+use runtime::memory::{Fault, MemoryStore};
+
+struct World {
+    counted: MemoryStore,
+    counters: MemoryCounters,
+    plan: Plan,
+    instances: Vec<Limiter<MemoryStore, MemoryCounters>>,
+}
+
+impl World {
+    fn new(instances: usize, mode: LimitMode, quota: Option<u64>) -> Self {
+        let (counted, counters) = (MemoryStore::default(), MemoryCounters::default());
+        let plan = Plan {
+            rate_per_second: 10,
+            burst: 20,
+            monthly_quota: quota,
+            alerts_percent: Vec::new(),
+            limit_mode: mode,
+            timezone: "UTC".to_owned(),
+        };
+        let instance = || Limiter::new(counted.clone(), counters.clone());
+        Self {
+            instances: (0..instances).map(|_| instance()).collect(),
+            counted,
+            counters,
+            plan,
+        }
+    }
+
+    /// A call at an instance, with what follows its answer.
+    async fn call(&self, instance: usize, key: &KeyRecord, now: UnixMillis) -> Result<(), Limited> {
+        let limiter = &self.instances[instance];
+        let admitted = limiter.admit(key, &self.plan, now).await;
+        limiter.keep_up(key, now).await;
+        admitted
+    }
+
+    /// Calls of so many seconds, 50 a second, over all instances: those that were accepted.
+    async fn flood(&self, key: &KeyRecord, seconds: i64) -> u64 {
+        let mut accepted = 0;
+        for call in 0..seconds * 50 {
+            let instance = usize::try_from(call).unwrap() % self.instances.len();
+            let now = NOW.plus_millis(call * 20);
+            accepted += u64::from(self.call(instance, key, now).await.is_ok());
+        }
+        accepted
+    }
+}
+
+#[tokio::test]
+async fn four_instances_share_a_soft_rate() {
+    let world = World::new(4, LimitMode::Soft, None);
+    let accepted = world.flood(&key(), 10).await;
+    assert!((100 + 20..=150 + 20).contains(&accepted), "{accepted}");
+    assert!(
+        world.counters.asked() <= accepted,
+        "{}",
+        world.counters.asked()
+    );
+}
+
+#[tokio::test]
+async fn a_hard_rate_and_quota_are_exact_over_any_number_of_instances() {
+    for instances in [1, 4, 16] {
+        let world = World::new(instances, LimitMode::Hard, Some(100));
+        // Ten seconds would be 120 by the rate: 20 at once, and ten each second.
+        let accepted = world.flood(&key(), 10).await;
+        assert_eq!(accepted, 100, "{instances}");
+        let world = World::new(instances, LimitMode::Hard, None);
+        let accepted = world.flood(&key(), 10).await;
+        // The last call comes 20 ms before ten seconds are over.
+        assert_eq!(accepted, 20 + 99, "{instances}");
+    }
+}
+
+#[tokio::test]
+async fn a_hard_quota_begins_with_what_folds_have_counted() {
+    let world = World::new(2, LimitMode::Hard, Some(100));
+    let period = world.plan.period(NOW);
+    let key = key();
+    world
+        .counted
+        .plant(&ItemKey::period(&key.email, period.start), 95, Vec::new());
+    assert_eq!(world.flood(&key, 3).await, 5);
+    let limited = world
+        .call(0, &key, NOW.plus_millis(9_000))
+        .await
+        .unwrap_err();
+    assert_eq!(limited.over, Over::Quota);
+    let left = period.end.since(NOW.plus_millis(9_000));
+    assert_eq!(
+        limited.retry_after,
+        u64::try_from(left).unwrap().div_ceil(1_000)
+    );
+    // What is used up is known without asking.
+    let asked = world.counters.asked();
+    world
+        .call(0, &key, NOW.plus_millis(9_500))
+        .await
+        .unwrap_err();
+    assert_eq!(world.counters.asked(), asked);
+    assert!(world.call(0, &key, period.end).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_soft_quota_ends_for_all_keys_of_a_user_and_begins_with_the_next_period() {
+    let world = World::new(2, LimitMode::Soft, Some(30));
+    let other = KeyRecord {
+        id: "key_2".to_owned(),
+        ..key()
+    };
+    let accepted = world.flood(&key(), 3).await;
+    assert!((30..=30 + 50).contains(&accepted), "{accepted}");
+    let now = NOW.plus_millis(60_000);
+    let limited = world.call(0, &other, now).await.unwrap_err();
+    assert_eq!(limited.over, Over::Quota);
+    let period = world.plan.period(NOW);
+    assert!(world.call(0, &other, period.end).await.is_ok());
+    let counters = world.counters.counters(&ItemKey::limit(&key().email, None));
+    assert_eq!(counters[&period_counter(period.end)], 1);
+}
+
+#[tokio::test]
+async fn a_key_with_a_rate_of_its_own_is_limited_within_the_users() {
+    let world = World::new(1, LimitMode::Soft, None);
+    let mut slow = key();
+    slow.more.rate = Some(Rate {
+        per_second: 1,
+        burst: 2,
+    });
+    let accepted = world.flood(&slow, 3).await;
+    assert!((4..=5).contains(&accepted), "{accepted}");
+    let other = KeyRecord {
+        id: "key_2".to_owned(),
+        ..key()
+    };
+    assert!(world.call(0, &other, NOW.plus_millis(3_000)).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_counters_each_instance_keeps_the_rate_by_itself_and_hard_limits_let_through() {
+    let world = World::new(2, LimitMode::Soft, Some(1_000));
+    world.counters.set_down(true);
+    world.counted.inject(|_, _| Fault::Refused);
+    let accepted = world.flood(&key(), 10).await;
+    assert!((2 * 118..=2 * 125).contains(&accepted), "{accepted}");
+    assert!(world.counters.asked() <= 6, "{}", world.counters.asked());
+    let world = World::new(2, LimitMode::Hard, Some(10));
+    world.counters.set_down(true);
+    assert_eq!(world.flood(&key(), 2).await, 100);
+}
+
+#[tokio::test]
+async fn a_crowd_is_watched_within_bounds() {
+    let world = World::new(1, LimitMode::Soft, None);
+    for number in 0..3 * MOST_METERS {
+        let user = KeyRecord {
+            email: format!("user{number}@example.com"),
+            ..key()
+        };
+        let now = NOW.plus_millis(i64::try_from(number).unwrap());
+        assert!(world.call(0, &user, now).await.is_ok());
+    }
+    assert!(world.instances[0].watched().meters.len() <= MOST_METERS);
+}

@@ -1,0 +1,64 @@
+//! Addresses of callers: how they are told apart, and which are refused.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::UnixMillis;
+
+/// An address as limits and lists tell it apart: IPv6 by its /64, which one caller usually has whole.
+pub fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => {
+                let network = u128::from(address) >> 64 << 64;
+                format!("{}/64", Ipv6Addr::from(network))
+            }
+        },
+        Ok(IpAddr::V4(_)) | Err(_) => address.to_owned(),
+    }
+}
+
+/// Addresses that are refused, by network, with the time from which on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Blocked {
+    /// By [`network`].
+    pub since: BTreeMap<String, UnixMillis>,
+}
+
+impl Blocked {
+    /// Networks that the list holds at most: every authorizer reads all of them every few seconds.
+    pub const MOST: usize = 5_000;
+
+    /// Whether `address` is refused.
+    pub fn holds(&self, address: &str) -> bool {
+        !self.since.is_empty() && self.since.contains_key(&network(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_stands_for_its_network() {
+        for (address, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(network(address), expected);
+        }
+        let mut blocked = Blocked::default();
+        assert!(!blocked.holds("192.0.2.1"));
+        blocked
+            .since
+            .insert(network("2001:db8:1:2::9"), UnixMillis(0));
+        assert!(blocked.holds("2001:db8:1:2:3:4:5:6"));
+        assert!(!blocked.holds("2001:db8:1:3::1"));
+    }
+}

@@ -1,0 +1,399 @@
+//! Limits of a user or a key: the token bucket of a rate, the quota of a period, and the view of both
+//! that one authorizer has.
+//!
+//! Several authorizers accept calls of one user at the same time. Each holds a [`Meter`]: what the
+//! shared counters said when it last asked, and what it has accepted since. It refuses a call only if
+//! the calls that it *knows* of have emptied the ideal bucket. A call that it does not know of could
+//! only make the bucket emptier, so it never refuses what the ideal bucket would accept. How much more
+//! it accepts follows from how many calls it may accept before it reports: see
+//! [`Rate::unreported`], and `ARCHITECTURE.md` for the derivation.
+
+use std::collections::BTreeMap;
+
+use crate::time::UnixMillis;
+
+/// What one call takes out of a bucket, in ticks. A tick is a millisecond divided by the calls a
+/// second, so that every quantity is a whole number.
+pub const CALL: i64 = 1_000;
+/// Slots that a bucket's memory is divided into.
+const SLOTS: i64 = 64;
+/// Seconds that reports may be late.
+const LATE_MILLIS: i64 = 5_000;
+/// The part of a rate that an authorizer need not report, as a divisor.
+const QUIET: i64 = 40;
+/// While a quota is far from its end, an authorizer reports each time it has accepted this part of
+/// what remains, as a divisor.
+const REMAINING: u64 = 400;
+
+/// A rate: calls a second, and how many are accepted at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Calls a second, sustained; at least 1.
+    pub per_second: u32,
+    /// Calls that a full bucket holds; at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// The tick of an instant.
+    pub fn tick(self, at: UnixMillis) -> i64 {
+        at.0.saturating_mul(self.per_second.max(1).into())
+    }
+
+    /// How far ahead of now a bucket may be full again for a call to be accepted.
+    pub fn tolerance(self) -> i64 {
+        i64::from(self.burst.max(1)) * CALL
+    }
+
+    /// Calls that an authorizer accepts before it reports: the calls of 0.9 seconds, at least one.
+    pub fn unreported(self) -> u64 {
+        (u64::from(self.per_second) * 9 / 10).max(1)
+    }
+
+    /// Milliseconds that calls are counted together: a bucket's memory in 64 parts.
+    pub fn slot_millis(self) -> i64 {
+        let refill = i64::from(self.burst) * 1_000 / i64::from(self.per_second.max(1));
+        (refill + LATE_MILLIS) / SLOTS
+    }
+
+    /// Whole seconds, rounded up, until a bucket that is full again at tick `full_at` holds a call.
+    pub fn seconds_until(self, full_at: i64, now: UnixMillis) -> u64 {
+        let free = full_at.saturating_add(CALL - self.tolerance());
+        let ticks = free.saturating_sub(self.tick(now));
+        let per_second = 1_000 * i64::from(self.per_second.max(1));
+        u64::try_from(ticks.max(0)).map_or(0, |ticks| ticks.div_ceil(per_second.unsigned_abs()))
+    }
+}
+
+/// The ideal token bucket, as the generic cell rate algorithm keeps it: by the tick at which it is
+/// full again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    rate: Rate,
+    full_at: i64,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub const fn full(rate: Rate) -> Self {
+        Self {
+            rate,
+            full_at: i64::MIN,
+        }
+    }
+
+    /// Whether it holds a call at `now`.
+    pub fn holds(&self, now: UnixMillis) -> bool {
+        let tick = self.rate.tick(now);
+        self.full_at.max(tick) + CALL <= tick + self.rate.tolerance()
+    }
+
+    /// Takes calls out at `at`, whether it holds them or not.
+    pub fn take(&mut self, at: UnixMillis, calls: u64) {
+        let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+        let from = self.full_at.max(self.rate.tick(at));
+        self.full_at = from.saturating_add(calls.saturating_mul(CALL));
+    }
+
+    /// Whole seconds, rounded up, until it holds a call.
+    pub fn seconds_until_call(&self, now: UnixMillis) -> u64 {
+        if self.holds(now) {
+            return 0;
+        }
+        self.rate.seconds_until(self.full_at, now).max(1)
+    }
+}
+
+/// What limits a user or a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The rate.
+    pub rate: Rate,
+    /// Calls of a period; `None` for no limit.
+    pub quota: Option<u64>,
+}
+
+/// Why a call is over its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The bucket is empty.
+    Rate {
+        /// Seconds until it holds a call.
+        retry_after: u64,
+    },
+    /// The quota is used up until the period ends.
+    Quota,
+}
+
+/// Calls of a slot by the slot's number.
+type Slots = BTreeMap<i64, u64>;
+
+/// What an authorizer reports to the shared counters: what it has accepted since it last did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Calls by slot, within the memory of the bucket.
+    pub slots: Slots,
+    /// All calls, for the quota.
+    pub calls: u64,
+    /// Slots before this one may be forgotten.
+    pub oldest: i64,
+}
+
+/// What the shared counters answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shared {
+    /// Calls of everybody by slot.
+    pub slots: Slots,
+    /// Calls of everybody in the period.
+    pub calls: u64,
+}
+
+impl Report {
+    /// What it adds to which counters of `rate` and of the period that begins at `period`.
+    pub fn increments(&self, rate: Rate, period: UnixMillis) -> Vec<(String, i64)> {
+        let slots = self.slots.range(self.oldest..);
+        let mut all: Vec<(String, i64)> = slots
+            .map(|(slot, calls)| (slot_counter(rate, *slot), signed(*calls)))
+            .collect();
+        all.push((period_counter(period), signed(self.calls)));
+        all
+    }
+}
+
+impl Shared {
+    /// Reads counters. Also names those that nothing needs any more: of slots before `oldest`, of
+    /// another rate, and of earlier periods.
+    pub fn read(
+        counters: &BTreeMap<String, i64>,
+        rate: Rate,
+        period: UnixMillis,
+        oldest: i64,
+    ) -> (Self, Vec<String>) {
+        let mut shared = Self::default();
+        let mut outdated = Vec::new();
+        for (name, calls) in counters {
+            let calls = u64::try_from(*calls).unwrap_or(0);
+            match Counter::parse(name) {
+                Some(Counter::Slot { width, slot }) => {
+                    if width == rate.slot_millis() && slot >= oldest {
+                        shared.slots.insert(slot, calls);
+                    } else {
+                        outdated.push(name.clone());
+                    }
+                }
+                Some(Counter::Period(start)) if start == period => shared.calls = calls,
+                Some(Counter::Period(start)) if start < period => outdated.push(name.clone()),
+                Some(Counter::Period(_)) | None => {}
+            }
+        }
+        (shared, outdated)
+    }
+}
+
+/// What a counter's name says.
+enum Counter {
+    /// Calls of a slot.
+    Slot { width: i64, slot: i64 },
+    /// Calls of a period, by its start.
+    Period(UnixMillis),
+}
+
+impl Counter {
+    fn parse(name: &str) -> Option<Self> {
+        if let Some(start) = name.strip_prefix('u') {
+            return start
+                .parse()
+                .ok()
+                .map(UnixMillis::from_seconds)
+                .map(Self::Period);
+        }
+        let (width, slot) = name.strip_prefix('s')?.split_once('x')?;
+        Some(Self::Slot {
+            width: width.parse().ok()?,
+            slot: slot.parse().ok()?,
+        })
+    }
+}
+
+fn slot_counter(rate: Rate, slot: i64) -> String {
+    format!("s{}x{slot}", rate.slot_millis())
+}
+
+/// The counter of the calls of the period that begins at `start`.
+pub fn period_counter(start: UnixMillis) -> String {
+    format!("u{}", start.seconds())
+}
+
+/// The counter that says at which tick the bucket of `rate` is full again, where the limit is hard.
+pub fn bucket_counter(rate: Rate) -> String {
+    format!("t{}", rate.per_second)
+}
+
+fn signed(calls: u64) -> i64 {
+    i64::try_from(calls).unwrap_or(i64::MAX)
+}
+
+/// One authorizer's view of a user's or a key's limits.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    limits: Limits,
+    /// What the bucket was before the slots.
+    before: Bucket,
+    /// What the shared counters said.
+    shared: Shared,
+    /// Accepted here, and not reported.
+    own: Report,
+    /// Reported, and not answered: perhaps counted, perhaps not.
+    sent: Report,
+    /// Calls of the period that folds have counted, at least.
+    counted: u64,
+    /// How full the part of the rate is that need not be reported, in thousandths of a call.
+    loud: i64,
+    loud_at: UnixMillis,
+    has_asked: bool,
+}
+
+impl Meter {
+    /// The meter of an authorizer that knows nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            before: Bucket::full(limits.rate),
+            shared: Shared::default(),
+            own: Report::default(),
+            sent: Report::default(),
+            counted: 0,
+            loud: 0,
+            loud_at: UnixMillis(0),
+            has_asked: false,
+        }
+    }
+
+    /// Its limits.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Begins a new period: the rate goes on, the quota is whole.
+    pub fn begin_period(&mut self) {
+        self.shared.calls = 0;
+        self.own.calls = 0;
+        self.sent.calls = 0;
+        self.counted = 0;
+    }
+
+    /// Calls of the period that it knows of.
+    pub fn used(&self) -> u64 {
+        let reported = self.shared.calls + self.own.calls + self.sent.calls;
+        reported.max(self.counted)
+    }
+
+    /// Says why a call at `now` is over the limits; `None` if it may be accepted.
+    pub fn check(&self, now: UnixMillis) -> Option<Over> {
+        if self.limits.quota.is_some_and(|quota| self.used() >= quota) {
+            return Some(Over::Quota);
+        }
+        let bucket = self.bucket();
+        (!bucket.holds(now)).then(|| Over::Rate {
+            retry_after: bucket.seconds_until_call(now),
+        })
+    }
+
+    /// Counts a call that is accepted at `now`.
+    pub fn accept(&mut self, now: UnixMillis) {
+        let slot = now.0.div_euclid(self.limits.rate.slot_millis());
+        *self.own.slots.entry(slot).or_default() += 1;
+        self.own.calls += 1;
+        let passed = now.since(self.loud_at).clamp(0, 3_600_000);
+        let quieter = passed * i64::from(self.limits.rate.per_second) / QUIET;
+        self.loud = (self.loud - quieter).max(0) + 1_000;
+        self.loud_at = now;
+    }
+
+    /// Whether it must ask the shared counters before it accepts more.
+    pub fn is_due(&self) -> bool {
+        if self.own.calls == 0 && self.own.slots.is_empty() {
+            return false;
+        }
+        let most = self.limits.rate.unreported();
+        let is_loud = self.loud
+            >= i64::try_from(most)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000);
+        let is_many = self.limits.quota.is_some_and(|quota| {
+            let remaining = quota.saturating_sub(self.used());
+            self.own.calls >= most.max(remaining / REMAINING)
+        });
+        !self.has_asked || is_loud || is_many
+    }
+
+    /// What it reports at `now`. Nothing of it is reported again, whatever becomes of it: a report
+    /// whose answer is lost may have been counted.
+    pub fn report(&mut self, now: UnixMillis) -> Report {
+        self.forget(now);
+        let mut report = std::mem::take(&mut self.own);
+        report.oldest = self.oldest(now);
+        for (slot, calls) in &report.slots {
+            *self.sent.slots.entry(*slot).or_default() += calls;
+        }
+        self.sent.calls += report.calls;
+        self.loud = 0;
+        report
+    }
+
+    /// Takes the shared counters' answer to its last report.
+    pub fn learn(&mut self, shared: Shared) {
+        self.shared = shared;
+        self.sent = Report::default();
+        self.has_asked = true;
+    }
+
+    /// Takes what folds have counted in the period.
+    pub fn learn_counted(&mut self, calls: u64) {
+        self.counted = self.counted.max(calls);
+    }
+
+    fn oldest(&self, now: UnixMillis) -> i64 {
+        now.0.div_euclid(self.limits.rate.slot_millis()) - SLOTS
+    }
+
+    /// Drains slots that have left the bucket's memory into what was before them.
+    fn forget(&mut self, now: UnixMillis) {
+        let oldest = self.oldest(now);
+        let mut old = Slots::new();
+        for slots in [
+            &mut self.shared.slots,
+            &mut self.own.slots,
+            &mut self.sent.slots,
+        ] {
+            let kept = slots.split_off(&oldest);
+            for (slot, calls) in std::mem::replace(slots, kept) {
+                *old.entry(slot).or_default() += calls;
+            }
+        }
+        drain(&mut self.before, &old);
+    }
+
+    /// The bucket that the known calls leave.
+    fn bucket(&self) -> Bucket {
+        let mut all = self.shared.slots.clone();
+        for (slot, calls) in self.own.slots.iter().chain(&self.sent.slots) {
+            *all.entry(*slot).or_default() += calls;
+        }
+        let mut bucket = self.before;
+        drain(&mut bucket, &all);
+        bucket
+    }
+}
+
+/// Takes calls out of a bucket, each as early as its slot begins: a bucket is never emptier than the
+/// calls left it.
+fn drain(bucket: &mut Bucket, slots: &Slots) {
+    let width = bucket.rate.slot_millis();
+    for (slot, calls) in slots {
+        bucket.take(UnixMillis(slot * width), *calls);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,393 @@
+//! Webhooks: how a delivery is signed, when it is tried again, and which addresses it may go to.
+//!
+//! Signatures and headers are those of Standard Webhooks
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::time::UnixMillis;
+
+/// How a secret begins that a receiver is given.
+const SECRET_PREFIX: &str = "whsec_";
+/// Bytes of a secret.
+pub const SECRET_BYTES: usize = 32;
+/// Bytes that HMAC-SHA256 works in (RFC 2104).
+const BLOCK: usize = 64;
+/// Seconds from one try to the next: more than 24 hours in all.
+const PAUSES: [u32; 9] = [5, 60, 300, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200];
+
+/// A secret that deliveries are signed with. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Secret {
+    /// The secret that random bytes make.
+    pub const fn new(random: [u8; SECRET_BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// The secret as a receiver is given it.
+    pub fn reveal(&self) -> String {
+        format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(self.0))
+    }
+
+    /// The signature of a delivery.
+    pub fn sign(&self, id: &str, at: UnixMillis, body: &str) -> String {
+        let signed = format!("{id}.{}.{body}", at.seconds());
+        let signature = hmac_sha256(&self.0, signed.as_bytes());
+        format!("v1,{}", BASE64_STANDARD.encode(signature))
+    }
+}
+
+/// The header fields of a delivery. With several secrets, as while one replaces another, a receiver
+/// accepts any of the signatures.
+pub fn headers(
+    secrets: &[Secret],
+    id: &str,
+    at: UnixMillis,
+    body: &str,
+) -> [(&'static str, String); 3] {
+    let signatures = secrets.iter().map(|secret| secret.sign(id, at, body));
+    [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", at.seconds().to_string()),
+        (
+            "webhook-signature",
+            signatures.collect::<Vec<_>>().join(" "),
+        ),
+    ]
+}
+
+/// Seconds after which a delivery that failed for the `failures`-th time is tried again; `None` once
+/// it is given up.
+pub fn pause(failures: u32) -> Option<u32> {
+    let place = usize::try_from(failures.checked_sub(1)?).ok()?;
+    PAUSES.get(place).copied()
+}
+
+/// The secrets of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    current: Secret,
+    /// The one before, and until when it signs too.
+    previous: Option<(Secret, UnixMillis)>,
+}
+
+impl Secrets {
+    /// A first secret.
+    pub const fn new(current: Secret) -> Self {
+        Self {
+            current,
+            previous: None,
+        }
+    }
+
+    /// A new secret; the one before signs too until `until`.
+    #[must_use]
+    pub fn rotated(&self, new: Secret, until: UnixMillis) -> Self {
+        Self {
+            current: new,
+            previous: Some((self.current.clone(), until)),
+        }
+    }
+
+    /// The secrets that sign at `now`, the newest first.
+    pub fn good_at(&self, now: UnixMillis) -> Vec<Secret> {
+        let previous = self.previous.iter().filter(|(_, until)| now < *until);
+        let previous = previous.map(|(secret, _)| secret.clone());
+        std::iter::once(self.current.clone())
+            .chain(previous)
+            .collect()
+    }
+}
+
+/// What is posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Format {
+    /// The event as `CloudEvents` JSON.
+    #[default]
+    CloudEvents,
+    /// A text, as chat systems such as Slack take it.
+    Slack,
+}
+
+impl Format {
+    /// The body's media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::CloudEvents => "application/cloudevents+json",
+            Self::Slack => "application/json",
+        }
+    }
+}
+
+/// Where alerts are posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// How people speak of it.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+    /// What is posted.
+    pub format: Format,
+    /// Whether it may have an address that is not public, and no certificate.
+    pub allow_private: bool,
+}
+
+/// The endpoints of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Endpoints(pub Vec<Endpoint>);
+
+/// A message of the notifier's queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Id of the alert.
+    pub alert: String,
+    /// The endpoint that it goes to; all of them, and the alarm topic, where absent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Times that the delivery has failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// When it is tried.
+    #[serde(default)]
+    pub due: UnixMillis,
+}
+
+impl Message {
+    /// The message as the queue carries it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// How far a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeliveryStatus {
+    /// It failed, and is tried again.
+    Waiting,
+    /// The endpoint has it.
+    Delivered,
+    /// It failed for more than a day.
+    GivenUp,
+}
+
+/// A delivery of an alert to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// How far it is.
+    pub status: DeliveryStatus,
+    /// Times that it failed.
+    pub failures: u32,
+    /// Why it failed the last time.
+    pub error: Option<String>,
+    /// When it was last tried.
+    pub at: UnixMillis,
+}
+
+impl Delivery {
+    /// A delivery that was tried at `at`.
+    pub const fn new(
+        status: DeliveryStatus,
+        failures: u32,
+        error: Option<String>,
+        at: UnixMillis,
+    ) -> Self {
+        Self {
+            status,
+            failures,
+            error,
+            at,
+        }
+    }
+
+    /// Whether a message says nothing that is not done: it was delivered, or this try was. A redrive
+    /// begins anew.
+    pub fn outdates(&self, message: &Message) -> bool {
+        match self.status {
+            DeliveryStatus::Delivered => true,
+            DeliveryStatus::Waiting => message.failures < self.failures,
+            DeliveryStatus::GivenUp => message.failures != 0,
+        }
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) with a key of at most a block.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let padded = |with: u8| {
+        let mut block = [with; BLOCK];
+        for (to, from) in block.iter_mut().zip(key) {
+            *to ^= from;
+        }
+        block
+    };
+    let inner = Sha256::new()
+        .chain_update(padded(0x36))
+        .chain_update(message)
+        .finalize();
+    let outer = Sha256::new().chain_update(padded(0x5c)).chain_update(inner);
+    outer.finalize().into()
+}
+
+/// Whether an address is one of the public internet: no private, local, shared, reserved or
+/// documentation network (IANA's special-purpose address registries), and none that is translated into
+/// one.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let is_shared = a == 100 && (64..128).contains(&b);
+    let is_protocol = a == 192 && b == 0 && c == 0;
+    let is_relay = a == 192 && b == 88 && c == 99;
+    let is_benchmark = a == 198 && (b == 18 || b == 19);
+    !(a == 0
+        || a >= 224
+        || address.is_loopback()
+        || address.is_private()
+        || address.is_link_local()
+        || address.is_documentation()
+        || is_shared
+        || is_protocol
+        || is_relay
+        || is_benchmark)
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    let embedded = |high: u16, low: u16| {
+        let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    if let Some(address) = address.to_ipv4_mapped() {
+        return is_public_v4(address);
+    }
+    match (a, b) {
+        // NAT64, and 6to4.
+        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => embedded(high, low),
+        (0x2002, _) => embedded(b, c),
+        // Protocol assignments such as Teredo, and documentation.
+        (0x2001, 0..=0x1ff | 0xdb8) | (0x3fff, 0..=0xfff) => false,
+        // What is in use of global unicast.
+        (0x2000..=0x3fff, _) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        let hex = |bytes: [u8; 32]| bytes.map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(
+            hex(hmac_sha256(&[0x0b; 20], b"Hi There")),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        assert_eq!(
+            hex(hmac_sha256(b"Jefe", b"what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    #[test]
+    fn a_delivery_carries_a_signature_for_each_secret() {
+        let secrets = [Secret::new([1; 32]), Secret::new([2; 32])];
+        let at = UnixMillis(1_795_363_445_678);
+        let [id, timestamp, signature] = headers(&secrets, "alert_1", at, "{}");
+        assert_eq!(id, ("webhook-id", "alert_1".to_owned()));
+        assert_eq!(timestamp, ("webhook-timestamp", "1795363445".to_owned()));
+        let signatures: Vec<&str> = signature.1.split(' ').collect();
+        assert_eq!(signatures.len(), 2);
+        assert!(
+            signatures
+                .iter()
+                .all(|signature| signature.starts_with("v1,"))
+        );
+        assert_ne!(signatures[0], signatures[1]);
+        assert!(secrets[0].reveal().starts_with("whsec_AQEB"));
+        assert_eq!(format!("{:?}", secrets[0]), "Secret(…)");
+    }
+
+    #[test]
+    fn deliveries_are_tried_for_more_than_a_day() {
+        let pauses: Vec<u32> = (1..).map_while(pause).collect();
+        assert!(pauses.iter().sum::<u32>() > 24 * 3_600, "{pauses:?}");
+        assert!(pauses.is_sorted());
+        assert_eq!(pause(0), None);
+        assert_eq!(pause(u32::MAX), None);
+    }
+
+    #[test]
+    fn only_addresses_of_the_public_internet_are_public() {
+        for private in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+            "100::1",
+            "3fff::1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in [
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2001:4860:4860::8888",
+            "64:ff9b::101:101",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One message: an alert that becomes deliveries, or a delivery.
+
+use domain::alert::Alert;
+use domain::state;
+use domain::table::ItemKey;
+use domain::time::UnixMillis;
+use domain::webhook::{self, Delivery, DeliveryStatus, Endpoint, Endpoints, Format, Message};
+use runtime::log::Chain;
+use runtime::queue::{MOST_DELAY_SECONDS, Queue, SendError};
+use runtime::store::{Condition, NewItem, Shown, Store, StoreError, Written, unreadable};
+
+use crate::mail::{Mail, MailError};
+use crate::post::{Post, PostError};
+use crate::secrets::{self, SecretError};
+
+/// Days that deliveries are listed.
+const KEPT_DAYS: i64 = 90;
+/// Stands for the alarm topic among the endpoints: no endpoint may be called so.
+const MAIL: &str = "mail#";
+
+/// Delivers alerts.
+#[derive(Debug)]
+pub struct Notifier<S, Q, M, P> {
+    /// The usage table.
+    pub usage: S,
+    /// Where deliveries wait.
+    pub queue: Q,
+    /// The alarm topic.
+    pub mail: M,
+    /// Posts to endpoints.
+    pub post: P,
+    /// The endpoints.
+    pub endpoints: Endpoints,
+    /// `source` of the events.
+    pub source: String,
+}
+
+/// Why a message comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// It is none.
+    #[error("the message is not one of the notifier's")]
+    Message(#[from] serde_json::Error),
+    /// The table.
+    #[error("the state of a delivery is not known")]
+    Store(#[from] StoreError),
+    /// The queue.
+    #[error("a delivery is not put off")]
+    Send(#[from] SendError),
+    /// The topic.
+    #[error("an alert is not published")]
+    Mail(#[from] MailError),
+    /// The secrets.
+    #[error("a delivery is not signed")]
+    Secret(#[from] SecretError),
+    /// Two deliver it at once.
+    #[error("the delivery is under way elsewhere")]
+    Contended,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// All is done.
+    Done,
+    /// It comes again later.
+    PutOff,
+    /// The delivery is given up.
+    GivenUp,
+}
+
+impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
+    /// Handles one message.
+    pub async fn handle(&self, body: &str, now: UnixMillis) -> Result<Handled, NotifyError> {
+        let message: Message = serde_json::from_str(body)?;
+        let key = ItemKey::alert(&message.alert);
+        let Some(stored) = self.usage.get(&key).await? else {
+            tracing::warn!(
+                alert = message.alert,
+                "an alert has expired before it was delivered"
+            );
+            return Ok(Handled::Done);
+        };
+        let alert: Alert = state::decode(&stored.state).map_err(unreadable(&key))?;
+        match &message.endpoint {
+            None => self.spread(&alert, &message.alert, now).await,
+            Some(name) => match self.endpoints.0.iter().find(|known| known.name == *name) {
+                Some(endpoint) => self.deliver(&alert, endpoint, &message, now).await,
+                None => {
+                    tracing::warn!(endpoint = name, "an endpoint is not configured any more");
+                    Ok(Handled::Done)
+                }
+            },
+        }
+    }
+
+    /// Publishes an alert, and hands a delivery to each endpoint over.
+    async fn spread(
+        &self,
+        alert: &Alert,
+        id: &str,
+        now: UnixMillis,
+    ) -> Result<Handled, NotifyError> {
+        for endpoint in &self.endpoints.0 {
+            let message = Message {
+                alert: id.to_owned(),
+                endpoint: Some(endpoint.name.clone()),
+                failures: 0,
+                due: now,
+            };
+            self.queue.send(message.to_json(), 0).await?;
+        }
+        let (sent, version) = self.delivery(MAIL, id).await?;
+        if sent.is_none() {
+            let subject = format!("{} % of a quota used by {}", alert.percent, alert.user);
+            self.mail.send(&subject, &alert.text()).await?;
+            let delivered = Delivery::new(DeliveryStatus::Delivered, 0, None, now);
+            self.note(MAIL, id, delivered, version).await?;
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn deliver(
+        &self,
+        alert: &Alert,
+        endpoint: &Endpoint,
+        message: &Message,
+        now: UnixMillis,
+    ) -> Result<Handled, NotifyError> {
+        let (known, version) = self.delivery(&endpoint.name, &message.alert).await?;
+        if known.is_some_and(|known| known.outdates(message)) {
+            return Ok(Handled::Done);
+        }
+        let ahead = message.due.since(now);
+        if ahead > 0 {
+            self.put_off(message, ahead).await?;
+            return Ok(Handled::PutOff);
+        }
+        let (delivery, handled) = match self.try_once(alert, endpoint, now).await? {
+            Ok(()) => {
+                let status = DeliveryStatus::Delivered;
+                let delivery = Delivery::new(status, message.failures, None, now);
+                (delivery, Handled::Done)
+            }
+            Err(error) => self.failed(message, &error, now).await?,
+        };
+        self.note(&endpoint.name, &message.alert, delivery, version)
+            .await?;
+        Ok(handled)
+    }
+
+    /// Puts a delivery off that failed, before that is noted: a note without the message would end it.
+    async fn failed(
+        &self,
+        message: &Message,
+        error: &PostError,
+        now: UnixMillis,
+    ) -> Result<(Delivery, Handled), SendError> {
+        let error = Chain(error).to_string();
+        let failures = message.failures + 1;
+        tracing::warn!(
+            endpoint = message.endpoint,
+            alert = message.alert,
+            failures,
+            error,
+            "a delivery failed"
+        );
+        let delivery = |status| Delivery::new(status, failures, Some(error), now);
+        let Some(pause) = webhook::pause(failures) else {
+            return Ok((delivery(DeliveryStatus::GivenUp), Handled::GivenUp));
+        };
+        let millis = i64::from(pause) * 1_000;
+        let next = Message {
+            failures,
+            due: now.plus_millis(millis),
+            ..message.clone()
+        };
+        self.put_off(&next, millis).await?;
+        Ok((delivery(DeliveryStatus::Waiting), Handled::PutOff))
+    }
+
+    /// Posts a delivery; says why the endpoint did not take it.
+    async fn try_once(
+        &self,
+        alert: &Alert,
+        endpoint: &Endpoint,
+        now: UnixMillis,
+    ) -> Result<Result<(), PostError>, NotifyError> {
+        let body = match endpoint.format {
+            Format::CloudEvents => alert.cloud_event(&self.source),
+            Format::Slack => serde_json::json!({ "text": alert.text() }).to_string(),
+        };
+        let secrets = secrets::of(&self.usage, &endpoint.name, now).await?;
+        let headers = webhook::headers(&secrets, &alert.id(), now, &body);
+        Ok(self.post.post(endpoint, &headers, body).await)
+    }
+
+    /// Sends a message again, to come when it is due or as late as the queue can.
+    async fn put_off(&self, message: &Message, millis: i64) -> Result<(), SendError> {
+        let seconds = u32::try_from(millis.max(0) / 1_000 + 1).unwrap_or(MOST_DELAY_SECONDS);
+        let delay = seconds.min(MOST_DELAY_SECONDS);
+        self.queue.send(message.to_json(), delay).await
+    }
+
+    /// What is known of a delivery, and its version.
+    async fn delivery(
+        &self,
+        endpoint: &str,
+        id: &str,
+    ) -> Result<(Option<Delivery>, u64), StoreError> {
+        let key = ItemKey::delivery(endpoint, id);
+        match self.usage.get(&key).await? {
+            Some(stored) => {
+                let delivery = state::decode(&stored.state).map_err(unreadable(&key))?;
+                Ok((Some(delivery), stored.version))
+            }
+            None => Ok((None, 0)),
+        }
+    }
+
+    async fn note(
+        &self,
+        endpoint: &str,
+        id: &str,
+        delivery: Delivery,
+        version: u64,
+    ) -> Result<(), NotifyError> {
+        let key = ItemKey::delivery(endpoint, id);
+        let item = NewItem {
+            version: version + 1,
+            state: state::encode(&delivery).map_err(unreadable(&key))?,
+            shown: Shown {
+                expires_at: Some(delivery.at.plus_days(KEPT_DAYS)),
+                ..Shown::default()
+            },
+            condition: Condition::Version(version),
+        };
+        match self.usage.put(&key, item).await? {
+            Written::Done { .. } => Ok(()),
+            Written::Refused { .. } => Err(NotifyError::Contended),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Alerts and deliveries in virtual time, with endpoints that refuse and functions that die.
+
+use std::sync::{Arc, Mutex};
+
+use domain::plan::Period;
+use domain::webhook::Secret;
+use runtime::memory::{Call, Fault, MemoryStore};
+
+use super::*;
+
+const NOW: UnixMillis = UnixMillis(1_795_363_445_000);
+
+type Sent = Arc<Mutex<Vec<(String, u32)>>>;
+
+#[derive(Debug, Clone, Default)]
+struct Messages(Sent);
+
+impl Queue for Messages {
+    async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
+        self.0.lock().unwrap().push((body, delay_seconds));
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Mails(Arc<Mutex<Vec<String>>>);
+
+impl Mail for Mails {
+    async fn send(&self, _subject: &str, text: &str) -> Result<(), MailError> {
+        self.0.lock().unwrap().push(text.to_owned());
+        Ok(())
+    }
+}
+
+/// What an endpoint got: its name, the headers, the body.
+type Posted = (String, Vec<(&'static str, String)>, String);
+
+#[derive(Debug, Clone, Default)]
+struct Posts {
+    got: Arc<Mutex<Vec<Posted>>>,
+    refuses: Arc<Mutex<u32>>,
+}
+
+impl Post for Posts {
+    async fn post(
+        &self,
+        endpoint: &Endpoint,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<(), PostError> {
+        let mut refuses = self.refuses.lock().unwrap();
+        if *refuses > 0 {
+            *refuses -= 1;
+            return Err(PostError::Status { status: 503 });
+        }
+        let posted = (endpoint.name.clone(), headers.to_vec(), body);
+        self.got.lock().unwrap().push(posted);
+        Ok(())
+    }
+}
+
+struct World {
+    store: MemoryStore,
+    posts: Posts,
+    mails: Mails,
+    messages: Messages,
+    notifier: Notifier<MemoryStore, Messages, Mails, Posts>,
+}
+
+fn alert() -> Alert {
+    let period = Period {
+        start: UnixMillis(1_793_491_200_000),
+        end: UnixMillis(1_796_083_200_000),
+    };
+    Alert::new(("ann@example.com", "free"), (50, 100, 50), period, NOW)
+}
+
+impl World {
+    fn new() -> Self {
+        let store = MemoryStore::default();
+        let state = state::encode(&alert()).unwrap();
+        store.plant(&ItemKey::alert(&alert().id()), 1, state);
+        let endpoint = |name: &str, format| Endpoint {
+            name: name.to_owned(),
+            url: format!("https://{name}.example.com/"),
+            format,
+            allow_private: false,
+        };
+        let (posts, mails, messages) = (Posts::default(), Mails::default(), Messages::default());
+        let endpoints = vec![
+            endpoint("billing", Format::CloudEvents),
+            endpoint("chat", Format::Slack),
+        ];
+        Self {
+            notifier: Notifier {
+                usage: store.clone(),
+                queue: messages.clone(),
+                mail: mails.clone(),
+                post: posts.clone(),
+                endpoints: Endpoints(endpoints),
+                source: "/complical/test/api".to_owned(),
+            },
+            store,
+            posts,
+            mails,
+            messages,
+        }
+    }
+
+    /// Works on messages until none is left; how long that took, and how many were given up.
+    async fn run(&self, first: &str) -> (i64, u32) {
+        let mut waiting = vec![(NOW, first.to_owned())];
+        let (mut last, mut given_up) = (NOW, 0);
+        while let Some((at, body)) = waiting.pop() {
+            last = last.max(at);
+            match self.notifier.handle(&body, at).await {
+                Ok(Handled::GivenUp) => given_up += 1,
+                Ok(_) => {}
+                // Its visibility ends.
+                Err(_) => waiting.push((at.plus_millis(60_000), body)),
+            }
+            let sent = std::mem::take(&mut *self.messages.0.lock().unwrap());
+            for (body, delay) in sent {
+                waiting.push((at.plus_millis(i64::from(delay) * 1_000), body));
+            }
+            waiting.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        }
+        (last.since(NOW), given_up)
+    }
+
+    fn message() -> String {
+        serde_json::json!({ "alert": alert().id() }).to_string()
+    }
+
+    fn got(&self) -> Vec<Posted> {
+        self.posts.got.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn an_alert_reaches_every_endpoint_and_the_topic_once_however_often_it_comes() {
+    let world = World::new();
+    for _ in 0..3 {
+        assert_eq!(world.run(&World::message()).await, (0, 0));
+    }
+    assert_eq!(world.mails.0.lock().unwrap().len(), 1);
+    let mut got = world.got();
+    got.sort();
+    assert_eq!(got.len(), 2);
+    let (name, headers, body) = &got[0];
+    assert_eq!(name, "billing");
+    assert_eq!(headers[0], ("webhook-id", alert().id()));
+    assert_eq!(*body, alert().cloud_event("/complical/test/api"));
+    let secrets = secrets::of(&world.store, "billing", NOW).await.unwrap();
+    assert_eq!(headers[2].1, secrets[0].sign(&alert().id(), NOW, body));
+    assert_eq!(got[1].0, "chat");
+    assert_eq!(
+        got[1].2,
+        serde_json::json!({ "text": alert().text() }).to_string()
+    );
+}
+
+#[tokio::test]
+async fn a_delivery_that_fails_comes_again_for_more_than_a_day_and_is_then_given_up() {
+    let world = World::new();
+    *world.posts.refuses.lock().unwrap() = 7;
+    let (millis, given_up) = world.run(&World::message()).await;
+    assert_eq!((world.got().len(), given_up), (2, 0));
+    assert!(millis > 0);
+    let world = World::new();
+    *world.posts.refuses.lock().unwrap() = u32::MAX;
+    let (millis, given_up) = world.run(&World::message()).await;
+    assert!(millis > 24 * 3_600_000, "{millis}");
+    assert_eq!((world.got().len(), given_up), (0, 2));
+    let (delivery, _) = world
+        .notifier
+        .delivery("billing", &alert().id())
+        .await
+        .unwrap();
+    let delivery = delivery.unwrap();
+    assert_eq!(delivery.status, DeliveryStatus::GivenUp);
+    assert_eq!(delivery.failures, 10);
+    assert!(delivery.error.unwrap().contains("503"));
+    // A redrive begins anew.
+    *world.posts.refuses.lock().unwrap() = 0;
+    let again = Message {
+        alert: alert().id(),
+        endpoint: Some("billing".to_owned()),
+        failures: 0,
+        due: NOW,
+    };
+    world.run(&again.to_json()).await;
+    assert_eq!(world.got().len(), 1);
+}
+
+#[tokio::test]
+async fn wherever_it_dies_an_alert_is_delivered_and_never_under_another_id() {
+    for dies_at in 0..40 {
+        let world = World::new();
+        let mut calls = 0;
+        world.store.inject(move |_: Call, _: &ItemKey| {
+            calls += 1;
+            match (calls - 1 == dies_at, calls % 2) {
+                (true, 0) => Fault::Refused,
+                (true, _) => Fault::AnswerLost,
+                (false, _) => Fault::None,
+            }
+        });
+        world.run(&World::message()).await;
+        let got = world.got();
+        let of = |name: &str| got.iter().filter(|(of, ..)| of == name).count();
+        assert!(of("billing") >= 1 && of("chat") >= 1, "{dies_at}");
+        assert!(got.len() <= 3, "{dies_at}: {}", got.len());
+        assert!(
+            got.iter()
+                .all(|(_, headers, _)| headers[0].1 == alert().id())
+        );
+        assert!(!world.mails.0.lock().unwrap().is_empty(), "{dies_at}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_none_or_of_an_endpoint_that_went_holds_up_nothing() {
+    let world = World::new();
+    assert!(world.notifier.handle("{}", NOW).await.is_err());
+    for body in [
+        serde_json::json!({ "alert": "gone" }),
+        serde_json::json!({ "alert": alert().id(), "endpoint": "gone", "failures": 1, "due": 5 }),
+    ] {
+        let handled = world.notifier.handle(&body.to_string(), NOW).await;
+        assert_eq!(handled.unwrap(), Handled::Done);
+    }
+    assert_eq!(world.got(), []);
+}
+
+#[tokio::test]
+async fn while_a_secret_is_replaced_both_sign() {
+    let world = World::new();
+    let secrets = domain::webhook::Secrets::new(Secret::new([1; 32]));
+    let until = NOW.plus_millis(1_000);
+    let secrets = secrets.rotated(Secret::new([2; 32]), until);
+    let state = state::encode(&secrets).unwrap();
+    world.store.plant(&ItemKey::secrets("billing"), 1, state);
+    let good = |at| secrets::of(&world.store, "billing", at);
+    let both = good(NOW).await.unwrap();
+    assert_eq!(both, [Secret::new([2; 32]), Secret::new([1; 32])]);
+    assert_eq!(good(until).await.unwrap(), [Secret::new([2; 32])]);
+}

@@ -1,0 +1,139 @@
+//! The notifier, a part of `CompliCal-Data-{env}`: alerts wait in a queue, and so does each delivery
+//! that failed.
+
+use std::collections::BTreeMap;
+
+use domain::names::{Function as Of, env, kinesis_metric as metric};
+use domain::webhook::{Endpoint, Endpoints, Format};
+
+use crate::SynthError;
+use crate::cfn::Val;
+use crate::constructs::{
+    Comparison, Encryption, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
+    Statistic, Table, Topic,
+};
+use crate::context::{Context, Size, Watch, dead_letters};
+use crate::environment::WebhookFormat;
+
+/// The names of the alarms on alerts.
+pub(crate) const ALARMS: [&str; 2] = [DELIVERIES_FAILED, DEAD_LETTERS];
+const DELIVERIES_FAILED: &str = "deliveries-failed";
+const DEAD_LETTERS: &str = "alert-dead-letters";
+
+/// The function's size.
+const SIZE: Size = Size {
+    memory: 256,
+    timeout: 60,
+};
+/// One slow endpoint takes ten seconds: batches are small, so that it holds up few others.
+const HANDING: Handing = Handing {
+    batch_size: 5,
+    window_seconds: 0,
+    concurrency: 2,
+    timeout_seconds: SIZE.timeout,
+};
+/// Times that a message is delivered before it is given up: at six minutes each, ten hours.
+const RECEIVES: u32 = 100;
+
+/// Declares the queue of alerts, and the notifier behind it.
+pub(crate) fn declare(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    (usage, topic): (&Table, &Topic),
+) -> Result<(Queue, Function), SynthError> {
+    let dead_letters = dead_letters(
+        stack,
+        "AlertDeadLetterQueue",
+        &context.names.alert_dead_letter_queue(),
+    );
+    let queue = Queue::handing_out(
+        stack,
+        "AlertQueue",
+        &QueueSettings {
+            name: &context.names.alert_queue(),
+            kind: QueueKind::Standard,
+            dead_letters: Some((&dead_letters, RECEIVES)),
+            encryption: Encryption::Managed,
+        },
+        HANDING,
+    );
+    let notifier = context.function(
+        stack,
+        "Notifier",
+        Of::Notifier,
+        "Delivers alerts by email and webhooks",
+        &SIZE,
+        variables(context, &queue, topic)?,
+    )?;
+    usage.grant(&notifier, ["dynamodb:GetItem", "dynamodb:PutItem"]);
+    topic.grant_publish(&notifier);
+    queue.grant_send(&notifier);
+    queue.feed(stack, "NotifierSource", &notifier, HANDING);
+    for watch in alarms(context, &dead_letters) {
+        context.alarm(stack, topic, watch);
+    }
+    Ok((queue, notifier))
+}
+
+fn variables(
+    context: &Context<'_>,
+    queue: &Queue,
+    topic: &Topic,
+) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
+    let names = &context.names;
+    let endpoints = serde_json::to_string(&endpoints(context));
+    let endpoints = endpoints.map_err(|source| SynthError::Plans { source })?;
+    Ok(BTreeMap::from([
+        (env::ENVIRONMENT, context.environment.name.as_str().into()),
+        (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
+        (env::EVENT_SOURCE, names.event_source().into()),
+        (env::API_USAGE_TABLE, names.usage_table().into()),
+        (env::ALERT_QUEUE, queue.url().into()),
+        (env::ALERT_TOPIC, topic.arn().into()),
+        (env::WEBHOOKS, endpoints.into()),
+    ]))
+}
+
+/// The endpoints in the form that the notifier reads.
+fn endpoints(context: &Context<'_>) -> Endpoints {
+    let webhooks = context.environment.webhooks.iter();
+    let endpoints = webhooks.map(|webhook| Endpoint {
+        name: webhook.name.to_string(),
+        url: webhook.url.as_str().to_owned(),
+        format: match webhook.format {
+            WebhookFormat::CloudEvents => Format::CloudEvents,
+            WebhookFormat::Slack => Format::Slack,
+        },
+        allow_private: webhook.allow_private,
+    });
+    Endpoints(endpoints.collect())
+}
+
+fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
+    let minute = Period::MINUTE;
+    [
+        Watch {
+            id: "DeliveriesFailed",
+            noun: DELIVERIES_FAILED,
+            means: "A webhook endpoint refused an alert for more than a day, and the delivery was \
+                    given up. Counts are not affected. `cargo xtask webhooks list` shows which and \
+                    why; once the endpoint works, run `cargo xtask webhooks redrive`.",
+            watched: context
+                .kinesis_metric(metric::DELIVERIES_FAILED, Statistic::Sum, minute)
+                .into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+        Watch {
+            id: "AlertDeadLetters",
+            noun: DEAD_LETTERS,
+            means: "The notifier could not work on alerts for ten hours. Counts are not affected, \
+                    but users and operators were not told of thresholds. The queue holds the \
+                    messages: remove the cause that `cargo xtask logs notifier` shows, then redrive \
+                    the queue in the console of SQS.",
+            watched: dead_letters.depth(minute).into(),
+            breaches: Comparison::Above(0.0),
+            periods: 1,
+        },
+    ]
+}

@@ -1,0 +1,328 @@
+//! `webhooks`: deliveries of alerts, the secrets that sign them, and a test of an endpoint.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use deployer::{Queues, StateTable};
+use domain::alert::Alert;
+use domain::plan::Period;
+use domain::table::{self, ItemKey};
+use domain::time::UnixMillis;
+use domain::webhook::{self, Delivery, DeliveryStatus, Message, SECRET_BYTES, Secret, Secrets};
+use serde::Serialize;
+use stacks::environment::Environment;
+
+use super::keys::{agreed, note, random};
+use crate::aws::{Reached, reach};
+use crate::cli::{Consent, WebhookAction};
+use crate::clock;
+use crate::context::Context;
+use crate::stop::{Exit, Stop};
+
+/// How long a secret goes on signing beside the one that replaces it.
+const GRACE_MILLIS: i64 = 24 * 3_600_000;
+/// How long an endpoint has to answer a test.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    webhooks: Vec<Listing>,
+}
+
+/// An endpoint with its deliveries, the latest first.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing {
+    name: String,
+    url: String,
+    deliveries: Vec<Shown>,
+}
+
+/// A delivery.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: String,
+    status: DeliveryStatus,
+    failures: u32,
+    error: Option<String>,
+    at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Redriven {
+    redriven: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSecret {
+    name: String,
+    secret: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Tested {
+    id: String,
+    status: u16,
+    secret: String,
+}
+
+pub(super) async fn run(context: &Context, action: WebhookAction) -> anyhow::Result<Exit> {
+    match action {
+        WebhookAction::List => list(context).await,
+        WebhookAction::Redrive { consent } => redrive(context, consent).await,
+        WebhookAction::Secret {
+            name,
+            rotate,
+            consent,
+        } => secret(context, &name, rotate, consent).await,
+        WebhookAction::Test { target } => test(context, &target).await,
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let mut webhooks = Vec::new();
+    for webhook in &reached.environment.webhooks {
+        let name = webhook.name.as_str();
+        webhooks.push(Listing {
+            name: name.to_owned(),
+            url: webhook.url.as_str().to_owned(),
+            deliveries: deliveries(&reached, name)
+                .await?
+                .into_iter()
+                .map(shown)
+                .collect(),
+        });
+    }
+    context.out.answer(&Listed { webhooks }, Listed::text)?;
+    Ok(Exit::Done)
+}
+
+/// The deliveries to an endpoint, the latest first.
+async fn deliveries(reached: &Reached, name: &str) -> anyhow::Result<Vec<(String, Delivery)>> {
+    let table = states(reached);
+    let mut all: Vec<(String, Delivery)> = table.list(&table::deliveries(name)).await?;
+    all.sort_by(|(one, first), (other, second)| (second.at, other).cmp(&(first.at, one)));
+    Ok(all)
+}
+
+fn shown((id, delivery): (String, Delivery)) -> Shown {
+    Shown {
+        id,
+        status: delivery.status,
+        failures: delivery.failures,
+        error: delivery.error,
+        at: delivery.at.to_string(),
+    }
+}
+
+impl Listed {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for webhook in &self.webhooks {
+            text += &format!("{}  {}\n", webhook.name, webhook.url);
+            for delivery in &webhook.deliveries {
+                let status = match delivery.status {
+                    DeliveryStatus::Waiting => "waiting",
+                    DeliveryStatus::Delivered => "delivered",
+                    DeliveryStatus::GivenUp => "given up",
+                };
+                let error = delivery.error.as_deref().unwrap_or_default();
+                text += &format!(
+                    "  {}  {status:<9}  {}  {} failures  {error}\n",
+                    delivery.at, delivery.id, delivery.failures
+                );
+            }
+        }
+        text
+    }
+}
+
+/// Has every delivery that was given up tried again.
+async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let mut given_up = Vec::new();
+    for webhook in &reached.environment.webhooks {
+        let name = webhook.name.as_str();
+        let all = deliveries(&reached, name).await?.into_iter();
+        let of_endpoint = all.filter(|(_, delivery)| delivery.status == DeliveryStatus::GivenUp);
+        given_up.extend(of_endpoint.map(|(id, _)| (id, name.to_owned())));
+    }
+    let count = given_up.len();
+    if consent.dry_run {
+        context
+            .out
+            .step(&format!("would deliver {count} alerts again"));
+        return Ok(Exit::Done);
+    }
+    let question = format!("deliver {count} alerts again?");
+    if count > 0 && !agreed(context, &reached.environment, consent, &question)? {
+        return Ok(Exit::Failed);
+    }
+    let name = reached.environment.names().alert_queue();
+    let queue = Queues::new(&reached.session).find(&name).await?;
+    let queue = queue.with_context(|| format!("there is no queue `{name}`"))?;
+    for (alert, endpoint) in given_up {
+        let message = Message {
+            alert,
+            endpoint: Some(endpoint),
+            failures: 0,
+            due: UnixMillis(0),
+        };
+        queue.send(&message.to_json()).await?;
+    }
+    let redriven = Redriven {
+        redriven: count as u64,
+    };
+    context.out.answer(&redriven, |redriven| {
+        format!("{} alerts are delivered again", redriven.redriven)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Shows an endpoint's secret, a new one if wanted.
+async fn secret(
+    context: &Context,
+    name: &str,
+    rotate: bool,
+    consent: Consent,
+) -> anyhow::Result<Exit> {
+    check_name(&context.environment()?, name)?;
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    if consent.dry_run {
+        context
+            .out
+            .step(&format!("would show the secret of `{name}`"));
+        return Ok(Exit::Done);
+    }
+    let question = format!("replace the secret of webhook `{name}`?");
+    if rotate && !agreed(context, &reached.environment, consent, &question)? {
+        return Ok(Exit::Failed);
+    }
+    let secret = current(&reached, name, rotate).await?;
+    if rotate {
+        note(&reached, "webhooks secret --rotate", name).await?;
+    }
+    let shown = ShownSecret {
+        name: name.to_owned(),
+        secret: secret.reveal(),
+    };
+    context.out.answer(&shown, |shown| shown.secret.clone())?;
+    if rotate {
+        context.out.step("the secret before signs too for 24 h");
+    }
+    Ok(Exit::Done)
+}
+
+/// The secret that signs, made if there is none yet.
+async fn current(reached: &Reached, name: &str, rotate: bool) -> anyhow::Result<Secret> {
+    let now = clock::now();
+    let new = Secret::new(random::<SECRET_BYTES>()?);
+    let until = now.plus_millis(GRACE_MILLIS);
+    let key = ItemKey::secrets(name);
+    let secrets = states(reached)
+        .change(&key, |held: Option<&Secrets>| match held {
+            Some(held) => rotate.then(|| held.rotated(new.clone(), until)),
+            None => Some(Secrets::new(new.clone())),
+        })
+        .await?;
+    let secrets = secrets
+        .map(|secrets| secrets.good_at(now))
+        .unwrap_or_default();
+    Ok(secrets.into_iter().next().unwrap_or(new))
+}
+
+fn check_name(environment: &Environment, name: &str) -> Result<(), Stop> {
+    let mut known = environment
+        .webhooks
+        .iter()
+        .map(|webhook| webhook.name.as_str());
+    if known.any(|known| known == name) {
+        return Ok(());
+    }
+    let known = environment.webhooks.iter();
+    let known: Vec<_> = known.map(|webhook| format!("`{}`", webhook.name)).collect();
+    Err(Stop::usage(format!(
+        "there is no webhook `{name}`: environment `{}` has {}",
+        environment.name,
+        if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        }
+    )))
+}
+
+/// Posts one signed event from this machine, to a URL or to an endpoint of the environment.
+async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let now = clock::now();
+    let (url, secret) = if target.contains("://") {
+        (target.to_owned(), Secret::new(random::<SECRET_BYTES>()?))
+    } else {
+        check_name(&environment, target)?;
+        let reached = reach(context).await?;
+        reached.deployed().await?;
+        let webhook = environment.webhooks.iter();
+        let webhook = webhook
+            .clone()
+            .find(|webhook| webhook.name.as_str() == target);
+        let url = webhook.map(|webhook| webhook.url.as_str().to_owned());
+        (
+            url.unwrap_or_default(),
+            current(&reached, target, false).await?,
+        )
+    };
+    let alert = sample(now);
+    let id = alert.id();
+    let body = alert.cloud_event(&environment.names().event_source());
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context("making an HTTP client")?;
+    let mut request = client
+        .post(&url)
+        .header("content-type", webhook::Format::CloudEvents.media_type());
+    for (name, value) in webhook::headers(std::slice::from_ref(&secret), &id, now, &body) {
+        request = request.header(name, value);
+    }
+    let sent = request.body(body).send().await;
+    let answer = sent.map_err(|error| anyhow::Error::from(error.without_url()));
+    let status = answer
+        .with_context(|| format!("posting to `{url}`"))?
+        .status();
+    let tested = Tested {
+        id,
+        status: status.as_u16(),
+        secret: secret.reveal(),
+    };
+    context.out.answer(&tested, |tested| {
+        format!(
+            "{} answered with {}\nsigned with {}",
+            tested.id, tested.status, tested.secret
+        )
+    })?;
+    Ok(if status.is_success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// An alert about nobody.
+fn sample(now: UnixMillis) -> Alert {
+    let period = Period {
+        start: now,
+        end: now.plus_days(30),
+    };
+    Alert::new(("test@example.com", "test"), (50, 100, 50), period, now)
+}
+
+fn states(reached: &Reached) -> StateTable {
+    StateTable::new(&reached.session, &reached.environment.names())
+}
