@@ -81,6 +81,14 @@ impl Place {
         self.with("XTASK_ENVIRONMENTS_DIR", folder)
     }
 
+    /// Reads environment files from here instead of the repository's; the file is `local.yaml`.
+    #[must_use]
+    pub fn with_local(self, yaml: &str) -> Self {
+        std::fs::write(self.dir.path().join("local.yaml"), yaml).unwrap();
+        let folder = self.dir.path().display().to_string();
+        self.with("XTASK_ENVIRONMENTS_DIR", folder)
+    }
+
     /// The program with these arguments, without a terminal.
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(program());

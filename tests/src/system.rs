@@ -84,7 +84,15 @@ impl Drop for Guard {
 impl System {
     /// Deploys one.
     pub fn deploy() -> Self {
-        let place = Place::new();
+        Self::deploy_from(Place::new())
+    }
+
+    /// Deploys one with another file for `local`.
+    pub fn deploy_as(environment: &str) -> Self {
+        Self::deploy_from(Place::new().with_local(environment))
+    }
+
+    fn deploy_from(place: Place) -> Self {
         let guard = Guard::of(&place);
         let outputs = deploy(&place);
         Self {

@@ -113,9 +113,15 @@ fn arns(value: &Value, resources: &BTreeMap<String, Value>) -> Vec<String> {
     }
     if let Some(of) = value["Fn::GetAtt"][0].as_str() {
         let properties = &resources[of]["Properties"];
-        let name = ["TableName", "Name", "QueueName", "LogGroupName"]
-            .iter()
-            .find_map(|name| properties[name].as_str());
+        let name = [
+            "TableName",
+            "Name",
+            "QueueName",
+            "LogGroupName",
+            "TopicName",
+        ]
+        .iter()
+        .find_map(|name| properties[name].as_str());
         return vec![name.unwrap_or(of).to_owned()];
     }
     let text = value["Fn::Sub"].as_str().or(value.as_str()).unwrap();

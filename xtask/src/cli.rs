@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::key::Quota;
+use domain::time::UnixMillis;
 
-use crate::duration::{Past, When, duration, past, when};
+use crate::duration::{Past, When, duration, month, past, when};
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -94,6 +95,8 @@ pub(crate) enum Verb {
     Keys(Keys),
     /// List users, and change what holds for them in place of their plan
     Users(Users),
+    /// Export what users used, for bills
+    Usage(Usage),
     /// List deliveries of alerts, redrive them, show secrets, test an endpoint
     Webhooks(Webhooks),
     /// Refuse an address or a user from now on
@@ -338,6 +341,34 @@ pub(crate) struct UserChange {
     /// What the plan says, in everything that is not given
     #[arg(long)]
     pub(crate) by_plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    #[command(subcommand)]
+    pub(crate) action: UsageAction,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum UsageAction {
+    /// Print what each user used in a month of its plan, once nothing of it moves any more
+    Export {
+        /// The month: `2026-11`
+        #[arg(long, value_name = "M", value_parser = month)]
+        month: UnixMillis,
+        /// As what
+        #[arg(long, value_name = "FORMAT", default_value = "csv")]
+        format: UsageFormat,
+    },
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageFormat {
+    /// A header, then a line a user.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::time::UnixMillis;
+use domain::time::{UnixMillis, Window};
 
 use crate::stop::Stop;
 
@@ -60,6 +60,13 @@ pub(crate) fn when(text: &str) -> Result<When, String> {
         format!(
             "invalid time `{text}`: expected a duration such as `30d` or a time such as `2027-01-31T00:00:00Z`"
         )
+    })
+}
+
+/// A calendar month: its first instant in UTC.
+pub(crate) fn month(text: &str) -> Result<UnixMillis, String> {
+    Window::Month.parse_label(text).ok_or_else(|| {
+        format!("invalid month `{text}`: expected a year and a month, such as `2026-11`")
     })
 }
 

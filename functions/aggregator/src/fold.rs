@@ -59,10 +59,13 @@ impl Done {
                 }
                 if whom == Whom::Closing {
                     let day = Window::Day.start(folded.minute);
-                    self.counted.closed.insert((email.clone(), day));
-                    // A period may end within the day.
                     let end = Window::Day.end(day).plus_millis(-1);
                     self.counted.closed.insert((email.clone(), end));
+                    // A period ends within a day of the month's end, in every time zone.
+                    let month = |at: UnixMillis| Window::Month.start(at);
+                    if month(day.plus_days(-1)) != month(end.plus_days(1)) {
+                        self.counted.closed.insert((email.clone(), day));
+                    }
                 } else {
                     let minutes = self.counted.minutes.entry(email.clone()).or_default();
                     minutes.insert(folded.minute, calls);
@@ -164,7 +167,6 @@ impl<'a, S: Store> Pass<'a, S> {
         });
         let parked = together(offers.collect()).await?;
         done.parked.extend(parked.into_iter().flatten());
-        done.count(&open, whom);
         self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
         parked::conflicts(self.analytics, &open, whom, self.now).await?;
@@ -190,6 +192,7 @@ impl<'a, S: Store> Pass<'a, S> {
                     .extend(parked::or_parked(offered, &key, vec![*day])?);
             }
         }
+        done.count(&open, whom);
         Ok(())
     }
 

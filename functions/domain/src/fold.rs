@@ -486,7 +486,9 @@ impl<'a> Sums<'a> {
 
     fn seen(&self, content: &Content<'_>, sum: &OfContent) -> Seen {
         let at = |into: u16| self.minute.plus_millis(i64::from(into));
-        let plan = content.plan.as_deref();
+        // A key that is refused says nothing about the plan that its user has.
+        let is_refused = content.event_type == EventType::AuthFailed;
+        let plan = content.plan.as_deref().filter(|_| !is_refused);
         let plan = plan.map(|plan| (at(sum.last), plan.to_owned()));
         Seen::new(at(sum.first), at(sum.last), plan)
     }

@@ -275,18 +275,17 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, high, low] = address.segments();
+    let [first, second, third, middle @ .., high, low] = address.segments();
     let embedded = |high: u16, low: u16| {
-        let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
+        is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
     };
     if let Some(address) = address.to_ipv4_mapped() {
         return is_public_v4(address);
     }
-    match (a, b) {
+    match (first, second) {
         // NAT64, and 6to4.
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => embedded(high, low),
-        (0x2002, _) => embedded(b, c),
+        (0x64, 0xff9b) if third == 0 && middle == [0; 3] => embedded(high, low),
+        (0x2002, _) => embedded(second, third),
         // Protocol assignments such as Teredo, and documentation.
         (0x2001, 0..=0x1ff | 0xdb8) | (0x3fff, 0..=0xfff) => false,
         // What is in use of global unicast.

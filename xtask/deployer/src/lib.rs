@@ -26,6 +26,7 @@ mod stacks;
 mod states;
 mod streams;
 mod tables;
+mod usage;
 
 pub use assets::Bucket;
 pub use audit::AuditLog;
@@ -46,3 +47,4 @@ pub use stacks::{Deployed, Prepared, Request, Stacks, Template};
 pub use states::StateTable;
 pub use streams::{Page, Shard, Start, StreamRecord, Streams, compare_positions};
 pub use tables::Tables;
+pub use usage::{UsageTable, UserDay};

@@ -119,7 +119,7 @@ impl StateTable {
         value: &T,
         version: u64,
     ) -> Result<bool, Error> {
-        let bytes = state::encode(value).map_err(unusable)?;
+        let bytes = state::encode(value).map_err(|error| unusable(&error))?;
         let mut item = keyed(key);
         let number = |number: u64| AttributeValue::N(number.to_string());
         item.insert(attribute::VERSION.to_owned(), number(version + 1));
@@ -154,14 +154,10 @@ fn decoded<T: DeserializeOwned>(item: &Item) -> Result<T, Error> {
         .get(attribute::STATE)
         .and_then(|state| state.as_b().ok())
         .map(AsRef::<[u8]>::as_ref);
-    state::decode(bytes.unwrap_or_default()).map_err(unusable)
+    state::decode(bytes.unwrap_or_default()).map_err(|error| unusable(&error))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it stands in the place of a closure that maps errors"
-)]
-fn unusable(_: StateError) -> Error {
+fn unusable(_: &StateError) -> Error {
     Error::Incomplete {
         operation: "GetItem",
         member: "a state that this release reads",

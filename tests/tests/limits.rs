@@ -1,0 +1,346 @@
+//! Keys, plans, limits and alerts of the deployed system: three plans over HTTP, and an endpoint that
+//! verifies what it gets with the reference library of Standard Webhooks, in another language.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tests::system::{System, json_of};
+use tests::tools::Tools;
+
+/// How long something may take to be seen.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Within which a change of a key or a block takes effect everywhere.
+const EFFECTIVE: Duration = Duration::from_secs(30);
+
+const PLANS: &str = "
+plans:
+  tight: {ratePerSecond: 2, burst: 4}
+  metered: {ratePerSecond: 4, burst: 40, monthlyQuota: 20, alertsPercent: [50, 100]}
+  exact: {ratePerSecond: 100, burst: 200, monthlyQuota: 15, alertsPercent: [100], limitMode: hard}
+  enterprise: {ratePerSecond: 1000, burst: 2000}
+";
+
+/// A delivery as an endpoint gets it.
+#[derive(Debug, Clone)]
+struct Delivery {
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// An endpoint that refuses its first delivery.
+#[derive(Clone, Default)]
+struct Endpoint {
+    tries: Arc<Mutex<u32>>,
+    got: Arc<Mutex<Vec<Delivery>>>,
+}
+
+impl Endpoint {
+    async fn listen(&self) -> String {
+        let endpoint = self.clone();
+        let take = move |headers: HeaderMap, body: String| {
+            let endpoint = endpoint.clone();
+            async move { endpoint.take(&headers, body) }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let router = Router::new().route("/hook", post(take));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        url
+    }
+
+    fn take(&self, headers: &HeaderMap, body: String) -> StatusCode {
+        let mut tries = self.tries.lock().unwrap();
+        *tries += 1;
+        if *tries == 1 {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let text = |value: &axum::http::HeaderValue| value.to_str().unwrap().to_owned();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)));
+        let headers = headers.collect();
+        self.got.lock().unwrap().push(Delivery { headers, body });
+        StatusCode::OK
+    }
+
+    fn got(&self) -> Vec<Delivery> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+fn environment(webhook: &str) -> String {
+    let root = tests::synthesised::root();
+    let usual = std::fs::read_to_string(root.join("stacks/environments/local.yaml")).unwrap();
+    let (before, rest) = usual.split_once("\nplans:\n").unwrap();
+    let (_, after) = rest.split_once("\nauth:\n").unwrap();
+    format!(
+        "{before}\n{PLANS}\nwebhooks:\n  - {{name: billing, url: '{webhook}', allowPrivate: true}}\nauth:\n{after}"
+    )
+}
+
+/// A new key of a user, on a plan.
+fn key(system: &System, email: &str, plan: &str) -> Value {
+    json_of(
+        &system
+            .place
+            .run(&format!("keys create --email {email} --plan {plan} --json")),
+    )
+}
+
+/// One call: the status, the headers and the body.
+async fn call(system: &System, key: &str) -> (u16, HeaderMap, Value) {
+    let request = system.client.get(system.url("deadlines?country=AU"));
+    let answer = request.header("x-api-key", key).send().await.unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, headers, answer.json().await.unwrap())
+}
+
+/// Calls until a status is answered; how long that took.
+async fn until(system: &System, key: &str, expected: u16) -> Duration {
+    let start = Instant::now();
+    loop {
+        let (status, ..) = call(system, key).await;
+        if status == expected {
+            return start.elapsed();
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{status} is answered, not {expected}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_limit_alert_and_bill_over_http() {
+    let endpoint = Endpoint::default();
+    let url = endpoint.listen().await;
+    let system = System::deploy_as(&environment(&url));
+    rates(&system).await;
+    quotas(&system).await;
+    alerts(&system, &endpoint).await;
+    keys(&system).await;
+    blocks(&system).await;
+}
+
+async fn rates(system: &System) {
+    let ann = key(system, "ann@example.com", "tight");
+    let mut statuses: BTreeMap<u16, u64> = BTreeMap::new();
+    let mut retry_after = 0;
+    for _ in 0..20 {
+        let (status, headers, body) = call(system, text(&ann, "key")).await;
+        *statuses.entry(status).or_default() += 1;
+        if status == 429 {
+            assert_eq!(body["error"], "rateLimited", "{body}");
+            retry_after = headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=3).contains(&retry_after), "{retry_after}");
+            assert_eq!(
+                headers["ratelimit"],
+                format!("\"rate\";r=0;t={retry_after}")
+            );
+            assert_eq!(headers["ratelimit-policy"], "\"rate\";q=4;w=2");
+        }
+    }
+    let (accepted, refused) = (statuses[&200], statuses[&429]);
+    assert!(accepted >= 4 && refused >= 1, "{statuses:?}");
+    tokio::time::sleep(Duration::from_secs(retry_after)).await;
+    assert_eq!(
+        call(system, text(&ann, "key")).await.0,
+        200,
+        "Retry-After is true"
+    );
+    let stats = "user-stats?email=ann@example.com";
+    let counted = system.until(stats, "/totalCalls", accepted + 1).await;
+    assert_eq!(counted["rateLimited"], refused, "{counted}");
+    let events = system.events("--from 10m --user ann@example.com");
+    let limited: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["type"] == "API_RATE_LIMITED")
+        .collect();
+    assert_eq!(limited.len() as u64, refused);
+    assert!(
+        limited
+            .iter()
+            .all(|event| event["data"]["reason"] == "rate"),
+        "{limited:?}"
+    );
+}
+
+async fn quotas(system: &System) {
+    let exact = key(system, "exact@example.com", "exact");
+    let other = key(system, "exact@example.com", "exact");
+    let mut accepted = 0;
+    for number in 0..24 {
+        let key = if number % 2 == 0 { &exact } else { &other };
+        let (status, headers, body) = call(system, text(key, "key")).await;
+        accepted += u32::from(status == 200);
+        if status == 429 {
+            assert_eq!(body["error"], "quotaExceeded", "{body}");
+            let retry_after: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!(retry_after >= 1 && retry_after <= 31 * 86_400);
+        }
+    }
+    assert_eq!(accepted, 15, "a hard quota is exact, over both keys");
+    let metered = key(system, "metered@example.com", "metered");
+    let statuses = system.call(Some(text(&metered, "key")), 60).await;
+    let accepted = statuses[&200];
+    assert!((20..=20 + 5 * 4).contains(&accepted), "{statuses:?}");
+}
+
+async fn alerts(system: &System, endpoint: &Endpoint) {
+    let start = Instant::now();
+    while endpoint.got().len() < 3 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", endpoint.got());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Nothing comes twice.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let got = endpoint.got();
+    let events: Vec<Value> = got
+        .iter()
+        .map(|delivery| serde_json::from_str(&delivery.body).unwrap())
+        .collect();
+    let crossed: BTreeSet<(String, u64)> = events
+        .iter()
+        .map(|event| {
+            let percent = event["data"]["percent"].as_u64().unwrap();
+            (text(event, "subject").to_owned(), percent)
+        })
+        .collect();
+    let expected = [
+        ("exact@example.com".to_owned(), 100),
+        ("metered@example.com".to_owned(), 50),
+        ("metered@example.com".to_owned(), 100),
+    ];
+    assert_eq!(crossed, expected.into());
+    assert_eq!(got.len(), 3, "each crossing is one alert: {events:?}");
+    let ids: BTreeSet<&str> = events.iter().map(|event| text(event, "id")).collect();
+    let secret = json_of(&system.place.run("webhooks secret billing --json"));
+    for (delivery, event) in got.iter().zip(&events) {
+        assert_eq!(delivery.headers["webhook-id"], text(event, "id"));
+        assert!(verifies(text(&secret, "secret"), delivery), "{delivery:?}");
+        let forged = Delivery {
+            body: delivery.body.replace("percent", "Percent"),
+            ..delivery.clone()
+        };
+        assert!(
+            !verifies(text(&secret, "secret"), &forged),
+            "a forged body is accepted"
+        );
+    }
+    let listed = json_of(&system.place.run("webhooks list --json"));
+    let deliveries = listed["webhooks"][0]["deliveries"].as_array().unwrap();
+    let listed: BTreeSet<&str> = deliveries
+        .iter()
+        .map(|delivery| text(delivery, "id"))
+        .collect();
+    assert_eq!(listed, ids);
+    assert!(
+        deliveries
+            .iter()
+            .all(|delivery| delivery["status"] == "delivered")
+    );
+    assert!(
+        deliveries.iter().any(|delivery| delivery["failures"] == 1),
+        "the refused one came again"
+    );
+}
+
+/// Whether the reference library accepts a delivery.
+fn verifies(secret: &str, delivery: &Delivery) -> bool {
+    const SCRIPT: &str = "
+import json, sys
+from standardwebhooks import Webhook
+given = json.load(sys.stdin)
+Webhook(given['secret']).verify(given['body'], given['headers'])
+";
+    let python = Tools::ensure().moto_server.with_file_name("python");
+    let mut script = Command::new(python)
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let given = json!({"secret": secret, "body": delivery.body, "headers": delivery.headers});
+    let mut stdin = script.stdin.take().unwrap();
+    stdin.write_all(given.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    script.wait().unwrap().success()
+}
+
+async fn keys(system: &System) {
+    let old = key(system, "rotate@example.com", "enterprise");
+    assert_eq!(call(system, text(&old, "key")).await.0, 200);
+    let id = text(&old, "id");
+    let new = json_of(
+        &system
+            .place
+            .run(&format!("keys rotate {id} --grace 2s --yes --json")),
+    );
+    assert_eq!(new["replaces"], old["id"]);
+    assert_eq!(call(system, text(&new, "key")).await.0, 200);
+    assert!(until(system, text(&old, "key"), 401).await < EFFECTIVE);
+    let listed = json_of(&system.place.run("keys list --json"));
+    let keys = listed["keys"].as_array().unwrap();
+    let of = |id: &Value| keys.iter().find(|key| key["id"] == *id).unwrap();
+    assert_eq!(of(&old["id"])["status"], "expired");
+    assert_eq!(of(&new["id"])["status"], "active");
+    assert!(
+        of(&new["id"])["lastUsedAt"].is_string(),
+        "{}",
+        of(&new["id"])
+    );
+    let set = format!(
+        "keys set {} --rate 1 --burst 1 --yes --json",
+        text(&new, "id")
+    );
+    assert_eq!(json_of(&system.place.run(&set))["ratePerSecond"], 1);
+    until(system, text(&new, "key"), 429).await;
+    let revoked = format!("keys revoke {} --yes --json", text(&new, "id"));
+    json_of(&system.place.run(&revoked));
+    assert!(until(system, text(&new, "key"), 401).await < EFFECTIVE);
+    // A key of another system, by its hash.
+    let theirs = "hQ1fXm3Zb58aLkW0tYv2PdR9";
+    let import = format!(
+        "keys import --hash {} --email theirs@example.com --plan enterprise --json",
+        domain::key::hash(theirs)
+    );
+    json_of(&system.place.run(&import));
+    until(system, theirs, 200).await;
+}
+
+async fn blocks(system: &System) {
+    let bob = key(system, "bob@example.com", "enterprise");
+    until(system, text(&bob, "key"), 200).await;
+    for whom in ["bob@example.com", "127.0.0.1"] {
+        json_of(&system.place.run(&format!("block {whom} --yes --json")));
+        assert!(
+            until(system, text(&bob, "key"), 401).await < EFFECTIVE,
+            "{whom}"
+        );
+        json_of(&system.place.run(&format!("unblock {whom} --yes --json")));
+        assert!(
+            until(system, text(&bob, "key"), 200).await < EFFECTIVE,
+            "{whom}"
+        );
+    }
+    let refused = system.place.run("usage export --month 2026-01");
+    refused.fails(1, &["month `2026-01` is not closed"]);
+}

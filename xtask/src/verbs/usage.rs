@@ -1,0 +1,289 @@
+//! `usage export`: what each user used in a month, once nothing of it moves any more.
+//!
+//! It is read from days that are sealed: run again, it is the same, byte by byte.
+
+use std::collections::BTreeMap;
+
+use deployer::{UsageTable, UserDay};
+use domain::mark::{DayMark, Round};
+use domain::plan::{Period, Plan};
+use domain::tally::Totals;
+use domain::time::{UnixMillis, Window};
+use serde::Serialize;
+
+use crate::aws::reach;
+use crate::cli::{UsageAction, UsageFormat};
+use crate::context::Context;
+use crate::stop::{Exit, Stop};
+
+/// Header of the CSV form, in the order of [`Row`].
+const HEADER: &str = "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units";
+
+/// What a user used in a period.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    email: String,
+    plan: Option<String>,
+    period_start: String,
+    period_end: String,
+    total_calls: u64,
+    auth_failures: u64,
+    rate_limited: u64,
+    /// What accepted calls weigh: one each.
+    units: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Exported {
+    month: String,
+    users: Vec<Row>,
+}
+
+pub(super) async fn run(context: &Context, action: UsageAction) -> anyhow::Result<Exit> {
+    let UsageAction::Export { month, format } = action;
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let plans: BTreeMap<String, Plan> = reached
+        .environment
+        .plans
+        .iter()
+        .map(|(name, plan)| (name.clone(), plan.into()))
+        .collect();
+    let label = Window::Month.label(month);
+    // No time zone is more than 14 hours away.
+    let from = month.plus_days(-1);
+    let to = Window::Month.end(month).plus_days(1);
+    let table = UsageTable::new(&reached.session, &reached.environment.names());
+    check_closed(&table.marks(from, to).await?, &label, from, to)?;
+    let exported = Exported {
+        users: rows(&table.days(from, to).await?, &plans, month),
+        month: label,
+    };
+    context.out.answer(&exported, |exported| match format {
+        UsageFormat::Csv => csv(&exported.users),
+        UsageFormat::Jsonl => jsonl(&exported.users),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Refuses a month of which a day is not sealed: calls of it may still come.
+fn check_closed(
+    marks: &[(UnixMillis, DayMark)],
+    label: &str,
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Result<(), Stop> {
+    let sealed: BTreeMap<UnixMillis, bool> = marks
+        .iter()
+        .map(|(day, mark)| (*day, mark.round == Round::Sealed))
+        .collect();
+    // Of days before the first that is marked nothing was ever counted.
+    let first = sealed.keys().next().copied().unwrap_or(to).max(from);
+    let mut day = Window::Day.start(first);
+    while day <= to {
+        if sealed.get(&day) != Some(&true) {
+            let message = format!(
+                "month `{label}` is not closed: `{}` is not",
+                Window::Day.label(day)
+            );
+            return Err(
+                Stop::failed(message).hint("a day is closed for good nine days after it ended")
+            );
+        }
+        day = Window::Day.end(day);
+    }
+    Ok(())
+}
+
+/// What each user used in its plan's month, by email. `days` come user by user.
+fn rows(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> Vec<Row> {
+    let users = days.chunk_by(|one, other| one.user == other.user);
+    users.filter_map(|days| row(days, plans, month)).collect()
+}
+
+fn row(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> Option<Row> {
+    let email = days.first()?.user.clone();
+    let seen = days.iter().filter_map(|day| day.sum.counts.seen.as_ref());
+    let latest = seen.filter_map(domain::seen::Seen::plan_at).max();
+    let name = latest.map(|(_, name)| name.to_owned());
+    let middle = month.plus_days(14);
+    let plan = name.as_ref().and_then(|name| plans.get(name));
+    let period = plan.map_or_else(
+        || Period::of(middle, &jiff::tz::TimeZone::UTC),
+        |plan| plan.period(middle),
+    );
+    let quarters = days.iter().flat_map(|day| day.sum.quarters_of(day.day));
+    let mut totals = Totals::default();
+    for (at, of_quarter) in quarters {
+        if period.holds(at) {
+            totals.add(of_quarter);
+        }
+    }
+    (totals != Totals::default()).then(|| Row {
+        email,
+        plan: name,
+        period_start: period.start.to_string(),
+        period_end: period.end.to_string(),
+        total_calls: totals.calls,
+        auth_failures: totals.auth_failures,
+        rate_limited: totals.rate_limited,
+        units: totals.calls,
+    })
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut text = format!("{HEADER}\n");
+    for row in rows {
+        let fields = [
+            quoted(&row.email),
+            quoted(row.plan.as_deref().unwrap_or_default()),
+            row.period_start.clone(),
+            row.period_end.clone(),
+            row.total_calls.to_string(),
+            row.auth_failures.to_string(),
+            row.rate_limited.to_string(),
+            row.units.to_string(),
+        ];
+        text += &fields.join(",");
+        text.push('\n');
+    }
+    // The line's end is printed.
+    text.pop();
+    text
+}
+
+/// A field by RFC 4180. One that a spreadsheet would take for a formula is quoted behind an
+/// apostrophe: the local part of an email may begin with `=`.
+fn quoted(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '-', '@']);
+    if formula {
+        return format!("\"'{}\"", field.replace('"', "\"\""));
+    }
+    if field.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", field.replace('"', "\"\""));
+    }
+    field.to_owned()
+}
+
+fn jsonl(rows: &[Row]) -> String {
+    let lines = rows
+        .iter()
+        .filter_map(|row| serde_json::to_string(row).ok());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use domain::counts::Sum;
+    use domain::seen::Seen;
+
+    fn at(text: &str) -> UnixMillis {
+        text.parse().unwrap()
+    }
+
+    fn day(user: &str, day: &str, plan: &str, quarters: &[(u8, u64)]) -> UserDay {
+        let day = at(day);
+        let mut sum = Sum::default();
+        for (quarter, calls) in quarters {
+            let totals = Totals {
+                calls: *calls,
+                ..Totals::default()
+            };
+            sum.quarters.insert(*quarter, totals);
+        }
+        sum.counts.seen = Some(Seen::new(day, day, Some((day, plan.to_owned()))));
+        UserDay {
+            user: user.to_owned(),
+            day,
+            sum,
+        }
+    }
+
+    fn plans() -> BTreeMap<String, Plan> {
+        let plan = |zone: &str| Plan {
+            rate_per_second: 1,
+            burst: 1,
+            monthly_quota: None,
+            alerts_percent: Vec::new(),
+            limit_mode: domain::plan::LimitMode::Soft,
+            timezone: zone.to_owned(),
+        };
+        [
+            ("free".to_owned(), plan("UTC")),
+            ("india".to_owned(), plan("Asia/Kolkata")),
+        ]
+        .into()
+    }
+
+    #[test]
+    fn a_month_is_that_of_the_users_plan_to_the_quarter_hour() {
+        let days = [
+            day(
+                "=ann@example.com",
+                "2026-10-31T00:00:00Z",
+                "free",
+                &[(95, 7)],
+            ),
+            day(
+                "=ann@example.com",
+                "2026-11-01T00:00:00Z",
+                "free",
+                &[(0, 1), (95, 2)],
+            ),
+            // 18:30 in UTC is midnight in India: the 74th quarter hour.
+            day(
+                "bob@example.com",
+                "2026-10-31T00:00:00Z",
+                "india",
+                &[(73, 7), (74, 10)],
+            ),
+            day(
+                "bob@example.com",
+                "2026-11-30T00:00:00Z",
+                "india",
+                &[(73, 20), (74, 7)],
+            ),
+            day("eve@example.com", "2026-12-01T00:00:00Z", "free", &[(3, 9)]),
+        ];
+        let rows = rows(&days, &plans(), at("2026-11-01T00:00:00Z"));
+        let calls: Vec<_> = rows
+            .iter()
+            .map(|row| (row.email.as_str(), row.total_calls))
+            .collect();
+        assert_eq!(calls, [("=ann@example.com", 3), ("bob@example.com", 30)]);
+        assert_eq!(
+            csv(&rows),
+            "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units\n\
+             \"'=ann@example.com\",free,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,3,0,0,3\n\
+             bob@example.com,india,2026-10-31T18:30:00Z,2026-11-30T18:30:00Z,30,0,0,30"
+        );
+        assert_eq!(jsonl(&rows).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_month_with_a_day_that_may_still_change_is_refused() {
+        let (from, to) = (at("2026-10-31T00:00:00Z"), at("2026-12-02T00:00:00Z"));
+        let closed = DayMark::begin(from);
+        let sealed = || {
+            let mut mark = DayMark::begin(from);
+            mark.seal();
+            mark.finish();
+            mark
+        };
+        let days = |first: i64| (first..=32).map(|day| from.plus_days(day));
+        let marks = |first| days(first).map(|day| (day, sealed())).collect::<Vec<_>>();
+        assert!(check_closed(&marks(0), "2026-11", from, to).is_ok());
+        // Deployed in the middle of the month.
+        assert!(check_closed(&marks(12), "2026-11", from, to).is_ok());
+        let mut open = marks(0);
+        open[20].1 = closed;
+        assert!(check_closed(&open, "2026-11", from, to).is_err());
+        let mut missing = marks(0);
+        missing.remove(20);
+        assert!(check_closed(&missing, "2026-11", from, to).is_err());
+        assert!(check_closed(&[], "2026-11", from, to).is_err());
+    }
+}
