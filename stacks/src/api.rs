@@ -8,17 +8,17 @@ mod log_format;
 use std::collections::BTreeMap;
 
 use domain::names::{
-    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
+    AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
     env,
 };
 
-use crate::cfn::{Handle, Parameter, Val, iam, logs, policy, sub};
+use crate::cfn::{Handle, Val, iam, logs, policy, sub};
 use crate::constructs::{
     Access, Authorizer, Comparison, Expression, Function, Integration, Period, RestApi,
     RestApiSettings, Stack, Statistic, Stream, Table, Topic, Verb,
 };
 use crate::context::{Context, Size, Watch};
-use crate::environment::Address;
+use crate::environment::{KeySetAddress, Words};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
 /// The names of this stack's alarms but the reconciler's, as the dashboard shows them.
@@ -33,15 +33,8 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         name.as_str(),
         "The metered API: authorizer, analytics API, access log, dashboard.",
     );
-    let jwks = stack.template().parameter(
-        AUTH_JWKS_PARAMETER,
-        Parameter {
-            description: "JSON Web Key Set that signs bearer tokens; empty if an address is given",
-            default: inline_jwks(context),
-        },
-    );
     let authorizer = authorizer(context, &mut stack)?;
-    let analytics = analytics(context, &mut stack, jwks)?;
+    let analytics = analytics(context, &mut stack)?;
     let log = access_log(context, &mut stack, &name);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
@@ -150,6 +143,8 @@ const ANALYTICS_ROUTES: [(&str, &str); 5] = [
     ("AnalyticsOpenApi", "/v1/analytics/openapi.json"),
 ];
 
+/// The key set in the environment file. It is a literal of the template: the next deploy of a file
+/// without a key withdraws it.
 fn inline_jwks(context: &Context<'_>) -> String {
     let jwks = context.environment.auth.jwks.as_ref();
     jwks.and_then(|jwks| serde_json::to_string(jwks).ok())
@@ -208,11 +203,7 @@ fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
 }
 
 /// Answers users and operators from both tables.
-fn analytics(
-    context: &Context<'_>,
-    stack: &mut Stack,
-    jwks: Val<String>,
-) -> Result<Function, SynthError> {
+fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let auth = &context.environment.auth;
     let retention = &context.environment.retention;
@@ -230,13 +221,23 @@ fn analytics(
             (env::API_USAGE_TABLE, names.usage_table().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::PLANS, plans(context)?),
-            (env::AUTH_ISSUER, text(auth.issuer.as_deref())),
-            (env::AUTH_AUDIENCE, text(auth.audience.as_deref())),
+            (
+                env::AUTH_ISSUER,
+                text(auth.issuer.as_ref().map(Words::as_str)),
+            ),
+            (
+                env::AUTH_AUDIENCE,
+                text(auth.audience.as_ref().map(Words::as_str)),
+            ),
             (
                 env::AUTH_JWKS_URL,
-                text(auth.jwks_url.as_ref().map(Address::as_str)),
+                text(auth.jwks_url.as_ref().map(KeySetAddress::as_str)),
             ),
-            (env::AUTH_JWKS, jwks),
+            (env::AUTH_JWKS, inline_jwks(context).into()),
+            (
+                env::AUTH_EMAIL_IS_VERIFIED,
+                auth.email_is_verified.as_str().into(),
+            ),
             (
                 env::MINUTE_RETENTION_DAYS,
                 retention.minute_days.get().to_string().into(),

@@ -39,21 +39,21 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 fn function(stack: &mut Stack, name: &str) -> Function {
-    Function::new(
-        stack,
-        "Worker",
-        FunctionSettings {
-            name,
-            description: "",
-            code: FileAsset::new("worker.zip", "00", "assets"),
-            architecture: Architecture::Arm64,
-            memory: 128,
-            timeout: 3,
-            variables: BTreeMap::new(),
-            log_days: 30,
-            tracing: false,
-        },
-    )
+    Function::new(stack, "Worker", settings(name))
+}
+
+fn settings(name: &str) -> FunctionSettings<'_> {
+    FunctionSettings {
+        name,
+        description: "",
+        code: FileAsset::new("worker.zip", "00", "assets"),
+        architecture: Architecture::Arm64,
+        memory: 128,
+        timeout: 3,
+        variables: BTreeMap::new(),
+        log_days: 30,
+        tracing: false,
+    }
 }
 
 fn queue(stack: &mut Stack, name: &str, kind: QueueKind) -> Queue {
@@ -363,6 +363,26 @@ fn a_name_longer_than_aws_takes() {
         queue(stack, &"w".repeat(81), QueueKind::Standard);
     });
     assert!(said.contains("has 81 characters, AWS takes 80"), "{said}");
+}
+
+#[test]
+fn more_variables_than_lambda_takes() {
+    let said = synthesis(|stack| {
+        let text = "\"".repeat(2_048);
+        Function::new(
+            stack,
+            "Worker",
+            FunctionSettings {
+                variables: BTreeMap::from([("ORDERS", text.into()), ("TABLE", "orders".into())]),
+                ..settings("worker")
+            },
+        );
+    });
+    assert_eq!(
+        said,
+        "`Worker.Environment.Variables.ORDERS`: the function's variables take 4126 bytes as Lambda \
+         measures them, 4096 are allowed; `ORDERS` takes 4098 of them"
+    );
 }
 
 #[test]

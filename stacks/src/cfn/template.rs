@@ -86,15 +86,6 @@ impl<R> fmt::Debug for Handle<R> {
     }
 }
 
-/// A parameter of a template.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// What it is for.
-    pub description: &'static str,
-    /// What it is where nothing is given.
-    pub default: String,
-}
-
 /// An output of a template.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -118,10 +109,12 @@ pub(crate) struct Declaration {
 
 /// A template under construction. Logical ids are unique and sorted; what is wrong is kept until
 /// [`Template::finish`], which tells all of it.
+///
+/// It has no parameters: an update that sends none keeps a parameter's previous value, whatever the
+/// template says by then, and a value has at most 4,096 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
     description: String,
-    parameters: BTreeMap<&'static str, Parameter>,
     resources: BTreeMap<LogicalId, Declaration>,
     outputs: BTreeMap<&'static str, Output>,
     problems: Vec<Problem>,
@@ -188,12 +181,6 @@ impl Template {
         }
     }
 
-    /// Declares a parameter; its value.
-    pub fn parameter(&mut self, name: &'static str, parameter: Parameter) -> Val<String> {
-        self.parameters.insert(name, parameter);
-        Val::intrinsic(json!({ "Ref": name }))
-    }
-
     /// Declares an output.
     pub fn output(
         &mut self,
@@ -214,11 +201,6 @@ impl Template {
     /// Notes what is wrong inside a resource.
     pub(crate) fn problem_within(&mut self, id: &LogicalId, problem: Problem) {
         self.problems.push(problem.within(id.as_str()));
-    }
-
-    /// The names of the parameters.
-    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
-        self.parameters.keys().copied()
     }
 
     pub(crate) fn resources(&self) -> &BTreeMap<LogicalId, Declaration> {
@@ -244,7 +226,6 @@ impl Template {
         let mut document = Map::new();
         document.insert("AWSTemplateFormatVersion".into(), "2010-09-09".into());
         document.insert("Description".into(), self.description.into());
-        insert(&mut document, "Parameters", self.parameters, parameter);
         insert(
             &mut document,
             "Resources",
@@ -273,14 +254,6 @@ fn insert<K: ToString, V>(
     let entries = entries.into_iter();
     let entries = entries.map(|(key, value)| (key.to_string(), json(value)));
     document.insert(section.to_owned(), Value::Object(entries.collect()));
-}
-
-fn parameter(parameter: Parameter) -> Value {
-    let Parameter {
-        description,
-        default,
-    } = parameter;
-    json!({ "Type": "String", "Description": description, "Default": default })
 }
 
 impl Declaration {
