@@ -39,10 +39,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let alarm = AlarmSettings {
         name: "orders-failed",
-        description: "An order failed five times",
+        description: "An order failed five times".into(),
         watched: failed.depth(Period::MINUTE).into(),
         breaches: Comparison::Above(0.0),
         periods: 1,
+        breaching: 1,
         missing: Missing::Fine,
         topic: &Topic::named("oncall"),
     };

@@ -2,29 +2,26 @@
 //! with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
 //! works without the Kinesis stack.
 
+mod alarms;
 mod answers;
 mod log_format;
 
 use std::collections::BTreeMap;
 
 use domain::names::{
-    AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
-    env,
+    AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env,
 };
 
 use crate::cfn::{Handle, Val, iam, logs, policy, sub};
 use crate::constructs::{
-    Access, Authorizer, Comparison, Expression, Function, Integration, Period, RestApi,
-    RestApiSettings, Stack, Statistic, Stream, Table, Topic, Verb,
+    Access, Authorizer, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Table, Topic,
+    Verb,
 };
-use crate::context::{Context, Size, Watch};
+use crate::context::{Context, Size};
 use crate::environment::{KeySetAddress, Words};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
-/// The names of this stack's alarms but the reconciler's, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 2] = [TRACKING_FAILURES, NO_TRACKING_SUCCESS];
-const TRACKING_FAILURES: &str = "tracking-failures";
-const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
+pub(crate) use alarms::ALARMS;
 
 /// Declares the stack.
 pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
@@ -39,7 +36,10 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
-    alarms(context, &mut stack, &authorizer);
+    let topic = Topic::named(&context.alarm_topic());
+    for watch in alarms::of(context, &authorizer, &gateway.watched) {
+        context.alarm(&mut stack, &topic, watch);
+    }
     dashboard::declare(context, &mut stack);
 
     let mode = context.environment.mode().as_str();
@@ -75,6 +75,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
 /// The REST API as it is deployed.
 struct Gateway {
     url: Val<String>,
+    watched: alarms::Stage,
     sample: Option<Function>,
 }
 
@@ -104,9 +105,14 @@ fn gateway(
         api.answer(stack, id, answer);
     }
     let url = api.url();
+    let watched = alarms::Stage::of(&api);
     let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
     stack.template().depends_on(&stage, &log.account);
-    Ok(Gateway { url, sample })
+    Ok(Gateway {
+        url,
+        watched,
+        sample,
+    })
 }
 
 /// The routes whose calls are counted: the user's own API, or the sample.
@@ -309,49 +315,4 @@ fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog 
         group,
         account,
     }
-}
-
-fn alarms(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
-    let topic = &Topic::named(&context.alarm_topic());
-    let failures = context.api_metric(
-        api_metric::USAGE_TRACKING_FAILURE,
-        Statistic::Sum,
-        Period::MINUTE,
-    );
-    context.alarm(
-        stack,
-        topic,
-        Watch {
-            id: "TrackingFailures",
-            noun: TRACKING_FAILURES,
-            means: "Neither the stream nor the table accepted the events of more than ten calls \
-                    in a minute. The access log brings them back within minutes, so counts are \
-                    late, not lost. Check `cargo xtask logs authorizer`.",
-            watched: failures.into(),
-            breaches: Comparison::Above(10.0),
-            periods: 1,
-        },
-    );
-    let period = Period::FIVE_MINUTES;
-    let calls = authorizer.metric("Invocations", Statistic::Sum, period);
-    let tracked = context.api_metric(api_metric::USAGE_TRACKING_SUCCESS, Statistic::Sum, period);
-    let silence = Expression::from(calls)
-        .filled(0.0)
-        .greater_than(0.0)
-        .and(Expression::from(tracked).filled(0.0).less_than(1.0))
-        .choose(1.0, 0.0);
-    context.alarm(
-        stack,
-        topic,
-        Watch {
-            id: "NoTrackingSuccess",
-            noun: NO_TRACKING_SUCCESS,
-            means: "The authorizer has answered calls for five minutes without reporting one. The \
-                    access log brings them back, so counts are late, not lost. Check `cargo xtask \
-                    logs authorizer`.",
-            watched: silence.into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-    );
 }

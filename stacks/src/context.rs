@@ -6,8 +6,8 @@ use domain::names::{Function as Of, Names};
 
 use crate::cfn::Val;
 use crate::constructs::{
-    Alarm, AlarmSettings, Comparison, Encryption, Function, FunctionSettings, Metric, Missing,
-    Period, Queue, QueueKind, QueueSettings, Stack, Statistic, Topic, Watched,
+    Encryption, Expression, Function, FunctionSettings, Metric, Period, Queue, QueueKind, QueueSettings, Stack,
+    Statistic,
 };
 use crate::environment::Environment;
 use crate::{FileAsset, FunctionAssets, SynthError, assets};
@@ -17,16 +17,6 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) names: Names,
     assets: &'a FunctionAssets,
-}
-
-/// An alarm as a stack lists it.
-pub(crate) struct Watch<'a> {
-    pub(crate) id: &'static str,
-    pub(crate) noun: &'a str,
-    pub(crate) means: &'a str,
-    pub(crate) watched: Watched,
-    pub(crate) breaches: Comparison,
-    pub(crate) periods: u32,
 }
 
 /// How big a function is.
@@ -94,21 +84,13 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Declares an alarm that notifies the topic. A period without values does not breach it.
-    pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
-        Alarm::new(
-            stack,
-            watch.id,
-            AlarmSettings {
-                name: &self.named(watch.noun),
-                description: watch.means,
-                watched: watch.watched,
-                breaches: watch.breaches,
-                periods: watch.periods,
-                missing: Missing::Fine,
-                topic,
-            },
-        )
+    /// What DynamoDB throttles of a table in a minute.
+    pub(crate) fn throttles(table: &str) -> Expression {
+        let throttled = |name| {
+            let metric = Metric::new("AWS/DynamoDB", name, Statistic::Sum, Period::MINUTE);
+            Expression::from(metric.dimension("TableName", table)).filled(0.0)
+        };
+        throttled("ReadThrottleEvents") + throttled("WriteThrottleEvents")
     }
 
     /// A metric that the functions of the API stack emit.

@@ -74,6 +74,7 @@ mod kinesis;
 mod local;
 mod reconciler;
 mod synth;
+mod watch;
 
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};

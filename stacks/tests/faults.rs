@@ -88,10 +88,11 @@ fn alarm(stack: &mut Stack, watched: impl Into<stacks::constructs::Watched>) {
         "Alarm",
         AlarmSettings {
             name: "alarm",
-            description: "",
+            description: "".into(),
             watched: watched.into(),
             breaches: Comparison::Above(0.0),
             periods: 1,
+            breaching: 1,
             missing: Missing::Fine,
             topic: &Topic::named("oncall"),
         },

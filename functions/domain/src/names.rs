@@ -60,6 +60,8 @@ pub mod api_metric {
     pub const USAGE_TRACKING_SUCCESS: &str = "UsageTrackingSuccess";
     /// Calls whose usage event neither accepted: only the access log still has it.
     pub const USAGE_TRACKING_FAILURE: &str = "UsageTrackingFailure";
+    /// Calls that were answered 500 because nobody could say whether their key is valid.
+    pub const UNDECIDED_CALLS: &str = "UndecidedCalls";
 }
 
 /// Metric names of the namespace `{stackPrefix}/Kinesis`.

@@ -95,10 +95,11 @@
 //!     "OrdersFail",
 //!     AlarmSettings {
 //!         name: "orders-fail",
-//!         description: "More than one order in a hundred fails",
+//!         description: "More than one order in a hundred fails".into(),
 //!         watched: failed.clone().into(),
 //!         breaches: Comparison::Above(1.0),
 //!         periods: 3,
+//!         breaching: 3,
 //!         missing: Missing::Fine,
 //!         topic: &Topic::named("oncall"),
 //!     },
