@@ -8,14 +8,12 @@ mod log_format;
 
 use std::collections::BTreeMap;
 
-use domain::names::{
-    AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env,
-};
+use domain::names::{AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env};
 
 use crate::cfn::{Handle, Val, iam, logs, policy, sub};
 use crate::constructs::{
-    Access, Authorizer, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Table, Topic,
-    Verb,
+    Access, Authorizer, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Table,
+    Topic, Verb,
 };
 use crate::context::{Context, Size};
 use crate::environment::{KeySetAddress, Words};

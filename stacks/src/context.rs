@@ -6,8 +6,8 @@ use domain::names::{Function as Of, Names};
 
 use crate::cfn::Val;
 use crate::constructs::{
-    Encryption, Expression, Function, FunctionSettings, Metric, Period, Queue, QueueKind, QueueSettings, Stack,
-    Statistic,
+    Encryption, Expression, Function, FunctionSettings, Metric, Period, Queue, QueueKind,
+    QueueSettings, Stack, Statistic,
 };
 use crate::environment::Environment;
 use crate::{FileAsset, FunctionAssets, SynthError, assets};

@@ -26,9 +26,11 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
         .row(view.errors())
         .row(view.cost())
         .declare(stack, "Dashboard", &name);
-    stack
-        .template()
-        .output("DashboardUrl", "The dashboard", sub::<String>(address(&name)));
+    stack.template().output(
+        "DashboardUrl",
+        "The dashboard",
+        sub::<String>(address(&name)),
+    );
 }
 
 /// The dashboard's address in the console, for `Fn::Sub`.

@@ -115,7 +115,10 @@ fn variables_fit(declaration: &Declaration) -> Option<Problem> {
     };
     // `{"NAME":value,…}`
     let pairs = variables.iter();
-    let bytes = 1 + pairs.clone().map(|(name, value)| name.len() + size(value) + 4).sum::<usize>();
+    let bytes = 1 + pairs
+        .clone()
+        .map(|(name, value)| name.len() + size(value) + 4)
+        .sum::<usize>();
     let (largest, value) = pairs.max_by_key(|(_, value)| size(value))?;
     let message = format!(
         "the function's variables take {bytes} bytes as Lambda measures them, {VARIABLES} are \

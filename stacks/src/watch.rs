@@ -66,7 +66,10 @@ fn minutes(minutes: u32) -> Period {
 }
 
 /// 1 where there is a cause and no effect, else 0.
-pub(crate) fn unanswered(cause: impl Into<Expression>, effect: impl Into<Expression>) -> Expression {
+pub(crate) fn unanswered(
+    cause: impl Into<Expression>,
+    effect: impl Into<Expression>,
+) -> Expression {
     let none = effect.into().filled(0.0).less_than(1.0);
     cause
         .into()

@@ -210,12 +210,27 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
 fn addresses_that_nothing_can_be_asked_at_are_refused() {
     let key_set = "https://auth.test.example.com/.well-known/jwks.json";
     for (address, why) in [
-        ("http://auth.test.example.com/keys", "`http://auth.test.example.com/keys` is not `https`"),
-        ("https://me:secret@auth.example/keys", "the address of `auth.example` holds credentials"),
-        ("https://auth.example/keys#one", "`https://auth.example/keys#one` holds a fragment"),
-        ("http://127.0.0.1:8080/keys", "`auth.jwksUrl` is on this machine"),
+        (
+            "http://auth.test.example.com/keys",
+            "`http://auth.test.example.com/keys` is not `https`",
+        ),
+        (
+            "https://me:secret@auth.example/keys",
+            "the address of `auth.example` holds credentials",
+        ),
+        (
+            "https://auth.example/keys#one",
+            "`https://auth.example/keys#one` holds a fragment",
+        ),
+        (
+            "http://127.0.0.1:8080/keys",
+            "`auth.jwksUrl` is on this machine",
+        ),
         ("https://", "`https://` is not an address"),
-        ("https://auth..example", "`https://auth..example` is not an address"),
+        (
+            "https://auth..example",
+            "`https://auth..example` is not an address",
+        ),
     ] {
         let error = refused(key_set, address);
         let start = "stacks/environments/test.yaml:52:12: ";
@@ -226,10 +241,19 @@ fn addresses_that_nothing_can_be_asked_at_are_refused() {
     for (address, why) in [
         ("https://api.example.com?team=1", "holds a query"),
         ("https://api.example.com/#top", "holds a fragment"),
-        ("https://me:secret@api.example.com", "the address of `api.example.com` holds credentials"),
-        ("https://api.example.com/{id}", "which the gateway reads as parameters"),
+        (
+            "https://me:secret@api.example.com",
+            "the address of `api.example.com` holds credentials",
+        ),
+        (
+            "https://api.example.com/{id}",
+            "which the gateway reads as parameters",
+        ),
         ("https://${stageVariables.host}/", "is not an address"),
-        ("https://api.example.com:22", "on a port that the gateway does not connect to"),
+        (
+            "https://api.example.com:22",
+            "on a port that the gateway does not connect to",
+        ),
         ("http://localhost:8080", "`upstream` is on this machine"),
         ("ftp://api.example.com", "is not an address"),
     ] {
@@ -252,17 +276,47 @@ const EC: &str = "kty: EC, crv: P-256, alg: ES256, x: AAAA, y: AAAA";
 fn key_sets_that_verify_no_token_are_refused() {
     for (keys, why) in [
         (String::new(), "no key is there"),
-        (format!("{{{EC}, d: AAAA, kid: a}}"), "key 1: `d` belongs to a private or shared key"),
-        ("{kty: oct, k: AAAA, kid: a}".to_owned(), "key 1: `k` belongs to a private or shared key"),
-        ("{kty: OKP, crv: Ed25519, x: AAAA, kid: a}".to_owned(), "key 1: `kty` must be `RSA` or `EC`"),
-        ("{kty: EC, crv: P-384, x: A, y: A, kid: a}".to_owned(), "key 1: `crv` must be `P-256`"),
-        ("{kty: RSA, n: AAAA, kid: a}".to_owned(), "key 1: `e` is missing or no base64url"),
-        ("{kty: RSA, n: 'A+A=', e: AQAB, kid: a}".to_owned(), "key 1: `n` is missing or no base64url"),
-        ("{kty: RSA, n: AAAA, e: AQAB, alg: RS512, kid: a}".to_owned(), "key 1: `alg` must be `RS256`"),
-        (format!("{{{EC}, use: enc, kid: a}}"), "key 1: `use` must be `sig`"),
+        (
+            format!("{{{EC}, d: AAAA, kid: a}}"),
+            "key 1: `d` belongs to a private or shared key",
+        ),
+        (
+            "{kty: oct, k: AAAA, kid: a}".to_owned(),
+            "key 1: `k` belongs to a private or shared key",
+        ),
+        (
+            "{kty: OKP, crv: Ed25519, x: AAAA, kid: a}".to_owned(),
+            "key 1: `kty` must be `RSA` or `EC`",
+        ),
+        (
+            "{kty: EC, crv: P-384, x: A, y: A, kid: a}".to_owned(),
+            "key 1: `crv` must be `P-256`",
+        ),
+        (
+            "{kty: RSA, n: AAAA, kid: a}".to_owned(),
+            "key 1: `e` is missing or no base64url",
+        ),
+        (
+            "{kty: RSA, n: 'A+A=', e: AQAB, kid: a}".to_owned(),
+            "key 1: `n` is missing or no base64url",
+        ),
+        (
+            "{kty: RSA, n: AAAA, e: AQAB, alg: RS512, kid: a}".to_owned(),
+            "key 1: `alg` must be `RS256`",
+        ),
+        (
+            format!("{{{EC}, use: enc, kid: a}}"),
+            "key 1: `use` must be `sig`",
+        ),
         (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is no text"),
-        (format!("{{{EC}, kid: a}}, {{{EC}}}"), "key 2: `kid` is missing, and another key is `EC` too"),
-        (format!("{{{EC}, kid: a}}, {{{EC}, kid: a}}"), "key 2: another `EC` key has the `kid` `a` too"),
+        (
+            format!("{{{EC}, kid: a}}, {{{EC}}}"),
+            "key 2: `kid` is missing, and another key is `EC` too",
+        ),
+        (
+            format!("{{{EC}, kid: a}}, {{{EC}, kid: a}}"),
+            "key 2: another `EC` key has the `kid` `a` too",
+        ),
     ] {
         let error = refused(URL, &format!("  jwks: {{keys: [{keys}]}}\n"));
         let start = "stacks/environments/test.yaml:52:9: auth.jwks.keys: ";
@@ -302,8 +356,14 @@ fn tags_that_a_service_would_not_take_are_refused() {
         ("team: \" a\"", "` a` cannot be the value of a tag"),
         ("\"a(b)\": c", "`a(b)` cannot be the key of a tag"),
         ("AWS:team: c", "`AWS:team` cannot be the key of a tag"),
-        ("Application: other", "the tag `application` is there twice, case aside"),
-        ("complical:Environment: test", "is the one that names the environment"),
+        (
+            "Application: other",
+            "the tag `application` is there twice, case aside",
+        ),
+        (
+            "complical:Environment: test",
+            "is the one that names the environment",
+        ),
     ] {
         let error = refused("tags:\n", &format!("tags:\n  {tag}\n"));
         assert!(error.contains(":57:") || error.contains(":58:"), "{error}");
@@ -327,7 +387,10 @@ fn names_that_get_too_long_are_refused_before_anything_is_built() {
     let path = Path::new("a-long-long-name.yaml");
     let error = Environment::parse("a-long-long-name", path, &text).unwrap_err();
     let error = error.to_string();
-    assert!(error.starts_with("a-long-long-name.yaml:4:14: stack `"), "{error}");
+    assert!(
+        error.starts_with("a-long-long-name.yaml:4:14: stack `"),
+        "{error}"
+    );
     assert!(error.contains("has 66 characters"), "{error}");
 }
 
@@ -346,14 +409,28 @@ fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
         .map(|n| format!("  plan-{n}: {{ratePerSecond: 10, burst: 20, monthlyQuota: 100000}}\n"))
         .collect();
     let error = refused("plans:\n", &format!("plans:\n{plans}"));
-    assert!(error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-API-test`"), "{error}");
-    assert!(error.contains("bytes as Lambda measures them, 4096 are allowed; `PLANS` takes"), "{error}");
+    assert!(
+        error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-API-test`"),
+        "{error}"
+    );
+    assert!(
+        error.contains("bytes as Lambda measures them, 4096 are allowed; `PLANS` takes"),
+        "{error}"
+    );
     let key = format!("{{kty: RSA, n: {}, e: AQAB, kid: K}}", "A".repeat(342));
-    let keys: Vec<String> = (0..10).map(|n| key.replace('K', &format!("k{n}"))).collect();
+    let keys: Vec<String> = (0..10)
+        .map(|n| key.replace('K', &format!("k{n}")))
+        .collect();
     let error = refused(URL, &format!("  jwks: {{keys: [{}]}}\n", keys.join(", ")));
-    assert!(error.starts_with("stacks/environments/test.yaml:52:9: stack `CompliCal-API-test`"), "{error}");
+    assert!(
+        error.starts_with("stacks/environments/test.yaml:52:9: stack `CompliCal-API-test`"),
+        "{error}"
+    );
     assert!(error.contains("`AUTH_JWKS` takes"), "{error}");
-    accepted(URL, &format!("  jwks: {{keys: [{}]}}\n", keys[..4].join(", ")));
+    accepted(
+        URL,
+        &format!("  jwks: {{keys: [{}]}}\n", keys[..4].join(", ")),
+    );
 }
 
 #[test]

@@ -35,10 +35,19 @@ fn windowed(processor: u32, aggregator: u32) -> Environment {
     let path = root().join("stacks/environments/test.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     let text = text
-        .replace("batchingWindowSeconds: 10", &format!("batchingWindowSeconds: {processor}"))
-        .replace("aggregator:\n  windowSeconds: 10", &format!("aggregator:\n  windowSeconds: {aggregator}"));
+        .replace(
+            "batchingWindowSeconds: 10",
+            &format!("batchingWindowSeconds: {processor}"),
+        )
+        .replace(
+            "aggregator:\n  windowSeconds: 10",
+            &format!("aggregator:\n  windowSeconds: {aggregator}"),
+        );
     let environment = Environment::parse("test", &path, &text).unwrap();
-    assert_eq!(environment.processor.batching_window_seconds.get(), processor);
+    assert_eq!(
+        environment.processor.batching_window_seconds.get(),
+        processor
+    );
     assert_eq!(environment.aggregator.window_seconds.get(), aggregator);
     environment
 }
@@ -59,7 +68,12 @@ fn alarms(environment: &Environment) -> BTreeMap<String, Alarm> {
 const WINDOWS: [(u32, u32); 4] = [(0, 1), (10, 10), (10, 60), (60, 60)];
 
 /// How often all of them go off where nothing fails.
-fn false_alarms(environment: &Environment, calls: &[i64], minutes: usize, lateness: Lateness) -> usize {
+fn false_alarms(
+    environment: &Environment,
+    calls: &[i64],
+    minutes: usize,
+    lateness: Lateness,
+) -> usize {
     let world = World {
         environment,
         minutes,
@@ -87,7 +101,10 @@ fn a_quiet_month_and_a_month_of_sparse_or_steady_calls_give_no_false_alarm() {
             let calls = calls(millihertz, MONTH, 7);
             for lateness in [Lateness::Usual, Lateness::EffectsLate] {
                 let off = false_alarms(&environment, &calls, MONTH, lateness);
-                assert_eq!(off, 0, "{processor} s, {aggregator} s, {millihertz} mHz, {lateness:?}");
+                assert_eq!(
+                    off, 0,
+                    "{processor} s, {aggregator} s, {millihertz} mHz, {lateness:?}"
+                );
             }
         }
     }
@@ -101,7 +118,10 @@ fn three_days_of_one_to_three_calls_a_second_give_no_false_alarm() {
             let calls = calls(millihertz, 3 * DAY, 11);
             for lateness in [Lateness::Usual, Lateness::EffectsLate] {
                 let off = false_alarms(&environment, &calls, 3 * DAY, lateness);
-                assert_eq!(off, 0, "{processor} s, {aggregator} s, {millihertz} mHz, {lateness:?}");
+                assert_eq!(
+                    off, 0,
+                    "{processor} s, {aggregator} s, {millihertz} mHz, {lateness:?}"
+                );
             }
         }
     }
@@ -126,7 +146,10 @@ fn bursts_and_jobs_at_the_end_of_a_minute_give_no_false_alarm() {
         for (name, calls) in [("bursts", bursts), ("jobs", jobs)] {
             for lateness in [Lateness::Usual, Lateness::EffectsLate] {
                 let off = false_alarms(&environment, &calls, days, lateness);
-                assert_eq!(off, 0, "{name}: {processor} s, {aggregator} s, {lateness:?}");
+                assert_eq!(
+                    off, 0,
+                    "{name}: {processor} s, {aggregator} s, {lateness:?}"
+                );
             }
         }
     }
@@ -146,7 +169,10 @@ fn every_failure_is_told_within_ten_minutes_by_its_alarm_and_by_no_other_first()
     for (processor, aggregator) in WINDOWS {
         let environment = windowed(processor, aggregator);
         for (fault, expected, least) in faults {
-            for millihertz in [0, 100, 300, 1_000, 3_000].into_iter().filter(|rate| *rate >= least) {
+            for millihertz in [0, 100, 300, 1_000, 3_000]
+                .into_iter()
+                .filter(|rate| *rate >= least)
+            {
                 for lateness in [Lateness::Usual, Lateness::EffectsLate] {
                     let world = World {
                         environment: &environment,
@@ -187,12 +213,26 @@ fn every_alarm_says_what_to_do_and_where_to_read_on() {
             continue;
         }
         let name = resource["Properties"]["AlarmName"].as_str().unwrap();
-        let noun = name.strip_prefix("complical-").unwrap().strip_suffix("-test").unwrap();
+        let noun = name
+            .strip_prefix("complical-")
+            .unwrap()
+            .strip_suffix("-test")
+            .unwrap();
         let text = description(&resource);
         assert!(text.chars().count() <= 1_024, "{id}: {}", text.len());
-        assert!(text.contains(&format!("Runbook: RUNBOOK.md#{noun}.")), "{id}: {text}");
-        assert!(text.contains("#dashboards/dashboard/complical-usage-analytics-test"), "{id}");
+        assert!(
+            text.contains(&format!("Runbook: RUNBOOK.md#{noun}.")),
+            "{id}: {text}"
+        );
+        assert!(
+            text.contains("#dashboards/dashboard/complical-usage-analytics-test"),
+            "{id}"
+        );
         assert!(entries.remove(noun), "RUNBOOK.md has no entry `{noun}`");
     }
-    assert_eq!(entries, BTreeSet::new(), "entries of alarms that are not there");
+    assert_eq!(
+        entries,
+        BTreeSet::new(),
+        "entries of alarms that are not there"
+    );
 }

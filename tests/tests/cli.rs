@@ -106,10 +106,22 @@ fn a_bad_region_is_refused_with_its_place_and_what_is_allowed() {
 fn a_setting_that_can_never_work_is_refused_before_anything_is_built() {
     let key_set = "jwksUrl: https://issuer.example/keys";
     for (given, instead, said) in [
-        (key_set, "jwksUrl: http://issuer.example/keys", "custom.yaml:7:12: auth.jwksUrl: "),
-        (key_set, "jwks: {keys: []}", "custom.yaml:7:9: auth.jwks.keys: no key is there"),
+        (
+            key_set,
+            "jwksUrl: http://issuer.example/keys",
+            "custom.yaml:7:12: auth.jwksUrl: ",
+        ),
+        (
+            key_set,
+            "jwks: {keys: []}",
+            "custom.yaml:7:9: auth.jwks.keys: no key is there",
+        ),
         ("region: ap-south-1", "tags: {team: a&b}", "custom.yaml:1:"),
-        ("region: ap-south-1", "upstream: https://api.example/?a=1", "custom.yaml:1:11: upstream: "),
+        (
+            "region: ap-south-1",
+            "upstream: https://api.example/?a=1",
+            "custom.yaml:1:11: upstream: ",
+        ),
     ] {
         let spoiled = SOUND.replace(given, instead);
         for verb in ["synth", "deploy", "build"] {

@@ -79,11 +79,7 @@ struct Content {
 
 impl<S: Store> Api<S> {
     /// Responds to a request.
-    pub async fn respond(
-        &self,
-        request: &Request,
-        now: UnixMillis,
-    ) -> ApiGatewayProxyResponse {
+    pub async fn respond(&self, request: &Request, now: UnixMillis) -> ApiGatewayProxyResponse {
         match self.decide(request, now).await {
             Ok(content) => response(200, content, None),
             Err(error) => {
@@ -94,11 +90,7 @@ impl<S: Store> Api<S> {
         }
     }
 
-    async fn decide(
-        &self,
-        request: &Request,
-        now: UnixMillis,
-    ) -> Result<Content, ApiError> {
+    async fn decide(&self, request: &Request, now: UnixMillis) -> Result<Content, ApiError> {
         let endpoint = route(request)?;
         if request.http_method != "GET" {
             let method = request.http_method.clone();

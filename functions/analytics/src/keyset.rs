@@ -203,16 +203,16 @@ impl Cache {
 /// The key of the set that a token for `algorithm` was signed with: the one that the token names.
 /// The name is optional on both sides where exactly one key of the set fits.
 fn key_of(keys: &JwkSet, kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
-    let fitting: Vec<&Jwk> = keys.keys.iter().filter(|key| fits(key, algorithm)).collect();
-    let name = |key: &&&Jwk| key.common.key_id.as_deref();
-    let named = fitting
-        .iter()
-        .find(|key| kid.is_some() && name(key) == kid);
-    let only = match fitting.as_slice() {
-        [only] => Some(only).filter(|key| kid.is_none() || name(key).is_none()),
+    let keys = keys.keys.iter();
+    let fitting: Vec<&Jwk> = keys.filter(|key| fits(key, algorithm)).collect();
+    let named = |key: &Jwk| kid.is_some() && key.common.key_id.as_deref() == kid;
+    if let Some(named) = fitting.iter().find(|key| named(key)) {
+        return Some((*named).clone());
+    }
+    match fitting.as_slice() {
+        [only] if kid.is_none() || only.common.key_id.is_none() => Some((*only).clone()),
         _ => None,
-    };
-    named.or(only).map(|key| (*key).clone())
+    }
 }
 
 /// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
@@ -369,7 +369,10 @@ mod tests {
         assert!(knows(&keys, "1", 86_399).await);
         let later = UnixMillis::from_seconds(1_800_000_000 + 86_400);
         let refused = keys.find(Some("1"), Algorithm::ES256, later).await;
-        assert!(matches!(refused, Err(KeySetError::Paused { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(KeySetError::Paused { .. })),
+            "{refused:?}"
+        );
         issuer.answers(200, &[&one]);
         assert!(knows(&keys, "1", 86_460).await);
     }
@@ -389,7 +392,9 @@ mod tests {
         *issuer.answer.lock().unwrap() = (200, " ".repeat(LARGEST + 1));
         assert!(matches!(find(10).await, KeySetError::Size { .. }));
         let unused = KeySet::new(None, Some("http://127.0.0.1:9/keys")).unwrap();
-        let refused = unused.find(Some("1"), Algorithm::ES256, UnixMillis(0)).await;
+        let refused = unused
+            .find(Some("1"), Algorithm::ES256, UnixMillis(0))
+            .await;
         assert!(matches!(refused, Err(KeySetError::Fetch { .. })));
     }
 
@@ -425,11 +430,7 @@ mod tests {
     /// RFC 7517, section 4.5: `kid` is optional.
     #[tokio::test]
     async fn a_name_is_optional_where_exactly_one_key_fits() {
-        let (one, two, rsa) = (
-            Signer::es256("1"),
-            Signer::es256("2"),
-            Signer::rs256("3"),
-        );
+        let (one, two, rsa) = (Signer::es256("1"), Signer::es256("2"), Signer::rs256("3"));
         let nameless = |signer: &Signer| {
             let mut jwk = signer.jwk();
             jwk.as_object_mut().unwrap().remove("kid");
@@ -447,7 +448,10 @@ mod tests {
         for (given, kid, expected) in cases {
             let json = json!({ "keys": given }).to_string();
             let keys = KeySet::new(Some(&json), None).unwrap();
-            let found = keys.find(kid, Algorithm::ES256, UnixMillis(0)).await.unwrap();
+            let found = keys
+                .find(kid, Algorithm::ES256, UnixMillis(0))
+                .await
+                .unwrap();
             assert_eq!(found.is_some(), expected, "{kid:?} among {given:?}");
         }
     }

@@ -93,11 +93,7 @@ fn tracking(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 2]
     ]
 }
 
-fn answers(
-    context: &Context<'_>,
-    authorizer: &Function,
-    stage: &Stage,
-) -> [Watch<'static>; 3] {
+fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watch<'static>; 3] {
     let minute = Period::MINUTE;
     let p99 = Statistic::Percentile(Percentile::P99);
     [
@@ -148,7 +144,9 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
                     is used up. These calls are answered 500 and do not count. Raise \
                     `concurrency.authorizer`, or ask AWS for concurrent executions: ten calls a \
                     second need one.",
-            watched: authorizer.metric("Throttles", Statistic::Sum, minute).into(),
+            watched: authorizer
+                .metric("Throttles", Statistic::Sum, minute)
+                .into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
         },

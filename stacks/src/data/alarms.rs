@@ -211,7 +211,8 @@ fn silences(
     .dimension("TableName", analytics.name());
     let folds = aggregator.metric("IteratorAge", Statistic::SampleCount, period);
     let invocations = aggregator.metric("Invocations", Statistic::Sum, period);
-    let ticks = Expression::from(invocations).filled(0.0) - Expression::from(folds.clone()).filled(0.0);
+    let ticks =
+        Expression::from(invocations).filled(0.0) - Expression::from(folds.clone()).filled(0.0);
     [
         Watch {
             id: "AggregatorIdle",

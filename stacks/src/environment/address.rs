@@ -49,12 +49,12 @@ fn is_reached_by_gateway(port: u16) -> bool {
 #[derive(Debug)]
 struct Parts<'a> {
     secure: bool,
-    credentials: bool,
+    credentials: Option<&'a str>,
     host: &'a str,
     port: Option<&'a str>,
     path: &'a str,
-    query: bool,
-    fragment: bool,
+    query: Option<&'a str>,
+    fragment: Option<&'a str>,
 }
 
 impl<'a> Parts<'a> {
@@ -69,8 +69,8 @@ impl<'a> Parts<'a> {
         let path_at = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
         let (credentials, authority) = match authority.rsplit_once('@') {
-            Some((_, authority)) => (true, authority),
-            None => (false, authority),
+            Some((credentials, authority)) => (Some(credentials), authority),
+            None => (None, authority),
         };
         let (host, port) = host_and_port(authority);
         let known = is_host(host)
@@ -92,10 +92,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn cut(text: &str, at: char) -> (&str, bool) {
+fn cut(text: &str, at: char) -> (&str, Option<&str>) {
     match text.split_once(at) {
-        Some((before, _)) => (before, true),
-        None => (text, false),
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
     }
 }
 
@@ -131,18 +131,20 @@ fn parts(text: &str) -> Result<Parts<'_>, String> {
 
 /// Refuses what an address that is only called, and never shown, must not hold. A message does not
 /// repeat credentials.
-fn bare<'a>(text: &'a str, queries: bool) -> Result<Parts<'a>, String> {
+fn bare(text: &str, queries: bool) -> Result<Parts<'_>, String> {
     let parts = parts(text)?;
-    if parts.credentials {
+    if parts.credentials.is_some() {
         return Err(format!(
             "the address of `{}` holds credentials, which templates and logs would show; leave them out",
             parts.host
         ));
     }
-    if parts.fragment {
-        return Err(format!("`{text}` holds a fragment (`#…`), which no server ever gets"));
+    if parts.fragment.is_some() {
+        return Err(format!(
+            "`{text}` holds a fragment (`#…`), which no server ever gets"
+        ));
     }
-    if parts.query && !queries {
+    if parts.query.is_some() && !queries {
         return Err(format!(
             "`{text}` holds a query (`?…`), in which paths cannot be appended; leave it out"
         ));

@@ -37,12 +37,14 @@ fn check(keys: &[Key]) -> Result<(), String> {
     let mut named = BTreeSet::new();
     for (index, key) in keys.iter().enumerate() {
         let place = |message: String| format!("key {}: {message}", index + 1);
-        let kind = kind(key).map_err(place)?;
+        let of_type = type_of(key).map_err(place)?;
         let Some(kid) = key.get("kid") else {
-            let alike = keys.iter().filter(|other| other.get("kty") == key.get("kty"));
+            let alike = keys
+                .iter()
+                .filter(|other| other.get("kty") == key.get("kty"));
             if alike.count() > 1 {
                 return Err(place(format!(
-                    "`kid` is missing, and another key is `{kind}` too; a token says by `kid` which \
+                    "`kid` is missing, and another key is `{of_type}` too; a token says by `kid` which \
                      of them signed it"
                 )));
             }
@@ -50,15 +52,17 @@ fn check(keys: &[Key]) -> Result<(), String> {
         };
         let kid = kid.as_str().filter(|kid| !kid.is_empty());
         let kid = kid.ok_or_else(|| place("`kid` is no text".to_owned()))?;
-        if !named.insert((kind, kid)) {
-            return Err(place(format!("another `{kind}` key has the `kid` `{kid}` too")));
+        if !named.insert((of_type, kid)) {
+            return Err(place(format!(
+                "another `{of_type}` key has the `kid` `{kid}` too"
+            )));
         }
     }
     Ok(())
 }
 
 /// The type of a key that can verify a token.
-fn kind(key: &Key) -> Result<&'static str, String> {
+fn type_of(key: &Key) -> Result<&'static str, String> {
     if let Some(secret) = SECRET.iter().find(|member| key.contains_key(**member)) {
         return Err(format!(
             "`{secret}` belongs to a private or shared key, which templates would show; give the \
@@ -66,11 +70,17 @@ fn kind(key: &Key) -> Result<&'static str, String> {
         ));
     }
     let text = |member: &str| key.get(member).and_then(Value::as_str);
-    let (kind, algorithm, parts) = match text("kty") {
+    let (of_type, algorithm, parts) = match text("kty") {
         Some("RSA") => ("RSA", "RS256", ["n", "e"]),
         Some("EC") if text("crv") == Some("P-256") => ("EC", "ES256", ["x", "y"]),
-        Some("EC") => return Err("`crv` must be `P-256`: tokens are signed with RS256 or ES256".to_owned()),
-        _ => return Err("`kty` must be `RSA` or `EC`: tokens are signed with RS256 or ES256".to_owned()),
+        Some("EC") => {
+            return Err("`crv` must be `P-256`: tokens are signed with RS256 or ES256".to_owned());
+        }
+        _ => {
+            return Err(
+                "`kty` must be `RSA` or `EC`: tokens are signed with RS256 or ES256".to_owned(),
+            );
+        }
     };
     for part in parts {
         if !text(part).is_some_and(is_base64url) {
@@ -78,11 +88,16 @@ fn kind(key: &Key) -> Result<&'static str, String> {
         }
     }
     for (member, allowed) in [("alg", algorithm), ("use", "sig")] {
-        if key.get(member).is_some_and(|value| value.as_str() != Some(allowed)) {
-            return Err(format!("`{member}` must be `{allowed}` for a key of type `{kind}`"));
+        if key
+            .get(member)
+            .is_some_and(|value| value.as_str() != Some(allowed))
+        {
+            return Err(format!(
+                "`{member}` must be `{allowed}` for a key of type `{of_type}`"
+            ));
         }
     }
-    Ok(kind)
+    Ok(of_type)
 }
 
 fn is_base64url(text: &str) -> bool {

@@ -1,13 +1,12 @@
 //! The sections of the environment file.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::names::{EmailIsVerified, LEAST_RETENTION_DAYS};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
 use super::address::{Address, KeySetAddress};
 use super::jwks::Jwks;

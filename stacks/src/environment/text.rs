@@ -216,12 +216,14 @@ fn time_zone(text: &str) -> Result<(), String> {
 
 fn tag_key(text: &str) -> Result<(), String> {
     let reserved = text.to_lowercase().starts_with("aws:");
-    (is_tag(text, 128) && !reserved).then_some(()).ok_or_else(|| {
-        format!(
-            "`{text}` cannot be the key of a tag: 1 to 128 letters, digits, spaces and \
+    (is_tag(text, 128) && !reserved)
+        .then_some(())
+        .ok_or_else(|| {
+            format!(
+                "`{text}` cannot be the key of a tag: 1 to 128 letters, digits, spaces and \
              `_ . : / = + - @`, not beginning with `aws:`"
-        )
-    })
+            )
+        })
 }
 
 fn tag_value(text: &str) -> Result<(), String> {

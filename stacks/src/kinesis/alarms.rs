@@ -53,11 +53,7 @@ pub(super) fn of(
     alarms
 }
 
-fn lateness(
-    context: &Context<'_>,
-    stream: &Stream,
-    processor: &Function,
-) -> [Watch<'static>; 3] {
+fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Watch<'static>; 3] {
     let age = processor.metric("IteratorAge", Statistic::Maximum, Period::MINUTE);
     [
         Watch {
@@ -93,11 +89,7 @@ fn lateness(
     ]
 }
 
-fn failures(
-    stream: &Stream,
-    processor: &Function,
-    dead_letters: &Queue,
-) -> [Watch<'static>; 4] {
+fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Watch<'static>; 4] {
     let minute = Period::MINUTE;
     let throttled = "WriteProvisionedThroughputExceeded";
     [

@@ -42,7 +42,11 @@ impl Expression {
             Self::Call(function, arguments) => match (function.as_str(), arguments.as_slice()) {
                 ("FILL", [series, with]) => series.value(metric).or_else(|| with.value(metric)),
                 ("IF", [holds, then, otherwise]) => {
-                    let branch = if holds.value(metric)? == 0.0 { otherwise } else { then };
+                    let branch = if holds.value(metric)? == 0.0 {
+                        otherwise
+                    } else {
+                        then
+                    };
                     branch.value(metric)
                 }
                 (other, _) => panic!("no function `{other}`"),

@@ -8,6 +8,11 @@
     clippy::missing_panics_doc,
     reason = "a test fails by panicking"
 )]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "values of metrics are floats, and milliseconds of a month are far below 2^53"
+)]
 
 mod expression;
 mod series;
@@ -125,13 +130,19 @@ fn of_math(queries: &[Value]) -> (Expression, Vec<(String, Watched)>, usize) {
 
 fn of_metric(properties: &Value) -> (Expression, Vec<(String, Watched)>, usize) {
     let statistic = &properties["Statistic"];
-    let statistic = statistic.as_str().or(properties["ExtendedStatistic"].as_str());
+    let statistic = statistic
+        .as_str()
+        .or(properties["ExtendedStatistic"].as_str());
     let watched = Watched {
         key: key(properties),
         statistic: statistic.unwrap().to_owned(),
     };
     let metrics = vec![("m1".to_owned(), watched)];
-    (Expression::parse("m1"), metrics, minutes(&properties["Period"]))
+    (
+        Expression::parse("m1"),
+        metrics,
+        minutes(&properties["Period"]),
+    )
 }
 
 fn minutes(seconds: &Value) -> usize {

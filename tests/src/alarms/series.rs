@@ -49,12 +49,18 @@ impl Series {
                 samples,
                 sum: values.iter().sum(),
                 most: values.last().copied().unwrap_or_default(),
-                p99: values.get(values.len() * 99 / 100).copied().unwrap_or_default(),
+                p99: values
+                    .get(values.len() * 99 / 100)
+                    .copied()
+                    .unwrap_or_default(),
                 shows_at: minute + 1 + late(),
             }
         });
         let minutes = minutes.collect();
-        assert!(self.metrics.insert(key.to_owned(), minutes).is_none(), "`{key}` twice");
+        assert!(
+            self.metrics.insert(key.to_owned(), minutes).is_none(),
+            "`{key}` twice"
+        );
     }
 
     /// A metric's statistic over a window, by what is known at `now`. A metric that is not there has
@@ -77,9 +83,16 @@ impl Series {
         Some(match statistic {
             "Sum" => known.iter().map(|minute| minute.sum).sum(),
             "SampleCount" => known.iter().map(|minute| f64::from(minute.samples)).sum(),
-            "Maximum" => known.iter().map(|minute| minute.most).fold(f64::MIN, f64::max),
+            "Maximum" => known
+                .iter()
+                .map(|minute| minute.most)
+                .fold(f64::MIN, f64::max),
             "p99" => {
-                assert_eq!(minutes.len(), 1, "a percentile of several minutes is not their mean");
+                assert_eq!(
+                    minutes.len(),
+                    1,
+                    "a percentile of several minutes is not their mean"
+                );
                 known[0].p99
             }
             other => panic!("no statistic `{other}`"),

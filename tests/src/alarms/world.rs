@@ -126,8 +126,13 @@ impl World<'_> {
         let names = self.environment.names();
         let window = self.environment.processor.batching_window_seconds.get();
         let mut batches = Batches::of(window);
-        let [mut invoked, mut tracked, mut put, mut processed, mut latency] =
-            [(); 5].map(|()| ByMinute::new(self.minutes));
+        let [
+            mut invoked,
+            mut tracked,
+            mut put,
+            mut processed,
+            mut latency,
+        ] = [(); 5].map(|()| ByMinute::new(self.minutes));
         let mut written = Vec::new();
         for &call in calls {
             invoked.add(call, 1.0);
@@ -151,12 +156,39 @@ impl World<'_> {
         let authorizer = names.function(Function::Authorizer);
         let own = names.kinesis_namespace();
         let stream = names.usage_stream();
-        self.show(series, random, &format!("AWS/Lambda Invocations {authorizer}"), invoked, false);
-        self.show(series, random, &format!("AWS/Kinesis IncomingRecords {stream}"), put, false);
-        let tracking = format!("{} UsageTrackingSuccess {environment}", names.api_namespace());
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda Invocations {authorizer}"),
+            invoked,
+            false,
+        );
+        self.show(
+            series,
+            random,
+            &format!("AWS/Kinesis IncomingRecords {stream}"),
+            put,
+            false,
+        );
+        let tracking = format!(
+            "{} UsageTrackingSuccess {environment}",
+            names.api_namespace()
+        );
         self.show(series, random, &tracking, tracked, true);
-        self.show(series, random, &format!("{own} ProcessedRecords {environment}"), processed, true);
-        self.show(series, random, &format!("{own} ProcessingLatency {environment}"), latency, true);
+        self.show(
+            series,
+            random,
+            &format!("{own} ProcessedRecords {environment}"),
+            processed,
+            true,
+        );
+        self.show(
+            series,
+            random,
+            &format!("{own} ProcessingLatency {environment}"),
+            latency,
+            true,
+        );
         written
     }
 
@@ -180,8 +212,20 @@ impl World<'_> {
         let table = names.analytics_table();
         let key = format!("AWS/DynamoDB ConsumedWriteCapacityUnits {table}");
         self.show(series, random, &key, units, false);
-        self.show(series, random, &format!("AWS/Lambda Invocations {aggregator}"), invoked, true);
-        self.show(series, random, &format!("AWS/Lambda IteratorAge {aggregator}"), age, true);
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda Invocations {aggregator}"),
+            invoked,
+            true,
+        );
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda IteratorAge {aggregator}"),
+            age,
+            true,
+        );
     }
 
     fn show(

@@ -68,7 +68,9 @@ impl SigningKey {
             ("y", coordinate(33)),
         ];
         let members = members.into_iter();
-        members.map(|(name, value)| (name.to_owned(), value.into())).collect()
+        members
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
     }
 
     fn id(&self) -> String {

@@ -32,7 +32,11 @@ pub(super) fn run(context: &Context, args: &Token) -> anyhow::Result<Exit> {
         return Err(Stop::usage(format!(
             "`token` works in `local` only: in `{}` tokens come from `{}`",
             environment.name,
-            environment.auth.issuer.as_ref().map_or("its issuer", Words::as_str)
+            environment
+                .auth
+                .issuer
+                .as_ref()
+                .map_or("its issuer", Words::as_str)
         ))
         .into());
     }

@@ -150,7 +150,10 @@ async fn unsigned_and_wrongly_signed_tokens_are_refused() {
             ec.sign_under(&renamed, &ann()),
             "is signed with an unknown key",
         ),
-        (stranger.sign_under(&nameless, &ann()), "is not signed with the key it names"),
+        (
+            stranger.sign_under(&nameless, &ann()),
+            "is not signed with the key it names",
+        ),
         (
             ec.sign_under(&critical, &ann()),
             "demands extensions that are not known",
@@ -283,16 +286,37 @@ async fn an_email_identifies_only_where_it_can() {
     let ann = "ann@example.com";
     // What the token says, and whom it identifies by default and where the file says `always`.
     let cases = [
-        (json!({"email": "Ann@Example.COM", "email_verified": true}), [true, true]),
-        (json!({"email": ann, "email_verified": "true"}), [true, true]),
+        (
+            json!({"email": "Ann@Example.COM", "email_verified": true}),
+            [true, true],
+        ),
+        (
+            json!({"email": ann, "email_verified": "true"}),
+            [true, true],
+        ),
         (json!({"email": ann}), [false, true]),
         (json!({"email": ann, "email_verified": null}), [false, true]),
-        (json!({"email": ann, "email_verified": false}), [false, false]),
-        (json!({"email": ann, "email_verified": "false"}), [false, false]),
+        (
+            json!({"email": ann, "email_verified": false}),
+            [false, false],
+        ),
+        (
+            json!({"email": ann, "email_verified": "false"}),
+            [false, false],
+        ),
         (json!({"email": ann, "email_verified": 1}), [false, false]),
-        (json!({"email": "ip:192.0.2.1", "email_verified": true}), [false, false]),
-        (json!({"email": "ip:ann@example.com", "email_verified": true}), [false, false]),
-        (json!({"email": null, "email_verified": true}), [false, false]),
+        (
+            json!({"email": "ip:192.0.2.1", "email_verified": true}),
+            [false, false],
+        ),
+        (
+            json!({"email": "ip:ann@example.com", "email_verified": true}),
+            [false, false],
+        ),
+        (
+            json!({"email": null, "email_verified": true}),
+            [false, false],
+        ),
     ];
     for (identity, expected) in cases {
         let claims = with(|claims| {

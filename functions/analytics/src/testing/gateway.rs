@@ -59,10 +59,6 @@ pub(crate) fn event(path: &str, query: &[(&str, &str)], authorization: Option<&s
 }
 
 /// The request of that event.
-pub(crate) fn request(
-    path: &str,
-    query: &[(&str, &str)],
-    authorization: Option<&str>,
-) -> Request {
+pub(crate) fn request(path: &str, query: &[(&str, &str)], authorization: Option<&str>) -> Request {
     serde_json::from_value(event(path, query, authorization)).unwrap()
 }
