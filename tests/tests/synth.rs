@@ -177,19 +177,34 @@ fn every_alarm_notifies_the_one_topic_of_trouble_and_of_recovery() {
     let names = alarm_names(&assembly);
     let expected = [
         "complical-aggregator-dead-letters-test",
+        "complical-aggregator-duration-test",
         "complical-aggregator-failures-test",
+        "complical-aggregator-idle-test",
+        "complical-aggregator-tick-test",
+        "complical-analytics-table-throttles-test",
+        "complical-authorizer-duration-test",
+        "complical-authorizer-throttles-test",
+        "complical-background-throttles-test",
+        "complical-concurrency-test",
         "complical-dead-letters-test",
         "complical-fold-age-test",
+        "complical-gateway-errors-test",
         "complical-items-parked-test",
         "complical-iterator-age-test",
+        "complical-keys-table-throttles-test",
         "complical-no-tracking-success-test",
         "complical-processed-not-incoming-test",
         "complical-processing-failures-test",
         "complical-processing-latency-test",
+        "complical-processor-duration-test",
         "complical-reconcile-dead-letters-test",
+        "complical-reconcile-queue-age-test",
+        "complical-reconciled-calls-test",
+        "complical-reconciler-failures-test",
         "complical-records-failed-test",
         "complical-stream-write-throttles-test",
         "complical-tracking-failures-test",
+        "complical-undecided-calls-test",
         "complical-usage-table-throttles-test",
     ];
     assert_eq!(names, expected.map(str::to_owned).into());
@@ -387,7 +402,7 @@ fn what_the_embedded_aws_leaves_out_is_known() {
         .map(|(id, _)| id)
         .collect();
     assert_eq!(refused, math);
-    assert_eq!(refused.len(), 4);
+    assert_eq!(refused.len(), 12);
 }
 
 #[test]

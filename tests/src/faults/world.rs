@@ -69,6 +69,9 @@ struct Changed {
     at: UnixMillis,
 }
 
+/// Items that a release cannot read.
+type Unreadable = Vec<(ItemKey, u8)>;
+
 /// The system.
 pub(super) struct World {
     clock: Arc<AtomicI64>,
@@ -92,7 +95,7 @@ pub(super) struct World {
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
     /// A backup of the usage table, and the items in it that the release then deployed cannot read.
-    backup: Option<(UnixMillis, Backup, Vec<(ItemKey, u8)>)>,
+    backup: Option<(UnixMillis, Backup, Unreadable)>,
     /// Something happened that only the closing of a day mends.
     pub(super) is_owed: bool,
     /// Nothing happened by which an answer may go backwards.
