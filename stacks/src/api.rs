@@ -16,7 +16,7 @@ use crate::constructs::{
     Topic, Verb,
 };
 use crate::context::{Context, Size};
-use crate::environment::{KeySetAddress, Words};
+use crate::environment::{KeySetAddress, TlsPolicy, Words};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
 pub(crate) use alarms::ALARMS;
@@ -91,6 +91,12 @@ fn gateway(
             name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
+            throttle: (
+                context.environment.throttle.rate_per_second.get(),
+                context.environment.throttle.burst.get(),
+            ),
+            tracing: context.environment.tracing,
+            tls_policy: context.environment.tls_policy.as_ref().map(TlsPolicy::as_str),
         },
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
@@ -103,9 +109,17 @@ fn gateway(
         api.answer(stack, id, answer);
     }
     let url = api.url();
+    let api_id = api.reference();
     let watched = alarms::Stage::of(&api);
     let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
     stack.template().depends_on(&stage, &log.account);
+    if let Some(waf) = &context.environment.waf {
+        let firewall = Firewall {
+            name: &context.named("firewall"),
+            calls: waf.calls_per_five_minutes.get(),
+        };
+        firewall.guard(stack, "Firewall", &api_id, &stage);
+    }
     Ok(Gateway {
         url,
         watched,
@@ -185,11 +199,14 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::PLANS, plans(context)?),
         ]),
     )?;
-    Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
+    let keys = context.table(&names.api_keys_table());
+    keys.grant(&authorizer, ["dynamodb:GetItem"]);
     // In stream mode for the events that the stream does not accept.
-    Table::named(&names.analytics_table(), []).grant(&authorizer, ["dynamodb:PutItem"]);
+    let journal = context.table(&names.analytics_table());
+    journal.grant(&authorizer, ["dynamodb:PutItem"]);
     if mode == TrackingMode::Stream {
-        Stream::named(&names.usage_stream()).grant_write(&authorizer);
+        let stream = Stream::named(&names.usage_stream()).encrypted(context.encryption());
+        stream.grant_write(&authorizer);
     }
     Ok(authorizer)
 }
@@ -254,7 +271,7 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
     )?;
     for table in [names.analytics_table(), names.usage_table()] {
         let reading = ["dynamodb:GetItem", "dynamodb:Query"];
-        Table::named(&table, []).grant(&analytics, reading);
+        context.table(&table).grant(&analytics, reading);
     }
     Ok(analytics)
 }
@@ -288,12 +305,12 @@ struct AccessLog {
 fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog {
     let name = format!("/aws/apigateway/{api}/access");
     let template = stack.template();
-    let group = template.add(
-        "AccessLogs",
+    let group = context.encryption().encrypt_log(
         logs::LogGroup::new()
             .log_group_name(name.as_str())
             .retention_in_days(context.environment.logs.retention_days.get()),
     );
+    let group = template.add("AccessLogs", group);
     let role = template.add(
         "ApiGatewayLogsRole",
         iam::Role::new(policy::assumed_by("apigateway.amazonaws.com"))

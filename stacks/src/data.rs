@@ -20,7 +20,7 @@ use domain::table::{JOURNAL_PREFIX, attribute};
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
-    Encryption, EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue,
+    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue,
     ScheduleRule, Stack, Start, StreamView, Table, TableSettings, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
@@ -50,9 +50,10 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         "AlarmTopic",
         &context.alarm_topic(),
         context.environment.alarms.email.as_ref(),
-        None,
+        &context.encryption(),
     );
     let dead_letters = dead_letters(
+        context,
         &mut stack,
         "AggregatorDeadLetterQueue",
         &context.names.aggregator_dead_letter_queue(),
@@ -111,7 +112,7 @@ fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             expires: None,
             stream: None,
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }
@@ -134,7 +135,7 @@ fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             expires: Some(attribute::TTL),
             stream: None,
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }
@@ -159,7 +160,7 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             // A fold reads the journal itself: which minutes changed is all that it needs to know.
             stream: Some(StreamView::Keys),
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }

@@ -12,8 +12,7 @@ use domain::names::{Function as Of, StackKind, env};
 
 use crate::SynthError;
 use crate::constructs::{
-    Encryption, EventSource, EventSourceSettings, Function, Queue, Stack, Start, Stream, Table,
-    Topic,
+    EventSource, EventSourceSettings, Function, Queue, Stack, Start, Stream, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
 
@@ -36,9 +35,10 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         "UsageStream",
         &context.names.usage_stream(),
         &context.environment.stream,
-        Encryption::Managed,
+        context.encryption(),
     );
     let dead_letters = dead_letters(
+        context,
         &mut stack,
         "DeadLetterQueue",
         &context.names.dead_letter_queue(),
@@ -87,7 +87,8 @@ fn processor(
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
         ]),
     )?;
-    Table::named(&names.analytics_table(), []).grant(&processor, ["dynamodb:PutItem"]);
+    let journal = context.table(&names.analytics_table());
+    journal.grant(&processor, ["dynamodb:PutItem"]);
     let settings = &context.environment.processor;
     EventSource::Stream(stream).feed(
         stack,

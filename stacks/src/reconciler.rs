@@ -13,8 +13,8 @@ use domain::names::{Function as Of, env};
 use crate::SynthError;
 use crate::cfn::{Handle, Val, logs};
 use crate::constructs::{
-    Comparison, Encryption, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
-    Statistic, Subscription, Table, Topic,
+    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
+    Statistic, Subscription, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
 use crate::watch::{Lasting, Watch};
@@ -47,6 +47,7 @@ pub(crate) fn declare(
     group: &Handle<logs::LogGroup>,
 ) -> Result<Function, SynthError> {
     let dead_letters = dead_letters(
+        context,
         stack,
         "ReconcileDeadLetterQueue",
         &context.names.reconcile_dead_letter_queue(),
@@ -58,7 +59,7 @@ pub(crate) fn declare(
             name: &context.names.reconcile_queue(),
             kind: QueueKind::Standard,
             dead_letters: Some((&dead_letters, RECEIVES)),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
         HANDING,
     );
@@ -71,7 +72,8 @@ pub(crate) fn declare(
         variables(context, &queue),
     )?;
     let reconciler = Function::with_dead_letters(stack, "Reconciler", settings, &dead_letters);
-    Table::named(&context.names.analytics_table(), []).grant(&reconciler, ["dynamodb:PutItem"]);
+    let journal = context.table(&context.names.analytics_table());
+    journal.grant(&reconciler, ["dynamodb:PutItem"]);
     queue.grant_send(&reconciler);
     queue.feed(stack, "ReconcilerSource", &reconciler, HANDING);
     Subscription { group }.invoke(stack, "AccessLogSubscription", &reconciler);

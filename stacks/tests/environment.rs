@@ -380,6 +380,52 @@ fn tags_that_a_service_would_not_take_are_refused() {
 }
 
 #[test]
+fn what_nothing_would_enforce_is_refused_in_local() {
+    let text = std::fs::read_to_string(folder().join("local.yaml")).unwrap();
+    for (given, setting) in [
+        ("tracing: true", "tracing"),
+        ("waf: {callsPerFiveMinutes: 100}", "waf"),
+        ("tlsPolicy: TLS_1_2", "tlsPolicy"),
+    ] {
+        let text = format!("{text}{given}\n");
+        let error = Environment::parse("local", Path::new("local.yaml"), &text).unwrap_err();
+        let expected = format!("`{setting}` has no effect in `local`");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn options_of_security_that_cannot_work_are_refused() {
+    for (given, expected) in [
+        (
+            "encryption: {key: alias/mine}",
+            "`alias/mine` is not the ARN of a KMS key",
+        ),
+        (
+            "encryption: {key: \"arn:aws:kms:eu-west-1:123456789012:key/a\"}",
+            "the key is of region `eu-west-1`, the environment of `ap-south-1`",
+        ),
+        ("tlsPolicy: TLS_1_0", "`TLS_1_0` is not a security policy"),
+        ("waf: {callsPerFiveMinutes: 9}", "`9` is out of range"),
+        ("concurrency: {reconciler: 2}", "`2` is out of range"),
+        ("logs: {level: warn}", "unknown variant `warn`"),
+        (
+            "throttle: {ratePerSecond: 900}",
+            "plan `enterprise` promises 1000 calls a second, and the gateway takes 900",
+        ),
+    ] {
+        let (given, instead) = if given.starts_with("logs") {
+            ("logs:\n  retentionDays: 14", given.to_owned())
+        } else {
+            ("logs:", format!("{given}\nlogs:"))
+        };
+        let error = refused(given, &instead);
+        assert!(error.contains(expected), "{error}");
+        assert!(error.starts_with("stacks/environments/test.yaml:5"), "{error}");
+    }
+}
+
+#[test]
 fn names_that_get_too_long_are_refused_before_anything_is_built() {
     let prefix = "a".repeat(20);
     let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();

@@ -13,10 +13,10 @@ use stacks::cfn::{
 };
 use stacks::constructs::{
     Alarm, AlarmSettings, Comparison, Dashboard, Encryption, EventSource, EventSourceSettings,
-    Expression, Function, FunctionSettings, Key, Metric, Missing, Period, Queue, QueueKind,
+    Expression, Function, FunctionLog, FunctionSettings, Key, Metric, Missing, Period, Queue, QueueKind,
     QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic, Widget,
 };
-use stacks::environment::Architecture;
+use stacks::environment::{Architecture, LogLevel};
 
 /// What is wrong while a stack is put together, before any rule looks at it, one a line.
 fn construction(build: impl FnOnce(&mut Stack)) -> String {
@@ -51,7 +51,12 @@ fn settings(name: &str) -> FunctionSettings<'_> {
         memory: 128,
         timeout: 3,
         variables: BTreeMap::new(),
-        log_days: 30,
+        log: FunctionLog {
+            days: 30,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
+        },
+        reserved: None,
         tracing: false,
     }
 }

@@ -8,6 +8,7 @@
 mod address;
 mod error;
 mod jwks;
+mod limits;
 mod plans;
 mod settings;
 mod text;
@@ -22,13 +23,15 @@ use serde::Deserialize;
 pub use address::{Address, KeySetAddress, Upstream};
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
+pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, Logs, Processor, Reconciler,
+    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor, Reconciler,
     Retention, Stream, StreamCapacity, Webhook,
 };
 pub use text::{
-    Account, Bounded, Email, Region, ResourcePrefix, StackPrefix, TagKey, TagValue, TimeZone, Words,
+    Account, Bounded, Email, KeyArn, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
+    TimeZone, TlsPolicy, Words,
 };
 
 /// The account that an embedded AWS has.
@@ -95,6 +98,21 @@ pub struct Environment {
     pub alarms: Alarms,
     /// The API that is metered; where absent, the sample answers.
     pub upstream: Option<Upstream>,
+    /// How many calls the gateway takes.
+    #[serde(default)]
+    pub throttle: Throttle,
+    /// Concurrent executions that are reserved.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// The key that encrypts what is stored; AWS's own where absent.
+    pub encryption: Option<Encryption>,
+    /// Whether X-Ray traces calls and functions. AWS bills traces apart.
+    #[serde(default)]
+    pub tracing: bool,
+    /// A web application firewall before the stage; none where absent.
+    pub waf: Option<Waf>,
+    /// Which versions and ciphers of TLS the API's address accepts; AWS's default where absent.
+    pub tls_policy: Option<TlsPolicy>,
     /// Tags of every resource, at most 49: AWS takes 50, and one is the environment's.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 49))]
@@ -206,6 +224,9 @@ impl Environment {
         self.unsigned()
             .or_else(|| self.unreachable())
             .or_else(|| self.untaggable())
+            .or_else(|| self.unenforced())
+            .or_else(|| self.overpromised())
+            .or_else(|| self.elsewhere())
             .or_else(|| crate::synth::refusal(self))
     }
 
@@ -245,6 +266,53 @@ impl Environment {
     fn endpoint_is_remote(&self) -> bool {
         let here = self.endpoint.as_ref().is_some_and(Address::is_loopback);
         !self.is_local() && !here
+    }
+
+    /// The embedded AWS neither encrypts with a key, nor traces, nor has a firewall or TLS.
+    fn unenforced(&self) -> Option<Refusal> {
+        let settings = [
+            ("encryption", self.encryption.is_some()),
+            ("tracing", self.tracing),
+            ("waf", self.waf.is_some()),
+            ("tlsPolicy", self.tls_policy.is_some()),
+        ];
+        let (setting, _) = settings.into_iter().find(|(_, set)| *set && self.is_local())?;
+        Some(Refusal::new(
+            setting,
+            format!("`{setting}` has no effect in `local`, whose embedded AWS does without; leave it out"),
+        ))
+    }
+
+    /// A plan whose users the gateway would refuse below their rate.
+    fn overpromised(&self) -> Option<Refusal> {
+        let most = self.throttle.rate_per_second.get();
+        let (name, plan) = self
+            .plans
+            .iter()
+            .find(|(_, plan)| plan.rate_per_second.get() > most)?;
+        Some(Refusal::new(
+            if self.throttle == Throttle::default() { "plans" } else { "throttle.ratePerSecond" },
+            format!(
+                "plan `{name}` promises {} calls a second, and the gateway takes {most} of everybody \
+                 together: raise `throttle.ratePerSecond`, and the account's quota with it",
+                plan.rate_per_second.get()
+            ),
+        ))
+    }
+
+    /// A key encrypts in its own region only.
+    fn elsewhere(&self) -> Option<Refusal> {
+        let key = &self.encryption.as_ref()?.key;
+        (key.region() != self.region.as_str()).then(|| {
+            Refusal::new(
+                "encryption.key",
+                format!(
+                    "the key is of region `{}`, the environment of `{}`",
+                    key.region(),
+                    self.region
+                ),
+            )
+        })
     }
 
     /// AWS takes 50 tags a resource; IAM, for one, takes no two keys that differ in case alone.

@@ -242,6 +242,21 @@ impl Default for Retention {
 pub struct Logs {
     /// Days that log lines are kept; one of the numbers that CloudWatch Logs allows.
     pub retention_days: LogDays,
+    /// What the functions write of themselves. Lambda's own lines are warnings alone.
+    pub level: LogLevel,
+}
+
+/// What a function writes. Metrics are lines of level `info` to Lambda, so no setting is above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LogLevel {
+    /// What it does, and what it works on.
+    Trace,
+    /// What it does.
+    Debug,
+    /// What somebody should know.
+    #[default]
+    Info,
 }
 
 /// A number of days that CloudWatch Logs allows (`PutRetentionPolicy`).
@@ -306,6 +321,7 @@ impl Default for Logs {
     fn default() -> Self {
         Self {
             retention_days: LogDays(30),
+            level: LogLevel::Info,
         }
     }
 }

@@ -112,6 +112,12 @@ texts! {
     TagKey: tag_key, format!("^(?![aA][wW][sS]:){TAG}{{1,128}}$");
     /// The value of a tag: 1 to 256 letters, digits, spaces and `_ . : / = + - @`.
     TagValue: tag_value, format!("^{TAG}{{1,256}}$");
+    /// The ARN of a KMS key: `arn:aws:kms:ap-south-1:123456789012:key/…`; an alias names no key in a
+    /// policy.
+    KeyArn: key_arn, "^arn:aws(-cn|-us-gov)?:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$".to_owned();
+    /// A security policy of API Gateway: `TLS_1_2`, or one of those that begin with
+    /// `SecurityPolicy_`.
+    TlsPolicy: tls_policy, "^(TLS_1_2|SecurityPolicy_[A-Za-z0-9_]+)$".to_owned();
     /// A text of at least one character that is not a space.
     Words: words, "\\S".to_owned();
 }
@@ -241,6 +247,45 @@ fn is_tag(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.chars().count())
         && text.chars().all(character)
         && text.trim_matches(' ').len() == text.len()
+}
+
+fn key_arn(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let fits = match parts.as_slice() {
+        ["arn", "aws" | "aws-cn" | "aws-us-gov", "kms", region, owner, key] => {
+            REGIONS.contains(region)
+                && account(owner).is_ok()
+                && key
+                    .strip_prefix("key/")
+                    .is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        }
+        _ => false,
+    };
+    fits.then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` is not the ARN of a KMS key: \
+             `arn:aws:kms:{{region}}:{{account}}:key/{{id}}`, no alias"
+        )
+    })
+}
+
+fn tls_policy(text: &str) -> Result<(), String> {
+    let enhanced = text.strip_prefix("SecurityPolicy_").is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    });
+    (enhanced || text == "TLS_1_2").then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` is not a security policy of API Gateway that refuses TLS before 1.2: \
+             `TLS_1_2`, or one such as `SecurityPolicy_TLS13_1_3_2025_09`"
+        )
+    })
+}
+
+impl KeyArn {
+    /// The region that it is of.
+    pub(super) fn region(&self) -> &str {
+        self.as_str().split(':').nth(3).unwrap_or_default()
+    }
 }
 
 fn words(text: &str) -> Result<(), String> {
