@@ -71,6 +71,7 @@ mod context;
 mod dashboard;
 mod data;
 mod kinesis;
+mod linters;
 mod local;
 mod reconciler;
 mod synth;

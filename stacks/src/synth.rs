@@ -10,7 +10,7 @@ use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::context::Context;
 use crate::environment::{Environment, LOCAL_ACCOUNT, Refusal};
-use crate::{api, data, kinesis, local, rules};
+use crate::{api, data, kinesis, linters, local, rules};
 
 /// Why an environment has no assembly.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +132,7 @@ fn artifact(
     let tags = tags(environment);
     template.tag(&tags);
     rules::check(&mut template);
+    linters::explain(&mut template);
     let unsupported_locally = local::unsupported(&template);
     let template = template.finish().map_err(|problems| SynthError::Invalid {
         stack: name.clone(),

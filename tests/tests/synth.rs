@@ -480,6 +480,29 @@ fn functions_write_json_and_lambda_itself_warnings_alone() {
     }
 }
 
+/// What a linter would find of security, with the reason why it stays beside it.
+#[test]
+fn findings_of_linters_are_explained_where_they_are_and_gone_with_their_options() {
+    let findings = |environment: &Environment| {
+        let resources = resources(&assembly_of(environment));
+        let findings = resources.iter().flat_map(|(_, resource)| {
+            let skipped = resource["Metadata"]["checkov"]["skip"].as_array();
+            skipped.cloned().unwrap_or_default()
+        });
+        let findings = findings.map(|finding| {
+            assert!(finding["comment"].as_str().unwrap().len() > 20, "{finding}");
+            finding["id"].as_str().unwrap().to_owned()
+        });
+        findings.collect::<BTreeSet<_>>()
+    };
+    let usual = findings(&environment("test"));
+    let secured = findings(&secured());
+    let gone: Vec<&str> = usual.difference(&secured).map(String::as_str).collect();
+    let optional = ["CKV_AWS_119", "CKV_AWS_158", "CKV_AWS_26", "CKV_AWS_27", "CKV_AWS_73"];
+    assert_eq!(gone, optional);
+    assert!(secured.is_subset(&usual));
+}
+
 #[test]
 fn what_the_embedded_aws_leaves_out_is_known() {
     let assembly = assembly_of(&environment("local"));

@@ -105,6 +105,8 @@ pub(crate) struct Declaration {
     pub(crate) depends_on: Vec<LogicalId>,
     pub(crate) retained: bool,
     pub(crate) reasons: BTreeMap<&'static str, String>,
+    /// What linters find and what stays, each with its reason.
+    pub(crate) findings: Vec<Value>,
 }
 
 /// A template under construction. Logical ids are unique and sorted; what is wrong is kept until
@@ -150,6 +152,7 @@ impl Template {
             depends_on: Vec::new(),
             retained: false,
             reasons: BTreeMap::new(),
+            findings: Vec::new(),
         };
         if self.resources.insert(id.clone(), declaration).is_some() {
             self.problem(&id, "is declared twice");
@@ -205,6 +208,10 @@ impl Template {
 
     pub(crate) fn resources(&self) -> &BTreeMap<LogicalId, Declaration> {
         &self.resources
+    }
+
+    pub(crate) fn declarations(&mut self) -> impl Iterator<Item = &mut Declaration> {
+        self.resources.values_mut()
     }
 
     /// Puts tags on every resource that can be tagged, beside those that it has.
@@ -292,12 +299,19 @@ impl Declaration {
             resource.insert("DeletionPolicy".into(), "Retain".into());
             resource.insert("UpdateReplacePolicy".into(), "Retain".into());
         }
+        let mut metadata = Map::new();
         if !self.reasons.is_empty() {
             let reasons = self.reasons.into_iter();
             let reasons: Map<String, Value> = reasons
                 .map(|(key, why)| (key.to_owned(), why.into()))
                 .collect();
-            resource.insert("Metadata".into(), json!({ "Reasons": reasons }));
+            metadata.insert("Reasons".into(), reasons.into());
+        }
+        if !self.findings.is_empty() {
+            metadata.insert("checkov".into(), json!({ "skip": self.findings }));
+        }
+        if !metadata.is_empty() {
+            resource.insert("Metadata".into(), metadata.into());
         }
         if !self.properties.is_empty() {
             resource.insert("Properties".into(), Value::Object(self.properties));
