@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use stacks::FileAsset;
 use stacks::constructs::{
-    AlarmSettings, Comparison, Encryption, Function, FunctionLog, FunctionSettings, Missing, Period, Queue,
-    QueueKind, QueueSettings, Stack, Topic,
+    AlarmSettings, Comparison, Encryption, Function, FunctionLog, FunctionSettings, Missing,
+    Period, Queue, QueueKind, QueueSettings, Stack, Topic,
 };
 use stacks::environment::{Architecture, LogLevel};
 

@@ -96,7 +96,11 @@ fn gateway(
                 context.environment.throttle.burst.get(),
             ),
             tracing: context.environment.tracing,
-            tls_policy: context.environment.tls_policy.as_ref().map(TlsPolicy::as_str),
+            tls_policy: context
+                .environment
+                .tls_policy
+                .as_ref()
+                .map(TlsPolicy::as_str),
         },
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);

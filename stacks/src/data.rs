@@ -20,8 +20,8 @@ use domain::table::{JOURNAL_PREFIX, attribute};
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
-    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue,
-    ScheduleRule, Stack, Start, StreamView, Table, TableSettings, Topic,
+    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue, ScheduleRule, Stack,
+    Start, StreamView, Table, TableSettings, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
 

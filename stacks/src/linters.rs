@@ -97,7 +97,9 @@ pub(crate) fn explain(template: &mut Template) {
     for declaration in template.declarations() {
         let kind = declaration.kind;
         let properties = &declaration.properties;
-        let findings = FINDINGS.iter().filter(|(of, found, ..)| *of == kind && found(properties));
+        let findings = FINDINGS
+            .iter()
+            .filter(|(of, found, ..)| *of == kind && found(properties));
         declaration.findings = findings
             .map(|(_, _, id, why)| json!({ "id": id, "comment": why }))
             .collect();

@@ -13,8 +13,8 @@ use domain::names::{Function as Of, env};
 use crate::SynthError;
 use crate::cfn::{Handle, Val, logs};
 use crate::constructs::{
-    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
-    Statistic, Subscription, Topic,
+    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
+    Subscription, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
 use crate::watch::{Lasting, Watch};

@@ -421,7 +421,10 @@ fn options_of_security_that_cannot_work_are_refused() {
         };
         let error = refused(given, &instead);
         assert!(error.contains(expected), "{error}");
-        assert!(error.starts_with("stacks/environments/test.yaml:5"), "{error}");
+        assert!(
+            error.starts_with("stacks/environments/test.yaml:5"),
+            "{error}"
+        );
     }
 }
 

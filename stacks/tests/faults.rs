@@ -13,8 +13,9 @@ use stacks::cfn::{
 };
 use stacks::constructs::{
     Alarm, AlarmSettings, Comparison, Dashboard, Encryption, EventSource, EventSourceSettings,
-    Expression, Function, FunctionLog, FunctionSettings, Key, Metric, Missing, Period, Queue, QueueKind,
-    QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic, Widget,
+    Expression, Function, FunctionLog, FunctionSettings, Key, Metric, Missing, Period, Queue,
+    QueueKind, QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic,
+    Widget,
 };
 use stacks::environment::{Architecture, LogLevel};
 

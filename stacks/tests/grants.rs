@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use stacks::FileAsset;
 use stacks::cfn::existing;
 use stacks::constructs::{
-    Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings, Index, Key, Projection, Queue,
-    QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
+    Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings, Index, Key, Projection,
+    Queue, QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
 };
 use stacks::environment::{self, Architecture, LogLevel};
 

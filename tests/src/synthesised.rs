@@ -31,7 +31,8 @@ pub fn parsed(line: &str) -> Environment {
 }
 
 /// A key of somebody's account.
-pub const KEY: &str = "arn:aws:kms:ap-south-1:123456789012:key/6f1c2a8e-1d2b-4c3d-9e4f-5a6b7c8d9e0f";
+pub const KEY: &str =
+    "arn:aws:kms:ap-south-1:123456789012:key/6f1c2a8e-1d2b-4c3d-9e4f-5a6b7c8d9e0f";
 
 /// The environment `test` with every option of security set.
 pub fn secured() -> Environment {

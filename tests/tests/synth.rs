@@ -403,7 +403,11 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
         ("AWS::Logs::LogGroup", "/KmsKeyId"),
     ] {
         for (id, resource) in of_type(&resources, kind) {
-            assert_eq!(resource["Properties"].pointer(pointer), Some(&json!(KEY)), "{id}");
+            assert_eq!(
+                resource["Properties"].pointer(pointer),
+                Some(&json!(KEY)),
+                "{id}"
+            );
             encrypted += 1;
         }
     }
@@ -498,7 +502,13 @@ fn findings_of_linters_are_explained_where_they_are_and_gone_with_their_options(
     let usual = findings(&environment("test"));
     let secured = findings(&secured());
     let gone: Vec<&str> = usual.difference(&secured).map(String::as_str).collect();
-    let optional = ["CKV_AWS_119", "CKV_AWS_158", "CKV_AWS_26", "CKV_AWS_27", "CKV_AWS_73"];
+    let optional = [
+        "CKV_AWS_119",
+        "CKV_AWS_158",
+        "CKV_AWS_26",
+        "CKV_AWS_27",
+        "CKV_AWS_73",
+    ];
     assert_eq!(gone, optional);
     assert!(secured.is_subset(&usual));
 }

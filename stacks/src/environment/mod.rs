@@ -26,8 +26,8 @@ pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor, Reconciler,
-    Retention, Stream, StreamCapacity, Webhook,
+    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
+    Reconciler, Retention, Stream, StreamCapacity, Webhook,
 };
 pub use text::{
     Account, Bounded, Email, KeyArn, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
@@ -276,10 +276,14 @@ impl Environment {
             ("waf", self.waf.is_some()),
             ("tlsPolicy", self.tls_policy.is_some()),
         ];
-        let (setting, _) = settings.into_iter().find(|(_, set)| *set && self.is_local())?;
+        let (setting, _) = settings
+            .into_iter()
+            .find(|(_, set)| *set && self.is_local())?;
         Some(Refusal::new(
             setting,
-            format!("`{setting}` has no effect in `local`, whose embedded AWS does without; leave it out"),
+            format!(
+                "`{setting}` has no effect in `local`, whose embedded AWS does without; leave it out"
+            ),
         ))
     }
 
@@ -291,7 +295,11 @@ impl Environment {
             .iter()
             .find(|(_, plan)| plan.rate_per_second.get() > most)?;
         Some(Refusal::new(
-            if self.throttle == Throttle::default() { "plans" } else { "throttle.ratePerSecond" },
+            if self.throttle == Throttle::default() {
+                "plans"
+            } else {
+                "throttle.ratePerSecond"
+            },
             format!(
                 "plan `{name}` promises {} calls a second, and the gateway takes {most} of everybody \
                  together: raise `throttle.ratePerSecond`, and the account's quota with it",

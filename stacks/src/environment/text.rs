@@ -252,12 +252,19 @@ fn is_tag(text: &str, most: usize) -> bool {
 fn key_arn(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.split(':').collect();
     let fits = match parts.as_slice() {
-        ["arn", "aws" | "aws-cn" | "aws-us-gov", "kms", region, owner, key] => {
+        [
+            "arn",
+            "aws" | "aws-cn" | "aws-us-gov",
+            "kms",
+            region,
+            owner,
+            key,
+        ] => {
             REGIONS.contains(region)
                 && account(owner).is_ok()
-                && key
-                    .strip_prefix("key/")
-                    .is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+                && key.strip_prefix("key/").is_some_and(|id| {
+                    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                })
         }
         _ => false,
     };
@@ -273,12 +280,14 @@ fn tls_policy(text: &str) -> Result<(), String> {
     let enhanced = text.strip_prefix("SecurityPolicy_").is_some_and(|rest| {
         !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     });
-    (enhanced || text == "TLS_1_2").then_some(()).ok_or_else(|| {
-        format!(
-            "`{text}` is not a security policy of API Gateway that refuses TLS before 1.2: \
+    (enhanced || text == "TLS_1_2")
+        .then_some(())
+        .ok_or_else(|| {
+            format!(
+                "`{text}` is not a security policy of API Gateway that refuses TLS before 1.2: \
              `TLS_1_2`, or one such as `SecurityPolicy_TLS13_1_3_2025_09`"
-        )
-    })
+            )
+        })
 }
 
 impl KeyArn {
