@@ -44,7 +44,7 @@ AWS::SQS::Queue AWS::SQS::QueuePolicy
 AWS::SSM::Parameter
 AWS::Scheduler::Schedule
 AWS::SecretsManager::Secret
-AWS::WAFv2::WebACL
+AWS::WAFv2::WebACL AWS::WAFv2::WebACLAssociation
 """.split()
 
 # Allowed values that neither schema has, by the botocore shape that holds them.

@@ -45,7 +45,7 @@
 //! Deploy [`Assembly::stacks`] in order, delete them in the reverse order. Before each, publish its
 //! [`StackArtifact::assets`]: put the account and region deployed to in place of
 //! `${AWS::AccountId}` and `${AWS::Region}` in [`FileAsset::bucket`], or take [`assets_bucket`].
-//! Templates name no account and no region. [`StackArtifact::parameters`] all have defaults.
+//!X
 //! Roles are unnamed: `CAPABILITY_IAM` is enough.
 //!
 //! The embedded AWS does not do all of it. [`StackArtifact::unsupported_locally`] says what, for
@@ -71,9 +71,11 @@ mod context;
 mod dashboard;
 mod data;
 mod kinesis;
+mod linters;
 mod local;
 mod reconciler;
 mod synth;
+mod watch;
 
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use domain::names::{Function, TrackingMode};
+use domain::names::{Function, TrackingMode, env};
 
 use crate::assembly::{Assembly, StackArtifact};
-use crate::assets::FunctionAssets;
+use crate::assets::{FunctionAsset, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::context::Context;
-use crate::environment::{Environment, LOCAL_ACCOUNT};
-use crate::{api, data, kinesis, local, rules};
+use crate::environment::{Environment, LOCAL_ACCOUNT, Refusal};
+use crate::{api, data, kinesis, linters, local, rules};
 
 /// Why an environment has no assembly.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,41 @@ pub fn synthesise(
     })
 }
 
+/// What the file alone makes undeployable, before any function is built: the stacks are synthesised
+/// over stand-ins. Stream mode declares everything that there can be.
+pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
+    let environment = environment.clone().with_analytics(Some(true));
+    let stand_ins = Function::ALL.map(|function| {
+        let asset = FunctionAsset {
+            sha256: "0".repeat(64),
+            zip: std::path::PathBuf::new(),
+        };
+        (function, asset)
+    });
+    match synthesise(&environment, &stand_ins.into()) {
+        Ok(_) => None,
+        Err(error) => {
+            let setting = match &error {
+                SynthError::Invalid { problems, .. } => problems.first().map_or("", setting),
+                SynthError::Plans { .. } => "plans",
+                SynthError::NoAsset { .. } => "",
+            };
+            Some(Refusal::new(setting, error.to_string()))
+        }
+    }
+}
+
+/// The setting that a problem of a template comes from.
+fn setting(problem: &Problem) -> &'static str {
+    match problem.path.last().map_or("", String::as_str) {
+        env::PLANS => "plans",
+        env::AUTH_JWKS => "auth.jwks",
+        "FunctionName" => "stackPrefix",
+        property if property.ends_with("Name") => "resourcePrefix",
+        _ => "",
+    }
+}
+
 fn artifact(
     environment: &Environment,
     stack: Stack,
@@ -97,7 +132,7 @@ fn artifact(
     let tags = tags(environment);
     template.tag(&tags);
     rules::check(&mut template);
-    let parameters = template.parameters().map(ToOwned::to_owned).collect();
+    linters::explain(&mut template);
     let unsupported_locally = local::unsupported(&template);
     let template = template.finish().map_err(|problems| SynthError::Invalid {
         stack: name.clone(),
@@ -108,7 +143,6 @@ fn artifact(
         template,
         depends_on,
         assets,
-        parameters,
         unsupported_locally,
         tags,
     })

@@ -1,5 +1,6 @@
 //! What the suites share. Nothing here asserts but what every suite expects of a command.
 
+pub mod alarms;
 pub mod bench;
 pub mod faults;
 pub mod place;

@@ -103,6 +103,38 @@ fn a_bad_region_is_refused_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
+fn a_setting_that_can_never_work_is_refused_before_anything_is_built() {
+    let key_set = "jwksUrl: https://issuer.example/keys";
+    for (given, instead, said) in [
+        (
+            key_set,
+            "jwksUrl: http://issuer.example/keys",
+            "custom.yaml:7:12: auth.jwksUrl: ",
+        ),
+        (
+            key_set,
+            "jwks: {keys: []}",
+            "custom.yaml:7:9: auth.jwks.keys: no key is there",
+        ),
+        ("region: ap-south-1", "tags: {team: a&b}", "custom.yaml:1:"),
+        (
+            "region: ap-south-1",
+            "upstream: https://api.example/?a=1",
+            "custom.yaml:1:11: upstream: ",
+        ),
+    ] {
+        let spoiled = SOUND.replace(given, instead);
+        for verb in ["synth", "deploy", "build"] {
+            let ended = Place::new()
+                .with_environment(&spoiled)
+                .run(&format!("{verb} --env custom"));
+            ended.fails(2, &[said]);
+            assert!(!ended.stderr.contains("building"), "{ended:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_bad_switch_in_the_environment_is_refused() {
     Place::new()
         .with("ENABLE_KINESIS_ANALYTICS", "maybe")

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use stacks::environment::Environment;
 
+use crate::aws::is_embedded;
 use crate::cli::Global;
-use crate::local::Local;
+use crate::local::{Local, SigningKey};
 use crate::output::Output;
 use crate::stop::Stop;
 
@@ -104,6 +105,21 @@ impl Context {
                 &self.root
             )
         ))
+    }
+
+    /// The environment; where it has an embedded AWS, its analytics API also trusts the key that
+    /// signs this machine's tokens, beside what the file says.
+    pub(crate) fn trusting_this_machine(
+        &self,
+        environment: Environment,
+    ) -> anyhow::Result<Environment> {
+        if !is_embedded(&environment) {
+            return Ok(environment);
+        }
+        Ok(match self.local().state()?.signing_key {
+            Some(key) => environment.trusting(vec![SigningKey::parse(&key)?.jwk()]),
+            None => environment,
+        })
     }
 
     /// The local environment's folder.

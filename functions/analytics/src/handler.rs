@@ -1,9 +1,9 @@
 //! Requests of the gateway and their responses: routes, authenticates, and checks what a caller may
 //! see. The module of each endpoint reads and shapes its data.
 
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
-use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use runtime::store::Store;
@@ -15,6 +15,7 @@ use crate::csv;
 use crate::error::ApiError;
 use crate::query::{EMAIL, Query, themselves};
 use crate::reader::Tables;
+use crate::request::Request;
 use crate::timeseries::{self, Asked, Format, Retention};
 use crate::{openapi, realtime, user_stats};
 
@@ -78,11 +79,7 @@ struct Content {
 
 impl<S: Store> Api<S> {
     /// Responds to a request.
-    pub async fn respond(
-        &self,
-        request: &ApiGatewayProxyRequest,
-        now: UnixMillis,
-    ) -> ApiGatewayProxyResponse {
+    pub async fn respond(&self, request: &Request, now: UnixMillis) -> ApiGatewayProxyResponse {
         match self.decide(request, now).await {
             Ok(content) => response(200, content, None),
             Err(error) => {
@@ -93,14 +90,10 @@ impl<S: Store> Api<S> {
         }
     }
 
-    async fn decide(
-        &self,
-        request: &ApiGatewayProxyRequest,
-        now: UnixMillis,
-    ) -> Result<Content, ApiError> {
+    async fn decide(&self, request: &Request, now: UnixMillis) -> Result<Content, ApiError> {
         let endpoint = route(request)?;
-        if request.http_method != Method::GET {
-            let method = request.http_method.to_string();
+        if request.http_method != "GET" {
+            let method = request.http_method.clone();
             return Err(ApiError::Method { method });
         }
         match endpoint {
@@ -130,11 +123,11 @@ impl<S: Store> Api<S> {
     /// The caller and the parameters. A caller without a valid token learns nothing of the parameters.
     async fn admit(
         &self,
-        request: &ApiGatewayProxyRequest,
+        request: &Request,
         endpoint: Endpoint,
         now: UnixMillis,
     ) -> Result<(Caller, Query), ApiError> {
-        let caller = self.verifier.caller(&authorization(request), now).await?;
+        let caller = self.verifier.caller(&request.authorization(), now).await?;
         Ok((caller, Query::of(request, endpoint.parameters())?))
     }
 
@@ -188,38 +181,14 @@ impl<S: Store> Api<S> {
     }
 }
 
-/// The endpoint by the gateway's resource, which a base path does not change; by the path where
-/// the resource is a pattern.
-fn route(request: &ApiGatewayProxyRequest) -> Result<Endpoint, ApiError> {
-    let resource = request.resource.as_deref().unwrap_or_default();
-    let path = request.path.as_deref().unwrap_or_default();
-    let asked = if resource.is_empty() || resource.contains('{') {
-        path
-    } else {
-        resource
-    };
-    let asked = asked.strip_suffix('/').unwrap_or(asked);
+fn route(request: &Request) -> Result<Endpoint, ApiError> {
+    let asked = request.route();
     let found = ROUTES.iter().find(|(known, _)| *known == asked);
     found
         .map(|(_, endpoint)| *endpoint)
         .ok_or_else(|| ApiError::NoRoute {
-            path: path.to_owned(),
+            path: request.path().to_owned(),
         })
-}
-
-fn authorization(request: &ApiGatewayProxyRequest) -> Vec<&str> {
-    let name = "authorization";
-    let all = request.multi_value_headers.get_all(name).iter();
-    let all: Vec<&str> = all.filter_map(|value| value.to_str().ok()).collect();
-    let single = request
-        .headers
-        .get(name)
-        .and_then(|value| value.to_str().ok());
-    if all.is_empty() {
-        single.into_iter().collect()
-    } else {
-        all
-    }
 }
 
 /// Only the number of groups can make a response too large.

@@ -34,6 +34,7 @@ pub mod query;
 pub mod ranking;
 pub mod reader;
 pub mod realtime;
+pub mod request;
 pub mod settings;
 #[cfg(test)]
 mod testing;

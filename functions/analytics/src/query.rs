@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use domain::event::Subject;
 use domain::key;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::request::Request;
 
 /// The parameter that names the user.
 pub const EMAIL: &str = "email";
@@ -18,32 +18,21 @@ pub struct Query(BTreeMap<String, String>);
 
 impl Query {
     /// The request's parameters, if each is among `known` and given once.
-    pub fn of(request: &ApiGatewayProxyRequest, known: &[&str]) -> Result<Self, ApiError> {
-        let all = &request.multi_value_query_string_parameters;
-        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in all.iter() {
-            given
-                .entry(name.to_owned())
-                .or_default()
-                .push(value.to_owned());
-        }
-        let once = |(name, mut values): (String, Vec<String>)| {
-            if !known.contains(&name.as_str()) {
-                return Err(unknown(&name, known));
+    pub fn of(request: &Request, known: &[&str]) -> Result<Self, ApiError> {
+        let once = |(name, values): (&str, &[String])| {
+            if !known.contains(&name) {
+                return Err(unknown(name, known));
             }
-            match (values.pop(), values.is_empty()) {
-                (Some(value), true) => Ok((name, value)),
+            match values {
+                [value] => Ok((name.to_owned(), value.clone())),
                 _ => Err(ApiError::parameter(
-                    &name,
+                    name,
                     format!("`{name}` is given more than once"),
                 )),
             }
         };
-        given
-            .into_iter()
-            .map(once)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let given = request.parameters().map(once);
+        given.collect::<Result<_, _>>().map(Self)
     }
 
     /// The value of a parameter, if it is given.

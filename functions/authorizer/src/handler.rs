@@ -58,8 +58,12 @@ where
         };
         let now = self.clock.now();
         let decision = decide(&credential, found, now);
-        let id = EventId::mint(millis(now), random::bytes()?);
+        let id = EventId::mint(
+            millis(now),
+            random::bytes().inspect_err(|_| self.tracking.undecided())?,
+        );
         let Some(event) = self.origin.event(&payload, &decision, id) else {
+            self.tracking.undecided();
             return Err(Failure::Undecided);
         };
         let answer = match &decision {

@@ -24,7 +24,7 @@ struct Answer {
 }
 
 pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> {
-    let environment = context.environment()?;
+    let environment = context.trusting_this_machine(context.environment()?)?;
     let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
     let assets = functions::build(context, flavour).await?;
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;

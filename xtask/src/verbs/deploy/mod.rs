@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use deployer::{Bucket, Prepared, Request, Stacks, Template, without_doubts, without_refused};
-use domain::names::{AUTH_JWKS_PARAMETER, StackKind};
+use domain::names::StackKind;
 use stacks::{Assembly, StackArtifact};
 
 use crate::aws::{Reached, STACKS, is_embedded};
 use crate::cli;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
-use crate::local::{SigningKey, Tools};
+use crate::local::Tools;
 use crate::stop::{Exit, Stop};
 
 pub(super) use order::{drain, selected};
@@ -45,6 +45,10 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     // What is saved from here on is not yet in what is built now.
     let sources = watch::Sources::look(&context.functions_root)?;
     let assets = functions::build(context, flavour).await?;
+    if embedded && !args.consent.dry_run {
+        start::make_signing_key(&context.local())?;
+    }
+    let environment = context.trusting_this_machine(environment)?;
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
     assembly
@@ -165,7 +169,6 @@ impl Deployment<'_> {
         out.step(&format!("stack `{name}`"));
         let parsed = self.template(artifact)?;
         let stacks = Stacks::new(&self.reached.session);
-        let parameters = self.parameters(artifact)?;
         let dry = self.manner.consent.dry_run;
         let current = if dry {
             stacks.find(name).await?
@@ -180,7 +183,7 @@ impl Deployment<'_> {
         let request = Request {
             stack: name,
             template: &template,
-            parameters: &parameters,
+            parameters: &BTreeMap::new(),
             tags: &artifact.tags,
         };
         match stacks.prepare(&request, current.as_ref()).await? {
@@ -219,22 +222,6 @@ impl Deployment<'_> {
         }
         review::show_unsupported(self.context, artifact);
         Ok(without_refused(parsed, &review::refused(artifact)))
-    }
-
-    /// Values that this machine alone knows.
-    fn parameters(&self, artifact: &StackArtifact) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut parameters = BTreeMap::new();
-        let wants_keys = artifact
-            .parameters
-            .iter()
-            .any(|name| name == AUTH_JWKS_PARAMETER);
-        if wants_keys && self.reached.running.is_some() {
-            let state = self.context.local().state()?;
-            let key = state.signing_key.context("there is no signing key")?;
-            let jwks = SigningKey::parse(&key)?.jwks();
-            parameters.insert(AUTH_JWKS_PARAMETER.to_owned(), jwks.to_string());
-        }
-        Ok(parameters)
     }
 }
 

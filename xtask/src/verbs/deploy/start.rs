@@ -61,7 +61,18 @@ pub(super) async fn outside(environment: Environment) -> anyhow::Result<Reached>
     })
 }
 
-/// Brings the embedded AWS and the function host up, and makes the local key pair.
+/// Makes the key pair that signs this machine's tokens, unless it is there.
+pub(super) fn make_signing_key(local: &Local) -> anyhow::Result<()> {
+    local.make()?;
+    let mut state = local.state()?;
+    if state.signing_key.is_none() {
+        state.signing_key = Some(SigningKey::generate()?);
+        local.save(&state)?;
+    }
+    Ok(())
+}
+
+/// Brings the embedded AWS and the function host up.
 pub(super) async fn embedded(
     context: &Context,
     environment: Environment,
@@ -71,10 +82,6 @@ pub(super) async fn embedded(
     let local = context.local();
     local.make()?;
     let mut state = local.state()?;
-    if state.signing_key.is_none() {
-        state.signing_key = Some(SigningKey::generate()?);
-        local.save(&state)?;
-    }
     state.host_port = Some(host_port(&state, port)?);
     local.save(&state)?;
     let running = bring_up(context, &local, &mut state, &environment, tools).await?;

@@ -152,7 +152,7 @@ async fn other_paths_and_methods_are_refused() {
             "{path}"
         );
     }
-    for method in ["POST", "DELETE", "HEAD"] {
+    for method in ["POST", "DELETE", "HEAD", "get", "two words"] {
         let mut event = gateway::event(REALTIME, &[], None);
         event["httpMethod"] = json!(method);
         let request = serde_json::from_value(event).unwrap();
@@ -160,6 +160,29 @@ async fn other_paths_and_methods_are_refused() {
         assert_eq!(response.status_code, 405, "{method}");
         assert_eq!(header(&response, "allow"), Some("GET"));
     }
+}
+
+/// Whoever calls chooses the headers: none of them may keep the function from answering.
+#[tokio::test]
+async fn a_header_that_is_not_ascii_is_no_reason_to_fail() {
+    let bench = Bench::of(&folded());
+    for name in ["X-Team", "Authorization"] {
+        let mut event = gateway::event(REALTIME, &[], Some(&bench.admin()));
+        event["headers"][name] = json!("Grüße\u{0}");
+        event["multiValueHeaders"][name] = json!(["Grüße\u{0}"]);
+        let request = serde_json::from_value(event).unwrap();
+        let response = bench.api.respond(&request, now()).await;
+        let expected = if name == "Authorization" { 401 } else { 200 };
+        assert_eq!(response.status_code, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_error_for_an_unreadable_request_quotes_no_header() {
+    let mut event = gateway::event(REALTIME, &[], Some("Bearer hidden"));
+    event["httpMethod"] = json!(7);
+    let error = serde_json::from_value::<Request>(event).err().unwrap();
+    assert!(!error.to_string().contains("hidden"), "{error}");
 }
 
 #[tokio::test]
