@@ -28,13 +28,14 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
         .declare(stack, "Dashboard", &name);
     stack
         .template()
-        .output("DashboardUrl", "The dashboard", url(&name));
+        .output("DashboardUrl", "The dashboard", url(context, &name));
 }
 
-/// The dashboard's address in the console.
-fn url(name: &str) -> Val<String> {
+/// The dashboard's address in the console of the region's partition.
+fn url(context: &Context<'_>, name: &str) -> Val<String> {
+    let console = context.environment.region.partition().console();
     sub(format!(
-        "https://${{AWS::Region}}.console.aws.amazon.com/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
+        "https://${{AWS::Region}}.{console}/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
     ))
 }
 

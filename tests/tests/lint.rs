@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::synthesised::variants;
+use tests::synthesised::{environment, variants};
 use tests::tools::Tools;
 
 /// The default region, the one that AWS's limits differ in most often, and one of Europe's.
@@ -33,6 +33,11 @@ fn the_linter_finds_neither_error_nor_warning() {
             let name = format!("{}-{variant}.json", stack.name);
             templates.entry(stack.template).or_insert(name);
         }
+    }
+    let test = environment("test");
+    templates.insert(stacks::roles(&test).unwrap(), "roles.json".to_owned());
+    for stack in stacks::synthesise_unbuilt(&test).unwrap().stacks {
+        templates.insert(stack.template, format!("{}-unbuilt.json", stack.name));
     }
     let folder = tempfile::tempdir().unwrap();
     for (template, name) in &templates {

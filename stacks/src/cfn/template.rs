@@ -124,6 +124,7 @@ pub struct Template {
     parameters: BTreeMap<&'static str, Parameter>,
     resources: BTreeMap<LogicalId, Declaration>,
     outputs: BTreeMap<&'static str, Output>,
+    undeployable: Option<&'static str>,
     problems: Vec<Problem>,
 }
 
@@ -194,6 +195,11 @@ impl Template {
         Val::intrinsic(json!({ "Ref": name }))
     }
 
+    /// Has CloudFormation refuse the template, with this reason.
+    pub fn never_deploy(&mut self, reason: &'static str) {
+        self.undeployable = Some(reason);
+    }
+
     /// Declares an output.
     pub fn output(
         &mut self,
@@ -245,6 +251,9 @@ impl Template {
         document.insert("AWSTemplateFormatVersion".into(), "2010-09-09".into());
         document.insert("Description".into(), self.description.into());
         insert(&mut document, "Parameters", self.parameters, parameter);
+        if let Some(reason) = self.undeployable {
+            document.insert("Rules".into(), never_fulfilled(reason));
+        }
         insert(
             &mut document,
             "Resources",
@@ -281,6 +290,15 @@ fn parameter(parameter: Parameter) -> Value {
         default,
     } = parameter;
     json!({ "Type": "String", "Description": description, "Default": default })
+}
+
+/// A rule that no deployment fulfils (CloudFormation User Guide, "Template rules").
+fn never_fulfilled(reason: &str) -> Value {
+    let assertion = json!({
+        "Assert": { "Fn::Equals": ["deployable", "not deployable"] },
+        "AssertDescription": reason,
+    });
+    json!({ "NotDeployable": { "Assertions": [assertion] } })
 }
 
 impl Declaration {

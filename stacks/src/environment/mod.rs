@@ -6,6 +6,7 @@
 
 mod error;
 mod plans;
+mod region;
 mod settings;
 mod text;
 
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 pub use error::{EnvironmentError, Place};
 pub use plans::{LimitMode, Plan};
+pub use region::Partition;
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler,
     Retention, Stream, StreamCapacity, Webhook,
@@ -39,6 +41,10 @@ pub struct Environment {
     /// The file's name without `.yaml`: part of every resource's name.
     #[serde(skip)]
     pub name: String,
+    /// Whether the account has a role for API Gateway's logs that is not this environment's. Found
+    /// out, not read: see [`Environment::leaving_gateway_account`].
+    #[serde(skip)]
+    pub leaves_gateway_account: bool,
     /// The AWS account, twelve digits. Where absent, that of the credentials is deployed to.
     pub account: Option<Account>,
     /// The AWS region.
@@ -126,6 +132,7 @@ impl Environment {
             .map_err(|source| EnvironmentError::invalid(path, text, &source))?;
         name.clone_into(&mut environment.name);
         environment.check_auth(path, text)?;
+        environment.check_bucket(path, text)?;
         Ok(environment)
     }
 
@@ -136,6 +143,14 @@ impl Environment {
         if let Some(enabled) = enabled {
             self.analytics.enabled = enabled;
         }
+        self
+    }
+
+    /// The same environment, which leaves the account's role for API Gateway's logs alone, or sets
+    /// one.
+    #[must_use]
+    pub const fn leaving_gateway_account(mut self, leaves: bool) -> Self {
+        self.leaves_gateway_account = leaves;
         self
     }
 
@@ -180,6 +195,24 @@ impl Environment {
     /// Whether it runs on the embedded AWS.
     pub fn is_local(&self) -> bool {
         self.name == LOCAL
+    }
+
+    /// S3 takes names of 63 characters, and the bucket's holds the account and the region too.
+    fn check_bucket(&self, path: &Path, text: &str) -> Result<(), EnvironmentError> {
+        const MOST: usize = 63;
+        let name = crate::assets::named(self, LOCAL_ACCOUNT, self.region.as_str());
+        let Some(excess) = name.len().checked_sub(MOST).filter(|excess| *excess > 0) else {
+            return Ok(());
+        };
+        Err(EnvironmentError::Value {
+            path: path.to_owned(),
+            place: Place::of_path(text, "resourcePrefix").unwrap_or(Place { line: 1, column: 1 }),
+            message: format!(
+                "the bucket for the functions' code would be called `{name}` (with the account's number): {} \
+                 characters, S3 takes {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
+                name.len()
+            ),
+        })
     }
 
     /// Outside `local`, where a key pair is made for it, someone must sign the tokens.
