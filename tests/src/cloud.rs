@@ -87,6 +87,8 @@ fn place(address: &str) -> Place {
     let text = std::fs::read_to_string(file).unwrap();
     let text = format!("{text}endpoint: {address}\n");
     std::fs::write(environments.join("test.yaml"), text).unwrap();
+    // Nothing is built from here, but it is looked at.
+    std::fs::create_dir(place.dir().join("functions")).unwrap();
     // The header of an ELF file for 64-bit ARM.
     let mut binary = b"\x7fELF\x02\x01".to_vec();
     binary.resize(18, 0);
