@@ -116,7 +116,9 @@ fn gateway(
     let api_id = api.reference();
     let watched = alarms::Stage::of(&api);
     let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
-    stack.template().depends_on(&stage, &log.account);
+    if let Some(account) = &log.account {
+        stack.template().depends_on(&stage, account);
+    }
     if let Some(waf) = &context.environment.waf {
         let firewall = Firewall {
             name: &context.named("firewall"),
@@ -298,26 +300,39 @@ fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
 struct AccessLog {
     name: String,
     group: Handle<logs::LogGroup>,
-    account: Handle<cfn::apigateway::Account>,
+    /// Absent where the account has a role for it already.
+    account: Option<Handle<cfn::apigateway::Account>>,
 }
 
 /// The access log's group, and the role by which API Gateway writes to it.
-///
-/// That role is a setting of the account and region, not of an API: every environment in them sets
-/// one with the same rights, and the last one stands. Both are retained: taking the role away with
-/// one environment would silence the logs of all the others.
 fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog {
     let name = format!("/aws/apigateway/{api}/access");
-    let template = stack.template();
     let group = context.encryption().encrypt_log(
         logs::LogGroup::new()
             .log_group_name(name.as_str())
             .retention_in_days(context.environment.logs.retention_days.get()),
     );
-    let group = template.add("AccessLogs", group);
+    let group = stack.template().add("AccessLogs", group);
+    let leaves = context.environment.leaves_gateway_account;
+    AccessLog {
+        name,
+        group,
+        account: (!leaves).then(|| gateway_account(context, stack)),
+    }
+}
+
+/// The role by which API Gateway writes logs. It is a setting of the account and region, not of an
+/// API: the stack makes it only where the account has none, because another's role may serve APIs
+/// that this project knows nothing of.
+///
+/// Role and setting are retained: taking them away with one environment would silence the logs of all
+/// others. The role has a fixed name, so that the next deploy of the environment adopts it.
+fn gateway_account(context: &Context<'_>, stack: &mut Stack) -> Handle<cfn::apigateway::Account> {
+    let template = stack.template();
     let role = template.add(
         "ApiGatewayLogsRole",
         iam::Role::new(policy::assumed_by("apigateway.amazonaws.com"))
+            .role_name(context.names.gateway_logs_role())
             .description("Lets API Gateway write logs, for every API of the account and region")
             .managed_policy_arns([sub::<cfn::Arn<iam::ManagedPolicy>>(
                 "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
@@ -329,9 +344,5 @@ fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog 
     );
     template.retain(&role);
     template.retain(&account);
-    AccessLog {
-        name,
-        group,
-        account,
-    }
+    account
 }

@@ -71,11 +71,13 @@ impl<'a> Context<'a> {
         size: &Size,
         variables: BTreeMap<&'static str, Val<String>>,
     ) -> Result<FunctionSettings<'s>, SynthError> {
+        let asset = self.assets.get(&of).ok_or(SynthError::NoAsset { of })?;
+        let bucket = assets::bucket_pattern(self.environment);
         Ok(FunctionSettings {
             name,
             description,
-            code: self.code(of)?,
-            architecture: self.environment.architecture(),
+            code: FileAsset::new(&asset.zip, &asset.sha256, bucket),
+            architecture: asset.architecture,
             memory: size.memory,
             timeout: size.timeout,
             variables,
@@ -138,12 +140,6 @@ impl<'a> Context<'a> {
     fn own(&self, namespace: String, name: &str, statistic: Statistic, period: Period) -> Metric {
         Metric::new(namespace, name, statistic, period)
             .dimension(domain::names::METRIC_DIMENSION, &self.environment.name)
-    }
-
-    fn code(&self, of: Of) -> Result<FileAsset, SynthError> {
-        let asset = self.assets.get(&of).ok_or(SynthError::NoAsset { of })?;
-        let bucket = assets::bucket_pattern(self.environment);
-        Ok(FileAsset::new(&asset.zip, &asset.sha256, bucket))
     }
 }
 

@@ -29,14 +29,15 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
     stack.template().output(
         "DashboardUrl",
         "The dashboard",
-        sub::<String>(address(&name)),
+        sub::<String>(address(context, &name)),
     );
 }
 
-/// The dashboard's address in the console, for `Fn::Sub`.
-pub(crate) fn address(name: &str) -> String {
+/// The dashboard's address in the console of the region's partition, for `Fn::Sub`.
+pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
+    let console = context.environment.region.partition().console();
     format!(
-        "https://${{AWS::Region}}.console.aws.amazon.com/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
+        "https://${{AWS::Region}}.{console}/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
     )
 }
 

@@ -11,12 +11,13 @@ pub const ANY_RESOURCE: &str = "AnyResource";
 pub const NOT_RETAINED: &str = "NotRetained";
 
 /// Types whose property says how long a name AWS takes, in characters.
-const NAMES: [(&str, &str, usize); 11] = [
+const NAMES: [(&str, &str, usize); 12] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
     ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
     ("AWS::DynamoDB::Table", "TableName", 255),
     ("AWS::Events::Rule", "Name", 64),
+    ("AWS::IAM::Role", "RoleName", 64),
     ("AWS::Kinesis::Stream", "Name", 128),
     ("AWS::Lambda::Function", "FunctionName", 64),
     ("AWS::Logs::LogGroup", "LogGroupName", 512),

@@ -5,7 +5,7 @@ use std::fmt;
 use domain::names::{Function, TrackingMode, env};
 
 use crate::assembly::{Assembly, StackArtifact};
-use crate::assets::{FunctionAsset, FunctionAssets};
+use crate::assets::{self, FunctionAsset, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::context::Context;
@@ -50,6 +50,10 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// What CloudFormation says of a template whose functions were not built.
+const NOT_BUILT: &str = "Made by `cargo xtask synth --no-build`, for review only: no function is built. \
+                         `cargo xtask deploy` builds and deploys.";
+
 /// The stacks of an environment, in the order in which they are deployed: data, then the stream's
 /// (in stream mode), then the API's. They are deleted in the reverse order.
 ///
@@ -61,6 +65,26 @@ pub fn synthesise(
     environment: &Environment,
     assets: &FunctionAssets,
 ) -> Result<Assembly, SynthError> {
+    assembled(environment, assets, None)
+}
+
+/// The same for review, where no function is built: templates that CloudFormation refuses to deploy,
+/// and nothing to publish.
+///
+/// # Errors
+///
+/// As [`synthesise`].
+pub fn synthesise_unbuilt(environment: &Environment) -> Result<Assembly, SynthError> {
+    let assets = assets::unbuilt(environment.architecture());
+    assembled(environment, &assets, Some(NOT_BUILT))
+}
+
+/// The stacks; with a reason, so that none can be deployed.
+fn assembled(
+    environment: &Environment,
+    assets: &FunctionAssets,
+    undeployable: Option<&'static str>,
+) -> Result<Assembly, SynthError> {
     let context = Context::new(environment, assets);
     let mut stacks = vec![data::stack(&context)?];
     if environment.mode() == TrackingMode::Stream {
@@ -71,7 +95,14 @@ pub fn synthesise(
     let mut before: Vec<String> = Vec::new();
     let mut artifacts = Vec::new();
     for stack in stacks {
-        let artifact = artifact(environment, stack, before.clone())?;
+        let mut stack = stack;
+        if let Some(reason) = undeployable {
+            stack.template().never_deploy(reason);
+        }
+        let mut artifact = artifact(environment, stack, before.clone())?;
+        if undeployable.is_some() {
+            artifact.assets.clear();
+        }
         before.push(artifact.name.clone());
         artifacts.push(artifact);
     }

@@ -105,7 +105,7 @@ impl Context<'_> {
             "{} Runbook: RUNBOOK.md#{}. Dashboard: {}",
             watch.means,
             watch.noun,
-            dashboard::address(&self.names.dashboard())
+            dashboard::address(self, &self.names.dashboard())
         ))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod bench;
+pub mod cloud;
 pub mod faults;
 pub mod place;
 pub mod proxy;

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use stacks::environment::Architecture;
 use stacks::{Assembly, Environment, Function, FunctionAsset, FunctionAssets, synthesise};
 
 /// The repository.
@@ -71,7 +72,15 @@ pub fn assets(folder: &Path) -> FunctionAssets {
         let zip = folder.join(format!("{}.zip", function.folder()));
         std::fs::write(&zip, function.folder()).unwrap();
         let sha256 = format!("{:x}", index + 1).repeat(64);
-        (function, FunctionAsset { sha256, zip })
+        let architecture = Architecture::Arm64;
+        (
+            function,
+            FunctionAsset {
+                sha256,
+                zip,
+                architecture,
+            },
+        )
     })
     .collect()
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use stacks::{Assembly, Environment, synthesise};
+use stacks::environment::Architecture;
+use stacks::{Assembly, Environment, synthesise, synthesise_unbuilt};
 use tests::synthesised::{
     KEY, assembly_of, assets, environment, parsed, resources, secured, variants,
 };
@@ -23,6 +24,15 @@ fn assemblies() -> impl Iterator<Item = Assembly> {
 fn template(assembly: &Assembly, part: &str) -> Value {
     let stack = assembly.stacks.iter().find(|s| s.name.contains(part));
     serde_json::from_str(&stack.unwrap().template).unwrap()
+}
+
+/// The environment `test` in another region.
+fn in_region(region: &str) -> Environment {
+    let path = tests::synthesised::root().join("stacks/environments/test.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("ap-south-1", region);
+    assert!(text.contains(region));
+    Environment::parse("test", &path, &text).unwrap()
 }
 
 fn of_type(resources: &[(String, Value)], kind: &str) -> Vec<(String, Value)> {
@@ -105,6 +115,112 @@ fn an_assembly_of_another_time_is_told_apart() {
         synchronous.differences(folder.path()).unwrap(),
         [] as [PathBuf; 0]
     );
+}
+
+#[test]
+fn functions_run_on_what_their_binaries_are_for() {
+    let zips = tempfile::tempdir().unwrap();
+    // Whatever the environment file asks for: what is deployed is what was built.
+    for architecture in Architecture::ALL {
+        let mut assets = assets(zips.path());
+        for asset in assets.values_mut() {
+            asset.architecture = architecture;
+        }
+        let assembly = synthesise(&environment("test"), &assets).unwrap();
+        let functions = of_type(&resources(&assembly), "AWS::Lambda::Function");
+        assert_eq!(functions.len(), 6);
+        for (id, function) in functions {
+            let declared = &function["Properties"]["Architectures"];
+            assert_eq!(*declared, json!([architecture.as_str()]), "{id}");
+        }
+    }
+}
+
+#[test]
+fn templates_of_functions_that_nobody_built_are_marked_and_never_deployed() {
+    let folder = tempfile::tempdir().unwrap();
+    let assembly = synthesise_unbuilt(&environment("test")).unwrap();
+    assembly.write(folder.path()).unwrap();
+    let built = assembly_of(&environment("test"));
+    for (stack, built) in assembly.stacks.iter().zip(&built.stacks) {
+        let mut unbuilt: Value = serde_json::from_str(&stack.template).unwrap();
+        let mut built: Value = serde_json::from_str(&built.template).unwrap();
+        let rules = unbuilt.as_object_mut().unwrap().remove("Rules").unwrap();
+        let equal = &rules["NotDeployable"]["Assertions"][0]["Assert"]["Fn::Equals"];
+        assert!(equal[0].is_string() && equal[0] != equal[1], "{rules}");
+        // For the rest they are what would be deployed, but for the names of the zips.
+        for template in [&mut unbuilt, &mut built] {
+            for resource in template["Resources"].as_object_mut().unwrap().values_mut() {
+                if let Some(key) = resource.pointer_mut("/Properties/Code/S3Key") {
+                    *key = Value::Null;
+                }
+            }
+        }
+        assert_eq!(unbuilt, built);
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let assets = names.filter(|name| name.contains("asset"));
+    assert_eq!(assets.count(), 0, "there is nothing to publish");
+}
+
+#[test]
+fn the_gateways_role_is_set_once_for_the_account_and_kept() {
+    let api = template(&assembly_of(&environment("test")), "-API-");
+    let role = &api["Resources"]["ApiGatewayLogsRole"];
+    assert_eq!(
+        role["Properties"]["RoleName"],
+        "complical-gateway-logs-test"
+    );
+    for resource in [role, &api["Resources"]["ApiGatewayAccount"]] {
+        assert_eq!(resource["DeletionPolicy"], "Retain");
+    }
+    // An account that has a role keeps it.
+    let leaving = environment("test").leaving_gateway_account(true);
+    let leaving = template(&assembly_of(&leaving), "-API-");
+    for id in ["ApiGatewayLogsRole", "ApiGatewayAccount"] {
+        assert_eq!(leaving["Resources"][id], Value::Null, "{id}");
+    }
+    // Another role has a name of CloudFormation's.
+    for assembly in assemblies() {
+        for (id, role) in of_type(&resources(&assembly), "AWS::IAM::Role") {
+            let named = role["Properties"]["RoleName"].is_string();
+            assert_eq!(named, id == "ApiGatewayLogsRole", "{id}");
+        }
+    }
+}
+
+#[test]
+fn each_environment_has_a_bucket_of_its_own() {
+    let names = ["test", "prod"].map(|name| stacks::assets_bucket(&environment(name)));
+    assert_ne!(names[0], names[1]);
+    assert!(names[0].starts_with("complical-assets-test-"), "{names:?}");
+}
+
+#[test]
+fn the_dashboard_is_in_the_console_of_its_partition() {
+    for (region, console) in [
+        ("ap-south-1", ".console.aws.amazon.com/"),
+        ("cn-north-1", ".console.amazonaws.cn/"),
+        ("us-gov-west-1", ".console.amazonaws-us-gov.com/"),
+    ] {
+        let environment = in_region(region);
+        let api = template(&assembly_of(&environment), "-API-");
+        let url = api["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"].as_str();
+        assert!(url.unwrap().contains(console), "{url:?}");
+    }
+}
+
+#[test]
+fn no_template_is_for_one_partition_alone() {
+    for assembly in assemblies() {
+        for stack in &assembly.stacks {
+            for of_commercial in ["arn:aws:", "s3.amazonaws.com"] {
+                let found = stack.template.contains(of_commercial);
+                assert!(!found, "{}: {of_commercial}", stack.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stacks::environment::Architecture;
 
 use crate::duration::{Past, When, duration, past, when};
 
@@ -62,6 +64,15 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) functions_dir: Option<PathBuf>,
+    /// Where `deploy` leaves the assembly that it deploys, for tests that deploy side by side
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XTASK_ASSEMBLY_DIR",
+        hide = true
+    )]
+    pub(crate) assembly_dir: Option<PathBuf>,
     /// Where the function host reaches the embedded AWS, for tests that put something between
     #[arg(
         long,
@@ -105,6 +116,8 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
+    /// Print the roles that deploy and look after an environment, as a CloudFormation template
+    Iam,
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -155,21 +168,16 @@ pub(crate) struct Deploy {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ArchOption {
-    /// The processor that functions run on; this machine's for `local`, else `arm64`
-    #[arg(long, value_name = "ARCH")]
-    pub(crate) arch: Option<Arch>,
+    /// The processor that functions are built for and run on; the environment file's
+    /// `architecture` unless given
+    #[arg(long, value_name = "ARCH", value_parser = architecture())]
+    pub(crate) arch: Option<Architecture>,
 }
 
-/// A Lambda architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum Arch {
-    /// 64-bit ARM.
-    #[value(name = "arm64")]
-    Arm64,
-    /// 64-bit x86.
-    #[value(name = "x86_64")]
-    X86_64,
+/// Reads one of Lambda's architectures.
+fn architecture() -> impl TypedValueParser<Value = Architecture> {
+    PossibleValuesParser::new(Architecture::ALL.map(Architecture::as_str))
+        .try_map(|name| Architecture::parse(&name).ok_or("no architecture of Lambda"))
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +203,9 @@ pub(crate) struct Synth {
     /// Where to write
     #[arg(long, value_name = "DIR", default_value = "cdk.out")]
     pub(crate) out: PathBuf,
+    /// Build no function: templates to review, which CloudFormation refuses to deploy
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) no_build: bool,
     #[command(flatten)]
     pub(crate) arch: ArchOption,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// The workspace that holds `functions/`.
     pub(crate) functions_root: PathBuf,
+    /// Where `deploy` leaves what it deploys.
+    pub(crate) assembly_dir: PathBuf,
     /// Whether the functions are taken as they were last built.
     pub(crate) prebuilt: bool,
     /// Where the function host reaches the embedded AWS, unless there itself.
@@ -40,10 +42,12 @@ impl Context {
         let local_dir = or(&global.local_dir, "target/local");
         let environments_dir = or(&global.environments_dir, "stacks/environments");
         let functions_root = or(&global.functions_dir, "");
+        let assembly_dir = or(&global.assembly_dir, "cdk.out");
         Self {
             out: Output::new(global.json, global.quiet),
             root,
             functions_root,
+            assembly_dir,
             prebuilt: global.prebuilt,
             host_aws_endpoint: global.host_aws_endpoint.clone(),
             name: global.env.clone(),

@@ -358,6 +358,11 @@ impl Names {
         ]
     }
 
+    /// API Gateway's role for the logs of the whole account, where the account has no other.
+    pub fn gateway_logs_role(&self) -> String {
+        self.resource("gateway-logs")
+    }
+
     /// The dashboard.
     pub fn dashboard(&self) -> String {
         self.resource("usage-analytics")

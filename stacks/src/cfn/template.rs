@@ -119,6 +119,7 @@ pub struct Template {
     description: String,
     resources: BTreeMap<LogicalId, Declaration>,
     outputs: BTreeMap<&'static str, Output>,
+    undeployable: Option<&'static str>,
     problems: Vec<Problem>,
 }
 
@@ -184,6 +185,11 @@ impl Template {
         }
     }
 
+    /// Has CloudFormation refuse the template, with this reason.
+    pub fn never_deploy(&mut self, reason: &'static str) {
+        self.undeployable = Some(reason);
+    }
+
     /// Declares an output.
     pub fn output(
         &mut self,
@@ -233,6 +239,9 @@ impl Template {
         let mut document = Map::new();
         document.insert("AWSTemplateFormatVersion".into(), "2010-09-09".into());
         document.insert("Description".into(), self.description.into());
+        if let Some(reason) = self.undeployable {
+            document.insert("Rules".into(), never_fulfilled(reason));
+        }
         insert(
             &mut document,
             "Resources",
@@ -261,6 +270,15 @@ fn insert<K: ToString, V>(
     let entries = entries.into_iter();
     let entries = entries.map(|(key, value)| (key.to_string(), json(value)));
     document.insert(section.to_owned(), Value::Object(entries.collect()));
+}
+
+/// A rule that no deployment fulfils (CloudFormation User Guide, "Template rules").
+fn never_fulfilled(reason: &str) -> Value {
+    let assertion = json!({
+        "Assert": { "Fn::Equals": ["deployable", "not deployable"] },
+        "AssertDescription": reason,
+    });
+    json!({ "NotDeployable": { "Assertions": [assertion] } })
 }
 
 impl Declaration {

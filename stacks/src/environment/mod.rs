@@ -10,6 +10,7 @@ mod error;
 mod jwks;
 mod limits;
 mod plans;
+mod region;
 mod settings;
 mod text;
 
@@ -25,6 +26,7 @@ pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use plans::{LimitMode, Plan};
+pub use region::Partition;
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
     Reconciler, Retention, Stream, StreamCapacity, Webhook,
@@ -46,6 +48,10 @@ pub struct Environment {
     /// The file's name without `.yaml`: part of every resource's name.
     #[serde(skip)]
     pub name: String,
+    /// Whether the account has a role for API Gateway's logs that is not this environment's. Found
+    /// out, not read: see [`Environment::leaving_gateway_account`].
+    #[serde(skip)]
+    pub leaves_gateway_account: bool,
     /// The AWS account, twelve digits. Where absent, that of the credentials is deployed to.
     pub account: Option<Account>,
     /// The AWS region.
@@ -176,6 +182,14 @@ impl Environment {
         self
     }
 
+    /// The same environment, which leaves the account's role for API Gateway's logs alone, or sets
+    /// one.
+    #[must_use]
+    pub const fn leaving_gateway_account(mut self, leaves: bool) -> Self {
+        self.leaves_gateway_account = leaves;
+        self
+    }
+
     /// The file's JSON Schema, as `stacks/environments/environment.schema.json` holds it.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
@@ -227,7 +241,23 @@ impl Environment {
             .or_else(|| self.unenforced())
             .or_else(|| self.overpromised())
             .or_else(|| self.elsewhere())
+            .or_else(|| self.bucketless())
             .or_else(|| crate::synth::refusal(self))
+    }
+
+    /// S3 takes names of 63 characters, and the bucket's holds the account and the region too.
+    fn bucketless(&self) -> Option<Refusal> {
+        const MOST: usize = 63;
+        let name = crate::assets::named(self, LOCAL_ACCOUNT, self.region.as_str());
+        let excess = name.len().checked_sub(MOST).filter(|excess| *excess > 0)?;
+        Some(Refusal::new(
+            "resourcePrefix",
+            format!(
+                "the bucket for the functions' code would be called `{name}` (with the account's number): {} \
+                 characters, S3 takes {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
+                name.len()
+            ),
+        ))
     }
 
     /// Outside `local`, where a key pair is made for it, someone must sign the tokens.

@@ -398,7 +398,7 @@ impl TryFrom<AuthSection> for Auth {
     }
 }
 
-/// The processor's instruction set.
+/// The instruction set that functions are built for and run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Architecture {
     /// AWS Graviton: a fifth cheaper per GB-second.
@@ -410,6 +410,22 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Every one that Lambda has.
+    pub const ALL: [Self; 2] = [Self::Arm64, Self::X8664];
+
+    /// Lambda's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arm64 => "arm64",
+            Self::X8664 => "x86_64",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// That of the machine this runs on.
     pub const fn host() -> Self {
         if cfg!(target_arch = "aarch64") {
@@ -417,6 +433,12 @@ impl Architecture {
         } else {
             Self::X8664
         }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     }
     Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
-    functions::build(context, Flavour::of(true, None)?).await?;
+    functions::build(context, Flavour::of(&environment, None)?).await?;
     if args.chaos {
         return chaos(context, &args.args).await;
     }

@@ -3,8 +3,11 @@
 //! The way is the same for every environment. The local one has an embedded AWS to start before
 //! and keys to make after; everything between differs by endpoint and credentials alone.
 
+mod account;
+mod adoption;
 mod finish;
 pub(super) mod lag;
+mod leftovers;
 mod order;
 mod review;
 mod start;
@@ -13,7 +16,9 @@ mod watch;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use deployer::{Bucket, Prepared, Request, Stacks, Template, without_doubts, without_refused};
+use deployer::{
+    Bucket, Prepared, Request, Review, Stacks, Tables, Template, without_doubts, without_refused,
+};
 use domain::names::StackKind;
 use stacks::{Assembly, StackArtifact};
 
@@ -31,7 +36,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     let environment = context.environment()?;
     let selection = selected(&environment, &args.stacks)?;
     let embedded = is_embedded(&environment);
-    let flavour = Flavour::of(embedded, args.arch.arch)?;
+    let flavour = Flavour::of(&environment, args.arch.arch)?;
     if args.port.is_some() && !embedded {
         return Err(
             Stop::usage("`--port` is the port of the local API: only `local` has one").into(),
@@ -41,6 +46,15 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
         watch::check(context, &environment)?;
     }
     start::check_port(context, args.port)?;
+    // Before anything is built: whose account it is, and what it has already.
+    let outside = if embedded {
+        None
+    } else {
+        Some(account::reach(context, environment.clone()).await?)
+    };
+    let environment = outside
+        .as_ref()
+        .map_or(environment, |reached| reached.environment.clone());
     let tools = Tools::ensure(context).await?;
     // What is saved from here on is not yet in what is built now.
     let sources = watch::Sources::look(&context.functions_root)?;
@@ -52,20 +66,19 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
     assembly
-        .write(&context.root.join("cdk.out"))
-        .context("writing the assembly to `cdk.out`")?;
+        .write(&context.assembly_dir)
+        .context("writing the assembly")?;
 
     let manner = Manner {
         consent: args.consent,
         outside_local: !environment.is_local(),
     };
-    let reached = if embedded {
-        if args.consent.dry_run && context.local().running().await?.is_none() {
+    let reached = match outside {
+        Some(reached) => reached,
+        None if args.consent.dry_run && context.local().running().await?.is_none() => {
             return Ok(review::of_nothing_deployed(context, &assembly));
         }
-        start::embedded(context, environment, &tools, args.port).await?
-    } else {
-        start::outside(environment).await?
+        None => start::embedded(context, environment, &tools, args.port).await?,
     };
     let deployment = Deployment {
         context,
@@ -100,7 +113,7 @@ impl Deployment<'_> {
         let before = self.reached.stacks().await?;
         let retired = order::retired(&self.reached.environment, &before, &self.stacks);
         order::announce(self.context, &self.reached.environment, &before);
-        let bucket = self.reached.assets_bucket().await?;
+        let bucket = self.reached.assets_bucket();
         if !self.manner.consent.dry_run {
             self.publish(&bucket).await?;
         }
@@ -147,7 +160,7 @@ impl Deployment<'_> {
 
     /// Puts every asset where its stack expects it.
     async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
-        bucket.ensure().await?;
+        bucket.ensure(&self.context.out).await?;
         let mut published = 0;
         for asset in self.assembly.stacks.iter().flat_map(|stack| &stack.assets) {
             if bucket.publish(&asset.key, &asset.zip).await? {
@@ -175,6 +188,9 @@ impl Deployment<'_> {
         } else {
             stacks.recover(name, &out).await?
         };
+        if !leftovers::cleared(self, current.as_ref(), &parsed, name).await? {
+            return Ok(Decision::Declined);
+        }
         if dry && current.is_none() {
             review::show_new(self.context, name, &parsed);
             return Ok(Decision::Shown);
@@ -197,21 +213,43 @@ impl Deployment<'_> {
                     None => review,
                 };
                 review::show(self.context, &review);
-                if !review::agreed(self.context, self.manner, &review)? {
-                    stacks.discard(&change_set).await?;
-                    if !review.exists {
-                        stacks.recover(name, &out).await?;
-                    }
-                    return Ok(if dry {
-                        Decision::Shown
-                    } else {
-                        Decision::Declined
-                    });
-                }
-                stacks.execute(name, &change_set, &out).await?;
-                Ok(Decision::Changed)
+                self.carry_out(&stacks, &template, &change_set, &review)
+                    .await
             }
         }
+    }
+
+    /// Makes the changes of a change set, if it may and can.
+    async fn carry_out(
+        &self,
+        stacks: &Stacks,
+        template: &Template,
+        change_set: &str,
+        review: &Review,
+    ) -> anyhow::Result<Decision> {
+        let out = self.context.out;
+        let tables = Tables::new(&self.reached.session);
+        let adoptions = tables.differing(template.parsed(), review).await?;
+        adoption::show(self.context, &adoptions);
+        let agreed = adoption::possible(&adoptions, review)
+            .and_then(|()| review::agreed(self.context, self.manner, review));
+        if !matches!(agreed, Ok(true)) {
+            stacks.discard(change_set).await?;
+            if !review.exists {
+                stacks.recover(&review.stack, &out).await?;
+            }
+            agreed?;
+            return Ok(if self.manner.consent.dry_run {
+                Decision::Shown
+            } else {
+                Decision::Declined
+            });
+        }
+        for adoption in &adoptions {
+            tables.mend(adoption, &out).await?;
+        }
+        stacks.execute(&review.stack, change_set, &out).await?;
+        Ok(Decision::Changed)
     }
 
     /// The template, for the AWS it goes to.
