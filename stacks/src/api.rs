@@ -7,6 +7,7 @@ mod log_format;
 
 use std::collections::BTreeMap;
 
+use domain::endpoint::Endpoint;
 use domain::names::{
     AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
     env,
@@ -103,9 +104,13 @@ fn gateway(
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
     let sample = metered(context, stack, &mut api, &gate)?;
-    for (id, path) in ANALYTICS_ROUTES {
+    // The analytics API verifies bearer tokens itself. The page answers under `/v1/analytics/` as well:
+    // a REST API takes a path with a slash at its end for the same resource, and leaves the slash in
+    // the event's `path` (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
+    for endpoint in Endpoint::ALL {
         let answers = Integration::Function(analytics);
-        api.route(stack, id, (Verb::Get, path), answers, Access::Open);
+        let route = (Verb::Get, endpoint.path());
+        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
     }
     for (id, answer) in &answers::ALL {
         api.answer(stack, id, answer);
@@ -136,19 +141,6 @@ fn metered(
     api.route(stack, "Deadlines", route, answers, access);
     Ok(Some(sample))
 }
-
-/// The routes of the analytics API. It verifies bearer tokens itself.
-///
-/// The page answers under `/v1/analytics/` as well: a REST API takes a path with a slash at its end
-/// for the same resource, and leaves the slash in the event's `path`
-/// (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
-const ANALYTICS_ROUTES: [(&str, &str); 5] = [
-    ("AnalyticsPage", "/v1/analytics"),
-    ("AnalyticsRealtime", "/v1/analytics/realtime"),
-    ("AnalyticsTimeseries", "/v1/analytics/timeseries"),
-    ("AnalyticsUserStats", "/v1/analytics/user-stats"),
-    ("AnalyticsOpenApi", "/v1/analytics/openapi.json"),
-];
 
 fn inline_jwks(context: &Context<'_>) -> String {
     let jwks = context.environment.auth.jwks.as_ref();

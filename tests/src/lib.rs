@@ -1,6 +1,7 @@
 //! What the suites share. Nothing here asserts but what every suite expects of a command.
 
 pub mod bench;
+pub mod browser;
 pub mod faults;
 pub mod place;
 pub mod proxy;

@@ -6,6 +6,7 @@
 
 mod assets;
 mod changes;
+mod dashboards;
 mod described;
 mod emulator;
 mod error;
@@ -27,6 +28,7 @@ mod tables;
 
 pub use assets::Bucket;
 pub use changes::{Action, Change, PropertyChange, Replacement, Review};
+pub use dashboards::Dashboards;
 pub use emulator::{without_doubts, without_refused};
 pub use error::Error;
 pub use events::{Progress, ResourceEvent};
@@ -34,7 +36,7 @@ pub use functions::Functions;
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
 pub use keys::KeyTable;
 pub use logs::Logs;
-pub use metrics::{AlarmState, Metrics};
+pub use metrics::{AlarmState, MetricSeries, Metrics};
 pub use permissions::{Permission, widened};
 pub use queues::{Message, Queue, Queues};
 pub use session::Session;
