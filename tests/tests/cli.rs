@@ -144,6 +144,7 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "errors redrive",
         "replay --from 1h",
         "events --from 1h",
+        "dashboard",
         "traffic --rps 1",
         "logs",
         "token --email a@b.example",
