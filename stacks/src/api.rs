@@ -8,6 +8,7 @@ mod log_format;
 
 use std::collections::BTreeMap;
 
+use domain::endpoint::Endpoint;
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env};
 
 use crate::cfn::{Handle, Val, iam, logs, policy, sub};
@@ -105,9 +106,13 @@ fn gateway(
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
     let sample = metered(context, stack, &mut api, &gate)?;
-    for (id, path) in ANALYTICS_ROUTES {
+    // The analytics API verifies bearer tokens itself. The page answers under `/v1/analytics/` as well:
+    // a REST API takes a path with a slash at its end for the same resource, and leaves the slash in
+    // the event's `path` (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
+    for endpoint in Endpoint::ALL {
         let answers = Integration::Function(analytics);
-        api.route(stack, id, (Verb::Get, path), answers, Access::Open);
+        let route = (Verb::Get, endpoint.path());
+        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
     }
     for (id, answer) in &answers::ALL {
         api.answer(stack, id, answer);
@@ -153,19 +158,6 @@ fn metered(
     api.route(stack, "Deadlines", route, answers, access);
     Ok(Some(sample))
 }
-
-/// The routes of the analytics API. It verifies bearer tokens itself.
-///
-/// The page answers under `/v1/analytics/` as well: a REST API takes a path with a slash at its end
-/// for the same resource, and leaves the slash in the event's `path`
-/// (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
-const ANALYTICS_ROUTES: [(&str, &str); 5] = [
-    ("AnalyticsPage", "/v1/analytics"),
-    ("AnalyticsRealtime", "/v1/analytics/realtime"),
-    ("AnalyticsTimeseries", "/v1/analytics/timeseries"),
-    ("AnalyticsUserStats", "/v1/analytics/user-stats"),
-    ("AnalyticsOpenApi", "/v1/analytics/openapi.json"),
-];
 
 /// The key set in the environment file. It is a literal of the template: the next deploy of a file
 /// without a key withdraws it.

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod bench;
+pub mod browser;
 pub mod cloud;
 pub mod faults;
 pub mod place;

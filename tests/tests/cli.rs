@@ -23,7 +23,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay events iam schema bench test check codegen";
+    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay events dashboard iam schema bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -176,6 +176,7 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "errors redrive",
         "replay --from 1h",
         "events --from 1h",
+        "dashboard",
         "traffic --rps 1",
         "logs",
         "token --email a@b.example",

@@ -116,6 +116,8 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
+    /// Draw the dashboard that is deployed, with the environment's metrics, as a page
+    Dashboard(Dashboard),
     /// Print the roles that deploy and look after an environment, as a CloudFormation template
     Iam,
     /// Print a JSON Schema
@@ -324,6 +326,19 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    /// Show the page in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Where to write it; `target/dashboard-NAME.html` unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many hours back from now are shown
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
+    pub(crate) hours: u8,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Schema {
     /// Which
     pub(crate) of: SchemaOf,
@@ -334,6 +349,8 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// The environment file.
     Environment,
+    /// The analytics API, as an `OpenAPI` document.
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -408,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
-        for verb in ["status", "outputs", "build", "synth", "events"] {
+        for verb in ["status", "outputs", "build", "synth", "events", "dashboard"] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }

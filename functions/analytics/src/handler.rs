@@ -4,6 +4,8 @@
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
+use domain::endpoint::Endpoint;
+use domain::event::Subject;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use runtime::store::Store;
@@ -11,49 +13,20 @@ use serde::Serialize;
 
 use crate::auth::{Caller, Verifier};
 use crate::body::{Realtime, UserStats};
-use crate::csv;
 use crate::error::ApiError;
-use crate::query::{EMAIL, Query, themselves};
+use crate::page::Page;
+use crate::paging::Paging;
+use crate::query::{Query, themselves};
 use crate::reader::Tables;
 use crate::request::Request;
 use crate::timeseries::{self, Asked, Format, Retention};
-use crate::{openapi, realtime, user_stats};
+use crate::{
+    anomalies, csv, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
+};
 
 /// Largest body of a response, in bytes: Lambda takes 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const LARGEST: usize = 4_000_000;
-
-/// The endpoints by path.
-pub const ROUTES: [(&str, Endpoint); 4] = [
-    ("/v1/analytics/realtime", Endpoint::Realtime),
-    ("/v1/analytics/timeseries", Endpoint::Timeseries),
-    ("/v1/analytics/user-stats", Endpoint::UserStats),
-    ("/v1/analytics/openapi.json", Endpoint::OpenApi),
-];
-
-/// An endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// The last five minutes.
-    Realtime,
-    /// Counts over time.
-    Timeseries,
-    /// One user's usage.
-    UserStats,
-    /// The `OpenAPI` document.
-    OpenApi,
-}
-
-impl Endpoint {
-    /// The parameters of the endpoint.
-    pub const fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Self::Timeseries => &timeseries::PARAMETERS,
-            Self::UserStats => &[EMAIL],
-            Self::Realtime | Self::OpenApi => &[],
-        }
-    }
-}
 
 /// The API over two tables.
 #[derive(Debug)]
@@ -75,6 +48,8 @@ struct Content {
     media_type: &'static str,
     cached: &'static str,
     body: String,
+    /// What the document may load and do, where it is one.
+    policy: Option<&'static str>,
 }
 
 impl<S: Store> Api<S> {
@@ -96,26 +71,30 @@ impl<S: Store> Api<S> {
             let method = request.http_method.clone();
             return Err(ApiError::Method { method });
         }
+        if endpoint.is_open() {
+            Query::of(request, parameters::of(endpoint))?;
+            return Ok(open(endpoint));
+        }
+        let (caller, query) = self.admit(request, endpoint, now).await?;
         match endpoint {
-            Endpoint::OpenApi => {
-                Query::of(request, endpoint.parameters())?;
-                Ok(Content {
-                    media_type: "application/json",
-                    cached: "public, max-age=300",
-                    body: openapi::DOCUMENT.to_owned(),
-                })
+            Endpoint::Page | Endpoint::OpenApi => Ok(open(endpoint)),
+            Endpoint::Realtime => Ok(json(&self.realtime(&caller, now).await?)),
+            Endpoint::Timeseries => self.timeseries(&query, &caller, now).await,
+            Endpoint::UserStats => Ok(json(&self.user_stats(&query, &caller, now).await?)),
+            Endpoint::Endpoints => self.endpoints(&query, &caller, now).await,
+            Endpoint::Users => self.users(&query, &caller, now).await,
+            Endpoint::Forecast => {
+                let subject = subject(&query, &caller)?;
+                let (tables, plans) = (self.tables(), &self.plans);
+                Ok(json(
+                    &forecast::forecast(&tables, plans, &subject, now).await?,
+                ))
             }
-            Endpoint::Realtime => {
-                let (caller, _) = self.admit(request, endpoint, now).await?;
-                Ok(json(&self.realtime(&caller, now).await?))
-            }
-            Endpoint::Timeseries => {
-                let (caller, query) = self.admit(request, endpoint, now).await?;
-                self.timeseries(&query, &caller, now).await
-            }
-            Endpoint::UserStats => {
-                let (caller, query) = self.admit(request, endpoint, now).await?;
-                Ok(json(&self.user_stats(&query, &caller, now).await?))
+            Endpoint::Anomalies => {
+                let asked = anomalies::Asked::of(&query, &caller, self.retention, now)?;
+                Ok(json(
+                    &anomalies::anomalies(&self.tables(), &asked, now).await?,
+                ))
             }
         }
     }
@@ -128,7 +107,7 @@ impl<S: Store> Api<S> {
         now: UnixMillis,
     ) -> Result<(Caller, Query), ApiError> {
         let caller = self.verifier.caller(&request.authorization(), now).await?;
-        Ok((caller, Query::of(request, endpoint.parameters())?))
+        Ok((caller, Query::of(request, parameters::of(endpoint))?))
     }
 
     async fn realtime(&self, caller: &Caller, now: UnixMillis) -> Result<Realtime, ApiError> {
@@ -149,15 +128,43 @@ impl<S: Store> Api<S> {
         let asked = Asked::of(query, caller, now)?;
         asked.check_kept(self.retention, now)?;
         let series = timeseries::series(&self.tables(), &asked, now).await?;
-        let content = match asked.format {
+        fitting(match asked.format {
             Format::Json => json(&series),
-            Format::Csv => Content {
-                media_type: "text/csv; charset=utf-8; header=present",
-                cached: "no-store",
-                body: csv::table(&series),
-            },
-        };
-        fitting(content)
+            Format::Csv => table(csv::series(&series)),
+        })
+    }
+
+    async fn endpoints(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<Content, ApiError> {
+        let asked = Asked::of(query, caller, now)?.with_details();
+        asked.check_kept(self.retention, now)?;
+        let paging = Paging::of(query)?;
+        let list = endpoints::endpoints(&self.tables(), &asked, &paging, now).await?;
+        Ok(match asked.format {
+            Format::Json => json(&list),
+            Format::Csv => table(csv::endpoints(&list)),
+        })
+    }
+
+    async fn users(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<Content, ApiError> {
+        if !caller.admin {
+            return Err(ApiError::AdminsOnly);
+        }
+        let asked = users::Asked::of(query, self.retention.minutes, now)?;
+        let list = users::users(&self.tables(), &asked, now).await?;
+        Ok(match asked.format {
+            Format::Json => json(&list),
+            Format::Csv => table(csv::users(&list)),
+        })
     }
 
     async fn user_stats(
@@ -166,10 +173,7 @@ impl<S: Store> Api<S> {
         caller: &Caller,
         now: UnixMillis,
     ) -> Result<UserStats, ApiError> {
-        let subject = match query.user(caller)? {
-            Some(subject) => subject,
-            None => themselves(caller)?,
-        };
+        let subject = subject(query, caller)?;
         Ok(user_stats::stats(&self.tables(), &self.plans, &subject, now).await?)
     }
 
@@ -181,14 +185,18 @@ impl<S: Store> Api<S> {
     }
 }
 
+/// The user that is asked for; the caller, unless another is named.
+fn subject(query: &Query, caller: &Caller) -> Result<Subject, ApiError> {
+    match query.user(caller)? {
+        Some(subject) => Ok(subject),
+        None => themselves(caller),
+    }
+}
+
 fn route(request: &Request) -> Result<Endpoint, ApiError> {
-    let asked = request.route();
-    let found = ROUTES.iter().find(|(known, _)| *known == asked);
-    found
-        .map(|(_, endpoint)| *endpoint)
-        .ok_or_else(|| ApiError::NoRoute {
-            path: request.path().to_owned(),
-        })
+    Endpoint::at(request.route()).ok_or_else(|| ApiError::NoRoute {
+        path: request.path().to_owned(),
+    })
 }
 
 /// Only the number of groups can make a response too large.
@@ -200,11 +208,41 @@ fn fitting(content: Content) -> Result<Content, ApiError> {
     Err(ApiError::parameter("groupBy", message))
 }
 
+/// What holds no data.
+fn open(endpoint: Endpoint) -> Content {
+    let page = Page::get();
+    let is_page = endpoint == Endpoint::Page;
+    Content {
+        media_type: if is_page {
+            "text/html; charset=utf-8"
+        } else {
+            "application/json"
+        },
+        cached: "public, max-age=300",
+        body: if is_page {
+            page.html.clone()
+        } else {
+            openapi::DOCUMENT.to_owned()
+        },
+        policy: is_page.then_some(page.policy.as_str()),
+    }
+}
+
 fn json(content: &impl Serialize) -> Content {
     Content {
         media_type: "application/json",
         cached: "no-store",
         body: serde_json::to_string(content).unwrap_or_default(),
+        policy: None,
+    }
+}
+
+fn table(body: String) -> Content {
+    Content {
+        media_type: "text/csv; charset=utf-8; header=present",
+        cached: "no-store",
+        body,
+        policy: None,
     }
 }
 
@@ -224,6 +262,17 @@ fn response(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
+    }
+    if let Some(policy) = content.policy {
+        for (name, value) in [
+            ("content-security-policy", policy),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
     }
     if let Some((name, value)) = header
         && let Ok(value) = HeaderValue::from_str(&value)

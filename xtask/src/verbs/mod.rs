@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod codegen;
+mod dashboard;
 mod delivery;
 mod deploy;
 mod destroy;
@@ -44,6 +45,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Events(args) => events::run(context, &args).await,
+        Verb::Dashboard(args) => dashboard::run(context, args).await,
         Verb::Iam => iam::run(context),
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Bench(args) => bench::run(context, &args).await,
