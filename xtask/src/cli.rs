@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::duration::{Past, When, duration, past, when};
+use crate::verbs::cost::{Shape, calls, shape};
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -105,6 +106,8 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
+    /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
+    Cost(Cost),
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -313,6 +316,19 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Cost {
+    /// Calls of a month, such as `10M` or `1B`
+    #[arg(long, value_name = "N", value_parser = calls)]
+    pub(crate) calls: u64,
+    /// Traffic: any of `users=1000,peak=10,errors=2%,responseBytes=1024,serviceMillis=8`
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    pub(crate) shape: Option<Shape>,
+    /// Prices, in the form of `xtask/src/verbs/cost/prices.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Schema {
     /// Which
     pub(crate) of: SchemaOf,
@@ -350,6 +366,9 @@ pub(crate) enum BenchmarkId {
     /// How long `synth` takes where the functions are built, and how much memory.
     #[value(name = "B7")]
     Synth,
+    /// What metering costs a month, beside a bare and an exact counter.
+    #[value(name = "B8")]
+    Bill,
     /// How many schedules the fault model checks in a second.
     #[value(name = "B9")]
     Schedules,
@@ -397,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
-        for verb in ["status", "outputs", "build", "synth", "events"] {
+        for verb in ["status", "outputs", "build", "synth", "events", "cost"] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod codegen;
+pub(crate) mod cost;
 mod delivery;
 mod deploy;
 mod destroy;
@@ -42,6 +43,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Events(args) => events::run(context, &args).await,
+        Verb::Cost(args) => cost::run(context, &args),
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,
