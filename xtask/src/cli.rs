@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stacks::environment::Architecture;
 
 use crate::duration::{Past, When, duration, past, when};
+use crate::verbs::cost::{Shape, calls, shape};
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -116,10 +117,15 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
+<<<<<<< HEAD
     /// Draw the dashboard that is deployed, with the environment's metrics, as a page
     Dashboard(Dashboard),
     /// Print the roles that deploy and look after an environment, as a CloudFormation template
     Iam,
+=======
+    /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
+    Cost(Cost),
+>>>>>>> cost
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -326,6 +332,7 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+<<<<<<< HEAD
 pub(crate) struct Dashboard {
     /// Show the page in a browser
     #[arg(long)]
@@ -336,6 +343,18 @@ pub(crate) struct Dashboard {
     /// How many hours back from now are shown
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
     pub(crate) hours: u8,
+=======
+pub(crate) struct Cost {
+    /// Calls of a month, such as `10M` or `1B`
+    #[arg(long, value_name = "N", value_parser = calls)]
+    pub(crate) calls: u64,
+    /// Traffic: any of `users=1000,peak=10,errors=2%,responseBytes=1024,serviceMillis=8`
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    pub(crate) shape: Option<Shape>,
+    /// Prices, in the form of `xtask/src/verbs/cost/prices.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+>>>>>>> cost
 }
 
 #[derive(Debug, Args)]
@@ -378,6 +397,9 @@ pub(crate) enum BenchmarkId {
     /// How long `synth` takes where the functions are built, and how much memory.
     #[value(name = "B7")]
     Synth,
+    /// What metering costs a month, beside a bare and an exact counter.
+    #[value(name = "B8")]
+    Bill,
     /// How many schedules the fault model checks in a second.
     #[value(name = "B9")]
     Schedules,
@@ -425,7 +447,11 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
+<<<<<<< HEAD
         for verb in ["status", "outputs", "build", "synth", "events", "dashboard"] {
+=======
+        for verb in ["status", "outputs", "build", "synth", "events", "cost"] {
+>>>>>>> cost
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }
