@@ -5,7 +5,7 @@ use std::fmt;
 use domain::names::{Function, TrackingMode, env};
 
 use crate::assembly::{Assembly, StackArtifact};
-use crate::assets::{self, FunctionAsset, FunctionAssets};
+use crate::assets::{self, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::context::Context;
@@ -123,14 +123,8 @@ fn assembled(
 /// over stand-ins. Stream mode declares everything that there can be.
 pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
     let environment = environment.clone().with_analytics(Some(true));
-    let stand_ins = Function::ALL.map(|function| {
-        let asset = FunctionAsset {
-            sha256: "0".repeat(64),
-            zip: std::path::PathBuf::new(),
-        };
-        (function, asset)
-    });
-    match synthesise(&environment, &stand_ins.into()) {
+    let stand_ins = assets::unbuilt(environment.architecture());
+    match synthesise(&environment, &stand_ins) {
         Ok(_) => None,
         Err(error) => {
             let setting = match &error {

@@ -117,15 +117,12 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
-<<<<<<< HEAD
     /// Draw the dashboard that is deployed, with the environment's metrics, as a page
     Dashboard(Dashboard),
     /// Print the roles that deploy and look after an environment, as a CloudFormation template
     Iam,
-=======
     /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
     Cost(Cost),
->>>>>>> cost
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -332,7 +329,6 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
-<<<<<<< HEAD
 pub(crate) struct Dashboard {
     /// Show the page in a browser
     #[arg(long)]
@@ -343,7 +339,9 @@ pub(crate) struct Dashboard {
     /// How many hours back from now are shown
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
     pub(crate) hours: u8,
-=======
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Cost {
     /// Calls of a month, such as `10M` or `1B`
     #[arg(long, value_name = "N", value_parser = calls)]
@@ -354,7 +352,6 @@ pub(crate) struct Cost {
     /// Prices, in the form of `xtask/src/verbs/cost/prices.json`
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
->>>>>>> cost
 }
 
 #[derive(Debug, Args)]
@@ -447,11 +444,15 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
-<<<<<<< HEAD
-        for verb in ["status", "outputs", "build", "synth", "events", "dashboard"] {
-=======
-        for verb in ["status", "outputs", "build", "synth", "events", "cost"] {
->>>>>>> cost
+        for verb in [
+            "status",
+            "outputs",
+            "build",
+            "synth",
+            "events",
+            "dashboard",
+            "cost",
+        ] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }

@@ -4,11 +4,8 @@ mod bench;
 mod build;
 mod check;
 mod codegen;
-<<<<<<< HEAD
-mod dashboard;
-=======
 pub(crate) mod cost;
->>>>>>> cost
+mod dashboard;
 mod delivery;
 mod deploy;
 mod destroy;
@@ -49,12 +46,9 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Events(args) => events::run(context, &args).await,
-<<<<<<< HEAD
         Verb::Dashboard(args) => dashboard::run(context, args).await,
         Verb::Iam => iam::run(context),
-=======
         Verb::Cost(args) => cost::run(context, &args),
->>>>>>> cost
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,
