@@ -369,7 +369,8 @@ fn tags_that_a_service_would_not_take_are_refused() {
         assert!(error.contains(":57:") || error.contains(":58:"), "{error}");
         assert!(error.contains(why), "{tag}: {error}");
     }
-    let many: String = (0..49).map(|n| format!("  tag{n}: x\n")).collect();
+    let many = (0..49).map(|n| format!("  tag{n}: x\n"));
+    let many = many.collect::<Vec<_>>().concat();
     refused_with(
         "tags:\n",
         &format!("tags:\n{many}"),
@@ -454,9 +455,9 @@ fn a_prefix_that_is_awss_own_is_refused() {
 /// What Lambda would refuse of the stack's functions, with what was measured.
 #[test]
 fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
-    let plans: String = (0..60)
-        .map(|n| format!("  plan-{n}: {{ratePerSecond: 10, burst: 20, monthlyQuota: 100000}}\n"))
-        .collect();
+    let plans = (0..60)
+        .map(|n| format!("  plan-{n}: {{ratePerSecond: 10, burst: 20, monthlyQuota: 100000}}\n"));
+    let plans = plans.collect::<Vec<_>>().concat();
     let error = refused("plans:\n", &format!("plans:\n{plans}"));
     assert!(
         error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-API-test`"),

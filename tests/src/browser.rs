@@ -1,4 +1,4 @@
-//! A real Chromium, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>).
+//! A real Chromium, driven over `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

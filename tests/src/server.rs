@@ -93,7 +93,7 @@ impl Server {
         let server = Self {
             process: command
                 .spawn()
-                .unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program())),
+                .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display())),
             endpoint: endpoint(port),
             _folder: folder,
         };

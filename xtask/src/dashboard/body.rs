@@ -181,13 +181,13 @@ fn line(number: usize, row: &[Value], properties: &Properties) -> anyhow::Result
             properties.title
         ),
     };
-    let named = match &source {
+    let caption = match &source {
         Source::Metric(metric) => metric.name.clone(),
         Source::Expression(text) => text.clone(),
     };
     Ok(Line {
         id: option("id").unwrap_or_else(|| format!("line{number}")),
-        label: option("label").unwrap_or(named),
+        label: option("label").unwrap_or(caption),
         visible: options
             .get("visible")
             .and_then(Value::as_bool)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use domain::names::{Function, Names, TrackingMode};
 use serde_json::{Map, Value};
-use stacks::{Assembly, Environment, FunctionAsset};
+use stacks::{Assembly, Environment};
 
 use super::estimate::Traffic;
 
@@ -62,13 +62,8 @@ pub(super) struct Deployment {
 impl Deployment {
     /// What this environment deploys. No function is built for it: templates hold digests only.
     pub(super) fn of(environment: &Environment) -> anyhow::Result<Self> {
-        let asset = |function| {
-            let (sha256, zip) = ("0".repeat(64), std::path::PathBuf::new());
-            (function, FunctionAsset { sha256, zip })
-        };
-        let assets = Function::ALL.map(asset).into();
         let assembly =
-            stacks::synthesise(environment, &assets).context("synthesising the stacks")?;
+            stacks::synthesise_unbuilt(environment).context("synthesising the stacks")?;
         Self::read(&Resources::of(&assembly)?, &environment.names())
     }
 
