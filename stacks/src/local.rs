@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -57,6 +57,12 @@ const RULES: [Rule; 9] = [
         "AWS::ApiGateway::Method",
         "RequestParameters",
         "the upstream sees the caller's API key",
+        false,
+    ),
+    (
+        "AWS::ApiGateway::Stage",
+        "MethodSettings",
+        "the gateway takes calls at any rate",
         false,
     ),
     (

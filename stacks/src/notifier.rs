@@ -9,11 +9,12 @@ use domain::webhook::{Endpoint, Endpoints, Format};
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
-    Comparison, Encryption, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
-    Statistic, Table, Topic,
+    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
+    Table, Topic,
 };
-use crate::context::{Context, Size, Watch, dead_letters};
+use crate::context::{Context, Size, dead_letters};
 use crate::environment::WebhookFormat;
+use crate::watch::{Lasting, Watch};
 
 /// The names of the alarms on alerts.
 pub(crate) const ALARMS: [&str; 2] = [DELIVERIES_FAILED, DEAD_LETTERS];
@@ -42,6 +43,7 @@ pub(crate) fn declare(
     (usage, topic): (&Table, &Topic),
 ) -> Result<(Queue, Function), SynthError> {
     let dead_letters = dead_letters(
+        context,
         stack,
         "AlertDeadLetterQueue",
         &context.names.alert_dead_letter_queue(),
@@ -53,7 +55,7 @@ pub(crate) fn declare(
             name: &context.names.alert_queue(),
             kind: QueueKind::Standard,
             dead_letters: Some((&dead_letters, RECEIVES)),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
         HANDING,
     );
@@ -122,7 +124,7 @@ fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
                 .kinesis_metric(metric::DELIVERIES_FAILED, Statistic::Sum, minute)
                 .into(),
             breaches: Comparison::Above(0.0),
-            periods: 1,
+            lasting: Lasting::ONCE,
         },
         Watch {
             id: "AlertDeadLetters",
@@ -133,7 +135,7 @@ fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
                     the queue in the console of SQS.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
-            periods: 1,
+            lasting: Lasting::ONCE,
         },
     ]
 }

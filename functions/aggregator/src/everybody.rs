@@ -81,20 +81,12 @@ pub(crate) struct Everybody<'a, S> {
 
 impl<S: Store> Everybody<'_, S> {
     /// Offers a minute; says what its totals gained.
-    ///
-    /// Its callers go first: whatever tally a minute shows, its callers are stored. A fold that finds the
-    /// tally unchanged need not write them, however the fold before it ended.
     pub(crate) async fn minute(&self, folded: &FoldedMinute) -> Result<Gain, StoreError> {
         let at = folded.minute;
         let expires_at = Window::Minute.end(at).plus_days(self.retention.minutes);
+        self.callers(folded, expires_at).await?;
         let key = ItemKey::minute(at);
         let sum = &folded.everybody;
-        let held = self.store.get(&key).await?;
-        let held = held.and_then(|stored| Sum::decode(&stored.state).ok());
-        let is_as_held = held.is_some_and(|held| held.counts.tally == sum.counts.tally);
-        if !is_as_held || !folded.conflicts.is_empty() {
-            self.callers(folded, expires_at).await?;
-        }
         let item = sum_item(&key, sum, sum.rank, Condition::Lower, Some(expires_at))?;
         match self.store.put(&key, item).await? {
             Written::Done { before } => {
@@ -109,25 +101,35 @@ impl<S: Store> Everybody<'_, S> {
         }
     }
 
+    /// Offers a minute's callers. Most folds learn only how calls were answered: the item is read, and
+    /// written only if it says something else. Where facts disagree, callers may come and go, so there
+    /// the rank must rise with every fold.
     async fn callers(
         &self,
         folded: &FoldedMinute,
         expires_at: UnixMillis,
     ) -> Result<(), StoreError> {
         let key = ItemKey::callers(folded.minute);
+        let rank = folded.everybody.rank;
+        let state = state::encode_packed(&folded.callers).map_err(unreadable(&key))?;
+        let held = self.store.get(&key).await?;
+        let says_so = held.is_some_and(|held| held.state == state || held.version >= rank);
+        if says_so && folded.conflicts.is_empty() {
+            return Ok(());
+        }
         let item = NewItem {
-            version: folded.everybody.rank,
-            state: state::encode_packed(&folded.callers).map_err(unreadable(&key))?,
+            version: rank,
+            state,
             shown: Shown {
                 expires_at: Some(expires_at),
                 ..Shown::default()
             },
             condition: Condition::Lower,
         };
-        if let Written::Refused { current } = self.store.put(&key, item).await? {
-            not_later(&key, current, folded.everybody.rank)?;
+        match self.store.put(&key, item).await? {
+            Written::Done { .. } => Ok(()),
+            Written::Refused { current } => not_later(&key, current, rank).map(drop),
         }
-        Ok(())
     }
 
     /// Enters users into the roster of an hour. The entry's key follows from its content: a repeat

@@ -272,7 +272,8 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Folds minutes with parked items again; what works by now is not owed any more.
+    /// Folds minutes with parked items again and forgets the items that work by now. If other items of
+    /// a minute fail this time, they are parked first.
     async fn retry_parked(&self, pass: &Pass<'_, S>, done: &mut Done) -> Result<(), StoreError> {
         let owed = parked::owed(&self.analytics).await?;
         let minutes: BTreeSet<UnixMillis> = owed.iter().map(|(minute, _)| *minute).collect();
@@ -286,6 +287,10 @@ impl<S: Store> Aggregator<S> {
                 continue;
             }
             let still: BTreeSet<ItemKey> = again.parked.iter().flat_map(parked::told).collect();
+            let is_owed = |key: ItemKey| owed.iter().any(|(_, owed)| *owed == key);
+            again.parked.retain(|item| !parked::told(item).all(is_owed));
+            parked::tell(&self.analytics, &again.parked, pass.now).await?;
+            done.parked.extend(again.parked);
             let told = owed.iter().filter(|(of, _)| *of == minute);
             for (_, key) in told.filter(|(_, key)| !still.contains(key)) {
                 self.analytics.delete(key).await?;

@@ -151,8 +151,12 @@ where
             Decision::Allow(key) => self.access.limit(key, now).await,
             decision => decision,
         };
-        let id = EventId::mint(millis(now), random::bytes()?);
+        let id = EventId::mint(
+            millis(now),
+            random::bytes().inspect_err(|_| self.tracking.undecided())?,
+        );
         let Some(event) = self.origin.event(&payload, &decision, id) else {
+            self.tracking.undecided();
             return Err(Failure::Undecided);
         };
         let method_arn = &payload.method_arn;

@@ -69,6 +69,14 @@ struct Changed {
     at: UnixMillis,
 }
 
+/// A backup of the usage table.
+struct Saved {
+    at: UnixMillis,
+    backup: Backup,
+    /// The items in it that the release then deployed could not read.
+    unreadable: Vec<(ItemKey, u8)>,
+}
+
 /// The system.
 pub(super) struct World {
     clock: Arc<AtomicI64>,
@@ -91,8 +99,7 @@ pub(super) struct World {
     changed: Vec<Changed>,
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
-    /// A backup of the usage table, and the items in it that the release then deployed cannot read.
-    backup: Option<(UnixMillis, Backup, Vec<(ItemKey, u8)>)>,
+    saved: Option<Saved>,
     /// Something happened that only the closing of a day mends.
     pub(super) is_owed: bool,
     /// Nothing happened by which an answer may go backwards.
@@ -158,7 +165,7 @@ impl World {
             changed: Vec::new(),
             tasks: Vec::new(),
             oracle: Oracle::default(),
-            backup: None,
+            saved: None,
             is_owed: false,
             is_steady: pipeline.clocks_agree(),
             unreadable: Vec::new(),
@@ -274,8 +281,11 @@ impl World {
                 self.forward(lines, false);
             }
             Action::Backup => {
-                let backup = self.usage.backup();
-                self.backup = Some((self.now(), backup, self.unreadable.clone()));
+                self.saved = Some(Saved {
+                    at: self.now(),
+                    backup: self.usage.backup(),
+                    unreadable: self.unreadable.clone(),
+                });
             }
             Action::Restore => self.restore(),
             Action::Downgrade(choice) => self.downgrade(choice),
@@ -300,11 +310,11 @@ impl World {
     /// The usage table is put back as it was. Marks go back with what they vouch for.
     fn restore(&mut self) {
         let now = self.now();
-        if let Some((at, backup, unreadable)) = &self.backup
-            && now.since(*at) < RESTORED_WITHIN
+        if let Some(saved) = &self.saved
+            && now.since(saved.at) < RESTORED_WITHIN
         {
-            self.usage.restore(backup);
-            self.unreadable.extend(unreadable.iter().cloned());
+            self.usage.restore(&saved.backup);
+            self.unreadable.extend(saved.unreadable.iter().cloned());
             self.is_owed = true;
             self.is_steady = false;
             // A table is restored while nothing writes to it, and functions begin anew.
@@ -593,19 +603,38 @@ impl World {
         tokio::time::advance(Duration::from_millis(span)).await;
     }
 
+    /// A task goes on until it stands still, ends or dies.
     async fn go_on(&mut self, place: usize) {
-        let polled = self.tasks[place].poll(&self.pace, &self.weather).await;
+        let polled = self.poll(place).await;
         self.collect();
+        self.conclude(place, polled);
+    }
+
+    /// The first task goes on until it ends or dies. Nothing else moves meanwhile, so neither the
+    /// mappings nor the log are asked between its calls.
+    async fn complete_first(&mut self) {
+        let mut polled = self.poll(0).await;
+        while matches!(polled, Polled::Pending) {
+            polled = self.poll(0).await;
+        }
+        self.collect();
+        self.conclude(0, polled);
+    }
+
+    /// Polls a task; a report dies when its time is over.
+    async fn poll(&mut self, place: usize) -> Polled {
+        let now = self.now();
+        let task = &mut self.tasks[place];
+        let polled = task.poll(&self.pace, &self.weather).await;
+        match (&polled, &task.doing) {
+            (Polled::Pending, Doing::Report { until, .. }) if *until < now => Polled::Died,
+            _ => polled,
+        }
+    }
+
+    fn conclude(&mut self, place: usize, polled: Polled) {
         let done = match polled {
-            Polled::Pending => {
-                let late = |until: &UnixMillis| *until < self.now();
-                let is_over =
-                    matches!(&self.tasks[place].doing, Doing::Report { until, .. } if late(until));
-                if !is_over {
-                    return;
-                }
-                None
-            }
+            Polled::Pending => return,
             Polled::Done(done) => Some(done),
             Polled::Died => None,
         };

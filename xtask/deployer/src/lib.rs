@@ -4,14 +4,17 @@
 //! knows which. It prints nothing and asks nothing. What happens is told to a [`Progress`];
 //! whether something may happen is the caller's to decide, from a [`Review`].
 
+mod adoption;
 mod assets;
 mod audit;
 mod changes;
+mod dashboards;
 mod described;
 mod emulator;
 mod error;
 mod events;
 mod functions;
+mod gateway;
 mod journal;
 mod keys;
 mod logs;
@@ -27,21 +30,25 @@ mod states;
 mod streams;
 mod tables;
 mod usage;
+mod waiting;
 
+pub use adoption::{Adoption, Difference};
 pub use assets::Bucket;
 pub use audit::AuditLog;
 pub use changes::{Action, Change, PropertyChange, Replacement, Review};
+pub use dashboards::Dashboards;
 pub use emulator::{without_doubts, without_refused};
 pub use error::Error;
 pub use events::{Progress, ResourceEvent};
 pub use functions::Functions;
+pub use gateway::gateway_logs_role;
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
 pub use keys::{KeyListing, KeyTable};
-pub use logs::Logs;
-pub use metrics::{AlarmState, Metrics};
+pub use logs::{LeftOver, Logs};
+pub use metrics::{AlarmState, MetricSeries, Metrics};
 pub use permissions::{Permission, widened};
 pub use queues::{Message, Queue, Queues};
-pub use session::Session;
+pub use session::{Caller, Session};
 pub use set_aside::{ErrorTable, NextPage, SetAside, Source};
 pub use stacks::{Deployed, Prepared, Request, Stacks, Template};
 pub use states::StateTable;

@@ -93,7 +93,7 @@ impl World {
             self.forward(lines, true);
             self.append_messages(super::MESSAGES);
             if !self.tasks.is_empty() {
-                self.go_on(0).await;
+                self.complete_first().await;
             } else if self.records.is_done() && self.changes.is_done() && self.log.is_done() {
                 return self.wrong.take().map_or(Ok(()), Err);
             } else {

@@ -191,7 +191,7 @@ pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow
     let who = if reached.environment.is_local() {
         "local".to_owned()
     } else {
-        reached.session.caller().await?
+        reached.session.identity().await?
     };
     let log = AuditLog::new(&reached.session, &reached.environment.names());
     let number = u64::from_be_bytes(random()?);
