@@ -337,7 +337,7 @@ impl World {
                 self.writes += fold.users * HOUR_WRITES;
             }
         }
-        if self.folding.outgrows_memory() {
+        if self.folding.outgrows_memory() && self.second() < self.scenario.seconds {
             self.gives("the aggregator's memory for a minute's facts");
         }
         let quotas = self.scenario.quotas;
