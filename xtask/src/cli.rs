@@ -374,6 +374,9 @@ pub(crate) struct Bench {
     /// Which; all unless given
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<BenchmarkId>,
+    /// Where plots go
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub(crate) plots: PathBuf,
 }
 
 /// What can be measured.
@@ -400,6 +403,9 @@ pub(crate) enum BenchmarkId {
     /// How many schedules the fault model checks in a second.
     #[value(name = "B9")]
     Schedules,
+    /// Scale in virtual time, against AWS's limits; draws a plot for each scenario.
+    #[value(name = "B10")]
+    Scale,
 }
 
 #[derive(Debug, Args)]
