@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::assembly::Assembly;
 use crate::cfn::policy::{self, Statement};
 use crate::cfn::{Arn, LogicalId, Problem, Template, Val, iam, sub};
-use crate::environment::Environment;
+use crate::environment::{Encryption, Environment};
 use crate::{SynthError, assets, rules, synthesise_unbuilt};
 
 /// Characters of a managed policy, blanks aside (IAM User Guide, "IAM and AWS STS quotas").
@@ -107,7 +107,9 @@ fn deploying(
     resources: &[Declared],
 ) -> Vec<(&'static str, Vec<Statement>)> {
     let names = environment.names();
-    let mut policies = vec![("Commands", commands(environment, &names, resources))];
+    let mut own = commands(environment, &names, resources);
+    own.extend(environment.encryption.as_ref().map(encrypting));
+    let mut policies = vec![("Commands", own)];
     let mut stacks: Vec<&str> = resources.iter().map(|one| one.stack.as_str()).collect();
     stacks.dedup();
     let ids = ["DataStack", "KinesisStack", "ApiStack"];
@@ -168,6 +170,19 @@ fn arns<'a>(
             })
         })
         .map(sub)
+}
+
+/// What services ask of whoever makes them encrypt with a key of one's own (DynamoDB Developer Guide,
+/// "Encryption at rest: usage notes"; the other services ask for less).
+fn encrypting(encryption: &Encryption) -> Statement {
+    let actions = vec![
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+    ];
+    Statement::of(actions, vec![encryption.key.as_str().into()])
 }
 
 /// The commands' own calls.
@@ -239,7 +254,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
 }
 
 /// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `keys list`.
+/// `keys list`, `dashboard`.
 fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
     let table = |name: String| {
@@ -253,6 +268,10 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
                 "cloudformation:ListStackResources",
             ],
             stack_arns(names),
+        ),
+        Statement::of(
+            vec!["cloudwatch:GetDashboard"],
+            of("AWS::CloudWatch::Dashboard"),
         ),
         Statement::of(
             vec!["cloudwatch:DescribeAlarms"],
