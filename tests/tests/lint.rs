@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::synthesised::{environment, variants};
+use tests::synthesised::{environment, secured, variants};
 use tests::tools::Tools;
 
 /// The default region, the one that AWS's limits differ in most often, and one of Europe's.
@@ -34,8 +34,12 @@ fn the_linter_finds_neither_error_nor_warning() {
             templates.entry(stack.template).or_insert(name);
         }
     }
-    let test = environment("test");
-    templates.insert(stacks::roles(&test).unwrap(), "roles.json".to_owned());
+    for (environment, name) in [
+        (environment("test"), "roles.json"),
+        (secured(), "secured.json"),
+    ] {
+        templates.insert(stacks::roles(&environment).unwrap(), name.to_owned());
+    }
     let folder = tempfile::tempdir().unwrap();
     for (template, name) in &templates {
         std::fs::write(folder.path().join(name), template).unwrap();
