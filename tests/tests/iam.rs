@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tests::synthesised::{environment, root};
+use tests::synthesised::{KEY, environment, root, secured};
 
 /// The policies of the roles' template, by logical id.
 fn policies(environment: &str) -> BTreeMap<String, Value> {
@@ -142,6 +142,23 @@ fn who_looks_changes_nothing() {
         let reads = reading.iter().any(|prefix| verb.starts_with(prefix));
         assert!(reads, "{action}");
     }
+}
+
+/// A firewall, and a key that everything is encrypted with, take rights of their own to deploy.
+#[test]
+fn options_of_security_have_their_rights() {
+    let roles = stacks::roles(&secured()).unwrap();
+    for action in [
+        "wafv2:CreateWebACL",
+        "wafv2:AssociateWebACL",
+        "kms:CreateGrant",
+        "logs:AssociateKmsKey",
+    ] {
+        assert!(roles.contains(action), "{action}");
+        let usual = stacks::roles(&self::environment("test")).unwrap();
+        assert!(!usual.contains(action), "{action}");
+    }
+    assert!(roles.contains(KEY));
 }
 
 /// Calls of commands that neither role covers: they change keys, records and counts.

@@ -325,6 +325,25 @@ const KINDS: &[(&str, Kind)] = &[
     ),
     // Among the queue's actions.
     ("AWS::SQS::QueuePolicy", NOTHING),
+    (
+        "AWS::WAFv2::WebACL",
+        Kind {
+            named_by: "Name",
+            arns: |_, name| name.map(firewall).into_iter().collect(),
+            actions: &[
+                "wafv2:CreateWebACL",
+                "wafv2:DeleteWebACL",
+                "wafv2:GetWebACL",
+                "wafv2:ListTagsForResource",
+                "wafv2:TagResource",
+                "wafv2:UntagResource",
+                "wafv2:UpdateWebACL",
+            ],
+            further: Some(|_, names| vec![guarding(names)]),
+        },
+    ),
+    // Among the firewall's actions.
+    ("AWS::WAFv2::WebACLAssociation", NOTHING),
 ];
 
 fn in_region(service: &str, resource: &str) -> String {
@@ -384,4 +403,22 @@ fn new_mappings(stack: &str) -> Statement {
         "a mapping has no ARN before it is made; the condition names the functions",
     );
     of_functions(stack, create)
+}
+
+/// AWS puts an id after the name.
+fn firewall(name: &str) -> String {
+    in_region("wafv2", &format!("regional/webacl/{name}/*"))
+}
+
+/// To put a firewall before a stage takes rights on both.
+fn guarding(names: &[&str]) -> Statement {
+    let stages = "arn:${AWS::Partition}:apigateway:${AWS::Region}::/restapis/*/stages/*".to_owned();
+    let both = names.iter().map(|name| firewall(name)).chain([stages]);
+    let actions = vec![
+        "apigateway:SetWebACL",
+        "wafv2:AssociateWebACL",
+        "wafv2:DisassociateWebACL",
+        "wafv2:GetWebACLForResource",
+    ];
+    Statement::of(actions, both.map(sub).collect())
 }
