@@ -184,7 +184,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
     );
     let tables = || arns(resources, "AWS::DynamoDB::Table").collect::<Vec<_>>();
     let queues = || arns(resources, "AWS::SQS::Queue").collect::<Vec<_>>();
-    vec![
+    let mut statements = vec![
         Statement::of(
             vec![
                 "cloudformation:ContinueUpdateRollback",
@@ -241,7 +241,21 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ["cloudwatch:GetMetricStatistics"],
             "metrics have no resource type (Service Authorization Reference, CloudWatch)",
         ),
-    ]
+    ];
+    if let Some(encryption) = &environment.encryption {
+        // Whoever has a service encrypt with a key must be allowed to use it, and to let it.
+        let actions = vec![
+            "kms:CreateGrant",
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKey",
+        ];
+        statements.push(Statement::of(actions, vec![encryption.key.as_str().into()]));
+        let actions = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
+        let groups = arns(resources, "AWS::Logs::LogGroup").collect();
+        statements.push(Statement::of(actions, groups));
+    }
+    statements
 }
 
 /// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,

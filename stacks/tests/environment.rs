@@ -319,7 +319,7 @@ fn key_sets_that_verify_no_token_are_refused() {
         ),
     ] {
         let error = refused(URL, &format!("  jwks: {{keys: [{keys}]}}\n"));
-        let start = "stacks/environments/test.yaml:52:9: auth.jwks.keys: ";
+        let start = "stacks/environments/test.yaml:52:9: auth.jwks: ";
         assert!(error.starts_with(start), "{error}");
         assert!(error.contains(why), "{error}");
     }

@@ -57,6 +57,17 @@ pub struct FunctionLog {
     pub encryption: Encryption,
 }
 
+impl FunctionLog {
+    /// A log that keeps its lines so many days, under AWS's own key.
+    pub const fn kept(days: u32) -> Self {
+        Self {
+            days,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
+        }
+    }
+}
+
 impl Function {
     /// Declares the function, its role `{id}Role` and its log group `{id}Logs`.
     pub fn new(stack: &mut Stack, id: &'static str, settings: FunctionSettings<'_>) -> Self {

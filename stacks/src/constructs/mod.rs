@@ -16,7 +16,7 @@
 //! use stacks::constructs::{
 //!     Encryption, Function, FunctionLog, FunctionSettings, Key, Stack, Table, TableSettings,
 //! };
-//! use stacks::environment::{Architecture, LogLevel};
+//! use stacks::environment::Architecture;
 //!
 //! let mut stack = Stack::new("Orders", "Orders, and what ships them");
 //! let orders = Table::new(
@@ -43,11 +43,7 @@
 //!         memory: 256,
 //!         timeout: 30,
 //!         variables: BTreeMap::from([("ORDERS", orders.name().into())]),
-//!         log: FunctionLog {
-//!             days: 30,
-//!             level: LogLevel::Info,
-//!             encryption: Encryption::Managed,
-//!         },
+//!         log: FunctionLog::kept(30),
 //!         reserved: None,
 //!         tracing: false,
 //!     },
