@@ -2,20 +2,22 @@
 //! with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
 //! works without the Kinesis stack.
 
-mod answers;
-mod log_format;
+pub(crate) mod answers;
+mod browsers;
+pub(crate) mod log_format;
+mod metered;
 
 use std::collections::BTreeMap;
 
 use domain::names::{
-    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, api_metric,
-    env,
+    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode,
+    api_metric, env,
 };
 
-use crate::cfn::{Handle, Parameter, Val, iam, logs, policy, sub};
+use crate::cfn::{Handle, LogicalId, Parameter, Val, iam, lambda, logs, policy, sub};
 use crate::constructs::{
-    Access, Authorizer, Comparison, Expression, Function, Integration, Period, RestApi,
-    RestApiSettings, Stack, Statistic, Stream, Table, Topic, Verb,
+    Access, Comparison, Expression, Function, Integration, Period, RestApi, RestApiSettings, Stack,
+    Statistic, Stream, Table, Topic, Verb,
 };
 use crate::context::{Context, Size, Watch};
 use crate::environment::Address;
@@ -42,10 +44,11 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     );
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack, jwks)?;
-    let log = access_log(context, &mut stack, &name);
+    let log = access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
+    attached(context, &mut stack, &authorizer);
     alarms(context, &mut stack, &authorizer);
     dashboard::declare(context, &mut stack);
 
@@ -99,42 +102,42 @@ fn gateway(
             name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
+            binary: context.environment.upstream.is_some(),
         },
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
-    let sample = metered(context, stack, &mut api, &gate)?;
+    let sample = metered::declare(context, stack, &mut api, &gate)?;
     for (id, path) in ANALYTICS_ROUTES {
         let answers = Integration::Function(analytics);
         api.route(stack, id, (Verb::Get, path), answers, Access::Open);
     }
+    let allowed = browsers::answered(context.environment.cors.as_ref());
     for (id, answer) in &answers::ALL {
-        api.answer(stack, id, answer);
+        api.answer(stack, *id, answer, &allowed);
     }
     let url = api.url();
-    let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
+    let stage = api.deploy(stack, "Stage", log.group.arn(), &log_format::json());
     stack.template().depends_on(&stage, &log.account);
     Ok(Gateway { url, sample })
 }
 
-/// The routes whose calls are counted: the user's own API, or the sample.
-fn metered(
-    context: &Context<'_>,
-    stack: &mut Stack,
-    api: &mut RestApi,
-    gate: &Authorizer,
-) -> Result<Option<Function>, SynthError> {
-    let access = Access::Authorized(gate);
-    if let Some(upstream) = &context.environment.upstream {
-        let answers = Integration::Upstream(upstream.as_str());
-        let route = (Verb::Any, "/{proxy+}");
-        api.route(stack, "Upstream", route, answers, access);
-        return Ok(None);
+/// Lets the gateways of APIs that exist already ask the authorizer, and nothing else.
+fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
+    for attached in &context.environment.attached {
+        let api = attached.api_id.as_str();
+        let source = sub::<lambda::PermissionSourceArn>(format!(
+            "arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:{api}/authorizers/*"
+        ));
+        stack.template().add(
+            LogicalId::from(format!("Attached{api}Permission")),
+            lambda::Permission::new(lambda::PermissionRequired {
+                action: "lambda:InvokeFunction".into(),
+                function_name: authorizer.handle().reference().into(),
+                principal: "apigateway.amazonaws.com".into(),
+            })
+            .source_arn(source),
+        );
     }
-    let sample = deadlines(context, stack)?;
-    let answers = Integration::Function(&sample);
-    let route = (Verb::Get, "/v1/deadlines");
-    api.route(stack, "Deadlines", route, answers, access);
-    Ok(Some(sample))
 }
 
 /// The routes of the analytics API. It verifies bearer tokens itself.
@@ -184,6 +187,8 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
             (env::PLANS, plans(context)?),
+            (env::ROUTES, metered::routes(context)?.to_variable().into()),
+            (env::RESERVED_HEADERS, metered::reserved(context).into()),
         ]),
     )?;
     Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
@@ -254,19 +259,9 @@ fn analytics(
     Ok(analytics)
 }
 
-/// The sample API, metered if the environment names no other.
-fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
-    context.function(
-        stack,
-        "DeadlinesApi",
-        Of::Deadlines,
-        "The sample API: deadlines by country",
-        &Size {
-            memory: 128,
-            timeout: 5,
-        },
-        BTreeMap::new(),
-    )
+/// The name of the access log's group, which metered APIs of other stacks write to as well.
+pub(crate) fn access_log_name(names: &Names) -> String {
+    format!("/aws/apigateway/{}/access", names.stack(StackKind::Api))
 }
 
 struct AccessLog {
@@ -280,8 +275,8 @@ struct AccessLog {
 /// That role is a setting of the account and region, not of an API: every environment in them sets
 /// one with the same rights, and the last one stands. Both are retained: taking the role away with
 /// one environment would silence the logs of all the others.
-fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog {
-    let name = format!("/aws/apigateway/{api}/access");
+fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
+    let name = access_log_name(&context.names);
     let template = stack.template();
     let group = template.add(
         "AccessLogs",

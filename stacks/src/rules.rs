@@ -52,7 +52,7 @@ const KEPT: [&str; 6] = [
 pub fn check(template: &mut Template) {
     let mut found: Vec<(LogicalId, String)> = Vec::new();
     for (id, declaration) in template.resources() {
-        let rules = [name_fits, retained, encrypted, no_star];
+        let rules = [name_fits, variables_fit, retained, encrypted, no_star];
         let broken = rules.iter().filter_map(|rule| rule(declaration));
         found.extend(broken.map(|message| (id.clone(), message)));
     }
@@ -89,6 +89,36 @@ fn name_fits(declaration: &Declaration) -> Option<String> {
     let length = name.chars().count();
     (length > *most).then(|| {
         format!("the name `{name}` has {length} characters, AWS takes {most}; shorten the prefix or the environment's name")
+    })
+}
+
+/// Bytes that the variables of a function take together at most, names and values
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const VARIABLES: usize = 4 * 1024;
+
+fn variables_fit(declaration: &Declaration) -> Option<String> {
+    if declaration.kind != "AWS::Lambda::Function" {
+        return None;
+    }
+    let variables = declaration
+        .properties
+        .get("Environment")?
+        .get("Variables")?;
+    let variables = variables.as_object()?;
+    // What an intrinsic stands for is not known: a text of the usual length of an ARN.
+    let size = |value: &Value| value.as_str().map_or(128, str::len);
+    let sizes = variables
+        .iter()
+        .map(|(name, value)| (name.len() + size(value), name));
+    let mut sizes: Vec<(usize, &String)> = sizes.collect();
+    sizes.sort_by(|one, other| other.cmp(one));
+    let sum: usize = sizes.iter().map(|(size, _)| size).sum();
+    let (largest, name) = sizes.first()?;
+    (sum > VARIABLES).then(|| {
+        format!(
+            "its variables take {sum} bytes, Lambda takes {VARIABLES}; `{name}` alone takes \
+             {largest}: what it holds of the environment file must be shorter"
+        )
     })
 }
 

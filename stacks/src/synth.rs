@@ -28,6 +28,9 @@ pub enum SynthError {
         /// Why not.
         source: serde_json::Error,
     },
+    /// The routes cannot be told apart.
+    #[error("the routes cannot be told apart")]
+    Routes(#[from] domain::route::RoutesError),
     /// A stack holds what AWS would refuse.
     #[error("stack `{stack}` cannot be deployed:{}", List(problems))]
     Invalid {

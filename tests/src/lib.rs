@@ -8,3 +8,4 @@ pub mod server;
 pub mod synthesised;
 pub mod system;
 pub mod tools;
+pub mod upstream;

@@ -30,12 +30,29 @@ pub fn parsed(line: &str) -> Environment {
     Environment::parse("test", &path, &format!("{text}{line}\n")).unwrap()
 }
 
+/// An upstream with everything that can be said of one, called by pages of two origins.
+pub const OWN_API: &str = "
+upstream:
+  url: https://api.example.com/v2/
+  routes:
+    - GET /
+    - GET /users/{id}
+    - POST /users
+    - GET /search
+  identity: {user: x-user, plan: x-plan, eventId: x-event-id}
+  secret: {secretsManager: example/upstream, key: token}
+units: {GET /search: 10, other: 2}
+attached: [{apiId: a1b2c3d4e5}]
+cors:
+  origins: ['https://app.example.com', 'https://admin.example.com']
+  headers: [content-type, x-trace]
+  methods: [GET, POST]
+  credentials: true";
+
 /// Every variant of what can be deployed, each with a word for what is special about it.
 pub fn variants() -> Vec<(&'static str, Assembly)> {
-    let upstream = Environment {
-        upstream: parsed("upstream: https://api.example.com").upstream,
-        ..environment("test")
-    };
+    let upstream = parsed("upstream: https://api.example.com");
+    let own_api = parsed(OWN_API);
     [
         ("local", environment("local")),
         ("test", environment("test")),
@@ -45,6 +62,7 @@ pub fn variants() -> Vec<(&'static str, Assembly)> {
             environment("test").with_analytics(Some(false)),
         ),
         ("upstream", upstream),
+        ("own API", own_api),
     ]
     .map(|(variant, environment)| (variant, assembly_of(&environment)))
     .into()

@@ -1,14 +1,15 @@
 //! A REST API: its stage, its access log, its authorizer, its gateway responses.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::function::Function;
+use super::function::Invoked;
 use super::metric::{Metric, Period, Statistic};
 use super::routes::{Paths, invocation_uri};
 use super::stack::Stack;
-use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
+use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
 
 /// A REST API with one stage.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ pub struct RestApiSettings<'a> {
     pub description: &'a str,
     /// The name of its stage: the first part of every path.
     pub stage: &'a str,
+    /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
+    /// UTF-8.
+    pub binary: bool,
 }
 
 /// What a gateway response says, where the gateway itself answers.
@@ -62,15 +66,16 @@ impl RestApi {
         id: impl Into<LogicalId>,
         settings: &RestApiSettings<'_>,
     ) -> Self {
-        let handle = stack.template().add(
-            id,
-            apigateway::RestApi::new()
-                .name(settings.name)
-                .description(settings.description)
-                .endpoint_configuration(
-                    apigateway::RestApiEndpointConfiguration::new().types(["REGIONAL"]),
-                ),
-        );
+        let mut declared = apigateway::RestApi::new()
+            .name(settings.name)
+            .description(settings.description)
+            .endpoint_configuration(
+                apigateway::RestApiEndpointConfiguration::new().types(["REGIONAL"]),
+            );
+        if settings.binary {
+            declared = declared.binary_media_types(["*/*"]);
+        }
+        let handle = stack.template().add(id, declared);
         let mut api = Self {
             name: settings.name.to_owned(),
             stage: settings.stage.to_owned(),
@@ -125,17 +130,18 @@ impl RestApi {
     pub fn authorizer(
         &mut self,
         stack: &mut Stack,
-        id: &'static str,
-        function: &Function,
+        id: impl Into<LogicalId>,
+        function: impl Into<Invoked>,
     ) -> Authorizer {
+        let (id, function) = (id.into(), function.into());
         let handle = stack.template().add(
-            id,
+            id.clone(),
             apigateway::Authorizer::new(apigateway::AuthorizerRequired {
-                name: id.into(),
+                name: id.as_str().into(),
                 rest_api_id: self.reference(),
                 r#type: apigateway::AuthorizerType::Request.into(),
             })
-            .authorizer_uri(invocation_uri(function))
+            .authorizer_uri(invocation_uri(&function))
             .authorizer_result_ttl_in_seconds(0),
         );
         self.changes_with(&handle);
@@ -151,7 +157,7 @@ impl RestApi {
             LogicalId::from(format!("{id}Permission")),
             lambda::Permission::new(lambda::PermissionRequired {
                 action: "lambda:InvokeFunction".into(),
-                function_name: function.handle().reference().into(),
+                function_name: function.name,
                 principal: "apigateway.amazonaws.com".into(),
             })
             .source_arn(source.cast::<lambda::PermissionSourceArn>()),
@@ -159,8 +165,14 @@ impl RestApi {
         Authorizer(handle)
     }
 
-    /// Declares what the gateway answers by itself.
-    pub fn answer(&mut self, stack: &mut Stack, id: &'static str, answer: &Answer<'_>) {
+    /// Declares what the gateway answers by itself, with `common` headers beside its own.
+    pub fn answer(
+        &mut self,
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        answer: &Answer<'_>,
+        common: &BTreeMap<String, String>,
+    ) {
         let mut response = apigateway::GatewayResponse::new(apigateway::GatewayResponseRequired {
             response_type: answer.to.into(),
             rest_api_id: self.reference(),
@@ -169,17 +181,14 @@ impl RestApi {
         if let Some(status) = answer.status {
             response = response.status_code(status.to_string());
         }
-        if !answer.headers.is_empty() {
-            let headers = answer.headers.iter();
-            let headers = headers.map(|(name, value)| {
-                (
-                    format!("gatewayresponse.header.{name}"),
-                    (*value).to_owned(),
-                )
-            });
-            response = response.response_parameters(
-                headers.collect::<std::collections::BTreeMap<String, String>>(),
-            );
+        let own = answer.headers.iter();
+        let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let headers: BTreeMap<String, String> = own
+            .chain(common.clone())
+            .map(|(name, value)| (format!("gatewayresponse.header.{name}"), value))
+            .collect();
+        if !headers.is_empty() {
+            response = response.response_parameters(headers);
         }
         let handle = stack.template().add(id, response);
         self.changes_with(&handle);
@@ -191,7 +200,7 @@ impl RestApi {
         self,
         stack: &mut Stack,
         id: &'static str,
-        log: &Handle<logs::LogGroup>,
+        log: Val<Arn<logs::LogGroup>>,
         format: &str,
     ) -> Handle<apigateway::Stage> {
         let digest = self.digest(stack);
@@ -212,7 +221,7 @@ impl RestApi {
                 .deployment_id(deployment.reference())
                 .access_log_setting(
                     apigateway::StageAccessLogSetting::new()
-                        .destination_arn(log.arn())
+                        .destination_arn(log)
                         .format(format),
                 ),
         )

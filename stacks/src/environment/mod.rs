@@ -4,31 +4,40 @@
 //! This module knows nothing of CloudFormation and reads no environment variable: whoever calls
 //! overrides with [`Environment::with_analytics`].
 
+mod cors;
 mod error;
+mod openapi;
 mod plans;
 mod settings;
 mod text;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use domain::names::{Names, TrackingMode};
+use domain::route::{OTHER, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use cors::{Cors, Origins};
 pub use error::{EnvironmentError, Place};
 pub use plans::{LimitMode, Plan};
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Auth, Jwks, LogDays, Logs, Processor, Reconciler,
-    Retention, Stream, StreamCapacity, Webhook,
+    Aggregator, Alarms, Analytics, Architecture, Attached, Auth, Jwks, LogDays, Logs, Processor,
+    Reconciler, Retention, Stream, StreamCapacity, Webhook,
 };
 pub use text::{
-    Account, Address, Bounded, Email, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
-    TimeZone,
+    Account, Address, ApiId, Bounded, CorsMethod, Email, FieldName, HeaderName, PageOrigin, Region,
+    ResourcePrefix, SecretKey, SecretName, StackPrefix, TagKey, TagValue, TimeZone,
+    UpstreamAddress, Weighed,
 };
+pub use upstream::{Identity, Secret, Upstream};
 
 /// The account that an embedded AWS has.
 pub const LOCAL_ACCOUNT: &str = "000000000000";
+/// The path of the sample, which is metered where the file names no upstream.
+pub const SAMPLE: &str = "/v1/deadlines";
 /// The environment that runs on the embedded AWS.
 pub const LOCAL: &str = "local";
 
@@ -90,7 +99,17 @@ pub struct Environment {
     #[serde(default)]
     pub alarms: Alarms,
     /// The API that is metered; where absent, the sample answers.
-    pub upstream: Option<Address>,
+    pub upstream: Option<Upstream>,
+    /// What a call to a route weighs, where not one unit: `GET /search: 10`. `other` is what a call
+    /// weighs that no route fits.
+    #[serde(default)]
+    pub units: BTreeMap<Weighed, Bounded<0, 1_000_000>>,
+    /// Which pages may call the API from a browser. Where absent, preflights go to the upstream,
+    /// unmetered.
+    pub cors: Option<Cors>,
+    /// APIs that exist already and are metered: their gateways may ask the authorizer.
+    #[serde(default)]
+    pub attached: Vec<Attached>,
     /// Tags of every resource.
     #[serde(default)]
     pub tags: BTreeMap<TagKey, TagValue>,
@@ -125,6 +144,14 @@ impl Environment {
         let mut environment: Self = serde_yaml::from_str(text)
             .map_err(|source| EnvironmentError::invalid(path, text, &source))?;
         name.clone_into(&mut environment.name);
+        if let Some(upstream) = &mut environment.upstream {
+            upstream
+                .read_openapi(path)
+                .map_err(|message| EnvironmentError::placed(path, text, message))?;
+        }
+        environment
+            .check_units()
+            .map_err(|message| EnvironmentError::placed(path, text, message))?;
         environment.check_auth(path, text)?;
         Ok(environment)
     }
@@ -180,6 +207,35 @@ impl Environment {
     /// Whether it runs on the embedded AWS.
     pub fn is_local(&self) -> bool {
         self.name == LOCAL
+    }
+
+    /// The routes under which calls are counted. Empty where the gateway's resources are the routes.
+    pub fn routes(&self) -> Vec<Route> {
+        match &self.upstream {
+            Some(upstream) => upstream.routes.clone(),
+            None => Route::new("GET", SAMPLE).into_iter().collect(),
+        }
+    }
+
+    /// What a call to `route` weighs; to no route for `other`.
+    pub fn units_of(&self, route: Option<&Route>) -> u32 {
+        let name = route.map_or_else(|| OTHER.to_owned(), ToString::to_string);
+        let given = self.units.iter();
+        let mut given = given.filter(|(weighed, _)| weighed.as_str() == name);
+        given.next().map_or(1, |(_, units)| units.get())
+    }
+
+    /// Units of a route that is none would weigh nothing.
+    fn check_units(&self) -> Result<(), String> {
+        let routes: Vec<String> = self.routes().iter().map(ToString::to_string).collect();
+        let mut weighed = self.units.keys().map(Weighed::as_str);
+        let unknown = weighed.find(|name| *name != OTHER && !routes.iter().any(|of| of == name));
+        unknown.map_or(Ok(()), |name| {
+            Err(format!(
+                "units: `{name}` is not a route of this API: its routes are those of `upstream`, \
+                 as they are written there"
+            ))
+        })
     }
 
     /// Outside `local`, where a key pair is made for it, someone must sign the tokens.

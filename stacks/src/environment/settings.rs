@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::text::{Address, Bounded, Email};
+use super::text::{Address, ApiId, Bounded, Email};
 
 /// Whether usage takes the stream, or goes to the journal directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -412,6 +412,14 @@ pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     Err(D::Error::custom(
         "webhooks: this version sends none; leave the list empty",
     ))
+}
+
+/// An API that exists already.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attached {
+    /// Its id, the first part of its address at AWS.
+    pub api_id: ApiId,
 }
 
 /// Who is told of alarms.

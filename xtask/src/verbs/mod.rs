@@ -1,5 +1,6 @@
 //! The verbs, a module each.
 
+mod attach;
 mod bench;
 mod build;
 mod check;
@@ -29,10 +30,11 @@ use crate::stop::Exit;
 /// Does what the command line says.
 pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
-        Verb::Deploy(args) => deploy::run(context, args).await,
+        Verb::Deploy(args) => Box::pin(deploy::run(context, args)).await,
         Verb::Destroy(args) => destroy::run(context, args).await,
         Verb::Synth(args) => synth::run(context, args).await,
         Verb::Build(args) => build::run(context, args).await,
+        Verb::Attach(args) => attach::run(context, &args).await,
         Verb::Outputs => outputs::run(context).await,
         Verb::Keys(args) => keys::run(context, args.action).await,
         Verb::Token(args) => token::run(context, &args),

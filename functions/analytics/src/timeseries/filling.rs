@@ -51,6 +51,7 @@ impl<'a> Filling<'a> {
             calls: totals.calls,
             auth_failures: totals.auth_failures,
             rate_limited: totals.rate_limited,
+            units: totals.units,
             ..Tally::default()
         };
         self.add(at, &tally);
