@@ -8,9 +8,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use stacks::constructs::{
-    Function, FunctionSettings, Integration, MeteredApi, MeteredApiSettings, Stack, Verb,
+    Encryption, Function, FunctionLog, FunctionSettings, Integration, MeteredApi,
+    MeteredApiSettings, Stack, Verb,
 };
-use stacks::environment::Architecture;
+use stacks::environment::{Architecture, LogLevel};
 use stacks::{Environment, FileAsset};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +27,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: 256,
         timeout: 10,
         variables: BTreeMap::new(),
-        log_days: 30,
+        log: FunctionLog {
+            days: 30,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
+        },
+        reserved: None,
         tracing: false,
     };
     let orders = Function::new(&mut stack, "OrdersFunction", orders);
@@ -36,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         name: "orders",
         description: "Takes orders",
         stage: "v1",
+        throttle: (1_000, 500),
         binary: false,
     };
     let mut api = MeteredApi::new(&mut stack, "Orders", &settings);

@@ -7,10 +7,10 @@ use std::io::Write as _;
 
 use stacks::FileAsset;
 use stacks::constructs::{
-    AlarmSettings, Comparison, Encryption, Function, FunctionSettings, Missing, Period, Queue,
-    QueueKind, QueueSettings, Stack, Topic,
+    AlarmSettings, Comparison, Encryption, Function, FunctionLog, FunctionSettings, Missing,
+    Period, Queue, QueueKind, QueueSettings, Stack, Topic,
 };
-use stacks::environment::Architecture;
+use stacks::environment::{Architecture, LogLevel};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stack = Stack::new("Worker", "Works through orders");
@@ -31,7 +31,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: 256,
         timeout: 30,
         variables: BTreeMap::from([("ORDERS", orders.name().into())]),
-        log_days: 30,
+        log: FunctionLog {
+            days: 30,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
+        },
+        reserved: None,
         tracing: false,
     };
     let worker = Function::new(&mut stack, "Worker", worker);
@@ -39,10 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let alarm = AlarmSettings {
         name: "orders-failed",
-        description: "An order failed five times",
+        description: "An order failed five times".into(),
         watched: failed.depth(Period::MINUTE).into(),
         breaches: Comparison::Above(0.0),
         periods: 1,
+        breaching: 1,
         missing: Missing::Fine,
         topic: &Topic::named("oncall"),
     };

@@ -44,7 +44,7 @@ AWS::SQS::Queue AWS::SQS::QueuePolicy
 AWS::SSM::Parameter
 AWS::Scheduler::Schedule
 AWS::SecretsManager::Secret
-AWS::WAFv2::WebACL
+AWS::WAFv2::WebACL AWS::WAFv2::WebACLAssociation
 """.split()
 
 # Allowed values that neither schema has, by the botocore shape that holds them.
@@ -79,8 +79,8 @@ NO_REFERENCE = {
 
 # Services whose IAM actions a role of these stacks, or of one that extends them, may name.
 ACTIONS = """
-apigateway cloudwatch cognito-idp dynamodb events execute-api firehose kinesis kms lambda logs s3
-scheduler secretsmanager sns sqs ssm states sts xray
+apigateway cloudformation cloudwatch cognito-idp dynamodb events execute-api firehose iam kinesis kms lambda
+logs s3 scheduler secretsmanager sns sqs ssm states sts xray
 """.split()
 
 LIMITS = {

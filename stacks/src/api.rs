@@ -2,6 +2,7 @@
 //! with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
 //! works without the Kinesis stack.
 
+mod alarms;
 pub(crate) mod answers;
 mod browsers;
 pub(crate) mod log_format;
@@ -9,24 +10,18 @@ mod metered;
 
 use std::collections::BTreeMap;
 
-use domain::names::{
-    AUTH_JWKS_PARAMETER, AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode,
-    api_metric, env,
-};
+use domain::endpoint::Endpoint;
+use domain::names::{AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode, env};
 
-use crate::cfn::{Handle, LogicalId, Parameter, Val, iam, lambda, logs, policy, sub};
+use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
 use crate::constructs::{
-    Access, Comparison, Expression, Function, Integration, Period, RestApi, RestApiSettings, Stack,
-    Statistic, Stream, Table, Topic, Verb,
+    Access, Firewall, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Topic, Verb,
 };
-use crate::context::{Context, Size, Watch};
-use crate::environment::Address;
+use crate::context::{Context, Size};
+use crate::environment::{KeySetAddress, TlsPolicy, Words};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
-/// The names of this stack's alarms but the reconciler's, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 2] = [TRACKING_FAILURES, NO_TRACKING_SUCCESS];
-const TRACKING_FAILURES: &str = "tracking-failures";
-const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
+pub(crate) use alarms::ALARMS;
 
 /// Declares the stack.
 pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
@@ -35,21 +30,17 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         name.as_str(),
         "The metered API: authorizer, analytics API, access log, dashboard.",
     );
-    let jwks = stack.template().parameter(
-        AUTH_JWKS_PARAMETER,
-        Parameter {
-            description: "JSON Web Key Set that signs bearer tokens; empty if an address is given",
-            default: inline_jwks(context),
-        },
-    );
     let authorizer = authorizer(context, &mut stack)?;
-    let analytics = analytics(context, &mut stack, jwks)?;
+    let analytics = analytics(context, &mut stack)?;
     let log = access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
     attached(context, &mut stack, &authorizer);
-    alarms(context, &mut stack, &authorizer);
+    let topic = Topic::named(&context.alarm_topic());
+    for watch in alarms::of(context, &authorizer, &gateway.watched) {
+        context.alarm(&mut stack, &topic, watch);
+    }
     dashboard::declare(context, &mut stack);
 
     let mode = context.environment.mode().as_str();
@@ -85,6 +76,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
 /// The REST API as it is deployed.
 struct Gateway {
     url: Val<String>,
+    watched: alarms::Stage,
     sample: Option<Function>,
 }
 
@@ -103,22 +95,51 @@ fn gateway(
             description: "Metered API",
             stage: &context.environment.name,
             binary: context.environment.upstream.is_some(),
+            throttle: (
+                context.environment.throttle.rate_per_second.get(),
+                context.environment.throttle.burst.get(),
+            ),
+            tracing: context.environment.tracing,
+            tls_policy: context
+                .environment
+                .tls_policy
+                .as_ref()
+                .map(TlsPolicy::as_str),
         },
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
     let sample = metered::declare(context, stack, &mut api, &gate)?;
-    for (id, path) in ANALYTICS_ROUTES {
+    // The analytics API verifies bearer tokens itself. The page answers under `/v1/analytics/` as well:
+    // a REST API takes a path with a slash at its end for the same resource, and leaves the slash in
+    // the event's `path` (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
+    for endpoint in Endpoint::ALL {
         let answers = Integration::Function(analytics);
-        api.route(stack, id, (Verb::Get, path), answers, Access::Open);
+        let route = (Verb::Get, endpoint.path());
+        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
     }
     let allowed = browsers::answered(context.environment.cors.as_ref());
     for (id, answer) in &answers::ALL {
         api.answer(stack, *id, answer, &allowed);
     }
     let url = api.url();
+    let api_id = api.reference();
+    let watched = alarms::Stage::of(&api);
     let stage = api.deploy(stack, "Stage", log.group.arn(), &log_format::json());
-    stack.template().depends_on(&stage, &log.account);
-    Ok(Gateway { url, sample })
+    if let Some(account) = &log.account {
+        stack.template().depends_on(&stage, account);
+    }
+    if let Some(waf) = &context.environment.waf {
+        let firewall = Firewall {
+            name: &context.named("firewall"),
+            calls: waf.calls_per_five_minutes.get(),
+        };
+        firewall.guard(stack, "Firewall", &api_id, &stage);
+    }
+    Ok(Gateway {
+        url,
+        watched,
+        sample,
+    })
 }
 
 /// Lets the gateways of APIs that exist already ask the authorizer, and nothing else.
@@ -140,19 +161,8 @@ fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
     }
 }
 
-/// The routes of the analytics API. It verifies bearer tokens itself.
-///
-/// The page answers under `/v1/analytics/` as well: a REST API takes a path with a slash at its end
-/// for the same resource, and leaves the slash in the event's `path`
-/// (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
-const ANALYTICS_ROUTES: [(&str, &str); 5] = [
-    ("AnalyticsPage", "/v1/analytics"),
-    ("AnalyticsRealtime", "/v1/analytics/realtime"),
-    ("AnalyticsTimeseries", "/v1/analytics/timeseries"),
-    ("AnalyticsUserStats", "/v1/analytics/user-stats"),
-    ("AnalyticsOpenApi", "/v1/analytics/openapi.json"),
-];
-
+/// The key set in the environment file. It is a literal of the template: the next deploy of a file
+/// without a key withdraws it.
 fn inline_jwks(context: &Context<'_>) -> String {
     let jwks = context.environment.auth.jwks.as_ref();
     jwks.and_then(|jwks| serde_json::to_string(jwks).ok())
@@ -191,11 +201,14 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::RESERVED_HEADERS, metered::reserved(context).into()),
         ]),
     )?;
-    Table::named(&names.api_keys_table(), []).grant(&authorizer, ["dynamodb:GetItem"]);
+    let keys = context.table(&names.api_keys_table());
+    keys.grant(&authorizer, ["dynamodb:GetItem"]);
     // In stream mode for the events that the stream does not accept.
-    Table::named(&names.analytics_table(), []).grant(&authorizer, ["dynamodb:PutItem"]);
+    let journal = context.table(&names.analytics_table());
+    journal.grant(&authorizer, ["dynamodb:PutItem"]);
     if mode == TrackingMode::Stream {
-        Stream::named(&names.usage_stream()).grant_write(&authorizer);
+        let stream = Stream::named(&names.usage_stream()).encrypted(context.encryption());
+        stream.grant_write(&authorizer);
     }
     Ok(authorizer)
 }
@@ -213,11 +226,7 @@ fn plans(context: &Context<'_>) -> Result<Val<String>, SynthError> {
 }
 
 /// Answers users and operators from both tables.
-fn analytics(
-    context: &Context<'_>,
-    stack: &mut Stack,
-    jwks: Val<String>,
-) -> Result<Function, SynthError> {
+fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let auth = &context.environment.auth;
     let retention = &context.environment.retention;
@@ -235,13 +244,23 @@ fn analytics(
             (env::API_USAGE_TABLE, names.usage_table().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::PLANS, plans(context)?),
-            (env::AUTH_ISSUER, text(auth.issuer.as_deref())),
-            (env::AUTH_AUDIENCE, text(auth.audience.as_deref())),
+            (
+                env::AUTH_ISSUER,
+                text(auth.issuer.as_ref().map(Words::as_str)),
+            ),
+            (
+                env::AUTH_AUDIENCE,
+                text(auth.audience.as_ref().map(Words::as_str)),
+            ),
             (
                 env::AUTH_JWKS_URL,
-                text(auth.jwks_url.as_ref().map(Address::as_str)),
+                text(auth.jwks_url.as_ref().map(KeySetAddress::as_str)),
             ),
-            (env::AUTH_JWKS, jwks),
+            (env::AUTH_JWKS, inline_jwks(context).into()),
+            (
+                env::AUTH_EMAIL_IS_VERIFIED,
+                auth.email_is_verified.as_str().into(),
+            ),
             (
                 env::MINUTE_RETENTION_DAYS,
                 retention.minute_days.get().to_string().into(),
@@ -254,7 +273,7 @@ fn analytics(
     )?;
     for table in [names.analytics_table(), names.usage_table()] {
         let reading = ["dynamodb:GetItem", "dynamodb:Query"];
-        Table::named(&table, []).grant(&analytics, reading);
+        context.table(&table).grant(&analytics, reading);
     }
     Ok(analytics)
 }
@@ -267,26 +286,39 @@ pub(crate) fn access_log_name(names: &Names) -> String {
 struct AccessLog {
     name: String,
     group: Handle<logs::LogGroup>,
-    account: Handle<cfn::apigateway::Account>,
+    /// Absent where the account has a role for it already.
+    account: Option<Handle<cfn::apigateway::Account>>,
 }
 
 /// The access log's group, and the role by which API Gateway writes to it.
-///
-/// That role is a setting of the account and region, not of an API: every environment in them sets
-/// one with the same rights, and the last one stands. Both are retained: taking the role away with
-/// one environment would silence the logs of all the others.
 fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
     let name = access_log_name(&context.names);
-    let template = stack.template();
-    let group = template.add(
-        "AccessLogs",
+    let group = context.encryption().encrypt_log(
         logs::LogGroup::new()
             .log_group_name(name.as_str())
             .retention_in_days(context.environment.logs.retention_days.get()),
     );
+    let group = stack.template().add("AccessLogs", group);
+    let leaves = context.environment.leaves_gateway_account;
+    AccessLog {
+        name,
+        group,
+        account: (!leaves).then(|| gateway_account(context, stack)),
+    }
+}
+
+/// The role by which API Gateway writes logs. It is a setting of the account and region, not of an
+/// API: the stack makes it only where the account has none, because another's role may serve APIs
+/// that this project knows nothing of.
+///
+/// Role and setting are retained: taking them away with one environment would silence the logs of all
+/// others. The role has a fixed name, so that the next deploy of the environment adopts it.
+fn gateway_account(context: &Context<'_>, stack: &mut Stack) -> Handle<cfn::apigateway::Account> {
+    let template = stack.template();
     let role = template.add(
         "ApiGatewayLogsRole",
         iam::Role::new(policy::assumed_by("apigateway.amazonaws.com"))
+            .role_name(context.names.gateway_logs_role())
             .description("Lets API Gateway write logs, for every API of the account and region")
             .managed_policy_arns([sub::<cfn::Arn<iam::ManagedPolicy>>(
                 "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
@@ -298,54 +330,5 @@ fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
     );
     template.retain(&role);
     template.retain(&account);
-    AccessLog {
-        name,
-        group,
-        account,
-    }
-}
-
-fn alarms(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
-    let topic = &Topic::named(&context.alarm_topic());
-    let failures = context.api_metric(
-        api_metric::USAGE_TRACKING_FAILURE,
-        Statistic::Sum,
-        Period::MINUTE,
-    );
-    context.alarm(
-        stack,
-        topic,
-        Watch {
-            id: "TrackingFailures",
-            noun: TRACKING_FAILURES,
-            means: "Neither the stream nor the table accepted the events of more than ten calls \
-                    in a minute. The access log brings them back within minutes, so counts are \
-                    late, not lost. Check `cargo xtask logs authorizer`.",
-            watched: failures.into(),
-            breaches: Comparison::Above(10.0),
-            periods: 1,
-        },
-    );
-    let period = Period::FIVE_MINUTES;
-    let calls = authorizer.metric("Invocations", Statistic::Sum, period);
-    let tracked = context.api_metric(api_metric::USAGE_TRACKING_SUCCESS, Statistic::Sum, period);
-    let silence = Expression::from(calls)
-        .filled(0.0)
-        .greater_than(0.0)
-        .and(Expression::from(tracked).filled(0.0).less_than(1.0))
-        .choose(1.0, 0.0);
-    context.alarm(
-        stack,
-        topic,
-        Watch {
-            id: "NoTrackingSuccess",
-            noun: NO_TRACKING_SUCCESS,
-            means: "The authorizer has answered calls for five minutes without reporting one. The \
-                    access log brings them back, so counts are late, not lost. Check `cargo xtask \
-                    logs authorizer`.",
-            watched: silence.into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-    );
+    account
 }

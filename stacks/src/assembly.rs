@@ -45,8 +45,6 @@ pub struct StackArtifact {
     pub depends_on: Vec<String>,
     /// What is published before.
     pub assets: Vec<FileAsset>,
-    /// The template's parameters, all with defaults.
-    pub parameters: Vec<String>,
     /// What the embedded AWS does not do of it.
     pub unsupported_locally: Vec<Unsupported>,
     /// Tags of the stack, which every resource that can be tagged also carries itself.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use domain::names::Function;
 
-use crate::environment::{Environment, LOCAL_ACCOUNT};
+use crate::environment::{Architecture, Environment, LOCAL_ACCOUNT};
 
 /// One built zip of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,26 @@ pub struct FunctionAsset {
     pub sha256: String,
     /// Where the zip is.
     pub zip: PathBuf,
+    /// What the binary inside runs on, read from the binary. The template says the same of the
+    /// function, whatever the environment file asks for.
+    pub architecture: Architecture,
 }
 
 /// The zip of every function.
 pub type FunctionAssets = BTreeMap<Function, FunctionAsset>;
+
+/// Stands in for zips that nobody built.
+pub(crate) fn unbuilt(architecture: Architecture) -> FunctionAssets {
+    let asset = |function: Function| FunctionAsset {
+        sha256: format!("not-built/{}", function.folder()),
+        zip: PathBuf::new(),
+        architecture,
+    };
+    Function::ALL
+        .into_iter()
+        .map(|function| (function, asset(function)))
+        .collect()
+}
 
 /// A file to publish to S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +66,8 @@ impl FileAsset {
     }
 }
 
-/// The bucket that the environment's files are published to: one per prefix, account and region.
+/// The bucket that the environment's files are published to. It belongs to this environment alone:
+/// deleting it with the environment leaves every other one its code.
 ///
 /// Where the account is known neither from the file nor because it is `local`, the name holds
 /// `${AWS::AccountId}`: whoever publishes puts in the account of the credentials.
@@ -68,6 +85,12 @@ pub(crate) fn bucket_pattern(environment: &Environment) -> String {
     named(environment, "${AWS::AccountId}", "${AWS::Region}")
 }
 
-fn named(environment: &Environment, account: &str, region: &str) -> String {
-    format!("{}-assets-{account}-{region}", environment.resource_prefix)
+/// The bucket's name in an account and region.
+pub(crate) fn named(environment: &Environment, account: &str, region: &str) -> String {
+    let Environment {
+        name,
+        resource_prefix,
+        ..
+    } = environment;
+    format!("{resource_prefix}-assets-{name}-{account}-{region}")
 }

@@ -6,10 +6,10 @@ use domain::names::{Function as Of, Names};
 
 use crate::cfn::Val;
 use crate::constructs::{
-    Alarm, AlarmSettings, Comparison, Encryption, Function, FunctionSettings, Metric, Missing,
-    Period, Queue, QueueKind, QueueSettings, Stack, Statistic, Topic, Watched,
+    Encryption, Expression, Function, FunctionLog, FunctionSettings, Metric, Period, Queue,
+    QueueKind, QueueSettings, Stack, Statistic, Table,
 };
-use crate::environment::Environment;
+use crate::environment::{Bounded, Environment};
 use crate::{FileAsset, FunctionAssets, SynthError, assets};
 
 /// Shared by the three stacks of one environment.
@@ -17,16 +17,6 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) names: Names,
     assets: &'a FunctionAssets,
-}
-
-/// An alarm as a stack lists it.
-pub(crate) struct Watch<'a> {
-    pub(crate) id: &'static str,
-    pub(crate) noun: &'a str,
-    pub(crate) means: &'a str,
-    pub(crate) watched: Watched,
-    pub(crate) breaches: Comparison,
-    pub(crate) periods: u32,
 }
 
 /// How big a function is.
@@ -81,34 +71,55 @@ impl<'a> Context<'a> {
         size: &Size,
         variables: BTreeMap<&'static str, Val<String>>,
     ) -> Result<FunctionSettings<'s>, SynthError> {
+        let asset = self.assets.get(&of).ok_or(SynthError::NoAsset { of })?;
+        let bucket = assets::bucket_pattern(self.environment);
         Ok(FunctionSettings {
             name,
             description,
-            code: self.code(of)?,
-            architecture: self.environment.architecture(),
+            code: FileAsset::new(&asset.zip, &asset.sha256, bucket),
+            architecture: asset.architecture,
             memory: size.memory,
             timeout: size.timeout,
             variables,
-            log_days: self.environment.logs.retention_days.get(),
-            tracing: false,
+            log: FunctionLog {
+                days: self.environment.logs.retention_days.get(),
+                level: self.environment.logs.level,
+                encryption: self.encryption(),
+            },
+            reserved: self.reserved(of),
+            tracing: self.environment.tracing,
         })
     }
 
-    /// Declares an alarm that notifies the topic. A period without values does not breach it.
-    pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
-        Alarm::new(
-            stack,
-            watch.id,
-            AlarmSettings {
-                name: &self.named(watch.noun),
-                description: watch.means,
-                watched: watch.watched,
-                breaches: watch.breaches,
-                periods: watch.periods,
-                missing: Missing::Fine,
-                topic,
-            },
-        )
+    /// The key of everything that is stored.
+    pub(crate) fn encryption(&self) -> Encryption {
+        let own = self.environment.encryption.as_ref();
+        own.map_or(Encryption::Managed, |own| Encryption::under(&own.key))
+    }
+
+    /// A table of another stack, by the name that both write.
+    pub(crate) fn table(&self, name: &str) -> Table {
+        Table::named(name, []).encrypted(self.encryption())
+    }
+
+    /// Executions that the environment reserves for a function.
+    fn reserved(&self, of: Of) -> Option<u32> {
+        let concurrency = &self.environment.concurrency;
+        match of {
+            Of::Authorizer => concurrency.authorizer.map(Bounded::get),
+            Of::Analytics => concurrency.analytics.map(Bounded::get),
+            Of::Reconciler => concurrency.reconciler.map(Bounded::get),
+            Of::Processor | Of::Aggregator | Of::Deadlines => None,
+        }
+    }
+
+    /// What DynamoDB throttles of a table in a minute.
+    pub(crate) fn throttles(table: &str) -> Expression {
+        let throttled = |name| {
+            let metric = Metric::new("AWS/DynamoDB", name, Statistic::Sum, Period::MINUTE);
+            Expression::from(metric.dimension("TableName", table)).filled(0.0)
+        };
+        throttled("ReadThrottleEvents") + throttled("WriteThrottleEvents")
     }
 
     /// A metric that the functions of the API stack emit.
@@ -130,21 +141,20 @@ impl<'a> Context<'a> {
         Metric::new(namespace, name, statistic, period)
             .dimension(domain::names::METRIC_DIMENSION, &self.environment.name)
     }
-
-    fn code(&self, of: Of) -> Result<FileAsset, SynthError> {
-        let asset = self.assets.get(&of).ok_or(SynthError::NoAsset { of })?;
-        let bucket = assets::bucket_pattern(self.environment);
-        Ok(FileAsset::new(&asset.zip, &asset.sha256, bucket))
-    }
 }
 
 /// Declares a dead-letter queue.
-pub(crate) fn dead_letters(stack: &mut Stack, id: &'static str, name: &str) -> Queue {
+pub(crate) fn dead_letters(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    id: &'static str,
+    name: &str,
+) -> Queue {
     let settings = QueueSettings {
         name,
         kind: QueueKind::Standard,
         dead_letters: None,
-        encryption: Encryption::Managed,
+        encryption: context.encryption(),
     };
     Queue::new(stack, id, &settings)
 }

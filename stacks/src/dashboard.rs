@@ -3,7 +3,7 @@
 
 use domain::names::{Function as Of, TrackingMode, api_metric, kinesis_metric as metric};
 
-use crate::cfn::{Val, sub};
+use crate::cfn::sub;
 use crate::constructs::{
     Alarm, Dashboard, Expression, Function, Metric, Percentile, Period, Queue, Stack, Statistic,
     Stream, Widget,
@@ -26,16 +26,19 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
         .row(view.errors())
         .row(view.cost())
         .declare(stack, "Dashboard", &name);
-    stack
-        .template()
-        .output("DashboardUrl", "The dashboard", url(&name));
+    stack.template().output(
+        "DashboardUrl",
+        "The dashboard",
+        sub::<String>(address(context, &name)),
+    );
 }
 
-/// The dashboard's address in the console.
-fn url(name: &str) -> Val<String> {
-    sub(format!(
-        "https://${{AWS::Region}}.console.aws.amazon.com/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
-    ))
+/// The dashboard's address in the console of the region's partition, for `Fn::Sub`.
+pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
+    let console = context.environment.region.partition().console();
+    format!(
+        "https://${{AWS::Region}}.{console}/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
+    )
 }
 
 /// What the widgets show.
@@ -79,7 +82,7 @@ impl<'a> View<'a> {
             .into_iter()
             .chain(of_stream)
             .chain(api::ALARMS)
-            .chain([reconciler::DEAD_LETTERS])
+            .chain(reconciler::ALARMS)
             .map(|noun| Alarm::named(&self.context.named(noun)))
             .collect();
         Widget::alarms("Alarms", &alarms)

@@ -5,40 +5,27 @@
 //! The aggregator reads the analytics table's stream. A table stream's ARN contains a time, so only
 //! the table's own stack can name it.
 
+mod alarms;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use domain::key::attribute as key;
 use domain::names::{
     AUTHORIZER_SECONDS, BY_TIME_INDEX, FOLD_SECONDS, Function as Of, KEYS_BY_ID_INDEX, StackKind,
-    env, kinesis_metric as metric,
+    env,
 };
 use domain::table::{JOURNAL_PREFIX, attribute};
 
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
-    Comparison, Encryption, EventSource, EventSourceSettings, Expression, Function, Index, Key,
-    Metric, Period, Projection, Queue, ScheduleRule, Stack, Start, Statistic, StreamView, Table,
-    TableSettings, Topic,
+    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue, ScheduleRule, Stack,
+    Start, StreamView, Table, TableSettings, Topic,
 };
-use crate::context::{Context, Size, Watch, dead_letters};
+use crate::context::{Context, Size, dead_letters};
 
-/// The names of this stack's alarms, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 6] = [
-    USAGE_TABLE_THROTTLES,
-    FOLD_AGE,
-    AGGREGATOR_FAILURES,
-    AGGREGATOR_DEAD_LETTERS,
-    ITEMS_PARKED,
-    RECORDS_FAILED,
-];
-const USAGE_TABLE_THROTTLES: &str = "usage-table-throttles";
-const FOLD_AGE: &str = "fold-age";
-const AGGREGATOR_FAILURES: &str = "aggregator-failures";
-const AGGREGATOR_DEAD_LETTERS: &str = "aggregator-dead-letters";
-const ITEMS_PARKED: &str = "items-parked";
-const RECORDS_FAILED: &str = "records-failed";
+pub(crate) use alarms::ALARMS;
 
 /// The aggregator's size. A fold holds the ids of a whole minute.
 const SIZE: Size = Size {
@@ -63,18 +50,17 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
         "AlarmTopic",
         &context.alarm_topic(),
         context.environment.alarms.email.as_ref(),
-        None,
+        &context.encryption(),
     );
     let dead_letters = dead_letters(
+        context,
         &mut stack,
         "AggregatorDeadLetterQueue",
         &context.names.aggregator_dead_letter_queue(),
     );
     let aggregator = aggregator(context, &mut stack, (&analytics, &usage), &dead_letters)?;
-    for watch in table_alarms(context, &usage)
-        .into_iter()
-        .chain(aggregator_alarms(context, &aggregator, &dead_letters))
-    {
+    let tables = [&keys, &usage, &analytics];
+    for watch in alarms::of(context, tables, &aggregator, &dead_letters) {
         context.alarm(&mut stack, &topic, watch);
     }
 
@@ -126,7 +112,7 @@ fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             expires: None,
             stream: None,
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }
@@ -149,7 +135,7 @@ fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             expires: Some(attribute::TTL),
             stream: None,
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }
@@ -174,7 +160,7 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
             // A fold reads the journal itself: which minutes changed is all that it needs to know.
             stream: Some(StreamView::Keys),
             protected: !context.environment.is_local(),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
     )
 }
@@ -267,97 +253,4 @@ fn journal_only() -> String {
     format!(
         r#"{{"eventName":["INSERT","MODIFY"],"dynamodb":{{"Keys":{{"PK":{{"S":[{{"prefix":"{JOURNAL_PREFIX}"}}]}}}}}}}}"#
     )
-}
-
-fn table_alarms(context: &Context<'_>, usage: &Table) -> [Watch<'static>; 3] {
-    let minute = Period::MINUTE;
-    [
-        Watch {
-            id: "UsageTableThrottles",
-            noun: USAGE_TABLE_THROTTLES,
-            means: "DynamoDB throttles the usage table. Counts arrive late, none is lost. If it \
-                    lasts, look for a hot partition in the table's Contributor Insights, or raise \
-                    the table's warm throughput.",
-            watched: (throttles(usage.name(), "ReadThrottleEvents")
-                + throttles(usage.name(), "WriteThrottleEvents"))
-            .into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-        Watch {
-            id: "ItemsParked",
-            noun: ITEMS_PARKED,
-            means: "The aggregator cannot read an item, or an item outgrew its table. The counts \
-                    that rest on it stand still, all others go on. `cargo xtask errors list` shows \
-                    the item; deploy a release that reads it, and the next tick counts it.",
-            watched: context
-                .kinesis_metric(metric::ITEMS_PARKED, Statistic::Sum, minute)
-                .into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-        Watch {
-            id: "RecordsFailed",
-            noun: RECORDS_FAILED,
-            means: "Records or log lines could not be processed and are not counted. They are kept \
-                    under `PK = ERRORS` with the reason: run `cargo xtask errors list`, remove the \
-                    cause, then run `cargo xtask errors redrive`.",
-            watched: context
-                .kinesis_metric(metric::RECORDS_FAILED, Statistic::Sum, minute)
-                .into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-    ]
-}
-
-fn aggregator_alarms(
-    context: &Context<'_>,
-    aggregator: &Function,
-    dead_letters: &Queue,
-) -> [Watch<'static>; 3] {
-    let minute = Period::MINUTE;
-    let window = context.environment.aggregator.window_seconds.get();
-    [
-        Watch {
-            id: "FoldAge",
-            noun: FOLD_AGE,
-            means: "The aggregator is more than five minutes behind the journal. The usage table, \
-                    metrics and alerts are late, no call is lost. Check `cargo xtask logs \
-                    aggregator` for errors and timeouts.",
-            watched: aggregator
-                .metric("IteratorAge", Statistic::Maximum, minute)
-                .into(),
-            breaches: Comparison::Above(f64::from(300 + window) * 1_000.0),
-            periods: 3,
-        },
-        Watch {
-            id: "AggregatorFailures",
-            noun: AGGREGATOR_FAILURES,
-            means: "The aggregator fails. Lambda retries its batches for 23 hours and its tick \
-                    each minute; until then counts are late and days stay open, no call is lost. \
-                    Check `cargo xtask logs aggregator`.",
-            watched: aggregator.metric("Errors", Statistic::Sum, minute).into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-        Watch {
-            id: "AggregatorDeadLetters",
-            noun: AGGREGATOR_DEAD_LETTERS,
-            means: "Lambda gave up changes of the journal after retrying for 23 hours. Their calls \
-                    are in the journal and are counted when their day is closed. Check `cargo \
-                    xtask logs aggregator`; `cargo xtask errors redrive` folds them now.",
-            watched: dead_letters.depth(minute).into(),
-            breaches: Comparison::Above(0.0),
-            periods: 1,
-        },
-    ]
-}
-
-fn throttles(table: &str, metric: &str) -> Expression {
-    Expression::from(
-        Metric::new("AWS/DynamoDB", metric, Statistic::Sum, Period::MINUTE)
-            .dimension("TableName", table),
-    )
-    .filled(0.0)
 }

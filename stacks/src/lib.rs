@@ -23,6 +23,7 @@
 //! ```
 //! use std::path::Path;
 //!
+//! use stacks::environment::Architecture;
 //! use stacks::{Environment, Function, FunctionAsset, synthesise};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +31,8 @@
 //! let environment = Environment::load(&file)?;
 //! let zips = Function::ALL.map(|function| {
 //!     let zip = format!("target/{}.zip", function.folder()).into();
-//!     (function, FunctionAsset { sha256: "00".repeat(32), zip })
+//!     let architecture = Architecture::Arm64;
+//!     (function, FunctionAsset { sha256: "00".repeat(32), zip, architecture })
 //! });
 //! let assembly = synthesise(&environment, &zips.into())?;
 //! let names: Vec<&str> = assembly.stacks.iter().map(|stack| stack.name.as_str()).collect();
@@ -47,8 +49,11 @@
 //! Deploy [`Assembly::stacks`] in order, delete them in the reverse order. Before each, publish its
 //! [`StackArtifact::assets`]: put the account and region deployed to in place of
 //! `${AWS::AccountId}` and `${AWS::Region}` in [`FileAsset::bucket`], or take [`assets_bucket`].
-//! Templates name no account and no region. [`StackArtifact::parameters`] all have defaults.
-//! Roles are unnamed: `CAPABILITY_IAM` is enough.
+//! Templates name no account and no region, and have no parameters.
+//! One role has a name, so that a later deploy finds it: deploying takes `CAPABILITY_NAMED_IAM`.
+//!
+//! [`synthesise_unbuilt`] makes templates to read where no function is built. Each carries a rule
+//! that CloudFormation never finds fulfilled, so that no one deploys it.
 //!
 //! The embedded AWS does not do all of it. [`StackArtifact::unsupported_locally`] says what, for
 //! the user to see. What it refuses ([`StackArtifact::metric_math_alarms`]) must be taken out of
@@ -57,9 +62,10 @@
 //!
 //! # What AWS keeps for the whole account
 //!
-//! API Gateway has one role for logs per account and region. The API stack declares it, retained:
-//! the last environment deployed sets it, with the same rights as any other, and destroying one
-//! takes it from none.
+//! API Gateway has one role for logs per account and region. The API stack sets one where the account
+//! has none, under a fixed name and retained: destroying an environment takes it from no other, and
+//! deploying it again adopts it. A role that the account has is left alone: whoever deploys looks, and
+//! says so with [`Environment::leaving_gateway_account`].
 
 pub mod attach;
 pub mod cfn;
@@ -67,6 +73,7 @@ pub mod constructs;
 pub mod environment;
 pub mod rules;
 
+mod access;
 mod api;
 mod assembly;
 mod assets;
@@ -74,13 +81,16 @@ mod context;
 mod dashboard;
 mod data;
 mod kinesis;
+mod linters;
 mod local;
 mod reconciler;
 mod synth;
+mod watch;
 
+pub use access::roles;
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
 pub use domain::names::{Function, TrackingMode};
 pub use environment::{Environment, EnvironmentError};
 pub use local::Unsupported;
-pub use synth::{SynthError, synthesise};
+pub use synth::{SynthError, synthesise, synthesise_unbuilt};

@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -51,6 +51,12 @@ const RULES: [Rule; 8] = [
         "AWS::DynamoDB::Table",
         "TimeToLiveSpecification",
         "items do not expire",
+        false,
+    ),
+    (
+        "AWS::ApiGateway::Stage",
+        "MethodSettings",
+        "the gateway takes calls at any rate",
         false,
     ),
     (

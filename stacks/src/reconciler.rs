@@ -13,13 +13,17 @@ use domain::names::{Function as Of, env};
 use crate::SynthError;
 use crate::cfn::{Handle, Val, logs};
 use crate::constructs::{
-    Comparison, Encryption, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack,
-    Subscription, Table, Topic,
+    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
+    Subscription, Topic,
 };
-use crate::context::{Context, Size, Watch, dead_letters};
+use crate::context::{Context, Size, dead_letters};
+use crate::watch::{Lasting, Watch};
 
-/// The name of the alarm on lines that were given up.
-pub(crate) const DEAD_LETTERS: &str = "reconcile-dead-letters";
+/// The names of its alarms, as the dashboard shows them.
+pub(crate) const ALARMS: [&str; 3] = [DEAD_LETTERS, FAILURES, QUEUE_AGE];
+const DEAD_LETTERS: &str = "reconcile-dead-letters";
+const FAILURES: &str = "reconciler-failures";
+const QUEUE_AGE: &str = "reconcile-queue-age";
 
 /// The function's size.
 const SIZE: Size = Size {
@@ -43,6 +47,7 @@ pub(crate) fn declare(
     group: &Handle<logs::LogGroup>,
 ) -> Result<Function, SynthError> {
     let dead_letters = dead_letters(
+        context,
         stack,
         "ReconcileDeadLetterQueue",
         &context.names.reconcile_dead_letter_queue(),
@@ -54,7 +59,7 @@ pub(crate) fn declare(
             name: &context.names.reconcile_queue(),
             kind: QueueKind::Standard,
             dead_letters: Some((&dead_letters, RECEIVES)),
-            encryption: Encryption::Managed,
+            encryption: context.encryption(),
         },
         HANDING,
     );
@@ -67,18 +72,31 @@ pub(crate) fn declare(
         variables(context, &queue),
     )?;
     let reconciler = Function::with_dead_letters(stack, "Reconciler", settings, &dead_letters);
-    Table::named(&context.names.analytics_table(), []).grant(&reconciler, ["dynamodb:PutItem"]);
+    let journal = context.table(&context.names.analytics_table());
+    journal.grant(&reconciler, ["dynamodb:PutItem"]);
     queue.grant_send(&reconciler);
     queue.feed(stack, "ReconcilerSource", &reconciler, HANDING);
     Subscription { group }.invoke(stack, "AccessLogSubscription", &reconciler);
-    alarm(context, stack, &dead_letters);
+    let topic = Topic::named(&context.alarm_topic());
+    for watch in alarms(context, &reconciler, &queue, &dead_letters) {
+        context.alarm(stack, &topic, watch);
+    }
     Ok(reconciler)
 }
 
-fn alarm(context: &Context<'_>, stack: &mut Stack, dead_letters: &Queue) {
-    context.alarm(
-        stack,
-        &Topic::named(&context.alarm_topic()),
+/// Seconds beyond its window that a message may wait: a delivery that failed is hidden for six
+/// minutes, and the next one may fill a batch.
+const WAIT: u32 = 900;
+
+fn alarms(
+    context: &Context<'_>,
+    reconciler: &Function,
+    queue: &Queue,
+    dead_letters: &Queue,
+) -> [Watch<'static>; 3] {
+    let window = context.environment.reconciler.window_seconds.get();
+    let failed = reconciler.metric("Errors", Statistic::Sum, Period::MINUTE);
+    [
         Watch {
             id: "ReconcileDeadLetters",
             noun: DEAD_LETTERS,
@@ -88,9 +106,30 @@ fn alarm(context: &Context<'_>, stack: &mut Stack, dead_letters: &Queue) {
                     `cargo xtask logs reconciler` shows, then run `cargo xtask errors redrive`.",
             watched: dead_letters.depth(Period::MINUTE).into(),
             breaches: Comparison::Above(0.0),
-            periods: 1,
+            lasting: Lasting::ONCE,
         },
-    );
+        Watch {
+            id: "ReconcilerFailures",
+            noun: FAILURES,
+            means: "The reconciler fails. Lines of the access log come again for ten hours; until \
+                    then statuses and latencies are late, and so are calls that only the log \
+                    knows. Check `cargo xtask logs reconciler`.",
+            watched: failed.into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::MOSTLY,
+        },
+        Watch {
+            id: "ReconcileQueueAge",
+            noun: QUEUE_AGE,
+            means: "Lines of the access log wait fifteen minutes longer than their window. Counts \
+                    of calls that the stream reported are right; statuses, latencies and calls \
+                    that only the log knows are late. Check `cargo xtask logs reconciler`, and \
+                    whether the mapping `ReconcilerSource` is enabled.",
+            watched: queue.age(Period::MINUTE).into(),
+            breaches: Comparison::Above(f64::from(window + WAIT)),
+            lasting: Lasting::MOSTLY,
+        },
+    ]
 }
 
 fn variables(context: &Context<'_>, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {

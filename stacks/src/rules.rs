@@ -11,12 +11,13 @@ pub const ANY_RESOURCE: &str = "AnyResource";
 pub const NOT_RETAINED: &str = "NotRetained";
 
 /// Types whose property says how long a name AWS takes, in characters.
-const NAMES: [(&str, &str, usize); 11] = [
+const NAMES: [(&str, &str, usize); 12] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
     ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
     ("AWS::DynamoDB::Table", "TableName", 255),
     ("AWS::Events::Rule", "Name", 64),
+    ("AWS::IAM::Role", "RoleName", 64),
     ("AWS::Kinesis::Stream", "Name", 128),
     ("AWS::Lambda::Function", "FunctionName", 64),
     ("AWS::Logs::LogGroup", "LogGroupName", 512),
@@ -52,13 +53,16 @@ const KEPT: [&str; 6] = [
 pub fn check(template: &mut Template) {
     let mut found: Vec<(LogicalId, String)> = Vec::new();
     for (id, declaration) in template.resources() {
-        let rules = [name_fits, variables_fit, retained, encrypted, no_star];
+        let rules = [retained, encrypted, no_star];
         let broken = rules.iter().filter_map(|rule| rule(declaration));
         found.extend(broken.map(|message| (id.clone(), message)));
     }
     let mut inside: Vec<(LogicalId, Problem)> = Vec::new();
     for (id, declaration) in template.resources() {
         let problems = dashboard(declaration).into_iter();
+        let problems = problems
+            .chain(name_fits(declaration))
+            .chain(variables_fit(declaration));
         inside.extend(problems.map(|problem| (id.clone(), problem)));
     }
     for (id, message) in found {
@@ -83,42 +87,48 @@ fn dashboard(declaration: &Declaration) -> Vec<Problem> {
     problems.map(|problem| problem.within(BODY)).collect()
 }
 
-fn name_fits(declaration: &Declaration) -> Option<String> {
+fn name_fits(declaration: &Declaration) -> Option<Problem> {
     let (_, property, most) = NAMES.iter().find(|(kind, ..)| *kind == declaration.kind)?;
     let name = declaration.properties.get(*property)?.as_str()?;
     let length = name.chars().count();
-    (length > *most).then(|| {
-        format!("the name `{name}` has {length} characters, AWS takes {most}; shorten the prefix or the environment's name")
-    })
+    let message = format!(
+        "the name `{name}` has {length} characters, AWS takes {most}; shorten the prefix or the \
+         environment's name"
+    );
+    (length > *most).then(|| Problem::here(message).within(property))
 }
 
-/// Bytes that the variables of a function take together at most, names and values
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
-const VARIABLES: usize = 4 * 1024;
+/// Bytes of a function's variables, as one JSON object: how Lambda measures them, and says so where
+/// it refuses (Lambda Developer Guide, "Lambda quotas": 4 KB).
+const VARIABLES: usize = 4096;
+/// Bytes that what an intrinsic function yields is taken for: the longest are the ARN of a function
+/// and the address of a queue.
+const INTRINSIC: usize = 200;
 
-fn variables_fit(declaration: &Declaration) -> Option<String> {
-    if declaration.kind != "AWS::Lambda::Function" {
-        return None;
-    }
-    let variables = declaration
-        .properties
-        .get("Environment")?
-        .get("Variables")?;
+/// A function with more variables is refused by Lambda, while the stack is deployed.
+fn variables_fit(declaration: &Declaration) -> Option<Problem> {
+    const PROPERTY: (&str, &str) = ("Environment", "Variables");
+    let variables = declaration.properties.get(PROPERTY.0)?.get(PROPERTY.1)?;
     let variables = variables.as_object()?;
-    // What an intrinsic stands for is not known: a text of the usual length of an ARN.
-    let size = |value: &Value| value.as_str().map_or(128, str::len);
-    let sizes = variables
-        .iter()
-        .map(|(name, value)| (name.len() + size(value), name));
-    let mut sizes: Vec<(usize, &String)> = sizes.collect();
-    sizes.sort_by(|one, other| other.cmp(one));
-    let sum: usize = sizes.iter().map(|(size, _)| size).sum();
-    let (largest, name) = sizes.first()?;
-    (sum > VARIABLES).then(|| {
-        format!(
-            "its variables take {sum} bytes, Lambda takes {VARIABLES}; `{name}` alone takes \
-             {largest}: what it holds of the environment file must be shorter"
-        )
+    let size = |value: &Value| match value {
+        Value::String(_) => value.to_string().len(),
+        _ => INTRINSIC,
+    };
+    // `{"NAME":value,…}`
+    let pairs = variables.iter();
+    let bytes = 1 + pairs
+        .clone()
+        .map(|(name, value)| name.len() + size(value) + 4)
+        .sum::<usize>();
+    let (largest, value) = pairs.max_by_key(|(_, value)| size(value))?;
+    let message = format!(
+        "the function's variables take {bytes} bytes as Lambda measures them, {VARIABLES} are \
+         allowed; `{largest}` takes {} of them",
+        size(value)
+    );
+    (bytes > VARIABLES).then(|| {
+        let problem = Problem::here(message).within(largest);
+        problem.within(PROPERTY.1).within(PROPERTY.0)
     })
 }
 

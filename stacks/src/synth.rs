@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use domain::names::{Function, TrackingMode};
+use domain::names::{Function, TrackingMode, env};
 
 use crate::assembly::{Assembly, StackArtifact};
-use crate::assets::FunctionAssets;
+use crate::assets::{self, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::context::Context;
-use crate::environment::{Environment, LOCAL_ACCOUNT};
-use crate::{api, data, kinesis, local, rules};
+use crate::environment::{Environment, LOCAL_ACCOUNT, Refusal};
+use crate::{api, data, kinesis, linters, local, rules};
 
 /// Why an environment has no assembly.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,10 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// What CloudFormation says of a template whose functions were not built.
+const NOT_BUILT: &str = "Made by `cargo xtask synth --no-build`, for review only: no function is built. \
+                         `cargo xtask deploy` builds and deploys.";
+
 /// The stacks of an environment, in the order in which they are deployed: data, then the stream's
 /// (in stream mode), then the API's. They are deleted in the reverse order.
 ///
@@ -64,6 +68,26 @@ pub fn synthesise(
     environment: &Environment,
     assets: &FunctionAssets,
 ) -> Result<Assembly, SynthError> {
+    assembled(environment, assets, None)
+}
+
+/// The same for review, where no function is built: templates that CloudFormation refuses to deploy,
+/// and nothing to publish.
+///
+/// # Errors
+///
+/// As [`synthesise`].
+pub fn synthesise_unbuilt(environment: &Environment) -> Result<Assembly, SynthError> {
+    let assets = assets::unbuilt(environment.architecture());
+    assembled(environment, &assets, Some(NOT_BUILT))
+}
+
+/// The stacks; with a reason, so that none can be deployed.
+fn assembled(
+    environment: &Environment,
+    assets: &FunctionAssets,
+    undeployable: Option<&'static str>,
+) -> Result<Assembly, SynthError> {
     let context = Context::new(environment, assets);
     let mut stacks = vec![data::stack(&context)?];
     if environment.mode() == TrackingMode::Stream {
@@ -74,7 +98,14 @@ pub fn synthesise(
     let mut before: Vec<String> = Vec::new();
     let mut artifacts = Vec::new();
     for stack in stacks {
-        let artifact = artifact(environment, stack, before.clone())?;
+        let mut stack = stack;
+        if let Some(reason) = undeployable {
+            stack.template().never_deploy(reason);
+        }
+        let mut artifact = artifact(environment, stack, before.clone())?;
+        if undeployable.is_some() {
+            artifact.assets.clear();
+        }
         before.push(artifact.name.clone());
         artifacts.push(artifact);
     }
@@ -91,6 +122,37 @@ pub fn synthesise(
     })
 }
 
+/// What the file alone makes undeployable, before any function is built: the stacks are synthesised
+/// over stand-ins. Stream mode declares everything that there can be.
+pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
+    let environment = environment.clone().with_analytics(Some(true));
+    let stand_ins = assets::unbuilt(environment.architecture());
+    match synthesise(&environment, &stand_ins) {
+        Ok(_) => None,
+        Err(error) => {
+            let setting = match &error {
+                SynthError::Invalid { problems, .. } => problems.first().map_or("", setting),
+                SynthError::Plans { .. } => "plans",
+                SynthError::Routes(_) => "upstream",
+                SynthError::NoAsset { .. } => "",
+            };
+            Some(Refusal::new(setting, error.to_string()))
+        }
+    }
+}
+
+/// The setting that a problem of a template comes from.
+fn setting(problem: &Problem) -> &'static str {
+    match problem.path.last().map_or("", String::as_str) {
+        env::PLANS => "plans",
+        env::ROUTES => "upstream",
+        env::AUTH_JWKS => "auth.jwks",
+        "FunctionName" => "stackPrefix",
+        property if property.ends_with("Name") => "resourcePrefix",
+        _ => "",
+    }
+}
+
 fn artifact(
     environment: &Environment,
     stack: Stack,
@@ -100,7 +162,7 @@ fn artifact(
     let tags = tags(environment);
     template.tag(&tags);
     rules::check(&mut template);
-    let parameters = template.parameters().map(ToOwned::to_owned).collect();
+    linters::explain(&mut template);
     let unsupported_locally = local::unsupported(&template);
     let template = template.finish().map_err(|problems| SynthError::Invalid {
         stack: name.clone(),
@@ -111,7 +173,6 @@ fn artifact(
         template,
         depends_on,
         assets,
-        parameters,
         unsupported_locally,
         tags,
     })

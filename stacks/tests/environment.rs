@@ -22,6 +22,13 @@ fn refused(given: &str, instead: &str) -> String {
         .to_string()
 }
 
+/// `test.yaml` with one text replaced by another that may stand there.
+fn accepted(given: &str, instead: &str) -> Environment {
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let text = text.replacen(given, instead, 1);
+    Environment::parse("test", Path::new("test.yaml"), &text).unwrap()
+}
+
 /// The place and the beginning of the message.
 #[track_caller]
 fn refused_with(given: &str, instead: &str, expected: &str) {
@@ -200,6 +207,283 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
 }
 
 #[test]
+fn addresses_that_nothing_can_be_asked_at_are_refused() {
+    let key_set = "https://auth.test.example.com/.well-known/jwks.json";
+    for (address, why) in [
+        (
+            "http://auth.test.example.com/keys",
+            "`http://auth.test.example.com/keys` is not `https`",
+        ),
+        (
+            "https://me:secret@auth.example/keys",
+            "the address of `auth.example` holds credentials",
+        ),
+        (
+            "https://auth.example/keys#one",
+            "`https://auth.example/keys#one` holds a fragment",
+        ),
+        (
+            "http://127.0.0.1:8080/keys",
+            "`auth.jwksUrl` is on this machine",
+        ),
+        ("https://", "`https://` is not an address"),
+        (
+            "https://auth..example",
+            "`https://auth..example` is not an address",
+        ),
+    ] {
+        let error = refused(key_set, address);
+        let start = "stacks/environments/test.yaml:52:12: ";
+        assert!(error.starts_with(start), "{error}");
+        assert!(error.contains(why), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    for (address, why) in [
+        ("https://api.example.com?team=1", "holds a query"),
+        ("https://api.example.com/#top", "holds a fragment"),
+        (
+            "https://me:secret@api.example.com",
+            "the address of `api.example.com` holds credentials",
+        ),
+        (
+            "https://api.example.com/{id}",
+            "which the gateway reads as parameters",
+        ),
+        ("https://${stageVariables.host}/", "is not an address"),
+        (
+            "https://api.example.com:22",
+            "on a port that the gateway does not connect to",
+        ),
+        ("http://localhost:8080", "`upstream` is on this machine"),
+        ("ftp://api.example.com", "is not an address"),
+    ] {
+        let error = refused("tags:", &format!("upstream: {address}\ntags:"));
+        let start = "stacks/environments/test.yaml:57:11: ";
+        assert!(error.starts_with(start), "{error}");
+        assert!(error.contains(why), "{error}");
+    }
+    refused_with(
+        "tags:",
+        "endpoint: https://aws.example.com/?region=1\ntags:",
+        "57:11: endpoint: `https://aws.example.com/?region=1` holds a query",
+    );
+}
+
+const URL: &str = "  jwksUrl: https://auth.test.example.com/.well-known/jwks.json\n";
+const EC: &str = "kty: EC, crv: P-256, alg: ES256, x: AAAA, y: AAAA";
+
+#[test]
+fn key_sets_that_verify_no_token_are_refused() {
+    for (keys, why) in [
+        (String::new(), "no key is there"),
+        (
+            format!("{{{EC}, d: AAAA, kid: a}}"),
+            "key 1: `d` belongs to a private or shared key",
+        ),
+        (
+            "{kty: oct, k: AAAA, kid: a}".to_owned(),
+            "key 1: `k` belongs to a private or shared key",
+        ),
+        (
+            "{kty: OKP, crv: Ed25519, x: AAAA, kid: a}".to_owned(),
+            "key 1: `kty` must be `RSA` or `EC`",
+        ),
+        (
+            "{kty: EC, crv: P-384, x: A, y: A, kid: a}".to_owned(),
+            "key 1: `crv` must be `P-256`",
+        ),
+        (
+            "{kty: RSA, n: AAAA, kid: a}".to_owned(),
+            "key 1: `e` is missing or no base64url",
+        ),
+        (
+            "{kty: RSA, n: 'A+A=', e: AQAB, kid: a}".to_owned(),
+            "key 1: `n` is missing or no base64url",
+        ),
+        (
+            "{kty: RSA, n: AAAA, e: AQAB, alg: RS512, kid: a}".to_owned(),
+            "key 1: `alg` must be `RS256`",
+        ),
+        (
+            format!("{{{EC}, use: enc, kid: a}}"),
+            "key 1: `use` must be `sig`",
+        ),
+        (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is no text"),
+        (
+            format!("{{{EC}, kid: a}}, {{{EC}}}"),
+            "key 2: `kid` is missing, and another key is `EC` too",
+        ),
+        (
+            format!("{{{EC}, kid: a}}, {{{EC}, kid: a}}"),
+            "key 2: another `EC` key has the `kid` `a` too",
+        ),
+    ] {
+        let error = refused(URL, &format!("  jwks: {{keys: [{keys}]}}\n"));
+        let start = "stacks/environments/test.yaml:52:9: auth.jwks.keys: ";
+        assert!(error.starts_with(start), "{error}");
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_key_needs_no_name_where_no_other_is_of_its_type() {
+    let rsa = "{kty: RSA, n: AAAA, e: AQAB}";
+    let environment = accepted(URL, &format!("  jwks: {{keys: [{{{EC}}}, {rsa}]}}\n"));
+    assert_eq!(environment.auth.jwks.unwrap().keys.len(), 2);
+}
+
+#[test]
+fn an_issuer_or_audience_of_nothing_is_refused() {
+    refused_with(
+        "issuer: https://auth.test.example.com",
+        "issuer: \"\"",
+        "50:11: auth.issuer: an empty text is given",
+    );
+    refused_with(
+        "audience: complical-analytics",
+        "audience: \"  \"",
+        "51:13: auth.audience: an empty text is given",
+    );
+}
+
+#[test]
+fn tags_that_a_service_would_not_take_are_refused() {
+    for (tag, why) in [
+        ("team: a&b", "`a&b` cannot be the value of a tag"),
+        ("team: \"a, b\"", "`a, b` cannot be the value of a tag"),
+        ("team: \"[a]\"", "`[a]` cannot be the value of a tag"),
+        ("team: \"\"", "`` cannot be the value of a tag"),
+        ("team: \" a\"", "` a` cannot be the value of a tag"),
+        ("\"a(b)\": c", "`a(b)` cannot be the key of a tag"),
+        ("AWS:team: c", "`AWS:team` cannot be the key of a tag"),
+        (
+            "Application: other",
+            "the tag `application` is there twice, case aside",
+        ),
+        (
+            "complical:Environment: test",
+            "is the one that names the environment",
+        ),
+    ] {
+        let error = refused("tags:\n", &format!("tags:\n  {tag}\n"));
+        assert!(error.contains(":57:") || error.contains(":58:"), "{error}");
+        assert!(error.contains(why), "{tag}: {error}");
+    }
+    let many = (0..49).map(|n| format!("  tag{n}: x\n"));
+    let many = many.collect::<Vec<_>>().concat();
+    refused_with(
+        "tags:\n",
+        &format!("tags:\n{many}"),
+        "57:1: 50 tags are given, 49 are allowed",
+    );
+    let words = accepted("tags:\n", "tags:\n  Größe: \"5 + 3 = 8 @ a/b:c_d-e.f\"\n");
+    assert_eq!(words.tags.len(), 2);
+}
+
+#[test]
+fn what_nothing_would_enforce_is_refused_in_local() {
+    let text = std::fs::read_to_string(folder().join("local.yaml")).unwrap();
+    for (given, setting) in [
+        ("tracing: true", "tracing"),
+        ("waf: {callsPerFiveMinutes: 100}", "waf"),
+        ("tlsPolicy: TLS_1_2", "tlsPolicy"),
+    ] {
+        let text = format!("{text}{given}\n");
+        let error = Environment::parse("local", Path::new("local.yaml"), &text).unwrap_err();
+        let expected = format!("`{setting}` has no effect in `local`");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn options_of_security_that_cannot_work_are_refused() {
+    for (given, expected) in [
+        (
+            "encryption: {key: alias/mine}",
+            "`alias/mine` is not the ARN of a KMS key",
+        ),
+        (
+            "encryption: {key: \"arn:aws:kms:eu-west-1:123456789012:key/a\"}",
+            "the key is of region `eu-west-1`, the environment of `ap-south-1`",
+        ),
+        ("tlsPolicy: TLS_1_0", "`TLS_1_0` is not a security policy"),
+        ("waf: {callsPerFiveMinutes: 9}", "`9` is out of range"),
+        ("concurrency: {reconciler: 2}", "`2` is out of range"),
+        ("logs: {level: warn}", "unknown variant `warn`"),
+        (
+            "throttle: {ratePerSecond: 900}",
+            "plan `enterprise` promises 1000 calls a second, and the gateway takes 900",
+        ),
+    ] {
+        let (given, instead) = if given.starts_with("logs") {
+            ("logs:\n  retentionDays: 14", given.to_owned())
+        } else {
+            ("logs:", format!("{given}\nlogs:"))
+        };
+        let error = refused(given, &instead);
+        assert!(error.contains(expected), "{error}");
+        assert!(
+            error.starts_with("stacks/environments/test.yaml:5"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn names_that_get_too_long_are_refused_before_anything_is_built() {
+    let prefix = "a".repeat(20);
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let text = text.replacen("region:", &format!("stackPrefix: {prefix}\nregion:"), 1);
+    let path = Path::new("a-long-long-name.yaml");
+    let error = Environment::parse("a-long-long-name", path, &text).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.starts_with("a-long-long-name.yaml:4:14: stack `"),
+        "{error}"
+    );
+    assert!(error.contains("has 66 characters"), "{error}");
+}
+
+#[test]
+fn a_prefix_that_is_awss_own_is_refused() {
+    for given in ["stackPrefix: AWS", "resourcePrefix: aws"] {
+        let error = refused("region: ap-south-1", given);
+        assert!(error.contains("and not `aws`"), "{error}");
+    }
+}
+
+/// What Lambda would refuse of the stack's functions, with what was measured.
+#[test]
+fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
+    let plans = (0..60)
+        .map(|n| format!("  plan-{n}: {{ratePerSecond: 10, burst: 20, monthlyQuota: 100000}}\n"));
+    let plans = plans.collect::<Vec<_>>().concat();
+    let error = refused("plans:\n", &format!("plans:\n{plans}"));
+    assert!(
+        error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-API-test`"),
+        "{error}"
+    );
+    assert!(
+        error.contains("bytes as Lambda measures them, 4096 are allowed; `PLANS` takes"),
+        "{error}"
+    );
+    let key = format!("{{kty: RSA, n: {}, e: AQAB, kid: K}}", "A".repeat(342));
+    let keys: Vec<String> = (0..10)
+        .map(|n| key.replace('K', &format!("k{n}")))
+        .collect();
+    let error = refused(URL, &format!("  jwks: {{keys: [{}]}}\n", keys.join(", ")));
+    assert!(
+        error.starts_with("stacks/environments/test.yaml:52:9: stack `CompliCal-API-test`"),
+        "{error}"
+    );
+    assert!(error.contains("`AUTH_JWKS` takes"), "{error}");
+    accepted(
+        URL,
+        &format!("  jwks: {{keys: [{}]}}\n", keys[..4].join(", ")),
+    );
+}
+
+#[test]
 fn an_environment_cannot_have_any_name() {
     let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
     let error = Environment::parse("Test_1", Path::new("Test_1.yaml"), &text).unwrap_err();
@@ -271,7 +555,7 @@ fn the_routes_are_read_from_an_openapi_document_beside_the_file() {
 
 #[test]
 fn the_sample_document_has_routes_and_calls() {
-    let more = "upstream: {url: 'http://127.0.0.1:8080', openapi: ../examples/shop/openapi.yaml}";
+    let more = "upstream: {url: 'https://shop.example', openapi: ../examples/shop/openapi.yaml}";
     let upstream = with(more).unwrap().upstream.unwrap();
     let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -298,10 +582,7 @@ fn an_upstream_that_cannot_be_is_refused() {
             "upstream: api.example.com",
             "upstream: `api.example.com` is not an address",
         ),
-        (
-            "upstream: https://a.example/x?y=1",
-            "an address without query",
-        ),
+        ("upstream: https://a.example/x?y=1", "holds a query"),
         (
             "upstream:\n  url: https://a.example\n  routes: [GET users]",
             "`GET users` is not a route: the template begins with `/`",

@@ -13,10 +13,11 @@ use stacks::cfn::{
 };
 use stacks::constructs::{
     Alarm, AlarmSettings, Comparison, Dashboard, Encryption, EventSource, EventSourceSettings,
-    Expression, Function, FunctionSettings, Key, Metric, Missing, Period, Queue, QueueKind,
-    QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic, Widget,
+    Expression, Function, FunctionLog, FunctionSettings, Key, Metric, Missing, Period, Queue,
+    QueueKind, QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic,
+    Widget,
 };
-use stacks::environment::Architecture;
+use stacks::environment::{Architecture, LogLevel};
 
 /// What is wrong while a stack is put together, before any rule looks at it, one a line.
 fn construction(build: impl FnOnce(&mut Stack)) -> String {
@@ -39,21 +40,26 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 fn function(stack: &mut Stack, name: &str) -> Function {
-    Function::new(
-        stack,
-        "Worker",
-        FunctionSettings {
-            name,
-            description: "",
-            code: FileAsset::new("worker.zip", "00", "assets"),
-            architecture: Architecture::Arm64,
-            memory: 128,
-            timeout: 3,
-            variables: BTreeMap::new(),
-            log_days: 30,
-            tracing: false,
+    Function::new(stack, "Worker", settings(name))
+}
+
+fn settings(name: &str) -> FunctionSettings<'_> {
+    FunctionSettings {
+        name,
+        description: "",
+        code: FileAsset::new("worker.zip", "00", "assets"),
+        architecture: Architecture::Arm64,
+        memory: 128,
+        timeout: 3,
+        variables: BTreeMap::new(),
+        log: FunctionLog {
+            days: 30,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
         },
-    )
+        reserved: None,
+        tracing: false,
+    }
 }
 
 fn queue(stack: &mut Stack, name: &str, kind: QueueKind) -> Queue {
@@ -88,10 +94,11 @@ fn alarm(stack: &mut Stack, watched: impl Into<stacks::constructs::Watched>) {
         "Alarm",
         AlarmSettings {
             name: "alarm",
-            description: "",
+            description: "".into(),
             watched: watched.into(),
             breaches: Comparison::Above(0.0),
             periods: 1,
+            breaching: 1,
             missing: Missing::Fine,
             topic: &Topic::named("oncall"),
         },
@@ -363,6 +370,26 @@ fn a_name_longer_than_aws_takes() {
         queue(stack, &"w".repeat(81), QueueKind::Standard);
     });
     assert!(said.contains("has 81 characters, AWS takes 80"), "{said}");
+}
+
+#[test]
+fn more_variables_than_lambda_takes() {
+    let said = synthesis(|stack| {
+        let text = "\"".repeat(2_048);
+        Function::new(
+            stack,
+            "Worker",
+            FunctionSettings {
+                variables: BTreeMap::from([("ORDERS", text.into()), ("TABLE", "orders".into())]),
+                ..settings("worker")
+            },
+        );
+    });
+    assert_eq!(
+        said,
+        "`Worker.Environment.Variables.ORDERS`: the function's variables take 4126 bytes as Lambda \
+         measures them, 4096 are allowed; `ORDERS` takes 4098 of them"
+    );
 }
 
 #[test]

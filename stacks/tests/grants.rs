@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use stacks::FileAsset;
 use stacks::cfn::existing;
 use stacks::constructs::{
-    Encryption, EncryptionKey, Function, FunctionSettings, Index, Key, Projection, Queue,
-    QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
+    Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings, Index, Key, Projection,
+    Queue, QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
 };
-use stacks::environment::{self, Architecture};
+use stacks::environment::{self, Architecture, LogLevel};
 
 /// The statements that a function's role holds beyond its log group's.
 fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Value> {
@@ -31,7 +31,12 @@ fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Valu
             memory: 128,
             timeout: 3,
             variables: BTreeMap::new(),
-            log_days: 30,
+            log: FunctionLog {
+                days: 30,
+                level: LogLevel::Info,
+                encryption: Encryption::Managed,
+            },
+            reserved: None,
             tracing,
         },
     );
@@ -218,7 +223,7 @@ fn a_topic_under_ones_own_key_lets_functions_and_alarms_publish() {
     let statements = granted(false, |stack, worker| {
         let services = ["cloudwatch.amazonaws.com"];
         let key = EncryptionKey::used_by(stack, "Key", "alarms", services);
-        Topic::of_alarms(stack, "Topic", "alarms", None, Some(&key)).grant_publish(worker);
+        Topic::of_alarms(stack, "Topic", "alarms", None, &key.encryption()).grant_publish(worker);
         let template = stack.template().clone().finish().unwrap();
         declared = serde_json::from_str(&template).unwrap();
     });

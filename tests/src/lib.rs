@@ -1,6 +1,9 @@
 //! What the suites share. Nothing here asserts but what every suite expects of a command.
 
+pub mod alarms;
 pub mod bench;
+pub mod browser;
+pub mod cloud;
 pub mod faults;
 pub mod place;
 pub mod proxy;

@@ -88,6 +88,7 @@ impl Place {
             .args(args.split_ascii_whitespace())
             .env_remove("ENABLE_KINESIS_ANALYTICS")
             .env("XTASK_LOCAL_DIR", self.dir.path().join("local"))
+            .env("XTASK_ASSEMBLY_DIR", self.dir.path().join("cdk.out"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command

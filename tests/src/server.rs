@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
@@ -69,6 +70,14 @@ impl Server {
         Self::start(command, port, "/healthcheck").await
     }
 
+    /// Chromium's driver (<https://www.w3.org/TR/webdriver2/>).
+    pub async fn chromedriver() -> Self {
+        let [port] = free_ports();
+        let mut command = Command::new("chromedriver");
+        command.arg(format!("--port={port}"));
+        Self::start(command, port, "/status").await
+    }
+
     /// Starts it, and waits until it answers at `health`.
     async fn start(mut command: Command, port: u16, health: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -82,7 +91,9 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let server = Self {
-            process: command.spawn().unwrap(),
+            process: command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display())),
             endpoint: endpoint(port),
             _folder: folder,
         };

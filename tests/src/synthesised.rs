@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use stacks::environment::Architecture;
 use stacks::{Assembly, Environment, Function, FunctionAsset, FunctionAssets, synthesise};
 
 /// The repository.
@@ -49,6 +50,19 @@ cors:
   methods: [GET, POST]
   credentials: true";
 
+/// A key of somebody's account.
+pub const KEY: &str =
+    "arn:aws:kms:ap-south-1:123456789012:key/6f1c2a8e-1d2b-4c3d-9e4f-5a6b7c8d9e0f";
+
+/// The environment `test` with every option of security set.
+pub fn secured() -> Environment {
+    parsed(&format!(
+        "encryption:\n  key: {KEY}\ntracing: true\nwaf:\n  callsPerFiveMinutes: 10000\n\
+         tlsPolicy: SecurityPolicy_TLS13_1_3_2025_09\n\
+         concurrency:\n  authorizer: 100\n  analytics: 10\n  reconciler: 5"
+    ))
+}
+
 /// Every variant of what can be deployed, each with a word for what is special about it.
 pub fn variants() -> Vec<(&'static str, Assembly)> {
     let upstream = parsed("upstream: https://api.example.com");
@@ -63,6 +77,7 @@ pub fn variants() -> Vec<(&'static str, Assembly)> {
         ),
         ("upstream", upstream),
         ("own API", own_api),
+        ("secured", secured()),
     ]
     .map(|(variant, environment)| (variant, assembly_of(&environment)))
     .into()
@@ -75,7 +90,15 @@ pub fn assets(folder: &Path) -> FunctionAssets {
         let zip = folder.join(format!("{}.zip", function.folder()));
         std::fs::write(&zip, function.folder()).unwrap();
         let sha256 = format!("{:x}", index + 1).repeat(64);
-        (function, FunctionAsset { sha256, zip })
+        let architecture = Architecture::Arm64;
+        (
+            function,
+            FunctionAsset {
+                sha256,
+                zip,
+                architecture,
+            },
+        )
     })
     .collect()
 }

@@ -26,6 +26,10 @@ pub struct Tools {
     pub moto_server: PathBuf,
     /// A Kinesis, a script for Node.js that is started in its own folder.
     pub kinesis: PathBuf,
+    /// A validator of `OpenAPI` documents.
+    pub openapi_validator: PathBuf,
+    /// The npm packages.
+    pub node_modules: PathBuf,
 }
 
 impl Tools {
@@ -43,6 +47,8 @@ impl Tools {
             cdk: path("cdk"),
             moto_server: path("motoServer"),
             kinesis: path("kinesis"),
+            openapi_validator: path("openapiValidator"),
+            node_modules: path("nodeModules"),
         }
     }
 }

@@ -23,7 +23,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build attach outputs keys token traffic status logs errors replay events schema bench test check codegen";
+    let there = "deploy destroy synth build attach outputs keys token traffic status logs errors replay events dashboard iam cost schema bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -103,6 +103,38 @@ fn a_bad_region_is_refused_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
+fn a_setting_that_can_never_work_is_refused_before_anything_is_built() {
+    let key_set = "jwksUrl: https://issuer.example/keys";
+    for (given, instead, said) in [
+        (
+            key_set,
+            "jwksUrl: http://issuer.example/keys",
+            "custom.yaml:7:12: auth.jwksUrl: ",
+        ),
+        (
+            key_set,
+            "jwks: {keys: []}",
+            "custom.yaml:7:9: auth.jwks.keys: no key is there",
+        ),
+        ("region: ap-south-1", "tags: {team: a&b}", "custom.yaml:1:"),
+        (
+            "region: ap-south-1",
+            "upstream: https://api.example/?a=1",
+            "custom.yaml:1:11: upstream: ",
+        ),
+    ] {
+        let spoiled = SOUND.replace(given, instead);
+        for verb in ["synth", "deploy", "build"] {
+            let ended = Place::new()
+                .with_environment(&spoiled)
+                .run(&format!("{verb} --env custom"));
+            ended.fails(2, &[said]);
+            assert!(!ended.stderr.contains("building"), "{ended:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_bad_switch_in_the_environment_is_refused() {
     Place::new()
         .with("ENABLE_KINESIS_ANALYTICS", "maybe")
@@ -144,6 +176,7 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "errors redrive",
         "replay --from 1h",
         "events --from 1h",
+        "dashboard",
         "traffic --rps 1",
         "logs",
         "token --email a@b.example",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::synthesised::variants;
+use tests::synthesised::{environment, variants};
 use tests::tools::Tools;
 
 /// The default region, the one that AWS's limits differ in most often, and one of Europe's.
@@ -34,6 +34,8 @@ fn the_linter_finds_neither_error_nor_warning() {
             templates.entry(stack.template).or_insert(name);
         }
     }
+    let test = environment("test");
+    templates.insert(stacks::roles(&test).unwrap(), "roles.json".to_owned());
     let folder = tempfile::tempdir().unwrap();
     for (template, name) in &templates {
         std::fs::write(folder.path().join(name), template).unwrap();

@@ -137,6 +137,24 @@ async fn every_call_of_every_user_is_counted_once() {
     assert!(call.is_err(), "{call:?}");
 }
 
+/// A stack is deleted and deployed again, although something wrote to its log group in between: AWS
+/// makes a group that is gone again for the next line.
+async fn stack_goes_and_comes_again(system: &mut System) {
+    let ended = system.place.run("destroy CompliCal-Kinesis-local --yes");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&system.sdk().await);
+    let group = "/aws/lambda/CompliCal-Kinesis-local-StreamProcessor";
+    let create = logs.create_log_group().log_group_name(group);
+    create.send().await.unwrap();
+    let again = system.place.run("deploy --yes --json");
+    assert!(again.stderr.contains(group), "{again:#?}");
+    system.outputs = json_of(&again);
+    let groups = logs.describe_log_groups().log_group_name_prefix(group);
+    let groups = groups.send().await.unwrap();
+    let kept = groups.log_groups()[0].retention_in_days();
+    assert!(kept.is_some(), "the stack's own: {groups:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn modes_change_and_counts_stay() {
     let mut system = System::deploy();
@@ -159,6 +177,13 @@ async fn modes_change_and_counts_stay() {
         calls += 30;
         system.until(question, "/totalCalls", calls).await;
     }
+    stack_goes_and_comes_again(&mut system).await;
+    assert_eq!(
+        system.call(Some(&secret), 30).await,
+        BTreeMap::from([(200, 30)])
+    );
+    calls += 30;
+    system.until(question, "/totalCalls", calls).await;
     let days = "timeseries?granularity=day&duration=2d&email=ann@example.com";
     system.until_sum(days, "totalCalls", calls).await;
     let minutes = "timeseries?granularity=minute&duration=1h";

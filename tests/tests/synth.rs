@@ -10,8 +10,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use stacks::{Assembly, Environment, synthesise};
-use tests::synthesised::{OWN_API, assembly_of, assets, environment, parsed, resources, variants};
+use stacks::environment::Architecture;
+use stacks::{Assembly, Environment, synthesise, synthesise_unbuilt};
+use tests::synthesised::{
+    KEY, OWN_API, assembly_of, assets, environment, parsed, resources, secured, variants,
+};
 
 /// Every variant of what can be deployed.
 fn assemblies() -> impl Iterator<Item = Assembly> {
@@ -21,6 +24,15 @@ fn assemblies() -> impl Iterator<Item = Assembly> {
 fn template(assembly: &Assembly, part: &str) -> Value {
     let stack = assembly.stacks.iter().find(|s| s.name.contains(part));
     serde_json::from_str(&stack.unwrap().template).unwrap()
+}
+
+/// The environment `test` in another region.
+fn in_region(region: &str) -> Environment {
+    let path = tests::synthesised::root().join("stacks/environments/test.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("ap-south-1", region);
+    assert!(text.contains(region));
+    Environment::parse("test", &path, &text).unwrap()
 }
 
 fn of_type(resources: &[(String, Value)], kind: &str) -> Vec<(String, Value)> {
@@ -106,6 +118,112 @@ fn an_assembly_of_another_time_is_told_apart() {
 }
 
 #[test]
+fn functions_run_on_what_their_binaries_are_for() {
+    let zips = tempfile::tempdir().unwrap();
+    // Whatever the environment file asks for: what is deployed is what was built.
+    for architecture in Architecture::ALL {
+        let mut assets = assets(zips.path());
+        for asset in assets.values_mut() {
+            asset.architecture = architecture;
+        }
+        let assembly = synthesise(&environment("test"), &assets).unwrap();
+        let functions = of_type(&resources(&assembly), "AWS::Lambda::Function");
+        assert_eq!(functions.len(), 6);
+        for (id, function) in functions {
+            let declared = &function["Properties"]["Architectures"];
+            assert_eq!(*declared, json!([architecture.as_str()]), "{id}");
+        }
+    }
+}
+
+#[test]
+fn templates_of_functions_that_nobody_built_are_marked_and_never_deployed() {
+    let folder = tempfile::tempdir().unwrap();
+    let assembly = synthesise_unbuilt(&environment("test")).unwrap();
+    assembly.write(folder.path()).unwrap();
+    let built = assembly_of(&environment("test"));
+    for (stack, built) in assembly.stacks.iter().zip(&built.stacks) {
+        let mut unbuilt: Value = serde_json::from_str(&stack.template).unwrap();
+        let mut built: Value = serde_json::from_str(&built.template).unwrap();
+        let rules = unbuilt.as_object_mut().unwrap().remove("Rules").unwrap();
+        let equal = &rules["NotDeployable"]["Assertions"][0]["Assert"]["Fn::Equals"];
+        assert!(equal[0].is_string() && equal[0] != equal[1], "{rules}");
+        // For the rest they are what would be deployed, but for the names of the zips.
+        for template in [&mut unbuilt, &mut built] {
+            for resource in template["Resources"].as_object_mut().unwrap().values_mut() {
+                if let Some(key) = resource.pointer_mut("/Properties/Code/S3Key") {
+                    *key = Value::Null;
+                }
+            }
+        }
+        assert_eq!(unbuilt, built);
+    }
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let assets = names.filter(|name| name.contains("asset"));
+    assert_eq!(assets.count(), 0, "there is nothing to publish");
+}
+
+#[test]
+fn the_gateways_role_is_set_once_for_the_account_and_kept() {
+    let api = template(&assembly_of(&environment("test")), "-API-");
+    let role = &api["Resources"]["ApiGatewayLogsRole"];
+    assert_eq!(
+        role["Properties"]["RoleName"],
+        "complical-gateway-logs-test"
+    );
+    for resource in [role, &api["Resources"]["ApiGatewayAccount"]] {
+        assert_eq!(resource["DeletionPolicy"], "Retain");
+    }
+    // An account that has a role keeps it.
+    let leaving = environment("test").leaving_gateway_account(true);
+    let leaving = template(&assembly_of(&leaving), "-API-");
+    for id in ["ApiGatewayLogsRole", "ApiGatewayAccount"] {
+        assert_eq!(leaving["Resources"][id], Value::Null, "{id}");
+    }
+    // Another role has a name of CloudFormation's.
+    for assembly in assemblies() {
+        for (id, role) in of_type(&resources(&assembly), "AWS::IAM::Role") {
+            let named = role["Properties"]["RoleName"].is_string();
+            assert_eq!(named, id == "ApiGatewayLogsRole", "{id}");
+        }
+    }
+}
+
+#[test]
+fn each_environment_has_a_bucket_of_its_own() {
+    let names = ["test", "prod"].map(|name| stacks::assets_bucket(&environment(name)));
+    assert_ne!(names[0], names[1]);
+    assert!(names[0].starts_with("complical-assets-test-"), "{names:?}");
+}
+
+#[test]
+fn the_dashboard_is_in_the_console_of_its_partition() {
+    for (region, console) in [
+        ("ap-south-1", ".console.aws.amazon.com/"),
+        ("cn-north-1", ".console.amazonaws.cn/"),
+        ("us-gov-west-1", ".console.amazonaws-us-gov.com/"),
+    ] {
+        let environment = in_region(region);
+        let api = template(&assembly_of(&environment), "-API-");
+        let url = api["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"].as_str();
+        assert!(url.unwrap().contains(console), "{url:?}");
+    }
+}
+
+#[test]
+fn no_template_is_for_one_partition_alone() {
+    for assembly in assemblies() {
+        for stack in &assembly.stacks {
+            for of_commercial in ["arn:aws:", "s3.amazonaws.com"] {
+                let found = stack.template.contains(of_commercial);
+                assert!(!found, "{}: {of_commercial}", stack.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn stacks_find_each_other_by_name_only() {
     for assembly in assemblies() {
         for stack in &assembly.stacks {
@@ -123,8 +241,9 @@ fn stacks_find_each_other_by_name_only() {
 fn no_account_and_no_region_is_written_into_a_template() {
     for assembly in assemblies() {
         for stack in &assembly.stacks {
-            assert!(!stack.template.contains("000000000000"), "{}", stack.name);
-            assert!(!stack.template.contains("ap-south-1"), "{}", stack.name);
+            let template = stack.template.replace(KEY, "");
+            assert!(!template.contains("000000000000"), "{}", stack.name);
+            assert!(!template.contains("ap-south-1"), "{}", stack.name);
         }
     }
 }
@@ -177,19 +296,34 @@ fn every_alarm_notifies_the_one_topic_of_trouble_and_of_recovery() {
     let names = alarm_names(&assembly);
     let expected = [
         "complical-aggregator-dead-letters-test",
+        "complical-aggregator-duration-test",
         "complical-aggregator-failures-test",
+        "complical-aggregator-idle-test",
+        "complical-aggregator-tick-test",
+        "complical-analytics-table-throttles-test",
+        "complical-authorizer-duration-test",
+        "complical-authorizer-throttles-test",
+        "complical-background-throttles-test",
+        "complical-concurrency-test",
         "complical-dead-letters-test",
         "complical-fold-age-test",
+        "complical-gateway-errors-test",
         "complical-items-parked-test",
         "complical-iterator-age-test",
+        "complical-keys-table-throttles-test",
         "complical-no-tracking-success-test",
         "complical-processed-not-incoming-test",
         "complical-processing-failures-test",
         "complical-processing-latency-test",
+        "complical-processor-duration-test",
         "complical-reconcile-dead-letters-test",
+        "complical-reconcile-queue-age-test",
+        "complical-reconciled-calls-test",
+        "complical-reconciler-failures-test",
         "complical-records-failed-test",
         "complical-stream-write-throttles-test",
         "complical-tracking-failures-test",
+        "complical-undecided-calls-test",
         "complical-usage-table-throttles-test",
     ];
     assert_eq!(names, expected.map(str::to_owned).into());
@@ -372,6 +506,129 @@ fn the_api_is_deployed_anew_only_when_it_changes() {
     );
 }
 
+/// Everything that holds what somebody called, or is on its way to it.
+#[test]
+fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
+    let resources = resources(&assembly_of(&secured()));
+    let mut encrypted = 0;
+    for (kind, pointer) in [
+        ("AWS::Kinesis::Stream", "/StreamEncryption/KeyId"),
+        ("AWS::DynamoDB::Table", "/SSESpecification/KMSMasterKeyId"),
+        ("AWS::SQS::Queue", "/KmsMasterKeyId"),
+        ("AWS::SNS::Topic", "/KmsMasterKeyId"),
+        ("AWS::Logs::LogGroup", "/KmsKeyId"),
+    ] {
+        for (id, resource) in of_type(&resources, kind) {
+            assert_eq!(
+                resource["Properties"].pointer(pointer),
+                Some(&json!(KEY)),
+                "{id}"
+            );
+            encrypted += 1;
+        }
+    }
+    // A stream, three tables, four queues, a topic, and the logs of six functions and the gateway.
+    assert_eq!(encrypted, 1 + 3 + 4 + 1 + 7);
+}
+
+/// Whoever reads or writes what is encrypted must be allowed to use its key.
+#[test]
+fn with_a_key_every_role_that_touches_data_may_use_it() {
+    let resources = resources(&assembly_of(&secured()));
+    for (id, role) in of_type(&resources, "AWS::IAM::Role") {
+        let text = role["Properties"]["Policies"].to_string();
+        let touches = ["dynamodb:", "kinesis:", "sqs:"];
+        let touches = touches.iter().any(|service| text.contains(service));
+        assert_eq!(text.contains(KEY), touches, "{id}: {text}");
+    }
+}
+
+#[test]
+fn each_option_of_security_is_in_the_templates() {
+    let secured = template(&assembly_of(&secured()), "-API-");
+    let usual = template(&assembly_of(&environment("test")), "-API-");
+    let property = |template: &Value, id: &str, name: &str| {
+        template["Resources"][id]["Properties"][name].clone()
+    };
+    assert_eq!(property(&secured, "Stage", "TracingEnabled"), true);
+    assert_eq!(property(&usual, "Stage", "TracingEnabled"), false);
+    let mode = property(&secured, "ApiKeyAuthorizerFunction", "TracingConfig");
+    assert_eq!(mode["Mode"], "Active");
+    let policy = property(&secured, "Api", "SecurityPolicy");
+    assert_eq!(policy, "SecurityPolicy_TLS13_1_3_2025_09");
+    assert_eq!(property(&secured, "Api", "EndpointAccessMode"), "STRICT");
+    assert_eq!(property(&usual, "Api", "SecurityPolicy"), Value::Null);
+    let rule = &property(&secured, "Firewall", "Rules")[0];
+    assert_eq!(rule["Statement"]["RateBasedStatement"]["Limit"], 10_000);
+    assert!(rule["Action"]["Block"].is_object(), "{rule}");
+    assert!(secured["Resources"]["FirewallAssociation"].is_object());
+    assert_eq!(usual["Resources"]["Firewall"], Value::Null);
+}
+
+#[test]
+fn one_key_cannot_use_up_the_account() {
+    let api = template(&assembly_of(&environment("test")), "-API-");
+    let every = &api["Resources"]["Stage"]["Properties"]["MethodSettings"][0];
+    assert_eq!(every["ResourcePath"], "/*");
+    assert_eq!(every["HttpMethod"], "*");
+    assert_eq!(every["ThrottlingRateLimit"], 5_000.0);
+    assert_eq!(every["ThrottlingBurstLimit"], 2_500);
+    let throttled = &api["Resources"]["AnswerThrottled"]["Properties"];
+    assert_eq!(throttled["StatusCode"], "429");
+    let after = "gatewayresponse.header.Retry-After";
+    assert_eq!(throttled["ResponseParameters"][after], "'1'");
+    let reserved = |template: &Value, id: &str| {
+        template["Resources"][id]["Properties"]["ReservedConcurrentExecutions"].clone()
+    };
+    assert_eq!(reserved(&api, "ApiKeyAuthorizerFunction"), Value::Null);
+    let secured = template(&assembly_of(&secured()), "-API-");
+    assert_eq!(reserved(&secured, "ApiKeyAuthorizerFunction"), 100);
+    assert_eq!(reserved(&secured, "AnalyticsApi"), 10);
+    assert_eq!(reserved(&secured, "Reconciler"), 5);
+}
+
+#[test]
+fn functions_write_json_and_lambda_itself_warnings_alone() {
+    for assembly in assemblies() {
+        for (id, function) in of_type(&resources(&assembly), "AWS::Lambda::Function") {
+            let logging = &function["Properties"]["LoggingConfig"];
+            assert_eq!(logging["LogFormat"], "JSON", "{id}");
+            assert_eq!(logging["SystemLogLevel"], "WARN", "{id}");
+            // Metrics are lines of this level to Lambda.
+            assert_eq!(logging["ApplicationLogLevel"], "INFO", "{id}");
+        }
+    }
+}
+
+/// What a linter would find of security, with the reason why it stays beside it.
+#[test]
+fn findings_of_linters_are_explained_where_they_are_and_gone_with_their_options() {
+    let findings = |environment: &Environment| {
+        let resources = resources(&assembly_of(environment));
+        let findings = resources.iter().flat_map(|(_, resource)| {
+            let skipped = resource["Metadata"]["checkov"]["skip"].as_array();
+            skipped.cloned().unwrap_or_default()
+        });
+        let findings = findings.map(|finding| {
+            assert!(finding["comment"].as_str().unwrap().len() > 20, "{finding}");
+            finding["id"].as_str().unwrap().to_owned()
+        });
+        findings.collect::<BTreeSet<_>>()
+    };
+    let usual = findings(&environment("test"));
+    let secured = findings(&secured());
+    let gone: Vec<&str> = usual.difference(&secured).map(String::as_str).collect();
+    let optional = [
+        "CKV_AWS_119",
+        "CKV_AWS_158",
+        "CKV_AWS_26",
+        "CKV_AWS_27",
+        "CKV_AWS_73",
+    ];
+    assert_eq!(gone, optional);
+    assert!(secured.is_subset(&usual));
+}
+
 #[test]
 fn what_the_embedded_aws_leaves_out_is_known() {
     let assembly = assembly_of(&environment("local"));
@@ -387,7 +644,7 @@ fn what_the_embedded_aws_leaves_out_is_known() {
         .map(|(id, _)| id)
         .collect();
     assert_eq!(refused, math);
-    assert_eq!(refused.len(), 4);
+    assert_eq!(refused.len(), 12);
 }
 
 #[test]
@@ -455,14 +712,12 @@ fn routes_that_do_not_fit_a_functions_variables_are_refused_with_what_was_measur
             noise.rotate_left(13)
         );
     }
-    let zips = tempfile::tempdir().unwrap();
-    let error = synthesise(&parsed(&text), &assets(zips.path())).unwrap_err();
+    let path = tests::synthesised::root().join("stacks/environments/test.yaml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let error = Environment::parse("test", &path, &format!("{file}{text}")).unwrap_err();
     let error = error.to_string();
-    assert!(error.contains("ApiKeyAuthorizerFunction"), "{error}");
-    assert!(
-        error.contains("bytes, Lambda takes 4096; `ROUTES` alone takes "),
-        "{error}"
-    );
+    assert!(error.contains("`ROUTES` takes "), "{error}");
+    assert!(error.contains("4096 are allowed"), "{error}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use deployer::{Bucket, Deployed, Session, Stacks};
+use deployer::{Bucket, Caller, Deployed, Session, Stacks};
 use domain::names::{StackKind, TrackingMode};
-use stacks::environment::{Address, Environment};
+use stacks::environment::{Account, Address, Environment, LOCAL_ACCOUNT};
 
 use crate::context::Context;
 use crate::local::Running;
@@ -19,6 +19,8 @@ pub(crate) const STACKS: [StackKind; 3] = [StackKind::Data, StackKind::Kinesis, 
 pub(crate) struct Reached {
     pub(crate) environment: Environment,
     pub(crate) session: Session,
+    /// Whose account it is.
+    pub(crate) caller: Caller,
     /// The processes of the local environment; `None` on AWS.
     pub(crate) running: Option<Running>,
 }
@@ -33,13 +35,7 @@ pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
     let environment = context.environment()?;
     let region = environment.region.as_str();
     if !is_embedded(&environment) {
-        let endpoint = environment.endpoint.as_ref();
-        let session = Session::connect(region, endpoint.map(Address::as_str)).await;
-        return Ok(Reached {
-            environment,
-            session,
-            running: None,
-        });
+        return connect(environment).await;
     }
     let local = context.local();
     let Some(running) = local.running().await? else {
@@ -58,7 +54,37 @@ pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
     Ok(Reached {
         environment,
         session,
+        caller: Caller::embedded(LOCAL_ACCOUNT),
         running: Some(running),
+    })
+}
+
+/// Reaches an AWS that someone else runs, and makes sure that it is the right account: resources of
+/// the same names may stand in another.
+pub(crate) async fn connect(environment: Environment) -> anyhow::Result<Reached> {
+    let endpoint = environment.endpoint.as_ref();
+    let endpoint = endpoint.map(Address::as_str);
+    let session = Session::connect(environment.region.as_str(), endpoint).await;
+    let caller = session
+        .caller()
+        .await
+        .context("finding out whose credentials these are")?;
+    let account = caller.account();
+    if let Some(wanted) = environment.account.as_ref().map(Account::as_str)
+        && wanted != account
+    {
+        return Err(Stop::usage(format!(
+            "environment `{}` belongs to account {wanted}, the credentials to {account}",
+            environment.name
+        ))
+        .hint("choose the profile of that account: put `AWS_PROFILE=…` before the command")
+        .into());
+    }
+    Ok(Reached {
+        environment,
+        session,
+        caller,
+        running: None,
     })
 }
 
@@ -76,13 +102,10 @@ pub(crate) fn nothing_deployed(environment: &Environment) -> Stop {
 
 impl Reached {
     /// The bucket that its assets are published to.
-    pub(crate) async fn assets_bucket(&self) -> anyhow::Result<Bucket> {
-        const ACCOUNT: &str = "${AWS::AccountId}";
-        let mut name = stacks::assets_bucket(&self.environment);
-        if name.contains(ACCOUNT) {
-            name = name.replace(ACCOUNT, &self.session.account().await?);
-        }
-        Ok(Bucket::new(&self.session, &name))
+    pub(crate) fn assets_bucket(&self) -> Bucket {
+        let name = stacks::assets_bucket(&self.environment);
+        let name = name.replace("${AWS::AccountId}", self.caller.account());
+        Bucket::new(&self.session, &name, &self.caller)
     }
 
     /// The environment's stacks that are there, in deploy order.

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stacks::environment::Architecture;
 
 use crate::duration::{Past, When, duration, past, when};
+use crate::verbs::cost::{Shape, calls, shape};
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -62,6 +65,15 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) functions_dir: Option<PathBuf>,
+    /// Where `deploy` leaves the assembly that it deploys, for tests that deploy side by side
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XTASK_ASSEMBLY_DIR",
+        hide = true
+    )]
+    pub(crate) assembly_dir: Option<PathBuf>,
     /// Where the function host reaches the embedded AWS, for tests that put something between
     #[arg(
         long,
@@ -107,6 +119,12 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
+    /// Draw the dashboard that is deployed, with the environment's metrics, as a page
+    Dashboard(Dashboard),
+    /// Print the roles that deploy and look after an environment, as a CloudFormation template
+    Iam,
+    /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
+    Cost(Cost),
     /// Print a JSON Schema
     Schema(Schema),
     /// Measure what the system costs, against targets and peers of the same run
@@ -157,21 +175,16 @@ pub(crate) struct Deploy {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ArchOption {
-    /// The processor that functions run on; this machine's for `local`, else `arm64`
-    #[arg(long, value_name = "ARCH")]
-    pub(crate) arch: Option<Arch>,
+    /// The processor that functions are built for and run on; the environment file's
+    /// `architecture` unless given
+    #[arg(long, value_name = "ARCH", value_parser = architecture())]
+    pub(crate) arch: Option<Architecture>,
 }
 
-/// A Lambda architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum Arch {
-    /// 64-bit ARM.
-    #[value(name = "arm64")]
-    Arm64,
-    /// 64-bit x86.
-    #[value(name = "x86_64")]
-    X86_64,
+/// Reads one of Lambda's architectures.
+fn architecture() -> impl TypedValueParser<Value = Architecture> {
+    PossibleValuesParser::new(Architecture::ALL.map(Architecture::as_str))
+        .try_map(|name| Architecture::parse(&name).ok_or("no architecture of Lambda"))
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +210,9 @@ pub(crate) struct Synth {
     /// Where to write
     #[arg(long, value_name = "DIR", default_value = "cdk.out")]
     pub(crate) out: PathBuf,
+    /// Build no function: templates to review, which CloudFormation refuses to deploy
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) no_build: bool,
     #[command(flatten)]
     pub(crate) arch: ArchOption,
 }
@@ -331,6 +347,32 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    /// Show the page in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Where to write it; `target/dashboard-NAME.html` unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many hours back from now are shown
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
+    pub(crate) hours: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cost {
+    /// Calls of a month, such as `10M` or `1B`
+    #[arg(long, value_name = "N", value_parser = calls)]
+    pub(crate) calls: u64,
+    /// Traffic: any of `users=1000,peak=10,errors=2%,responseBytes=1024,serviceMillis=8`
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    pub(crate) shape: Option<Shape>,
+    /// Prices, in the form of `xtask/src/verbs/cost/prices.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Schema {
     /// Which
     pub(crate) of: SchemaOf,
@@ -341,6 +383,8 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// The environment file.
     Environment,
+    /// The analytics API, as an `OpenAPI` document.
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +412,9 @@ pub(crate) enum BenchmarkId {
     /// How long `synth` takes where the functions are built, and how much memory.
     #[value(name = "B7")]
     Synth,
+    /// What metering costs a month, beside a bare and an exact counter.
+    #[value(name = "B8")]
+    Bill,
     /// How many schedules the fault model checks in a second.
     #[value(name = "B9")]
     Schedules,
@@ -437,7 +484,15 @@ mod tests {
 
     #[test]
     fn a_verb_that_only_reads_refuses_dry_run() {
-        for verb in ["status", "outputs", "build", "synth", "events"] {
+        for verb in [
+            "status",
+            "outputs",
+            "build",
+            "synth",
+            "events",
+            "dashboard",
+            "cost",
+        ] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");
         }

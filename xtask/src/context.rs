@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use stacks::environment::Environment;
 
+use crate::aws::is_embedded;
 use crate::cli::Global;
-use crate::local::Local;
+use crate::local::{Local, SigningKey};
 use crate::output::Output;
 use crate::stop::Stop;
 
@@ -19,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) root: PathBuf,
     /// The workspace that holds `functions/`.
     pub(crate) functions_root: PathBuf,
+    /// Where `deploy` leaves what it deploys.
+    pub(crate) assembly_dir: PathBuf,
     /// Whether the functions are taken as they were last built.
     pub(crate) prebuilt: bool,
     /// Where the function host reaches the embedded AWS, unless there itself.
@@ -39,10 +42,12 @@ impl Context {
         let local_dir = or(&global.local_dir, "target/local");
         let environments_dir = or(&global.environments_dir, "stacks/environments");
         let functions_root = or(&global.functions_dir, "");
+        let assembly_dir = or(&global.assembly_dir, "cdk.out");
         Self {
             out: Output::new(global.json, global.quiet),
             root,
             functions_root,
+            assembly_dir,
             prebuilt: global.prebuilt,
             host_aws_endpoint: global.host_aws_endpoint.clone(),
             name: global.env.clone(),
@@ -104,6 +109,21 @@ impl Context {
                 &self.root
             )
         ))
+    }
+
+    /// The environment; where it has an embedded AWS, its analytics API also trusts the key that
+    /// signs this machine's tokens, beside what the file says.
+    pub(crate) fn trusting_this_machine(
+        &self,
+        environment: Environment,
+    ) -> anyhow::Result<Environment> {
+        if !is_embedded(&environment) {
+            return Ok(environment);
+        }
+        Ok(match self.local().state()?.signing_key {
+            Some(key) => environment.trusting(vec![SigningKey::parse(&key)?.jwk()]),
+            None => environment,
+        })
     }
 
     /// The local environment's folder.

@@ -3,6 +3,7 @@
 //! cargo-lambda builds the binaries; the zips are made here, so that equal binaries make equal
 //! zips: one entry, a fixed time, fixed permissions.
 
+mod elf;
 mod fresh;
 
 use std::io::Write;
@@ -12,14 +13,15 @@ use std::time::UNIX_EPOCH;
 use anyhow::Context as _;
 use domain::names::Function;
 use sha2::{Digest, Sha256};
+use stacks::environment::{Architecture, Environment};
 use stacks::{FunctionAsset, FunctionAssets};
 use zip::write::SimpleFileOptions;
 
-use crate::cli::Arch;
+use crate::aws::is_embedded;
 use crate::clock;
 use crate::context::Context;
 use crate::jobs::Job;
-use crate::local::Tools;
+use crate::local::{Tools, Zig};
 use crate::stop::Stop;
 
 /// What Lambda starts.
@@ -28,61 +30,48 @@ const BOOTSTRAP: &str = "bootstrap";
 /// What is built, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flavour {
-    pub(crate) arch: Arch,
+    pub(crate) architecture: Architecture,
     /// Optimised, for AWS; else quickly built, for this machine.
     pub(crate) release: bool,
 }
 
 impl Flavour {
-    /// The flavour of an environment: this machine's for the embedded AWS, else release builds.
-    pub(crate) fn of(embedded: bool, asked: Option<Arch>) -> anyhow::Result<Self> {
-        let host = Arch::host();
-        if !embedded {
-            let arch = asked.unwrap_or(Arch::Arm64);
-            return Ok(Self {
-                arch,
-                release: true,
-            });
+    /// The flavour of an environment: quick builds for the embedded AWS, else release builds; for the
+    /// architecture asked for on the command line, else the environment file's.
+    pub(crate) fn of(
+        environment: &Environment,
+        asked: Option<Architecture>,
+    ) -> anyhow::Result<Self> {
+        let architecture = asked.unwrap_or_else(|| environment.architecture());
+        let embedded = is_embedded(environment);
+        let host = Architecture::host();
+        if embedded && architecture != host {
+            return Err(Stop::usage(format!(
+                "functions of `{}` run on this machine, which is `{host}`: they cannot be built for `{architecture}`",
+                environment.name
+            ))
+            .hint("leave out `--arch`, and `architecture` in the environment file")
+            .into());
         }
-        match (asked, host) {
-            (None, Some(arch)) => Ok(Self {
-                arch,
-                release: false,
-            }),
-            (Some(arch), Some(host)) if arch == host => Ok(Self {
-                arch,
-                release: false,
-            }),
-            _ => Err(Stop::usage(
-                "functions of `local` run on this machine: `--arch` can only be its own",
-            )
-            .into()),
+        Ok(Self {
+            architecture,
+            release: !embedded,
+        })
+    }
+
+    const fn folder(self) -> &'static str {
+        if self.release {
+            self.architecture.as_str()
+        } else {
+            "local"
         }
     }
 
-    fn folder(self) -> &'static str {
-        match (self.arch, self.release) {
-            (Arch::Arm64, true) => "arm64",
-            (Arch::X86_64, true) => "x86_64",
-            (_, false) => "local",
-        }
-    }
-}
-
-impl Arch {
-    /// This machine's.
-    pub(crate) fn host() -> Option<Self> {
-        match std::env::consts::ARCH {
-            "aarch64" => Some(Self::Arm64),
-            "x86_64" => Some(Self::X86_64),
-            _ => None,
-        }
-    }
-
-    pub(crate) const fn target(self) -> &'static str {
-        match self {
-            Self::Arm64 => "aarch64-unknown-linux-gnu",
-            Self::X86_64 => "x86_64-unknown-linux-gnu",
+    /// What cargo compiles for.
+    const fn target(self) -> &'static str {
+        match self.architecture {
+            Architecture::Arm64 => "aarch64-unknown-linux-gnu",
+            Architecture::X8664 => "x86_64-unknown-linux-gnu",
         }
     }
 }
@@ -121,8 +110,7 @@ fn binaries(context: &Context, flavour: Flavour) -> PathBuf {
 }
 
 async fn zip(binaries: PathBuf, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
-    let effort = Effort::of(flavour);
-    tokio::task::spawn_blocking(move || zip_all(&binaries, effort))
+    tokio::task::spawn_blocking(move || zip_all(&binaries, flavour))
         .await
         .context("zipping the functions")?
 }
@@ -152,10 +140,7 @@ async fn compile(
     binaries: &Path,
 ) -> anyhow::Result<()> {
     context.out.step("building the functions");
-    if flavour.release {
-        check_cross(tools, flavour.arch).await?;
-    }
-    let lambda = Job::new(tools.cargo_lambda())
+    let mut lambda = Job::new(tools.cargo_lambda())
         .args(["lambda", "build", "--lambda-dir"])
         .args([binaries])
         .args(
@@ -166,6 +151,12 @@ async fn compile(
         .args(options(flavour))
         .current_dir(&context.functions_root)
         .env("PATH", path_with(&tools.bin())?);
+    if flavour.release {
+        check_target(flavour).await?;
+        let zig = Zig::ensure(context).await?;
+        // How cargo-zigbuild, which is inside cargo-lambda, is told of a Python that has zig.
+        lambda = lambda.env("CARGO_ZIGBUILD_PYTHON_PATH", zig.python());
+    }
     lambda
         .run(context.out)
         .await
@@ -185,10 +176,10 @@ const fn selection(flavour: Flavour) -> &'static str {
 /// cargo-lambda's options. For this machine plain cargo links, as it does for everything else
 /// here; for AWS zig does, against the C library that Lambda has.
 fn options(flavour: Flavour) -> Vec<&'static str> {
-    match (flavour.release, flavour.arch) {
+    match (flavour.release, flavour.architecture) {
         (false, _) => vec!["--compiler", "cargo"],
-        (true, Arch::Arm64) => vec!["--release", "--arm64"],
-        (true, Arch::X86_64) => vec!["--release", "--x86-64"],
+        (true, Architecture::Arm64) => vec!["--release", "--arm64"],
+        (true, Architecture::X8664) => vec!["--release", "--x86-64"],
     }
 }
 
@@ -199,8 +190,8 @@ fn path_with(first: &Path) -> anyhow::Result<std::ffi::OsString> {
 }
 
 /// Says what is missing for a release build before cargo-lambda does so late and at length.
-async fn check_cross(tools: &Tools, arch: Arch) -> anyhow::Result<()> {
-    let target = arch.target();
+async fn check_target(flavour: Flavour) -> anyhow::Result<()> {
+    let target = flavour.target();
     let libraries = Job::new("rustc")
         .args(["--print", "target-libdir", "--target", target])
         .read()
@@ -215,24 +206,7 @@ async fn check_cross(tools: &Tools, arch: Arch) -> anyhow::Result<()> {
                 .into(),
         );
     }
-    let zig = Job::new("zig").args(["version"]).read().await;
-    let module = Job::new(tools.python())
-        .args(["-c", "import ziglang"])
-        .read()
-        .await;
-    let found =
-        |run: anyhow::Result<std::process::Output>| run.is_ok_and(|output| output.status.success());
-    if found(zig) || found(module) {
-        return Ok(());
-    }
-    Err(
-        Stop::failed("functions for AWS are linked with zig, and there is none")
-            .hint(format!(
-                "install zig, or `{} -m pip install ziglang` (about 410 MB)",
-                tools.python().display()
-            ))
-            .into(),
-    )
+    Ok(())
 }
 
 /// How hard a zip is made small: a smaller one starts faster on Lambda, a quick one sooner here.
@@ -260,11 +234,11 @@ impl Effort {
     }
 }
 
-fn zip_all(binaries: &Path, effort: Effort) -> anyhow::Result<FunctionAssets> {
+fn zip_all(binaries: &Path, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
     let mut assets = FunctionAssets::new();
     for function in Function::ALL {
         let folder = binaries.join(function.folder());
-        let asset = zip_one(&folder, effort)
+        let asset = zip_one(&folder, flavour)
             .with_context(|| format!("zipping function `{}`", function.folder()))?;
         assets.insert(function, asset);
     }
@@ -273,8 +247,10 @@ fn zip_all(binaries: &Path, effort: Effort) -> anyhow::Result<FunctionAssets> {
 
 /// Zips a binary, unless the zip beside it is of the same binary, by its size and time of change,
 /// and made with the same effort.
-fn zip_one(folder: &Path, effort: Effort) -> anyhow::Result<FunctionAsset> {
+fn zip_one(folder: &Path, flavour: Flavour) -> anyhow::Result<FunctionAsset> {
     let path = folder.join(BOOTSTRAP);
+    let architecture = runs_on(&path, flavour)?;
+    let effort = Effort::of(flavour);
     let mark = mark(&path).context("reading the binary")?;
     let mark = format!("{mark}-{}", effort.level());
     let of_binary = folder.join("zip.of");
@@ -287,6 +263,7 @@ fn zip_one(folder: &Path, effort: Effort) -> anyhow::Result<FunctionAsset> {
         return Ok(FunctionAsset {
             sha256: sha256.to_owned(),
             zip,
+            architecture,
         });
     }
     let binary = std::fs::read(&path).context("reading the binary")?;
@@ -294,7 +271,29 @@ fn zip_one(folder: &Path, effort: Effort) -> anyhow::Result<FunctionAsset> {
     let sha256 = hex(&bytes);
     write_whole(&zip, &bytes)?;
     write_whole(&of_binary, format!("{mark} {sha256}").as_bytes())?;
-    Ok(FunctionAsset { sha256, zip })
+    Ok(FunctionAsset {
+        sha256,
+        zip,
+        architecture,
+    })
+}
+
+/// What the binary runs on: read from the binary itself, and what was to be built.
+fn runs_on(path: &Path, flavour: Flavour) -> anyhow::Result<Architecture> {
+    let wanted = flavour.architecture;
+    let found = elf::architecture(path)
+        .with_context(|| format!("`{}` cannot run on Lambda", path.display()))?;
+    if found == wanted {
+        return Ok(found);
+    }
+    Err(Stop::failed(format!(
+        "`{}` is built for `{found}`, the functions are to run on `{wanted}`",
+        path.display()
+    ))
+    .hint(format!(
+        "remove it, and build it again: `cargo xtask build --arch {wanted}` with the same `--env`"
+    ))
+    .into())
 }
 
 /// What changes when a file is written: its size and its time of change, in one word.
@@ -355,36 +354,75 @@ mod tests {
         );
     }
 
+    /// For AWS and this machine's architecture.
+    const HERE: Flavour = Flavour {
+        architecture: Architecture::host(),
+        release: true,
+    };
+
     #[test]
     fn a_zip_is_made_anew_only_for_another_binary() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(BOOTSTRAP), b"one").unwrap();
-        let first = zip_one(dir.path(), Effort::Little).unwrap();
+        let write = |text: &[u8]| {
+            let binary = [&elf::header(HERE.architecture)[..], text].concat();
+            std::fs::write(dir.path().join(BOOTSTRAP), binary).unwrap();
+        };
+        write(b"one");
+        let first = zip_one(dir.path(), HERE).unwrap();
+        assert_eq!(first.architecture, HERE.architecture);
         let made = std::fs::metadata(&first.zip).unwrap().modified().unwrap();
-        assert_eq!(
-            zip_one(dir.path(), Effort::Little).unwrap().sha256,
-            first.sha256
-        );
+        assert_eq!(zip_one(dir.path(), HERE).unwrap().sha256, first.sha256);
         assert_eq!(
             std::fs::metadata(&first.zip).unwrap().modified().unwrap(),
             made
         );
-        std::fs::write(dir.path().join(BOOTSTRAP), b"two").unwrap();
-        assert_ne!(
-            zip_one(dir.path(), Effort::Little).unwrap().sha256,
-            first.sha256
-        );
+        write(b"two!");
+        assert_ne!(zip_one(dir.path(), HERE).unwrap().sha256, first.sha256);
     }
 
     #[test]
-    fn local_runs_on_this_machine_and_aws_on_arm() {
-        assert_eq!(Flavour::of(false, None).unwrap().arch, Arch::Arm64);
-        let local = Flavour::of(true, None).unwrap();
-        assert_eq!((Some(local.arch), local.release), (Arch::host(), false));
-        let other = match Arch::host() {
-            Some(Arch::Arm64) => Arch::X86_64,
-            _ => Arch::Arm64,
+    fn a_binary_of_another_architecture_is_never_zipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = Architecture::ALL
+            .into_iter()
+            .find(|one| *one != HERE.architecture)
+            .unwrap();
+        let bootstrap = dir.path().join(BOOTSTRAP);
+        std::fs::write(&bootstrap, elf::header(HERE.architecture)).unwrap();
+        zip_one(dir.path(), HERE).unwrap();
+        // Also where a zip of it is there from before.
+        let flavour = Flavour {
+            architecture: other,
+            ..HERE
         };
-        assert!(Flavour::of(true, Some(other)).is_err());
+        let refused = zip_one(dir.path(), flavour).unwrap_err();
+        let said = format!("is built for `{}`", HERE.architecture);
+        assert!(refused.to_string().contains(&said), "{refused}");
+        std::fs::write(&bootstrap, "#!/bin/sh").unwrap();
+        assert!(zip_one(dir.path(), HERE).is_err());
+    }
+
+    #[test]
+    fn the_environment_file_says_what_functions_run_on_unless_the_command_line_does() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stacks/environments");
+        let load = |name: &str| Environment::load(&root.join(name)).unwrap();
+        let (local, mut test) = (load("local.yaml"), load("test.yaml"));
+        let arm = Flavour::of(&test, None).unwrap();
+        assert_eq!((arm.architecture, arm.release), (Architecture::Arm64, true));
+        test.architecture = Some(Architecture::X8664);
+        let of_file = Flavour::of(&test, None).unwrap();
+        assert_eq!(of_file.architecture, Architecture::X8664);
+        let asked = Flavour::of(&test, Some(Architecture::Arm64)).unwrap();
+        assert_eq!(asked.architecture, Architecture::Arm64);
+
+        let here = Flavour::of(&local, None).unwrap();
+        assert_eq!(
+            (here.architecture, here.release),
+            (Architecture::host(), false)
+        );
+        for other in Architecture::ALL {
+            let is_host = other == Architecture::host();
+            assert_eq!(Flavour::of(&local, Some(other)).is_ok(), is_host);
+        }
     }
 }

@@ -7,6 +7,7 @@ mod aws;
 mod cli;
 mod clock;
 mod context;
+mod dashboard;
 mod duration;
 mod functions;
 mod jobs;

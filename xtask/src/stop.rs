@@ -93,6 +93,9 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
         deployer::Error::Unreachable { .. } => {
             "check the region, the endpoint, the network and the credentials (`aws sts get-caller-identity`)"
         }
+        deployer::Error::ForeignBucket { .. } => {
+            "use credentials of that account with the rights of `cargo xtask iam`; if the name is taken by another account, choose another `resourcePrefix`"
+        }
         refused => match refused.code()? {
             "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" => {
                 "the credentials are not valid any more: log in again"

@@ -4,9 +4,9 @@
 //! may see is decided where it is looked up.
 
 use domain::key;
-use domain::names::ADMIN_SCOPE;
+use domain::names::{ADMIN_SCOPE, EmailIsVerified};
 use domain::time::UnixMillis;
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Number, Value};
@@ -46,6 +46,8 @@ pub struct Verifier {
     pub issuer: String,
     /// Audience that a token must name.
     pub audience: String,
+    /// When a token's email identifies its bearer.
+    pub email_is_verified: EmailIsVerified,
     /// Keys that may sign.
     pub keys: KeySet,
 }
@@ -65,15 +67,15 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(AuthError::Refused("demands extensions that are not known"));
         }
-        let kid = header.kid.ok_or(AuthError::Refused("names no key"))?;
-        let keys = self.keys.find(&kid, now).await?;
-        let key = keys
-            .iter()
-            .find(|key| fits(key, header.alg))
-            .ok_or(AuthError::Refused("is signed with an unknown key"))?;
-        let claims = self.check(token, header.alg, key)?;
+        let kid = header.kid.as_deref();
+        let key = self.keys.find(kid, header.alg, now).await?;
+        let key = key.ok_or(AuthError::Refused(match kid {
+            Some(_) => "is signed with an unknown key",
+            None => "names no key, and not exactly one fits",
+        }))?;
+        let claims = self.check(token, header.alg, &key)?;
         claims.check_time(now)?;
-        Ok(claims.caller())
+        Ok(claims.caller(self.email_is_verified))
     }
 
     /// Checks everything but times: those are held against the caller's clock.
@@ -109,21 +111,6 @@ fn bearer<'a>(authorization: &[&'a str]) -> Result<&'a str, AuthError> {
     } else {
         Err(AuthError::Missing)
     }
-}
-
-/// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
-/// key never checks an HMAC, whatever the token claims.
-fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
-    let kind = match &key.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
-        _ => return false,
-    };
-    let stated = key.common.key_algorithm;
-    let used_for = key.common.public_key_use.as_ref();
-    kind == algorithm
-        && stated.is_none_or(|stated| stated == KeyAlgorithm::from(algorithm))
-        && used_for.is_none_or(|used_for| *used_for == PublicKeyUse::Signature)
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,15 +158,16 @@ impl Claims {
         }
     }
 
-    fn caller(self) -> Caller {
+    fn caller(self, email_is_verified: EmailIsVerified) -> Caller {
         let admin = [&self.scope, &self.scp]
             .into_iter()
             .flatten()
             .any(|scopes| scopes.hold(ADMIN_SCOPE));
-        let doubted = self.email_verified.is_some_and(|verified| {
-            verified == Value::Bool(false) || verified.as_str() == Some("false")
-        });
-        let email = self.email.filter(|_| !doubted);
+        let verified = match &self.email_verified {
+            None | Some(Value::Null) => email_is_verified == EmailIsVerified::Always,
+            Some(claim) => *claim == Value::Bool(true) || claim.as_str() == Some("true"),
+        };
+        let email = self.email.filter(|_| verified);
         Caller {
             email: email.and_then(|email| key::normal_email(&email).ok()),
             admin,

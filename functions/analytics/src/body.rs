@@ -1,7 +1,10 @@
 //! Response bodies: the JSON of each endpoint, and nothing of how its counts are found.
 //!
-//! Counts are whole numbers, times are RFC 3339 in UTC. `openapi.json` describes the same types; a
-//! test holds the two together.
+//! Counts are whole numbers, times are RFC 3339 in UTC. `openapi.json` is generated from these types.
+
+mod outlook;
+
+pub use outlook::{Anomalies, Anomaly, AnomalyKind, Exhaustion, Forecast, Projected};
 
 use std::borrow::Cow;
 
@@ -165,7 +168,7 @@ pub struct Point {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// Event type, HTTP method or route template.
+    /// Event type, HTTP method, route template or HTTP status.
     pub key: String,
     /// Accepted calls; events, where the key is their type.
     pub total_calls: u64,
@@ -252,6 +255,67 @@ pub struct Latency {
     pub p95: Option<u64>,
     /// 99 of a hundred.
     pub p99: Option<u64>,
+}
+
+/// What was called in a span, and how it was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Start of the span.
+    pub from: Instant,
+    /// End of the span.
+    pub to: Instant,
+    /// Accepted calls.
+    pub total_calls: u64,
+    /// Calls refused without a usable key.
+    pub auth_failures: u64,
+    /// Calls refused for being over the rate or the quota.
+    pub rate_limited: u64,
+    /// Accepted calls by route, most first.
+    pub endpoints: Vec<EndpointCalls>,
+    /// `cursor` of the next page of routes; null on the last.
+    pub next: Option<String>,
+    /// Accepted calls by method, most first.
+    pub methods: Vec<MethodCalls>,
+    /// Accepted calls by the status of their response, most first.
+    pub statuses: Vec<StatusCount>,
+    /// How long accepted calls took.
+    pub latency: Latency,
+    /// Up to when every call is counted that was reported in time; now, unless there are more calls
+    /// than can be read at once.
+    pub as_of: Instant,
+}
+
+/// Who called in a span.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Users {
+    /// From when on calls are counted: later than asked for where more users called than can be read at
+    /// once.
+    pub from: Instant,
+    /// End of the span.
+    pub to: Instant,
+    /// Users with an accepted call in the span, before any search.
+    pub total_users: u64,
+    /// Those that are asked for, of each minute the 5,000 who called most.
+    pub users: Vec<UserUsage>,
+    /// `cursor` of the next page; null on the last.
+    pub next: Option<String>,
+    /// Up to when every call is counted that was reported in time; now, unless there are more calls
+    /// than can be read at once.
+    pub as_of: Instant,
+}
+
+/// Calls of one user in a span.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserUsage {
+    /// The user.
+    pub email: String,
+    /// Accepted calls.
+    pub total_calls: u64,
+    /// Start of the minute of the last accepted call.
+    pub last_seen: Instant,
 }
 
 /// An error.

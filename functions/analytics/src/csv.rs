@@ -1,12 +1,32 @@
-//! A time series as comma-separated values (RFC 4180): one row a point, or a point and group.
+//! Answers as comma-separated values (RFC 4180), under the names that JSON has: a time series with one
+//! row a point, or a point and group; lists with one row an entry.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::body::Timeseries;
+use crate::body::{Endpoints, Timeseries, Users};
 
-/// The series as a table, under the names that JSON has.
-pub fn table(series: &Timeseries) -> String {
+/// The routes as a table.
+pub fn endpoints(list: &Endpoints) -> String {
+    let mut table = String::from("endpoint,totalCalls\r\n");
+    for row in &list.endpoints {
+        let _ = write!(table, "{},{}\r\n", field(&row.endpoint), row.total_calls);
+    }
+    table
+}
+
+/// The users as a table.
+pub fn users(list: &Users) -> String {
+    let mut table = String::from("email,totalCalls,lastSeen\r\n");
+    for row in &list.users {
+        let email = field(&row.email);
+        let _ = write!(table, "{email},{},{}\r\n", row.total_calls, row.last_seen.0);
+    }
+    table
+}
+
+/// The series as a table.
+pub fn series(series: &Timeseries) -> String {
     let grouped = series.points.iter().any(|point| point.groups.is_some());
     let mut table = String::from(if grouped {
         "start,key,totalCalls\r\n"
@@ -58,7 +78,7 @@ mod tests {
     use crate::body::{Granularity, Group, Instant, Point};
     use domain::time::UnixMillis;
 
-    fn series(groups: Option<Vec<Group>>) -> Timeseries {
+    fn a_series(groups: Option<Vec<Group>>) -> Timeseries {
         let start = Instant(UnixMillis(1_795_363_200_000));
         Timeseries {
             granularity: Granularity::Hour,
@@ -80,7 +100,7 @@ mod tests {
     #[test]
     fn a_point_is_a_row_and_what_is_unknown_is_empty() {
         assert_eq!(
-            table(&series(None)),
+            super::series(&a_series(None)),
             "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n2026-11-22T16:00:00Z,3,30,2,1,\r\n",
         );
     }
@@ -93,7 +113,7 @@ mod tests {
         };
         let groups = vec![group("GET"), group("/v1/\"a\",b")];
         assert_eq!(
-            table(&series(Some(groups))),
+            super::series(&a_series(Some(groups))),
             "start,key,totalCalls\r\n2026-11-22T16:00:00Z,GET,3\r\n2026-11-22T16:00:00Z,\"/v1/\"\"a\"\",b\",3\r\n",
         );
     }

@@ -19,6 +19,9 @@ pub enum ApiError {
         /// The other user.
         email: String,
     },
+    /// The data is everybody's.
+    #[error("this endpoint needs the scope `metering:admin`")]
+    AdminsOnly,
     /// A parameter is not valid.
     #[error("{message}")]
     Parameter {
@@ -58,7 +61,7 @@ impl ApiError {
         match self {
             Self::Parameter { .. } => 400,
             Self::Auth(AuthError::Missing | AuthError::Refused(_)) => 401,
-            Self::Forbidden { .. } => 403,
+            Self::Forbidden { .. } | Self::AdminsOnly => 403,
             Self::NoRoute { .. } => 404,
             Self::Method { .. } => 405,
             Self::Store(StoreError::Unreadable { .. }) => 500,
@@ -70,7 +73,7 @@ impl ApiError {
         match self {
             Self::Parameter { .. } => "invalidParameter",
             Self::Auth(AuthError::Missing | AuthError::Refused(_)) => "unauthorized",
-            Self::Forbidden { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::AdminsOnly => "forbidden",
             Self::NoRoute { .. } => "notFound",
             Self::Method { .. } => "methodNotAllowed",
             Self::Store(StoreError::Unreadable { .. }) => "internal",

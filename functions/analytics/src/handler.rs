@@ -1,9 +1,11 @@
 //! Requests of the gateway and their responses: routes, authenticates, and checks what a caller may
 //! see. The module of each endpoint reads and shapes its data.
 
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
-use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
+use domain::endpoint::Endpoint;
+use domain::event::Subject;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use runtime::store::Store;
@@ -11,48 +13,20 @@ use serde::Serialize;
 
 use crate::auth::{Caller, Verifier};
 use crate::body::{Realtime, UserStats};
-use crate::csv;
 use crate::error::ApiError;
-use crate::query::{EMAIL, Query, themselves};
+use crate::page::Page;
+use crate::paging::Paging;
+use crate::query::{Query, themselves};
 use crate::reader::Tables;
+use crate::request::Request;
 use crate::timeseries::{self, Asked, Format, Retention};
-use crate::{openapi, realtime, user_stats};
+use crate::{
+    anomalies, csv, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
+};
 
 /// Largest body of a response, in bytes: Lambda takes 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const LARGEST: usize = 4_000_000;
-
-/// The endpoints by path.
-pub const ROUTES: [(&str, Endpoint); 4] = [
-    ("/v1/analytics/realtime", Endpoint::Realtime),
-    ("/v1/analytics/timeseries", Endpoint::Timeseries),
-    ("/v1/analytics/user-stats", Endpoint::UserStats),
-    ("/v1/analytics/openapi.json", Endpoint::OpenApi),
-];
-
-/// An endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// The last five minutes.
-    Realtime,
-    /// Counts over time.
-    Timeseries,
-    /// One user's usage.
-    UserStats,
-    /// The `OpenAPI` document.
-    OpenApi,
-}
-
-impl Endpoint {
-    /// The parameters of the endpoint.
-    pub const fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Self::Timeseries => &timeseries::PARAMETERS,
-            Self::UserStats => &[EMAIL],
-            Self::Realtime | Self::OpenApi => &[],
-        }
-    }
-}
 
 /// The API over two tables.
 #[derive(Debug)]
@@ -74,15 +48,13 @@ struct Content {
     media_type: &'static str,
     cached: &'static str,
     body: String,
+    /// What the document may load and do, where it is one.
+    policy: Option<&'static str>,
 }
 
 impl<S: Store> Api<S> {
     /// Responds to a request.
-    pub async fn respond(
-        &self,
-        request: &ApiGatewayProxyRequest,
-        now: UnixMillis,
-    ) -> ApiGatewayProxyResponse {
+    pub async fn respond(&self, request: &Request, now: UnixMillis) -> ApiGatewayProxyResponse {
         match self.decide(request, now).await {
             Ok(content) => response(200, content, None),
             Err(error) => {
@@ -93,36 +65,36 @@ impl<S: Store> Api<S> {
         }
     }
 
-    async fn decide(
-        &self,
-        request: &ApiGatewayProxyRequest,
-        now: UnixMillis,
-    ) -> Result<Content, ApiError> {
+    async fn decide(&self, request: &Request, now: UnixMillis) -> Result<Content, ApiError> {
         let endpoint = route(request)?;
-        if request.http_method != Method::GET {
-            let method = request.http_method.to_string();
+        if request.http_method != "GET" {
+            let method = request.http_method.clone();
             return Err(ApiError::Method { method });
         }
+        if endpoint.is_open() {
+            Query::of(request, parameters::of(endpoint))?;
+            return Ok(open(endpoint));
+        }
+        let (caller, query) = self.admit(request, endpoint, now).await?;
         match endpoint {
-            Endpoint::OpenApi => {
-                Query::of(request, endpoint.parameters())?;
-                Ok(Content {
-                    media_type: "application/json",
-                    cached: "public, max-age=300",
-                    body: openapi::DOCUMENT.to_owned(),
-                })
+            Endpoint::Page | Endpoint::OpenApi => Ok(open(endpoint)),
+            Endpoint::Realtime => Ok(json(&self.realtime(&caller, now).await?)),
+            Endpoint::Timeseries => self.timeseries(&query, &caller, now).await,
+            Endpoint::UserStats => Ok(json(&self.user_stats(&query, &caller, now).await?)),
+            Endpoint::Endpoints => self.endpoints(&query, &caller, now).await,
+            Endpoint::Users => self.users(&query, &caller, now).await,
+            Endpoint::Forecast => {
+                let subject = subject(&query, &caller)?;
+                let (tables, plans) = (self.tables(), &self.plans);
+                Ok(json(
+                    &forecast::forecast(&tables, plans, &subject, now).await?,
+                ))
             }
-            Endpoint::Realtime => {
-                let (caller, _) = self.admit(request, endpoint, now).await?;
-                Ok(json(&self.realtime(&caller, now).await?))
-            }
-            Endpoint::Timeseries => {
-                let (caller, query) = self.admit(request, endpoint, now).await?;
-                self.timeseries(&query, &caller, now).await
-            }
-            Endpoint::UserStats => {
-                let (caller, query) = self.admit(request, endpoint, now).await?;
-                Ok(json(&self.user_stats(&query, &caller, now).await?))
+            Endpoint::Anomalies => {
+                let asked = anomalies::Asked::of(&query, &caller, self.retention, now)?;
+                Ok(json(
+                    &anomalies::anomalies(&self.tables(), &asked, now).await?,
+                ))
             }
         }
     }
@@ -130,12 +102,12 @@ impl<S: Store> Api<S> {
     /// The caller and the parameters. A caller without a valid token learns nothing of the parameters.
     async fn admit(
         &self,
-        request: &ApiGatewayProxyRequest,
+        request: &Request,
         endpoint: Endpoint,
         now: UnixMillis,
     ) -> Result<(Caller, Query), ApiError> {
-        let caller = self.verifier.caller(&authorization(request), now).await?;
-        Ok((caller, Query::of(request, endpoint.parameters())?))
+        let caller = self.verifier.caller(&request.authorization(), now).await?;
+        Ok((caller, Query::of(request, parameters::of(endpoint))?))
     }
 
     async fn realtime(&self, caller: &Caller, now: UnixMillis) -> Result<Realtime, ApiError> {
@@ -156,15 +128,43 @@ impl<S: Store> Api<S> {
         let asked = Asked::of(query, caller, now)?;
         asked.check_kept(self.retention, now)?;
         let series = timeseries::series(&self.tables(), &asked, now).await?;
-        let content = match asked.format {
+        fitting(match asked.format {
             Format::Json => json(&series),
-            Format::Csv => Content {
-                media_type: "text/csv; charset=utf-8; header=present",
-                cached: "no-store",
-                body: csv::table(&series),
-            },
-        };
-        fitting(content)
+            Format::Csv => table(csv::series(&series)),
+        })
+    }
+
+    async fn endpoints(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<Content, ApiError> {
+        let asked = Asked::of(query, caller, now)?.with_details();
+        asked.check_kept(self.retention, now)?;
+        let paging = Paging::of(query)?;
+        let list = endpoints::endpoints(&self.tables(), &asked, &paging, now).await?;
+        Ok(match asked.format {
+            Format::Json => json(&list),
+            Format::Csv => table(csv::endpoints(&list)),
+        })
+    }
+
+    async fn users(
+        &self,
+        query: &Query,
+        caller: &Caller,
+        now: UnixMillis,
+    ) -> Result<Content, ApiError> {
+        if !caller.admin {
+            return Err(ApiError::AdminsOnly);
+        }
+        let asked = users::Asked::of(query, self.retention.minutes, now)?;
+        let list = users::users(&self.tables(), &asked, now).await?;
+        Ok(match asked.format {
+            Format::Json => json(&list),
+            Format::Csv => table(csv::users(&list)),
+        })
     }
 
     async fn user_stats(
@@ -173,10 +173,7 @@ impl<S: Store> Api<S> {
         caller: &Caller,
         now: UnixMillis,
     ) -> Result<UserStats, ApiError> {
-        let subject = match query.user(caller)? {
-            Some(subject) => subject,
-            None => themselves(caller)?,
-        };
+        let subject = subject(query, caller)?;
         Ok(user_stats::stats(&self.tables(), &self.plans, &subject, now).await?)
     }
 
@@ -188,38 +185,18 @@ impl<S: Store> Api<S> {
     }
 }
 
-/// The endpoint by the gateway's resource, which a base path does not change; by the path where
-/// the resource is a pattern.
-fn route(request: &ApiGatewayProxyRequest) -> Result<Endpoint, ApiError> {
-    let resource = request.resource.as_deref().unwrap_or_default();
-    let path = request.path.as_deref().unwrap_or_default();
-    let asked = if resource.is_empty() || resource.contains('{') {
-        path
-    } else {
-        resource
-    };
-    let asked = asked.strip_suffix('/').unwrap_or(asked);
-    let found = ROUTES.iter().find(|(known, _)| *known == asked);
-    found
-        .map(|(_, endpoint)| *endpoint)
-        .ok_or_else(|| ApiError::NoRoute {
-            path: path.to_owned(),
-        })
+/// The user that is asked for; the caller, unless another is named.
+fn subject(query: &Query, caller: &Caller) -> Result<Subject, ApiError> {
+    match query.user(caller)? {
+        Some(subject) => Ok(subject),
+        None => themselves(caller),
+    }
 }
 
-fn authorization(request: &ApiGatewayProxyRequest) -> Vec<&str> {
-    let name = "authorization";
-    let all = request.multi_value_headers.get_all(name).iter();
-    let all: Vec<&str> = all.filter_map(|value| value.to_str().ok()).collect();
-    let single = request
-        .headers
-        .get(name)
-        .and_then(|value| value.to_str().ok());
-    if all.is_empty() {
-        single.into_iter().collect()
-    } else {
-        all
-    }
+fn route(request: &Request) -> Result<Endpoint, ApiError> {
+    Endpoint::at(request.route()).ok_or_else(|| ApiError::NoRoute {
+        path: request.path().to_owned(),
+    })
 }
 
 /// Only the number of groups can make a response too large.
@@ -231,11 +208,41 @@ fn fitting(content: Content) -> Result<Content, ApiError> {
     Err(ApiError::parameter("groupBy", message))
 }
 
+/// What holds no data.
+fn open(endpoint: Endpoint) -> Content {
+    let page = Page::get();
+    let is_page = endpoint == Endpoint::Page;
+    Content {
+        media_type: if is_page {
+            "text/html; charset=utf-8"
+        } else {
+            "application/json"
+        },
+        cached: "public, max-age=300",
+        body: if is_page {
+            page.html.clone()
+        } else {
+            openapi::DOCUMENT.to_owned()
+        },
+        policy: is_page.then_some(page.policy.as_str()),
+    }
+}
+
 fn json(content: &impl Serialize) -> Content {
     Content {
         media_type: "application/json",
         cached: "no-store",
         body: serde_json::to_string(content).unwrap_or_default(),
+        policy: None,
+    }
+}
+
+fn table(body: String) -> Content {
+    Content {
+        media_type: "text/csv; charset=utf-8; header=present",
+        cached: "no-store",
+        body,
+        policy: None,
     }
 }
 
@@ -255,6 +262,17 @@ fn response(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
+    }
+    if let Some(policy) = content.policy {
+        for (name, value) in [
+            ("content-security-policy", policy),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
     }
     if let Some((name, value)) = header
         && let Ok(value) = HeaderValue::from_str(&value)

@@ -1,13 +1,15 @@
 //! The keys that sign bearer tokens: a JSON Web Key Set (RFC 7517), given or fetched.
 //!
 //! A set that is fetched is kept, so that a request seldom waits for it and an issuer that is down
-//! for a while locks nobody out.
+//! for a while locks nobody out. It is kept for a day at most: an issuer withdraws a key by no longer
+//! listing it, and nobody can tell an issuer that is down from one that is kept from answering.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use domain::time::UnixMillis;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use reqwest::{Client, StatusCode, Url, redirect};
 use tokio::sync::Mutex;
 
@@ -18,9 +20,14 @@ const LARGEST: usize = 1 << 20;
 /// How long a fetched set is used before it is fetched again, in milliseconds: a key that the
 /// issuer withdrew is refused from then on.
 const FRESH_FOR: i64 = 60 * 60_000;
+/// How long a fetched set is used at most while it cannot be fetched again, in milliseconds.
+const USABLE_FOR: i64 = 24 * 60 * 60_000;
 /// How long after a fetch the next may follow, in milliseconds: tokens naming unknown keys cost the
 /// issuer no more than that.
 const FETCH_PAUSE: i64 = 60_000;
+/// The same where there is no set to use: requests of that time fail at once instead of each
+/// waiting for an issuer that does not answer.
+const FIRST_FETCH_PAUSE: i64 = 5_000;
 
 /// A key set that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +51,12 @@ pub enum KeySetError {
         /// What went wrong.
         source: reqwest::Error,
     },
+    /// The address did not give the set a moment ago, and is not asked again yet.
+    #[error("the key set at `{url}` could not be fetched a moment ago")]
+    Paused {
+        /// The address.
+        url: Url,
+    },
     /// The address answered with something else.
     #[error("the key set at `{url}` was answered with status {status}")]
     Status {
@@ -60,18 +73,19 @@ pub enum KeySetError {
     },
 }
 
-/// Keys by their id.
+/// The keys that are trusted: those given, and those at an address.
 #[derive(Debug)]
-pub struct KeySet(Source);
+pub struct KeySet {
+    given: JwkSet,
+    fetched: Option<Fetched>,
+}
 
+/// A key set at an address.
 #[derive(Debug)]
-enum Source {
-    Given(JwkSet),
-    Fetched {
-        client: Client,
-        url: Url,
-        cache: Mutex<Cache>,
-    },
+struct Fetched {
+    client: Client,
+    url: Url,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Debug, Default)]
@@ -80,24 +94,35 @@ struct Cache {
     /// When the keys came.
     fresh_at: UnixMillis,
     /// When they were last asked for.
-    asked_at: UnixMillis,
+    asked_at: Option<UnixMillis>,
 }
 
 impl KeySet {
-    /// The set in `json`; without it the one at `url`; without either a set of no keys.
+    /// The keys in `json` and those at `url`; without either, no keys.
     pub fn new(json: Option<&str>, url: Option<&str>) -> Result<Self, KeySetError> {
-        match (json, url) {
-            (Some(json), _) => Self::given(json),
-            (None, Some(url)) => Self::at(url),
-            (None, None) => Ok(Self(Source::Given(JwkSet::default()))),
+        let given = json.map(serde_json::from_str).transpose();
+        Ok(Self {
+            given: given.map_err(KeySetError::Form)?.unwrap_or_default(),
+            fetched: url.map(Fetched::at).transpose()?,
+        })
+    }
+
+    /// The key of a token for `algorithm` that names `kid`, or no key.
+    pub async fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: UnixMillis,
+    ) -> Result<Option<Jwk>, KeySetError> {
+        let found = key_of(&self.given, kid, algorithm);
+        match &self.fetched {
+            Some(fetched) if found.is_none() => fetched.find(kid, algorithm, now).await,
+            _ => Ok(found),
         }
     }
+}
 
-    fn given(json: &str) -> Result<Self, KeySetError> {
-        let keys = serde_json::from_str(json).map_err(KeySetError::Form)?;
-        Ok(Self(Source::Given(keys)))
-    }
-
+impl Fetched {
     fn at(address: &str) -> Result<Self, KeySetError> {
         let refused = || KeySetError::Address {
             given: address.to_owned(),
@@ -116,66 +141,93 @@ impl KeySet {
             url: url.clone(),
             source,
         })?;
-        Ok(Self(Source::Fetched {
+        Ok(Self {
             client,
             url,
             cache: Mutex::default(),
-        }))
+        })
     }
 
-    /// The keys under `kid`; several only where they are of different kinds.
-    pub async fn find(&self, kid: &str, now: UnixMillis) -> Result<Vec<Jwk>, KeySetError> {
-        match &self.0 {
-            Source::Given(keys) => Ok(named(keys, kid)),
-            Source::Fetched { client, url, cache } => {
-                let mut cache = cache.lock().await;
-                cache.find(client, url, kid, now).await
-            }
-        }
-    }
-}
-
-impl Cache {
     async fn find(
-        &mut self,
-        client: &Client,
-        url: &Url,
-        kid: &str,
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
         now: UnixMillis,
-    ) -> Result<Vec<Jwk>, KeySetError> {
-        if self.is_due(kid, now) {
-            self.asked_at = now;
-            match fetch(client, url).await {
+    ) -> Result<Option<Jwk>, KeySetError> {
+        let mut cache = self.cache.lock().await;
+        cache.drop_unusable(now);
+        if cache.is_due(kid, algorithm, now) {
+            cache.asked_at = Some(now);
+            match fetch(&self.client, &self.url).await {
                 Ok(keys) => {
-                    self.keys = Some(keys);
-                    self.fresh_at = now;
+                    cache.keys = Some(keys);
+                    cache.fresh_at = now;
                 }
-                Err(error) if self.keys.is_none() => return Err(error),
+                Err(error) if cache.keys.is_none() => return Err(error),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the key set as last fetched stays in use"
                 ),
             }
         }
-        let keys = self.keys.as_ref();
-        Ok(keys.map(|keys| named(keys, kid)).unwrap_or_default())
-    }
-
-    fn is_due(&self, kid: &str, now: UnixMillis) -> bool {
-        let Some(keys) = &self.keys else {
-            return true;
-        };
-        let stale = now.since(self.fresh_at) >= FRESH_FOR;
-        let paused = now.since(self.asked_at) < FETCH_PAUSE;
-        (stale || keys.find(kid).is_none()) && !paused
+        match &cache.keys {
+            Some(keys) => Ok(key_of(keys, kid, algorithm)),
+            None => Err(KeySetError::Paused {
+                url: self.url.clone(),
+            }),
+        }
     }
 }
 
-fn named(keys: &JwkSet, kid: &str) -> Vec<Jwk> {
+impl Cache {
+    fn drop_unusable(&mut self, now: UnixMillis) {
+        if now.since(self.fresh_at) >= USABLE_FOR {
+            self.keys = None;
+        }
+    }
+
+    fn is_due(&self, kid: Option<&str>, algorithm: Algorithm, now: UnixMillis) -> bool {
+        let pause = if self.keys.is_some() {
+            FETCH_PAUSE
+        } else {
+            FIRST_FETCH_PAUSE
+        };
+        let paused = self.asked_at.is_some_and(|at| now.since(at) < pause);
+        let wanting = self.keys.as_ref().is_none_or(|keys| {
+            now.since(self.fresh_at) >= FRESH_FOR || key_of(keys, kid, algorithm).is_none()
+        });
+        wanting && !paused
+    }
+}
+
+/// The key of the set that a token for `algorithm` was signed with: the one that the token names.
+/// The name is optional on both sides where exactly one key of the set fits.
+fn key_of(keys: &JwkSet, kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
     let keys = keys.keys.iter();
-    keys.filter(|key| key.common.key_id.as_deref() == Some(kid))
-        .cloned()
-        .collect()
+    let fitting: Vec<&Jwk> = keys.filter(|key| fits(key, algorithm)).collect();
+    let named = |key: &Jwk| kid.is_some() && key.common.key_id.as_deref() == kid;
+    if let Some(named) = fitting.iter().find(|key| named(key)) {
+        return Some((*named).clone());
+    }
+    match fitting.as_slice() {
+        [only] if kid.is_none() || only.common.key_id.is_none() => Some((*only).clone()),
+        _ => None,
+    }
+}
+
+/// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
+/// key never checks an HMAC, whatever the token claims.
+fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
+    let kind = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
+        _ => return false,
+    };
+    let stated = key.common.key_algorithm;
+    let used_for = key.common.public_key_use.as_ref();
+    kind == algorithm
+        && stated.is_none_or(|stated| stated == KeyAlgorithm::from(algorithm))
+        && used_for.is_none_or(|used_for| *used_for == PublicKeyUse::Signature)
 }
 
 async fn fetch(client: &Client, url: &Url) -> Result<JwkSet, KeySetError> {
@@ -223,6 +275,7 @@ mod tests {
     /// An issuer's server: what it answers can be changed, what it was asked is counted.
     #[derive(Clone, Default)]
     struct Issuer {
+        address: Arc<std::sync::Mutex<String>>,
         answer: Arc<std::sync::Mutex<(u16, String)>>,
         asked: Arc<AtomicUsize>,
     }
@@ -231,7 +284,8 @@ mod tests {
         async fn start(path: &str) -> (Self, KeySet) {
             let issuer = Self::default();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}/{path}", listener.local_addr().unwrap());
+            *issuer.address.lock().unwrap() = listener.local_addr().unwrap().to_string();
+            let url = issuer.url(path);
             let answering = issuer.clone();
             let answer = move || async move {
                 answering.asked.fetch_add(1, Ordering::SeqCst);
@@ -245,6 +299,10 @@ mod tests {
             (issuer, KeySet::new(None, Some(&url)).unwrap())
         }
 
+        fn url(&self, path: &str) -> String {
+            format!("http://{}/{path}", self.address.lock().unwrap())
+        }
+
         fn answers(&self, status: u16, keys: &[&Signer]) {
             let keys: Vec<_> = keys.iter().map(|signer| signer.jwk()).collect();
             *self.answer.lock().unwrap() = (status, json!({ "keys": keys }).to_string());
@@ -256,8 +314,9 @@ mod tests {
     }
 
     async fn knows(keys: &KeySet, kid: &str, seconds: i64) -> bool {
-        let found = keys.find(kid, UnixMillis::from_seconds(1_800_000_000 + seconds));
-        !found.await.unwrap().is_empty()
+        let at = UnixMillis::from_seconds(1_800_000_000 + seconds);
+        let found = keys.find(Some(kid), Algorithm::ES256, at).await;
+        found.unwrap().is_some()
     }
 
     #[tokio::test]
@@ -299,19 +358,102 @@ mod tests {
         assert_eq!(issuer.asked(), 2);
     }
 
+    /// An issuer that is kept from answering cannot keep a withdrawn key alive.
+    #[tokio::test]
+    async fn a_set_that_cannot_be_fetched_again_is_used_for_a_day_at_most() {
+        let (issuer, keys) = Issuer::start("keys").await;
+        let one = Signer::es256("1");
+        issuer.answers(200, &[&one]);
+        assert!(knows(&keys, "1", 0).await);
+        issuer.answers(503, &[]);
+        assert!(knows(&keys, "1", 86_399).await);
+        let later = UnixMillis::from_seconds(1_800_000_000 + 86_400);
+        let refused = keys.find(Some("1"), Algorithm::ES256, later).await;
+        assert!(
+            matches!(refused, Err(KeySetError::Paused { .. })),
+            "{refused:?}"
+        );
+        issuer.answers(200, &[&one]);
+        assert!(knows(&keys, "1", 86_460).await);
+    }
+
     #[tokio::test]
     async fn without_any_set_the_error_says_why() {
         let (issuer, keys) = Issuer::start("keys").await;
-        let find = async || keys.find("1", UnixMillis(0)).await.unwrap_err();
+        let find = async |seconds| {
+            let at = UnixMillis::from_seconds(seconds);
+            let found = keys.find(Some("1"), Algorithm::ES256, at).await;
+            found.unwrap_err()
+        };
         issuer.answers(404, &[]);
-        assert!(matches!(find().await, KeySetError::Status { .. }));
+        assert!(matches!(find(0).await, KeySetError::Status { .. }));
         *issuer.answer.lock().unwrap() = (200, "<html>".to_owned());
-        assert!(matches!(find().await, KeySetError::Form(_)));
+        assert!(matches!(find(5).await, KeySetError::Form(_)));
         *issuer.answer.lock().unwrap() = (200, " ".repeat(LARGEST + 1));
-        assert!(matches!(find().await, KeySetError::Size { .. }));
+        assert!(matches!(find(10).await, KeySetError::Size { .. }));
         let unused = KeySet::new(None, Some("http://127.0.0.1:9/keys")).unwrap();
-        let refused = unused.find("1", UnixMillis(0)).await.unwrap_err();
-        assert!(matches!(refused, KeySetError::Fetch { .. }));
+        let refused = unused
+            .find(Some("1"), Algorithm::ES256, UnixMillis(0))
+            .await;
+        assert!(matches!(refused, Err(KeySetError::Fetch { .. })));
+    }
+
+    #[tokio::test]
+    async fn without_any_set_requests_do_not_each_fetch() {
+        let (issuer, keys) = Issuer::start("keys").await;
+        issuer.answers(503, &[]);
+        for millis in [0, 1, 2_000, 4_999] {
+            let found = keys.find(Some("1"), Algorithm::ES256, UnixMillis(millis));
+            found.await.unwrap_err();
+        }
+        assert_eq!(issuer.asked(), 1);
+        issuer.answers(200, &[&Signer::es256("1")]);
+        let found = keys.find(Some("1"), Algorithm::ES256, UnixMillis(5_000));
+        assert!(found.await.unwrap().is_some());
+        assert_eq!(issuer.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_given_key_is_trusted_beside_those_at_an_address() {
+        let (given, there) = (Signer::es256("given"), Signer::es256("there"));
+        let (issuer, _) = Issuer::start("keys").await;
+        issuer.answers(503, &[]);
+        let json = json!({ "keys": [given.jwk()] }).to_string();
+        let keys = KeySet::new(Some(&json), Some(&issuer.url("keys"))).unwrap();
+        assert!(knows(&keys, "given", 0).await);
+        assert_eq!(issuer.asked(), 0);
+        issuer.answers(200, &[&there]);
+        assert!(knows(&keys, "there", 1).await);
+        assert!(knows(&keys, "given", 2).await);
+    }
+
+    /// RFC 7517, section 4.5: `kid` is optional.
+    #[tokio::test]
+    async fn a_name_is_optional_where_exactly_one_key_fits() {
+        let (one, two, rsa) = (Signer::es256("1"), Signer::es256("2"), Signer::rs256("3"));
+        let nameless = |signer: &Signer| {
+            let mut jwk = signer.jwk();
+            jwk.as_object_mut().unwrap().remove("kid");
+            jwk
+        };
+        let cases = [
+            (vec![one.jwk(), rsa.jwk()], None, true),
+            (vec![one.jwk(), two.jwk()], None, false),
+            (vec![one.jwk(), rsa.jwk()], Some("2"), false),
+            (vec![nameless(&one), rsa.jwk()], None, true),
+            (vec![nameless(&one), rsa.jwk()], Some("2"), true),
+            (vec![nameless(&one), two.jwk()], Some("1"), false),
+            (vec![nameless(&one), two.jwk()], Some("2"), true),
+        ];
+        for (given, kid, expected) in cases {
+            let json = json!({ "keys": given }).to_string();
+            let keys = KeySet::new(Some(&json), None).unwrap();
+            let found = keys
+                .find(kid, Algorithm::ES256, UnixMillis(0))
+                .await
+                .unwrap();
+            assert_eq!(found.is_some(), expected, "{kid:?} among {given:?}");
+        }
     }
 
     /// Where an address leads next, nobody configured.
@@ -319,8 +461,8 @@ mod tests {
     async fn redirects_are_not_followed() {
         let (issuer, keys) = Issuer::start("moved").await;
         issuer.answers(200, &[&Signer::es256("1")]);
-        let refused = keys.find("1", UnixMillis(0)).await.unwrap_err();
-        assert!(matches!(refused, KeySetError::Status { .. }));
+        let refused = keys.find(Some("1"), Algorithm::ES256, UnixMillis(0)).await;
+        assert!(matches!(refused, Err(KeySetError::Status { .. })));
         assert_eq!(issuer.asked(), 0);
     }
 
@@ -352,7 +494,7 @@ mod tests {
     async fn a_given_set_needs_no_address_and_no_set_has_no_keys() {
         let one = Signer::es256("1");
         let json = json!({ "keys": [one.jwk()] }).to_string();
-        let keys = KeySet::new(Some(&json), Some("not looked at")).unwrap();
+        let keys = KeySet::new(Some(&json), None).unwrap();
         assert!(knows(&keys, "1", 0).await);
         assert!(!knows(&keys, "2", 0).await);
         assert!(!knows(&KeySet::new(None, None).unwrap(), "1", 0).await);

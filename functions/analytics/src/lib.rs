@@ -20,22 +20,32 @@
 //!
 //! At most one megabyte of the journal and a page beyond it are read: 512 units.
 
+pub mod anomalies;
 pub mod auth;
+pub mod baseline;
 pub mod body;
 pub mod buckets;
 pub mod csv;
+pub mod endpoints;
 pub mod error;
+pub mod forecast;
 pub mod fresh;
 pub mod handler;
 pub mod keyset;
 pub mod marks;
 pub mod openapi;
+pub mod outlook;
+pub mod page;
+pub mod paging;
+pub mod parameters;
 pub mod query;
 pub mod ranking;
 pub mod reader;
 pub mod realtime;
+pub mod request;
 pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod timeseries;
 pub mod user_stats;
+pub mod users;

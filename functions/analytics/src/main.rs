@@ -8,9 +8,9 @@ use std::time::Duration;
 use analytics::auth::Verifier;
 use analytics::handler::Api;
 use analytics::keyset::KeySet;
+use analytics::request::Request;
 use analytics::settings::Settings;
 use analytics::timeseries::Retention;
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::aws::{self, Patience};
 use runtime::dynamo::DynamoStore;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Error> {
         verifier: verifier(&settings)?,
         plans: settings.plans,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayProxyRequest>| {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let api = &api;
         // Boxed: what it may come to do fills some 25 KB.
         async move { Ok::<_, Error>(Box::pin(api.respond(&event.payload, clock::now())).await) }
@@ -59,6 +59,7 @@ fn verifier(settings: &Settings) -> Result<Verifier, Error> {
     Ok(Verifier {
         issuer: settings.issuer.clone().unwrap_or_default(),
         audience: settings.audience.clone().unwrap_or_default(),
+        email_is_verified: settings.email_is_verified,
         keys,
     })
 }

@@ -1,16 +1,15 @@
 //! Query parameters: each known and given once.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use domain::event::Subject;
 use domain::key;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-
-/// The parameter that names the user.
-pub const EMAIL: &str = "email";
+use crate::parameters::{Choice, EMAIL, Parameter, words};
+use crate::request::Request;
 
 /// The parameters by name.
 #[derive(Debug, Default)]
@@ -18,32 +17,21 @@ pub struct Query(BTreeMap<String, String>);
 
 impl Query {
     /// The request's parameters, if each is among `known` and given once.
-    pub fn of(request: &ApiGatewayProxyRequest, known: &[&str]) -> Result<Self, ApiError> {
-        let all = &request.multi_value_query_string_parameters;
-        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in all.iter() {
-            given
-                .entry(name.to_owned())
-                .or_default()
-                .push(value.to_owned());
-        }
-        let once = |(name, mut values): (String, Vec<String>)| {
-            if !known.contains(&name.as_str()) {
-                return Err(unknown(&name, known));
+    pub fn of(request: &Request, known: &[Parameter]) -> Result<Self, ApiError> {
+        let once = |(name, values): (&str, &[String])| {
+            if !known.iter().any(|parameter| parameter.name == name) {
+                return Err(unknown(name, known));
             }
-            match (values.pop(), values.is_empty()) {
-                (Some(value), true) => Ok((name, value)),
+            match values {
+                [value] => Ok((name.to_owned(), value.clone())),
                 _ => Err(ApiError::parameter(
-                    &name,
+                    name,
                     format!("`{name}` is given more than once"),
                 )),
             }
         };
-        given
-            .into_iter()
-            .map(once)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let given = request.parameters().map(once);
+        given.collect::<Result<_, _>>().map(Self)
     }
 
     /// The value of a parameter, if it is given.
@@ -51,24 +39,37 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The value of a parameter out of a few.
-    pub fn one_of<T: Copy>(
-        &self,
-        name: &str,
-        allowed: &[(&'static str, T)],
-    ) -> Result<Option<T>, ApiError> {
+    /// The value of a parameter that is one of a few words.
+    pub fn one_of<T: Choice>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(given) = self.get(name) else {
             return Ok(None);
         };
-        if let Some((_, value)) = allowed.iter().find(|(text, _)| *text == given) {
+        if let Some((_, value)) = T::ALL.iter().find(|(word, _)| *word == given) {
             return Ok(Some(*value));
         }
-        let allowed: Vec<String> = allowed
-            .iter()
-            .map(|(text, _)| format!("`{text}`"))
-            .collect();
-        let message = format!("expected {}, found `{given}`", allowed.join(", "));
+        let expected = words::<T>().join("`, `");
+        let message = format!("expected `{expected}`, found `{given}`");
         Err(ApiError::parameter(name, message))
+    }
+
+    /// The value of a parameter that is a whole number within `range`.
+    pub fn whole(
+        &self,
+        name: &str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, ApiError> {
+        let Some(given) = self.get(name) else {
+            return Ok(None);
+        };
+        let digits = given.bytes().all(|digit| digit.is_ascii_digit());
+        let number = given.parse::<usize>().ok().filter(|_| digits);
+        let number = number.filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            let message =
+                format!("expected a whole number from {least} to {most}, found `{given}`");
+            ApiError::parameter(name, message)
+        })
     }
 
     /// The user that the request names, if it names one that the caller may see.
@@ -97,13 +98,15 @@ pub fn themselves(caller: &Caller) -> Result<Subject, ApiError> {
     })
 }
 
-fn unknown(name: &str, known: &[&str]) -> ApiError {
-    let allowed = match known {
-        [] => "none".to_owned(),
-        known => format!("`{}`", known.join("`, `")),
+fn unknown(name: &str, known: &[Parameter]) -> ApiError {
+    let known: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+    let expected = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("`{}`", known.join("`, `"))
     };
     ApiError::parameter(
         name,
-        format!("unknown parameter `{name}`, expected {allowed}"),
+        format!("unknown parameter `{name}`, expected {expected}"),
     )
 }

@@ -1,6 +1,6 @@
 //! The settings of the analytics API.
 
-use domain::names::env;
+use domain::names::{EmailIsVerified, env};
 use domain::plan::Plans;
 use runtime::settings::Days;
 
@@ -17,9 +17,11 @@ runtime::settings! {
         pub issuer: Option<String> = env::AUTH_ISSUER,
         /// Audience of bearer tokens.
         pub audience: Option<String> = env::AUTH_AUDIENCE,
-        /// The key set.
+        /// When a token's email identifies its bearer.
+        pub email_is_verified: EmailIsVerified = env::AUTH_EMAIL_IS_VERIFIED,
+        /// Keys that sign bearer tokens, beside those at the address.
         pub jwks: Option<String> = env::AUTH_JWKS,
-        /// Where the key set is.
+        /// Where a key set is fetched.
         pub jwks_url: Option<String> = env::AUTH_JWKS_URL,
         /// How long everybody's minutes are kept.
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,

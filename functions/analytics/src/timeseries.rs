@@ -11,20 +11,21 @@
 //! | a user's days, or hours by the quarter | a query of one small item a day, and the hours of open days |
 //! | a user's minutes, or hours with labels | a query of one item an hour: 26 items, or 1,500 |
 //! | everybody's minutes | a query of 60 items an hour: 26 queries at most |
-//! | everybody's hours | a query of one small item an hour; of unfolded and cut hours their minutes |
-//! | everybody's days | a query of one item a day; of open and cut days their hours, and of open days a roster an hour |
+//! | everybody's hours | a query of one small item an hour; of unfolded hours, and of cut hours with labels, their minutes |
+//! | everybody's days | a query of one item a day; of open days, and of cut days with labels, their hours; of open days a roster an hour |
 
 mod asked;
 mod everybody;
 mod filling;
 mod user;
 
-pub use asked::{Asked, Format, GroupBy, PARAMETERS, Retention};
+pub use asked::{Asked, Format, GroupBy, Retention};
+pub(crate) use asked::{DEFAULT_DURATION, duration};
 
 use std::collections::BTreeMap;
 
+use domain::counts::Counts;
 use domain::event::EventType;
-use domain::tally::Tally;
 use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
 
@@ -40,15 +41,11 @@ pub async fn series<S: Store>(
     asked: &Asked,
     now: UnixMillis,
 ) -> Result<Timeseries, StoreError> {
-    let marks = Marks::read(tables.usage, now).await?;
-    let mut filling = Filling::new(&asked.buckets, asked.granularity, now);
-    match &asked.whose {
-        Some(subject) => user::fill(tables, &marks, subject, asked, &mut filling).await?,
-        None => everybody::fill(tables, &marks, asked, &mut filling).await?,
-    }
+    let filling = filled(tables, asked, now).await?;
     let starts = asked.buckets.spans().map(|(start, _)| start);
-    let filled = filling.tallies.iter().zip(&filling.users);
-    let point = |(start, (tally, users)): (UnixMillis, (&Tally, &Option<u64>))| {
+    let filled = filling.counts.iter().zip(&filling.users);
+    let point = |(start, (counts, users)): (UnixMillis, (&Counts, &Option<u64>))| {
+        let tally = &counts.tally;
         let alone = asked.whose.as_ref().map(|_| u64::from(tally.calls > 0));
         Point {
             start: Instant(start),
@@ -57,7 +54,7 @@ pub async fn series<S: Store>(
             auth_failures: tally.auth_failures,
             rate_limited: tally.rate_limited,
             active_users: alone.or(*users),
-            groups: asked.group_by.map(|by| groups(tally, by)),
+            groups: asked.group_by.map(|by| groups(counts, by)),
         }
     };
     Ok(Timeseries {
@@ -69,8 +66,37 @@ pub async fn series<S: Store>(
     })
 }
 
-/// Every event type, in the same order everywhere; methods and endpoints most first.
-fn groups(tally: &Tally, by: GroupBy) -> Vec<Group> {
+/// What was counted in the whole span, and up to when everything is that was appended in time.
+pub(crate) async fn sum<S: Store>(
+    tables: &Tables<'_, S>,
+    asked: &Asked,
+    now: UnixMillis,
+) -> Result<(Counts, UnixMillis), StoreError> {
+    let filling = filled(tables, asked, now).await?;
+    let mut sum = Counts::default();
+    for counts in &filling.counts {
+        sum.merge(counts);
+    }
+    Ok((sum, filling.as_of))
+}
+
+async fn filled<'a, S: Store>(
+    tables: &Tables<'_, S>,
+    asked: &'a Asked,
+    now: UnixMillis,
+) -> Result<Filling<'a>, StoreError> {
+    let marks = Marks::read(tables.usage, now).await?;
+    let mut filling = Filling::new(&asked.buckets, asked.granularity, now);
+    match &asked.whose {
+        Some(subject) => user::fill(tables, &marks, subject, asked, &mut filling).await?,
+        None => everybody::fill(tables, &marks, asked, &mut filling).await?,
+    }
+    Ok(filling)
+}
+
+/// Every event type, in the same order everywhere; everything else most first.
+fn groups(counts: &Counts, by: GroupBy) -> Vec<Group> {
+    let tally = &counts.tally;
     let group = |(key, total_calls): (&str, u64)| Group {
         key: key.to_owned(),
         total_calls,
@@ -85,6 +111,14 @@ fn groups(tally: &Tally, by: GroupBy) -> Vec<Group> {
             .into(),
         GroupBy::Method => ranking(&tally.methods),
         GroupBy::Endpoint => ranking(&tally.endpoints),
+        GroupBy::Status => {
+            let statuses = ranked(counts.responses.statuses.clone()).into_iter();
+            let statuses = statuses.map(|(status, count)| Group {
+                key: status.to_string(),
+                total_calls: count,
+            });
+            statuses.collect()
+        }
     }
 }
 

@@ -7,8 +7,7 @@
 
 mod usage;
 
-use std::collections::BTreeMap;
-
+use domain::counts::Counts;
 use domain::event::Subject;
 use domain::plan::{self, Period, Plan, Plans};
 use domain::tally::Totals;
@@ -16,9 +15,8 @@ use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::body::{
-    CurrentPeriod, EndpointCalls, Instant, Latency, MethodCalls, StatusCount, UserStats,
-};
+use crate::body::{CurrentPeriod, EndpointCalls, Instant, UserStats};
+use crate::endpoints::{latency, methods, statuses};
 use crate::ranking::ranked;
 use crate::reader::Tables;
 use usage::Usage;
@@ -33,43 +31,57 @@ pub async fn stats<S: Store>(
     let usage = Usage::read(tables, subject.as_str(), now).await?;
     let counts = usage.all_time();
     let seen = counts.seen.as_ref();
-    let plan = seen.and_then(|seen| plans.get(seen.plan()?));
-    let zone = plan.and_then(|plan| plan::time_zone(&plan.timezone).ok());
-    let period = Period::of(now, &zone.unwrap_or(TimeZone::UTC));
-    let used = usage.between(period.start, period.end);
+    let (current_period, _) = in_period(&usage, &counts, plans, now);
     let (tally, responses) = (&counts.tally, &counts.responses);
-    let by_name = |counts: &BTreeMap<String, u64>| ranked(counts.clone());
-    let method = |(method, total_calls)| MethodCalls {
-        method,
-        total_calls,
-    };
     let endpoint = |(endpoint, total_calls)| EndpointCalls {
         endpoint,
         total_calls,
     };
-    let statuses = ranked(responses.statuses.clone()).into_iter();
-    let status = |(status, count)| StatusCount { status, count };
     Ok(UserStats {
         total_calls: tally.calls,
         total_units: tally.units,
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
-        current_period: current(period, used, plan, now),
-        methods: by_name(&tally.methods).into_iter().map(method).collect(),
-        endpoints: by_name(&tally.endpoints)
+        current_period,
+        methods: methods(tally.methods.clone()),
+        endpoints: ranked(tally.endpoints.clone())
             .into_iter()
             .map(endpoint)
             .collect(),
-        statuses: statuses.map(status).collect(),
-        latency: Latency {
-            p50: responses.latency.percentile(50),
-            p95: responses.latency.percentile(95),
-            p99: responses.latency.percentile(99),
-        },
+        statuses: statuses(responses),
+        latency: latency(responses),
         first_seen: seen.map(|seen| Instant(seen.first)),
         last_seen: seen.map(|seen| Instant(seen.last)),
         as_of: Instant(usage.as_of()),
     })
+}
+
+/// The current period, the time zone that it is of, and up to when everything is counted that was
+/// appended in time.
+pub(crate) async fn period<S: Store>(
+    tables: &Tables<'_, S>,
+    plans: &Plans,
+    subject: &Subject,
+    now: UnixMillis,
+) -> Result<(CurrentPeriod, TimeZone, UnixMillis), StoreError> {
+    let usage = Usage::read(tables, subject.as_str(), now).await?;
+    let (period, zone) = in_period(&usage, &usage.all_time(), plans, now);
+    Ok((period, zone, usage.as_of()))
+}
+
+fn in_period(
+    usage: &Usage,
+    counts: &Counts,
+    plans: &Plans,
+    now: UnixMillis,
+) -> (CurrentPeriod, TimeZone) {
+    let seen = counts.seen.as_ref();
+    let plan = seen.and_then(|seen| plans.get(seen.plan()?));
+    let zone = plan.and_then(|plan| plan::time_zone(&plan.timezone).ok());
+    let zone = zone.unwrap_or(TimeZone::UTC);
+    let period = Period::of(now, &zone);
+    let used = usage.between(period.start, period.end);
+    (current(period, used, plan, now), zone)
 }
 
 fn current(period: Period, used: Totals, plan: Option<&Plan>, now: UnixMillis) -> CurrentPeriod {

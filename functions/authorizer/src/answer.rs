@@ -36,8 +36,9 @@ struct Statement {
 }
 
 impl Authorization {
-    /// Allows the holder of `key` to call `method_arn` and nothing else, since the gateway caches
-    /// no answer. `event` reports the call.
+    /// Allows the holder of `key` to call the stage of `method_arn`. The gateway caches no answer, so
+    /// the policy holds for this one call. It does not repeat the call's path: a caller chooses that,
+    /// and in a policy `*` and `?` are wildcards. `event` reports the call.
     pub fn of(key: &KeyRecord, method_arn: &str, event: &UsageEvent) -> Self {
         let members = [
             (context::EVENT_ID, event.id.to_string()),
@@ -55,12 +56,21 @@ impl Authorization {
                 statement: [Statement {
                     effect: "Allow",
                     action: "execute-api:Invoke",
-                    resource: method_arn.to_owned(),
+                    resource: stage_of(method_arn),
                 }],
             },
             context: members.into(),
         }
     }
+}
+
+/// Every method of the stage that a method's ARN names:
+/// `arn:aws:execute-api:{region}:{account}:{api}/{stage}/*`.
+fn stage_of(method_arn: &str) -> String {
+    let mut parts = method_arn.splitn(3, '/');
+    let api = parts.next().unwrap_or_default();
+    let stage = parts.next().unwrap_or_default();
+    format!("{api}/{stage}/*")
 }
 
 /// Why a call is not authorized.

@@ -55,8 +55,12 @@ where
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
         let (decision, now) = self.decide(&payload).await;
-        let id = EventId::mint(millis(now), random::bytes()?);
+        let id = EventId::mint(
+            millis(now),
+            random::bytes().inspect_err(|_| self.tracking.undecided())?,
+        );
         let Some(event) = self.origin.event(&payload, &decision, id) else {
+            self.tracking.undecided();
             return Err(Failure::Undecided);
         };
         let answer = match &decision {

@@ -91,6 +91,12 @@ impl<P: EventStream, S: Store, C: Clock> Tracking<P, S, C> {
         self.metrics.emit(self.clock.now(), &[count]);
     }
 
+    /// Counts a call that has no event: nobody can say who made it.
+    pub fn undecided(&self) {
+        let count = Metric::count(api_metric::UNDECIDED_CALLS, 1);
+        self.metrics.emit(self.clock.now(), &[count]);
+    }
+
     /// Hands `event` over before `until`, to the stream or to the journal as its mode says.
     pub async fn hand_over(&self, event: &UsageEvent, until: Instant) -> Result<(), ReportError> {
         let handed_over = async {

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod counts;
 pub mod delivery;
+pub mod endpoint;
 pub mod entry;
 pub mod event;
 pub mod fold;

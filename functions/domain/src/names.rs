@@ -37,10 +37,13 @@ pub mod env {
     pub const AUTH_ISSUER: &str = "AUTH_ISSUER";
     /// Audience that a bearer token must name.
     pub const AUTH_AUDIENCE: &str = "AUTH_AUDIENCE";
-    /// Address of the JSON Web Key Set that signs bearer tokens; empty where `AUTH_JWKS` holds it.
+    /// Address of the JSON Web Key Set that signs bearer tokens; empty for none.
     pub const AUTH_JWKS_URL: &str = "AUTH_JWKS_URL";
-    /// The JSON Web Key Set itself; empty where `AUTH_JWKS_URL` names it.
+    /// A JSON Web Key Set that is trusted beside the one at the address; empty for none.
     pub const AUTH_JWKS: &str = "AUTH_JWKS";
+    /// When a token's email identifies its bearer: an [`EmailIsVerified`](super::EmailIsVerified)
+    /// in its text form.
+    pub const AUTH_EMAIL_IS_VERIFIED: &str = "AUTH_EMAIL_IS_VERIFIED";
     /// Address of the queue in which lines of the access log wait for each other.
     pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
     /// Seconds of the window in which lines of the access log meet: the reconciler delays each
@@ -63,6 +66,8 @@ pub mod api_metric {
     pub const USAGE_TRACKING_SUCCESS: &str = "UsageTrackingSuccess";
     /// Calls whose usage event neither accepted: only the access log still has it.
     pub const USAGE_TRACKING_FAILURE: &str = "UsageTrackingFailure";
+    /// Calls that were answered 500 because nobody could say whether their key is valid.
+    pub const UNDECIDED_CALLS: &str = "UndecidedCalls";
 }
 
 /// Metric names of the namespace `{stackPrefix}/Kinesis`.
@@ -106,8 +111,6 @@ pub const METRIC_DIMENSION: &str = "Environment";
 pub const KEYS_BY_ID_INDEX: &str = "byId";
 /// The index of the analytics table by time: keys of everybody's hours and days only.
 pub const BY_TIME_INDEX: &str = "byTime";
-/// The parameter of the API stack that carries the key set of bearer tokens.
-pub const AUTH_JWKS_PARAMETER: &str = "AuthJwks";
 /// The scope of a bearer token that grants access to everybody's data.
 pub const ADMIN_SCOPE: &str = "metering:admin";
 /// The error with which the authorizer makes the gateway answer 401.
@@ -239,6 +242,34 @@ impl fmt::Display for TrackingMode {
     }
 }
 
+/// When the email of a bearer token identifies its bearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum EmailIsVerified {
+    /// Where the token says so: its claim `email_verified` is `true`.
+    #[default]
+    Claimed,
+    /// Always: the issuer lets nobody choose an email that is not theirs. A token that says
+    /// `false` still identifies nobody.
+    Always,
+}
+
+impl EmailIsVerified {
+    /// The text form, as variables and environment files carry it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Always => "always",
+        }
+    }
+
+    /// What `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Claimed, Self::Always]
+            .into_iter()
+            .find(|when| when.as_str() == text)
+    }
+}
+
 /// The names of one environment's resources.
 ///
 /// ```
@@ -335,6 +366,11 @@ impl Names {
             self.aggregator_dead_letter_queue(),
             self.reconcile_dead_letter_queue(),
         ]
+    }
+
+    /// API Gateway's role for the logs of the whole account, where the account has no other.
+    pub fn gateway_logs_role(&self) -> String {
+        self.resource("gateway-logs")
     }
 
     /// The dashboard.

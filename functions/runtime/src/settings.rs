@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::names::TrackingMode;
+use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
 use domain::route::Routes;
 
@@ -73,6 +73,14 @@ impl Setting for Option<String> {
 
 impl Setting for TrackingMode {
     const ALLOWED: &'static str = "`stream` or `synchronous`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Setting for EmailIsVerified {
+    const ALLOWED: &'static str = "`claimed` or `always`";
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)

@@ -6,7 +6,7 @@ use crate::constructs::Answer;
 const JSON: (&str, &str) = ("Content-Type", "'application/json'");
 
 /// By logical id.
-pub(crate) const ALL: [(&str, Answer<'_>); 8] = [
+pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
     (
         "AnswerUnauthorized",
         Answer {
@@ -33,6 +33,16 @@ pub(crate) const ALL: [(&str, Answer<'_>); 8] = [
             status: Some(500),
             headers: &[JSON],
             body: r#"{"error":"internal","message":"the API key could not be checked, try again"}"#,
+        },
+    ),
+    (
+        // What the stage or the account does not take. The authorizer is not asked, and nothing counts.
+        "AnswerThrottled",
+        Answer {
+            to: To::Throttled,
+            status: Some(429),
+            headers: &[JSON, ("Retry-After", "'1'")],
+            body: r#"{"error":"rateLimited","message":"the API takes no more calls at the moment, try again after the seconds in Retry-After"}"#,
         },
     ),
     (

@@ -50,7 +50,7 @@ pub use generated::*;
 pub use intrinsic::{account_id, join, partition, region, sub, url_suffix};
 pub use properties::{Properties, ResourceType, Tags};
 pub(crate) use template::{Declaration, sorted};
-pub use template::{Handle, LogicalId, Output, Parameter, Template};
+pub use template::{Handle, LogicalId, Output, Template};
 pub use value::{
     Arn, Existing, Id, IntoList, IntoMap, Json, List, Literal, Map, Reference, Tag, Val, existing,
 };

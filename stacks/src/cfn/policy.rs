@@ -59,6 +59,26 @@ impl Statement {
         }
     }
 
+    /// Allows actions on several resources: for lists that are worked out.
+    pub(crate) const fn of(actions: Vec<&'static str>, on: Vec<Val<String>>) -> Self {
+        Self {
+            actions,
+            resources: Resources::Exact(on),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Only where the request's `key` is an ARN like `value`, in which `*` stands for anything.
+    #[must_use]
+    pub(crate) fn when_like(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {
+        self.conditions.push(Condition {
+            operator: "ArnLike",
+            key,
+            value: value.into(),
+        });
+        self
+    }
+
     /// Only where the request's `key` equals `value`.
     #[must_use]
     pub fn when_equal(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {
@@ -143,6 +163,18 @@ fn conditions(statement: &mut Value, conditions: Vec<Condition>) {
 pub fn document(statements: impl IntoIterator<Item = Statement>) -> Json {
     let statements: Vec<Value> = statements.into_iter().map(Statement::json).collect();
     Json(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// Lets principals of the account assume a role, if their own policies do.
+pub(crate) fn assumed_by_account() -> Json {
+    Json(json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "AWS": { "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root" } },
+            "Action": "sts:AssumeRole",
+        }],
+    }))
 }
 
 /// Lets a service assume a role: `lambda.amazonaws.com`.

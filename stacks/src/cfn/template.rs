@@ -86,15 +86,6 @@ impl<R> fmt::Debug for Handle<R> {
     }
 }
 
-/// A parameter of a template.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// What it is for.
-    pub description: &'static str,
-    /// What it is where nothing is given.
-    pub default: String,
-}
-
 /// An output of a template.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -114,16 +105,21 @@ pub(crate) struct Declaration {
     pub(crate) depends_on: Vec<LogicalId>,
     pub(crate) retained: bool,
     pub(crate) reasons: BTreeMap<&'static str, String>,
+    /// What linters find and what stays, each with its reason.
+    pub(crate) findings: Vec<Value>,
 }
 
 /// A template under construction. Logical ids are unique and sorted; what is wrong is kept until
 /// [`Template::finish`], which tells all of it.
+///
+/// It has no parameters: an update that sends none keeps a parameter's previous value, whatever the
+/// template says by then, and a value has at most 4,096 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
     description: String,
-    parameters: BTreeMap<&'static str, Parameter>,
     resources: BTreeMap<LogicalId, Declaration>,
     outputs: BTreeMap<&'static str, Output>,
+    undeployable: Option<&'static str>,
     problems: Vec<Problem>,
 }
 
@@ -157,6 +153,7 @@ impl Template {
             depends_on: Vec::new(),
             retained: false,
             reasons: BTreeMap::new(),
+            findings: Vec::new(),
         };
         if self.resources.insert(id.clone(), declaration).is_some() {
             self.problem(&id, "is declared twice");
@@ -188,10 +185,9 @@ impl Template {
         }
     }
 
-    /// Declares a parameter; its value.
-    pub fn parameter(&mut self, name: &'static str, parameter: Parameter) -> Val<String> {
-        self.parameters.insert(name, parameter);
-        Val::intrinsic(json!({ "Ref": name }))
+    /// Has CloudFormation refuse the template, with this reason.
+    pub fn never_deploy(&mut self, reason: &'static str) {
+        self.undeployable = Some(reason);
     }
 
     /// Declares an output.
@@ -216,13 +212,12 @@ impl Template {
         self.problems.push(problem.within(id.as_str()));
     }
 
-    /// The names of the parameters.
-    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
-        self.parameters.keys().copied()
-    }
-
     pub(crate) fn resources(&self) -> &BTreeMap<LogicalId, Declaration> {
         &self.resources
+    }
+
+    pub(crate) fn declarations(&mut self) -> impl Iterator<Item = &mut Declaration> {
+        self.resources.values_mut()
     }
 
     /// Puts tags on every resource that can be tagged, beside those that it has.
@@ -244,7 +239,9 @@ impl Template {
         let mut document = Map::new();
         document.insert("AWSTemplateFormatVersion".into(), "2010-09-09".into());
         document.insert("Description".into(), self.description.into());
-        insert(&mut document, "Parameters", self.parameters, parameter);
+        if let Some(reason) = self.undeployable {
+            document.insert("Rules".into(), never_fulfilled(reason));
+        }
         insert(
             &mut document,
             "Resources",
@@ -275,12 +272,13 @@ fn insert<K: ToString, V>(
     document.insert(section.to_owned(), Value::Object(entries.collect()));
 }
 
-fn parameter(parameter: Parameter) -> Value {
-    let Parameter {
-        description,
-        default,
-    } = parameter;
-    json!({ "Type": "String", "Description": description, "Default": default })
+/// A rule that no deployment fulfils (CloudFormation User Guide, "Template rules").
+fn never_fulfilled(reason: &str) -> Value {
+    let assertion = json!({
+        "Assert": { "Fn::Equals": ["deployable", "not deployable"] },
+        "AssertDescription": reason,
+    });
+    json!({ "NotDeployable": { "Assertions": [assertion] } })
 }
 
 impl Declaration {
@@ -319,12 +317,19 @@ impl Declaration {
             resource.insert("DeletionPolicy".into(), "Retain".into());
             resource.insert("UpdateReplacePolicy".into(), "Retain".into());
         }
+        let mut metadata = Map::new();
         if !self.reasons.is_empty() {
             let reasons = self.reasons.into_iter();
             let reasons: Map<String, Value> = reasons
                 .map(|(key, why)| (key.to_owned(), why.into()))
                 .collect();
-            resource.insert("Metadata".into(), json!({ "Reasons": reasons }));
+            metadata.insert("Reasons".into(), reasons.into());
+        }
+        if !self.findings.is_empty() {
+            metadata.insert("checkov".into(), json!({ "skip": self.findings }));
+        }
+        if !metadata.is_empty() {
+            resource.insert("Metadata".into(), metadata.into());
         }
         if !self.properties.is_empty() {
             resource.insert("Properties".into(), Value::Object(self.properties));

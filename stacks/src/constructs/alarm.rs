@@ -53,14 +53,16 @@ pub enum Missing {
 pub struct AlarmSettings<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it means and what to do.
-    pub description: &'a str,
+    /// What it means and what to do, at most 1,024 characters.
+    pub description: Val<String>,
     /// What it looks at.
     pub watched: Watched,
     /// When a value breaches.
     pub breaches: Comparison,
-    /// Periods in a row that must breach.
+    /// Periods that are looked at: the last ones.
     pub periods: u32,
+    /// Periods of them that must breach.
+    pub breaching: u32,
     /// What a period without values counts as.
     pub missing: Missing,
     /// Who is told, of trouble and of recovery.
@@ -102,6 +104,7 @@ impl Alarm {
             .comparison_operator(operator)
             .threshold(threshold)
             .evaluation_periods(settings.periods)
+            .datapoints_to_alarm(settings.breaching)
             .treat_missing_data(missing)
             .alarm_actions([settings.topic.arn()])
             .ok_actions([settings.topic.arn()]);

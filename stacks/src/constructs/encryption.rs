@@ -3,7 +3,8 @@
 use super::function::Function;
 use super::stack::Stack;
 use crate::cfn::policy::{self, Statement};
-use crate::cfn::{Arn, LogicalId, Val, kms};
+use crate::cfn::{Arn, LogicalId, Val, existing, kms, logs};
+use crate::environment::KeyArn;
 use crate::rules;
 
 /// The key that encrypts a stream, a table, a queue.
@@ -16,6 +17,20 @@ pub enum Encryption {
 }
 
 impl Encryption {
+    /// The key of the user's own under which an ARN of the environment file names it.
+    pub fn under(key: &KeyArn) -> Self {
+        Self::Key(existing(key.as_str()).into())
+    }
+
+    /// A log group under the user's own key. The key's policy must let CloudWatch Logs use it, for a
+    /// log group has no role that a grant could reach.
+    pub fn encrypt_log(&self, group: logs::LogGroup) -> logs::LogGroup {
+        match self {
+            Self::Managed => group,
+            Self::Key(key) => group.kms_key_id(key.clone()),
+        }
+    }
+
     /// Allows actions on the user's own key; with AWS's there is nothing to allow.
     pub(super) fn allow<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
         if let Self::Key(key) = self {

@@ -36,6 +36,8 @@ pub struct MeteredApiSettings<'a> {
     pub description: &'a str,
     /// The name of its stage: the first part of every path.
     pub stage: &'a str,
+    /// Calls a second that the stage takes, and calls above that at once.
+    pub throttle: (u32, u32),
     /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
     /// UTF-8.
     pub binary: bool,
@@ -49,6 +51,9 @@ impl MeteredApi {
             name: settings.name,
             description: settings.description,
             stage: settings.stage,
+            throttle: settings.throttle,
+            tracing: false,
+            tls_policy: None,
             binary: settings.binary,
         };
         let mut api = RestApi::new(stack, id, &own);

@@ -170,6 +170,13 @@ impl Expression {
         Self::Call("ABS", vec![self])
     }
 
+    /// The quota that AWS applies to this usage: of metrics in `AWS/Usage` alone (CloudWatch User
+    /// Guide, "Visualizing your service quotas and setting alarms").
+    #[must_use]
+    pub fn service_quota(self) -> Self {
+        Self::Call("SERVICE_QUOTA", vec![self])
+    }
+
     /// 1 where it is greater, else 0.
     #[must_use]
     pub fn greater_than(self, than: impl Into<Self>) -> Self {

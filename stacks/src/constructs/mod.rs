@@ -14,9 +14,9 @@
 //!
 //! use stacks::FileAsset;
 //! use stacks::constructs::{
-//!     Encryption, Function, FunctionSettings, Key, Stack, Table, TableSettings,
+//!     Encryption, Function, FunctionLog, FunctionSettings, Key, Stack, Table, TableSettings,
 //! };
-//! use stacks::environment::Architecture;
+//! use stacks::environment::{Architecture, LogLevel};
 //!
 //! let mut stack = Stack::new("Orders", "Orders, and what ships them");
 //! let orders = Table::new(
@@ -43,7 +43,12 @@
 //!         memory: 256,
 //!         timeout: 30,
 //!         variables: BTreeMap::from([("ORDERS", orders.name().into())]),
-//!         log_days: 30,
+//!         log: FunctionLog {
+//!             days: 30,
+//!             level: LogLevel::Info,
+//!             encryption: Encryption::Managed,
+//!         },
+//!         reserved: None,
 //!         tracing: false,
 //!     },
 //! );
@@ -95,10 +100,11 @@
 //!     "OrdersFail",
 //!     AlarmSettings {
 //!         name: "orders-fail",
-//!         description: "More than one order in a hundred fails",
+//!         description: "More than one order in a hundred fails".into(),
 //!         watched: failed.clone().into(),
 //!         breaches: Comparison::Above(1.0),
 //!         periods: 3,
+//!         breaching: 3,
 //!         missing: Missing::Fine,
 //!         topic: &Topic::named("oncall"),
 //!     },
@@ -131,6 +137,7 @@ mod alarm;
 mod dashboard;
 mod encryption;
 mod event_source;
+mod firewall;
 mod function;
 mod grants;
 mod metered_api;
@@ -149,7 +156,8 @@ pub use alarm::{Alarm, AlarmSettings, Comparison, Missing, Watched};
 pub use dashboard::{Dashboard, Widget};
 pub use encryption::{Encryption, EncryptionKey};
 pub use event_source::{EventSource, EventSourceSettings, Start};
-pub use function::{Function, FunctionSettings, Invoked};
+pub use firewall::Firewall;
+pub use function::{Function, FunctionLog, FunctionSettings, Invoked};
 pub use grants::Grants;
 pub use metered_api::{MeteredApi, MeteredApiSettings};
 pub use metric::{Expression, Metric, Percentile, Period, Statistic};

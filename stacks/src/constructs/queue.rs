@@ -175,6 +175,17 @@ impl Queue {
         .dimension("QueueName", queue)
     }
 
+    /// How long its oldest message waits, in seconds.
+    pub fn age(&self, period: Period) -> Metric {
+        Metric::new(
+            "AWS/SQS",
+            "ApproximateAgeOfOldestMessage",
+            Statistic::Maximum,
+            period,
+        )
+        .dimension("QueueName", &self.name)
+    }
+
     /// Lets a function send messages.
     pub fn grant_send(&self, to: &Function) {
         to.grants()

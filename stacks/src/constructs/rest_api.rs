@@ -20,6 +20,8 @@ pub struct RestApi {
     pub(super) paths: Paths,
     /// What the deployed API is made of.
     parts: Vec<LogicalId>,
+    throttle: (u32, u32),
+    tracing: bool,
 }
 
 /// What a REST API is.
@@ -34,6 +36,12 @@ pub struct RestApiSettings<'a> {
     /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
     /// UTF-8.
     pub binary: bool,
+    /// Calls a second that the stage takes, and calls above that at once.
+    pub throttle: (u32, u32),
+    /// Whether X-Ray traces its calls.
+    pub tracing: bool,
+    /// Its security policy of TLS; AWS's default without one.
+    pub tls_policy: Option<&'a str>,
 }
 
 /// What a gateway response says, where the gateway itself answers.
@@ -66,22 +74,32 @@ impl RestApi {
         id: impl Into<LogicalId>,
         settings: &RestApiSettings<'_>,
     ) -> Self {
-        let mut declared = apigateway::RestApi::new()
+        let mut api = apigateway::RestApi::new()
             .name(settings.name)
             .description(settings.description)
             .endpoint_configuration(
                 apigateway::RestApiEndpointConfiguration::new().types(["REGIONAL"]),
             );
-        if settings.binary {
-            declared = declared.binary_media_types(["*/*"]);
+        if let Some(policy) = settings.tls_policy {
+            api = api.security_policy(policy);
+            // Policies of the newer kind want one (API Gateway Developer Guide, "Security policies
+            // for REST APIs").
+            if policy.starts_with("SecurityPolicy_") {
+                api = api.endpoint_access_mode("STRICT");
+            }
         }
-        let handle = stack.template().add(id, declared);
+        if settings.binary {
+            api = api.binary_media_types(["*/*"]);
+        }
+        let handle = stack.template().add(id, api);
         let mut api = Self {
             name: settings.name.to_owned(),
             stage: settings.stage.to_owned(),
             handle,
             paths: Paths::default(),
             parts: Vec::new(),
+            throttle: settings.throttle,
+            tracing: settings.tracing,
         };
         let itself = api.handle.clone();
         api.changes_with(&itself);
@@ -214,9 +232,17 @@ impl RestApi {
                 stack.template().depends_on(&deployment, &part);
             }
         }
+        let (rate, burst) = self.throttle;
+        let every_method = apigateway::StageMethodSetting::new()
+            .resource_path("/*")
+            .http_method("*")
+            .throttling_rate_limit(f64::from(rate))
+            .throttling_burst_limit(burst);
         stack.template().add(
             id,
             apigateway::Stage::new(self.reference())
+                .method_settings([every_method])
+                .tracing_enabled(self.tracing)
                 .stage_name(self.stage.as_str())
                 .deployment_id(deployment.reference())
                 .access_log_setting(

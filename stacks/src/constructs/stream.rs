@@ -66,6 +66,13 @@ impl Stream {
         }
     }
 
+    /// The same stream, where its own stack encrypts it with a key.
+    #[must_use]
+    pub fn encrypted(mut self, key: Encryption) -> Self {
+        self.key = key;
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

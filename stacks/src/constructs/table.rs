@@ -149,6 +149,13 @@ impl Table {
         }
     }
 
+    /// The same table, where its own stack encrypts it with a key.
+    #[must_use]
+    pub fn encrypted(mut self, key: Encryption) -> Self {
+        self.key = key;
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

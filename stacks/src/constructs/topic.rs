@@ -1,6 +1,6 @@
 //! An SNS topic that CloudWatch's alarms publish to.
 
-use super::encryption::EncryptionKey;
+use super::encryption::Encryption;
 use super::function::Function;
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
@@ -11,24 +11,24 @@ use crate::environment::Email;
 #[derive(Clone, Debug)]
 pub struct Topic {
     arn: Val<Arn<sns::Topic>>,
-    key: Option<EncryptionKey>,
+    key: Encryption,
 }
 
 impl Topic {
     /// Declares a topic that this account's alarms may publish to. Without a key it is not
     /// encrypted: alarms cannot publish under AWS's own key for SNS (CloudWatch User Guide, "SNS
     /// encryption"), and what they say holds no user's data. A key must be one
-    /// [used by](EncryptionKey::used_by) `cloudwatch.amazonaws.com`.
+    /// [used by](super::EncryptionKey::used_by) `cloudwatch.amazonaws.com`.
     pub fn of_alarms(
         stack: &mut Stack,
         id: &'static str,
         name: &str,
         email: Option<&Email>,
-        key: Option<&EncryptionKey>,
+        key: &Encryption,
     ) -> Self {
         let mut topic = sns::Topic::new().topic_name(name);
-        if let Some(key) = key {
-            topic = topic.kms_master_key_id(key.arn());
+        if let Encryption::Key(key) = key {
+            topic = topic.kms_master_key_id(key.clone());
         }
         if let Some(email) = email {
             topic = topic.subscription([sns::TopicSubscription::new(
@@ -54,7 +54,7 @@ impl Topic {
         );
         Self {
             arn: handle.topic_arn(),
-            key: key.cloned(),
+            key: key.clone(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Topic {
             arn: sub(format!(
                 "arn:${{AWS::Partition}}:sns:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
             )),
-            key: None,
+            key: Encryption::Managed,
         }
     }
 
@@ -77,10 +77,7 @@ impl Topic {
     pub fn grant_publish(&self, to: &Function) {
         to.grants()
             .allow(Statement::allow(["sns:Publish"], self.arn()));
-        if let Some(key) = &self.key {
-            let actions = ["kms:Decrypt", "kms:GenerateDataKey"];
-            key.encryption().allow(to, actions);
-        }
+        self.key.allow(to, ["kms:Decrypt", "kms:GenerateDataKey"]);
     }
 
     /// What `Ref` would give: its ARN.

@@ -1,15 +1,16 @@
 //! The sections of the environment file.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::names::LEAST_RETENTION_DAYS;
+use domain::names::{EmailIsVerified, LEAST_RETENTION_DAYS};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
-use serde::{Deserialize, Serialize};
 
-use super::text::{Address, ApiId, Bounded, Email};
+use super::address::{Address, KeySetAddress};
+use super::jwks::Jwks;
+use super::text::{ApiId, Bounded, Email, Words};
 
 /// Whether usage takes the stream, or goes to the journal directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -241,6 +242,21 @@ impl Default for Retention {
 pub struct Logs {
     /// Days that log lines are kept; one of the numbers that CloudWatch Logs allows.
     pub retention_days: LogDays,
+    /// What the functions write of themselves. Lambda's own lines are warnings alone.
+    pub level: LogLevel,
+}
+
+/// What a function writes. Metrics are lines of level `info` to Lambda, so no setting is above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LogLevel {
+    /// What it does, and what it works on.
+    Trace,
+    /// What it does.
+    Debug,
+    /// What somebody should know.
+    #[default]
+    Info,
 }
 
 /// A number of days that CloudWatch Logs allows (`PutRetentionPolicy`).
@@ -305,6 +321,7 @@ impl Default for Logs {
     fn default() -> Self {
         Self {
             retention_days: LogDays(30),
+            level: LogLevel::Info,
         }
     }
 }
@@ -315,13 +332,15 @@ impl Default for Logs {
 #[schemars(with = "AuthSection")]
 pub struct Auth {
     /// What a token's `iss` must be.
-    pub issuer: Option<String>,
+    pub issuer: Option<Words>,
     /// What a token's `aud` must hold.
-    pub audience: Option<String>,
+    pub audience: Option<Words>,
     /// Where the key set is read.
-    pub jwks_url: Option<Address>,
+    pub jwks_url: Option<KeySetAddress>,
     /// The key set itself.
     pub jwks: Option<Jwks>,
+    /// When a token's email identifies its bearer.
+    pub email_is_verified: EmailIsVerified,
 }
 
 /// `auth` as the file has it.
@@ -330,13 +349,26 @@ pub struct Auth {
 #[schemars(rename = "Auth")]
 struct AuthSection {
     /// What a token's `iss` must be.
-    issuer: Option<String>,
+    issuer: Option<Words>,
     /// What a token's `aud` must hold.
-    audience: Option<String>,
+    audience: Option<Words>,
     /// Where the key set is read, with `https`; not beside `jwks`.
-    jwks_url: Option<Address>,
+    jwks_url: Option<KeySetAddress>,
     /// The key set itself; not beside `jwksUrl`.
     jwks: Option<Jwks>,
+    /// `claimed`: a token's email identifies its bearer only where the token says
+    /// `email_verified: true`. `always`: the issuer lets nobody choose an email that is not theirs.
+    #[serde(default)]
+    email_is_verified: Verified,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "EmailIsVerified")]
+enum Verified {
+    #[default]
+    Claimed,
+    Always,
 }
 
 impl TryFrom<AuthSection> for Auth {
@@ -358,20 +390,15 @@ impl TryFrom<AuthSection> for Auth {
             audience: section.audience,
             jwks_url: section.jwks_url,
             jwks: section.jwks,
+            email_is_verified: match section.email_is_verified {
+                Verified::Claimed => EmailIsVerified::Claimed,
+                Verified::Always => EmailIsVerified::Always,
+            },
         })
     }
 }
 
-/// A JSON Web Key Set (RFC 7517).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Jwks {
-    /// The keys, each with `kty`, `kid`, `alg` and what belongs to its type.
-    #[schemars(length(min = 1))]
-    pub keys: Vec<BTreeMap<String, serde_json::Value>>,
-}
-
-/// The processor's instruction set.
+/// The instruction set that functions are built for and run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Architecture {
     /// AWS Graviton: a fifth cheaper per GB-second.
@@ -383,6 +410,22 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Every one that Lambda has.
+    pub const ALL: [Self; 2] = [Self::Arm64, Self::X8664];
+
+    /// Lambda's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arm64 => "arm64",
+            Self::X8664 => "x86_64",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// That of the machine this runs on.
     pub const fn host() -> Self {
         if cfg!(target_arch = "aarch64") {
@@ -390,6 +433,12 @@ impl Architecture {
         } else {
             Self::X8664
         }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -7,50 +7,7 @@ use domain::route::{OTHER, Route};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// The regions of AWS's commercial, Chinese and US government partitions (botocore 1.44.5,
-/// `partitions.json`).
-const REGIONS: [&str; 40] = [
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-south-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-central-1",
-    "ca-west-1",
-    "cn-north-1",
-    "cn-northwest-1",
-    "eu-central-1",
-    "eu-central-2",
-    "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "me-west-1",
-    "mx-central-1",
-    "sa-east-1",
-    "sa-west-1",
-    "us-east-1",
-    "us-east-2",
-    "us-gov-east-1",
-    "us-gov-west-1",
-    "us-west-1",
-    "us-west-2",
-];
+use super::region::REGIONS;
 
 /// A text that passed its check. The schema carries the same rule as a pattern.
 macro_rules! texts {
@@ -98,6 +55,8 @@ macro_rules! texts {
     };
 }
 
+pub(super) use texts;
+
 texts! {
     /// An AWS account: twelve digits, quoted, for YAML takes them for a number.
     Account: account, "^[0-9]{12}$".to_owned();
@@ -107,18 +66,23 @@ texts! {
     ResourcePrefix: resource_prefix, "^[a-z][a-z0-9-]{0,19}$".to_owned();
     /// Letters, digits and hyphens, at most 20, a letter first.
     StackPrefix: stack_prefix, "^[A-Za-z][A-Za-z0-9-]{0,19}$".to_owned();
-    /// An `http` or `https` address.
-    Address: address, "^https?://[^\\s/]+".to_owned();
     /// An email address.
     Email: email, "^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$".to_owned();
     /// A time zone of the IANA database: `Asia/Kolkata`.
     TimeZone: time_zone, "^[A-Za-z]".to_owned();
-    /// The key of a tag: at most 128 characters, not beginning with `aws:`.
-    TagKey: tag_key, "^(?!aws:).{1,128}$".to_owned();
-    /// The value of a tag: at most 256 characters.
-    TagValue: tag_value, "^.{0,256}$".to_owned();
-    /// An `http` or `https` address without a query.
-    UpstreamAddress: upstream_address, "^https?://[^\\s/?#{}']+[^\\s?#{}']*$".to_owned();
+    /// The key of a tag: 1 to 128 letters, digits, spaces and `_ . : / = + - @`, not beginning
+    /// with `aws:`.
+    TagKey: tag_key, format!("^(?![aA][wW][sS]:){TAG}{{1,128}}$");
+    /// The value of a tag: 1 to 256 letters, digits, spaces and `_ . : / = + - @`.
+    TagValue: tag_value, format!("^{TAG}{{1,256}}$");
+    /// The ARN of a KMS key: `arn:aws:kms:ap-south-1:123456789012:key/…`; an alias names no key in a
+    /// policy.
+    KeyArn: key_arn, "^arn:aws(-cn|-us-gov)?:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$".to_owned();
+    /// A security policy of API Gateway: `TLS_1_2`, or one of those that begin with
+    /// `SecurityPolicy_`.
+    TlsPolicy: tls_policy, "^(TLS_1_2|SecurityPolicy_[A-Za-z0-9_]+)$".to_owned();
+    /// A text of at least one character that is not a space.
+    Words: words, "\\S".to_owned();
     /// A header of ours: lower-case letters, digits and hyphens, such as `x-usage-user`.
     HeaderName: header_name, "^x-[a-z0-9-]{1,60}$".to_owned();
     /// Any header's name in lower case.
@@ -157,6 +121,10 @@ impl FieldName {
         Self(name.to_owned())
     }
 }
+
+/// What tags are made of: what every service takes that is tagged here (AWS General Reference,
+/// "Tag naming limits and requirements").
+const TAG: &str = "[\\p{L}\\p{N} _.:/=+@-]";
 
 impl Default for Region {
     fn default() -> Self {
@@ -220,35 +188,18 @@ fn stack_prefix(text: &str) -> Result<(), String> {
 }
 
 fn prefix(text: &str, cased: bool, letters: &str) -> Result<(), String> {
+    // Namespaces and tags of the prefix would begin as AWS's own do.
     let fits = cased
+        && !text.eq_ignore_ascii_case("aws")
         && (1..=20).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     fits.then_some(()).ok_or_else(|| {
         format!(
-            "`{text}` cannot be a prefix: 1 to 20 {letters}, digits and hyphens, a letter first"
+            "`{text}` cannot be a prefix: 1 to 20 {letters}, digits and hyphens, a letter first, and \
+             not `aws`"
         )
     })
-}
-
-fn address(text: &str) -> Result<(), String> {
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    host.filter(|host| !host.is_empty() && !host.starts_with('/'))
-        .filter(|_| !text.contains(char::is_whitespace))
-        .map(|_| ())
-        .ok_or_else(|| format!("`{text}` is not an address: `https://` or `http://`, then a host"))
-}
-
-fn upstream_address(text: &str) -> Result<(), String> {
-    address(text)?;
-    if text.contains(['?', '#', '{', '}', '\'', '"']) {
-        return Err(format!(
-            "`{text}` cannot be an upstream: an address without query, fragment, braces and quotes"
-        ));
-    }
-    Ok(())
 }
 
 fn header_name(text: &str) -> Result<(), String> {
@@ -361,23 +312,90 @@ fn time_zone(text: &str) -> Result<(), String> {
 }
 
 fn tag_key(text: &str) -> Result<(), String> {
-    let fits =
-        (1..=128).contains(&text.chars().count()) && !text.to_lowercase().starts_with("aws:");
-    fits.then_some(()).ok_or_else(|| {
+    let reserved = text.to_lowercase().starts_with("aws:");
+    (is_tag(text, 128) && !reserved)
+        .then_some(())
+        .ok_or_else(|| {
+            format!(
+                "`{text}` cannot be the key of a tag: 1 to 128 letters, digits, spaces and \
+             `_ . : / = + - @`, not beginning with `aws:`"
+            )
+        })
+}
+
+fn tag_value(text: &str) -> Result<(), String> {
+    is_tag(text, 256).then_some(()).ok_or_else(|| {
         format!(
-            "`{text}` cannot be the key of a tag: 1 to 128 characters, not beginning with `aws:`"
+            "`{text}` cannot be the value of a tag: 1 to 256 letters, digits, spaces and \
+             `_ . : / = + - @`"
         )
     })
 }
 
-fn tag_value(text: &str) -> Result<(), String> {
-    (text.chars().count() <= 256)
+/// Spaces at an end are refused too: services cut them, and a tag would differ from its template.
+fn is_tag(text: &str, most: usize) -> bool {
+    let character = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+    (1..=most).contains(&text.chars().count())
+        && text.chars().all(character)
+        && text.trim_matches(' ').len() == text.len()
+}
+
+fn key_arn(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let fits = match parts.as_slice() {
+        [
+            "arn",
+            "aws" | "aws-cn" | "aws-us-gov",
+            "kms",
+            region,
+            owner,
+            key,
+        ] => {
+            REGIONS.contains(region)
+                && account(owner).is_ok()
+                && key.strip_prefix("key/").is_some_and(|id| {
+                    !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                })
+        }
+        _ => false,
+    };
+    fits.then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` is not the ARN of a KMS key: \
+             `arn:aws:kms:{{region}}:{{account}}:key/{{id}}`, no alias"
+        )
+    })
+}
+
+fn tls_policy(text: &str) -> Result<(), String> {
+    let enhanced = text.strip_prefix("SecurityPolicy_").is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    });
+    (enhanced || text == "TLS_1_2")
         .then_some(())
-        .ok_or_else(|| format!("`{text}` cannot be the value of a tag: at most 256 characters"))
+        .ok_or_else(|| {
+            format!(
+                "`{text}` is not a security policy of API Gateway that refuses TLS before 1.2: \
+             `TLS_1_2`, or one such as `SecurityPolicy_TLS13_1_3_2025_09`"
+            )
+        })
+}
+
+impl KeyArn {
+    /// The region that it is of.
+    pub(super) fn region(&self) -> &str {
+        self.as_str().split(':').nth(3).unwrap_or_default()
+    }
+}
+
+fn words(text: &str) -> Result<(), String> {
+    (!text.trim().is_empty())
+        .then_some(())
+        .ok_or_else(|| "an empty text is given".to_owned())
 }
 
 /// Reads a text and checks it, while the parser still knows where it stands.
-struct Text(fn(&str) -> Result<(), String>);
+pub(super) struct Text(pub(super) fn(&str) -> Result<(), String>);
 
 impl Visitor<'_> for Text {
     type Value = String;

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::address::UpstreamAddress;
 use super::openapi;
-use super::text::{HeaderName, SecretKey, SecretName, UpstreamAddress};
+use super::text::{HeaderName, SecretKey, SecretName};
 
 /// The API that is metered.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]

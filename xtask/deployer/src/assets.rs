@@ -1,42 +1,69 @@
 //! The bucket that templates' code comes from.
+//!
+//! A bucket's name can be guessed, and somebody else can have it. So every call names the account that
+//! must own the bucket, and S3 refuses one that is another's
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>). Creating is
+//! the one call that cannot: there S3 itself says whose the name is.
+
+mod protection;
 
 use std::path::Path;
+use std::time::Duration;
 
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 
 use crate::error::{Error, failed};
-use crate::session::Session;
+use crate::events::Progress;
+use crate::session::{Caller, Session};
+use crate::waiting::Patience;
 
-/// A bucket of one environment's assets.
+/// How long S3 may hold the name of a deleted bucket back: "about an hour", and some.
+const NAME_SECONDS: u64 = 5_400;
+/// How long one change of a bucket may keep another from being made.
+const CHANGE_SECONDS: u64 = 120;
+/// What S3 answers while an earlier change of the same bucket, or its deletion, is under way.
+const BUSY: &str = "OperationAborted";
+
+/// The bucket of one environment's assets. What it is, `deploy` decides: a setting that is changed by
+/// hand is set back.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: aws_sdk_s3::Client,
     name: String,
+    owner: Caller,
     region: String,
     base: String,
+    poll: Duration,
 }
 
 impl Bucket {
-    /// The bucket called `name`, which need not be there yet.
-    pub fn new(session: &Session, name: &str) -> Self {
+    /// The bucket called `name`, which need not be there yet. If it is, it must be the caller's
+    /// account's.
+    pub fn new(session: &Session, name: &str, owner: &Caller) -> Self {
         let own_endpoint = session.endpoint();
         let config = aws_sdk_s3::config::Builder::from(session.config())
             .force_path_style(own_endpoint.is_some())
             .build();
         let base = match own_endpoint {
             Some(endpoint) => format!("{}/{name}", endpoint.trim_end_matches('/')),
-            None => format!("https://{name}.s3.{}.amazonaws.com", session.region()),
+            None => format!(
+                "https://{name}.s3.{}.{}",
+                session.region(),
+                owner.url_suffix()
+            ),
         };
         Self {
             client: aws_sdk_s3::Client::from_conf(config),
             name: name.to_owned(),
+            owner: owner.clone(),
             region: session.region().to_owned(),
             base,
+            poll: session.poll(),
         }
     }
 
@@ -45,11 +72,54 @@ impl Bucket {
         &self.name
     }
 
-    /// Makes the bucket unless it is there: encrypted, closed to the public.
-    pub async fn ensure(&self) -> Result<(), Error> {
-        if self.exists().await? {
-            return Ok(());
+    /// Makes the bucket unless it is there, and sets what protects it in either case: encryption, no
+    /// public access, TLS only, versions.
+    pub async fn ensure(&self, progress: &dyn Progress) -> Result<(), Error> {
+        if !self.exists().await? {
+            self.create(progress).await?;
         }
+        self.protect().await
+    }
+
+    /// Makes the bucket. Where one of this name was deleted a short time ago, waits until S3 lets the
+    /// name go.
+    async fn create(&self, progress: &dyn Progress) -> Result<(), Error> {
+        let mut told = false;
+        let patience = Patience {
+            poll: self.poll * 8,
+            seconds: NAME_SECONDS,
+        };
+        let what = || {
+            format!(
+                "S3 giving the name of the deleted bucket `{}` back",
+                self.name
+            )
+        };
+        patience
+            .until(what, async || {
+                let Err(error) = self.create_now().await else {
+                    return Ok(Some(()));
+                };
+                match error.code() {
+                    Some("BucketAlreadyOwnedByYou") => Ok(Some(())),
+                    Some("BucketAlreadyExists") => Err(self.foreign()),
+                    Some(BUSY) => {
+                        if !std::mem::replace(&mut told, true) {
+                            progress.note(&format!(
+                                "bucket `{}` was deleted a short time ago: S3 gives its name back \
+                                 within about an hour; waiting (the command may be interrupted, and run again later)",
+                                self.name
+                            ));
+                        }
+                        Ok(None)
+                    }
+                    _ => Err(error),
+                }
+            })
+            .await
+    }
+
+    async fn create_now(&self) -> Result<(), Error> {
         let mut create = self.client.create_bucket().bucket(&self.name);
         if self.region != "us-east-1" {
             create = create.create_bucket_configuration(
@@ -59,60 +129,33 @@ impl Bucket {
             );
         }
         create.send().await.map_err(failed("CreateBucket"))?;
-        self.encrypt().await?;
-        self.close_to_the_public().await
+        Ok(())
     }
 
     async fn exists(&self) -> Result<bool, Error> {
-        let head = self.client.head_bucket().bucket(&self.name).send().await;
-        match head.map_err(failed("HeadBucket")) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
+        let head = self
+            .client
+            .head_bucket()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .send()
+            .await;
+        let Err(error) = head else { return Ok(true) };
+        // An answer to HEAD has no body that could say why.
+        if status(&error) == Some(403) {
+            return Err(self.foreign());
+        }
+        match failed("HeadBucket")(error) {
+            error if error.is_not_found() => Ok(false),
+            error => Err(error),
         }
     }
 
-    async fn encrypt(&self) -> Result<(), Error> {
-        let incomplete = |_| Error::Incomplete {
-            operation: "PutBucketEncryption",
-            member: "SSEAlgorithm",
-        };
-        let default = ServerSideEncryptionByDefault::builder()
-            .sse_algorithm(ServerSideEncryption::Aes256)
-            .build()
-            .map_err(incomplete)?;
-        let rule = ServerSideEncryptionRule::builder()
-            .apply_server_side_encryption_by_default(default)
-            .build();
-        let rules = ServerSideEncryptionConfiguration::builder()
-            .rules(rule)
-            .build()
-            .map_err(incomplete)?;
-        self.client
-            .put_bucket_encryption()
-            .bucket(&self.name)
-            .server_side_encryption_configuration(rules)
-            .send()
-            .await
-            .map_err(failed("PutBucketEncryption"))?;
-        Ok(())
-    }
-
-    async fn close_to_the_public(&self) -> Result<(), Error> {
-        let closed = PublicAccessBlockConfiguration::builder()
-            .block_public_acls(true)
-            .block_public_policy(true)
-            .ignore_public_acls(true)
-            .restrict_public_buckets(true)
-            .build();
-        self.client
-            .put_public_access_block()
-            .bucket(&self.name)
-            .public_access_block_configuration(closed)
-            .send()
-            .await
-            .map_err(failed("PutPublicAccessBlock"))?;
-        Ok(())
+    fn foreign(&self) -> Error {
+        Error::ForeignBucket {
+            bucket: self.name.clone(),
+            account: self.owner.account().to_owned(),
+        }
     }
 
     /// Puts the file under `key` unless the bucket holds that key; says whether it did. Keys name
@@ -128,6 +171,7 @@ impl Bucket {
     /// Puts the bytes under `key` unless the bucket holds that key; says whether it did.
     pub async fn publish_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<bool, Error> {
         let head = self.client.head_object().bucket(&self.name).key(key);
+        let head = head.expected_bucket_owner(self.owner.account());
         match head.send().await.map_err(failed("HeadObject")) {
             Ok(_) => return Ok(false),
             Err(error) if error.is_not_found() => {}
@@ -136,6 +180,7 @@ impl Bucket {
         self.client
             .put_object()
             .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
             .key(key)
             .body(ByteStream::from(bytes))
             .send()
@@ -149,41 +194,60 @@ impl Bucket {
         format!("{}/{key}", self.base)
     }
 
+    /// Empties the bucket, every version of every key; says whether it held any.
+    pub async fn empty(&self) -> Result<bool, Error> {
+        let mut emptied = false;
+        if !self.exists().await? {
+            return Ok(emptied);
+        }
+        loop {
+            let page = self
+                .client
+                .list_object_versions()
+                .bucket(&self.name)
+                .expected_bucket_owner(self.owner.account())
+                .send()
+                .await
+                .map_err(failed("ListObjectVersions"))?;
+            let versions = page.versions().iter();
+            let versions = versions.map(|version| (version.key(), version.version_id()));
+            let markers = page.delete_markers().iter();
+            let markers = markers.map(|marker| (marker.key(), marker.version_id()));
+            let all: Vec<_> = versions
+                .chain(markers)
+                .filter_map(|(key, version)| {
+                    let object = ObjectIdentifier::builder().key(key?);
+                    let object = object.set_version_id(version.map(str::to_owned));
+                    object.build().ok()
+                })
+                .collect();
+            if all.is_empty() {
+                return Ok(emptied);
+            }
+            self.delete_objects(all).await?;
+            emptied = true;
+        }
+    }
+
     /// Empties and deletes the bucket; says whether it was there.
     pub async fn remove(&self) -> Result<bool, Error> {
         if !self.exists().await? {
             return Ok(false);
         }
-        loop {
-            let page = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.name)
-                .send()
-                .await
-                .map_err(failed("ListObjectsV2"))?;
-            let keys: Vec<_> = page
-                .contents()
-                .iter()
-                .filter_map(|object| ObjectIdentifier::builder().key(object.key()?).build().ok())
-                .collect();
-            if keys.is_empty() {
-                break;
-            }
-            self.delete_objects(keys).await?;
-        }
+        self.empty().await?;
         self.client
             .delete_bucket()
             .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
             .send()
             .await
             .map_err(failed("DeleteBucket"))?;
         Ok(true)
     }
 
-    async fn delete_objects(&self, keys: Vec<ObjectIdentifier>) -> Result<(), Error> {
+    async fn delete_objects(&self, objects: Vec<ObjectIdentifier>) -> Result<(), Error> {
         let delete = Delete::builder()
-            .set_objects(Some(keys))
+            .set_objects(Some(objects))
             .quiet(true)
             .build()
             .map_err(|_| Error::Incomplete {
@@ -194,6 +258,7 @@ impl Bucket {
             .client
             .delete_objects()
             .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
             .delete(delete)
             .send()
             .await
@@ -206,5 +271,13 @@ impl Bucket {
                 message: error.message().unwrap_or("no reason given").to_owned(),
             }),
         }
+    }
+}
+
+/// The status of an answer that is an error.
+fn status(error: &SdkError<HeadBucketError>) -> Option<u16> {
+    match error {
+        SdkError::ServiceError(context) => Some(context.raw().status().as_u16()),
+        _ => None,
     }
 }

@@ -24,6 +24,16 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The bucket of the environment's name is somebody else's.
+    #[error(
+        "bucket `{bucket}` does not belong to account {account}, or these credentials may not use it"
+    )]
+    ForeignBucket {
+        /// The bucket.
+        bucket: String,
+        /// The account that it must belong to.
+        account: String,
+    },
     /// A function ran, and did not answer.
     #[error("function `{function}` failed: {said}")]
     FunctionFailed {
@@ -101,7 +111,10 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. } | Self::ChangeSetFailed { .. } | Self::StackFailed { .. }
+            Self::Refused { .. }
+                | Self::ForeignBucket { .. }
+                | Self::ChangeSetFailed { .. }
+                | Self::StackFailed { .. }
         )
     }
 

@@ -4,13 +4,16 @@
 //! knows which. It prints nothing and asks nothing. What happens is told to a [`Progress`];
 //! whether something may happen is the caller's to decide, from a [`Review`].
 
+mod adoption;
 mod assets;
 mod changes;
+mod dashboards;
 mod described;
 mod emulator;
 mod error;
 mod events;
 mod functions;
+mod gateway;
 mod journal;
 mod keys;
 mod logs;
@@ -24,20 +27,24 @@ mod settling;
 mod stacks;
 mod streams;
 mod tables;
+mod waiting;
 
+pub use adoption::{Adoption, Difference};
 pub use assets::Bucket;
 pub use changes::{Action, Change, PropertyChange, Replacement, Review};
+pub use dashboards::Dashboards;
 pub use emulator::{without_doubts, without_refused};
 pub use error::Error;
 pub use events::{Progress, ResourceEvent};
 pub use functions::Functions;
+pub use gateway::gateway_logs_role;
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
 pub use keys::KeyTable;
-pub use logs::Logs;
-pub use metrics::{AlarmState, Metrics};
+pub use logs::{LeftOver, Logs};
+pub use metrics::{AlarmState, MetricSeries, Metrics};
 pub use permissions::{Permission, widened};
 pub use queues::{Message, Queue, Queues};
-pub use session::Session;
+pub use session::{Caller, Session};
 pub use set_aside::{ErrorTable, NextPage, SetAside, Source};
 pub use stacks::{Deployed, Prepared, Request, Stacks, Template};
 pub use streams::{Page, Shard, Start, StreamRecord, Streams, compare_positions};

@@ -1,9 +1,24 @@
-//! Log groups, read.
+//! Log groups: read, and found where their stack is gone.
+
+use std::collections::BTreeSet;
 
 use domain::time::UnixMillis;
 
 use crate::error::{Error, failed};
 use crate::session::Session;
+use serde_json::Value;
+
+/// The type of a log group.
+const LOG_GROUP: &str = "AWS::Logs::LogGroup";
+
+/// A log group that outlived its stack, or was made again after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// Its name.
+    pub group: String,
+    /// How much it holds, as CloudWatch Logs last counted.
+    pub bytes: i64,
+}
 
 /// The account's log groups.
 #[derive(Debug, Clone)]
@@ -16,6 +31,56 @@ impl Logs {
     pub fn new(session: &Session) -> Self {
         Self {
             client: aws_sdk_cloudwatchlogs::Client::new(session.config()),
+        }
+    }
+
+    /// The log groups that a template declares by name and that are there, although none of them is a
+    /// resource of the stack, of which `owned` are the groups.
+    ///
+    /// Services write on for a while after a stack is deleted, and a group that is gone is made again
+    /// by the next line. Such a group bears no retention and no tags, and CloudFormation refuses every
+    /// change set that declares it.
+    pub async fn left_over(
+        &self,
+        template: &Value,
+        owned: &[String],
+    ) -> Result<Vec<LeftOver>, Error> {
+        let mut found = Vec::new();
+        for group in declared_groups(template) {
+            if owned.contains(&group) {
+                continue;
+            }
+            if let Some(bytes) = self.stored_bytes(&group).await? {
+                found.push(LeftOver { group, bytes });
+            }
+        }
+        Ok(found)
+    }
+
+    /// How much a group holds; nothing where there is no such group.
+    async fn stored_bytes(&self, group: &str) -> Result<Option<i64>, Error> {
+        let mut pages = self
+            .client
+            .describe_log_groups()
+            .log_group_name_prefix(group)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(failed("DescribeLogGroups"))?;
+            if found.log_group_name() == Some(group) {
+                return Ok(Some(found.stored_bytes.unwrap_or_default()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Deletes a group with all its lines.
+    pub async fn remove(&self, group: &str) -> Result<(), Error> {
+        let delete = self.client.delete_log_group().log_group_name(group);
+        match delete.send().await.map_err(failed("DeleteLogGroup")) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -47,4 +112,17 @@ impl Logs {
         lines.sort_by_key(|(time, _)| *time);
         Ok(lines)
     }
+}
+
+/// The names of the log groups that a template declares, where they are literal.
+fn declared_groups(template: &Value) -> BTreeSet<String> {
+    let resources = template.get("Resources").and_then(Value::as_object);
+    let groups = resources
+        .into_iter()
+        .flat_map(|all| all.values())
+        .filter(|resource| resource.get("Type").and_then(Value::as_str) == Some(LOG_GROUP));
+    groups
+        .filter_map(|group| group.pointer("/Properties/LogGroupName")?.as_str())
+        .map(str::to_owned)
+        .collect()
 }

@@ -1,7 +1,9 @@
 //! Metrics and alarms, read.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_cloudwatch::types::{Datapoint, Dimension, Statistic};
 use domain::time::UnixMillis;
 
 use crate::error::{Error, failed};
@@ -17,6 +19,21 @@ pub struct AlarmState {
     pub name: String,
     /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
     pub state: String,
+}
+
+/// A metric as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct MetricSeries<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its dimensions.
+    pub dimensions: &'a [(String, String)],
+    /// `Sum`, `Average`, `Minimum`, `Maximum`, `SampleCount`, or a percentile such as `p99`.
+    pub statistic: &'a str,
+    /// Seconds.
+    pub period: u32,
 }
 
 /// The account's metrics.
@@ -85,6 +102,47 @@ impl Metrics {
             .minutes(namespace, metric, dimension, between, Statistic::Maximum)
             .await?;
         Ok(minutes.into_iter().reduce(f64::max))
+    }
+
+    /// A metric's values over time, by the start of their periods.
+    pub async fn series(
+        &self,
+        asked: &MetricSeries<'_>,
+        (from, to): (UnixMillis, UnixMillis),
+    ) -> Result<BTreeMap<UnixMillis, f64>, Error> {
+        let dimensions = asked.dimensions.iter();
+        let dimensions =
+            dimensions.map(|(name, value)| Dimension::builder().name(name).value(value).build());
+        let is_percentile = asked.statistic.starts_with('p');
+        let request = self
+            .client
+            .get_metric_statistics()
+            .namespace(asked.namespace)
+            .metric_name(asked.name)
+            .set_dimensions(Some(dimensions.collect()))
+            .start_time(DateTime::from_millis(from.0))
+            .end_time(DateTime::from_millis(to.0))
+            .period(i32::try_from(asked.period).unwrap_or(i32::MAX));
+        let request = if is_percentile {
+            request.extended_statistics(asked.statistic)
+        } else {
+            request.statistics(Statistic::from(asked.statistic))
+        };
+        let answer = request.send().await;
+        let answer = answer.map_err(failed("GetMetricStatistics"))?;
+        let value = |point: &Datapoint| match asked.statistic {
+            "Sum" => point.sum(),
+            "Average" => point.average(),
+            "Minimum" => point.minimum(),
+            "Maximum" => point.maximum(),
+            "SampleCount" => point.sample_count(),
+            percentile => point.extended_statistics()?.get(percentile).copied(),
+        };
+        let points = answer.datapoints().iter().filter_map(|point| {
+            let at = UnixMillis::from_seconds(point.timestamp()?.secs());
+            Some((at, value(point)?))
+        });
+        Ok(points.collect())
     }
 
     async fn minutes(

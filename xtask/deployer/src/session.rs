@@ -18,6 +18,41 @@ const AWS_POLL: std::time::Duration = std::time::Duration::from_secs(2);
 /// How often a stack behind an endpoint of its own is looked at.
 const ENDPOINT_POLL: std::time::Duration = std::time::Duration::from_millis(150);
 
+/// Whose credentials are used: an account, in a part of AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    account: String,
+    partition: String,
+}
+
+impl Caller {
+    /// The account of an embedded AWS.
+    pub fn embedded(account: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            partition: "aws".to_owned(),
+        }
+    }
+
+    /// The account's number.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The partition, as ARNs name it: `aws`, `aws-cn`, `aws-us-gov`.
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// What addresses of the partition's services end in.
+    pub(crate) fn url_suffix(&self) -> &'static str {
+        match self.partition.as_str() {
+            "aws-cn" => "amazonaws.com.cn",
+            _ => "amazonaws.com",
+        }
+    }
+}
+
 impl Session {
     /// AWS with the caller's own credentials, as the AWS command line would find them; or, with an
     /// `endpoint`, whatever answers there in AWS's place.
@@ -61,18 +96,25 @@ impl Session {
         }
     }
 
-    /// The account that the credentials belong to.
-    pub async fn account(&self) -> Result<String, Error> {
-        aws_sdk_sts::Client::new(&self.config)
+    /// Whose the credentials are.
+    pub async fn caller(&self) -> Result<Caller, Error> {
+        let identity = aws_sdk_sts::Client::new(&self.config)
             .get_caller_identity()
             .send()
             .await
-            .map_err(failed("GetCallerIdentity"))?
-            .account
-            .ok_or(Error::Incomplete {
-                operation: "GetCallerIdentity",
-                member: "Account",
-            })
+            .map_err(failed("GetCallerIdentity"))?;
+        let incomplete = |member| Error::Incomplete {
+            operation: "GetCallerIdentity",
+            member,
+        };
+        let account = identity.account.ok_or(incomplete("Account"))?;
+        // `arn:aws-cn:sts::…`: the credentials themselves say where they are good for.
+        let arn = identity.arn.as_deref();
+        let partition = arn.and_then(|arn| arn.split(':').nth(1));
+        Ok(Caller {
+            account,
+            partition: partition.ok_or(incomplete("Arn"))?.to_owned(),
+        })
     }
 
     /// The region's name.

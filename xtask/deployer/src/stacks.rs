@@ -51,6 +51,11 @@ impl Template {
         Ok(Self { parsed, body, url })
     }
 
+    /// The template's JSON.
+    pub const fn parsed(&self) -> &Value {
+        &self.parsed
+    }
+
     /// What the template declares as parameters.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &String> {
         let declared = self.parsed.get("Parameters").and_then(Value::as_object);

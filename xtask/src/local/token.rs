@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use serde_json::{Value, json};
+use stacks::environment::Key;
 
 /// The scope that sees every user's data.
 pub(crate) const ADMIN_SCOPE: &str = "metering:admin";
@@ -19,6 +19,7 @@ pub(crate) struct Claims {
     pub(crate) aud: String,
     pub(crate) sub: String,
     pub(crate) email: String,
+    pub(crate) email_verified: bool,
     pub(crate) scope: String,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
@@ -50,17 +51,26 @@ impl SigningKey {
         Ok(Self { pkcs8, point })
     }
 
-    /// The public half, as a JSON Web Key Set (RFC 7517, RFC 7518 section 6.2).
-    pub(crate) fn jwks(&self) -> Value {
+    /// The public half, as a JSON Web Key (RFC 7517, RFC 7518 section 6.2).
+    pub(crate) fn jwk(&self) -> Key {
         // An uncompressed point is `04`, then both coordinates of 32 bytes (SEC 1, 2.3.3).
         let coordinate = |from: usize| {
             let bytes = self.point.get(from..from + 32).unwrap_or_default();
             BASE64_URL_SAFE_NO_PAD.encode(bytes)
         };
-        json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id(),
-            "x": coordinate(1), "y": coordinate(33),
-        }]})
+        let members = [
+            ("kty", "EC".to_owned()),
+            ("crv", "P-256".to_owned()),
+            ("alg", "ES256".to_owned()),
+            ("use", "sig".to_owned()),
+            ("kid", self.id()),
+            ("x", coordinate(1)),
+            ("y", coordinate(33)),
+        ];
+        let members = members.into_iter();
+        members
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
     }
 
     fn id(&self) -> String {
@@ -90,22 +100,23 @@ mod tests {
             aud: "audience".into(),
             sub: "ann@example.com".into(),
             email: "ann@example.com".into(),
+            email_verified: true,
             scope: ADMIN_SCOPE.into(),
             iat: 0,
             exp: 9_999_999_999,
         };
         let token = key.sign(&claims).unwrap();
-        let verify = |jwks: Value| {
-            let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(jwks).unwrap();
-            let jwk = set.keys.first().unwrap();
-            let decoding = jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap();
+        let verify = |jwk: Key| {
+            let jwk = serde_json::to_value(jwk).unwrap();
+            let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwk).unwrap();
+            let decoding = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
             let mut rules = jsonwebtoken::Validation::new(Algorithm::ES256);
             rules.set_audience(&["audience"]);
-            jsonwebtoken::decode::<Value>(&token, &decoding, &rules)
+            jsonwebtoken::decode::<serde_json::Value>(&token, &decoding, &rules)
         };
-        let read = verify(key.jwks()).unwrap().claims;
+        let read = verify(key.jwk()).unwrap().claims;
         assert_eq!(read["email"], "ann@example.com");
         let other = SigningKey::parse(&SigningKey::generate().unwrap()).unwrap();
-        assert!(verify(other.jwks()).is_err());
+        assert!(verify(other.jwk()).is_err());
     }
 }

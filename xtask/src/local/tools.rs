@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::python::Python;
 use super::suites::SUITES;
 use super::venv::Venv;
+use super::zig::ZIG;
 use crate::context::Context;
 
 const REQUIREMENTS: &str = "xtask/tools/requirements.txt";
@@ -51,8 +52,10 @@ impl Tools {
         let own = self.venv.dir();
         let all = own.parent().and_then(|all| std::fs::read_dir(all).ok());
         for other in all.into_iter().flatten().flatten() {
-            let of_suites = other.file_name().to_string_lossy().starts_with(SUITES);
-            if other.path() != own && !of_suites {
+            let name = other.file_name();
+            let name = name.to_string_lossy();
+            let of_others = [SUITES, ZIG].iter().any(|prefix| name.starts_with(prefix));
+            if other.path() != own && !of_others {
                 // Left where it cannot be removed: it is only disk space.
                 let _left = std::fs::remove_dir_all(other.path());
             }

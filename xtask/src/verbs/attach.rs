@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
     let account = match &environment.account {
         Some(account) => account.to_string(),
         None if aws::is_embedded(&environment) => stacks::environment::LOCAL_ACCOUNT.to_owned(),
-        None => aws::reach(context).await?.session.account().await?,
+        None => aws::reach(context).await?.caller.account().to_owned(),
     };
     let names = environment.names();
     let attachment = Attachment {

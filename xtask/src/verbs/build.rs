@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::aws::is_embedded;
 use crate::cli::Build;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
@@ -12,25 +11,27 @@ use crate::stop::Exit;
 
 #[derive(Serialize)]
 struct Answer {
-    functions: BTreeMap<&'static str, Zip>,
+    functions: BTreeMap<&'static str, Built>,
 }
 
 #[derive(Serialize)]
-struct Zip {
+struct Built {
     zip: String,
+    architecture: &'static str,
     sha256: String,
 }
 
 pub(super) async fn run(context: &Context, args: Build) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
-    let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
+    let flavour = Flavour::of(&environment, args.arch.arch)?;
     let assets = functions::build(context, flavour).await?;
     let functions = assets.iter().map(|(function, asset)| {
-        let zip = Zip {
+        let built = Built {
             zip: asset.zip.display().to_string(),
+            architecture: asset.architecture.as_str(),
             sha256: asset.sha256.clone(),
         };
-        (function.folder(), zip)
+        (function.folder(), built)
     });
     let answer = Answer {
         functions: functions.collect(),
@@ -39,7 +40,7 @@ pub(super) async fn run(context: &Context, args: Build) -> anyhow::Result<Exit> 
         let lines = answer
             .functions
             .values()
-            .map(|zip| format!("{}\n", zip.zip));
+            .map(|built| format!("{}\n", built.zip));
         lines.collect()
     })?;
     Ok(Exit::Done)

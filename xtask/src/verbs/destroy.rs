@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit
         delete_tables(context, &reached).await?;
     }
     if reached.running.is_none() && reached.stacks().await?.is_empty() {
-        remove_bucket(context, &reached).await?;
+        clear_bucket(context, &reached, args.delete_data).await?;
     }
     context.out.step("destroyed");
     Ok(Exit::Done)
@@ -149,18 +149,28 @@ async fn delete_tables(context: &Context, reached: &Reached) -> anyhow::Result<(
         names.usage_table(),
         names.api_keys_table(),
     ] {
-        if tables.delete(&table).await? {
-            context.out.step(&format!("deleted table `{table}`"));
+        context.out.step(&format!("deleting table `{table}`"));
+        if !tables.delete(&table).await? {
+            context.out.detail("it is not there");
         }
     }
     Ok(())
 }
 
-async fn remove_bucket(context: &Context, reached: &Reached) -> anyhow::Result<()> {
-    let bucket = reached.assets_bucket().await?;
-    if bucket.remove().await? {
-        let name = bucket.name();
-        context.out.step(&format!("removed bucket `{name}`"));
+/// Empties the bucket of the functions' code. It stays, unless everything goes for good: an empty
+/// bucket costs nothing, and S3 keeps the name of a deleted one from the next deploy for up to an
+/// hour.
+async fn clear_bucket(context: &Context, reached: &Reached, for_good: bool) -> anyhow::Result<()> {
+    let bucket = reached.assets_bucket();
+    let name = bucket.name();
+    if for_good {
+        if bucket.remove().await? {
+            context.out.step(&format!("removed bucket `{name}`"));
+        }
+    } else if bucket.empty().await? {
+        context.out.step(&format!(
+            "emptied bucket `{name}`, which stays for the next deploy; `--delete-data` removes it"
+        ));
     }
     Ok(())
 }

@@ -5,12 +5,15 @@ mod bench;
 mod build;
 mod check;
 mod codegen;
+pub(crate) mod cost;
+mod dashboard;
 mod delivery;
 mod deploy;
 mod destroy;
 mod errors;
 mod events;
 pub(crate) mod host;
+mod iam;
 mod keys;
 mod logs;
 mod outputs;
@@ -30,8 +33,9 @@ use crate::stop::Exit;
 /// Does what the command line says.
 pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
+        // By far the largest.
         Verb::Deploy(args) => Box::pin(deploy::run(context, args)).await,
-        Verb::Destroy(args) => destroy::run(context, args).await,
+        Verb::Destroy(args) => Box::pin(destroy::run(context, args)).await,
         Verb::Synth(args) => synth::run(context, args).await,
         Verb::Build(args) => build::run(context, args).await,
         Verb::Attach(args) => attach::run(context, &args).await,
@@ -44,6 +48,9 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
         Verb::Events(args) => events::run(context, &args).await,
+        Verb::Dashboard(args) => dashboard::run(context, args).await,
+        Verb::Iam => iam::run(context),
+        Verb::Cost(args) => cost::run(context, &args),
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,

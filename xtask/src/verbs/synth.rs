@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use stacks::Assembly;
 use stacks::environment::Environment;
 
-use crate::aws::is_embedded;
 use crate::cli::Synth;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
@@ -21,13 +21,12 @@ struct Answer {
     environment: String,
     out: String,
     stacks: Vec<String>,
+    deployable: bool,
 }
 
 pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> {
-    let environment = context.environment()?;
-    let flavour = Flavour::of(is_embedded(&environment), args.arch.arch)?;
-    let assets = functions::build(context, flavour).await?;
-    let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
+    let environment = context.trusting_this_machine(context.environment()?)?;
+    let assembly = assembly(context, &environment, &args).await?;
     let out = context.root.join(&args.out);
     if args.check {
         let written = out.join("manifest.json").is_file();
@@ -50,11 +49,37 @@ pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> 
             .iter()
             .map(|stack| stack.name.clone())
             .collect(),
+        deployable: !args.no_build,
     };
     context.out.answer(&answer, |answer| {
-        format!("{}: {}", answer.out, answer.stacks.join(", "))
+        let mark = if answer.deployable {
+            ""
+        } else {
+            " (for review: no function is built, CloudFormation refuses to deploy them)"
+        };
+        format!("{}: {}{mark}", answer.out, answer.stacks.join(", "))
     })?;
     Ok(Exit::Done)
+}
+
+async fn assembly(
+    context: &Context,
+    environment: &Environment,
+    args: &Synth,
+) -> anyhow::Result<Assembly> {
+    let flavour = Flavour::of(environment, args.arch.arch)?;
+    let assembly = if args.no_build {
+        let architecture = Some(flavour.architecture);
+        let environment = Environment {
+            architecture,
+            ..environment.clone()
+        };
+        stacks::synthesise_unbuilt(&environment)
+    } else {
+        let assets = functions::build(context, flavour).await?;
+        stacks::synthesise(environment, &assets)
+    };
+    assembly.context("synthesising the stacks")
 }
 
 /// What must not differ from what would be written. An assembly that was never written is no

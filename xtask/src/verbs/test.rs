@@ -24,7 +24,13 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     }
     Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
-    functions::build(context, Flavour::of(true, None)?).await?;
+    for program in missing_browser() {
+        context.out.warning(&format!(
+            "`{program}` is not on the path, and the suite `browser` fails without it: on Debian and Ubuntu, \
+             `apt-get install chromium chromium-driver`"
+        ));
+    }
+    functions::build(context, Flavour::of(&environment, None)?).await?;
     if args.chaos {
         return chaos(context, &args.args).await;
     }
@@ -136,6 +142,18 @@ fn cargo(context: &Context, verb: &[&str], args: &[String]) -> Job {
         // cargo-lambda moves binaries away that other tests run.
         .env("XTASK_PREBUILT", "true")
         .current_dir(&context.root)
+}
+
+/// The programs of the suite `browser` that are not on the path. They come with the system: no registry
+/// of packages has a browser that runs without its libraries.
+fn missing_browser() -> Vec<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let is_missing = |program: &&str| !folders.iter().any(|folder| folder.join(program).is_file());
+    ["chromium", "chromedriver"]
+        .into_iter()
+        .filter(is_missing)
+        .collect()
 }
 
 async fn has_nextest() -> bool {

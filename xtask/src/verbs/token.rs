@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use domain::time::UnixMillis;
 use serde::Serialize;
-use stacks::environment::Environment;
+use stacks::environment::{Environment, Words};
 
 use crate::aws::{is_embedded, nothing_deployed};
 use crate::cli::Token;
@@ -32,7 +32,11 @@ pub(super) fn run(context: &Context, args: &Token) -> anyhow::Result<Exit> {
         return Err(Stop::usage(format!(
             "`token` works in `local` only: in `{}` tokens come from `{}`",
             environment.name,
-            environment.auth.issuer.as_deref().unwrap_or("its issuer")
+            environment
+                .auth
+                .issuer
+                .as_ref()
+                .map_or("its issuer", Words::as_str)
         ))
         .into());
     }
@@ -58,10 +62,11 @@ pub(super) fn issue(
     let expires = UnixMillis::from_seconds(now.seconds() + HOURS * 3_600);
     let scopes = if admin { vec![ADMIN_SCOPE] } else { Vec::new() };
     let claims = Claims {
-        iss: environment.auth.issuer.clone().unwrap_or_default(),
-        aud: environment.auth.audience.clone().unwrap_or_default(),
+        iss: named(environment.auth.issuer.as_ref()),
+        aud: named(environment.auth.audience.as_ref()),
         sub: email.to_owned(),
         email: email.to_owned(),
+        email_verified: true,
         scope: scopes.join(" "),
         iat: now.seconds(),
         exp: expires.seconds(),
@@ -72,4 +77,8 @@ pub(super) fn issue(
         scopes,
         expires_at: expires.to_string(),
     })
+}
+
+fn named(words: Option<&Words>) -> String {
+    words.map(ToString::to_string).unwrap_or_default()
 }

@@ -21,6 +21,8 @@ struct Answer {
     moto_server: PathBuf,
     /// A script for `node`, started in its own folder.
     kinesis: PathBuf,
+    openapi_validator: PathBuf,
+    node_modules: PathBuf,
 }
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -34,6 +36,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         cdk: suites.cdk(),
         moto_server: suites.moto_server(),
         kinesis: suites.kinesis(),
+        openapi_validator: suites.openapi_validator(),
+        node_modules: suites.node_modules(),
     };
     context.out.answer(&answer, |answer| {
         let all = [
@@ -44,6 +48,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
             &answer.cdk,
             &answer.moto_server,
             &answer.kinesis,
+            &answer.openapi_validator,
+            &answer.node_modules,
         ];
         all.map(|path| format!("{}\n", path.display())).concat()
     })?;

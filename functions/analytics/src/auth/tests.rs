@@ -150,7 +150,10 @@ async fn unsigned_and_wrongly_signed_tokens_are_refused() {
             ec.sign_under(&renamed, &ann()),
             "is signed with an unknown key",
         ),
-        (ec.sign_under(&nameless, &ann()), "names no key"),
+        (
+            stranger.sign_under(&nameless, &ann()),
+            "is not signed with the key it names",
+        ),
         (
             ec.sign_under(&critical, &ann()),
             "demands extensions that are not known",
@@ -263,33 +266,73 @@ async fn scopes_are_read_in_each_form() {
 }
 
 #[tokio::test]
+async fn a_token_that_names_no_key_is_refused_where_several_fit() {
+    let (one, two) = (Signer::es256("1"), Signer::es256("2"));
+    let mut nameless = one.header();
+    nameless.kid = None;
+    let token = one.sign_under(&nameless, &ann());
+    assert!(asks(&verifier(&[one.jwk()]), &token).await.is_ok());
+    let both = verifier(&[one.jwk(), two.jwk()]);
+    let refused = asks(&both, &token).await.unwrap_err();
+    assert!(
+        refused.ends_with("names no key, and not exactly one fits"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn an_email_identifies_only_where_it_can() {
     let signer = Signer::es256("1");
-    let verifier = verifier(&[signer.jwk()]);
+    let ann = "ann@example.com";
+    // What the token says, and whom it identifies by default and where the file says `always`.
     let cases = [
-        (json!({"email": "Ann@Example.COM"}), Some("ann@example.com")),
         (
-            json!({"email": "ann@example.com", "email_verified": true}),
-            Some("ann@example.com"),
+            json!({"email": "Ann@Example.COM", "email_verified": true}),
+            [true, true],
         ),
         (
-            json!({"email": "ann@example.com", "email_verified": false}),
-            None,
+            json!({"email": ann, "email_verified": "true"}),
+            [true, true],
+        ),
+        (json!({"email": ann}), [false, true]),
+        (json!({"email": ann, "email_verified": null}), [false, true]),
+        (
+            json!({"email": ann, "email_verified": false}),
+            [false, false],
         ),
         (
-            json!({"email": "ann@example.com", "email_verified": "false"}),
-            None,
+            json!({"email": ann, "email_verified": "false"}),
+            [false, false],
         ),
-        (json!({"email": "ip:192.0.2.1"}), None),
-        (json!({"email": "ip:ann@example.com"}), None),
-        (json!({"email": null}), None),
+        (json!({"email": ann, "email_verified": 1}), [false, false]),
+        (
+            json!({"email": "ip:192.0.2.1", "email_verified": true}),
+            [false, false],
+        ),
+        (
+            json!({"email": "ip:ann@example.com", "email_verified": true}),
+            [false, false],
+        ),
+        (
+            json!({"email": null, "email_verified": true}),
+            [false, false],
+        ),
     ];
     for (identity, expected) in cases {
         let claims = with(|claims| {
-            let members = identity.as_object().unwrap().clone();
-            claims.as_object_mut().unwrap().extend(members);
+            let claims = claims.as_object_mut().unwrap();
+            claims.remove("email_verified");
+            claims.extend(identity.as_object().unwrap().clone());
         });
-        let caller = asks(&verifier, &signer.sign(&claims)).await.unwrap();
-        assert_eq!(caller.email.as_deref(), expected, "{identity}");
+        let both = [EmailIsVerified::Claimed, EmailIsVerified::Always];
+        for (when, identified) in both.into_iter().zip(expected) {
+            let verifier = Verifier {
+                email_is_verified: when,
+                ..verifier(&[signer.jwk()])
+            };
+            let caller = asks(&verifier, &signer.sign(&claims)).await.unwrap();
+            let expected = identified.then_some(ann);
+            assert_eq!(caller.email.as_deref(), expected, "{identity} {when:?}");
+        }
     }
 }

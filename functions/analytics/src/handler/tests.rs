@@ -13,7 +13,15 @@ use serde_json::{Value, json};
 const REALTIME: &str = "/v1/analytics/realtime";
 const TIMESERIES: &str = "/v1/analytics/timeseries";
 const USER_STATS: &str = "/v1/analytics/user-stats";
+const ENDPOINTS: &str = "/v1/analytics/endpoints";
+const USERS: &str = "/v1/analytics/users";
+const FORECAST: &str = "/v1/analytics/forecast";
+const ANOMALIES: &str = "/v1/analytics/anomalies";
 const OPENAPI: &str = "/v1/analytics/openapi.json";
+/// The endpoints that hold data.
+const DATA: [&str; 7] = [
+    REALTIME, TIMESERIES, USER_STATS, ENDPOINTS, USERS, FORECAST, ANOMALIES,
+];
 
 fn now() -> UnixMillis {
     "2026-11-22T16:04:05.678Z".parse().unwrap()

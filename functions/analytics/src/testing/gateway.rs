@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use serde_json::{Value, json};
+
+use crate::request::Request;
 
 /// The parameters of `a=1&b=2`, as they stand: nothing is decoded.
 pub(crate) fn parameters(query: &str) -> Vec<(&str, &str)> {
@@ -58,10 +59,6 @@ pub(crate) fn event(path: &str, query: &[(&str, &str)], authorization: Option<&s
 }
 
 /// The request of that event.
-pub(crate) fn request(
-    path: &str,
-    query: &[(&str, &str)],
-    authorization: Option<&str>,
-) -> ApiGatewayProxyRequest {
+pub(crate) fn request(path: &str, query: &[(&str, &str)], authorization: Option<&str>) -> Request {
     serde_json::from_value(event(path, query, authorization)).unwrap()
 }

@@ -6,6 +6,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use domain::names::EmailIsVerified;
 use domain::time::UnixMillis;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -74,6 +75,7 @@ pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
     Verifier {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
+        email_is_verified: EmailIsVerified::Claimed,
         keys: KeySet::new(Some(&jwks), None).unwrap(),
     }
 }
@@ -81,7 +83,7 @@ pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
 /// The claims of an ordinary user, good for an hour from `now`.
 pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
     json!({
-        "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "email": email,
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "email": email, "email_verified": true,
         "iat": now.seconds(), "exp": now.seconds() + 3_600,
     })
 }

@@ -9,22 +9,11 @@ use crate::auth::Caller;
 use crate::body::Granularity;
 use crate::buckets::{self, Buckets};
 use crate::error::ApiError;
-use crate::query::{EMAIL, Query, themselves};
-
-/// The parameters.
-pub const PARAMETERS: [&str; 8] = [
-    "granularity",
-    "duration",
-    "from",
-    "to",
-    EMAIL,
-    "groupBy",
-    "timezone",
-    "format",
-];
+use crate::parameters::{Choice, DURATION};
+use crate::query::{Query, themselves};
 
 /// The duration where none is given, in milliseconds.
-const DEFAULT_DURATION: i64 = 24 * 3_600_000;
+pub(crate) const DEFAULT_DURATION: i64 = 24 * 3_600_000;
 
 /// The groups of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +24,17 @@ pub enum GroupBy {
     Method,
     /// The route template.
     Endpoint,
+    /// The HTTP status.
+    Status,
+}
+
+impl Choice for GroupBy {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("type", Self::Type),
+        ("method", Self::Method),
+        ("endpoint", Self::Endpoint),
+        ("status", Self::Status),
+    ];
 }
 
 /// The format of the response.
@@ -44,6 +44,18 @@ pub enum Format {
     Json,
     /// A table.
     Csv,
+}
+
+impl Choice for Format {
+    const ALL: &'static [(&'static str, Self)] = &[("json", Self::Json), ("csv", Self::Csv)];
+}
+
+impl Choice for Granularity {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("minute", Self::Minute),
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+    ];
 }
 
 /// How long counts are kept, in days; days themselves are kept for good.
@@ -66,6 +78,8 @@ pub struct Asked {
     pub buckets: Buckets,
     /// The groups of each point.
     pub group_by: Option<GroupBy>,
+    /// Whether more is asked for than calls by their type, which alone quarter hours tell.
+    pub detailed: bool,
     /// The format of the response.
     pub format: Format,
     /// The parameter that says how far back the series reaches.
@@ -79,15 +93,7 @@ impl Asked {
             None if !caller.admin => Some(themselves(caller)?),
             whose => whose,
         };
-        let granularity = query.one_of(
-            "granularity",
-            &[
-                ("minute", Granularity::Minute),
-                ("hour", Granularity::Hour),
-                ("day", Granularity::Day),
-            ],
-        )?;
-        let granularity = granularity.unwrap_or(Granularity::Hour);
+        let granularity = query.one_of("granularity")?.unwrap_or(Granularity::Hour);
         let (reach, from, to) = range(query, now)?;
         let buckets = Buckets::covering(from, to, granularity, &zone(query)?);
         let buckets = buckets.map_err(|buckets::TooMany| {
@@ -97,29 +103,47 @@ impl Asked {
             );
             ApiError::parameter(reach, message)
         })?;
+        let group_by: Option<GroupBy> = query.one_of("groupBy")?;
         Ok(Self {
             whose,
             granularity,
             buckets,
-            group_by: query.one_of(
-                "groupBy",
-                &[
-                    ("type", GroupBy::Type),
-                    ("method", GroupBy::Method),
-                    ("endpoint", GroupBy::Endpoint),
-                ],
-            )?,
-            format: query
-                .one_of("format", &[("json", Format::Json), ("csv", Format::Csv)])?
-                .unwrap_or(Format::Json),
+            group_by,
+            detailed: group_by.is_some_and(|by| by != GroupBy::Type),
+            format: query.one_of("format")?.unwrap_or(Format::Json),
             reach,
         })
     }
 
-    /// Whether the quarter hours that a user's days keep for good suffice; else it takes their hours.
+    /// The series of calls by their type over a span; `None` where it has too many buckets.
+    pub(crate) fn totals(
+        whose: Option<Subject>,
+        granularity: Granularity,
+        span: std::ops::Range<UnixMillis>,
+        zone: &TimeZone,
+    ) -> Option<Self> {
+        let buckets = Buckets::covering(span.start, span.end, granularity, zone);
+        Some(Self {
+            whose,
+            granularity,
+            buckets: buckets.ok()?,
+            group_by: None,
+            detailed: false,
+            format: Format::Json,
+            reach: DURATION,
+        })
+    }
+
+    /// The same with routes, methods and statuses.
+    #[must_use]
+    pub fn with_details(mut self) -> Self {
+        self.detailed = true;
+        self
+    }
+
+    /// Whether the quarter hours that days and hours keep suffice, so that no smaller part is needed.
     pub fn is_of_quarters(&self) -> bool {
-        let labels_needed = matches!(self.group_by, Some(GroupBy::Method | GroupBy::Endpoint));
-        self.granularity != Granularity::Minute && self.buckets.are_of_quarters() && !labels_needed
+        self.granularity != Granularity::Minute && self.buckets.are_of_quarters() && !self.detailed
     }
 
     /// Refuses a series of which a part is not kept any more: zeros would be a lie.
@@ -137,16 +161,19 @@ impl Asked {
             parameter,
         };
         let from = self.buckets.from();
+        let cut = |window| {
+            let cut = self.buckets.cut(window);
+            cut.first().map(|first| from.max(*first))
+        };
         let is_user = self.whose.is_some();
         let needed = match self.granularity {
-            _ if is_user && self.is_of_quarters() => [None, None],
             Granularity::Minute if is_user => [Some(hours(from, self.reach)), None],
             Granularity::Minute => [Some(minutes(from, self.reach)), None],
+            Granularity::Hour if !is_user && self.is_of_quarters() => {
+                [Some(hours(from, self.reach)), None]
+            }
+            _ if self.is_of_quarters() => [None, None],
             Granularity::Hour | Granularity::Day => {
-                let cut = |window| {
-                    let cut = self.buckets.cut(window);
-                    cut.first().map(|first| from.max(*first))
-                };
                 let by_hour = match self.granularity {
                     Granularity::Day => cut(Window::Day).map(|oldest| hours(oldest, "timezone")),
                     _ => Some(hours(from, self.reach)),
@@ -229,12 +256,12 @@ fn instant(query: &Query, name: &str) -> Result<Option<UnixMillis>, ApiError> {
 }
 
 /// `90m`, `24h`, `7d` in milliseconds.
-fn duration(text: &str) -> Result<i64, ApiError> {
+pub(crate) fn duration(text: &str) -> Result<i64, ApiError> {
     let refused = || {
         let message = format!(
             "invalid duration `{text}`: expected a whole number above 0 and `m`, `h` or `d`, such as `24h`"
         );
-        ApiError::parameter("duration", message)
+        ApiError::parameter(DURATION, message)
     };
     let (number, unit) = text
         .len()

@@ -1,5 +1,6 @@
-//! Everybody's series: days and hours where they lie in one bucket and are summed for good, else the
-//! minutes of hours, with the journal's last minutes in place of stored ones.
+//! Everybody's series: days and hours where they are summed for good and lie in one bucket, or where
+//! buckets are made of their quarter hours; else the minutes of hours, with the journal's last minutes
+//! in place of stored ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +49,12 @@ pub(super) async fn fill<S: Store>(
     )?;
     let counted_by = filling.window;
     let mut add = |window: Window, start: UnixMillis, sum: &Sum| {
-        filling.add(start, &sum.counts.tally);
+        if asked.buckets.holding(window, start).is_some() || window == Window::Minute {
+            filling.add(start, &sum.counts);
+        } else {
+            let quarters = sum.quarters_of(start);
+            quarters.for_each(|(at, totals)| filling.add_totals(at, totals));
+        }
         if window == counted_by {
             filling.set_users(start, sum.users);
         }
@@ -76,7 +82,8 @@ impl Parts {
         if asked.granularity == Granularity::Day {
             parts.days = filling.windows(Window::Day, marks.last_hour());
             parts.days.retain(|day| {
-                marks.is_closed(*day) && buckets.holding(Window::Day, *day).is_some()
+                let is_whole = buckets.holding(Window::Day, *day).is_some();
+                marks.is_closed(*day) && (is_whole || asked.is_of_quarters())
             });
         }
         for hour in filling.windows(Window::Hour, marks.last_hour()) {
@@ -85,7 +92,9 @@ impl Parts {
             if parts.days.contains(&Window::Day.start(hour)) {
                 continue;
             }
-            if asked.granularity != Granularity::Minute && is_whole && is_folded {
+            let suffices =
+                asked.granularity != Granularity::Minute && (is_whole || asked.is_of_quarters());
+            if suffices && is_folded {
                 parts.hours.insert(hour);
             } else {
                 parts.by_minute.insert(hour);

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use domain::counts::Counts;
 use domain::tally::{Tally, Totals};
 use domain::time::{UnixMillis, Window};
 
 use crate::body::Granularity;
 use crate::buckets::Buckets;
 
-/// A tally and a number of users for each bucket.
+/// Counts and a number of users for each bucket.
 pub(super) struct Filling<'a> {
     pub(super) buckets: &'a Buckets,
     pub(super) window: Window,
-    pub(super) tallies: Vec<Tally>,
+    pub(super) counts: Vec<Counts>,
     /// `None` where the bucket is not one of UTC.
     pub(super) users: Vec<Option<u64>>,
     /// Up to when everything is counted that was appended in time.
@@ -31,30 +32,35 @@ impl<'a> Filling<'a> {
         Self {
             buckets,
             window,
-            tallies: vec![Tally::default(); buckets.len()],
+            counts: vec![Counts::default(); buckets.len()],
             users: users.collect(),
             as_of: now,
         }
     }
 
     /// Adds to the bucket that `at` lies in, if there is one.
-    pub(super) fn add(&mut self, at: UnixMillis, tally: &Tally) {
-        let position = self.buckets.position(at);
-        if let Some(known) = position.and_then(|position| self.tallies.get_mut(position)) {
-            known.merge(tally);
+    pub(super) fn add(&mut self, at: UnixMillis, counts: &Counts) {
+        if let Some(known) = self.bucket(at) {
+            known.merge(counts);
         }
     }
 
-    /// Likewise, where methods and endpoints are not known.
+    /// Likewise, where nothing but calls by type is known.
     pub(super) fn add_totals(&mut self, at: UnixMillis, totals: Totals) {
-        let tally = Tally {
-            calls: totals.calls,
-            auth_failures: totals.auth_failures,
-            rate_limited: totals.rate_limited,
-            units: totals.units,
-            ..Tally::default()
-        };
-        self.add(at, &tally);
+        if let Some(known) = self.bucket(at) {
+            known.tally.merge(&Tally {
+                calls: totals.calls,
+                auth_failures: totals.auth_failures,
+                rate_limited: totals.rate_limited,
+                units: totals.units,
+                ..Tally::default()
+            });
+        }
+    }
+
+    fn bucket(&mut self, at: UnixMillis) -> Option<&mut Counts> {
+        let position = self.buckets.position(at)?;
+        self.counts.get_mut(position)
     }
 
     /// Sets the users of the bucket that is the window from `start`, if there is one.

@@ -3,10 +3,13 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::auth::Caller;
 use crate::body::Granularity;
+use crate::parameters;
 use crate::query::Query;
 use crate::testing::{World, gateway, ready};
+use domain::endpoint::Endpoint;
 use domain::event::UsageEvent;
 use domain::sample;
+use domain::tally::Tally;
 use domain::time::Window;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -21,7 +24,7 @@ fn now() -> UnixMillis {
 
 fn asked(query: &[(&str, &str)]) -> Asked {
     let request = gateway::request("/v1/analytics/timeseries", query, None);
-    let query = Query::of(&request, &PARAMETERS).unwrap();
+    let query = Query::of(&request, parameters::of(Endpoint::Timeseries)).unwrap();
     let admin = Caller {
         email: None,
         admin: true,
@@ -44,6 +47,13 @@ fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
     };
     proptest::collection::vec(parts, 0..50)
         .prop_map(move |parts| (0..).zip(parts).map(event).collect())
+}
+
+fn of_tally(tally: &Tally) -> Counts {
+    Counts {
+        tally: tally.clone(),
+        ..Counts::default()
+    }
 }
 
 /// The oracle: what the events say of one bucket.
@@ -140,7 +150,7 @@ proptest! {
             let is_window = asked.buckets.is_window(window(granularity.1), start);
             let known = whose.is_some() || is_window;
             prop_assert_eq!(point.active_users, known.then(|| users(within())));
-            prop_assert_eq!(&point.groups, &by.map(|(_, by)| groups(&expected, by)));
+            prop_assert_eq!(&point.groups, &by.map(|(_, by)| groups(&of_tally(&expected), by)));
         }
     }
 }
@@ -258,9 +268,18 @@ fn a_series_costs_few_read_units() {
         ),
         ("granularity=minute&duration=24h&email=ann@example.com", 10),
         ("granularity=day&duration=30d", 25),
-        ("granularity=day&duration=30d&timezone=Europe/Berlin", 60),
+        ("granularity=day&duration=30d&timezone=Europe/Berlin", 25),
+        ("granularity=day&duration=30d&timezone=Asia/Kolkata", 25),
+        (
+            "granularity=day&duration=30d&timezone=Europe/Berlin&groupBy=endpoint",
+            60,
+        ),
         ("granularity=hour&duration=7d", 32),
-        ("granularity=hour&duration=6d&timezone=Asia/Kolkata", 160),
+        ("granularity=hour&duration=7d&timezone=Asia/Kolkata", 32),
+        (
+            "granularity=hour&duration=6d&timezone=Asia/Kolkata&groupBy=endpoint",
+            160,
+        ),
         ("granularity=minute&duration=24h", 36),
     ] {
         let cost = cost(query);
@@ -275,7 +294,7 @@ fn types_are_all_there_and_methods_stand_by_count() {
     tally.count(EventType::ApiCall, "PUT", "/a", 3);
     tally.count(EventType::RateLimited, "GET", "/a", 9);
     let keys = |by| -> Vec<(String, u64)> {
-        let groups = groups(&tally, by).into_iter();
+        let groups = groups(&of_tally(&tally), by).into_iter();
         groups.map(|group| (group.key, group.total_calls)).collect()
     };
     let named = |pairs: &[(&str, u64)]| -> Vec<(String, u64)> {
@@ -355,25 +374,41 @@ fn only_what_is_kept_is_answered() {
             "granularity=day&duration=100d&email=ann@example.com&timezone=Asia/Kolkata&groupBy=method",
             Some("timezone"),
         ),
-        ("granularity=day&duration=80d&timezone=Europe/Berlin", None),
+        // Everybody's days too keep quarter hours for good.
+        ("granularity=day&duration=1000d&timezone=Asia/Kolkata", None),
+        ("granularity=hour&duration=60d&timezone=Asia/Kolkata", None),
         (
-            "granularity=day&duration=100d&timezone=Europe/Berlin",
+            "granularity=hour&from=2026-07-29T20:30:00Z&to=2026-08-01T00:00:00Z&timezone=Asia/Kolkata",
+            Some("from"),
+        ),
+        (
+            "granularity=day&duration=80d&timezone=Europe/Berlin&groupBy=method",
+            None,
+        ),
+        (
+            "granularity=day&duration=100d&timezone=Europe/Berlin&groupBy=method",
             Some("timezone"),
         ),
         // Of the day that the first bucket cuts, only the hours within it are needed.
         (
-            "granularity=day&from=2026-07-31T00:00:00Z&to=2026-08-02T00:00:00Z&timezone=Europe/Berlin",
+            "granularity=day&from=2026-07-31T00:00:00Z&to=2026-08-02T00:00:00Z&timezone=Europe/Berlin&groupBy=method",
             None,
         ),
-        // Everybody's hours are cut by half past: their minutes are kept seven days.
-        ("granularity=day&duration=5d&timezone=Asia/Kolkata", None),
+        // With labels, everybody's hours are cut by half past: their minutes are kept seven days.
         (
-            "granularity=day&duration=10d&timezone=Asia/Kolkata",
+            "granularity=day&duration=5d&timezone=Asia/Kolkata&groupBy=method",
+            None,
+        ),
+        (
+            "granularity=day&duration=10d&timezone=Asia/Kolkata&groupBy=method",
             Some("timezone"),
         ),
-        ("granularity=hour&duration=5d&timezone=Asia/Kolkata", None),
         (
-            "granularity=hour&duration=10d&timezone=Asia/Kolkata",
+            "granularity=hour&duration=5d&timezone=Asia/Kolkata&groupBy=method",
+            None,
+        ),
+        (
+            "granularity=hour&duration=10d&timezone=Asia/Kolkata&groupBy=method",
             Some("timezone"),
         ),
     ];

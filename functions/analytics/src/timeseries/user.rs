@@ -40,7 +40,7 @@ pub(super) async fn fill<S: Store>(
     )?;
     for (day, sum) in stored_days.iter().filter(|(day, _)| days.contains(day)) {
         if buckets.holding(Window::Day, *day).is_some() {
-            filling.add(*day, &sum.counts.tally);
+            filling.add(*day, &sum.counts);
         } else {
             let quarters = sum.quarters_of(*day);
             quarters.for_each(|(at, totals)| filling.add_totals(at, totals));
@@ -53,7 +53,7 @@ pub(super) async fn fill<S: Store>(
     for hour in stored_hours.values() {
         for (minute, slot) in hour.slots() {
             let at = hour.start().plus_millis(i64::from(minute) * 60_000);
-            filling.add(at, &slot.counts.tally);
+            filling.add(at, &slot.counts);
         }
     }
     filling.as_of = fresh.as_of();

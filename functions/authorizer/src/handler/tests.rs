@@ -133,7 +133,7 @@ fn unauthorized() -> Diagnostic {
 }
 
 #[tokio::test]
-async fn an_active_key_is_let_through_to_the_method_it_calls_and_the_call_is_reported() {
+async fn an_active_key_is_let_through_to_the_stage_and_the_call_is_reported() {
     let system = System::new();
     system.keys.hold(record());
     let headers = json!({"X-Api-Key": api_key().reveal(), "User-Agent": "curl/8.1"});
@@ -148,7 +148,7 @@ async fn an_active_key_is_let_through_to_the_method_it_calls_and_the_call_is_rep
                 "Statement": [{
                     "Effect": "Allow",
                     "Action": "execute-api:Invoke",
-                    "Resource": METHOD_ARN,
+                    "Resource": "arn:aws:execute-api:ap-south-1:000000000000:api/test/*",
                 }],
             },
             "context": {

@@ -94,13 +94,17 @@ fn spec(
     }
 }
 
+/// The function's variables; Lambda adds the level of its application log, where the log is JSON.
 fn variables(configuration: &Value) -> BTreeMap<String, String> {
+    let level = configuration.pointer("/LoggingConfig/ApplicationLogLevel");
+    let level = level.and_then(Value::as_str).map(str::to_owned);
     configuration
         .pointer("/Environment/Variables")
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .chain(level.map(|level| ("AWS_LAMBDA_LOG_LEVEL".to_owned(), level)))
         .collect()
 }
 

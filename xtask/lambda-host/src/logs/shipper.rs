@@ -15,6 +15,8 @@ const EVENT_OVERHEAD: usize = 26;
 /// `PutMetricData` takes 1,000 metrics, and 150 values a metric.
 const MAX_METRICS: usize = 1_000;
 const MAX_VALUES: usize = 150;
+/// What CloudWatch Logs answers where there is no such group.
+const NO_GROUP: &str = "ResourceNotFoundException";
 
 /// What waits to be shipped.
 #[derive(Debug, Default)]
@@ -72,8 +74,18 @@ pub(super) async fn run(mut batches: mpsc::Receiver<Shipment>, emulator: Option<
 async fn ship(emulator: &Emulator, batch: Batches, known: &mut HashSet<(String, String)>) {
     for ((group, stream), lines) in batch.lines {
         for part in parts(lines) {
-            if let Err(error) = put_lines(emulator, &group, &stream, &part, known).await {
-                tracing::warn!(group, lines = part.len(), %error, "log lines were not taken");
+            match put_lines(emulator, &group, &stream, &part, known).await {
+                Err(error) if error.code() == Some(NO_GROUP) => {
+                    tracing::debug!(
+                        group,
+                        lines = part.len(),
+                        "lines of a deleted stack dropped"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(group, lines = part.len(), %error, "log lines were not taken");
+                }
+                Ok(()) => {}
             }
         }
     }
@@ -111,6 +123,8 @@ fn parts(mut lines: Vec<Line>) -> Vec<Vec<Value>> {
     parts
 }
 
+/// Puts lines into a stream of a group that is there. A group is its stack's to make: one that was
+/// deleted with its stack stays so, or the stack could not be deployed again.
 async fn put_lines(
     emulator: &Emulator,
     group: &str,
@@ -120,23 +134,26 @@ async fn put_lines(
 ) -> Result<(), EmulatorError> {
     let key = (group.to_owned(), stream.to_owned());
     if !known.contains(&key) {
-        create(emulator, "CreateLogGroup", &json!({"logGroupName": group})).await?;
-        let input = json!({"logGroupName": group, "logStreamName": stream});
-        create(emulator, "CreateLogStream", &input).await?;
+        create_stream(emulator, group, stream).await?;
         known.insert(key.clone());
     }
     let input = json!({"logGroupName": group, "logStreamName": stream, "logEvents": events});
     let put = emulator.call(Service::Logs, "PutLogEvents", &input).await;
     if put.is_err() {
-        // The group may have been deleted with its stack; the next batch creates it again.
+        // The group may have been made anew, without the stream.
         known.remove(&key);
     }
     put.map(drop)
 }
 
-/// Creates what may be there already: a function's first line makes its group on Lambda too.
-async fn create(emulator: &Emulator, action: &str, input: &Value) -> Result<(), EmulatorError> {
-    match emulator.call(Service::Logs, action, input).await {
+async fn create_stream(
+    emulator: &Emulator,
+    group: &str,
+    stream: &str,
+) -> Result<(), EmulatorError> {
+    let input = json!({"logGroupName": group, "logStreamName": stream});
+    let created = emulator.call(Service::Logs, "CreateLogStream", &input);
+    match created.await {
         Err(error) if error.code() == Some("ResourceAlreadyExistsException") => Ok(()),
         other => other.map(drop),
     }

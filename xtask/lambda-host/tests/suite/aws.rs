@@ -1,7 +1,7 @@
 //! A stand-in for the local AWS that holds just what the host asks for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Cursor, Write as _},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -33,6 +33,9 @@ pub(crate) struct Deployed {
     pub(crate) records: Vec<Value>,
     /// The events and messages that were taken.
     pub(crate) log_lines: BTreeMap<String, Vec<String>>,
+    /// Groups that were deleted with their stack.
+    pub(crate) deleted_groups: BTreeSet<String>,
+    pub(crate) made_groups: Vec<String>,
     pub(crate) metrics: Vec<Value>,
     pub(crate) messages: Vec<Value>,
     pub(crate) updates: Vec<Value>,
@@ -202,6 +205,19 @@ fn answer(deployed: &mut Deployed, action: &str, input: &Value) -> Value {
                 "NextShardIterator": deployed.records.len().to_string(),
                 "MillisBehindLatest": 0
             })
+        }
+        "CreateLogGroup" => {
+            let group = input["logGroupName"].as_str().unwrap().to_owned();
+            deployed.deleted_groups.remove(&group);
+            deployed.made_groups.push(group);
+            json!({})
+        }
+        "CreateLogStream" | "PutLogEvents"
+            if deployed
+                .deleted_groups
+                .contains(input["logGroupName"].as_str().unwrap()) =>
+        {
+            json!({"__type": "ResourceNotFoundException"})
         }
         "PutLogEvents" => {
             let group = input["logGroupName"].as_str().unwrap().to_owned();

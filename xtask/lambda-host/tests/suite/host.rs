@@ -347,6 +347,43 @@ async fn a_record_that_always_fails_is_reported_to_the_destination() {
     host.stop();
 }
 
+/// Has the function print a line.
+async fn print(host: &Running, line: &str) {
+    let event = json!({"do": "print", "line": line});
+    let url = format!("http://{}/invoke/f", host.address);
+    let response = host.http.post(url).body(event.to_string()).send().await;
+    assert_eq!(response.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_group_that_went_with_its_stack_is_not_made_again() {
+    const GROUP: &str = "/aws/lambda/f";
+    let host = Running::start(Deployed {
+        deleted_groups: BTreeSet::from([GROUP.to_owned()]),
+        ..Deployed::default()
+    })
+    .await;
+    print(&host, "lost").await;
+    // Lines are put half a second later. The next line comes once the stack is deployed again.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    host.aws.with(|aws| aws.deleted_groups.clear());
+    print(&host, "kept").await;
+    let shipped = async |host: &Running| {
+        host.aws.with(|aws| {
+            let lines = aws.log_lines.get(GROUP);
+            lines.is_some_and(|lines| lines.iter().any(|line| line.contains("kept")))
+        })
+    };
+    host.eventually("the line after the next deploy is put", shipped)
+        .await;
+    let (made, lines) = host
+        .aws
+        .with(|aws| (aws.made_groups.clone(), aws.log_lines[GROUP].clone()));
+    assert_eq!(made, [""; 0]);
+    assert!(!lines.iter().any(|line| line.contains("lost")), "{lines:?}");
+    host.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_in_the_embedded_metric_format_becomes_a_metric() {
     let host = Running::start(Deployed::default()).await;

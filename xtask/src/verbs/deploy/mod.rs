@@ -3,8 +3,11 @@
 //! The way is the same for every environment. The local one has an embedded AWS to start before
 //! and keys to make after; everything between differs by endpoint and credentials alone.
 
+mod account;
+mod adoption;
 mod finish;
 pub(super) mod lag;
+mod leftovers;
 mod order;
 mod review;
 mod start;
@@ -13,15 +16,17 @@ mod watch;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use deployer::{Bucket, Prepared, Request, Stacks, Template, without_doubts, without_refused};
-use domain::names::{AUTH_JWKS_PARAMETER, StackKind};
+use deployer::{
+    Bucket, Prepared, Request, Review, Stacks, Tables, Template, without_doubts, without_refused,
+};
+use domain::names::StackKind;
 use stacks::{Assembly, StackArtifact};
 
 use crate::aws::{Reached, STACKS, is_embedded};
 use crate::cli;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
-use crate::local::{SigningKey, Tools};
+use crate::local::Tools;
 use crate::stop::{Exit, Stop};
 
 pub(super) use order::{drain, selected};
@@ -31,7 +36,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     let environment = context.environment()?;
     let selection = selected(&environment, &args.stacks)?;
     let embedded = is_embedded(&environment);
-    let flavour = Flavour::of(embedded, args.arch.arch)?;
+    let flavour = Flavour::of(&environment, args.arch.arch)?;
     if args.port.is_some() && !embedded {
         return Err(
             Stop::usage("`--port` is the port of the local API: only `local` has one").into(),
@@ -41,27 +46,39 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
         watch::check(context, &environment)?;
     }
     start::check_port(context, args.port)?;
+    // Before anything is built: whose account it is, and what it has already.
+    let outside = if embedded {
+        None
+    } else {
+        Some(account::reach(context, environment.clone()).await?)
+    };
+    let environment = outside
+        .as_ref()
+        .map_or(environment, |reached| reached.environment.clone());
     let tools = Tools::ensure(context).await?;
     // What is saved from here on is not yet in what is built now.
     let sources = watch::Sources::look(&context.functions_root)?;
     let assets = functions::build(context, flavour).await?;
+    if embedded && !args.consent.dry_run {
+        start::make_signing_key(&context.local())?;
+    }
+    let environment = context.trusting_this_machine(environment)?;
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
     assembly
-        .write(&context.root.join("cdk.out"))
-        .context("writing the assembly to `cdk.out`")?;
+        .write(&context.assembly_dir)
+        .context("writing the assembly")?;
 
     let manner = Manner {
         consent: args.consent,
         outside_local: !environment.is_local(),
     };
-    let reached = if embedded {
-        if args.consent.dry_run && context.local().running().await?.is_none() {
+    let reached = match outside {
+        Some(reached) => reached,
+        None if args.consent.dry_run && context.local().running().await?.is_none() => {
             return Ok(review::of_nothing_deployed(context, &assembly));
         }
-        start::embedded(context, environment, &tools, args.port).await?
-    } else {
-        start::outside(environment).await?
+        None => start::embedded(context, environment, &tools, args.port).await?,
     };
     let deployment = Deployment {
         context,
@@ -96,7 +113,7 @@ impl Deployment<'_> {
         let before = self.reached.stacks().await?;
         let retired = order::retired(&self.reached.environment, &before, &self.stacks);
         order::announce(self.context, &self.reached.environment, &before);
-        let bucket = self.reached.assets_bucket().await?;
+        let bucket = self.reached.assets_bucket();
         if !self.manner.consent.dry_run {
             self.publish(&bucket).await?;
         }
@@ -143,7 +160,7 @@ impl Deployment<'_> {
 
     /// Puts every asset where its stack expects it.
     async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
-        bucket.ensure().await?;
+        bucket.ensure(&self.context.out).await?;
         let mut published = 0;
         for asset in self.assembly.stacks.iter().flat_map(|stack| &stack.assets) {
             if bucket.publish(&asset.key, &asset.zip).await? {
@@ -165,13 +182,15 @@ impl Deployment<'_> {
         out.step(&format!("stack `{name}`"));
         let parsed = self.template(artifact)?;
         let stacks = Stacks::new(&self.reached.session);
-        let parameters = self.parameters(artifact)?;
         let dry = self.manner.consent.dry_run;
         let current = if dry {
             stacks.find(name).await?
         } else {
             stacks.recover(name, &out).await?
         };
+        if !leftovers::cleared(self, current.as_ref(), &parsed, name).await? {
+            return Ok(Decision::Declined);
+        }
         if dry && current.is_none() {
             review::show_new(self.context, name, &parsed);
             return Ok(Decision::Shown);
@@ -180,7 +199,7 @@ impl Deployment<'_> {
         let request = Request {
             stack: name,
             template: &template,
-            parameters: &parameters,
+            parameters: &BTreeMap::new(),
             tags: &artifact.tags,
         };
         match stacks.prepare(&request, current.as_ref()).await? {
@@ -194,21 +213,43 @@ impl Deployment<'_> {
                     None => review,
                 };
                 review::show(self.context, &review);
-                if !review::agreed(self.context, self.manner, &review)? {
-                    stacks.discard(&change_set).await?;
-                    if !review.exists {
-                        stacks.recover(name, &out).await?;
-                    }
-                    return Ok(if dry {
-                        Decision::Shown
-                    } else {
-                        Decision::Declined
-                    });
-                }
-                stacks.execute(name, &change_set, &out).await?;
-                Ok(Decision::Changed)
+                self.carry_out(&stacks, &template, &change_set, &review)
+                    .await
             }
         }
+    }
+
+    /// Makes the changes of a change set, if it may and can.
+    async fn carry_out(
+        &self,
+        stacks: &Stacks,
+        template: &Template,
+        change_set: &str,
+        review: &Review,
+    ) -> anyhow::Result<Decision> {
+        let out = self.context.out;
+        let tables = Tables::new(&self.reached.session);
+        let adoptions = tables.differing(template.parsed(), review).await?;
+        adoption::show(self.context, &adoptions);
+        let agreed = adoption::possible(&adoptions, review)
+            .and_then(|()| review::agreed(self.context, self.manner, review));
+        if !matches!(agreed, Ok(true)) {
+            stacks.discard(change_set).await?;
+            if !review.exists {
+                stacks.recover(&review.stack, &out).await?;
+            }
+            agreed?;
+            return Ok(if self.manner.consent.dry_run {
+                Decision::Shown
+            } else {
+                Decision::Declined
+            });
+        }
+        for adoption in &adoptions {
+            tables.mend(adoption, &out).await?;
+        }
+        stacks.execute(&review.stack, change_set, &out).await?;
+        Ok(Decision::Changed)
     }
 
     /// The template, for the AWS it goes to.
@@ -219,22 +260,6 @@ impl Deployment<'_> {
         }
         review::show_unsupported(self.context, artifact);
         Ok(without_refused(parsed, &review::refused(artifact)))
-    }
-
-    /// Values that this machine alone knows.
-    fn parameters(&self, artifact: &StackArtifact) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut parameters = BTreeMap::new();
-        let wants_keys = artifact
-            .parameters
-            .iter()
-            .any(|name| name == AUTH_JWKS_PARAMETER);
-        if wants_keys && self.reached.running.is_some() {
-            let state = self.context.local().state()?;
-            let key = state.signing_key.context("there is no signing key")?;
-            let jwks = SigningKey::parse(&key)?.jwks();
-            parameters.insert(AUTH_JWKS_PARAMETER.to_owned(), jwks.to_string());
-        }
-        Ok(parameters)
     }
 }
 

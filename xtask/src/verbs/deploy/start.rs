@@ -1,10 +1,10 @@
 //! Reaching the AWS that is deployed to; in `local`, starting it.
 
 use anyhow::Context as _;
-use deployer::Session;
+use deployer::{Caller, Session};
 use lambda_host::HostConfig;
 use stacks::StackArtifact;
-use stacks::environment::{Account, Address, Environment};
+use stacks::environment::{Environment, LOCAL_ACCOUNT};
 
 use crate::aws::Reached;
 use crate::context::Context;
@@ -35,33 +35,18 @@ pub(super) fn check_port(context: &Context, port: Option<u16>) -> anyhow::Result
         .into())
 }
 
-/// Reaches an AWS that someone else runs, and makes sure that it is the right one.
-pub(super) async fn outside(environment: Environment) -> anyhow::Result<Reached> {
-    let endpoint = environment.endpoint.as_ref();
-    let endpoint = endpoint.map(Address::as_str);
-    let session = Session::connect(environment.region.as_str(), endpoint).await;
-    let account = session
-        .account()
-        .await
-        .context("finding out whose credentials these are")?;
-    if let Some(wanted) = environment.account.as_ref().map(Account::as_str)
-        && wanted != account
-    {
-        return Err(Stop::usage(format!(
-            "environment `{}` belongs to account {wanted}, the credentials to {account}",
-            environment.name
-        ))
-        .hint("choose the profile of that account: `AWS_PROFILE=… cargo xtask deploy`")
-        .into());
+/// Makes the key pair that signs this machine's tokens, unless it is there.
+pub(super) fn make_signing_key(local: &Local) -> anyhow::Result<()> {
+    local.make()?;
+    let mut state = local.state()?;
+    if state.signing_key.is_none() {
+        state.signing_key = Some(SigningKey::generate()?);
+        local.save(&state)?;
     }
-    Ok(Reached {
-        environment,
-        session,
-        running: None,
-    })
+    Ok(())
 }
 
-/// Brings the embedded AWS and the function host up, and makes the local key pair.
+/// Brings the embedded AWS and the function host up.
 pub(super) async fn embedded(
     context: &Context,
     environment: Environment,
@@ -71,10 +56,6 @@ pub(super) async fn embedded(
     let local = context.local();
     local.make()?;
     let mut state = local.state()?;
-    if state.signing_key.is_none() {
-        state.signing_key = Some(SigningKey::generate()?);
-        local.save(&state)?;
-    }
     state.host_port = Some(host_port(&state, port)?);
     local.save(&state)?;
     let running = bring_up(context, &local, &mut state, &environment, tools).await?;
@@ -82,6 +63,7 @@ pub(super) async fn embedded(
     Ok(Reached {
         environment,
         session,
+        caller: Caller::embedded(LOCAL_ACCOUNT),
         running: Some(running),
     })
 }

@@ -149,6 +149,62 @@ async fn the_description_needs_no_token() {
 }
 
 #[tokio::test]
+async fn the_page_needs_no_token_and_may_load_nothing_but_the_api() {
+    let bench = Bench::over(Table::missing(), Table::missing());
+    for path in ["/v1/analytics", "/v1/analytics/"] {
+        let response = bench.respond(path, &[], None).await;
+        assert_eq!(response.status_code, 200);
+        let media_type = header(&response, "content-type");
+        assert_eq!(media_type, Some("text/html; charset=utf-8"));
+        let policy = header(&response, "content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert!(text(&response).starts_with("<!doctype html>"));
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_listed_with_how_they_were_answered() {
+    let bench = Bench::of(&folded());
+    let query = [("duration", "3h"), ("limit", "1")];
+    let (status, body) = bench.ask(ENDPOINTS, &query, &bench.admin()).await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("endpoints", body);
+    let query = [("duration", "3h"), ("format", "csv")];
+    let token = bench.user("bob@example.com");
+    let response = bench.respond(ENDPOINTS, &query, Some(&token)).await;
+    assert_eq!(
+        text(&response),
+        "endpoint,totalCalls\r\n/v1/countries,1\r\n"
+    );
+}
+
+#[tokio::test]
+async fn users_are_listed_for_administrators() {
+    let bench = Bench::of(&folded());
+    let (status, body) = bench.ask(USERS, &[], &bench.admin()).await;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!("users", body);
+    let query = [("format", "csv"), ("search", "bob")];
+    let response = bench.respond(USERS, &query, Some(&bench.admin())).await;
+    assert_eq!(
+        text(&response),
+        "email,totalCalls,lastSeen\r\nbob@example.com,1,2026-11-22T16:01:00Z\r\n",
+    );
+}
+
+#[tokio::test]
+async fn calls_are_grouped_by_the_status_of_their_response() {
+    let bench = Bench::of(&folded());
+    let query = [("duration", "3h"), ("groupBy", "status")];
+    let (_, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
+    let points = body["points"].as_array().unwrap();
+    let groups: Vec<&Value> = points.iter().map(|point| &point["groups"]).collect();
+    let of = |count: u64| json!([{"key": "200", "totalCalls": count}]);
+    assert_eq!(groups, [&json!([]), &json!([]), &of(1), &of(5)]);
+}
+
+#[tokio::test]
 async fn the_endpoint_is_found_behind_a_base_path_and_in_a_pattern() {
     let bench = Bench::of(&World::default());
     for (resource, path) in [

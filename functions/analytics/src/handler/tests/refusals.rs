@@ -1,11 +1,19 @@
 //! What is refused, and how that is said.
 
 use super::*;
+use crate::testing::ready;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::rc::Rc;
+
+thread_local! {
+    static WORLD: Rc<World> = Rc::new(folded());
+}
 
 #[tokio::test]
 async fn without_a_token_nothing_is_shown() {
     let bench = Bench::of(&folded());
-    for path in [REALTIME, TIMESERIES, USER_STATS] {
+    for path in DATA {
         // Nor is it said what else is wrong.
         let response = bench.respond(path, &[("secret", "1")], None).await;
         assert_eq!(response.status_code, 401, "{path}");
@@ -31,7 +39,7 @@ async fn without_a_token_nothing_is_shown() {
 async fn anothers_data_takes_the_scope() {
     let bench = Bench::of(&folded());
     let query = [("email", "bob@example.com")];
-    for path in [TIMESERIES, USER_STATS] {
+    for path in [TIMESERIES, USER_STATS, ENDPOINTS, FORECAST, ANOMALIES] {
         let (status, body) = bench
             .ask(path, &query, &bench.user("ann@example.com"))
             .await;
@@ -101,6 +109,13 @@ async fn bad_parameters_are_named() {
         (TIMESERIES, "groupBy=user", "groupBy"),
         (TIMESERIES, "timezone=Mars/Olympus", "timezone"),
         (TIMESERIES, "format=xml", "format"),
+        (ENDPOINTS, "groupBy=type", "groupBy"),
+        (FORECAST, "duration=1d", "duration"),
+        (ANOMALIES, "duration=8d", "duration"),
+        (ENDPOINTS, "limit=0", "limit"),
+        (ENDPOINTS, "limit=1001", "limit"),
+        (ENDPOINTS, "limit=+1", "limit"),
+        (ENDPOINTS, "cursor=7", "cursor"),
     ];
     for (path, query, parameter) in cases {
         for token in [bench.admin(), bench.user("ann@example.com")] {
@@ -111,6 +126,29 @@ async fn bad_parameters_are_named() {
             assert_eq!(body["parameter"], parameter, "{path} {query:?}: {body}");
             assert!(body["message"].as_str().unwrap().len() > 10, "{body}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_users_is_for_administrators() {
+    let bench = Bench::of(&folded());
+    let ann = bench.user("ann@example.com");
+    let (status, body) = bench.ask(USERS, &[], &ann).await;
+    assert_eq!((status, &body["error"]), (403, &json!("forbidden")));
+    for (query, parameter) in [
+        ("email=ann@example.com", "email"),
+        ("sort=name", "sort"),
+        ("duration=8d", "duration"),
+        ("limit=x", "limit"),
+        ("cursor=x", "cursor"),
+    ] {
+        let query = gateway::parameters(query);
+        let (status, body) = bench.ask(USERS, &query, &bench.admin()).await;
+        assert_eq!(
+            (status, &body["parameter"]),
+            (400, &json!(parameter)),
+            "{body}"
+        );
     }
 }
 
@@ -139,12 +177,7 @@ async fn a_token_that_names_no_user_must_say_whose_data() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused() {
     let bench = Bench::of(&World::default());
-    for path in [
-        "/v1/analytics",
-        "/v1/analytics/",
-        "/v1/analytics/users",
-        "/",
-    ] {
+    for path in ["/v1/analytics/other", "/v1", "/"] {
         let (status, body) = bench.ask(path, &[], &bench.admin()).await;
         assert_eq!(
             (status, &body["error"]),
@@ -152,7 +185,7 @@ async fn other_paths_and_methods_are_refused() {
             "{path}"
         );
     }
-    for method in ["POST", "DELETE", "HEAD"] {
+    for method in ["POST", "DELETE", "HEAD", "get", "two words"] {
         let mut event = gateway::event(REALTIME, &[], None);
         event["httpMethod"] = json!(method);
         let request = serde_json::from_value(event).unwrap();
@@ -160,6 +193,29 @@ async fn other_paths_and_methods_are_refused() {
         assert_eq!(response.status_code, 405, "{method}");
         assert_eq!(header(&response, "allow"), Some("GET"));
     }
+}
+
+/// Whoever calls chooses the headers: none of them may keep the function from answering.
+#[tokio::test]
+async fn a_header_that_is_not_ascii_is_no_reason_to_fail() {
+    let bench = Bench::of(&folded());
+    for name in ["X-Team", "Authorization"] {
+        let mut event = gateway::event(REALTIME, &[], Some(&bench.admin()));
+        event["headers"][name] = json!("Grüße\u{0}");
+        event["multiValueHeaders"][name] = json!(["Grüße\u{0}"]);
+        let request = serde_json::from_value(event).unwrap();
+        let response = bench.api.respond(&request, now()).await;
+        let expected = if name == "Authorization" { 401 } else { 200 };
+        assert_eq!(response.status_code, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_error_for_an_unreadable_request_quotes_no_header() {
+    let mut event = gateway::event(REALTIME, &[], Some("Bearer hidden"));
+    event["httpMethod"] = json!(7);
+    let error = serde_json::from_value::<Request>(event).err().unwrap();
+    assert!(!error.to_string().contains("hidden"), "{error}");
 }
 
 #[tokio::test]
@@ -199,15 +255,78 @@ async fn a_table_that_does_not_answer_is_said_without_its_cause() {
 
 #[test]
 fn a_response_that_lambda_would_not_take_is_refused() {
-    let sized = |bytes: usize| {
-        let content = Content {
-            media_type: "text/csv",
-            cached: "no-store",
-            body: "0".repeat(bytes),
-        };
-        fitting(content).map(|content| content.body.len())
-    };
+    let sized = |bytes: usize| fitting(table("0".repeat(bytes))).map(|content| content.body.len());
     assert_eq!(sized(LARGEST).ok(), Some(LARGEST));
     let refused = sized(LARGEST + 1).unwrap_err();
     assert_eq!(refused.body().parameter.as_deref(), Some("groupBy"));
+}
+
+/// Values that parameters take, and others.
+const VALUES: [&str; 34] = [
+    "",
+    "0",
+    "1",
+    "7",
+    "1000",
+    "1001",
+    "-1",
+    "18446744073709551616",
+    "hour",
+    "day",
+    "minute",
+    "type",
+    "method",
+    "endpoint",
+    "status",
+    "json",
+    "csv",
+    "calls",
+    "email",
+    "lastSeen",
+    "1h",
+    "24h",
+    "7d",
+    "90d",
+    "4294967295d",
+    "2026-11-22T00:00:00Z",
+    "2026-11-22T16:30:00+05:30",
+    "1970-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z",
+    "ann@example.com",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "9~ann@example.com",
+    "\u{1f600}~\0",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever the parameters are, the answer is data, or a refusal that names one of them.
+    #[test]
+    fn any_parameters_are_answered_or_refused(
+        endpoint in select(Endpoint::ALL.to_vec()),
+        given in proptest::collection::vec((0_usize..9, select(VALUES.to_vec())), 0..4),
+        unknown in select(vec![false, false, false, true]),
+        admin: bool,
+    ) {
+        let bench = Bench::of(&WORLD.with(Clone::clone));
+        let token = if admin { bench.admin() } else { bench.user("ann@example.com") };
+        let known = parameters::of(endpoint);
+        let named = given.iter().filter_map(|(which, value)| Some((known.get(*which)?.name, *value)));
+        let mut query: Vec<(&str, &str)> = named.collect();
+        query.extend(unknown.then_some(("unknown", "1")));
+        let response = ready(bench.respond(endpoint.path(), &query, Some(&token)));
+        let body = text(&response);
+        match response.status_code {
+            200 => prop_assert!(!body.is_empty()),
+            400 => {
+                let body: Value = serde_json::from_str(&body).unwrap();
+                let parameter = body["parameter"].as_str().unwrap();
+                let is_one = known.iter().any(|known| known.name == parameter);
+                prop_assert!(is_one || parameter == "unknown", "{query:?}: {body}");
+            }
+            status => prop_assert_eq!(status, 403, "{:?}: {}", query, body),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Times on a shared machine drift: what counts is the ratio to what was measured in the same run.
 //! Nothing here fails for being slow.
 
+mod bill;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -189,6 +191,9 @@ pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit>
     }
     if ids.contains(&BenchmarkId::Synth) {
         results.extend(of_synth(&time_synth(context).await?));
+    }
+    if ids.contains(&BenchmarkId::Bill) {
+        results.extend(bill::figures(context)?);
     }
     results.sort_by_key(|figure| figure.id);
     let answer = Answer {

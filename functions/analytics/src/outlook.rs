@@ -1,0 +1,134 @@
+//! What usage comes to if it goes on: pure arithmetic over the calls of past days.
+//!
+//! A day is expected to have the level of the last two weeks times the pattern of the week. The interval
+//! comes from how far past days were off the pattern, and from how uncertain the level itself is; it
+//! claims [`CONFIDENCE_PERCENT`]. Whole numbers throughout, in thousandths of a call.
+
+/// Of how many futures in a hundred the interval holds the outcome.
+pub const CONFIDENCE_PERCENT: u8 = 80;
+/// Standard deviations of such an interval, in hundredths.
+const DEVIATIONS: u128 = 128;
+/// Past days that are looked at: eight weeks.
+pub const DAYS: usize = 56;
+/// Days that the level is taken from.
+const LEVEL_DAYS: usize = 14;
+/// Days from which on there is a pattern of the week.
+const PATTERN_DAYS: usize = 21;
+const THOUSAND: u128 = 1_000;
+
+/// One day in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// 0 to 6, whichever day that is.
+    pub weekday: u8,
+    /// Accepted calls.
+    pub calls: u64,
+}
+
+/// A day to come, or what is left of today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// 0 to 6, as of [`Day::weekday`].
+    pub weekday: u8,
+    /// How much of the day is left, in thousandths.
+    pub left: u16,
+}
+
+/// Calls that are expected, and between which numbers they will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// In all likelihood.
+    pub calls: u64,
+    /// At least, with the confidence claimed.
+    pub low: u64,
+    /// At most, likewise.
+    pub high: u64,
+}
+
+/// What past days say of those to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// Calls of each weekday, in thousandths.
+    weekdays: [u128; 7],
+    /// Square of how far a day is off, in calls.
+    variance: u128,
+    /// Square of how far the level is off, in calls.
+    level_variance: u128,
+}
+
+impl Outlook {
+    /// The outlook after `days`, oldest first; `None` without a day since the first call.
+    pub fn after(days: &[Day]) -> Option<Self> {
+        let days: Vec<Day> = days
+            .iter()
+            .copied()
+            .skip_while(|day| day.calls == 0)
+            .collect();
+        let days = days.get(days.len().saturating_sub(DAYS)..)?;
+        let mean = mean(days.iter())?;
+        let recent = days.get(days.len().saturating_sub(LEVEL_DAYS)..)?;
+        let level = self::mean(recent.iter())?;
+        let of = |weekday: u8| {
+            let pattern = self::mean(days.iter().filter(|day| day.weekday == weekday));
+            let pattern = pattern.filter(|_| days.len() >= PATTERN_DAYS && mean > 0);
+            pattern.unwrap_or(mean)
+        };
+        let patterns: [u128; 7] =
+            std::array::from_fn(|weekday| of(u8::try_from(weekday).unwrap_or(0)));
+        let off = |day: &Day| {
+            let pattern = patterns
+                .get(usize::from(day.weekday))
+                .copied()
+                .unwrap_or(mean);
+            let off = (u128::from(day.calls) * THOUSAND).abs_diff(pattern) / THOUSAND;
+            off.saturating_mul(off)
+        };
+        let squares = days.iter().map(off).fold(0, u128::saturating_add);
+        let others = (days.len() as u128).saturating_sub(1).max(1);
+        // Not even a steady user calls equally often each day.
+        let variance = (squares / others).max(level / THOUSAND);
+        Some(Self {
+            weekdays: patterns
+                .map(|pattern| level.saturating_mul(pattern).checked_div(mean).unwrap_or(0)),
+            variance,
+            level_variance: variance / recent.len() as u128,
+        })
+    }
+
+    /// Calls of days to come.
+    pub fn over(&self, parts: &[Part]) -> Expected {
+        let left: u128 = parts.iter().map(|part| u128::from(part.left)).sum();
+        let calls = parts.iter().map(|part| {
+            let whole = self.weekdays.get(usize::from(part.weekday)).copied();
+            whole.unwrap_or(0) * u128::from(part.left)
+        });
+        let calls = calls.sum::<u128>() / (THOUSAND * THOUSAND);
+        // Each day is off by itself, and all of them together by the level.
+        let of_days = self.variance.saturating_mul(left) / THOUSAND;
+        let of_level = self
+            .level_variance
+            .saturating_mul(left)
+            .saturating_mul(left);
+        let variance = of_days.saturating_add(of_level / (THOUSAND * THOUSAND));
+        let off = variance.isqrt() * DEVIATIONS / 100;
+        let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+        Expected {
+            calls: whole(calls),
+            low: whole(calls.saturating_sub(off)),
+            high: whole(calls + off),
+        }
+    }
+}
+
+/// The mean calls of some days, in thousandths.
+fn mean<'a>(days: impl Iterator<Item = &'a Day>) -> Option<u128> {
+    let (mut sum, mut count) = (0, 0);
+    for day in days {
+        sum += u128::from(day.calls) * THOUSAND;
+        count += 1;
+    }
+    u128::checked_div(sum, count)
+}
+
+#[cfg(test)]
+mod tests;

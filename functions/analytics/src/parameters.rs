@@ -1,0 +1,203 @@
+//! The parameters of each endpoint: the handler refuses every other, and the `OpenAPI` document
+//! describes these.
+
+use domain::endpoint::Endpoint;
+
+use crate::body::Granularity;
+use crate::paging;
+use crate::timeseries::{Format, GroupBy};
+use crate::users::SortBy;
+
+/// The parameter that names the user.
+pub const EMAIL: &str = "email";
+/// The parameter that says how far back from now a span reaches.
+pub const DURATION: &str = "duration";
+/// The parameter that says which entries of a list are shown.
+pub const SEARCH: &str = "search";
+
+/// A parameter.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub description: &'static str,
+    /// The values that it takes.
+    pub kind: Kind,
+}
+
+/// The values that a parameter takes.
+#[derive(Debug)]
+pub enum Kind {
+    /// One of a few words.
+    Choice {
+        /// The words.
+        words: fn() -> Vec<&'static str>,
+        /// The word where none is given.
+        default: Option<&'static str>,
+    },
+    /// A whole number and `m`, `h` or `d`.
+    Duration {
+        /// The duration where none is given.
+        default: &'static str,
+    },
+    /// A time of RFC 3339.
+    Instant,
+    /// An email address.
+    Email,
+    /// A name of the IANA time zone database.
+    TimeZone,
+    /// A whole number.
+    Whole {
+        /// The least.
+        least: usize,
+        /// The greatest.
+        most: usize,
+        /// The number where none is given.
+        default: usize,
+    },
+    /// Any text.
+    Text,
+}
+
+/// A type whose values are the words of a parameter.
+pub trait Choice: Copy + 'static {
+    /// Each word and what it stands for.
+    const ALL: &'static [(&'static str, Self)];
+}
+
+/// The words of a choice.
+pub fn words<T: Choice>() -> Vec<&'static str> {
+    T::ALL.iter().map(|(word, _)| *word).collect()
+}
+
+const WHOSE: Parameter = Parameter {
+    name: EMAIL,
+    description: "The user. Another user's data needs the scope `metering:admin`.",
+    kind: Kind::Email,
+};
+const GRANULARITY: Parameter = Parameter {
+    name: "granularity",
+    description: "Length of the buckets.",
+    kind: Kind::Choice {
+        words: words::<Granularity>,
+        default: Some("hour"),
+    },
+};
+const SPAN: Parameter = Parameter {
+    name: DURATION,
+    description: "How far back from now, the current bucket included: a whole number and `m`, `h` or `d`. Not beside `from` and `to`.",
+    kind: Kind::Duration { default: "24h" },
+};
+const FROM: Parameter = Parameter {
+    name: "from",
+    description: "Start, inclusive, aligned down to its bucket.",
+    kind: Kind::Instant,
+};
+const TO: Parameter = Parameter {
+    name: "to",
+    description: "End, exclusive, aligned up to the end of its bucket; now, where only `from` is given.",
+    kind: Kind::Instant,
+};
+const TIMEZONE: Parameter = Parameter {
+    name: "timezone",
+    description: "IANA name of the time zone by whose clock and calendar hours and days begin; `UTC` unless given.",
+    kind: Kind::TimeZone,
+};
+const FORMAT: Parameter = Parameter {
+    name: "format",
+    description: "Format of the response.",
+    kind: Kind::Choice {
+        words: words::<Format>,
+        default: Some("json"),
+    },
+};
+const LIMIT: Parameter = Parameter {
+    name: paging::LIMIT,
+    description: "Most entries of the list.",
+    kind: Kind::Whole {
+        least: 1,
+        most: paging::MOST,
+        default: paging::DEFAULT,
+    },
+};
+const CURSOR: Parameter = Parameter {
+    name: paging::CURSOR,
+    description: "`next` of the page before: the list goes on behind it.",
+    kind: Kind::Text,
+};
+
+const TIMESERIES: [Parameter; 8] = [
+    GRANULARITY,
+    SPAN,
+    FROM,
+    TO,
+    WHOSE,
+    Parameter {
+        name: "groupBy",
+        description: "Groups of each point. `type` counts events, the others accepted calls; `status` is known once the access log has told it.",
+        kind: Kind::Choice {
+            words: words::<GroupBy>,
+            default: None,
+        },
+    },
+    TIMEZONE,
+    FORMAT,
+];
+
+const ENDPOINTS: [Parameter; 9] = [
+    GRANULARITY,
+    SPAN,
+    FROM,
+    TO,
+    WHOSE,
+    TIMEZONE,
+    FORMAT,
+    LIMIT,
+    CURSOR,
+];
+
+const USERS: [Parameter; 6] = [
+    Parameter {
+        name: DURATION,
+        description: "How far back from now, the current minute included: a whole number and `m`, `h` or `d`. Who called is kept as long as minutes are.",
+        kind: Kind::Duration { default: "24h" },
+    },
+    Parameter {
+        name: "sort",
+        description: "`calls` and `lastSeen` begin with the most and the latest, `email` with the first letter.",
+        kind: Kind::Choice {
+            words: words::<SortBy>,
+            default: Some("calls"),
+        },
+    },
+    Parameter {
+        name: SEARCH,
+        description: "Only users whose email address contains this text.",
+        kind: Kind::Text,
+    },
+    FORMAT,
+    LIMIT,
+    CURSOR,
+];
+
+const ANOMALIES: [Parameter; 2] = [
+    Parameter {
+        name: DURATION,
+        description: "How far back from now hours are judged, at most seven days: a whole number and `m`, `h` or `d`.",
+        kind: Kind::Duration { default: "24h" },
+    },
+    WHOSE,
+];
+
+/// The parameters of an endpoint.
+pub const fn of(endpoint: Endpoint) -> &'static [Parameter] {
+    match endpoint {
+        Endpoint::Timeseries => &TIMESERIES,
+        Endpoint::UserStats | Endpoint::Forecast => &[WHOSE],
+        Endpoint::Endpoints => &ENDPOINTS,
+        Endpoint::Users => &USERS,
+        Endpoint::Anomalies => &ANOMALIES,
+        Endpoint::Page | Endpoint::Realtime | Endpoint::OpenApi => &[],
+    }
+}

@@ -1,0 +1,74 @@
+//! The gateway's request: the event of a REST API's proxy integration
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>).
+//!
+//! Not the type of `aws_lambda_events`, which refuses a whole request for one header that is not
+//! ASCII, and quotes that header in its error and so in the log. This type reads the members that
+//! this API needs, and exposes one header.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+const AUTHORIZATION: &str = "authorization";
+
+/// A request to the analytics API. It has no `Debug`: its headers hold a token.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Request {
+    /// The HTTP method.
+    pub http_method: String,
+    resource: Option<String>,
+    path: Option<String>,
+    headers: Option<BTreeMap<String, Value>>,
+    multi_value_headers: Option<BTreeMap<String, Value>>,
+    multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
+}
+
+impl Request {
+    /// The path as the caller wrote it.
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or_default()
+    }
+
+    /// The endpoint's path: the gateway's resource, which a base path does not change, or the
+    /// caller's path where the resource is a pattern.
+    pub fn route(&self) -> &str {
+        let resource = self.resource.as_deref().unwrap_or_default();
+        let route = if resource.is_empty() || resource.contains('{') {
+            self.path()
+        } else {
+            resource
+        };
+        route.strip_suffix('/').unwrap_or(route)
+    }
+
+    /// Every value of the `Authorization` header.
+    pub fn authorization(&self) -> Vec<&str> {
+        let all = named(self.multi_value_headers.as_ref());
+        let all: Vec<&str> = all
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if all.is_empty() {
+            let single = named(self.headers.as_ref());
+            single.filter_map(Value::as_str).collect()
+        } else {
+            all
+        }
+    }
+
+    /// The query's parameters by name, each with all of its values.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let all = self.multi_value_query_string_parameters.iter().flatten();
+        all.map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+}
+
+fn named(headers: Option<&BTreeMap<String, Value>>) -> impl Iterator<Item = &Value> {
+    let headers = headers.into_iter().flatten();
+    headers
+        .filter(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION))
+        .map(|(_, value)| value)
+}

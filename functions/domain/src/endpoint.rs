@@ -1,0 +1,117 @@
+//! The endpoints of the analytics API, each listed once: the function routes by this list, the stack
+//! declares a route for each, the `OpenAPI` document describes each, and a test holds the README to it.
+
+/// An endpoint of the analytics API. All answer `GET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// The usage page.
+    Page,
+    /// The last five minutes.
+    Realtime,
+    /// Counts over time.
+    Timeseries,
+    /// One user's usage.
+    UserStats,
+    /// What was called in a span, and how it was answered.
+    Endpoints,
+    /// Who called in a span.
+    Users,
+    /// What a user's period comes to.
+    Forecast,
+    /// What is not as usual.
+    Anomalies,
+    /// The `OpenAPI` document.
+    OpenApi,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 9] = [
+        Self::Page,
+        Self::Realtime,
+        Self::Timeseries,
+        Self::UserStats,
+        Self::Endpoints,
+        Self::Users,
+        Self::Forecast,
+        Self::Anomalies,
+        Self::OpenApi,
+    ];
+
+    /// Its path below the API's address. The page answers with a slash at the end as well.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Page => "/v1/analytics",
+            Self::Realtime => "/v1/analytics/realtime",
+            Self::Timeseries => "/v1/analytics/timeseries",
+            Self::UserStats => "/v1/analytics/user-stats",
+            Self::Endpoints => "/v1/analytics/endpoints",
+            Self::Users => "/v1/analytics/users",
+            Self::Forecast => "/v1/analytics/forecast",
+            Self::Anomalies => "/v1/analytics/anomalies",
+            Self::OpenApi => "/v1/analytics/openapi.json",
+        }
+    }
+
+    /// Logical id of its route in the stack.
+    pub const fn route_id(self) -> &'static str {
+        match self {
+            Self::Page => "AnalyticsPage",
+            Self::Realtime => "AnalyticsRealtime",
+            Self::Timeseries => "AnalyticsTimeseries",
+            Self::UserStats => "AnalyticsUserStats",
+            Self::Endpoints => "AnalyticsEndpoints",
+            Self::Users => "AnalyticsUsers",
+            Self::Forecast => "AnalyticsForecast",
+            Self::Anomalies => "AnalyticsAnomalies",
+            Self::OpenApi => "AnalyticsOpenApi",
+        }
+    }
+
+    /// Its name in the `OpenAPI` document.
+    pub const fn operation_id(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Realtime => "realtime",
+            Self::Timeseries => "timeseries",
+            Self::UserStats => "userStats",
+            Self::Endpoints => "endpoints",
+            Self::Users => "users",
+            Self::Forecast => "forecast",
+            Self::Anomalies => "anomalies",
+            Self::OpenApi => "openApi",
+        }
+    }
+
+    /// Whether it holds no data and so needs no bearer token.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Page | Self::OpenApi)
+    }
+
+    /// The endpoint at `path`, with or without a slash at its end.
+    pub fn at(path: &str) -> Option<Self> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.path() == path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_endpoint_is_found_at_its_own_path() {
+        for endpoint in Endpoint::ALL {
+            assert_eq!(Endpoint::at(endpoint.path()), Some(endpoint));
+            assert_eq!(
+                Endpoint::at(&format!("{}/", endpoint.path())),
+                Some(endpoint)
+            );
+        }
+        for path in ["", "/", "/v1/analytics//", "/v1/analytics/other"] {
+            assert_eq!(Endpoint::at(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The least that somebody must be allowed to deploy an environment, and to look at one.
+//!
+//! Both follow from the stacks: who deploys a table must be allowed to make it, and no other. The roles
+//! are a template of their own, deployed once by somebody who may make roles.
+//!
+//! Whoever may deploy functions may have them do whatever their roles allow, and writes those roles.
+//! The deploy role is the least for its work; it is not harmless.
+
+mod kinds;
+
+use std::collections::BTreeMap;
+
+use domain::names::Names;
+use serde_json::Value;
+
+use crate::assembly::Assembly;
+use crate::cfn::policy::{self, Statement};
+use crate::cfn::{Arn, LogicalId, Problem, Template, Val, iam, sub};
+use crate::environment::Environment;
+use crate::{SynthError, assets, rules, synthesise_unbuilt};
+
+/// Characters of a managed policy, blanks aside (IAM User Guide, "IAM and AWS STS quotas").
+const POLICY_CHARACTERS: usize = 6_144;
+
+/// The template of the roles `{stackPrefix}-deploy-{env}` and `{stackPrefix}-operate-{env}`, which any
+/// principal of the account may assume that its own policies let.
+///
+/// # Errors
+///
+/// As [`synthesise`](crate::synthesise); and where a stack declares a type of resource of which it is
+/// not known what deploying it takes.
+pub fn roles(environment: &Environment) -> Result<String, SynthError> {
+    // Stream mode has everything that there can be. Account and gateway are as in a first deploy.
+    let widest = environment
+        .clone()
+        .with_analytics(Some(true))
+        .leaving_gateway_account(false);
+    let assembly = synthesise_unbuilt(&widest)?;
+    let invalid = |problems| SynthError::Invalid {
+        stack: "iam".to_owned(),
+        problems,
+    };
+    let resources = declared(&assembly).map_err(&invalid)?;
+    let mut template = Template::new(format!(
+        "Who may deploy and who may look at the environment `{}`.",
+        environment.name
+    ));
+    add_role(
+        &mut template,
+        "Deploy",
+        &format!("{}-deploy-{}", environment.stack_prefix, environment.name),
+        deploying(environment, &resources),
+    );
+    add_role(
+        &mut template,
+        "Operate",
+        &format!("{}-operate-{}", environment.stack_prefix, environment.name),
+        vec![("Look", looking(&environment.names(), &resources))],
+    );
+    template.finish().map_err(invalid)
+}
+
+/// A declared resource, as far as a policy can name it.
+struct Declared {
+    stack: String,
+    kind: String,
+    /// Its name, where it has a fixed one.
+    name: Option<String>,
+}
+
+/// The resources of all stacks. A type of which nothing is known is a problem.
+fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for stack in &assembly.stacks {
+        let template: Value = serde_json::from_str(&stack.template).unwrap_or_default();
+        let resources = template.get("Resources").and_then(Value::as_object);
+        for (id, resource) in resources.into_iter().flatten() {
+            let kind = resource.get("Type").and_then(Value::as_str);
+            let kind = kind.unwrap_or_default();
+            let Some(known) = kinds::of(kind) else {
+                let message = format!("nothing says what deploying a `{kind}` takes");
+                problems.push(Problem::here(message).within(id));
+                continue;
+            };
+            let name = resource
+                .get("Properties")
+                .and_then(|all| all.get(known.named_by));
+            found.push(Declared {
+                stack: stack.name.clone(),
+                kind: kind.to_owned(),
+                name: name.and_then(Value::as_str).map(str::to_owned),
+            });
+        }
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(problems)
+    }
+}
+
+/// What `deploy`, `diff` and `destroy` take: first the commands' own calls, then for each stack what
+/// CloudFormation does on their behalf.
+fn deploying(
+    environment: &Environment,
+    resources: &[Declared],
+) -> Vec<(&'static str, Vec<Statement>)> {
+    let names = environment.names();
+    let mut policies = vec![("Commands", commands(environment, &names, resources))];
+    let mut stacks: Vec<&str> = resources.iter().map(|one| one.stack.as_str()).collect();
+    stacks.dedup();
+    let ids = ["DataStack", "KinesisStack", "ApiStack"];
+    for (id, stack) in ids.into_iter().zip(stacks) {
+        let mut kinds: BTreeMap<&str, Vec<&Declared>> = BTreeMap::new();
+        for resource in resources.iter().filter(|one| one.stack == stack) {
+            kinds.entry(&resource.kind).or_default().push(resource);
+        }
+        policies.push((id, of_stack(&kinds)));
+    }
+    policies
+}
+
+/// What deploying the resources of one stack takes. Types of one service that need the same rights of
+/// the same resources share a statement.
+fn of_stack(kinds: &BTreeMap<&str, Vec<&Declared>>) -> Vec<Statement> {
+    let mut merged: BTreeMap<Vec<String>, Vec<&'static str>> = BTreeMap::new();
+    let mut statements = Vec::new();
+    for (kind, resources) in kinds {
+        let Some(known) = kinds::of(kind) else {
+            continue;
+        };
+        let mut arns: Vec<String> = resources
+            .iter()
+            .flat_map(|one| (known.arns)(&one.stack, one.name.as_deref()))
+            .collect();
+        arns.sort();
+        arns.dedup();
+        if !arns.is_empty() {
+            merged.entry(arns).or_default().extend(known.actions);
+        }
+        let names: Vec<&str> = resources
+            .iter()
+            .filter_map(|one| one.name.as_deref())
+            .collect();
+        let stack = resources.first().map_or("", |one| one.stack.as_str());
+        let further = known.further.map(|further| further(stack, &names));
+        statements.extend(further.into_iter().flatten());
+    }
+    let exact = merged.into_iter().map(|(arns, mut actions)| {
+        actions.sort_unstable();
+        actions.dedup();
+        Statement::of(actions, arns.into_iter().map(sub).collect())
+    });
+    exact.chain(statements).collect()
+}
+
+fn arns<'a>(
+    resources: &'a [Declared],
+    kind: &'a str,
+) -> impl Iterator<Item = Val<String>> + use<'a> {
+    let of_kind = resources.iter().filter(move |one| one.kind == kind);
+    of_kind
+        .flat_map(move |one| {
+            let known = kinds::of(kind);
+            known.map_or_else(Vec::new, |known| {
+                (known.arns)(&one.stack, one.name.as_deref())
+            })
+        })
+        .map(sub)
+}
+
+/// The commands' own calls.
+fn commands(environment: &Environment, names: &Names, resources: &[Declared]) -> Vec<Statement> {
+    let bucket = format!(
+        "arn:${{AWS::Partition}}:s3:::{}",
+        assets::bucket_pattern(environment)
+    );
+    let tables = || arns(resources, "AWS::DynamoDB::Table").collect::<Vec<_>>();
+    let queues = || arns(resources, "AWS::SQS::Queue").collect::<Vec<_>>();
+    vec![
+        Statement::of(
+            vec![
+                "cloudformation:ContinueUpdateRollback",
+                "cloudformation:CreateChangeSet",
+                "cloudformation:DeleteChangeSet",
+                "cloudformation:DeleteStack",
+                "cloudformation:DescribeChangeSet",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:DescribeStacks",
+                "cloudformation:ExecuteChangeSet",
+                "cloudformation:GetTemplate",
+                "cloudformation:ListChangeSets",
+                "cloudformation:ListStackResources",
+            ],
+            stack_arns(names),
+        ),
+        Statement::of(
+            vec![
+                "s3:CreateBucket",
+                "s3:DeleteBucket",
+                "s3:ListBucket",
+                "s3:ListBucketVersions",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+            ],
+            vec![sub(bucket.clone())],
+        ),
+        Statement::of(
+            vec![
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:GetObject",
+                "s3:PutObject",
+            ],
+            vec![sub(format!("{bucket}/*"))],
+        ),
+        // Before a table is adopted, and to delete one.
+        Statement::of(
+            vec![
+                "dynamodb:DeleteTable",
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeTimeToLive",
+                "dynamodb:UpdateTable",
+                "dynamodb:UpdateTimeToLive",
+            ],
+            tables(),
+        ),
+        // Whether the stream is drained before it goes.
+        Statement::of(vec!["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], queues()),
+        Statement::allow_on_all(
+            ["cloudwatch:GetMetricStatistics"],
+            "metrics have no resource type (Service Authorization Reference, CloudWatch)",
+        ),
+    ]
+}
+
+/// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,
+/// `keys list`.
+fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
+    let of = |kind| arns(resources, kind).collect::<Vec<_>>();
+    let table = |name: String| {
+        let arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/";
+        vec![sub(format!("{arn}{name}"))]
+    };
+    vec![
+        Statement::of(
+            vec![
+                "cloudformation:DescribeStacks",
+                "cloudformation:ListStackResources",
+            ],
+            stack_arns(names),
+        ),
+        Statement::of(
+            vec!["cloudwatch:DescribeAlarms"],
+            of("AWS::CloudWatch::Alarm"),
+        ),
+        Statement::allow_on_all(
+            ["cloudwatch:GetMetricStatistics"],
+            "metrics have no resource type (Service Authorization Reference, CloudWatch)",
+        ),
+        Statement::of(vec!["logs:FilterLogEvents"], of("AWS::Logs::LogGroup")),
+        Statement::of(
+            vec!["kinesis:DescribeStreamSummary"],
+            of("AWS::Kinesis::Stream"),
+        ),
+        Statement::of(
+            vec!["sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
+            of("AWS::SQS::Queue"),
+        ),
+        Statement::of(vec!["dynamodb:Query"], table(names.analytics_table())),
+        Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
+    ]
+}
+
+fn stack_arns(names: &Names) -> Vec<Val<String>> {
+    use domain::names::StackKind;
+    let kinds = [StackKind::Data, StackKind::Kinesis, StackKind::Api];
+    let arn = "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/";
+    let stacks = kinds.map(|kind| sub(format!("{arn}{}/*", names.stack(kind))));
+    stacks.into()
+}
+
+/// Adds a role and its policies.
+fn add_role(
+    template: &mut Template,
+    id: &'static str,
+    name: &str,
+    policies: Vec<(&'static str, Vec<Statement>)>,
+) {
+    let mut attached = Vec::new();
+    for (part, statements) in policies {
+        let id = LogicalId::from(format!("{id}{part}"));
+        let reasons: Vec<&str> = statements.iter().filter_map(Statement::reason).collect();
+        let problems: Vec<String> = statements.iter().flat_map(Statement::problems).collect();
+        let document = policy::document(statements);
+        let characters = longest(&document.0);
+        let policy = template.add(id.clone(), iam::ManagedPolicy::new(document));
+        for problem in problems {
+            template.problem(&id, problem);
+        }
+        if characters > POLICY_CHARACTERS {
+            let message =
+                format!("the policy has {characters} characters, {POLICY_CHARACTERS} are allowed");
+            template.problem(&id, message);
+        }
+        if !reasons.is_empty() {
+            template.explain(&policy, rules::ANY_RESOURCE, reasons.join("; "));
+        }
+        attached.push(policy.reference().cast::<Arn<iam::ManagedPolicy>>());
+    }
+    template.add(
+        LogicalId::from(format!("{id}Role")),
+        iam::Role::new(policy::assumed_by_account())
+            .role_name(name)
+            .managed_policy_arns(attached),
+    );
+}
+
+/// How many characters a document has once its account, region and partition are put in, at most;
+/// blanks do not count.
+fn longest(document: &Value) -> usize {
+    if let Some(text) = document.get("Fn::Sub").and_then(Value::as_str) {
+        let text = text.replace("${AWS::Partition}", "aws-us-gov");
+        let text = text.replace("${AWS::Region}", "ap-southeast-1");
+        return text.replace("${AWS::AccountId}", "123456789012").len() + 2;
+    }
+    match document {
+        Value::Object(members) => {
+            let members = members.iter();
+            let members = members.map(|(key, value)| key.len() + 4 + longest(value));
+            1 + members.sum::<usize>()
+        }
+        Value::Array(items) => 1 + items.iter().map(|item| 1 + longest(item)).sum::<usize>(),
+        scalar => scalar.to_string().len(),
+    }
+}

@@ -1,0 +1,387 @@
+//! What deploying a resource takes, by its type: the rights that CloudFormation uses on behalf of
+//! whoever deploys (the `handlers` of each type's schema in the CloudFormation registry, and the
+//! Service Authorization Reference for what they name).
+
+use crate::cfn::policy::Statement;
+use crate::cfn::sub;
+
+/// A type of resource.
+pub(super) struct Kind {
+    /// The property that holds its name.
+    pub(super) named_by: &'static str,
+    /// The resources to which the actions go, as `Fn::Sub` writes them, from the stack's name and the
+    /// resource's own.
+    pub(super) arns: fn(stack: &str, name: Option<&str>) -> Vec<String>,
+    /// What is done to them.
+    pub(super) actions: &'static [&'static str],
+    /// What goes to other resources, or under a condition, from the stack's name and those that
+    /// resources of this type have in it.
+    pub(super) further: Option<Further>,
+}
+
+type Further = fn(stack: &str, names: &[&str]) -> Vec<Statement>;
+
+/// Everything that is known of a type.
+pub(super) fn of(kind: &str) -> Option<&'static Kind> {
+    let found = KINDS.iter().find(|(name, _)| *name == kind);
+    found.map(|(_, kind)| kind)
+}
+
+const NOTHING: Kind = Kind {
+    named_by: "",
+    arns: |_, _| Vec::new(),
+    actions: &[],
+    further: None,
+};
+
+const GATEWAY: Kind = Kind {
+    arns: |_, _| {
+        let paths = ["restapis", "restapis/*", "tags/*"];
+        paths
+            .map(|path| format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{path}"))
+            .into()
+    },
+    actions: &[
+        "apigateway:DELETE",
+        "apigateway:GET",
+        "apigateway:PATCH",
+        "apigateway:POST",
+        "apigateway:PUT",
+    ],
+    ..NOTHING
+};
+
+const LOG_GROUP: Kind = Kind {
+    named_by: "LogGroupName",
+    arns: |_, name| {
+        let group = |name| in_region("logs", &format!("log-group:{name}"));
+        let both = |name| [group(name), format!("{}:*", group(name))];
+        name.map(both).into_iter().flatten().collect()
+    },
+    actions: &[
+        "logs:CreateLogGroup",
+        "logs:DeleteLogGroup",
+        "logs:DeleteRetentionPolicy",
+        "logs:DeleteSubscriptionFilter",
+        "logs:DescribeIndexPolicies",
+        "logs:DescribeSubscriptionFilters",
+        "logs:GetDataProtectionPolicy",
+        "logs:ListTagsForResource",
+        "logs:PutRetentionPolicy",
+        "logs:PutSubscriptionFilter",
+        "logs:TagResource",
+        "logs:UntagResource",
+    ],
+    further: Some(|_, _| {
+        vec![Statement::allow_on_all(
+            ["logs:DescribeLogGroups"],
+            "DescribeLogGroups has no resource type (Service Authorization Reference, CloudWatch Logs)",
+        )]
+    }),
+};
+
+const KINDS: &[(&str, Kind)] = &[
+    (
+        "AWS::ApiGateway::Account",
+        Kind {
+            arns: |_, _| {
+                vec!["arn:${AWS::Partition}:apigateway:${AWS::Region}::/account".to_owned()]
+            },
+            actions: &["apigateway:GET", "apigateway:PATCH"],
+            ..NOTHING
+        },
+    ),
+    ("AWS::ApiGateway::Authorizer", GATEWAY),
+    ("AWS::ApiGateway::Deployment", GATEWAY),
+    ("AWS::ApiGateway::GatewayResponse", GATEWAY),
+    ("AWS::ApiGateway::Method", GATEWAY),
+    ("AWS::ApiGateway::Resource", GATEWAY),
+    ("AWS::ApiGateway::RestApi", GATEWAY),
+    ("AWS::ApiGateway::Stage", GATEWAY),
+    (
+        "AWS::CloudWatch::Alarm",
+        Kind {
+            named_by: "AlarmName",
+            arns: |_, name| of_name("cloudwatch", "alarm:", name),
+            actions: &[
+                "cloudwatch:DeleteAlarms",
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:ListTagsForResource",
+                "cloudwatch:PutMetricAlarm",
+                "cloudwatch:TagResource",
+                "cloudwatch:UntagResource",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::CloudWatch::Dashboard",
+        Kind {
+            named_by: "DashboardName",
+            arns: |_, name| {
+                let arn = "arn:${AWS::Partition}:cloudwatch::${AWS::AccountId}:dashboard/";
+                name.map(|name| format!("{arn}{name}"))
+                    .into_iter()
+                    .collect()
+            },
+            actions: &[
+                "cloudwatch:DeleteDashboards",
+                "cloudwatch:GetDashboard",
+                "cloudwatch:PutDashboard",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        Kind {
+            named_by: "TableName",
+            arns: |_, name| of_name("dynamodb", "table/", name),
+            actions: &[
+                "dynamodb:CreateTable",
+                "dynamodb:DeleteTable",
+                "dynamodb:DescribeContinuousBackups",
+                "dynamodb:DescribeContributorInsights",
+                "dynamodb:DescribeKinesisStreamingDestination",
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeTimeToLive",
+                "dynamodb:GetResourcePolicy",
+                "dynamodb:ListTagsOfResource",
+                "dynamodb:TagResource",
+                "dynamodb:UntagResource",
+                "dynamodb:UpdateContinuousBackups",
+                "dynamodb:UpdateTable",
+                "dynamodb:UpdateTimeToLive",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::Events::Rule",
+        Kind {
+            named_by: "Name",
+            arns: |_, name| of_name("events", "rule/", name),
+            actions: &[
+                "events:DeleteRule",
+                "events:DescribeRule",
+                "events:DisableRule",
+                "events:EnableRule",
+                "events:ListTagsForResource",
+                "events:ListTargetsByRule",
+                "events:PutRule",
+                "events:PutTargets",
+                "events:RemoveTargets",
+                "events:TagResource",
+                "events:UntagResource",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::IAM::Role",
+        Kind {
+            named_by: "RoleName",
+            arns: |stack, name| vec![role(stack, name)],
+            actions: &[
+                "iam:AttachRolePolicy",
+                "iam:CreateRole",
+                "iam:DeleteRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListRolePolicies",
+                "iam:PutRolePolicy",
+                "iam:TagRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+                "iam:UpdateRoleDescription",
+            ],
+            further: Some(|stack, names| {
+                let pass = |service: &str, name| {
+                    let pass = Statement::of(vec!["iam:PassRole"], vec![sub(role(stack, name))]);
+                    pass.when_equal("iam:PassedToService", service)
+                };
+                // The one role with a name is API Gateway's.
+                let named = names
+                    .iter()
+                    .map(|name| pass("apigateway.amazonaws.com", Some(*name)));
+                let functions = pass("lambda.amazonaws.com", None);
+                std::iter::once(functions).chain(named).collect()
+            }),
+        },
+    ),
+    (
+        "AWS::Kinesis::Stream",
+        Kind {
+            named_by: "Name",
+            arns: |_, name| of_name("kinesis", "stream/", name),
+            actions: &[
+                "kinesis:AddTagsToStream",
+                "kinesis:CreateStream",
+                "kinesis:DecreaseStreamRetentionPeriod",
+                "kinesis:DeleteStream",
+                "kinesis:DescribeStream",
+                "kinesis:DescribeStreamSummary",
+                "kinesis:DisableEnhancedMonitoring",
+                "kinesis:EnableEnhancedMonitoring",
+                "kinesis:IncreaseStreamRetentionPeriod",
+                "kinesis:ListTagsForResource",
+                "kinesis:ListTagsForStream",
+                "kinesis:RemoveTagsFromStream",
+                "kinesis:StartStreamEncryption",
+                "kinesis:StopStreamEncryption",
+                "kinesis:TagResource",
+                "kinesis:UntagResource",
+                "kinesis:UpdateShardCount",
+                "kinesis:UpdateStreamMode",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::Lambda::EventSourceMapping",
+        Kind {
+            further: Some(|stack, _| {
+                vec![mappings(stack), new_mappings(stack), tags_of_mappings()]
+            }),
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::Lambda::Function",
+        Kind {
+            named_by: "FunctionName",
+            arns: |_, name| of_name("lambda", "function:", name),
+            actions: &[
+                "lambda:AddPermission",
+                "lambda:CreateFunction",
+                "lambda:DeleteFunction",
+                "lambda:DeleteFunctionConcurrency",
+                "lambda:GetFunction",
+                "lambda:GetFunctionCodeSigningConfig",
+                "lambda:GetFunctionConfiguration",
+                "lambda:GetFunctionRecursionConfig",
+                "lambda:GetPolicy",
+                "lambda:GetRuntimeManagementConfig",
+                "lambda:ListTags",
+                "lambda:PutFunctionConcurrency",
+                "lambda:RemovePermission",
+                "lambda:TagResource",
+                "lambda:UntagResource",
+                "lambda:UpdateFunctionCode",
+                "lambda:UpdateFunctionConfiguration",
+            ],
+            ..NOTHING
+        },
+    ),
+    // Among the function's actions.
+    ("AWS::Lambda::Permission", NOTHING),
+    ("AWS::Logs::LogGroup", LOG_GROUP),
+    // Among the group's actions.
+    ("AWS::Logs::SubscriptionFilter", NOTHING),
+    ("AWS::SNS::Subscription", NOTHING),
+    (
+        "AWS::SNS::Topic",
+        Kind {
+            named_by: "TopicName",
+            arns: |_, name| of_name("sns", "", name),
+            actions: &[
+                "sns:CreateTopic",
+                "sns:DeleteTopic",
+                "sns:GetDataProtectionPolicy",
+                "sns:GetTopicAttributes",
+                "sns:ListSubscriptionsByTopic",
+                "sns:ListTagsForResource",
+                "sns:SetTopicAttributes",
+                "sns:Subscribe",
+                "sns:TagResource",
+                "sns:UntagResource",
+            ],
+            ..NOTHING
+        },
+    ),
+    // Among the topic's actions.
+    ("AWS::SNS::TopicPolicy", NOTHING),
+    (
+        "AWS::SQS::Queue",
+        Kind {
+            named_by: "QueueName",
+            arns: |_, name| of_name("sqs", "", name),
+            actions: &[
+                "sqs:CreateQueue",
+                "sqs:DeleteQueue",
+                "sqs:GetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ListQueueTags",
+                "sqs:SetQueueAttributes",
+                "sqs:TagQueue",
+                "sqs:UntagQueue",
+            ],
+            ..NOTHING
+        },
+    ),
+    // Among the queue's actions.
+    ("AWS::SQS::QueuePolicy", NOTHING),
+];
+
+fn in_region(service: &str, resource: &str) -> String {
+    format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}")
+}
+
+fn of_name(service: &str, prefix: &str, name: Option<&str>) -> Vec<String> {
+    name.map(|name| in_region(service, &format!("{prefix}{name}")))
+        .into_iter()
+        .collect()
+}
+
+/// A role of this name; or all whose names CloudFormation makes of the stack's. It cuts the stack's
+/// part where the whole would have more than 64 characters, and leaves at least 24 of it.
+fn role(stack: &str, name: Option<&str>) -> String {
+    const LEFT: usize = 24;
+    let of_stack = match stack.get(..LEFT) {
+        Some(cut) if stack.len() > LEFT => format!("{cut}*"),
+        _ => format!("{stack}-*"),
+    };
+    let name = name.map_or(of_stack, str::to_owned);
+    format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}")
+}
+
+/// A mapping's id is AWS's: the function that it feeds says whose it is.
+fn of_functions(stack: &str, statement: Statement) -> Statement {
+    let functions = in_region("lambda", &format!("function:{stack}-*"));
+    statement.when_like("lambda:FunctionArn", sub::<String>(functions))
+}
+
+fn mappings(stack: &str) -> Statement {
+    let actions = vec![
+        "lambda:DeleteEventSourceMapping",
+        "lambda:GetEventSourceMapping",
+        "lambda:UpdateEventSourceMapping",
+    ];
+    of_functions(stack, Statement::of(actions, all_mappings()))
+}
+
+/// Tags know no function.
+fn tags_of_mappings() -> Statement {
+    let actions = vec![
+        "lambda:ListTags",
+        "lambda:TagResource",
+        "lambda:UntagResource",
+    ];
+    Statement::of(actions, all_mappings())
+}
+
+fn all_mappings() -> Vec<crate::cfn::Val<String>> {
+    vec![sub(in_region("lambda", "event-source-mapping:*"))]
+}
+
+fn new_mappings(stack: &str) -> Statement {
+    let create = Statement::allow_on_all(
+        ["lambda:CreateEventSourceMapping"],
+        "a mapping has no ARN before it is made; the condition names the functions",
+    );
+    of_functions(stack, create)
+}

@@ -1,0 +1,169 @@
+//! The alarms on the stream and its processor.
+
+use domain::names::kinesis_metric as metric;
+
+use super::SIZE;
+use crate::constructs::{
+    Comparison, Expression, Function, Percentile, Period, Queue, Statistic, Stream,
+};
+use crate::context::Context;
+use crate::watch::{Lasting, Watch, settled, unanswered};
+
+/// The names of this stack's alarms, as the dashboard shows them.
+pub(crate) const ALARMS: [&str; 7] = [
+    WRITE_THROTTLES,
+    ITERATOR_AGE,
+    PROCESSING_FAILURES,
+    PROCESSING_LATENCY,
+    PROCESSOR_DURATION,
+    DEAD_LETTERS,
+    PROCESSED_NOT_INCOMING,
+];
+const WRITE_THROTTLES: &str = "stream-write-throttles";
+const ITERATOR_AGE: &str = "iterator-age";
+const PROCESSING_FAILURES: &str = "processing-failures";
+const PROCESSING_LATENCY: &str = "processing-latency";
+const PROCESSOR_DURATION: &str = "processor-duration";
+const DEAD_LETTERS: &str = "dead-letters";
+const PROCESSED_NOT_INCOMING: &str = "processed-not-incoming";
+
+/// Records that a minute must have for its latency to be judged: a percentile of fewer is a single
+/// record's, such as the one that started the function.
+const RECORDS_TO_JUDGE: f64 = 20.0;
+/// Milliseconds beyond the batching window that a record may take: Lambda asks each shard once a
+/// second, and up to two more go to the put, to a function that starts, and to an append that is
+/// tried twice.
+const PROCESSING_MILLIS: f64 = 3_000.0;
+/// The hundredths of incoming records that may still wait at a period's end. Half is far from what a
+/// busy moment leaves to the next period; a smaller backlog shows in the age of the oldest record.
+const SHARE: f64 = 50.0;
+/// Records of a period below which a share is chance, and only the lack of any processed record says
+/// something.
+const RECORDS_TO_SHARE: f64 = 50.0;
+
+/// All of them.
+pub(super) fn of(
+    context: &Context<'_>,
+    stream: &Stream,
+    processor: &Function,
+    dead_letters: &Queue,
+) -> Vec<Watch<'static>> {
+    let mut alarms = Vec::from(lateness(context, stream, processor));
+    alarms.extend(failures(stream, processor, dead_letters));
+    alarms
+}
+
+fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Watch<'static>; 3] {
+    let age = processor.metric("IteratorAge", Statistic::Maximum, Period::MINUTE);
+    [
+        Watch {
+            id: "IteratorAge",
+            noun: ITERATOR_AGE,
+            means: "The processor is more than five minutes behind the stream. Counts are late, \
+                    none is lost for six days. Check `cargo xtask logs processor`; if it does not \
+                    fail, add shards.",
+            watched: age.into(),
+            breaches: Comparison::Above(300_000.0),
+            lasting: Lasting::MOSTLY,
+        },
+        Watch {
+            id: "ProcessingLatency",
+            noun: PROCESSING_LATENCY,
+            means: "One event in a hundred takes three seconds longer than the batching window \
+                    until it is in the journal. Counts are late, not lost. Check `iterator-age`, \
+                    and the processor's duration on the dashboard.",
+            watched: latency(context).into(),
+            breaches: Comparison::Above(PROCESSING_MILLIS),
+            lasting: Lasting::MOSTLY,
+        },
+        Watch {
+            id: "ProcessedNotIncoming",
+            noun: PROCESSED_NOT_INCOMING,
+            means: "Fewer than half of the records that were put are processed. Counts are late, \
+                    none is lost for six days. Check `iterator-age`, `cargo xtask logs processor`, \
+                    and whether the mapping `StreamProcessorSource` is enabled.",
+            watched: unprocessed(context, stream).into(),
+            breaches: Comparison::Above(SHARE),
+            lasting: Lasting::TWICE,
+        },
+    ]
+}
+
+fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Watch<'static>; 4] {
+    let minute = Period::MINUTE;
+    let throttled = "WriteProvisionedThroughputExceeded";
+    [
+        Watch {
+            id: "StreamWriteThrottles",
+            noun: WRITE_THROTTLES,
+            means: "The stream refuses records. Their calls go to the journal directly, at a write \
+                    each; none is lost. If it lasts, add shards.",
+            watched: stream.metric(throttled, Statistic::Sum, minute).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::ONCE,
+        },
+        Watch {
+            id: "ProcessingFailures",
+            noun: PROCESSING_FAILURES,
+            means: "The processor cannot process some batches. Lambda retries them for six days; \
+                    until then counts are late, not lost. Check `cargo xtask logs processor`.",
+            watched: processor.metric("Errors", Statistic::Sum, minute).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::ONCE,
+        },
+        Watch {
+            id: "ProcessorDuration",
+            noun: PROCESSOR_DURATION,
+            means: "Batches take four fifths of the processor's timeout. A batch that runs out of \
+                    time is split and retried; counts get late, none is lost. Check `cargo xtask \
+                    logs processor` for a slow table, or lower `processor.batchSize`.",
+            watched: processor
+                .metric("Duration", Statistic::Maximum, minute)
+                .into(),
+            breaches: Comparison::Above(f64::from(SIZE.timeout) * 800.0),
+            lasting: Lasting::MOSTLY,
+        },
+        Watch {
+            id: "DeadLetters",
+            noun: DEAD_LETTERS,
+            means: "Lambda gave up records after retrying for six days. Their calls are counted \
+                    only if the access log reported them. Remove the cause that `cargo xtask logs \
+                    processor` shows, then run `cargo xtask errors redrive` within a day: after \
+                    that the stream has dropped the records.",
+            watched: dead_letters.depth(minute).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::ONCE,
+        },
+    ]
+}
+
+/// Milliseconds until an event is in the journal, beyond the batching window, which delays events
+/// on purpose. 0 where too few records are there to judge.
+fn latency(context: &Context<'_>) -> Expression {
+    let minute = Period::MINUTE;
+    let p99 = Statistic::Percentile(Percentile::P99);
+    let latency = context.kinesis_metric(metric::PROCESSING_LATENCY, p99, minute);
+    let records = context.kinesis_metric(metric::PROCESSED_RECORDS, Statistic::Sum, minute);
+    let window = context.environment.processor.batching_window_seconds.get();
+    Expression::from(records)
+        .at_least(RECORDS_TO_JUDGE)
+        .choose(latency - f64::from(window) * 1_000.0, 0.0)
+}
+
+/// The records that were put and not processed, in hundredths of those that were put: of few records
+/// 100 or 0, as none or any was processed. Below 0 where more were processed, which only says that
+/// they were delivered again.
+fn unprocessed(context: &Context<'_>, stream: &Stream) -> Expression {
+    /// Seconds until a record is processed, beyond the window.
+    const PROCESSING: u32 = 5;
+    let window = context.environment.processor.batching_window_seconds.get();
+    let period = settled(window + PROCESSING);
+    let put = stream.metric("IncomingRecords", Statistic::Sum, period);
+    let processed = context.kinesis_metric(metric::PROCESSED_RECORDS, Statistic::Sum, period);
+    let none = unanswered(put.clone(), processed.clone()) * 100.0;
+    let put = Expression::from(put).filled(0.0);
+    let processed = Expression::from(processed).filled(0.0);
+    put.clone()
+        .at_least(RECORDS_TO_SHARE)
+        .choose((put.clone() - processed) * 100.0 / put, none)
+}

@@ -1,0 +1,258 @@
+//! Traffic and what the system makes of it, as far as its metrics show.
+
+use stacks::{Environment, Function};
+
+use super::series::Series;
+use crate::faults::random::Random;
+
+/// Milliseconds of a minute.
+const MINUTE: i64 = 60_000;
+
+/// What does not work, from some minute on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Everything works.
+    None,
+    /// The processor is not invoked.
+    Processor(usize),
+    /// Nothing accepts the authorizer's events.
+    Tracking(usize),
+    /// The aggregator's mapping is off.
+    Mapping(usize),
+    /// The aggregator's tick does not come.
+    Tick(usize),
+    /// Records take ten seconds longer.
+    Slow(usize),
+}
+
+/// How late CloudWatch shows a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lateness {
+    /// At its end or a minute later, as chance has it.
+    Usual,
+    /// What causes shows at once, what is caused two minutes late.
+    EffectsLate,
+}
+
+/// A system under some traffic.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// What is deployed.
+    pub environment: &'a Environment,
+    /// How long it is looked at, in minutes.
+    pub minutes: usize,
+    /// What does not work.
+    pub fault: Fault,
+    /// How late metrics show.
+    pub lateness: Lateness,
+}
+
+/// When calls come over so many minutes, in milliseconds: at `millihertz` calls in 1,000 seconds, by
+/// chance.
+pub fn calls(millihertz: u64, minutes: usize, seed: u64) -> Vec<i64> {
+    let mut random = Random::new(seed);
+    let end = i64::try_from(minutes).unwrap() * MINUTE;
+    let mut at = 0.0;
+    let mut calls = Vec::new();
+    loop {
+        // Intervals between independent calls are exponential.
+        let uniform = (random.below(1 << 32) + 1) as f64 / (1_u64 << 32) as f64;
+        at += -uniform.ln() * 1_000_000.0 / millihertz as f64;
+        if at as i64 >= end {
+            return calls;
+        }
+        calls.push(at as i64);
+    }
+}
+
+/// Values of a metric by minute.
+struct ByMinute(Vec<Vec<f64>>);
+
+impl ByMinute {
+    fn new(minutes: usize) -> Self {
+        Self(vec![Vec::new(); minutes])
+    }
+
+    fn add(&mut self, at: i64, value: f64) {
+        let minute = usize::try_from(at / MINUTE).unwrap();
+        if let Some(values) = self.0.get_mut(minute) {
+            values.push(value);
+        }
+    }
+}
+
+/// Things that are worked on together: the first one waits for a window.
+struct Batches {
+    window: i64,
+    due: i64,
+}
+
+impl Batches {
+    fn of(window_seconds: u32) -> Self {
+        Self {
+            window: i64::from(window_seconds) * 1_000,
+            due: i64::MIN,
+        }
+    }
+
+    /// When what comes at `at` is worked on, and whether it is the first of its batch.
+    fn due(&mut self, at: i64) -> (i64, bool) {
+        let first = at > self.due;
+        if first {
+            self.due = at + self.window;
+        }
+        (self.due, first)
+    }
+}
+
+impl World<'_> {
+    /// The metrics of the system under these calls.
+    pub fn under(&self, calls: &[i64], seed: u64) -> Series {
+        let mut random = Random::new(seed);
+        let mut series = Series::new(self.minutes);
+        let mut written = self.calls(calls, &mut series, &mut random);
+        let ticks: Vec<i64> = (0..i64::try_from(self.minutes).unwrap())
+            .map(|minute| minute * MINUTE + 7_000)
+            .filter(|at| self.works(*at, |fault| matches!(fault, Fault::Tick(_))))
+            .collect();
+        written.extend(&ticks);
+        written.sort_unstable();
+        self.folds(&written, &ticks, &mut series, &mut random);
+        series
+    }
+
+    /// What the authorizer and the processor report. When something is written into the journal.
+    fn calls(&self, calls: &[i64], series: &mut Series, random: &mut Random) -> Vec<i64> {
+        let names = self.environment.names();
+        let window = self.environment.processor.batching_window_seconds.get();
+        let mut batches = Batches::of(window);
+        let [
+            mut invoked,
+            mut tracked,
+            mut put,
+            mut processed,
+            mut latency,
+        ] = [(); 5].map(|()| ByMinute::new(self.minutes));
+        let mut written = Vec::new();
+        for &call in calls {
+            invoked.add(call, 1.0);
+            if !self.works(call, |fault| matches!(fault, Fault::Tracking(_))) {
+                continue;
+            }
+            tracked.add(call + 30, 1.0);
+            put.add(call + 20, 1.0);
+            // Lambda asks a shard once a second.
+            let (due, _) = batches.due(call + 20 + random.between(0, 1_000));
+            let slow = !self.works(due, |fault| matches!(fault, Fault::Slow(_)));
+            let starts = if random.once_in(500) { 400 } else { 0 };
+            let done = due + random.between(30, 150) + starts + i64::from(slow) * 10_000;
+            if self.works(done, |fault| matches!(fault, Fault::Processor(_))) {
+                processed.add(done, 1.0);
+                latency.add(done, (done - call) as f64);
+                written.push(done);
+            }
+        }
+        let environment = &self.environment.name;
+        let authorizer = names.function(Function::Authorizer);
+        let own = names.kinesis_namespace();
+        let stream = names.usage_stream();
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda Invocations {authorizer}"),
+            invoked,
+            false,
+        );
+        self.show(
+            series,
+            random,
+            &format!("AWS/Kinesis IncomingRecords {stream}"),
+            put,
+            false,
+        );
+        let tracking = format!(
+            "{} UsageTrackingSuccess {environment}",
+            names.api_namespace()
+        );
+        self.show(series, random, &tracking, tracked, true);
+        self.show(
+            series,
+            random,
+            &format!("{own} ProcessedRecords {environment}"),
+            processed,
+            true,
+        );
+        self.show(
+            series,
+            random,
+            &format!("{own} ProcessingLatency {environment}"),
+            latency,
+            true,
+        );
+        written
+    }
+
+    /// What the aggregator reports, which is woken by what is `written`.
+    fn folds(&self, written: &[i64], ticks: &[i64], series: &mut Series, random: &mut Random) {
+        let names = self.environment.names();
+        let mut batches = Batches::of(self.environment.aggregator.window_seconds.get());
+        let [mut units, mut invoked, mut age] = [(); 3].map(|()| ByMinute::new(self.minutes));
+        for &at in ticks {
+            invoked.add(at, 1.0);
+        }
+        for &at in written {
+            units.add(at, 1.0);
+            let (due, first) = batches.due(at + random.between(100, 1_000));
+            if first && self.works(due, |fault| matches!(fault, Fault::Mapping(_))) {
+                invoked.add(due, 1.0);
+                age.add(due, (due - at) as f64);
+            }
+        }
+        let aggregator = names.function(Function::Aggregator);
+        let table = names.analytics_table();
+        let key = format!("AWS/DynamoDB ConsumedWriteCapacityUnits {table}");
+        self.show(series, random, &key, units, false);
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda Invocations {aggregator}"),
+            invoked,
+            true,
+        );
+        self.show(
+            series,
+            random,
+            &format!("AWS/Lambda IteratorAge {aggregator}"),
+            age,
+            true,
+        );
+    }
+
+    fn show(
+        &self,
+        series: &mut Series,
+        random: &mut Random,
+        key: &str,
+        values: ByMinute,
+        effect: bool,
+    ) {
+        let late = self.lateness;
+        series.add(key, values.0, || match late {
+            Lateness::Usual => random.place(2),
+            Lateness::EffectsLate => 2 * usize::from(effect),
+        });
+    }
+
+    /// Whether the fault that is meant is not there, or not yet.
+    fn works(&self, at: i64, meant: impl Fn(&Fault) -> bool) -> bool {
+        let from = match self.fault {
+            Fault::None => return true,
+            Fault::Processor(minute)
+            | Fault::Tracking(minute)
+            | Fault::Mapping(minute)
+            | Fault::Tick(minute)
+            | Fault::Slow(minute) => i64::try_from(minute).unwrap() * MINUTE,
+        };
+        !meant(&self.fault) || at < from
+    }
+}

@@ -1,0 +1,242 @@
+//! `stacks/FIRST-DEPLOY.md`, command by command, and what is around a first deploy: tables and log
+//! groups that were there before.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_cloudformation::types::Capability;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use serde_json::Value;
+use tests::cloud::Cloud;
+use tests::place::Ended;
+use tests::server::Server;
+use tests::synthesised::{environment, root};
+
+const PAGE: &str = "stacks/FIRST-DEPLOY.md";
+
+/// The commands of the page, in order.
+fn commands() -> Vec<String> {
+    let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
+    let blocks = page.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split_once("```").unwrap().0.lines());
+    lines.map(str::to_owned).collect()
+}
+
+/// Runs a command of `cargo xtask`.
+fn run(cloud: &Cloud, arguments: &str) -> Ended {
+    tokio::task::block_in_place(|| cloud.place.run(arguments))
+}
+
+/// Runs one that must succeed.
+#[track_caller]
+fn succeed(cloud: &Cloud, arguments: &str) -> Ended {
+    let ended = run(cloud, arguments);
+    assert_eq!(ended.code, Some(0), "{arguments}: {ended:#?}");
+    ended
+}
+
+/// The value of an option.
+fn option<'a>(words: &[&'a str], name: &str) -> &'a str {
+    let at = words.iter().position(|word| *word == name).unwrap();
+    words[at + 1]
+}
+
+/// Does what a command of the AWS command line does, which is not installed here.
+async fn aws(cloud: &Cloud, words: &[&str]) {
+    let stacks = aws_sdk_cloudformation::Client::new(&cloud.sdk().await);
+    let name = option(words, "--stack-name");
+    match words[..3] {
+        ["aws", "cloudformation", "deploy"] => {
+            let file = cloud.place.dir().join(option(words, "--template-file"));
+            let capability = Capability::from(option(words, "--capabilities"));
+            stacks
+                .create_stack()
+                .stack_name(name)
+                .template_body(std::fs::read_to_string(file).unwrap())
+                .capabilities(capability)
+                .send()
+                .await
+                .unwrap();
+        }
+        ["aws", "cloudformation", "delete-stack"] => {
+            stacks.delete_stack().stack_name(name).send().await.unwrap();
+        }
+        _ => panic!("the page has a command that no test runs: {words:?}"),
+    }
+    until_settled(&stacks, name).await;
+}
+
+async fn until_settled(stacks: &aws_sdk_cloudformation::Client, name: &str) {
+    loop {
+        let described = stacks.describe_stacks().stack_name(name).send().await;
+        let Ok(described) = described else { return };
+        let status = described.stacks()[0].stack_status().unwrap().as_str();
+        if !status.ends_with("IN_PROGRESS") {
+            assert!(!status.contains("ROLLBACK"), "{name}: {status}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// A cloud in synchronous mode: a stream that goes is first watched for the three minutes that AWS's
+/// metrics are late.
+async fn cloud() -> Cloud {
+    let mut cloud = Cloud::start(Server::ministack().await).await;
+    cloud.place.set("ENABLE_KINESIS_ANALYTICS", "false");
+    cloud
+}
+
+/// What the deploy role may do.
+fn deploy_role() -> BTreeSet<String> {
+    let template = stacks::roles(&environment("test")).unwrap();
+    let template: Value = serde_json::from_str(&template).unwrap();
+    let policies = template["Resources"].as_object().unwrap().iter();
+    let policies = policies.filter(|(id, _)| id.starts_with("Deploy"));
+    let statements = policies.flat_map(|(_, policy)| {
+        let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_array();
+        statements.cloned().unwrap_or_default()
+    });
+    let actions = statements.flat_map(|one| one["Action"].as_array().cloned().unwrap_or_default());
+    actions
+        .map(|action| action.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_of_the_page_does_what_it_says() {
+    let cloud = cloud().await;
+    let commands = commands();
+    assert!(commands.len() > 12, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        if words[0] == "aws" {
+            aws(&cloud, &words).await;
+            continue;
+        }
+        let (command, file) = match command.split_once(" > ") {
+            Some((command, file)) => (command, Some(file)),
+            None => (command.as_str(), None),
+        };
+        let arguments = command.strip_prefix("cargo xtask ").unwrap();
+        // Not into the tree that is tested.
+        let arguments = arguments.replace("synth ", &synth_into(cloud.place.dir()));
+        let ended = succeed(&cloud, &arguments);
+        if let Some(file) = file {
+            std::fs::write(cloud.place.dir().join(file), ended.stdout).unwrap();
+        }
+    }
+    nothing_is_left(&cloud).await;
+}
+
+fn synth_into(dir: &Path) -> String {
+    format!("synth --out {} ", dir.join("assembly").display())
+}
+
+/// No table, no log group, no stack.
+async fn nothing_is_left(cloud: &Cloud) {
+    let sdk = cloud.sdk().await;
+    let tables = aws_sdk_dynamodb::Client::new(&sdk).list_tables().send();
+    assert_eq!(tables.await.unwrap().table_names(), [""; 0]);
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&sdk);
+    let groups = logs.describe_log_groups().send().await.unwrap();
+    assert_eq!(groups.log_groups().len(), 0, "{groups:?}");
+    let stacks = aws_sdk_cloudformation::Client::new(&sdk);
+    let found = stacks.describe_stacks().send().await.unwrap();
+    assert_eq!(found.stacks().len(), 0, "{found:?}");
+}
+
+const ANALYTICS: &str = "complical-analytics-test";
+
+/// Makes a table that has nothing but a key.
+async fn bare_table(cloud: &Cloud, partition: &str, sort: &str) {
+    let part = |name: &str, role: KeyType| {
+        let key = KeySchemaElement::builder().attribute_name(name);
+        key.key_type(role).build().unwrap()
+    };
+    let text = |name: &str| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        attribute
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap()
+    };
+    aws_sdk_dynamodb::Client::new(&cloud.sdk().await)
+        .create_table()
+        .table_name(ANALYTICS)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(part(partition, KeyType::Hash))
+        .key_schema(part(sort, KeyType::Range))
+        .attribute_definitions(text(partition))
+        .attribute_definitions(text(sort))
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_there_before_is_adopted_mended_or_refused() {
+    let cloud = cloud().await;
+    let tables = aws_sdk_dynamodb::Client::new(&cloud.sdk().await);
+    bare_table(&cloud, "id", "at").await;
+    run(&cloud, "deploy --env test --yes").fails(
+        1,
+        &[
+            "`complical-analytics-test` exists and cannot become",
+            "its key is `id (HASH, S), at (RANGE, S)`, declared is `PK (HASH, S), SK (RANGE, S)`",
+        ],
+    );
+    let delete = tables.delete_table().table_name(ANALYTICS);
+    delete.send().await.unwrap();
+
+    bare_table(&cloud, "PK", "SK").await;
+    let deployed = succeed(&cloud, "deploy --env test --yes");
+    for mended in ["it has no stream", "it has no index `byTime`"] {
+        let said = format!("{mended}; which is mended first");
+        assert!(deployed.stderr.contains(&said), "{deployed:#?}");
+    }
+    let described = tables.describe_table().table_name(ANALYTICS).send();
+    let described = described.await.unwrap().table.unwrap();
+    let stream = described.stream_specification().unwrap();
+    assert_eq!(stream.stream_view_type().unwrap().as_str(), "KEYS_ONLY");
+    let indexes = described.global_secondary_indexes();
+    assert_eq!(indexes[0].index_name(), Some("byTime"));
+    assert_eq!(described.deletion_protection_enabled(), Some(true));
+
+    // Tables outlive their stacks, and are adopted as they are.
+    succeed(&cloud, "destroy --env test --yes");
+    // Services write on for a while after their stack is gone.
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk().await);
+    let group = "/aws/apigateway/CompliCal-API-test/access";
+    let create = logs.create_log_group().log_group_name(group);
+    create.send().await.unwrap();
+    let again = succeed(&cloud, "deploy --env test --yes");
+    assert!(again.stderr.contains(group), "{again:#?}");
+    assert!(!again.stderr.contains("mended"), "{again:#?}");
+    let unchanged = succeed(&cloud, "deploy --env test --yes");
+    assert!(
+        unchanged.stderr.contains("nothing changed"),
+        "{unchanged:#?}"
+    );
+    succeed(&cloud, "destroy --env test --delete-data --yes");
+    nothing_is_left(&cloud).await;
+
+    // The commands did nothing that the deploy role may not.
+    let role = deploy_role();
+    let asked = cloud.asked();
+    let unasked: Vec<_> = asked
+        .iter()
+        .filter(|action| !role.contains(*action) && *action != "sts:GetCallerIdentity")
+        .collect();
+    assert!(unasked.is_empty(), "{unasked:?} not in {role:?}");
+}

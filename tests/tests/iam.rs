@@ -1,0 +1,238 @@
+//! The roles that `cargo xtask iam` prints: enough for the commands, and good for one environment only.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tests::synthesised::{environment, root};
+
+/// The policies of the roles' template, by logical id.
+fn policies(environment: &str) -> BTreeMap<String, Value> {
+    let template = stacks::roles(&self::environment(environment)).unwrap();
+    let template: Value = serde_json::from_str(&template).unwrap();
+    let resources = template["Resources"].as_object().unwrap().clone();
+    resources
+        .into_iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::IAM::ManagedPolicy")
+        .collect()
+}
+
+fn list(value: &Value) -> Vec<String> {
+    let text = |value: &Value| {
+        let text = value["Fn::Sub"].as_str().or_else(|| value.as_str());
+        text.unwrap().to_owned()
+    };
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        one => vec![text(one)],
+    }
+}
+
+struct Statement {
+    actions: Vec<String>,
+    resources: Vec<String>,
+    condition: Value,
+}
+
+fn statements<'a>(policies: impl IntoIterator<Item = &'a Value>) -> Vec<Statement> {
+    let documents = policies
+        .into_iter()
+        .map(|policy| &policy["Properties"]["PolicyDocument"]["Statement"]);
+    let all = documents.flat_map(|statements| statements.as_array().unwrap());
+    all.map(|statement| Statement {
+        actions: list(&statement["Action"]),
+        resources: list(&statement["Resource"]),
+        condition: statement["Condition"].clone(),
+    })
+    .collect()
+}
+
+/// Whether a policy's pattern, in which `*` is anything, covers an ARN.
+fn covers(pattern: &str, arn: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = arn.strip_prefix(parts.next().unwrap()) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn patterns_cover_what_they_say() {
+    assert!(covers("a:b/*", "a:b/c") && covers("a*c*e", "abcde") && covers("abc", "abc"));
+    assert!(!covers("a:b/*", "a:c/b") && !covers("abc", "abcd") && !covers("a*c", "abcd"));
+}
+
+#[test]
+fn a_role_reaches_no_other_environment() {
+    let test = statements(policies("test").values());
+    let prod = statements(policies("prod").values());
+    let of_prod: BTreeSet<&String> = prod.iter().flat_map(|one| &one.resources).collect();
+    for statement in &test {
+        for pattern in &statement.resources {
+            // What AWS names by ids of its own, or not at all, is bound by a condition or has its
+            // reason in the template.
+            let unnamed = pattern == "*"
+                || pattern.contains(":apigateway:")
+                || pattern.ends_with(":event-source-mapping:*");
+            let named = pattern.contains("-test");
+            assert!(named || unnamed, "{pattern}: {:?}", statement.actions);
+            let reached = of_prod
+                .iter()
+                .filter(|arn| **arn != pattern && covers(pattern, arn));
+            let reached: Vec<_> = reached.collect();
+            assert!(
+                unnamed || reached.is_empty(),
+                "{pattern} covers {reached:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_allowed_on_everything_has_its_reason() {
+    for (id, policy) in policies("test") {
+        let wide = statements([&policy])
+            .iter()
+            .any(|statement| statement.resources == ["*"]);
+        let explained = policy["Metadata"]["Reasons"]["AnyResource"].is_string();
+        assert_eq!(wide, explained, "{id}");
+    }
+}
+
+#[test]
+fn roles_are_passed_to_the_services_of_the_stacks_alone() {
+    let policies = policies("test");
+    let all = statements(policies.values());
+    let passing = all
+        .iter()
+        .filter(|statement| statement.actions.contains(&"iam:PassRole".to_owned()));
+    let services: BTreeSet<String> = passing
+        .map(|statement| {
+            assert_eq!(statement.actions.len(), 1);
+            let to = &statement.condition["StringEquals"]["iam:PassedToService"];
+            to.as_str().unwrap().to_owned()
+        })
+        .collect();
+    let expected = ["apigateway.amazonaws.com", "lambda.amazonaws.com"];
+    assert_eq!(services, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn who_looks_changes_nothing() {
+    let policies = policies("test");
+    let looking = statements([&policies["OperateLook"]]);
+    let reading = ["Describe", "Filter", "Get", "List", "Query", "Scan"];
+    for action in looking.iter().flat_map(|statement| &statement.actions) {
+        let (_, verb) = action.split_once(':').unwrap();
+        let reads = reading.iter().any(|prefix| verb.starts_with(prefix));
+        assert!(reads, "{action}");
+    }
+}
+
+/// Calls of commands that neither role covers: they change keys, records and counts.
+const OF_OTHER_COMMANDS: [&str; 12] = [
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+    "lambda:Invoke",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:ReceiveMessage",
+    // Everybody may ask who they are.
+    "sts:GetCallerIdentity",
+];
+
+/// The IAM action of an operation where the two differ.
+fn action(service: &str, operation: &str) -> String {
+    let action = match (service, operation) {
+        ("s3", "HeadBucket") => "ListBucket",
+        ("s3", "HeadObject") => "GetObject",
+        ("s3", "DeleteObjects") => "DeleteObject",
+        ("s3", "ListObjectVersions") => "ListBucketVersions",
+        ("s3", "PutBucketEncryption") => "PutEncryptionConfiguration",
+        ("s3", "PutPublicAccessBlock") => "PutBucketPublicAccessBlock",
+        ("s3", "PutBucketLifecycleConfiguration") => "PutLifecycleConfiguration",
+        ("apigateway", "GetAccount") => "GET",
+        (_, same) => same,
+    };
+    format!("{service}:{action}")
+}
+
+/// The service that each file of the deployer calls.
+fn service(text: &str) -> &'static str {
+    let clients = [
+        ("aws_sdk_apigateway", "apigateway"),
+        ("aws_sdk_cloudformation", "cloudformation"),
+        ("aws_sdk_cloudwatch::", "cloudwatch"),
+        ("aws_sdk_cloudwatchlogs", "logs"),
+        ("aws_sdk_dynamodb", "dynamodb"),
+        ("aws_sdk_kinesis", "kinesis"),
+        ("aws_sdk_lambda", "lambda"),
+        ("aws_sdk_s3", "s3"),
+        ("aws_sdk_sqs", "sqs"),
+        ("aws_sdk_sts", "sts"),
+    ];
+    let mut used = clients.iter().filter(|(client, _)| text.contains(client));
+    let (_, service) = used.next().unwrap();
+    assert_eq!(used.next(), None, "a file calls one service");
+    service
+}
+
+/// Every call that the commands make, as IAM names it.
+fn calls() -> BTreeSet<String> {
+    let mut folders = vec![root().join("xtask/deployer/src")];
+    let mut found = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for call in text.split("failed(\"").skip(1) {
+                let (operation, _) = call.split_once('"').unwrap();
+                // Files without a client of their own extend `Stacks`.
+                let service = if text.contains("aws_sdk_") {
+                    service(&text)
+                } else {
+                    "cloudformation"
+                };
+                found.insert(action(service, operation));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_call_of_the_commands_is_in_a_role_or_is_known_not_to_be() {
+    let policies = policies("test");
+    let allowed: BTreeSet<String> = statements(policies.values())
+        .into_iter()
+        .flat_map(|statement| statement.actions)
+        .collect();
+    let calls = calls();
+    assert!(calls.len() > 30, "{calls:?}");
+    let missing: BTreeSet<&str> = calls.difference(&allowed).map(String::as_str).collect();
+    assert_eq!(missing, OF_OTHER_COMMANDS.into());
+}

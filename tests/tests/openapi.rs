@@ -1,0 +1,93 @@
+//! The description of the analytics API: what an outside validator says of it, and that the stack and
+//! the README list the endpoints that it describes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+use analytics::openapi;
+use domain::endpoint::Endpoint;
+use serde_json::Value;
+use tests::synthesised::{assembly_of, environment, resources, root};
+use tests::tools::Tools;
+
+fn validate(document: &Value) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("openapi.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    Command::new(Tools::ensure().openapi_validator)
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_document_is_valid() {
+    let said = validate(&openapi::document());
+    assert!(said.status.success(), "{said:?}");
+}
+
+#[test]
+fn the_validator_does_look() {
+    let mut document = openapi::document();
+    document["paths"]["/v1/analytics/realtime"]["get"]["responses"]["200"]["description"] =
+        7.into();
+    let said = validate(&document);
+    assert!(!said.status.success());
+    let found = String::from_utf8_lossy(&said.stdout);
+    assert!(found.contains("description"), "{said:?}");
+}
+
+/// A path of the deployed API, from its resources.
+fn path(resources: &[(String, Value)], id: &str) -> String {
+    let (_, resource) = resources.iter().find(|(known, _)| known == id).unwrap();
+    let part = resource["Properties"]["PathPart"].as_str().unwrap();
+    let parent = resource["Properties"]["ParentId"]["Ref"].as_str();
+    let parent = parent.map_or_else(String::new, |parent| path(resources, parent));
+    format!("{parent}/{part}")
+}
+
+#[test]
+fn the_stack_has_a_route_for_each_endpoint() {
+    let resources: Vec<(String, Value)> = resources(&assembly_of(&environment("test")))
+        .into_iter()
+        .collect();
+    let routes = resources.iter().filter(|(_, resource)| {
+        resource["Type"] == "AWS::ApiGateway::Method"
+            && resource["Properties"]["AuthorizationType"] == "NONE"
+    });
+    let paths: BTreeSet<String> = routes
+        .map(|(_, route)| {
+            let id = route["Properties"]["ResourceId"]["Ref"].as_str().unwrap();
+            path(&resources, id)
+        })
+        .collect();
+    let endpoints = Endpoint::ALL.map(|endpoint| endpoint.path().to_owned());
+    assert!(
+        endpoints.iter().all(|endpoint| paths.contains(endpoint)),
+        "{paths:?}"
+    );
+    let analytics = paths
+        .iter()
+        .filter(|path| path.starts_with("/v1/analytics"));
+    assert_eq!(analytics.count(), endpoints.len(), "{paths:?}");
+}
+
+#[test]
+fn the_readme_lists_each_endpoint() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for endpoint in Endpoint::ALL {
+        let rows = readme.lines().filter(|line| {
+            let rest = line
+                .strip_prefix("| `GET ")
+                .and_then(|rest| rest.strip_prefix(endpoint.path()));
+            rest.is_some_and(|rest| rest.starts_with(['?', '`']) || rest.starts_with("/`"))
+        });
+        assert_eq!(rows.count(), 1, "{}", endpoint.path());
+    }
+}

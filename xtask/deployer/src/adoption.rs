@@ -1,0 +1,207 @@
+//! Whether a table that a stack is to adopt is what its template declares, and how it becomes so.
+//!
+//! CloudFormation takes an existing table over as it is, and from then on believes that it is as
+//! declared: no later deploy corrects it. So it is compared, and mended, before it is adopted.
+
+mod shape;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
+    KeySchemaElement, Projection, ProjectionType, ScalarAttributeType, StreamSpecification,
+    StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
+};
+use serde_json::Value;
+
+use crate::changes::{Action, Review};
+use crate::error::{Error, failed};
+use crate::events::Progress;
+use crate::tables::Tables;
+pub use shape::Difference;
+use shape::{IndexShape, Remedy, Shape};
+
+const TABLE: &str = "AWS::DynamoDB::Table";
+
+/// A table that a change set adopts, and that differs from what is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// The table.
+    pub table: String,
+    /// In what it differs.
+    pub differences: Vec<Difference>,
+}
+
+impl Adoption {
+    /// The differences that no change of the table removes.
+    pub fn obstacles(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|one| one.is_obstacle())
+    }
+}
+
+impl Tables {
+    /// The tables that a change set adopts although they are not what the template declares.
+    pub async fn differing(
+        &self,
+        template: &Value,
+        review: &Review,
+    ) -> Result<Vec<Adoption>, Error> {
+        let adopted = review
+            .changes
+            .iter()
+            .filter(|change| change.action == Action::Adopt && change.kind == TABLE);
+        let mut found = Vec::new();
+        for change in adopted {
+            let path = format!("/Resources/{}/Properties", change.logical_id);
+            let Some(properties) = template.pointer(&path) else {
+                continue;
+            };
+            let Some(table) = properties.get("TableName").and_then(Value::as_str) else {
+                continue;
+            };
+            let Some(actual) = self.shape(table).await? else {
+                continue;
+            };
+            let differences = Shape::declared(properties).differences(&actual);
+            if !differences.is_empty() {
+                let table = table.to_owned();
+                found.push(Adoption { table, differences });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn shape(&self, table: &str) -> Result<Option<Shape>, Error> {
+        let Some(described) = self.settled(table).await? else {
+            return Ok(None);
+        };
+        let expiry = self
+            .client
+            .describe_time_to_live()
+            .table_name(table)
+            .send()
+            .await
+            .map_err(failed("DescribeTimeToLive"))?;
+        let expiry = expiry.time_to_live_description.filter(|expiry| {
+            matches!(
+                expiry.time_to_live_status(),
+                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+            )
+        });
+        let expires = expiry.and_then(|expiry| expiry.attribute_name);
+        Ok(Some(Shape::actual(&described, expires)))
+    }
+
+    /// Makes a table what is declared, as far as that is possible.
+    pub async fn mend(&self, adoption: &Adoption, progress: &dyn Progress) -> Result<(), Error> {
+        let table = &adoption.table;
+        for difference in &adoption.differences {
+            let Some(remedy) = difference.remedy() else {
+                continue;
+            };
+            progress.note(&format!("table `{table}`: {remedy}"));
+            match remedy {
+                Remedy::Stream(view) => self.set_stream(table, Some(view)).await?,
+                Remedy::OtherStream(view) => {
+                    self.set_stream(table, None).await?;
+                    self.set_stream(table, Some(view)).await?;
+                }
+                Remedy::Index(index) => self.add_index(table, index).await?,
+                Remedy::Expire(attribute) => self.set_expiry(table, attribute, true).await?,
+                Remedy::KeepForever(attribute) => self.set_expiry(table, attribute, false).await?,
+                Remedy::Protect => self.protect(table).await?,
+            }
+            self.settled(table).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_stream(&self, table: &str, view: Option<&str>) -> Result<(), Error> {
+        let stream = StreamSpecification::builder()
+            .stream_enabled(view.is_some())
+            .set_stream_view_type(view.map(StreamViewType::from))
+            .build()
+            .map_err(|_| incomplete("StreamSpecification"))?;
+        self.change(table, async || {
+            let update = self.client.update_table().table_name(table);
+            let update = update.stream_specification(stream.clone());
+            update.send().await.map_err(failed("UpdateTable")).map(drop)
+        })
+        .await?;
+        self.settled(table).await.map(drop)
+    }
+
+    async fn set_expiry(&self, table: &str, attribute: &str, on: bool) -> Result<(), Error> {
+        let expiry = TimeToLiveSpecification::builder()
+            .attribute_name(attribute)
+            .enabled(on)
+            .build()
+            .map_err(|_| incomplete("TimeToLiveSpecification"))?;
+        self.change(table, async || {
+            let update = self.client.update_time_to_live().table_name(table);
+            let update = update.time_to_live_specification(expiry.clone());
+            let updated = update.send().await;
+            updated.map_err(failed("UpdateTimeToLive")).map(drop)
+        })
+        .await
+    }
+
+    async fn protect(&self, table: &str) -> Result<(), Error> {
+        self.change(table, async || {
+            let update = self.client.update_table().table_name(table);
+            let update = update.deletion_protection_enabled(true);
+            update.send().await.map_err(failed("UpdateTable")).map(drop)
+        })
+        .await
+    }
+
+    async fn add_index(&self, table: &str, index: &IndexShape) -> Result<(), Error> {
+        let create = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(&index.name)
+            .set_key_schema(Some(key_schema(index)?))
+            .projection(
+                Projection::builder()
+                    .projection_type(ProjectionType::from(index.projection.as_str()))
+                    .build(),
+            )
+            .build()
+            .map_err(|_| incomplete("GlobalSecondaryIndexUpdates"))?;
+        let create = GlobalSecondaryIndexUpdate::builder().create(create).build();
+        let attributes = attributes(index)?;
+        self.change(table, async || {
+            let update = self.client.update_table().table_name(table);
+            let update = update
+                .set_attribute_definitions(Some(attributes.clone()))
+                .global_secondary_index_updates(create.clone());
+            update.send().await.map_err(failed("UpdateTable")).map(drop)
+        })
+        .await
+    }
+}
+
+fn key_schema(index: &IndexShape) -> Result<Vec<KeySchemaElement>, Error> {
+    let elements = index.key.iter().map(|part| {
+        KeySchemaElement::builder()
+            .attribute_name(&part.attribute)
+            .key_type(part.role.as_str().into())
+            .build()
+            .map_err(|_| incomplete("KeySchema"))
+    });
+    elements.collect()
+}
+
+fn attributes(index: &IndexShape) -> Result<Vec<AttributeDefinition>, Error> {
+    let definitions = index.key.iter().map(|part| {
+        AttributeDefinition::builder()
+            .attribute_name(&part.attribute)
+            .attribute_type(ScalarAttributeType::from(part.kind.as_str()))
+            .build()
+            .map_err(|_| incomplete("AttributeDefinitions"))
+    });
+    definitions.collect()
+}
+
+const fn incomplete(member: &'static str) -> Error {
+    Error::Incomplete {
+        operation: "UpdateTable",
+        member,
+    }
+}

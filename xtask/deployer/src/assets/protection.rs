@@ -1,0 +1,164 @@
+//! What protects the bucket, set at every deploy: it may be older than these settings, or changed by
+//! hand.
+
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
+    ExpirationStatus, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
+    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
+};
+use serde_json::json;
+
+use super::{BUSY, Bucket, CHANGE_SECONDS};
+use crate::error::{Error, failed};
+use crate::waiting::Patience;
+
+/// Days after which a deleted version is gone for good, and an upload that never ended.
+const DELETED_DAYS: i32 = 30;
+
+impl Bucket {
+    pub(super) async fn protect(&self) -> Result<(), Error> {
+        self.change(async || self.encrypt().await).await?;
+        self.change(async || self.close_to_the_public().await)
+            .await?;
+        self.change(async || self.allow_tls_only().await).await?;
+        self.change(async || self.keep_versions().await).await?;
+        self.change(async || self.forget_deleted().await).await
+    }
+
+    /// Makes a change; again where S3 is still busy with the one before.
+    async fn change(&self, mut make: impl AsyncFnMut() -> Result<(), Error>) -> Result<(), Error> {
+        let patience = Patience {
+            poll: self.poll,
+            seconds: CHANGE_SECONDS,
+        };
+        let what = || format!("another change of bucket `{}`", self.name);
+        patience
+            .until(what, async || match make().await {
+                Ok(()) => Ok(Some(())),
+                Err(error) if error.code() == Some(BUSY) => Ok(None),
+                Err(error) => Err(error),
+            })
+            .await
+    }
+
+    async fn encrypt(&self) -> Result<(), Error> {
+        let incomplete = |_| Error::Incomplete {
+            operation: "PutBucketEncryption",
+            member: "SSEAlgorithm",
+        };
+        let default = ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(ServerSideEncryption::Aes256)
+            .build()
+            .map_err(incomplete)?;
+        let rule = ServerSideEncryptionRule::builder()
+            .apply_server_side_encryption_by_default(default)
+            .build();
+        let rules = ServerSideEncryptionConfiguration::builder()
+            .rules(rule)
+            .build()
+            .map_err(incomplete)?;
+        self.client
+            .put_bucket_encryption()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .server_side_encryption_configuration(rules)
+            .send()
+            .await
+            .map_err(failed("PutBucketEncryption"))?;
+        Ok(())
+    }
+
+    async fn close_to_the_public(&self) -> Result<(), Error> {
+        let closed = PublicAccessBlockConfiguration::builder()
+            .block_public_acls(true)
+            .block_public_policy(true)
+            .ignore_public_acls(true)
+            .restrict_public_buckets(true)
+            .build();
+        self.client
+            .put_public_access_block()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .public_access_block_configuration(closed)
+            .send()
+            .await
+            .map_err(failed("PutPublicAccessBlock"))?;
+        Ok(())
+    }
+
+    async fn allow_tls_only(&self) -> Result<(), Error> {
+        let arn = format!("arn:{}:s3:::{}", self.owner.partition(), self.name);
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [arn, format!("{arn}/*")],
+                "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+            }],
+        });
+        self.client
+            .put_bucket_policy()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .policy(policy.to_string())
+            .send()
+            .await
+            .map_err(failed("PutBucketPolicy"))?;
+        Ok(())
+    }
+
+    async fn keep_versions(&self) -> Result<(), Error> {
+        let enabled = VersioningConfiguration::builder()
+            .status(BucketVersioningStatus::Enabled)
+            .build();
+        self.client
+            .put_bucket_versioning()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .versioning_configuration(enabled)
+            .send()
+            .await
+            .map_err(failed("PutBucketVersioning"))?;
+        Ok(())
+    }
+
+    /// Only what was deleted expires: a stack that rolls back fetches the code it had before,
+    /// however old that is.
+    async fn forget_deleted(&self) -> Result<(), Error> {
+        let incomplete = |_| Error::Incomplete {
+            operation: "PutBucketLifecycleConfiguration",
+            member: "Rules",
+        };
+        let versions = NoncurrentVersionExpiration::builder()
+            .noncurrent_days(DELETED_DAYS)
+            .build();
+        let uploads = AbortIncompleteMultipartUpload::builder()
+            .days_after_initiation(DELETED_DAYS)
+            .build();
+        let rule = LifecycleRule::builder()
+            .id("forget-deleted")
+            .status(ExpirationStatus::Enabled)
+            .filter(LifecycleRuleFilter::builder().prefix("").build())
+            .noncurrent_version_expiration(versions)
+            .abort_incomplete_multipart_upload(uploads)
+            .build()
+            .map_err(incomplete)?;
+        let rules = BucketLifecycleConfiguration::builder()
+            .rules(rule)
+            .build()
+            .map_err(incomplete)?;
+        self.client
+            .put_bucket_lifecycle_configuration()
+            .bucket(&self.name)
+            .expected_bucket_owner(self.owner.account())
+            .lifecycle_configuration(rules)
+            .send()
+            .await
+            .map_err(failed("PutBucketLifecycleConfiguration"))?;
+        Ok(())
+    }
+}

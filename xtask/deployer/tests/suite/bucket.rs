@@ -1,0 +1,188 @@
+//! The bucket of an environment's assets.
+
+use deployer::{Bucket, Caller, Error};
+use serde_json::Value;
+
+use crate::scripted::{Answer, Call, Scripted, Told};
+
+const OWNER: &str = "123456789012";
+const NAME: &str = "complical-assets-test-123456789012-ap-south-1";
+
+fn bucket(aws: &Scripted) -> Bucket {
+    Bucket::new(&aws.session(), NAME, &Caller::embedded(OWNER))
+}
+
+/// Every call names the owner, but the one that cannot.
+fn every_call_names_the_owner(aws: &Scripted) {
+    for call in aws.calls() {
+        let creates = call.name() == "PUT";
+        let owner = (!creates).then(|| OWNER.to_owned());
+        let is_object = call.path.trim_end_matches('/') != format!("/{NAME}");
+        assert!(
+            call.expected_owner == owner || (is_object && call.expected_owner.is_some()),
+            "{call:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_there_is_protected_like_a_new_one() {
+    let settings = [
+        "PUT ?encryption",
+        "PUT ?publicAccessBlock",
+        "PUT ?policy",
+        "PUT ?versioning",
+        "PUT ?lifecycle",
+    ];
+    for (there, first) in [(true, vec!["HEAD"]), (false, vec!["HEAD", "PUT"])] {
+        let aws = Scripted::start(move |call| match call.name().as_str() {
+            "HEAD" if !there => Answer::status(404),
+            _ => Answer::done(),
+        })
+        .await;
+        bucket(&aws).ensure(&Told::default()).await.unwrap();
+        assert_eq!(aws.names(), [&first[..], &settings[..]].concat());
+        every_call_names_the_owner(&aws);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_tls_is_denied_and_only_what_was_deleted_expires() {
+    let aws = Scripted::start(|_| Answer::done()).await;
+    bucket(&aws).ensure(&Told::default()).await.unwrap();
+    let calls = aws.calls();
+    let body = |name: &str| {
+        let call = calls.iter().find(|call| call.name() == name);
+        call.unwrap().body.clone()
+    };
+    let policy: Value = serde_json::from_str(&body("PUT ?policy")).unwrap();
+    let statement = &policy["Statement"][0];
+    assert_eq!(statement["Effect"], "Deny");
+    assert_eq!(
+        statement["Condition"]["Bool"]["aws:SecureTransport"],
+        "false"
+    );
+    assert_eq!(statement["Resource"][1], format!("arn:aws:s3:::{NAME}/*"));
+    let lifecycle = body("PUT ?lifecycle");
+    assert!(lifecycle.contains("<NoncurrentDays>30</NoncurrentDays>"));
+    assert!(!lifecycle.contains("<Expiration>"), "{lifecycle}");
+    assert!(body("PUT ?versioning").contains("<Status>Enabled</Status>"));
+    assert!(body("PUT ?encryption").contains("AES256"));
+    assert_eq!(body("PUT ?publicAccessBlock").matches("true").count(), 4);
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_account_is_refused() {
+    let foreign = |error: Error| {
+        assert!(error.is_refusal());
+        let said = error.to_string();
+        assert!(said.contains(NAME) && said.contains(OWNER), "{said}");
+    };
+    // It is there, and another's.
+    let aws = Scripted::start(|_| Answer::status(403)).await;
+    foreign(bucket(&aws).ensure(&Told::default()).await.unwrap_err());
+    foreign(bucket(&aws).remove().await.unwrap_err());
+    assert_eq!(aws.names(), ["HEAD", "HEAD"]);
+
+    // Somebody takes the name in between.
+    let aws = Scripted::start(|call| match call.name().as_str() {
+        "HEAD" => Answer::status(404),
+        _ => Answer::xml_error(409, "BucketAlreadyExists"),
+    })
+    .await;
+    foreign(bucket(&aws).ensure(&Told::default()).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_name_that_s3_still_holds_back_is_waited_for() {
+    let mut refusals = 2;
+    let aws = Scripted::start(move |call| match call.name().as_str() {
+        "HEAD" => Answer::status(404),
+        "PUT" if refusals > 0 => {
+            refusals -= 1;
+            Answer::xml_error(409, "OperationAborted")
+        }
+        _ => Answer::done(),
+    })
+    .await;
+    let told = Told::default();
+    bucket(&aws).ensure(&told).await.unwrap();
+    let created = aws.names().iter().filter(|name| *name == "PUT").count();
+    assert_eq!(created, 3);
+    let notes = told.notes();
+    assert_eq!(notes.len(), 1, "told once: {notes:?}");
+    assert!(notes[0].contains("deleted a short time ago"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_meets_another_is_made_again() {
+    let mut refused = false;
+    let aws = Scripted::start(move |call| {
+        if call.name() == "PUT ?policy" && !refused {
+            refused = true;
+            return Answer::xml_error(409, "OperationAborted");
+        }
+        Answer::done()
+    })
+    .await;
+    bucket(&aws).ensure(&Told::default()).await.unwrap();
+    let policies = aws
+        .names()
+        .iter()
+        .filter(|name| *name == "PUT ?policy")
+        .count();
+    assert_eq!(policies, 2);
+}
+
+/// A bucket with two versions of one key and a delete marker.
+fn emptied_at_last() -> impl FnMut(&Call) -> Answer {
+    let mut deleted = false;
+    move |call| match call.name().as_str() {
+        "GET ?versions" if !deleted => Answer::text(
+            "<ListVersionsResult>\
+             <Version><Key>a.zip</Key><VersionId>1</VersionId></Version>\
+             <Version><Key>a.zip</Key><VersionId>2</VersionId></Version>\
+             <DeleteMarker><Key>b.zip</Key><VersionId>3</VersionId></DeleteMarker>\
+             </ListVersionsResult>",
+        ),
+        "GET ?versions" => Answer::text("<ListVersionsResult></ListVersionsResult>"),
+        "POST ?delete" => {
+            deleted = true;
+            for version in ["1", "2", "3"] {
+                let named = format!("<VersionId>{version}</VersionId>");
+                assert!(call.body.contains(&named), "{}", call.body);
+            }
+            Answer::text("<DeleteResult></DeleteResult>")
+        }
+        _ => Answer::done(),
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_emptied_of_every_version_before_it_goes() {
+    let aws = Scripted::start(emptied_at_last()).await;
+    assert!(bucket(&aws).remove().await.unwrap());
+    assert_eq!(aws.names().last().unwrap(), "DELETE");
+    every_call_names_the_owner(&aws);
+
+    let aws = Scripted::start(emptied_at_last()).await;
+    assert!(bucket(&aws).empty().await.unwrap());
+    assert!(!bucket(&aws).empty().await.unwrap());
+    assert!(!aws.names().contains(&"DELETE".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_published_is_published_to_the_owner() {
+    let aws = Scripted::start(|call| match call.name().as_str() {
+        "HEAD" => Answer::status(404),
+        _ => Answer::done(),
+    })
+    .await;
+    let published = bucket(&aws).publish_bytes("a.zip", b"zip".to_vec()).await;
+    assert!(published.unwrap());
+    let calls = aws.calls();
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        assert_eq!(call.expected_owner.as_deref(), Some(OWNER), "{call:?}");
+    }
+}

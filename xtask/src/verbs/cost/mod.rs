@@ -1,0 +1,305 @@
+//! `cost`: what a month of an environment is billed for, what would be cheaper, and what other ways
+//! to count calls cost.
+//!
+//! Amounts come from the synthesised templates and from what the benchmarks measure, prices from a
+//! dated table. Nothing is deployed for it, and no account is asked.
+
+mod advice;
+mod alternatives;
+mod deployment;
+mod estimate;
+mod money;
+mod prices;
+mod shape;
+mod text;
+mod units;
+
+use std::path::Path;
+
+use domain::names::TrackingMode;
+use serde::Serialize;
+use stacks::Environment;
+
+use crate::cli::Cost;
+use crate::context::Context;
+use crate::stop::Exit;
+
+use advice::Advice;
+use alternatives::Alternative;
+use deployment::Deployment;
+use estimate::{Line, Traffic};
+use money::Money;
+use prices::Prices;
+
+pub(crate) use shape::{Shape, calls, shape};
+
+/// Of what the amounts rest on, what no measurement here can show.
+const ASSUMED: [&str; 4] = [
+    "a month has 30 days; free tiers, volume discounts and taxes are left out",
+    "DynamoDB units are those of benchmark B4 with 1,000 users by Zipf's law, whatever `users` says: fewer users cost less, more cost more; beyond the measured rates the last one's units per call hold",
+    "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; nobody has measured them on AWS here",
+    "each batch that a shard may have at a time waits for a window of its own; the gateway writes 20 log streams, each delivered every five seconds: AWS documents neither",
+];
+/// What no line of the bill is for.
+const LEFT_OUT: [&str; 3] = [
+    "the API behind the gateway, its function and its logs",
+    "calls of the analytics API, and counts kept for longer than the journal: some cents",
+    "KMS requests, alarm mails, S3 for the functions' zips: some cents",
+];
+
+/// A sum, and what falls on a thousand calls.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sum {
+    monthly: Money,
+    per_thousand_calls: Money,
+}
+
+impl Sum {
+    fn of(monthly: Money, calls: u64) -> Self {
+        Self {
+            monthly,
+            per_thousand_calls: monthly.of(1_000, calls.into()),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    #[serde(flatten)]
+    line: Line,
+    per_thousand_calls: Money,
+}
+
+/// A service, and what all its lines come to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Service {
+    name: &'static str,
+    #[serde(flatten)]
+    sum: Sum,
+}
+
+/// A mode, and what metering costs in it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mode {
+    mode: &'static str,
+    metering: Money,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Table {
+    date: String,
+    source: String,
+    /// Prices that are not from the price list.
+    doubts: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    environment: String,
+    region: String,
+    mode: &'static str,
+    calls: u64,
+    shape: Shape,
+    prices: Table,
+    items: Vec<Item>,
+    services: Vec<Service>,
+    /// Without the gateway and the answers' transfer, which the API would cost unmetered.
+    metering: Sum,
+    total: Sum,
+    modes: Vec<Mode>,
+    advice: Vec<Advice>,
+    alternatives: Vec<Alternative>,
+    assumed: [&'static str; 4],
+    left_out: [&'static str; 3],
+}
+
+pub(super) fn run(context: &Context, args: &Cost) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    let traffic = Traffic {
+        calls: args.calls,
+        shape: args.shape.unwrap_or_default(),
+    };
+    let answer = answer(&environment, traffic, args.prices.as_deref())?;
+    context.out.answer(&answer, text::render)?;
+    Ok(Exit::Done)
+}
+
+fn answer(
+    environment: &Environment,
+    traffic: Traffic,
+    file: Option<&Path>,
+) -> anyhow::Result<Answer> {
+    let region = environment.region.as_str();
+    let prices = Prices::load(file, region)?;
+    let deployment = Deployment::of(environment)?;
+    let in_mode = |stream| Deployment::of(&environment.clone().with_analytics(Some(stream)));
+    let (stream, synchronous) = (in_mode(true)?, in_mode(false)?);
+    let lines = estimate::bill(&deployment, traffic, &prices)?;
+    let advice = advice::advise(&deployment, &synchronous, traffic, &prices)?;
+    let total = lines.iter().map(|line| line.monthly).sum();
+    let mut modes = Vec::new();
+    for (mode, of) in [
+        (TrackingMode::Stream, &stream),
+        (TrackingMode::Synchronous, &synchronous),
+    ] {
+        modes.push(Mode {
+            mode: mode.as_str(),
+            metering: estimate::metering(&estimate::bill(of, traffic, &prices)?),
+        });
+    }
+    Ok(Answer {
+        environment: environment.name.clone(),
+        region: region.to_owned(),
+        mode: deployment.mode().as_str(),
+        calls: traffic.calls,
+        shape: traffic.shape,
+        metering: Sum::of(estimate::metering(&lines), traffic.calls),
+        total: Sum::of(total, traffic.calls),
+        services: services(&lines, traffic.calls),
+        items: items(lines, traffic.calls),
+        modes,
+        advice,
+        alternatives: alternatives::all(traffic, &prices),
+        prices: Table {
+            date: prices.date,
+            source: prices.source,
+            doubts: prices.doubts,
+        },
+        assumed: ASSUMED,
+        left_out: LEFT_OUT,
+    })
+}
+
+fn items(lines: Vec<Line>, calls: u64) -> Vec<Item> {
+    let item = |line: Line| Item {
+        per_thousand_calls: line.monthly.of(1_000, calls.into()),
+        line,
+    };
+    lines.into_iter().map(item).collect()
+}
+
+/// In the order of their first lines.
+fn services(lines: &[Line], calls: u64) -> Vec<Service> {
+    let mut sums: Vec<(&'static str, Money)> = Vec::new();
+    for line in lines {
+        match sums.iter_mut().find(|(name, _)| *name == line.service) {
+            Some((_, sum)) => *sum = *sum + line.monthly,
+            None => sums.push((line.service, line.monthly)),
+        }
+    }
+    let service = |(name, sum)| Service {
+        name,
+        sum: Sum::of(sum, calls),
+    };
+    sums.into_iter().map(service).collect()
+}
+
+/// What metering costs a month in the cases of benchmark B8.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) calls: u64,
+    /// In synchronous mode.
+    pub(crate) synchronous: Money,
+    /// Over as few shards as the peak needs, kept for a day, one batch a shard at a time.
+    pub(crate) lean_stream: Money,
+    /// As the environment says.
+    pub(crate) as_set: Money,
+    pub(crate) bare_counter: Money,
+    pub(crate) exact_counter: Money,
+}
+
+/// The cases of benchmark B8, of one environment.
+pub(crate) fn compare(environment: &Environment, calls: u64) -> anyhow::Result<Compared> {
+    let traffic = Traffic {
+        calls,
+        shape: Shape::default(),
+    };
+    let prices = Prices::load(None, environment.region.as_str())?;
+    let metering = |deployment: &Deployment| -> anyhow::Result<Money> {
+        Ok(estimate::metering(&estimate::bill(
+            deployment, traffic, &prices,
+        )?))
+    };
+    let in_mode = |stream| Deployment::of(&environment.clone().with_analytics(Some(stream)));
+    Ok(Compared {
+        calls,
+        synchronous: metering(&in_mode(false)?)?,
+        lean_stream: metering(&in_mode(true)?.lean(traffic))?,
+        as_set: metering(&Deployment::of(environment)?)?,
+        bare_counter: alternatives::bare_counter(traffic, &prices).monthly,
+        exact_counter: alternatives::exact_counter(traffic, &prices).monthly,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deployment::tests::environment;
+    use super::*;
+
+    fn estimated(calls: u64) -> Answer {
+        let shape = Shape::default();
+        answer(&environment("prod"), Traffic { calls, shape }, None).unwrap()
+    }
+
+    #[test]
+    fn services_and_items_add_up_to_the_total() {
+        let answer = estimated(10_000_000);
+        let of_items: Money = answer.items.iter().map(|item| item.line.monthly).sum();
+        let of_services: Money = answer
+            .services
+            .iter()
+            .map(|service| service.sum.monthly)
+            .sum();
+        assert_eq!(
+            (of_items, of_services),
+            (answer.total.monthly, answer.total.monthly)
+        );
+        assert!(answer.metering.monthly < answer.total.monthly);
+        let stream = answer
+            .modes
+            .iter()
+            .find(|mode| mode.mode == "stream")
+            .unwrap();
+        assert_eq!(stream.metering, answer.metering.monthly);
+        let gateway = answer
+            .items
+            .iter()
+            .find(|item| item.line.service == "API Gateway");
+        assert_eq!(
+            gateway.unwrap().per_thousand_calls,
+            Money::parse("0.0035").unwrap()
+        );
+    }
+
+    #[test]
+    fn a_call_costs_less_the_more_there_are() {
+        let per_call = |calls| estimated(calls).metering.per_thousand_calls;
+        let all = [10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000].map(per_call);
+        assert!(all.windows(2).all(|pair| pair[0] > pair[1]), "{all:?}");
+    }
+
+    #[test]
+    fn the_answer_says_what_it_rests_on() {
+        let answer = estimated(10_000_000);
+        let text = text::render(&answer);
+        for said in [
+            "2026-",
+            "Tokyo",
+            "synchronous",
+            "an exact counter",
+            "Lambda@Edge",
+            "not hard limits",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+        let json = serde_json::to_value(&answer).unwrap();
+        assert_eq!(json["items"][0]["monthly"], "35.000000");
+        assert_eq!(json["calls"], 10_000_000);
+    }
+}

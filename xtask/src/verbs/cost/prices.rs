@@ -1,0 +1,277 @@
+//! The price table: what AWS charges for a unit, by region, with where each price is from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::money::Money;
+use crate::stop::Stop;
+
+/// The table of this repository.
+const TABLE: &str = include_str!("prices.json");
+
+/// What is priced. Requests and units are priced by the million, all else by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Unit {
+    GatewayRestRequests,
+    GatewayHttpRequests,
+    LambdaRequests,
+    LambdaArmGbSeconds,
+    LambdaX86GbSeconds,
+    StreamShardHours,
+    StreamRetentionShardHours,
+    StreamPutUnits,
+    StreamOnDemandHours,
+    StreamOnDemandGbIn,
+    StreamOnDemandGbOut,
+    TableWrites,
+    TableReads,
+    TableGbMonths,
+    TableBackupGbMonths,
+    LogGbIn,
+    LogGbMonths,
+    Metrics,
+    AlarmMetrics,
+    Dashboards,
+    QueueRequests,
+    TransferGbOut,
+    EdgeRequests,
+    EdgeGbSeconds,
+}
+
+impl Unit {
+    const ALL: [Self; 24] = [
+        Self::GatewayRestRequests,
+        Self::GatewayHttpRequests,
+        Self::LambdaRequests,
+        Self::LambdaArmGbSeconds,
+        Self::LambdaX86GbSeconds,
+        Self::StreamShardHours,
+        Self::StreamRetentionShardHours,
+        Self::StreamPutUnits,
+        Self::StreamOnDemandHours,
+        Self::StreamOnDemandGbIn,
+        Self::StreamOnDemandGbOut,
+        Self::TableWrites,
+        Self::TableReads,
+        Self::TableGbMonths,
+        Self::TableBackupGbMonths,
+        Self::LogGbIn,
+        Self::LogGbMonths,
+        Self::Metrics,
+        Self::AlarmMetrics,
+        Self::Dashboards,
+        Self::QueueRequests,
+        Self::TransferGbOut,
+        Self::EdgeRequests,
+        Self::EdgeGbSeconds,
+    ];
+
+    /// How many of the counted amount the price is for: amounts are requests, units, hours,
+    /// MB-milliseconds of Lambda, bytes, and byte-days of storage.
+    const fn per(self) -> u128 {
+        const GB: u128 = 1 << 30;
+        match self {
+            Self::GatewayRestRequests
+            | Self::GatewayHttpRequests
+            | Self::LambdaRequests
+            | Self::StreamPutUnits
+            | Self::TableWrites
+            | Self::TableReads
+            | Self::QueueRequests
+            | Self::EdgeRequests => 1_000_000,
+            Self::LambdaArmGbSeconds | Self::LambdaX86GbSeconds | Self::EdgeGbSeconds => 1_024_000,
+            Self::StreamOnDemandGbIn
+            | Self::StreamOnDemandGbOut
+            | Self::LogGbIn
+            | Self::TransferGbOut => GB,
+            Self::TableGbMonths | Self::TableBackupGbMonths | Self::LogGbMonths => GB * 30,
+            Self::StreamShardHours
+            | Self::StreamRetentionShardHours
+            | Self::StreamOnDemandHours
+            | Self::Metrics
+            | Self::AlarmMetrics
+            | Self::Dashboards => 1,
+        }
+    }
+}
+
+/// Where a price is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Basis {
+    /// The price list, or the service's price page.
+    Listed,
+    /// Not found for this region; an upper bound.
+    Bound,
+    /// Published, but not compared with the price list on the table's date.
+    Unchecked,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Price {
+    usd: String,
+    basis: Basis,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Table {
+    date: String,
+    source: String,
+    regions: BTreeMap<String, BTreeMap<Unit, Price>>,
+}
+
+/// The prices of one region.
+#[derive(Debug)]
+pub(super) struct Prices {
+    pub(super) date: String,
+    pub(super) source: String,
+    by_unit: BTreeMap<Unit, Money>,
+    /// Prices that are not from the price list, each with what it is.
+    pub(super) doubts: Vec<String>,
+}
+
+impl Prices {
+    /// Those of `region`, from a file or the table of this repository.
+    pub(super) fn load(file: Option<&Path>, region: &str) -> anyhow::Result<Self> {
+        let text = match file {
+            None => TABLE.to_owned(),
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| Stop::usage(format!("cannot read `{}`", file.display())))?,
+        };
+        let name = file.map_or_else(
+            || "the price table".to_owned(),
+            |file| format!("`{}`", file.display()),
+        );
+        let table: Table = serde_json::from_str(&text)
+            .with_context(|| Stop::usage(format!("{name} is not a price table")))?;
+        table.of(region, &name)
+    }
+
+    /// What an amount costs.
+    pub(super) fn price(&self, unit: Unit, amount: u128) -> Money {
+        let price = self.by_unit.get(&unit).copied().unwrap_or(Money::NONE);
+        price.of(amount, unit.per())
+    }
+}
+
+impl Table {
+    fn of(mut self, region: &str, name: &str) -> anyhow::Result<Prices> {
+        let Some(listed) = self.regions.remove(region) else {
+            let known: Vec<_> = self
+                .regions
+                .keys()
+                .map(|region| format!("`{region}`"))
+                .collect();
+            let message = format!(
+                "{name} has no prices of `{region}`, only of {}",
+                known.join(", ")
+            );
+            return Err(Stop::usage(message)
+                .hint("copy `xtask/src/verbs/cost/prices.json`, add the region, and give it as `--prices FILE`")
+                .into());
+        };
+        let mut by_unit = BTreeMap::new();
+        let mut doubts = Vec::new();
+        for unit in Unit::ALL {
+            let key = serde_json::to_value(unit).unwrap_or_default();
+            let key = key.as_str().unwrap_or_default().to_owned();
+            let price = listed
+                .get(&unit)
+                .ok_or_else(|| Stop::usage(format!("{name} has no price `{key}` of `{region}`")))?;
+            let usd = Money::parse(&price.usd).ok_or_else(|| {
+                let usd = &price.usd;
+                Stop::usage(format!("invalid price `{usd}` of `{key}` in {name}: expected a decimal such as `0.0195`"))
+            })?;
+            by_unit.insert(unit, usd);
+            match price.basis {
+                Basis::Listed => {}
+                Basis::Bound => {
+                    let note = price.note.as_deref().unwrap_or("no source named");
+                    doubts.push(format!("{key} {}: an upper bound, {note}", price.usd));
+                }
+                Basis::Unchecked => doubts.push(format!(
+                    "{key} {}: not compared with the price list",
+                    price.usd
+                )),
+            }
+        }
+        Ok(Prices {
+            date: self.date,
+            source: self.source,
+            by_unit,
+            doubts,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_region_of_the_table_has_every_price() {
+        let table: Table = serde_json::from_str(TABLE).unwrap();
+        assert!(table.regions.len() >= 3);
+        for region in table.regions.keys() {
+            Prices::load(None, region).unwrap();
+        }
+    }
+
+    #[test]
+    fn prices_are_those_of_the_region() {
+        let prices = Prices::load(None, "ap-south-1").unwrap();
+        let dollars = |text| Money::parse(text).unwrap();
+        assert_eq!(prices.price(Unit::TableWrites, 1_000_000), dollars("0.71"));
+        // 512 MB for 9 ms, ten million times: 45,000 GB-seconds.
+        let amount = 512 * 9 * 10_000_000;
+        assert_eq!(
+            prices.price(Unit::LambdaArmGbSeconds, amount),
+            dollars("0.600003")
+        );
+        assert_eq!(prices.price(Unit::LogGbIn, 1 << 31), dollars("1.34"));
+        let month = (1 << 30) * 30;
+        assert_eq!(prices.price(Unit::TableGbMonths, month), dollars("0.285"));
+        assert!(prices.doubts.iter().any(|doubt| doubt.contains("Tokyo")));
+    }
+
+    #[test]
+    fn an_unknown_region_names_the_known_ones() {
+        let message = Prices::load(None, "eu-north-9").unwrap_err().to_string();
+        assert!(
+            message.contains("`eu-north-9`") && message.contains("`us-east-1`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_bad_price_or_a_missing_one_is_named() {
+        let table = |price: &str| -> Table {
+            let text = TABLE.replace("\"0.71\"", price);
+            serde_json::from_str(&text).unwrap()
+        };
+        let message = table("\"a\"")
+            .of("ap-south-1", "x")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("invalid price `a` of `tableWrites`"),
+            "{message}"
+        );
+        let mut table = table("\"0.71\"");
+        table
+            .regions
+            .get_mut("ap-south-1")
+            .unwrap()
+            .remove(&Unit::Metrics);
+        let message = table.of("ap-south-1", "x").unwrap_err().to_string();
+        assert!(message.contains("no price `metrics`"), "{message}");
+    }
+}

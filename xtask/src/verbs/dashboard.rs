@@ -1,0 +1,179 @@
+//! `dashboard`: draws the dashboard that is deployed, with the environment's metrics.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use deployer::{Dashboards, MetricSeries, Metrics};
+use domain::time::UnixMillis;
+use serde::Serialize;
+
+use crate::aws::{Reached, reach};
+use crate::cli::Dashboard;
+use crate::clock;
+use crate::context::Context;
+use crate::dashboard::{
+    Body, Content, Drawn, DrawnLine, DrawnWidget, Line, Metric, Series, Source, Widget, evaluate,
+    html,
+};
+use crate::jobs::Job;
+use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    file: String,
+    #[serde(flatten)]
+    dashboard: Drawn,
+}
+
+pub(super) async fn run(context: &Context, args: Dashboard) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let name = reached.environment.names().dashboard();
+    let body = Dashboards::new(&reached.session).body(&name).await?;
+    let hours = i64::from(args.hours);
+    let now = clock::now();
+    let span = (now.plus_millis(-hours * 3_600_000), now);
+    let mut widgets = Vec::new();
+    for widget in Body::read(&body)?.widgets {
+        widgets.push(drawn(&reached, widget, span).await?);
+    }
+    let (from, to) = (span.0.to_string(), span.1.to_string());
+    let dashboard = Drawn {
+        name,
+        from,
+        to,
+        widgets,
+    };
+    let file = args.out.unwrap_or_else(|| default_file(context, &reached));
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("creating `{}`", folder.display()))?;
+    }
+    std::fs::write(&file, html(&dashboard))
+        .with_context(|| format!("writing `{}`", file.display()))?;
+    if args.open {
+        open(context, &file).await?;
+    }
+    let answer = Answer {
+        file: file.display().to_string(),
+        dashboard,
+    };
+    context.out.answer(&answer, |answer| answer.file.clone())?;
+    Ok(Exit::Done)
+}
+
+fn default_file(context: &Context, reached: &Reached) -> PathBuf {
+    let name = format!("dashboard-{}.html", reached.environment.name);
+    context.target().join(name)
+}
+
+async fn open(context: &Context, file: &std::path::Path) -> anyhow::Result<()> {
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
+    let opening = Job::new(program).args([file]).run(context.out).await;
+    opening.context(Stop::failed(format!(
+        "`{program}` does not open `{}`",
+        file.display()
+    )))
+}
+
+async fn drawn(
+    reached: &Reached,
+    widget: Widget,
+    span: (UnixMillis, UnixMillis),
+) -> anyhow::Result<DrawnWidget> {
+    let place = [widget.x, widget.y, widget.width, widget.height];
+    Ok(match widget.content {
+        Content::Text(text) => DrawnWidget {
+            title: text,
+            kind: "text",
+            period: 0,
+            lines: Vec::new(),
+            place,
+            rows: Vec::new(),
+        },
+        Content::Alarms { title, names } => {
+            let alarms = Metrics::new(&reached.session).alarms(&names).await?;
+            let alarms = alarms.into_iter().map(|alarm| (alarm.name, alarm.state));
+            DrawnWidget {
+                title,
+                kind: "alarms",
+                period: 0,
+                lines: Vec::new(),
+                place,
+                rows: alarms.collect(),
+            }
+        }
+        Content::Metrics {
+            title,
+            single,
+            period,
+            lines,
+        } => DrawnWidget {
+            lines: values(reached, &lines, (period, span))
+                .await
+                .with_context(|| format!("drawing the widget `{title}`"))?,
+            title,
+            kind: if single { "numbers" } else { "lines" },
+            period,
+            place,
+            rows: Vec::new(),
+        },
+    })
+}
+
+/// The visible lines with their values.
+async fn values(
+    reached: &Reached,
+    lines: &[Line],
+    (period, (from, to)): (u32, (UnixMillis, UnixMillis)),
+) -> anyhow::Result<Vec<DrawnLine>> {
+    let step = i64::from(period) * 1_000;
+    let first = UnixMillis(from.0.div_euclid(step) * step);
+    let periods = usize::try_from((to.since(first) + step - 1) / step).unwrap_or(0);
+    let mut known: BTreeMap<String, Series> = BTreeMap::new();
+    let mut drawn = Vec::new();
+    for line in lines {
+        let series = match &line.source {
+            Source::Metric(metric) => of_metric(reached, metric, (first, to), periods).await?,
+            Source::Expression(text) => evaluate(text, &known, periods)?,
+        };
+        known.insert(line.id.clone(), series.clone());
+        if line.visible {
+            drawn.push(DrawnLine::new(line.label.clone(), series));
+        }
+    }
+    Ok(drawn)
+}
+
+async fn of_metric(
+    reached: &Reached,
+    metric: &Metric,
+    (first, to): (UnixMillis, UnixMillis),
+    periods: usize,
+) -> anyhow::Result<Series> {
+    let asked = MetricSeries {
+        namespace: &metric.namespace,
+        name: &metric.name,
+        dimensions: &metric.dimensions,
+        statistic: &metric.statistic,
+        period: metric.period,
+    };
+    let values = Metrics::new(&reached.session)
+        .series(&asked, (first, to))
+        .await?;
+    let step = i64::from(metric.period) * 1_000;
+    let mut series = vec![None; periods];
+    for (at, value) in values {
+        let place = usize::try_from(at.since(first).div_euclid(step)).ok();
+        if let Some(known) = place.and_then(|place| series.get_mut(place)) {
+            *known = Some(value);
+        }
+    }
+    Ok(series)
+}

@@ -1,0 +1,62 @@
+//! What AWS keeps for the whole account and region, which no environment may take from another.
+
+use deployer::gateway_logs_role;
+use stacks::environment::Environment;
+
+use crate::aws::{Reached, connect};
+use crate::context::Context;
+
+/// What API Gateway takes of an account in most regions, in requests a second.
+const USUAL_QUOTA: u32 = 10_000;
+
+/// Reaches the account of an environment outside `local`, and finds out what it has that the stacks
+/// must leave alone.
+pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow::Result<Reached> {
+    let mut reached = connect(environment).await?;
+    tell_quota(context, &reached.environment);
+    let present = gateway_logs_role(&reached.session).await?;
+    let own = reached.environment.names().gateway_logs_role();
+    let leaves = is_of_another(present.as_deref(), &own);
+    if let (true, Some(role)) = (leaves, present) {
+        context.out.aside(&format!(
+            "API Gateway writes the logs of this account as `{role}`, which stays as it is"
+        ));
+    }
+    reached.environment = reached.environment.leaving_gateway_account(leaves);
+    Ok(reached)
+}
+
+/// Says where a region takes fewer calls than most.
+fn tell_quota(context: &Context, environment: &Environment) {
+    let region = &environment.region;
+    let quota = region.gateway_requests_per_second();
+    if quota < USUAL_QUOTA {
+        context.out.aside(&format!(
+            "API Gateway takes {quota} requests a second of an account in `{region}`, all its APIs \
+             together, unless AWS has raised that quota"
+        ));
+    }
+}
+
+/// Whether the account's role `present` is not the environment's own.
+fn is_of_another(present: Option<&str>, own: &str) -> bool {
+    let name = present.and_then(|arn| arn.rsplit('/').next());
+    name.is_some_and(|name| name != own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_is_not_this_environments_is_left_alone() {
+        let own = "complical-gateway-logs-test";
+        let arn = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+        assert!(!is_of_another(None, own));
+        assert!(!is_of_another(Some(&arn(own)), own));
+        let another = arn("complical-gateway-logs-prod");
+        assert!(is_of_another(Some(&another), own));
+        let by_hand = arn("service-role/apigateway");
+        assert!(is_of_another(Some(&by_hand), own));
+    }
+}

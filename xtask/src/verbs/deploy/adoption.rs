@@ -1,0 +1,41 @@
+//! Tables that a stack adopts although they are not what it declares.
+
+use deployer::{Adoption, Review};
+
+use crate::context::Context;
+use crate::stop::Stop;
+
+/// Shows in what each table differs, and what becomes of it.
+pub(super) fn show(context: &Context, adoptions: &[Adoption]) {
+    for adoption in adoptions {
+        let table = &adoption.table;
+        for difference in &adoption.differences {
+            let end = if difference.is_obstacle() {
+                "which no change of the table removes"
+            } else {
+                "which is mended first"
+            };
+            let line = format!("! table `{table}`: {difference}; {end}");
+            context.out.detail(&line);
+        }
+    }
+}
+
+/// Refuses what cannot be mended.
+pub(super) fn possible(adoptions: &[Adoption], review: &Review) -> anyhow::Result<()> {
+    let mut adoptions = adoptions.iter();
+    let Some(Adoption { table, .. }) =
+        adoptions.find(|adoption| adoption.obstacles().next().is_some())
+    else {
+        return Ok(());
+    };
+    Err(Stop::failed(format!(
+        "table `{table}` exists and cannot become what stack `{}` declares",
+        review.stack
+    ))
+    .hint(format!(
+        "remove what stands above, or the table: `aws dynamodb delete-table --table-name {table}` deletes \
+         its data; then deploy again"
+    ))
+    .into())
+}
