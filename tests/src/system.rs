@@ -84,7 +84,11 @@ impl Drop for Guard {
 impl System {
     /// Deploys one.
     pub fn deploy() -> Self {
-        let place = Place::new();
+        Self::deploy_from(Place::new())
+    }
+
+    /// Deploys one from a place.
+    pub fn deploy_from(place: Place) -> Self {
         let guard = Guard::of(&place);
         let outputs = deploy(&place);
         Self {

@@ -52,6 +52,28 @@ fn the_linter_finds_neither_error_nor_warning() {
 }
 
 #[test]
+fn what_attach_prints_for_sam_is_a_template() {
+    use stacks::attach::{Attachment, Language};
+    let folder = tempfile::tempdir().unwrap();
+    let names = tests::synthesised::environment("test").names();
+    let attachment = Attachment {
+        environment: "test",
+        names: &names,
+        account: "123456789012",
+        region: "ap-south-1",
+    };
+    let snippet = attachment.snippet(Language::Sam);
+    std::fs::write(folder.path().join("sam.yaml"), snippet).unwrap();
+    let said = Command::new(&Tools::ensure().cfn_lint)
+        .current_dir(folder.path())
+        .args(["--format", "parseable", "--template", "sam.yaml"])
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{found}");
+}
+
+#[test]
 fn the_linter_does_look() {
     let folder = tempfile::tempdir().unwrap();
     let template = r#"{"Resources": {"Rule": {"Type": "AWS::Events::Rule",

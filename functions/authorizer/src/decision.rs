@@ -55,6 +55,10 @@ pub enum Why {
     Expired,
     /// Its key is revoked.
     Revoked,
+    /// It brings a header that the gateway sets for the upstream.
+    Forged,
+    /// The gateway does not take its method.
+    UnknownMethod,
 }
 
 /// Decides at `now`. `found` counts for a well-formed credential only; no table is asked for others.
@@ -73,6 +77,11 @@ pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decisio
             KeyStatus::Revoked => refuse_known(Why::Revoked, key),
         },
     }
+}
+
+/// Refuses a call for what it is, whatever its key.
+pub fn refuse_call(why: Why) -> Decision {
+    refuse(why, None)
 }
 
 fn refuse(why: Why, hash: Option<&String>) -> Decision {

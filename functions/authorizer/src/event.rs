@@ -4,6 +4,7 @@ use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::key::KeyRecord;
 use domain::names::TrackingMode;
+use domain::route::{OTHER, Routes, is_method};
 
 use crate::decision::Decision;
 use crate::request::Request;
@@ -15,6 +16,8 @@ pub struct Origin {
     pub source: String,
     /// How the authorizer reports them.
     pub mode: TrackingMode,
+    /// The templates that calls are counted under.
+    pub routes: Routes,
 }
 
 impl Origin {
@@ -29,6 +32,9 @@ impl Origin {
             ),
             Decision::Undecided => return None,
         };
+        let method = request.http_method.as_str();
+        let method = if is_method(method) { method } else { OTHER };
+        let counted = self.routes.of(method, &request.resource, &request.path);
         Some(UsageEvent {
             id,
             source: self.source.clone(),
@@ -38,8 +44,9 @@ impl Origin {
             data: EventData {
                 key_id,
                 plan: key.map(|key| key.plan.clone()),
-                method: request.http_method.clone(),
-                endpoint: request.resource.clone(),
+                method: method.to_owned(),
+                endpoint: counted.endpoint.to_owned(),
+                units: counted.units,
                 ip: request.ip().to_owned(),
                 user_agent: request.user_agent().map(str::to_owned),
                 request_id: request.request_id().map(str::to_owned),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::event::UsageEvent;
 use domain::id::EventId;
 use domain::plan::Plans;
+use domain::route::is_method;
 use domain::time::UnixMillis;
 use lambda_runtime::{Context, LambdaEvent};
 use runtime::clock::Clock;
@@ -16,7 +17,7 @@ use runtime::stream::EventStream;
 use tracing::Instrument as _;
 
 use crate::answer::{Authorization, Failure};
-use crate::decision::{Decision, Found, decide};
+use crate::decision::{Decision, Found, Why, decide, refuse_call};
 use crate::event::Origin;
 use crate::keys::{KeyTable, Keys};
 use crate::request::{Credential, Request};
@@ -31,6 +32,8 @@ pub struct Handler<T, P, S, C> {
     pub keys: Keys<T>,
     /// The plans that keys may name.
     pub plans: Plans,
+    /// Headers that no call may bring: the gateway sets them for the upstream.
+    pub reserved: Vec<String>,
     /// What all events have in common.
     pub origin: Origin,
     /// Reports the events.
@@ -51,13 +54,7 @@ where
     /// Answers one request.
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
-        let credential = payload.credential();
-        let found = match &credential {
-            Credential::WellFormed { hash } => self.keys.find(hash, &self.clock).await,
-            Credential::Missing | Credential::Malformed { .. } => Found::Unknown,
-        };
-        let now = self.clock.now();
-        let decision = decide(&credential, found, now);
+        let (decision, now) = self.decide(&payload).await;
         let id = EventId::mint(
             millis(now),
             random::bytes().inspect_err(|_| self.tracking.undecided())?,
@@ -85,6 +82,30 @@ where
         };
         self.report(event, &context).await;
         answer
+    }
+
+    /// Decides, and says at what time.
+    async fn decide(&self, request: &Request) -> (Decision, UnixMillis) {
+        if let Some(why) = self.objection(request) {
+            return (refuse_call(why), self.clock.now());
+        }
+        let credential = request.credential();
+        let found = match &credential {
+            Credential::WellFormed { hash } => self.keys.find(hash, &self.clock).await,
+            Credential::Missing | Credential::Malformed { .. } => Found::Unknown,
+        };
+        let now = self.clock.now();
+        (decide(&credential, found, now), now)
+    }
+
+    /// What is wrong with a call whatever its key. Header names are case-sensitive to the gateway
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>):
+    /// what it sets for the upstream could stand beside what a caller sends under another case.
+    fn objection(&self, request: &Request) -> Option<Why> {
+        if !is_method(&request.http_method) {
+            return Some(Why::UnknownMethod);
+        }
+        request.brings_any(&self.reserved).then_some(Why::Forged)
     }
 
     async fn report(&self, event: UsageEvent, context: &Context) {

@@ -55,9 +55,11 @@ async fn run(variables: &Variables) -> Result<(), Error> {
     let handler = Handler {
         keys,
         plans: settings.plans,
+        reserved: settings.reserved_headers.0,
         origin: Origin {
             source: settings.event_source,
             mode: settings.tracking_mode,
+            routes: settings.routes,
         },
         tracking: Arc::new(tracking),
         deferral: post_response.deferral(),

@@ -10,6 +10,7 @@ use std::fmt;
 
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
+use domain::route::Routes;
 
 /// The variables of a process.
 #[derive(Clone)]
@@ -91,6 +92,26 @@ impl Setting for Plans {
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Routes {
+    const ALLOWED: &'static str = "a table of routes, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_variable(text)
+    }
+}
+
+/// Words between spaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+impl Setting for Words {
+    const ALLOWED: &'static str = "words between spaces, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self(text.split_whitespace().map(str::to_owned).collect()))
     }
 }
 

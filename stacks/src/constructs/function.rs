@@ -166,6 +166,35 @@ impl Function {
     }
 }
 
+/// A function that something invokes: of this stack, or of another and known by its name.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    pub(super) name: Val<lambda::PermissionFunctionName>,
+    pub(super) arn: Val<Arn<lambda::Function>>,
+}
+
+impl Invoked {
+    /// A function of another stack, in this account and region. It must be there when this stack is
+    /// deployed.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: cfn::existing(name).into(),
+            arn: cfn::sub(format!(
+                "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
+            )),
+        }
+    }
+}
+
+impl From<&Function> for Invoked {
+    fn from(function: &Function) -> Self {
+        Self {
+            name: function.handle().reference().into(),
+            arn: function.arn(),
+        }
+    }
+}
+
 fn resource(
     settings: &FunctionSettings<'_>,
     role: Val<Arn<cfn::iam::Role>>,

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use super::address::{Address, KeySetAddress};
 use super::jwks::Jwks;
-use super::text::{Bounded, Email, Words};
+use super::text::{ApiId, Bounded, Email, Words};
 
 /// Whether usage takes the stream, or goes to the journal directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -461,6 +461,14 @@ pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     Err(D::Error::custom(
         "webhooks: this version sends none; leave the list empty",
     ))
+}
+
+/// An API that exists already.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attached {
+    /// Its id, the first part of its address at AWS.
+    pub api_id: ApiId,
 }
 
 /// Who is told of alarms.

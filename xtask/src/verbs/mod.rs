@@ -1,5 +1,6 @@
 //! The verbs, a module each.
 
+mod attach;
 mod bench;
 mod build;
 mod check;
@@ -37,6 +38,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Destroy(args) => Box::pin(destroy::run(context, args)).await,
         Verb::Synth(args) => synth::run(context, args).await,
         Verb::Build(args) => build::run(context, args).await,
+        Verb::Attach(args) => attach::run(context, &args).await,
         Verb::Outputs => outputs::run(context).await,
         Verb::Keys(args) => keys::run(context, args.action).await,
         Verb::Token(args) => token::run(context, &args),
