@@ -10,7 +10,7 @@ use stacks::constructs::{
     AlarmSettings, Comparison, Encryption, Function, FunctionLog, FunctionSettings, Missing,
     Period, Queue, QueueKind, QueueSettings, Stack, Topic,
 };
-use stacks::environment::{Architecture, LogLevel};
+use stacks::environment::Architecture;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stack = Stack::new("Worker", "Works through orders");
@@ -31,11 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: 256,
         timeout: 30,
         variables: BTreeMap::from([("ORDERS", orders.name().into())]),
-        log: FunctionLog {
-            days: 30,
-            level: LogLevel::Info,
-            encryption: Encryption::Managed,
-        },
+        log: FunctionLog::kept(30),
         reserved: None,
         tracing: false,
     };

@@ -80,7 +80,7 @@ NO_REFERENCE = {
 # Services whose IAM actions a role of these stacks, or of one that extends them, may name.
 ACTIONS = """
 apigateway cloudformation cloudwatch cognito-idp dynamodb events execute-api firehose iam kinesis kms lambda
-logs s3 scheduler secretsmanager sns sqs ssm states sts xray
+logs s3 scheduler secretsmanager sns sqs ssm states sts wafv2 xray
 """.split()
 
 LIMITS = {

@@ -8,7 +8,7 @@
 
 mod kinds;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::names::Names;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::assembly::Assembly;
 use crate::cfn::policy::{self, Statement};
 use crate::cfn::{Arn, LogicalId, Problem, Template, Val, iam, sub};
-use crate::environment::Environment;
+use crate::environment::{Encryption, Environment};
 use crate::{SynthError, assets, rules, synthesise_unbuilt};
 
 /// Characters of a managed policy, blanks aside (IAM User Guide, "IAM and AWS STS quotas").
@@ -55,7 +55,7 @@ pub fn roles(environment: &Environment) -> Result<String, SynthError> {
         &mut template,
         "Operate",
         &format!("{}-operate-{}", environment.stack_prefix, environment.name),
-        vec![("Look", looking(&environment.names(), &resources))],
+        looking(&environment.names(), &resources),
     );
     template.finish().map_err(invalid)
 }
@@ -100,25 +100,18 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
     }
 }
 
-/// What `deploy`, `diff` and `destroy` take: first the commands' own calls, then for each stack what
+/// What `deploy` and `destroy` take: first the commands' own calls, then for each stack what
 /// CloudFormation does on their behalf.
-fn deploying(
-    environment: &Environment,
-    resources: &[Declared],
-) -> Vec<(&'static str, Vec<Statement>)> {
-    let names = environment.names();
-    let mut policies = vec![("Commands", commands(environment, &names, resources))];
-    let mut stacks: Vec<&str> = resources.iter().map(|one| one.stack.as_str()).collect();
-    stacks.dedup();
-    let ids = ["DataStack", "KinesisStack", "ApiStack"];
-    for (id, stack) in ids.into_iter().zip(stacks) {
-        let mut kinds: BTreeMap<&str, Vec<&Declared>> = BTreeMap::new();
-        for resource in resources.iter().filter(|one| one.stack == stack) {
-            kinds.entry(&resource.kind).or_default().push(resource);
-        }
-        policies.push((id, of_stack(&kinds)));
+fn deploying(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
+    let mut statements = commands(environment, &environment.names(), resources);
+    statements.extend(environment.encryption.as_ref().map(encrypting));
+    let mut stacks: BTreeMap<&str, BTreeMap<&str, Vec<&Declared>>> = BTreeMap::new();
+    for resource in resources {
+        let kinds = stacks.entry(&resource.stack).or_default();
+        kinds.entry(&resource.kind).or_default().push(resource);
     }
-    policies
+    statements.extend(stacks.values().flat_map(of_stack));
+    statements
 }
 
 /// What deploying the resources of one stack takes. Types of one service that need the same rights of
@@ -170,6 +163,19 @@ fn arns<'a>(
         .map(sub)
 }
 
+/// What services ask of whoever makes them encrypt with a key of one's own (DynamoDB Developer Guide,
+/// "Encryption at rest: usage notes"; the other services ask for less).
+fn encrypting(encryption: &Encryption) -> Statement {
+    let actions = vec![
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+    ];
+    Statement::of(actions, vec![encryption.key.as_str().into()])
+}
+
 /// The commands' own calls.
 fn commands(environment: &Environment, names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let bucket = format!(
@@ -178,7 +184,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
     );
     let tables = || arns(resources, "AWS::DynamoDB::Table").collect::<Vec<_>>();
     let queues = || arns(resources, "AWS::SQS::Queue").collect::<Vec<_>>();
-    vec![
+    let mut statements = vec![
         Statement::of(
             vec![
                 "cloudformation:ContinueUpdateRollback",
@@ -235,11 +241,25 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ["cloudwatch:GetMetricStatistics"],
             "metrics have no resource type (Service Authorization Reference, CloudWatch)",
         ),
-    ]
+    ];
+    if let Some(encryption) = &environment.encryption {
+        // Whoever has a service encrypt with a key must be allowed to use it, and to let it.
+        let actions = vec![
+            "kms:CreateGrant",
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKey",
+        ];
+        statements.push(Statement::of(actions, vec![encryption.key.as_str().into()]));
+        let actions = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
+        let groups = arns(resources, "AWS::Logs::LogGroup").collect();
+        statements.push(Statement::of(actions, groups));
+    }
+    statements
 }
 
 /// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `keys list`.
+/// `keys list`, `dashboard`.
 fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
     let table = |name: String| {
@@ -253,6 +273,10 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
                 "cloudformation:ListStackResources",
             ],
             stack_arns(names),
+        ),
+        Statement::of(
+            vec!["cloudwatch:GetDashboard"],
+            of("AWS::CloudWatch::Dashboard"),
         ),
         Statement::of(
             vec!["cloudwatch:DescribeAlarms"],
@@ -284,17 +308,12 @@ fn stack_arns(names: &Names) -> Vec<Val<String>> {
     stacks.into()
 }
 
-/// Adds a role and its policies.
-fn add_role(
-    template: &mut Template,
-    id: &'static str,
-    name: &str,
-    policies: Vec<(&'static str, Vec<Statement>)>,
-) {
+/// Adds a role and its policies, as many as its statements take.
+fn add_role(template: &mut Template, id: &str, name: &str, statements: Vec<Statement>) {
     let mut attached = Vec::new();
-    for (part, statements) in policies {
-        let id = LogicalId::from(format!("{id}{part}"));
-        let reasons: Vec<&str> = statements.iter().filter_map(Statement::reason).collect();
+    for (index, statements) in packed(statements).into_iter().enumerate() {
+        let id = LogicalId::from(format!("{id}{}", index + 1));
+        let reasons: BTreeSet<&str> = statements.iter().filter_map(Statement::reason).collect();
         let problems: Vec<String> = statements.iter().flat_map(Statement::problems).collect();
         let document = policy::document(statements);
         let characters = longest(&document.0);
@@ -308,6 +327,7 @@ fn add_role(
             template.problem(&id, message);
         }
         if !reasons.is_empty() {
+            let reasons: Vec<&str> = reasons.into_iter().collect();
             template.explain(&policy, rules::ANY_RESOURCE, reasons.join("; "));
         }
         attached.push(policy.reference().cast::<Arn<iam::ManagedPolicy>>());
@@ -318,6 +338,25 @@ fn add_role(
             .role_name(name)
             .managed_policy_arns(attached),
     );
+}
+
+/// The statements of one policy after the other, in their order, each as long as AWS takes it.
+fn packed(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
+    let mut policies: Vec<Vec<Statement>> = Vec::new();
+    let mut left = 0;
+    for statement in statements {
+        // With the frame of a document of its own: a little more than it takes beside others.
+        let characters = longest(&policy::document([statement.clone()]).0);
+        if characters > left {
+            policies.push(Vec::new());
+            left = POLICY_CHARACTERS;
+        }
+        left = left.saturating_sub(characters);
+        if let Some(policy) = policies.last_mut() {
+            policy.push(statement);
+        }
+    }
+    policies
 }
 
 /// How many characters a document has once its account, region and partition are put in, at most;

@@ -3,18 +3,19 @@
 //! works without the Kinesis stack.
 
 mod alarms;
-mod answers;
-mod log_format;
+pub(crate) mod answers;
+mod browsers;
+pub(crate) mod log_format;
+mod metered;
 
 use std::collections::BTreeMap;
 
 use domain::endpoint::Endpoint;
-use domain::names::{AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env};
+use domain::names::{AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode, env};
 
-use crate::cfn::{Handle, Val, iam, logs, policy, sub};
+use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
 use crate::constructs::{
-    Access, Authorizer, Firewall, Function, Integration, RestApi, RestApiSettings, Stack, Stream,
-    Topic, Verb,
+    Access, Firewall, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Topic, Verb,
 };
 use crate::context::{Context, Size};
 use crate::environment::{KeySetAddress, TlsPolicy, Words};
@@ -31,10 +32,11 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     );
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack)?;
-    let log = access_log(context, &mut stack, &name);
+    let log = access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
+    attached(context, &mut stack, &authorizer);
     let topic = Topic::named(&context.alarm_topic());
     for watch in alarms::of(context, &authorizer, &gateway.watched) {
         context.alarm(&mut stack, &topic, watch);
@@ -92,6 +94,7 @@ fn gateway(
             name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
+            binary: context.environment.upstream.is_some(),
             throttle: (
                 context.environment.throttle.rate_per_second.get(),
                 context.environment.throttle.burst.get(),
@@ -105,7 +108,7 @@ fn gateway(
         },
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
-    let sample = metered(context, stack, &mut api, &gate)?;
+    let sample = metered::declare(context, stack, &mut api, &gate)?;
     // The analytics API verifies bearer tokens itself. The page answers under `/v1/analytics/` as well:
     // a REST API takes a path with a slash at its end for the same resource, and leaves the slash in
     // the event's `path` (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
@@ -114,13 +117,14 @@ fn gateway(
         let route = (Verb::Get, endpoint.path());
         api.route(stack, endpoint.route_id(), route, answers, Access::Open);
     }
+    let allowed = browsers::answered(context.environment.cors.as_ref());
     for (id, answer) in &answers::ALL {
-        api.answer(stack, id, answer);
+        api.answer(stack, *id, answer, &allowed);
     }
     let url = api.url();
     let api_id = api.reference();
     let watched = alarms::Stage::of(&api);
-    let stage = api.deploy(stack, "Stage", &log.group, &log_format::json());
+    let stage = api.deploy(stack, "Stage", log.group.arn(), &log_format::json());
     if let Some(account) = &log.account {
         stack.template().depends_on(&stage, account);
     }
@@ -138,25 +142,23 @@ fn gateway(
     })
 }
 
-/// The routes whose calls are counted: the user's own API, or the sample.
-fn metered(
-    context: &Context<'_>,
-    stack: &mut Stack,
-    api: &mut RestApi,
-    gate: &Authorizer,
-) -> Result<Option<Function>, SynthError> {
-    let access = Access::Authorized(gate);
-    if let Some(upstream) = &context.environment.upstream {
-        let answers = Integration::Upstream(upstream.as_str());
-        let route = (Verb::Any, "/{proxy+}");
-        api.route(stack, "Upstream", route, answers, access);
-        return Ok(None);
+/// Lets the gateways of APIs that exist already ask the authorizer, and nothing else.
+fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
+    for attached in &context.environment.attached {
+        let api = attached.api_id.as_str();
+        let source = sub::<lambda::PermissionSourceArn>(format!(
+            "arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:{api}/authorizers/*"
+        ));
+        stack.template().add(
+            LogicalId::from(format!("Attached{api}Permission")),
+            lambda::Permission::new(lambda::PermissionRequired {
+                action: "lambda:InvokeFunction".into(),
+                function_name: authorizer.handle().reference().into(),
+                principal: "apigateway.amazonaws.com".into(),
+            })
+            .source_arn(source),
+        );
     }
-    let sample = deadlines(context, stack)?;
-    let answers = Integration::Function(&sample);
-    let route = (Verb::Get, "/v1/deadlines");
-    api.route(stack, "Deadlines", route, answers, access);
-    Ok(Some(sample))
 }
 
 /// The key set in the environment file. It is a literal of the template: the next deploy of a file
@@ -200,6 +202,8 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
             (env::PLANS, context.plans()?),
+            (env::ROUTES, metered::routes(context)?.to_variable().into()),
+            (env::RESERVED_HEADERS, metered::reserved(context).into()),
         ]),
     )?;
     // Keys, and when they were last used; limits, and the addresses that are refused.
@@ -270,19 +274,9 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
     Ok(analytics)
 }
 
-/// The sample API, metered if the environment names no other.
-fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
-    context.function(
-        stack,
-        "DeadlinesApi",
-        Of::Deadlines,
-        "The sample API: deadlines by country",
-        &Size {
-            memory: 128,
-            timeout: 5,
-        },
-        BTreeMap::new(),
-    )
+/// The name of the access log's group, which metered APIs of other stacks write to as well.
+pub(crate) fn access_log_name(names: &Names) -> String {
+    format!("/aws/apigateway/{}/access", names.stack(StackKind::Api))
 }
 
 struct AccessLog {
@@ -293,8 +287,8 @@ struct AccessLog {
 }
 
 /// The access log's group, and the role by which API Gateway writes to it.
-fn access_log(context: &Context<'_>, stack: &mut Stack, api: &str) -> AccessLog {
-    let name = format!("/aws/apigateway/{api}/access");
+fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
+    let name = access_log_name(&context.names);
     let group = context.encryption().encrypt_log(
         logs::LogGroup::new()
             .log_group_name(name.as_str())

@@ -9,6 +9,8 @@
 //! - [`constructs`]: resources with safe defaults and grants, and a guide to a stack of your own;
 //!   `examples/worker.rs` is one.
 //! - [`cfn`]: CloudFormation's types, generated, for what has no construct; and its JSON.
+//! - [`attach`]: what somebody's own REST API needs to be metered, in five languages;
+//!   `examples/own_api.rs` is a stack with one.
 //! - [`rules`]: what every stack must keep to, whatever it holds.
 //!
 //! `FAULTS.md` lists which mistakes the compiler stops, which construction, which synthesis, and
@@ -65,6 +67,7 @@
 //! deploying it again adopts it. A role that the account has is left alone: whoever deploys looks, and
 //! says so with [`Environment::leaving_gateway_account`].
 
+pub mod attach;
 pub mod cfn;
 pub mod constructs;
 pub mod environment;

@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 9] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -51,12 +51,6 @@ const RULES: [Rule; 10] = [
         "AWS::DynamoDB::Table",
         "TimeToLiveSpecification",
         "items do not expire",
-        false,
-    ),
-    (
-        "AWS::ApiGateway::Method",
-        "RequestParameters",
-        "the upstream sees the caller's API key",
         false,
     ),
     (

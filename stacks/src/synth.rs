@@ -28,6 +28,9 @@ pub enum SynthError {
         /// Why not.
         source: serde_json::Error,
     },
+    /// The routes cannot be told apart.
+    #[error("the routes cannot be told apart")]
+    Routes(#[from] domain::route::RoutesError),
     /// A stack holds what AWS would refuse.
     #[error("stack `{stack}` cannot be deployed:{}", List(problems))]
     Invalid {
@@ -130,6 +133,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
             let setting = match &error {
                 SynthError::Invalid { problems, .. } => problems.first().map_or("", setting),
                 SynthError::Plans { .. } => "plans",
+                SynthError::Routes(_) => "upstream",
                 SynthError::NoAsset { .. } => "",
             };
             Some(Refusal::new(setting, error.to_string()))
@@ -141,6 +145,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
 fn setting(problem: &Problem) -> &'static str {
     match problem.path.last().map_or("", String::as_str) {
         env::PLANS => "plans",
+        env::ROUTES => "upstream",
         env::AUTH_JWKS => "auth.jwks",
         "FunctionName" => "stackPrefix",
         property if property.ends_with("Name") => "resourcePrefix",

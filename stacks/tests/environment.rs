@@ -319,7 +319,7 @@ fn key_sets_that_verify_no_token_are_refused() {
         ),
     ] {
         let error = refused(URL, &format!("  jwks: {{keys: [{keys}]}}\n"));
-        let start = "stacks/environments/test.yaml:52:9: auth.jwks.keys: ";
+        let start = "stacks/environments/test.yaml:52:9: auth.jwks: ";
         assert!(error.starts_with(start), "{error}");
         assert!(error.contains(why), "{error}");
     }
@@ -501,4 +501,182 @@ fn what_overrides_the_file_wins() {
     assert_eq!(on.clone().with_analytics(None), on);
     let off = on.with_analytics(Some(false));
     assert_eq!(off.mode(), stacks::TrackingMode::Synchronous);
+}
+
+/// `test.yaml` with more at its end.
+fn with(more: &str) -> Result<Environment, stacks::EnvironmentError> {
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let path = folder().join("test.yaml");
+    Environment::parse("test", &path, &format!("{text}{more}\n"))
+}
+
+#[track_caller]
+fn refused_at_the_end(more: &str, expected: &str) {
+    let error = with(more).unwrap_err().to_string();
+    let error = error.replace(&format!("{}/", folder().display()), "");
+    assert!(error.contains(expected), "\n{error}\n{expected}");
+}
+
+#[test]
+fn an_upstream_is_an_address_or_an_address_with_routes() {
+    let plain = with("upstream: https://api.example.com").unwrap();
+    let upstream = plain.upstream.unwrap();
+    assert_eq!(upstream.url.as_str(), "https://api.example.com");
+    assert_eq!(
+        upstream.reserved_headers(),
+        ["x-usage-user", "x-usage-plan", "x-usage-event-id"]
+    );
+    assert!(!upstream.pass_key);
+    let full = with("upstream:\n  url: https://api.example.com\n  routes: [GET /a, 'GET /{id}']");
+    let upstream = full.unwrap().upstream.unwrap();
+    let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["GET /a", "GET /{id}"]);
+    assert_eq!(upstream.examples, ["/a"]);
+}
+
+#[test]
+fn the_routes_are_read_from_an_openapi_document_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(self::folder().join("test.yaml")).unwrap();
+    let more = "upstream:\n  url: https://api.example.com\n  openapi: api.yaml\n";
+    let file = folder.path().join("test.yaml");
+    std::fs::write(&file, format!("{text}{more}")).unwrap();
+    let error = Environment::load(&file).unwrap_err().to_string();
+    assert!(
+        error.contains(":61:12: upstream.openapi: cannot read `"),
+        "{error}"
+    );
+    let document = "openapi: 3.1.0\npaths: {/users/{id}: {get: {}, delete: {}}}\n";
+    std::fs::write(folder.path().join("api.yaml"), document).unwrap();
+    let upstream = Environment::load(&file).unwrap().upstream.unwrap();
+    let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["DELETE /users/{id}", "GET /users/{id}"]);
+}
+
+#[test]
+fn the_sample_document_has_routes_and_calls() {
+    let more = "upstream: {url: 'https://shop.example', openapi: ../examples/shop/openapi.yaml}";
+    let upstream = with(more).unwrap().upstream.unwrap();
+    let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        routes,
+        [
+            "GET /health",
+            "GET /items",
+            "POST /items",
+            "DELETE /items/{id}",
+            "GET /items/{id}",
+            "GET /search"
+        ]
+    );
+    assert_eq!(
+        upstream.examples,
+        ["/health", "/items", "/items/1", "/search?q=tea"]
+    );
+}
+
+#[test]
+fn an_upstream_that_cannot_be_is_refused() {
+    for (more, expected) in [
+        (
+            "upstream: api.example.com",
+            "upstream: `api.example.com` is not an address",
+        ),
+        ("upstream: https://a.example/x?y=1", "holds a query"),
+        (
+            "upstream:\n  url: https://a.example\n  routes: [GET users]",
+            "`GET users` is not a route: the template begins with `/`",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  routes: ['GET /{a}', 'GET /{b}']",
+            "upstream.routes: the routes `GET /{a}` and `GET /{b}` fit the same calls",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  routes: []\n  openapi: a.yaml",
+            "upstream.routes: stands beside `openapi`; give one",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  identity: {user: authorization}",
+            "`authorization` cannot be a header of the gateway's",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  identity: {user: x-a, plan: x-a}",
+            "the header `x-a` is to carry two things",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  secret: {secretsManager: 'arn:aws:x'}",
+            "the name, not its ARN",
+        ),
+        (
+            "upstream:\n  url: https://a.example\n  paths: []",
+            "unknown key `paths`",
+        ),
+    ] {
+        refused_at_the_end(more, expected);
+    }
+}
+
+#[test]
+fn units_are_given_for_routes_that_are_there() {
+    let upstream = "upstream: {url: 'https://a.example', routes: [GET /search, GET /]}";
+    let environment = with(&format!("{upstream}\nunits: {{GET /search: 10, other: 0}}")).unwrap();
+    let units: Vec<u32> = environment
+        .routes()
+        .iter()
+        .map(|route| environment.units_of(Some(route)))
+        .collect();
+    assert_eq!(units, [10, 1]);
+    assert_eq!(environment.units_of(None), 0);
+    assert!(with("units: {GET /v1/deadlines: 3}").is_ok(), "the sample");
+    for (units, expected) in [
+        (
+            "{GET /find: 3}",
+            "units: `GET /find` is not a route of this API",
+        ),
+        ("{/search: 3}", "`/search` is not a route"),
+        (
+            "{GET /search: 1.5}",
+            "expected a whole number from 0 to 1000000",
+        ),
+        ("{GET /search: -1}", "`-1` is out of range"),
+    ] {
+        refused_at_the_end(&format!("{upstream}\nunits: {units}"), expected);
+    }
+}
+
+#[test]
+fn pages_that_may_call_are_listed_or_all() {
+    use stacks::environment::Origins;
+    let cors = with("cors: {origins: ['*']}").unwrap().cors.unwrap();
+    assert_eq!(cors.origins, Origins::Any);
+    assert_eq!(cors.headers, ["x-api-key", "content-type"]);
+    assert_eq!(
+        cors.methods,
+        ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+    );
+    for (more, expected) in [
+        ("cors: {origins: []}", "cors.origins: no page may call"),
+        (
+            "cors: {origins: ['*', 'https://a.example']}",
+            "cors.origins: `*` stands beside others",
+        ),
+        (
+            "cors: {origins: ['*'], credentials: true}",
+            "cors.credentials: browsers send none",
+        ),
+        (
+            "cors: {origins: ['https://a.example/']}",
+            "`https://a.example/` is not where a page comes from",
+        ),
+        (
+            "cors: {origins: ['https://a.example'], methods: [TRACE]}",
+            "`TRACE` is not a method that pages may use",
+        ),
+        (
+            "cors: {origins: ['https://a.example'], headers: [X-Trace]}",
+            "`X-Trace` is not a header's name",
+        ),
+    ] {
+        refused_at_the_end(more, expected);
+    }
 }

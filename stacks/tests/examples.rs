@@ -1,43 +1,60 @@
-//! The worked example says what it should, and stays short.
+//! The worked examples say what they should, and stay short.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::Command;
 
-#[test]
-fn the_worked_example_synthesises_in_under_sixty_lines() {
+/// The template that an example prints.
+fn printed(example: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(folder.join("examples/worker.rs")).unwrap();
-    assert!(text.lines().count() < 60);
-
+    let text = std::fs::read_to_string(folder.join(format!("examples/{example}.rs"))).unwrap();
+    assert!(text.lines().count() < 70);
     let cargo = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--offline",
-            "--package",
-            "stacks",
-            "--example",
-            "worker",
-        ])
+        .args(["run", "--quiet", "--offline", "--package", "stacks"])
+        .args(["--example", example])
         .current_dir(folder)
         .output()
         .unwrap();
-    assert!(
-        cargo.status.success(),
-        "{}",
-        String::from_utf8_lossy(&cargo.stderr)
-    );
-    let template = String::from_utf8(cargo.stdout).unwrap();
-    for expected in [
-        "\"OrdersFailed\"",
-        "sqs:ReceiveMessage",
-        "\"maxReceiveCount\": 5",
-    ] {
+    let said = String::from_utf8_lossy(&cargo.stderr);
+    assert!(cargo.status.success(), "{said}");
+    String::from_utf8(cargo.stdout).unwrap()
+}
+
+#[track_caller]
+fn prints(example: &str, expected: &[&str]) {
+    let template = printed(example);
+    for expected in expected {
         assert!(
             template.contains(expected),
             "`{expected}` is not in {template}"
         );
     }
+}
+
+#[test]
+fn the_worked_example_synthesises() {
+    prints(
+        "worker",
+        &[
+            "\"OrdersFailed\"",
+            "sqs:ReceiveMessage",
+            "\"maxReceiveCount\": 5",
+        ],
+    );
+}
+
+#[test]
+fn an_api_of_another_project_is_metered_by_an_environment() {
+    prints(
+        "own_api",
+        &[
+            "function:CompliCal-API-test-ApiKeyAuthorizerFunction",
+            "\"AuthorizerResultTtlInSeconds\": 0",
+            "log-group:/aws/apigateway/CompliCal-API-test/access",
+            "$context.authorizer.eventId",
+            "\"AuthorizationType\": \"CUSTOM\"",
+            "\"AuthorizationType\": \"NONE\"",
+        ],
+    );
 }

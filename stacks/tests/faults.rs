@@ -17,7 +17,7 @@ use stacks::constructs::{
     QueueKind, QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic,
     Widget,
 };
-use stacks::environment::{Architecture, LogLevel};
+use stacks::environment::Architecture;
 
 /// What is wrong while a stack is put together, before any rule looks at it, one a line.
 fn construction(build: impl FnOnce(&mut Stack)) -> String {
@@ -52,11 +52,7 @@ fn settings(name: &str) -> FunctionSettings<'_> {
         memory: 128,
         timeout: 3,
         variables: BTreeMap::new(),
-        log: FunctionLog {
-            days: 30,
-            level: LogLevel::Info,
-            encryption: Encryption::Managed,
-        },
+        log: FunctionLog::kept(30),
         reserved: None,
         tracing: false,
     }

@@ -15,7 +15,7 @@ use stacks::constructs::{
     Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings, Index, Key, Projection,
     Queue, QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
 };
-use stacks::environment::{self, Architecture, LogLevel};
+use stacks::environment::{self, Architecture};
 
 /// The statements that a function's role holds beyond its log group's.
 fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Value> {
@@ -31,11 +31,7 @@ fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Valu
             memory: 128,
             timeout: 3,
             variables: BTreeMap::new(),
-            log: FunctionLog {
-                days: 30,
-                level: LogLevel::Info,
-                encryption: Encryption::Managed,
-            },
+            log: FunctionLog::kept(30),
             reserved: None,
             tracing,
         },

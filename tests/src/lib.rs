@@ -11,3 +11,4 @@ pub mod server;
 pub mod synthesised;
 pub mod system;
 pub mod tools;
+pub mod upstream;

@@ -31,6 +31,25 @@ pub fn parsed(line: &str) -> Environment {
     Environment::parse("test", &path, &format!("{text}{line}\n")).unwrap()
 }
 
+/// An upstream with everything that can be said of one, called by pages of two origins.
+pub const OWN_API: &str = "
+upstream:
+  url: https://api.example.com/v2/
+  routes:
+    - GET /
+    - GET /users/{id}
+    - POST /users
+    - GET /search
+  identity: {user: x-user, plan: x-plan, eventId: x-event-id}
+  secret: {secretsManager: example/upstream, key: token}
+units: {GET /search: 10, other: 2}
+attached: [{apiId: a1b2c3d4e5}]
+cors:
+  origins: ['https://app.example.com', 'https://admin.example.com']
+  headers: [content-type, x-trace]
+  methods: [GET, POST]
+  credentials: true";
+
 /// A key of somebody's account.
 pub const KEY: &str =
     "arn:aws:kms:ap-south-1:123456789012:key/6f1c2a8e-1d2b-4c3d-9e4f-5a6b7c8d9e0f";
@@ -46,10 +65,8 @@ pub fn secured() -> Environment {
 
 /// Every variant of what can be deployed, each with a word for what is special about it.
 pub fn variants() -> Vec<(&'static str, Assembly)> {
-    let upstream = Environment {
-        upstream: parsed("upstream: https://api.example.com").upstream,
-        ..environment("test")
-    };
+    let upstream = parsed("upstream: https://api.example.com");
+    let own_api = parsed(OWN_API);
     [
         ("local", environment("local")),
         ("test", environment("test")),
@@ -59,6 +76,7 @@ pub fn variants() -> Vec<(&'static str, Assembly)> {
             environment("test").with_analytics(Some(false)),
         ),
         ("upstream", upstream),
+        ("own API", own_api),
         ("secured", secured()),
     ]
     .map(|(variant, environment)| (variant, assembly_of(&environment)))

@@ -92,7 +92,8 @@ impl System {
         Self::deploy_from(Place::new().with_local(environment))
     }
 
-    fn deploy_from(place: Place) -> Self {
+    /// Deploys one from a place.
+    pub fn deploy_from(place: Place) -> Self {
         let guard = Guard::of(&place);
         let outputs = deploy(&place);
         Self {

@@ -23,8 +23,27 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build outputs keys token traffic status logs errors replay events dashboard iam cost schema bench test check codegen";
+    let there = "deploy destroy synth build attach outputs keys token traffic status logs errors replay events dashboard iam cost schema bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn the_bill_adds_up_without_anything_built_or_deployed() {
+    let ended = Place::new().run("cost --calls 10M --json");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let bill: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    // Exact: dollars with six decimals, as text.
+    let micros = |value: &serde_json::Value| -> u64 {
+        let digits = value.as_str().unwrap().replace('.', "");
+        digits.parse().unwrap()
+    };
+    let items = bill["items"].as_array().unwrap();
+    let sum: u64 = items.iter().map(|item| micros(&item["monthly"])).sum();
+    let total = micros(&bill["total"]["monthly"]);
+    // Each item is rounded to a millionth.
+    assert!(sum.abs_diff(total) <= items.len() as u64, "{sum}, {total}");
+    assert_eq!(bill["mode"], "stream");
+    assert!(!bill["advice"].as_array().unwrap().is_empty());
 }
 
 #[test]
@@ -35,6 +54,16 @@ fn what_is_not_understood_is_a_usage_error() {
     place.run("outputs --yes").fails(2, &["--yes"]);
     place.run("errors list --dry-run").fails(2, &["--dry-run"]);
     place.run("replay").fails(2, &["--from"]);
+    place.run("cost").fails(2, &["--calls"]);
+    place
+        .run("cost --calls 1.5M")
+        .fails(2, &["invalid number of calls `1.5M`"]);
+    place
+        .run("cost --calls 10M --shape users=0")
+        .fails(2, &["invalid `users=0`"]);
+    place
+        .run("cost --calls 10M --prices nowhere.json")
+        .fails(2, &["cannot read `nowhere.json`"]);
     place
         .run("replay --from soon")
         .fails(2, &["invalid time `soon`"]);
@@ -114,7 +143,7 @@ fn a_setting_that_can_never_work_is_refused_before_anything_is_built() {
         (
             key_set,
             "jwks: {keys: []}",
-            "custom.yaml:7:9: auth.jwks.keys: no key is there",
+            "custom.yaml:7:9: auth.jwks: no key is there",
         ),
         ("region: ap-south-1", "tags: {team: a&b}", "custom.yaml:1:"),
         (

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tests::synthesised::{environment, root};
+use tests::synthesised::{KEY, environment, root, secured};
 
 /// The policies of the roles' template, by logical id.
 fn policies(environment: &str) -> BTreeMap<String, Value> {
@@ -135,13 +135,25 @@ fn roles_are_passed_to_the_services_of_the_stacks_alone() {
 #[test]
 fn who_looks_changes_nothing() {
     let policies = policies("test");
-    let looking = statements([&policies["OperateLook"]]);
+    let looking = policies.iter().filter(|(id, _)| id.starts_with("Operate"));
+    let looking = statements(looking.map(|(_, policy)| policy));
+    assert!(looking.len() > 5);
     let reading = ["Describe", "Filter", "Get", "List", "Query", "Scan"];
     for action in looking.iter().flat_map(|statement| &statement.actions) {
         let (_, verb) = action.split_once(':').unwrap();
         let reads = reading.iter().any(|prefix| verb.starts_with(prefix));
         assert!(reads, "{action}");
     }
+}
+
+#[test]
+fn an_environment_with_every_option_has_its_roles_too() {
+    let template = stacks::roles(&secured()).unwrap();
+    for option in [KEY, ":regional/webacl/", "apigateway:SetWebACL"] {
+        assert!(template.contains(option), "{option}");
+    }
+    let without = stacks::roles(&environment("test")).unwrap();
+    assert!(!without.contains("kms:") && !without.contains("wafv2:"));
 }
 
 /// Calls of commands that neither role covers: they change keys, records and counts.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::synthesised::{environment, variants};
+use tests::synthesised::{environment, secured, variants};
 use tests::tools::Tools;
 
 /// The default region, the one that AWS's limits differ in most often, and one of Europe's.
@@ -34,8 +34,12 @@ fn the_linter_finds_neither_error_nor_warning() {
             templates.entry(stack.template).or_insert(name);
         }
     }
-    let test = environment("test");
-    templates.insert(stacks::roles(&test).unwrap(), "roles.json".to_owned());
+    for (environment, name) in [
+        (environment("test"), "roles.json"),
+        (secured(), "secured.json"),
+    ] {
+        templates.insert(stacks::roles(&environment).unwrap(), name.to_owned());
+    }
     let folder = tempfile::tempdir().unwrap();
     for (template, name) in &templates {
         std::fs::write(folder.path().join(name), template).unwrap();
@@ -45,6 +49,28 @@ fn the_linter_finds_neither_error_nor_warning() {
     let failed = String::from_utf8_lossy(&said.stderr);
     assert!(said.status.success(), "{found}{failed}");
     assert_eq!(found, "");
+}
+
+#[test]
+fn what_attach_prints_for_sam_is_a_template() {
+    use stacks::attach::{Attachment, Language};
+    let folder = tempfile::tempdir().unwrap();
+    let names = tests::synthesised::environment("test").names();
+    let attachment = Attachment {
+        environment: "test",
+        names: &names,
+        account: "123456789012",
+        region: "ap-south-1",
+    };
+    let snippet = attachment.snippet(Language::Sam);
+    std::fs::write(folder.path().join("sam.yaml"), snippet).unwrap();
+    let said = Command::new(&Tools::ensure().cfn_lint)
+        .current_dir(folder.path())
+        .args(["--format", "parseable", "--template", "sam.yaml"])
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{found}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stacks::environment::Architecture;
 use stacks::{Assembly, Environment, synthesise, synthesise_unbuilt};
 use tests::synthesised::{
-    KEY, assembly_of, assets, environment, parsed, resources, secured, variants,
+    KEY, OWN_API, assembly_of, assets, environment, parsed, resources, secured, variants,
 };
 
 /// Every variant of what can be deployed.
@@ -429,7 +429,7 @@ fn the_access_log_reports_each_call_and_whether_the_authorizer_was_asked() {
     let format = stage["Format"].as_str().unwrap();
     // The gateway takes lines of 3 KB and cuts what is longer.
     assert!(format.len() < 2_000, "{}", format.len());
-    assert!(format.starts_with(r#"{"version":"2","extendedRequestId":"$context."#));
+    assert!(format.starts_with(r#"{"version":"3","extendedRequestId":"$context."#));
     let members: Value = serde_json::from_str(format).unwrap();
     for (member, variable) in [
         ("authorizerStatus", "$context.authorizer.status"),
@@ -647,6 +647,79 @@ fn what_the_embedded_aws_leaves_out_is_known() {
         .collect();
     assert_eq!(refused, math);
     assert_eq!(refused.len(), 12);
+}
+
+#[test]
+fn the_api_before_an_upstream() {
+    let assembly = assembly_of(&parsed(OWN_API));
+    let api = template(&assembly, "-API-");
+    let is_gateways = |resource: &Value| {
+        let kind = resource["Type"].as_str().unwrap();
+        kind.starts_with("AWS::ApiGateway::") && kind != "AWS::ApiGateway::Deployment"
+    };
+    let resources = api["Resources"].as_object().unwrap().iter();
+    let resources = resources.filter(|(id, resource)| is_gateways(resource) && *id != "Stage");
+    let resources: serde_json::Map<String, Value> = resources
+        .map(|(id, resource)| (id.clone(), resource.clone()))
+        .collect();
+    insta::assert_snapshot!(
+        "CompliCal-API-test-upstream",
+        format!("{:#}", Value::Object(resources))
+    );
+    let variables =
+        &api["Resources"]["ApiKeyAuthorizerFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(
+        variables["ROUTES"],
+        "2 GET / 1 POST /users 1 GET /search 10 GET /users/{id} 1"
+    );
+    assert_eq!(
+        variables["RESERVED_HEADERS"],
+        "x-user x-plan x-event-id x-usage-secret"
+    );
+}
+
+#[test]
+fn the_gateway_of_an_api_that_exists_may_ask_the_authorizer() {
+    let api = template(&assembly_of(&parsed(OWN_API)), "-API-");
+    let permission = &api["Resources"]["Attacheda1b2c3d4e5Permission"]["Properties"];
+    assert_eq!(permission["Principal"], "apigateway.amazonaws.com");
+    assert_eq!(
+        permission["SourceArn"]["Fn::Sub"],
+        "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:a1b2c3d4e5/authorizers/*"
+    );
+}
+
+#[test]
+fn the_secret_of_an_upstream_is_named_and_never_held() {
+    let assembly = assembly_of(&parsed(OWN_API));
+    let api = template(&assembly, "-API-");
+    for method in ["Upstream", "UpstreamRoot"] {
+        let integration = &api["Resources"][method]["Properties"]["Integration"];
+        assert_eq!(
+            integration["RequestParameters"]["integration.request.header.x-usage-secret"],
+            "'{{resolve:secretsmanager:example/upstream:SecretString:token}}'"
+        );
+    }
+}
+
+#[test]
+fn routes_that_do_not_fit_a_functions_variables_are_refused_with_what_was_measured() {
+    use std::fmt::Write as _;
+    let mut text = "upstream:\n  url: https://api.example.com\n  routes:\n".to_owned();
+    for number in 0..400_u32 {
+        let noise = number.wrapping_mul(2_654_435_761);
+        let _ = writeln!(
+            text,
+            "    - GET /{noise:x}/{{id}}/{:x}",
+            noise.rotate_left(13)
+        );
+    }
+    let path = tests::synthesised::root().join("stacks/environments/test.yaml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let error = Environment::parse("test", &path, &format!("{file}{text}")).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("`ROUTES` takes "), "{error}");
+    assert!(error.contains("4096 are allowed"), "{error}");
 }
 
 #[test]

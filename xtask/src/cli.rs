@@ -101,6 +101,8 @@ pub(crate) enum Verb {
     Synth(Synth),
     /// Build the functions' zips
     Build(Build),
+    /// Print what a REST API of your own needs to be metered by the environment
+    Attach(Attach),
     /// Print what the stacks put out, and the local keys
     Outputs,
     /// Make, list, rotate, change, import and revoke API keys
@@ -450,6 +452,22 @@ pub(crate) struct Traffic {
     /// Users, each with a key of its own
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=1_000), default_value = "5")]
     pub(crate) users: u16,
+    /// A path to call, with its query; several take turns. Unless given, the `GET` routes of
+    /// `upstream`, or the sample
+    #[arg(long = "path", value_name = "PATH", value_parser = called_path)]
+    pub(crate) paths: Vec<String>,
+    /// The method of every call
+    #[arg(long, value_name = "METHOD", value_parser = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"], default_value = "GET", requires = "paths")]
+    pub(crate) method: String,
+}
+
+/// A path of the API, as it is put behind its address.
+fn called_path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_path.then(|| text.to_owned()).ok_or_else(|| {
+        "expected a path such as `/users/7?full=true`, percent-encoded where that is needed"
+            .to_owned()
+    })
 }
 
 #[derive(Debug, Args)]
@@ -549,6 +567,9 @@ pub(crate) struct Bench {
     /// Which; all unless given
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<BenchmarkId>,
+    /// Where plots go
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub(crate) plots: PathBuf,
 }
 
 /// What can be measured.
@@ -575,6 +596,9 @@ pub(crate) enum BenchmarkId {
     /// How many schedules the fault model checks in a second.
     #[value(name = "B9")]
     Schedules,
+    /// Scale in virtual time, against AWS's limits; draws a plot for each scenario.
+    #[value(name = "B10")]
+    Scale,
 }
 
 #[derive(Debug, Args)]
@@ -591,6 +615,28 @@ pub(crate) struct Test {
     /// Passed on to the test runner, such as a name to filter by
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    /// What the API is written in
+    #[arg(long = "as", value_enum, value_name = "LANGUAGE")]
+    pub(crate) language: AttachAs,
+}
+
+/// What an API is written in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AttachAs {
+    /// The AWS CDK in TypeScript
+    Cdk,
+    /// AWS SAM, or CloudFormation in YAML
+    Sam,
+    /// Terraform
+    Terraform,
+    /// `OpenAPI` with API Gateway's extensions
+    Openapi,
+    /// The crate `stacks`
+    Rust,
 }
 
 #[derive(Debug, Args)]

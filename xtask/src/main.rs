@@ -2,6 +2,10 @@
 //!
 //! One module a verb. Verbs decide and talk; the work on AWS is `deployer`'s, what is deployed is
 //! `stacks`', and running functions here is `lambda-host`'s.
+#![allow(
+    clippy::large_futures,
+    reason = "a process runs one verb, whose future holds the whole environment file"
+)]
 
 mod aws;
 mod cli;

@@ -53,8 +53,8 @@ impl Done {
     fn count(&mut self, minutes: &[&FoldedMinute], whom: Whom) {
         for folded in minutes {
             for (email, user) in &folded.users {
-                let calls = user.slot.counts.tally.calls;
-                if calls == 0 || !whom.includes(user.is_new) {
+                let units = user.slot.counts.tally.units;
+                if units == 0 || !whom.includes(user.is_new) {
                     continue;
                 }
                 if whom == Whom::Closing {
@@ -68,7 +68,7 @@ impl Done {
                     }
                 } else {
                     let minutes = self.counted.minutes.entry(email.clone()).or_default();
-                    minutes.insert(folded.minute, calls);
+                    minutes.insert(folded.minute, units);
                 }
             }
         }

@@ -36,7 +36,7 @@ const OPEN_DAYS: i64 = 3;
 /// Users whom a fold counted.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// Accepted calls by user and minute.
+    /// Units of accepted calls by user and minute.
     pub minutes: BTreeMap<String, BTreeMap<UnixMillis, u64>>,
     /// Users of closed days, each with an instant of the day.
     pub closed: BTreeSet<(String, UnixMillis)>,
@@ -251,7 +251,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     }
 }
 
-/// Accepted calls of a period: of each day as the day itself says, or as its hours do where they rest on
+/// Units of a period's accepted calls: of each day as the day itself says, or as its hours do where they rest on
 /// more facts. Exact to the quarter hour, on which periods of every time zone begin.
 fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis, Hour)]) -> u64 {
     let mut of_hours: BTreeMap<UnixMillis, Sum> = BTreeMap::new();
@@ -267,7 +267,7 @@ fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis
     }
     let quarters = of_hours.iter().flat_map(|(day, sum)| sum.quarters_of(*day));
     let within = quarters.filter(|(at, _)| period.holds(*at));
-    within.map(|(_, totals)| totals.calls).sum()
+    within.map(|(_, totals)| totals.units).sum()
 }
 
 impl LookMemory {

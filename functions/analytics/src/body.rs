@@ -149,6 +149,8 @@ pub struct Point {
     pub start: Instant,
     /// Accepted calls.
     pub total_calls: u64,
+    /// What they weigh, by the units of their routes.
+    pub total_units: u64,
     /// Calls refused without a usable key.
     pub auth_failures: u64,
     /// Calls refused for being over the rate or the quota.
@@ -178,6 +180,8 @@ pub struct Group {
 pub struct UserStats {
     /// Accepted calls of all time.
     pub total_calls: u64,
+    /// What they weigh, by the units of their routes.
+    pub total_units: u64,
     /// Calls of all time refused without a usable key.
     pub auth_failures: u64,
     /// Calls of all time refused for being over the rate or the quota.
@@ -211,11 +215,13 @@ pub struct CurrentPeriod {
     pub end: Instant,
     /// Accepted calls in the period.
     pub calls: u64,
-    /// Calls that the plan allows in the period; null for no limit or an unknown plan.
+    /// What they weigh: a quota is used up by units.
+    pub units: u64,
+    /// Units that the plan allows in the period; null for no limit or an unknown plan.
     pub quota: Option<u64>,
     /// What is left of them.
     pub remaining: Option<u64>,
-    /// When the quota is used up if calls go on as in the period so far; null where it lasts.
+    /// When the quota is used up if units go on as in the period so far; null where it lasts.
     pub exhausts_at: Option<Instant>,
 }
 

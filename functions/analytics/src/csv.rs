@@ -31,7 +31,7 @@ pub fn series(series: &Timeseries) -> String {
     let mut table = String::from(if grouped {
         "start,key,totalCalls\r\n"
     } else {
-        "start,totalCalls,authFailures,rateLimited,activeUsers\r\n"
+        "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n"
     });
     for point in &series.points {
         let start = point.start.0;
@@ -46,8 +46,8 @@ pub fn series(series: &Timeseries) -> String {
                 .map_or(String::new(), |users| users.to_string());
             let _ = write!(
                 table,
-                "{start},{},{},{},{users}\r\n",
-                point.total_calls, point.auth_failures, point.rate_limited,
+                "{start},{},{},{},{},{users}\r\n",
+                point.total_calls, point.total_units, point.auth_failures, point.rate_limited,
             );
         }
     }
@@ -88,6 +88,7 @@ mod tests {
             points: vec![Point {
                 start,
                 total_calls: 3,
+                total_units: 30,
                 auth_failures: 2,
                 rate_limited: 1,
                 active_users: None,
@@ -100,7 +101,7 @@ mod tests {
     fn a_point_is_a_row_and_what_is_unknown_is_empty() {
         assert_eq!(
             super::series(&a_series(None)),
-            "start,totalCalls,authFailures,rateLimited,activeUsers\r\n2026-11-22T16:00:00Z,3,2,1,\r\n",
+            "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n2026-11-22T16:00:00Z,3,30,2,1,\r\n",
         );
     }
 

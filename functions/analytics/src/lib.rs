@@ -15,8 +15,8 @@
 //! | `timeseries` by day, 30 days | a user, everybody | 12, 22 |
 //! | `timeseries` by hour, 7 days | a user, everybody | 10, 28 |
 //! | `timeseries` by minute, 24 hours | a user, everybody | 10, 33 |
-//! | `timeseries` by day of Berlin, 30 days | everybody | 47 |
-//! | `timeseries` by hour of Kolkata, 6 days | everybody | 153 |
+//! | `timeseries` by day of Berlin, 30 days, with routes | everybody | 47 |
+//! | `timeseries` by hour of Kolkata, 6 days, with routes | everybody | 153 |
 //!
 //! At most one megabyte of the journal and a page beyond it are read: 512 units.
 

@@ -50,6 +50,7 @@ pub async fn series<S: Store>(
         Point {
             start: Instant(start),
             total_calls: tally.calls,
+            total_units: tally.units,
             auth_failures: tally.auth_failures,
             rate_limited: tally.rate_limited,
             active_users: alone.or(*users),

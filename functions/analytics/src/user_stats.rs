@@ -10,6 +10,7 @@ mod usage;
 use domain::counts::Counts;
 use domain::event::Subject;
 use domain::plan::{self, Period, Plan, Plans};
+use domain::tally::Totals;
 use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
@@ -38,6 +39,7 @@ pub async fn stats<S: Store>(
     };
     Ok(UserStats {
         total_calls: tally.calls,
+        total_units: tally.units,
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
         current_period,
@@ -78,28 +80,30 @@ fn in_period(
     let zone = plan.and_then(|plan| plan::time_zone(&plan.timezone).ok());
     let zone = zone.unwrap_or(TimeZone::UTC);
     let period = Period::of(now, &zone);
-    let calls = usage.calls_between(period.start, period.end);
-    (current(period, calls, plan, now), zone)
+    let used = usage.between(period.start, period.end);
+    (current(period, used, plan, now), zone)
 }
 
-fn current(period: Period, calls: u64, plan: Option<&Plan>, now: UnixMillis) -> CurrentPeriod {
+fn current(period: Period, used: Totals, plan: Option<&Plan>, now: UnixMillis) -> CurrentPeriod {
+    let Totals { calls, units, .. } = used;
     let quota = plan.and_then(|plan| plan.monthly_quota);
-    let exhausts_at = quota.and_then(|quota| exhausts_at(period, calls, quota, now));
+    let exhausts_at = quota.and_then(|quota| exhausts_at(period, units, quota, now));
     CurrentPeriod {
         start: Instant(period.start),
         end: Instant(period.end),
         calls,
+        units,
         quota,
-        remaining: quota.map(|quota| quota.saturating_sub(calls)),
+        remaining: quota.map(|quota| quota.saturating_sub(units)),
         exhausts_at: exhausts_at.map(Instant),
     }
 }
 
 /// When a quota is used up at the pace of the period so far, to the second; in the past where it
 /// is used up already. `None` where it lasts.
-fn exhausts_at(period: Period, calls: u64, quota: u64, now: UnixMillis) -> Option<UnixMillis> {
+fn exhausts_at(period: Period, units: u64, quota: u64, now: UnixMillis) -> Option<UnixMillis> {
     let elapsed = i128::from(now.since(period.start));
-    let needed = (elapsed * i128::from(quota)).checked_div(i128::from(calls))?;
+    let needed = (elapsed * i128::from(quota)).checked_div(i128::from(units))?;
     let needed = i64::try_from(needed).unwrap_or(i64::MAX);
     let at = UnixMillis::from_seconds(period.start.plus_millis(needed).seconds());
     (at < period.end).then_some(at)
@@ -144,16 +148,24 @@ mod tests {
             limit_mode: plan::LimitMode::Soft,
             timezone: "UTC".to_owned(),
         };
+        let used = Totals {
+            calls: 3,
+            units: 7,
+            ..Totals::default()
+        };
         for plan in [None, Some(&unlimited)] {
-            let current = current(november(), 7, plan, now);
+            let current = current(november(), used, plan, now);
             assert_eq!((current.quota, current.remaining), (None, None));
-            assert_eq!((current.calls, current.exhausts_at), (7, None));
+            assert_eq!(
+                (current.calls, current.units, current.exhausts_at),
+                (3, 7, None)
+            );
         }
         let limited = Plan {
-            monthly_quota: Some(5),
+            monthly_quota: Some(9),
             ..unlimited
         };
-        let current = current(november(), 7, Some(&limited), now);
-        assert_eq!((current.quota, current.remaining), (Some(5), Some(0)));
+        let current = current(november(), used, Some(&limited), now);
+        assert_eq!((current.quota, current.remaining), (Some(9), Some(2)));
     }
 }

@@ -102,6 +102,8 @@ impl Authorization {
             (context::EMAIL, event.subject.to_string()),
             (context::PLAN, key.plan.clone()),
             (context::MODE, event.data.mode.to_string()),
+            (context::ROUTE, event.data.endpoint.clone()),
+            (context::UNITS, event.data.units.to_string()),
         ];
         Self {
             principal_id: key.id.clone(),

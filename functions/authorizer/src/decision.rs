@@ -73,6 +73,11 @@ pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decisio
     }
 }
 
+/// Refuses a call for what it is, whatever its key.
+pub fn refuse_call(why: Why) -> Decision {
+    refuse(why, None)
+}
+
 fn refuse(why: Why, hash: Option<&String>) -> Decision {
     Decision::Refuse(Refused {
         why,

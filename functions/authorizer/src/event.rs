@@ -5,6 +5,7 @@ use domain::id::EventId;
 use domain::key::KeyRecord;
 use domain::limit::Over;
 use domain::names::TrackingMode;
+use domain::route::{Counted, OTHER, Routes, is_method};
 
 use crate::decision::{Decision, Why};
 use crate::request::Request;
@@ -16,6 +17,8 @@ pub struct Origin {
     pub source: String,
     /// How the authorizer reports them.
     pub mode: TrackingMode,
+    /// The templates that calls are counted under.
+    pub routes: Routes,
 }
 
 impl Origin {
@@ -40,6 +43,7 @@ impl Origin {
             ),
             Decision::Undecided => return None,
         };
+        let (method, counted) = self.counted(request);
         Some(UsageEvent {
             id,
             source: self.source.clone(),
@@ -49,8 +53,9 @@ impl Origin {
             data: EventData {
                 key_id,
                 plan: key.map(|key| key.plan.clone()),
-                method: request.http_method.clone(),
-                endpoint: request.resource.clone(),
+                method: method.to_owned(),
+                endpoint: counted.endpoint.to_owned(),
+                units: counted.units,
                 ip: request.ip().to_owned(),
                 user_agent: request.user_agent().map(str::to_owned),
                 request_id: request.request_id().map(str::to_owned),
@@ -59,6 +64,19 @@ impl Origin {
                 reason,
             },
         })
+    }
+
+    /// What a call weighs if it is accepted.
+    pub fn units(&self, request: &Request) -> u32 {
+        self.counted(request).1.units
+    }
+
+    /// The method, and the template and the weight, that a call is counted by.
+    fn counted<'a>(&'a self, request: &'a Request) -> (&'a str, Counted<'a>) {
+        let method = request.http_method.as_str();
+        let method = if is_method(method) { method } else { OTHER };
+        let counted = self.routes.of(method, &request.resource, &request.path);
+        (method, counted)
     }
 }
 

@@ -8,6 +8,7 @@ use domain::event::UsageEvent;
 use domain::id::EventId;
 use domain::key::KeyRecord;
 use domain::plan::Plans;
+use domain::route::is_method;
 use domain::time::UnixMillis;
 use lambda_runtime::{Context, LambdaEvent};
 use runtime::clock::Clock;
@@ -22,7 +23,7 @@ use tracing::Instrument as _;
 use crate::answer::{Authorization, Failure};
 use crate::blocks::Blocks;
 use crate::cache::Recalled;
-use crate::decision::{Decision, Found, decide};
+use crate::decision::{Decision, Found, Why, decide, refuse_call};
 use crate::event::Origin;
 use crate::keys::{KeyTable, Keys};
 use crate::limits::Limiter;
@@ -52,6 +53,8 @@ pub struct Handler<T, P, S, N, C> {
     pub access: Arc<Access<T, S, N>>,
     /// How the keys of this deployment begin.
     pub key_prefix: String,
+    /// Headers that no call may bring: the gateway sets them for the upstream.
+    pub reserved: Vec<String>,
     /// What all events have in common.
     pub origin: Origin,
     /// Reports the events.
@@ -60,6 +63,14 @@ pub struct Handler<T, P, S, N, C> {
     pub deferral: Deferral,
     /// The time.
     pub clock: C,
+}
+
+/// What was decided about a call.
+struct Decided {
+    decision: Decision,
+    now: UnixMillis,
+    /// The hash of a key that is read again after the answer.
+    renewed: Option<String>,
 }
 
 /// What is done after an answer, besides the report.
@@ -91,8 +102,8 @@ where
         recalled
     }
 
-    /// Holds an authorized call against the limits of its plan.
-    async fn limit(&self, key: KeyRecord, now: UnixMillis) -> Decision {
+    /// Holds an authorized call that weighs so many units against the limits of its plan.
+    async fn limit(&self, key: KeyRecord, units: u32, now: UnixMillis) -> Decision {
         let Some(plan) = self.plans.get(&key.plan) else {
             tracing::warn!(
                 key = key.id,
@@ -101,7 +112,7 @@ where
             );
             return Decision::Allow(key);
         };
-        match self.limiter.admit(&key, plan, now).await {
+        match self.limiter.admit(&key, plan, units, now).await {
             Ok(()) => Decision::Allow(key),
             Err(limited) => Decision::Limit(key, limited),
         }
@@ -137,20 +148,11 @@ where
     /// Answers one request.
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
-        let credential = payload.credential(&self.key_prefix);
-        let (recalled, hash) = match &credential {
-            Credential::WellFormed { hash } => {
-                let recalled = self.access.find(hash, payload.ip(), &self.clock).await;
-                (recalled, Some(hash))
-            }
-            Credential::Missing | Credential::Malformed { .. } => (Recalled::UNKNOWN, None),
-        };
-        let renewed = hash.filter(|_| recalled.is_due).cloned();
-        let now = self.clock.now();
-        let decision = match decide(&credential, recalled.found, now) {
-            Decision::Allow(key) => self.access.limit(key, now).await,
-            decision => decision,
-        };
+        let Decided {
+            decision,
+            now,
+            renewed,
+        } = self.decide(&payload).await;
         let id = EventId::mint(
             millis(now),
             random::bytes().inspect_err(|_| self.tracking.undecided())?,
@@ -177,6 +179,49 @@ where
         };
         self.defer(event, Upkeep { renewed, used }, &context).await;
         answer
+    }
+
+    /// Decides, and says at what time.
+    async fn decide(&self, request: &Request) -> Decided {
+        if let Some(why) = self.objection(request) {
+            return Decided {
+                decision: refuse_call(why),
+                now: self.clock.now(),
+                renewed: None,
+            };
+        }
+        let credential = request.credential(&self.key_prefix);
+        let (recalled, hash) = match &credential {
+            Credential::WellFormed { hash } => {
+                let recalled = self.access.find(hash, request.ip(), &self.clock).await;
+                (recalled, Some(hash))
+            }
+            Credential::Missing | Credential::Malformed { .. } => (Recalled::UNKNOWN, None),
+        };
+        let renewed = hash.filter(|_| recalled.is_due).cloned();
+        let now = self.clock.now();
+        let decision = match decide(&credential, recalled.found, now) {
+            Decision::Allow(key) => {
+                let units = self.origin.units(request);
+                self.access.limit(key, units, now).await
+            }
+            decision => decision,
+        };
+        Decided {
+            decision,
+            now,
+            renewed,
+        }
+    }
+
+    /// What is wrong with a call whatever its key. Header names are case-sensitive to the gateway
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>):
+    /// what it sets for the upstream could stand beside what a caller sends under another case.
+    fn objection(&self, request: &Request) -> Option<Why> {
+        if !is_method(&request.http_method) {
+            return Some(Why::UnknownMethod);
+        }
+        request.brings_any(&self.reserved).then_some(Why::Forged)
     }
 
     /// Has the event reported and everything brought up to date once the answer is out.

@@ -132,12 +132,13 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         }
     }
 
-    /// Counts a call of `key` at `now`, or says which limit it is over. A call that is over any limit
+    /// Counts a call of `key` that weighs so many units at `now`, or says which limit it is over. A call that is over any limit
     /// counts against none.
     pub async fn admit(
         &self,
         key: &KeyRecord,
         plan: &Plan,
+        units: u32,
         now: UnixMillis,
     ) -> Result<(), Limited> {
         let user = (key.email.clone(), None);
@@ -157,18 +158,18 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
             for whose in &soft {
                 let gauge = watched.meters.get(*whose);
                 if let Some((gauge, over)) =
-                    gauge.and_then(|gauge| Some((gauge, gauge.meter.check(now)?)))
+                    gauge.and_then(|gauge| Some((gauge, gauge.meter.check(now, units)?)))
                 {
                     return Err(gauge.limited(over, now));
                 }
             }
             if plan.limit_mode == LimitMode::Soft {
-                watched.accept(&soft, now);
+                watched.accept(&soft, units, now);
                 return Ok(());
             }
         }
-        self.take(&user, now).await?;
-        self.watched().accept(&soft, now);
+        self.take(&user, units, now).await?;
+        self.watched().accept(&soft, units, now);
         Ok(())
     }
 
@@ -238,7 +239,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
 
     /// Counts a call against a hard limit with one conditional write, or with another where the bucket
     /// is not as full as this instance believed.
-    async fn take(&self, whose: &Whose, now: UnixMillis) -> Result<(), Limited> {
+    async fn take(&self, whose: &Whose, units: u32, now: UnixMillis) -> Result<(), Limited> {
         if self.watched().is_paused(now) {
             return Ok(());
         }
@@ -250,7 +251,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
             return Ok(());
         }
         for _ in 0..MOST_WRITES {
-            let Some(take) = self.watched().next_take(whose, now)? else {
+            let Some(take) = self.watched().next_take(whose, units, now)? else {
                 return Ok(());
             };
             match self.counters.take(&item(whose), &take).await {
@@ -339,10 +340,10 @@ impl Watched {
         gauge.last_call = now;
     }
 
-    fn accept(&mut self, all: &[&Whose], now: UnixMillis) {
+    fn accept(&mut self, all: &[&Whose], units: u32, now: UnixMillis) {
         for whose in all {
             if let Some(gauge) = self.meters.get_mut(*whose) {
-                gauge.meter.accept(now);
+                gauge.meter.accept(now, units);
             }
         }
     }
@@ -377,7 +378,12 @@ impl Watched {
     /// The write that counts a call against a hard limit, by what the table last held. A bucket only
     /// gets emptier by what others take and fuller by time, and a quota only less: what is refused by
     /// an older answer is refused by the table too.
-    fn next_take(&self, whose: &Whose, now: UnixMillis) -> Result<Option<Take>, Limited> {
+    fn next_take(
+        &self,
+        whose: &Whose,
+        units: u32,
+        now: UnixMillis,
+    ) -> Result<Option<Take>, Limited> {
         let Some(gauge) = self.meters.get(whose) else {
             return Ok(None);
         };
@@ -395,7 +401,7 @@ impl Watched {
         if let Some(quota) = quota {
             let known = gauge.held.get(&used).copied().unwrap_or(0);
             let known = u64::try_from(known).unwrap_or(0).max(counted);
-            if known >= quota {
+            if known + u64::from(units) > quota {
                 return Err(gauge.limited(Over::Quota, now));
             }
         }
@@ -407,6 +413,7 @@ impl Watched {
             latest,
             quota: quota.map(|quota| TakeQuota {
                 used,
+                units: units.into(),
                 begin: signed(counted),
                 most: signed(quota),
             }),

@@ -67,9 +67,11 @@ async fn run(variables: &Variables) -> Result<(), Error> {
             plans: settings.plans,
         }),
         key_prefix: settings.key_prefix,
+        reserved: settings.reserved_headers.0,
         origin: Origin {
             source: settings.event_source,
             mode: settings.tracking_mode,
+            routes: settings.routes,
         },
         tracking: Arc::new(tracking),
         deferral: post_response.deferral(),

@@ -23,8 +23,11 @@ const IMPORTED_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 pub struct Request {
     /// ARN of the called method.
     pub method_arn: String,
-    /// Route template, such as `/v1/deadlines`.
+    /// The gateway's resource, such as `/v1/deadlines` or `/{proxy+}`.
     pub resource: String,
+    /// The path as it was sent, still encoded.
+    #[serde(default)]
+    pub path: String,
     /// HTTP method.
     pub http_method: String,
     #[serde(default)]
@@ -99,6 +102,16 @@ impl Request {
     /// The gateway's id of the request, which callers can choose, cut like the user agent.
     pub fn request_id(&self) -> Option<&str> {
         self.context.request_id.as_deref().map(event::cut)
+    }
+
+    /// Whether the call brings one of these headers, in any case.
+    pub fn brings_any(&self, headers: &[String]) -> bool {
+        headers.iter().any(|name| self.brings(name))
+    }
+
+    fn brings(&self, name: &str) -> bool {
+        let mut headers = self.headers.iter().flatten();
+        headers.any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
     /// The gateway's stage.

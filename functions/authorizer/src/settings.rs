@@ -2,7 +2,8 @@
 
 use domain::names::{TrackingMode, env};
 use domain::plan::Plans;
-use runtime::settings::Days;
+use domain::route::Routes;
+use runtime::settings::{Days, Words};
 
 runtime::settings! {
     /// The authorizer's variables.
@@ -29,5 +30,9 @@ runtime::settings! {
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
         /// The plans that keys may name.
         pub plans: Plans = env::PLANS,
+        /// The templates that calls are counted under.
+        pub routes: Routes = env::ROUTES,
+        /// Headers that no call may bring.
+        pub reserved_headers: Words = env::RESERVED_HEADERS,
     }
 }

@@ -5,8 +5,9 @@
 //! and a line is read from its start, member by member in this order: whatever a caller writes
 //! into its user agent, every member that is counted by was read before.
 //!
-//! A line begins with the number of its format. Lines of the format before, which carry no number,
-//! are read too: some are on their way when a new format is deployed.
+//! A line begins with the number of its format. Lines of the formats before are read too: some are on
+//! their way when a new format is deployed. Format 1 carries no number; formats 1 and 2 carry neither
+//! the template that the call is counted under nor its units.
 
 use std::borrow::Cow;
 
@@ -60,10 +61,42 @@ pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
 /// The value of a member that the gateway has no value for.
 pub const ABSENT: &str = "-";
 /// The format of [`MEMBERS`].
-pub const FORMAT: &str = "2";
+pub const FORMAT: &str = "3";
 
 /// The members of a line in their order. What a caller can choose comes last.
-pub const MEMBERS: [&str; 26] = [
+pub const MEMBERS: [&str; 28] = [
+    VERSION,
+    EXTENDED_REQUEST_ID,
+    REQUEST_TIME,
+    IP,
+    METHOD,
+    RESOURCE_PATH,
+    STAGE,
+    STATUS,
+    RESPONSE_LATENCY,
+    RESPONSE_LENGTH,
+    INTEGRATION_LATENCY,
+    INTEGRATION_STATUS,
+    AUTHORIZER_STATUS,
+    AUTHORIZER_LATENCY,
+    AUTHORIZER_REQUEST_ID,
+    AUTHORIZER_INTEGRATION_STATUS,
+    AUTHORIZER_ERROR,
+    RESPONSE_TYPE,
+    context::EVENT_ID,
+    context::KEY_ID,
+    context::PLAN,
+    context::MODE,
+    context::ROUTE,
+    context::UNITS,
+    context::EMAIL,
+    REQUEST_ID,
+    INTEGRATION_ERROR,
+    USER_AGENT,
+];
+
+/// The members of format 2.
+const MEMBERS_OF_FORMAT_2: [&str; 26] = [
     VERSION,
     EXTENDED_REQUEST_ID,
     REQUEST_TIME,
@@ -144,12 +177,16 @@ pub fn write(value: impl Fn(&'static str) -> String) -> String {
 pub struct Line<'a>([&'a str; MEMBERS.len()]);
 
 impl<'a> Line<'a> {
-    /// Reads a line of the current format or of the one before. `None` where it does not have all
+    /// Reads a line of the current format or of those before. `None` where it does not have all
     /// members in their order, or is of a format that this release does not know.
     pub fn read(text: &'a str) -> Option<Self> {
-        let current = Self::of(text, &MEMBERS);
-        let current = current.filter(|line| line.get(VERSION).as_deref() == Some(FORMAT));
-        current.or_else(|| Self::of(text, &MEMBERS_OF_FORMAT_1))
+        let numbered = |members: &[&str], number| {
+            let line = Self::of(text, members);
+            line.filter(|line| line.get(VERSION).as_deref() == Some(number))
+        };
+        numbered(&MEMBERS, FORMAT)
+            .or_else(|| numbered(&MEMBERS_OF_FORMAT_2, "2"))
+            .or_else(|| Self::of(text, &MEMBERS_OF_FORMAT_1))
     }
 
     fn of(text: &'a str, members: &[&str]) -> Option<Self> {
@@ -210,11 +247,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A line of format 1, as the release before writes it.
-    fn line_of_format_1(value: impl Fn(&'static str) -> String) -> String {
-        let members =
-            MEMBERS_OF_FORMAT_1.map(|member| format!(r#""{member}":"{}""#, value(member)));
+    fn line_of(members: &[&'static str], value: impl Fn(&'static str) -> String) -> String {
+        let members = members.iter();
+        let members: Vec<_> = members
+            .map(|member| format!(r#""{member}":"{}""#, value(member)))
+            .collect();
         format!("{{{}}}", members.join(","))
+    }
+
+    /// A line of format 1.
+    fn line_of_format_1(value: impl Fn(&'static str) -> String) -> String {
+        line_of(&MEMBERS_OF_FORMAT_1, value)
+    }
+
+    /// A line of format 2, as the release before writes it.
+    fn line_of_format_2(value: impl Fn(&'static str) -> String) -> String {
+        line_of(&MEMBERS_OF_FORMAT_2, |member| match member {
+            VERSION => "2".to_owned(),
+            member => value(member),
+        })
     }
 
     fn chosen_by_caller(member: &str) -> bool {
@@ -246,6 +297,7 @@ mod tests {
                 _ => format!("of {member}"),
             };
             reads_what_the_gateway_says(&write(value), &MEMBERS)?;
+            reads_what_the_gateway_says(&line_of_format_2(value), &MEMBERS_OF_FORMAT_2)?;
             reads_what_the_gateway_says(&line_of_format_1(value), &MEMBERS_OF_FORMAT_1)?;
         }
 
@@ -270,18 +322,31 @@ mod tests {
     fn what_is_absent_is_none() {
         let text = write(|member| if member == STATUS { "401" } else { ABSENT }.to_owned());
         let read = Line::read(&text).unwrap();
-        assert_eq!(read.get(VERSION).as_deref(), Some("2"));
+        assert_eq!(read.get(VERSION).as_deref(), Some("3"));
         assert_eq!(read.get(STATUS).as_deref(), Some("401"));
         assert_eq!(read.get(context::EVENT_ID), None);
         assert_eq!(read.get("another"), None);
         assert_eq!(
-            Line::read("{\"version\":\"2\",\"extendedRequestId\":\"x\"}"),
+            Line::read("{\"version\":\"3\",\"extendedRequestId\":\"x\"}"),
             None
         );
     }
 
     #[test]
-    fn a_line_of_the_format_before_is_read_without_what_it_does_not_have() {
+    fn a_line_of_format_2_names_neither_its_route_nor_its_units() {
+        let text = line_of_format_2(|member| format!("of {member}"));
+        let read = Line::read(&text).unwrap();
+        let of_before = MEMBERS_OF_FORMAT_2.into_iter().filter(|of| *of != VERSION);
+        for member in of_before {
+            assert_eq!(read.get(member).unwrap(), format!("of {member}"));
+        }
+        for member in [context::ROUTE, context::UNITS] {
+            assert_eq!(read.get(member), None, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_format_1_is_read_without_what_it_does_not_have() {
         let text = line_of_format_1(|member| format!("of {member}"));
         let read = Line::read(&text).unwrap();
         for member in MEMBERS_OF_FORMAT_1
@@ -297,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_line_of_a_later_format_is_not_read() {
-        let text = write(|_| "x".to_owned()).replacen("\"2\"", "\"3\"", 1);
+        let text = write(|_| "x".to_owned()).replacen("\"3\"", "\"4\"", 1);
         assert_eq!(Line::read(&text), None);
     }
 

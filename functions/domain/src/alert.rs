@@ -15,9 +15,9 @@ pub struct Alert {
     pub plan: String,
     /// The threshold, in percent of the quota.
     pub percent: u8,
-    /// Calls of the period that the user may make.
+    /// Units of the period that the user may use.
     pub quota: u64,
-    /// Calls of the period when the crossing was found.
+    /// Units of the period when the crossing was found.
     pub used: u64,
     /// First instant of the period.
     pub start: UnixMillis,
@@ -96,12 +96,12 @@ impl Alert {
             ..
         } = self;
         format!(
-            "{user} has used {percent} % of its quota: {used} of {quota} calls between {start} and {end}."
+            "{user} has used {percent} % of its quota: {used} of {quota} units between {start} and {end}."
         )
     }
 }
 
-/// The thresholds, in percent, that `used` calls of a quota cross and that were not told of; lowest
+/// The thresholds, in percent, that `used` units of a quota cross and that were not told of; lowest
 /// first. `told` is the highest that was.
 pub fn crossed(used: u64, quota: u64, thresholds: &[u8], told: u8) -> Vec<u8> {
     let is_crossed = |percent: &u8| {
@@ -114,7 +114,7 @@ pub fn crossed(used: u64, quota: u64, thresholds: &[u8], told: u8) -> Vec<u8> {
     crossed
 }
 
-/// Calls from which on something about a quota is to be looked at again: the next threshold, or a
+/// Units from which on something about a quota is to be looked at again: the next threshold, or a
 /// twentieth of the quota more than `used`.
 pub fn next_look(used: u64, quota: u64, thresholds: &[u8]) -> u64 {
     let of = |percent: u8| {
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(event["data"]["periodStart"], "2026-11-01T00:00:00Z");
         assert_eq!(
             first.text(),
-            "ann@example.com has used 50 % of its quota: 50 of 100 calls between \
+            "ann@example.com has used 50 % of its quota: 50 of 100 units between \
              2026-11-01T00:00:00Z and 2026-12-01T00:00:00Z."
         );
     }

@@ -4,11 +4,13 @@
 //! of the access log), and what it says. What counts go by is in [`Entry::facts`]; what is kept for
 //! people alone (user agent, request id) is in [`Entry::details`], which folds never read.
 //!
-//! Facts (format 1): one byte that names the format; the minute; a table of texts and of *contents*
-//! (each distinct combination of type, user, key, plan, method, endpoint and failing address once),
-//! deflated where that pays; then columns: twelve bytes of each id (milliseconds within the minute,
+//! Facts (format 2): one byte that names the format; the minute; a table of texts and of *contents*
+//! (each distinct combination of type, user, key, plan, method, endpoint, failing address and units
+//! once), deflated where that pays; then columns: twelve bytes of each id (milliseconds within the minute,
 //! ten random bytes), the content's number, and of lines the status and the latency. A fact takes
 //! some 14 bytes, a line 17.
+//!
+//! Format 1 is the same without units: every accepted call weighs one.
 //!
 //! Nothing here knows a clock, a table or which facts belong together: see [`crate::fold`].
 
@@ -30,7 +32,7 @@ mod facts;
 pub use facts::{Fact, Facts, events, id_within};
 
 /// The format that is written. Format 1 is the first.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 /// Bytes that an entry takes at most, well below the 400 KB of an item.
 pub const LARGEST: usize = 300_000;
 /// Bytes of an id within its minute.
@@ -62,6 +64,8 @@ pub struct Content<'a> {
     pub endpoint: Cow<'a, str>,
     /// Where a failure came from; of accepted calls nothing is counted by address.
     pub address: Option<Cow<'a, str>>,
+    /// What an accepted call weighs; what is refused weighs nothing.
+    pub units: u32,
 }
 
 impl<'a> Content<'a> {
@@ -77,7 +81,16 @@ impl<'a> Content<'a> {
             method: text(&event.method),
             endpoint: text(&event.endpoint),
             address: (!is_call).then(|| text(&event.ip)),
+            units: units_of(event),
         }
+    }
+}
+
+/// What an event weighs.
+fn units_of(event: &EventRef<'_>) -> u32 {
+    match event.event_type {
+        EventType::ApiCall => event.units,
+        EventType::AuthFailed | EventType::RateLimited => 0,
     }
 }
 
@@ -122,7 +135,7 @@ pub struct Packer<'a> {
 struct Minute<'a> {
     start: UnixMillis,
     texts: Texts<'a>,
-    contents: Rows<7>,
+    contents: Rows<8>,
     ids: Vec<u8>,
     kinds: Vec<Kind>,
     content_of: Vec<u32>,
@@ -259,6 +272,7 @@ impl<'a> Minute<'a> {
             self.texts.number(&event.method),
             self.texts.number(&event.endpoint),
             self.texts.optional((!is_call).then_some(&event.ip)),
+            units_of(event),
         ];
         let is_report = kind == Kind::Report;
         let origin = [

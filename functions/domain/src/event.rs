@@ -136,6 +136,9 @@ pub struct EventData {
     pub method: String,
     /// Route template, such as `/v1/deadlines`; not the raw path.
     pub endpoint: String,
+    /// What the call weighs where it is accepted; left out of the JSON for one.
+    #[serde(skip_serializing_if = "is_one")]
+    pub units: u32,
     /// The caller's address.
     pub ip: String,
     /// The caller's `User-Agent`.
@@ -161,6 +164,14 @@ pub struct EventData {
 )]
 fn is_stream(mode: &TrackingMode) -> bool {
     *mode == TrackingMode::Stream
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_one(units: &u32) -> bool {
+    *units == 1
 }
 
 /// One decision of the authorizer.
@@ -231,6 +242,7 @@ impl UsageEvent {
             plan: data.plan.as_ref().map(borrowed),
             method: borrowed(&data.method),
             endpoint: borrowed(&data.endpoint),
+            units: data.units,
             ip: borrowed(&data.ip),
             user_agent: data.user_agent.as_ref().map(borrowed),
             request_id: data.request_id.as_ref().map(borrowed),

@@ -263,6 +263,7 @@ fn owned(content: &Content<'_>) -> Content<'static> {
         method: text(&content.method),
         endpoint: text(&content.endpoint),
         address: content.address.as_deref().map(text),
+        units: content.units,
     }
 }
 
@@ -505,8 +506,8 @@ fn email(subject: &str) -> Option<&str> {
 }
 
 fn count(tally: &mut Tally, content: &Content<'_>, count: u64) {
-    tally.count(
-        content.event_type,
+    tally.weigh(
+        (content.event_type, content.units),
         &content.method,
         &content.endpoint,
         count,

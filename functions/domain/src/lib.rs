@@ -22,6 +22,7 @@ pub mod names;
 mod pack;
 pub mod plan;
 pub mod response;
+pub mod route;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
 pub mod seen;

@@ -109,7 +109,7 @@ impl Bucket {
 pub struct Limits {
     /// The rate.
     pub rate: Rate,
-    /// Calls of a period; `None` for no limit.
+    /// Units of a period, by the weights of the routes that are called; `None` for no limit.
     pub quota: Option<u64>,
 }
 
@@ -133,8 +133,8 @@ type Slots = BTreeMap<i64, u64>;
 pub struct Report {
     /// Calls by slot, within the memory of the bucket.
     pub slots: Slots,
-    /// All calls, for the quota.
-    pub calls: u64,
+    /// What all of them weigh, for the quota.
+    pub units: u64,
     /// Slots before this one may be forgotten.
     pub oldest: i64,
 }
@@ -144,8 +144,8 @@ pub struct Report {
 pub struct Shared {
     /// Calls of everybody by slot.
     pub slots: Slots,
-    /// Calls of everybody in the period.
-    pub calls: u64,
+    /// Units of everybody in the period.
+    pub units: u64,
 }
 
 impl Report {
@@ -155,7 +155,7 @@ impl Report {
         let mut all: Vec<(String, i64)> = slots
             .map(|(slot, calls)| (slot_counter(rate, *slot), signed(*calls)))
             .collect();
-        all.push((period_counter(period), signed(self.calls)));
+        all.push((period_counter(period), signed(self.units)));
         all
     }
 }
@@ -181,7 +181,7 @@ impl Shared {
                         outdated.push(name.clone());
                     }
                 }
-                Some(Counter::Period(start)) if start == period => shared.calls = calls,
+                Some(Counter::Period(start)) if start == period => shared.units = calls,
                 Some(Counter::Period(start)) if start < period => outdated.push(name.clone()),
                 Some(Counter::Period(_)) | None => {}
             }
@@ -194,7 +194,7 @@ impl Shared {
 enum Counter {
     /// Calls of a slot.
     Slot { width: i64, slot: i64 },
-    /// Calls of a period, by its start.
+    /// Units of a period, by its start.
     Period(UnixMillis),
 }
 
@@ -219,7 +219,7 @@ fn slot_counter(rate: Rate, slot: i64) -> String {
     format!("s{}x{slot}", rate.slot_millis())
 }
 
-/// The counter of the calls of the period that begins at `start`.
+/// The counter of the units of the period that begins at `start`.
 pub fn period_counter(start: UnixMillis) -> String {
     format!("u{}", start.seconds())
 }
@@ -245,7 +245,7 @@ pub struct Meter {
     own: Report,
     /// Reported, and not answered: perhaps counted, perhaps not.
     sent: Report,
-    /// Calls of the period that folds have counted, at least.
+    /// Units of the period that folds have counted, at least.
     counted: u64,
     /// How full the part of the rate is that need not be reported, in thousandths of a call.
     loud: i64,
@@ -276,21 +276,23 @@ impl Meter {
 
     /// Begins a new period: the rate goes on, the quota is whole.
     pub fn begin_period(&mut self) {
-        self.shared.calls = 0;
-        self.own.calls = 0;
-        self.sent.calls = 0;
+        self.shared.units = 0;
+        self.own.units = 0;
+        self.sent.units = 0;
         self.counted = 0;
     }
 
-    /// Calls of the period that it knows of.
+    /// Units of the period that it knows of.
     pub fn used(&self) -> u64 {
-        let reported = self.shared.calls + self.own.calls + self.sent.calls;
+        let reported = self.shared.units + self.own.units + self.sent.units;
         reported.max(self.counted)
     }
 
-    /// Says why a call at `now` is over the limits; `None` if it may be accepted.
-    pub fn check(&self, now: UnixMillis) -> Option<Over> {
-        if self.limits.quota.is_some_and(|quota| self.used() >= quota) {
+    /// Says why a call at `now` that weighs so many units is over the limits; `None` if it may be
+    /// accepted.
+    pub fn check(&self, now: UnixMillis, units: u32) -> Option<Over> {
+        let after = self.used() + u64::from(units);
+        if self.limits.quota.is_some_and(|quota| after > quota) {
             return Some(Over::Quota);
         }
         let bucket = self.bucket();
@@ -300,10 +302,10 @@ impl Meter {
     }
 
     /// Counts a call that is accepted at `now`.
-    pub fn accept(&mut self, now: UnixMillis) {
+    pub fn accept(&mut self, now: UnixMillis, units: u32) {
         let slot = now.0.div_euclid(self.limits.rate.slot_millis());
         *self.own.slots.entry(slot).or_default() += 1;
-        self.own.calls += 1;
+        self.own.units += u64::from(units);
         let passed = now.since(self.loud_at).clamp(0, 3_600_000);
         let quieter = passed * i64::from(self.limits.rate.per_second) / QUIET;
         self.loud = (self.loud - quieter).max(0) + 1_000;
@@ -312,7 +314,7 @@ impl Meter {
 
     /// Whether it must ask the shared counters before it accepts more.
     pub fn is_due(&self) -> bool {
-        if self.own.calls == 0 && self.own.slots.is_empty() {
+        if self.own.units == 0 && self.own.slots.is_empty() {
             return false;
         }
         let most = self.limits.rate.unreported();
@@ -322,7 +324,7 @@ impl Meter {
                 .saturating_mul(1_000);
         let is_many = self.limits.quota.is_some_and(|quota| {
             let remaining = quota.saturating_sub(self.used());
-            self.own.calls >= most.max(remaining / REMAINING)
+            self.own.units >= most.max(remaining / REMAINING)
         });
         !self.has_asked || is_loud || is_many
     }
@@ -336,7 +338,7 @@ impl Meter {
         for (slot, calls) in &report.slots {
             *self.sent.slots.entry(*slot).or_default() += calls;
         }
-        self.sent.calls += report.calls;
+        self.sent.units += report.units;
         self.loud = 0;
         report
     }
@@ -349,8 +351,8 @@ impl Meter {
     }
 
     /// Takes what folds have counted in the period.
-    pub fn learn_counted(&mut self, calls: u64) {
-        self.counted = self.counted.max(calls);
+    pub fn learn_counted(&mut self, units: u64) {
+        self.counted = self.counted.max(units);
     }
 
     fn oldest(&self, now: UnixMillis) -> i64 {

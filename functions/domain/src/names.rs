@@ -29,6 +29,12 @@ pub mod env {
     pub const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
     /// The plans, a JSON object from plan name to [`Plan`](crate::plan::Plan).
     pub const PLANS: &str = "PLANS";
+    /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
+    /// form, empty where the gateway's resources are the routes.
+    pub const ROUTES: &str = "ROUTES";
+    /// Headers that the gateway sets for the upstream, separated by spaces: a call that brings one
+    /// is refused.
+    pub const RESERVED_HEADERS: &str = "RESERVED_HEADERS";
     /// Issuer that a bearer token must name.
     pub const AUTH_ISSUER: &str = "AUTH_ISSUER";
     /// Audience that a bearer token must name.
@@ -142,6 +148,10 @@ pub mod context {
     pub const ERROR: &str = "limitError";
     /// The error message of a call that is denied.
     pub const MESSAGE: &str = "limitMessage";
+    /// The template that the call is counted under.
+    pub const ROUTE: &str = "route";
+    /// What the call weighs.
+    pub const UNITS: &str = "units";
 }
 
 /// A function of this workspace, with its folder and its deployed name.

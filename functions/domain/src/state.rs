@@ -8,8 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::pack::{deflate, inflate};
 
-/// The format that is written. Formats 1 to 3 held ids, and were never released.
-pub const FORMAT: u8 = 4;
+/// The format that is written. Format 4 knows no units: every accepted call weighed one. Formats 1 to
+/// 3 held ids, and were never released.
+pub const FORMAT: u8 = 5;
 /// The oldest format that is read.
 pub const OLDEST: u8 = 4;
 
@@ -44,15 +45,26 @@ pub fn encode<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
         .map_err(|source| StateError::Decode { bytes: 0, source })
 }
 
-/// Reads a state.
+/// Reads a state that every format writes alike.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
+    decode_since::<T, T>(bytes)
+}
+
+/// Reads a state that format 4 writes as `Old`.
+pub fn decode_since<Old, New>(bytes: &[u8]) -> Result<New, StateError>
+where
+    Old: DeserializeOwned + Into<New>,
+    New: DeserializeOwned,
+{
+    let undecodable = |source| StateError::Decode {
+        bytes: bytes.len(),
+        source,
+    };
     match bytes.split_first() {
-        Some((&FORMAT, state)) => {
-            postcard::from_bytes(state).map_err(|source| StateError::Decode {
-                bytes: bytes.len(),
-                source,
-            })
-        }
+        Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(undecodable),
+        Some((&OLDEST, state)) => postcard::from_bytes::<Old>(state)
+            .map(Into::into)
+            .map_err(undecodable),
         other => Err(StateError::Format {
             found: other.map_or(0, |(format, _)| *format),
         }),

@@ -15,6 +15,8 @@ pub struct Tally {
     pub auth_failures: u64,
     /// Events of type `API_RATE_LIMITED`.
     pub rate_limited: u64,
+    /// What those events weigh, by the units of their routes.
+    pub units: u64,
     /// Calls by HTTP method.
     pub methods: BTreeMap<String, u64>,
     /// Calls by route template.
@@ -30,6 +32,8 @@ pub struct Totals {
     pub auth_failures: u64,
     /// Events of type `API_RATE_LIMITED`.
     pub rate_limited: u64,
+    /// What accepted calls weigh.
+    pub units: u64,
 }
 
 impl Totals {
@@ -38,6 +42,7 @@ impl Totals {
         self.calls += other.calls;
         self.auth_failures += other.auth_failures;
         self.rate_limited += other.rate_limited;
+        self.units += other.units;
     }
 }
 
@@ -48,16 +53,31 @@ impl Tally {
             calls: self.calls,
             auth_failures: self.auth_failures,
             rate_limited: self.rate_limited,
+            units: self.units,
         }
     }
 
-    /// Counts `count` events of one type, method and endpoint.
+    /// Counts `count` events of one type, method and endpoint, each of which weighs one unit if it is
+    /// accepted.
     pub fn count(&mut self, event_type: EventType, method: &str, endpoint: &str, count: u64) {
+        self.weigh((event_type, 1), method, endpoint, count);
+    }
+
+    /// Counts `count` events of one type, method and endpoint, each of which weighs so many units if
+    /// it is accepted.
+    pub fn weigh(
+        &mut self,
+        (event_type, units): (EventType, u32),
+        method: &str,
+        endpoint: &str,
+        count: u64,
+    ) {
         match event_type {
             EventType::AuthFailed => self.auth_failures += count,
             EventType::RateLimited => self.rate_limited += count,
             EventType::ApiCall => {
                 self.calls += count;
+                self.units += count * u64::from(units);
                 add(&mut self.methods, method, count);
                 add(&mut self.endpoints, endpoint, count);
             }
@@ -69,6 +89,7 @@ impl Tally {
         self.calls += other.calls;
         self.auth_failures += other.auth_failures;
         self.rate_limited += other.rate_limited;
+        self.units += other.units;
         for (method, count) in &other.methods {
             add(&mut self.methods, method, *count);
         }
@@ -136,8 +157,12 @@ mod tests {
         assert_eq!(twice.methods, BTreeMap::from([("GET".to_owned(), 10)]));
         let endpoints = [("/a".to_owned(), 4), ("/b".to_owned(), 6)];
         assert_eq!(twice.endpoints, BTreeMap::from(endpoints));
+        one.weigh((EventType::ApiCall, 10), "GET", "/b", 3);
+        one.weigh((EventType::AuthFailed, 10), "GET", "/b", 1);
+        assert_eq!((one.calls, one.units), (8, 5 + 30));
         let mut totals = one.totals();
         totals.add(one.totals());
+        let twice: Tally = [&one, &one].into_iter().collect();
         assert_eq!(totals, twice.totals());
         assert_ne!(totals, one.totals());
     }

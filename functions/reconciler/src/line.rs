@@ -51,14 +51,18 @@ fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a
     };
     let mode = line.get(context::MODE);
     let subject = required(line, context::EMAIL)?;
+    let common = event(line, id, source, event_type, subject);
     let event = EventRef {
         key_id: line.get(context::KEY_ID),
         plan: line.get(context::PLAN),
+        // The authorizer tells apart what is one resource to the gateway.
+        endpoint: line.get(context::ROUTE).unwrap_or(common.endpoint),
+        units: units(line)?,
         // No count depends on it.
         mode: mode
             .and_then(|mode| TrackingMode::parse(&mode))
             .unwrap_or(TrackingMode::Stream),
-        ..event(line, id, source, event_type, subject)
+        ..common
     };
     Ok(Reported {
         event,
@@ -105,6 +109,7 @@ fn event<'a>(
         plan: None,
         method: or_unknown(line, log::METHOD),
         endpoint: or_unknown(line, log::RESOURCE_PATH),
+        units: 1,
         ip: or_unknown(line, log::IP),
         user_agent: None,
         request_id: None,
@@ -112,6 +117,12 @@ fn event<'a>(
         mode: TrackingMode::Stream,
         reason: None,
     }
+}
+
+/// What the call weighs: one unit where the authorizer says nothing else.
+fn units(line: &Line<'_>) -> Result<u32, Rejection> {
+    let units = line.get(context::UNITS);
+    units.map_or(Ok(1), |text| parse(context::UNITS, &text))
 }
 
 /// How the call was answered; `None` without a readable status.

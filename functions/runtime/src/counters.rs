@@ -56,11 +56,13 @@ pub struct Take {
 /// A quota's part of [`Take`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakeQuota {
-    /// The counter of the period's calls.
+    /// The counter of the period's units.
     pub used: String,
-    /// What a counter that does not exist begins with; below `most`.
+    /// What the call weighs.
+    pub units: i64,
+    /// What a counter that does not exist begins with; below `most` by a call.
     pub begin: i64,
-    /// The calls of the period.
+    /// The units of the period.
     pub most: i64,
 }
 
@@ -215,14 +217,14 @@ impl Update {
         if let Some(quota) = &take.quota {
             let used = update.name(&quota.used);
             let begin = update.value(quota.begin);
-            let one = update.value(1);
-            let most = update.value(quota.most);
+            let units = update.value(quota.units);
+            let most = update.value(quota.most - quota.units);
             update
                 .set
-                .push(format!("{used} = if_not_exists({used}, {begin}) + {one}"));
-            update
-                .conditions
-                .push(format!("(attribute_not_exists({used}) OR {used} < {most})"));
+                .push(format!("{used} = if_not_exists({used}, {begin}) + {units}"));
+            update.conditions.push(format!(
+                "(attribute_not_exists({used}) OR {used} <= {most})"
+            ));
         }
         update.expire(take.expires_at);
         update
@@ -353,13 +355,18 @@ mod memory {
                 };
                 let quota = take.quota.as_ref();
                 let used = |quota: &super::TakeQuota| counters.get(&quota.used).copied();
-                let is_left =
-                    quota.is_none_or(|quota| used(quota).is_none_or(|used| used < quota.most));
+                let is_left = quota.is_none_or(|quota| {
+                    used(quota).is_none_or(|used| used + quota.units <= quota.most)
+                });
                 if !holds || !is_left {
                     return Taken::Refused(counters.clone());
                 }
-                let next =
-                    quota.map(|quota| (quota.used.clone(), used(quota).unwrap_or(quota.begin) + 1));
+                let next = quota.map(|quota| {
+                    (
+                        quota.used.clone(),
+                        used(quota).unwrap_or(quota.begin) + quota.units,
+                    )
+                });
                 counters.insert(
                     take.full_at.clone(),
                     full_at.unwrap_or(take.now).max(take.now) + CALL,
@@ -386,6 +393,7 @@ mod tests {
             latest: 24_000,
             quota: Some(TakeQuota {
                 used: "u1".to_owned(),
+                units: 1,
                 begin: 7,
                 most: 100,
             }),
@@ -399,7 +407,7 @@ mod tests {
         );
         assert_eq!(
             update.condition().unwrap(),
-            "#n0 BETWEEN :v0 AND :v2 AND (attribute_not_exists(#n1) OR #n1 < :v5)"
+            "#n0 BETWEEN :v0 AND :v2 AND (attribute_not_exists(#n1) OR #n1 <= :v5)"
         );
         let full = Update::of_take(&Take {
             is_full: true,

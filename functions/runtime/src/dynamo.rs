@@ -289,7 +289,7 @@ fn attributes(key: &ItemKey, item: NewItem) -> Item {
             (attribute::TOTAL_CALLS, totals.calls),
             (attribute::AUTH_FAILURES, totals.auth_failures),
             (attribute::RATE_LIMITED, totals.rate_limited),
-            (attribute::UNITS, totals.calls),
+            (attribute::UNITS, totals.units),
         ] {
             attributes.insert(name.to_owned(), number(value));
         }

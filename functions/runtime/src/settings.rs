@@ -10,6 +10,7 @@ use std::fmt;
 
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
+use domain::route::Routes;
 use domain::webhook::Endpoints;
 
 /// The variables of a process.
@@ -100,6 +101,26 @@ impl Setting for Endpoints {
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Routes {
+    const ALLOWED: &'static str = "a table of routes, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_variable(text)
+    }
+}
+
+/// Words between spaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+impl Setting for Words {
+    const ALLOWED: &'static str = "words between spaces, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self(text.split_whitespace().map(str::to_owned).collect()))
     }
 }
 

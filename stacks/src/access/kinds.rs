@@ -59,12 +59,14 @@ const LOG_GROUP: Kind = Kind {
         name.map(both).into_iter().flatten().collect()
     },
     actions: &[
+        "logs:AssociateKmsKey",
         "logs:CreateLogGroup",
         "logs:DeleteLogGroup",
         "logs:DeleteRetentionPolicy",
         "logs:DeleteSubscriptionFilter",
         "logs:DescribeIndexPolicies",
         "logs:DescribeSubscriptionFilters",
+        "logs:DisassociateKmsKey",
         "logs:GetDataProtectionPolicy",
         "logs:ListTagsForResource",
         "logs:PutRetentionPolicy",
@@ -325,6 +327,48 @@ const KINDS: &[(&str, Kind)] = &[
     ),
     // Among the queue's actions.
     ("AWS::SQS::QueuePolicy", NOTHING),
+    (
+        "AWS::WAFv2::WebACL",
+        Kind {
+            named_by: "Name",
+            arns: |_, name| {
+                let named = |name| in_region("wafv2", &format!("regional/webacl/{name}/*"));
+                name.map(named).into_iter().collect()
+            },
+            actions: &[
+                "wafv2:AssociateWebACL",
+                "wafv2:CreateWebACL",
+                "wafv2:DeleteWebACL",
+                "wafv2:DisassociateWebACL",
+                "wafv2:GetWebACL",
+                "wafv2:ListTagsForResource",
+                "wafv2:TagResource",
+                "wafv2:UntagResource",
+                "wafv2:UpdateWebACL",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
+        "AWS::WAFv2::WebACLAssociation",
+        Kind {
+            further: Some(|_, _| {
+                let stages =
+                    "arn:${AWS::Partition}:apigateway:${AWS::Region}::/restapis/*/stages/*";
+                let actions = vec![
+                    "wafv2:AssociateWebACL",
+                    "wafv2:DisassociateWebACL",
+                    "wafv2:GetWebACLForResource",
+                ];
+                let stages = || vec![sub::<String>(stages)];
+                vec![
+                    Statement::of(vec!["apigateway:SetWebACL"], stages()),
+                    Statement::of(actions, stages()),
+                ]
+            }),
+            ..NOTHING
+        },
+    ),
 ];
 
 fn in_region(service: &str, resource: &str) -> String {

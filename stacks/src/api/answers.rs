@@ -6,7 +6,7 @@ use crate::constructs::Answer;
 const JSON: (&str, &str) = ("Content-Type", "'application/json'");
 
 /// By logical id.
-pub(super) const ALL: [(&str, Answer<'_>); 7] = [
+pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
     (
         "AnswerUnauthorized",
         Answer {
@@ -58,6 +58,24 @@ pub(super) const ALL: [(&str, Answer<'_>); 7] = [
             status: Some(404),
             headers: &[JSON],
             body: r#"{"error":"notFound","message":"there is no such endpoint"}"#,
+        },
+    ),
+    (
+        "AnswerUnreachable",
+        Answer {
+            to: To::IntegrationFailure,
+            status: Some(502),
+            headers: &[JSON],
+            body: r#"{"error":"badGateway","message":"the API cannot be reached, try again"}"#,
+        },
+    ),
+    (
+        "AnswerTimeout",
+        Answer {
+            to: To::IntegrationTimeout,
+            status: Some(504),
+            headers: &[JSON],
+            body: r#"{"error":"gatewayTimeout","message":"the API did not answer within 29 seconds"}"#,
         },
     ),
     (

@@ -30,6 +30,6 @@ fn variable(member: &'static str) -> String {
 
 /// The format, one JSON object without line breaks. Numbers are quoted too: the gateway writes `-`
 /// for an absent one.
-pub(super) fn json() -> String {
+pub(crate) fn json() -> String {
     log::write(variable)
 }

@@ -57,6 +57,17 @@ pub struct FunctionLog {
     pub encryption: Encryption,
 }
 
+impl FunctionLog {
+    /// A log that keeps its lines so many days, under AWS's own key.
+    pub const fn kept(days: u32) -> Self {
+        Self {
+            days,
+            level: LogLevel::Info,
+            encryption: Encryption::Managed,
+        }
+    }
+}
+
 impl Function {
     /// Declares the function, its role `{id}Role` and its log group `{id}Logs`.
     pub fn new(stack: &mut Stack, id: &'static str, settings: FunctionSettings<'_>) -> Self {
@@ -152,6 +163,35 @@ impl Function {
         period: Period,
     ) -> Metric {
         Metric::new("AWS/Lambda", name, statistic, period).dimension("FunctionName", function)
+    }
+}
+
+/// A function that something invokes: of this stack, or of another and known by its name.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    pub(super) name: Val<lambda::PermissionFunctionName>,
+    pub(super) arn: Val<Arn<lambda::Function>>,
+}
+
+impl Invoked {
+    /// A function of another stack, in this account and region. It must be there when this stack is
+    /// deployed.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: cfn::existing(name).into(),
+            arn: cfn::sub(format!(
+                "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
+            )),
+        }
+    }
+}
+
+impl From<&Function> for Invoked {
+    fn from(function: &Function) -> Self {
+        Self {
+            name: function.handle().reference().into(),
+            arn: function.arn(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@
 //! use stacks::constructs::{
 //!     Encryption, Function, FunctionLog, FunctionSettings, Key, Stack, Table, TableSettings,
 //! };
-//! use stacks::environment::{Architecture, LogLevel};
+//! use stacks::environment::Architecture;
 //!
 //! let mut stack = Stack::new("Orders", "Orders, and what ships them");
 //! let orders = Table::new(
@@ -43,11 +43,7 @@
 //!         memory: 256,
 //!         timeout: 30,
 //!         variables: BTreeMap::from([("ORDERS", orders.name().into())]),
-//!         log: FunctionLog {
-//!             days: 30,
-//!             level: LogLevel::Info,
-//!             encryption: Encryption::Managed,
-//!         },
+//!         log: FunctionLog::kept(30),
 //!         reserved: None,
 //!         tracing: false,
 //!     },
@@ -140,6 +136,7 @@ mod event_source;
 mod firewall;
 mod function;
 mod grants;
+mod metered_api;
 mod metric;
 mod queue;
 mod rest_api;
@@ -156,12 +153,13 @@ pub use dashboard::{Dashboard, Widget};
 pub use encryption::{Encryption, EncryptionKey};
 pub use event_source::{EventSource, EventSourceSettings, Start};
 pub use firewall::Firewall;
-pub use function::{Function, FunctionLog, FunctionSettings};
+pub use function::{Function, FunctionLog, FunctionSettings, Invoked};
 pub use grants::Grants;
+pub use metered_api::{MeteredApi, MeteredApiSettings};
 pub use metric::{Expression, Metric, Percentile, Period, Statistic};
 pub use queue::{Handing, Queue, QueueKind, QueueSettings};
 pub use rest_api::{Answer, Authorizer, RestApi, RestApiSettings};
-pub use routes::{Access, Integration, Verb};
+pub use routes::{Access, Integration, Passage, Preflight, Verb};
 pub use schedule::ScheduleRule;
 pub use stack::Stack;
 pub use stream::Stream;

@@ -1,14 +1,15 @@
 //! A REST API: its stage, its access log, its authorizer, its gateway responses.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::function::Function;
+use super::function::Invoked;
 use super::metric::{Metric, Period, Statistic};
 use super::routes::{Paths, invocation_uri};
 use super::stack::Stack;
-use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
+use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
 
 /// A REST API with one stage.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub struct RestApiSettings<'a> {
     pub description: &'a str,
     /// The name of its stage: the first part of every path.
     pub stage: &'a str,
+    /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
+    /// UTF-8.
+    pub binary: bool,
     /// Calls a second that the stage takes, and calls above that at once.
     pub throttle: (u32, u32),
     /// Whether X-Ray traces its calls.
@@ -83,6 +87,9 @@ impl RestApi {
             if policy.starts_with("SecurityPolicy_") {
                 api = api.endpoint_access_mode("STRICT");
             }
+        }
+        if settings.binary {
+            api = api.binary_media_types(["*/*"]);
         }
         let handle = stack.template().add(id, api);
         let mut api = Self {
@@ -141,17 +148,18 @@ impl RestApi {
     pub fn authorizer(
         &mut self,
         stack: &mut Stack,
-        id: &'static str,
-        function: &Function,
+        id: impl Into<LogicalId>,
+        function: impl Into<Invoked>,
     ) -> Authorizer {
+        let (id, function) = (id.into(), function.into());
         let handle = stack.template().add(
-            id,
+            id.clone(),
             apigateway::Authorizer::new(apigateway::AuthorizerRequired {
-                name: id.into(),
+                name: id.as_str().into(),
                 rest_api_id: self.reference(),
                 r#type: apigateway::AuthorizerType::Request.into(),
             })
-            .authorizer_uri(invocation_uri(function))
+            .authorizer_uri(invocation_uri(&function))
             .authorizer_result_ttl_in_seconds(0),
         );
         self.changes_with(&handle);
@@ -167,7 +175,7 @@ impl RestApi {
             LogicalId::from(format!("{id}Permission")),
             lambda::Permission::new(lambda::PermissionRequired {
                 action: "lambda:InvokeFunction".into(),
-                function_name: function.handle().reference().into(),
+                function_name: function.name,
                 principal: "apigateway.amazonaws.com".into(),
             })
             .source_arn(source.cast::<lambda::PermissionSourceArn>()),
@@ -175,8 +183,14 @@ impl RestApi {
         Authorizer(handle)
     }
 
-    /// Declares what the gateway answers by itself.
-    pub fn answer(&mut self, stack: &mut Stack, id: &'static str, answer: &Answer<'_>) {
+    /// Declares what the gateway answers by itself, with `common` headers beside its own.
+    pub fn answer(
+        &mut self,
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        answer: &Answer<'_>,
+        common: &BTreeMap<String, String>,
+    ) {
         let mut response = apigateway::GatewayResponse::new(apigateway::GatewayResponseRequired {
             response_type: answer.to.into(),
             rest_api_id: self.reference(),
@@ -185,17 +199,14 @@ impl RestApi {
         if let Some(status) = answer.status {
             response = response.status_code(status.to_string());
         }
-        if !answer.headers.is_empty() {
-            let headers = answer.headers.iter();
-            let headers = headers.map(|(name, value)| {
-                (
-                    format!("gatewayresponse.header.{name}"),
-                    (*value).to_owned(),
-                )
-            });
-            response = response.response_parameters(
-                headers.collect::<std::collections::BTreeMap<String, String>>(),
-            );
+        let own = answer.headers.iter();
+        let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let headers: BTreeMap<String, String> = own
+            .chain(common.clone())
+            .map(|(name, value)| (format!("gatewayresponse.header.{name}"), value))
+            .collect();
+        if !headers.is_empty() {
+            response = response.response_parameters(headers);
         }
         let handle = stack.template().add(id, response);
         self.changes_with(&handle);
@@ -207,7 +218,7 @@ impl RestApi {
         self,
         stack: &mut Stack,
         id: &'static str,
-        log: &Handle<logs::LogGroup>,
+        log: Val<Arn<logs::LogGroup>>,
         format: &str,
     ) -> Handle<apigateway::Stage> {
         let digest = self.digest(stack);
@@ -236,7 +247,7 @@ impl RestApi {
                 .deployment_id(deployment.reference())
                 .access_log_setting(
                     apigateway::StageAccessLogSetting::new()
-                        .destination_arn(log.arn())
+                        .destination_arn(log)
                         .format(format),
                 ),
         )

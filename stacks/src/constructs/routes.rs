@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::function::Function;
+use super::function::{Function, Invoked};
 use super::rest_api::{Authorizer, RestApi};
 use super::stack::Stack;
 use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, sub};
@@ -12,6 +12,8 @@ use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, sub};
 pub enum Verb {
     /// `GET`
     Get,
+    /// `OPTIONS`
+    Options,
     /// Every verb.
     Any,
 }
@@ -20,6 +22,7 @@ impl Verb {
     const fn text(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Options => "OPTIONS",
             Self::Any => "ANY",
         }
     }
@@ -28,6 +31,7 @@ impl Verb {
     const fn in_arn(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Options => "OPTIONS",
             Self::Any => "*",
         }
     }
@@ -38,8 +42,31 @@ impl Verb {
 pub enum Integration<'a> {
     /// A function, given the whole request.
     Function(&'a Function),
-    /// Another API at this address; the greedy path parameter is appended.
-    Upstream(&'a str),
+    /// Another API.
+    Upstream(Passage<'a>),
+    /// The gateway itself, to a browser that asks what a page may do.
+    Preflight(&'a Preflight),
+}
+
+/// What another API gets of a request. It gets everything that the caller sends, but for what stands
+/// here.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    /// Its address, to which the path is appended.
+    pub address: &'a str,
+    /// Headers by name: a value in single quotes, or one of the gateway's variables. A header of the
+    /// same name that the caller sends is replaced.
+    pub headers: &'a BTreeMap<String, String>,
+}
+
+/// The answer to a browser that asks what a page may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// Headers by name, the same for every page.
+    pub headers: BTreeMap<String, String>,
+    /// Origins of which the one that asks is named in `Access-Control-Allow-Origin`. Empty where a
+    /// header names one for every page.
+    pub origins: Vec<String>,
 }
 
 /// Who may call a route.
@@ -74,10 +101,17 @@ impl RestApi {
         })
         .integration(match integration {
             Integration::Function(function) => to_function(function),
-            Integration::Upstream(address) => to_upstream(address),
+            Integration::Upstream(passage) => to_upstream(path, passage),
+            Integration::Preflight(preflight) => to_browser(preflight),
         });
-        if matches!(integration, Integration::Upstream(_)) {
-            method = method.request_parameters([("method.request.path.proxy", true)]);
+        match integration {
+            Integration::Upstream(_) if is_greedy(path) => {
+                method = method.request_parameters([("method.request.path.proxy", true)]);
+            }
+            Integration::Preflight(preflight) => {
+                method = method.method_responses([told(preflight)]);
+            }
+            Integration::Upstream(_) | Integration::Function(_) => {}
         }
         method = match access {
             Access::Open => method.authorization_type("NONE"),
@@ -160,37 +194,99 @@ fn identifier(part: &str) -> String {
 fn to_function(function: &Function) -> apigateway::MethodIntegration {
     apigateway::MethodIntegration::new(apigateway::MethodIntegrationType::AwsProxy)
         .integration_http_method("POST")
-        .uri(invocation_uri(function))
+        .uri(invocation_uri(&function.into()))
 }
 
-/// What an upstream gets in place of the caller's key, which is the gateway's secret. A proxy passes
-/// every header on; a mapping of the same name stands in for the caller's. A fixed value is in
-/// single quotes, and is not empty for AWS documents no empty one (API Gateway Developer Guide,
-/// "Parameter mapping examples for REST APIs").
-const WITHHELD: &str = "'withheld'";
+/// The gateway's longest wait for an answer, which is also its default
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
+const INTEGRATION_MILLIS: i32 = 29_000;
 
-fn to_upstream(address: &str) -> apigateway::MethodIntegration {
-    let address = address.trim_end_matches('/');
+fn is_greedy(path: &str) -> bool {
+    path.ends_with("{proxy+}")
+}
+
+fn to_upstream(path: &str, passage: Passage<'_>) -> apigateway::MethodIntegration {
+    let address = passage.address.trim_end_matches('/');
+    let path = path.replace("{proxy+}", "{proxy}");
+    let mut parameters: BTreeMap<String, String> = passage
+        .headers
+        .iter()
+        .map(|(name, value)| (format!("integration.request.header.{name}"), value.clone()))
+        .collect();
+    if path.contains("{proxy}") {
+        parameters.insert(
+            "integration.request.path.proxy".to_owned(),
+            "method.request.path.proxy".to_owned(),
+        );
+    }
     apigateway::MethodIntegration::new(apigateway::MethodIntegrationType::HttpProxy)
         .integration_http_method("ANY")
-        .uri(format!("{address}/{{proxy}}"))
-        .request_parameters([
+        .uri(format!("{address}{path}"))
+        .request_parameters(parameters)
+        .timeout_in_millis(INTEGRATION_MILLIS)
+}
+
+/// The gateway takes bodies for bytes where `*/*` is a binary media type, and applies templates to
+/// texts alone: what goes through one is converted
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html>).
+fn to_browser(preflight: &Preflight) -> apigateway::MethodIntegration {
+    let headers = preflight.headers.iter();
+    let parameters = headers
+        .map(|(name, value)| {
             (
-                "integration.request.path.proxy",
-                "method.request.path.proxy",
-            ),
-            ("integration.request.header.x-api-key", WITHHELD),
-        ])
+                format!("method.response.header.{name}"),
+                format!("'{value}'"),
+            )
+        })
+        .collect::<BTreeMap<String, String>>();
+    let mut response = apigateway::MethodIntegrationResponse::new("204")
+        .content_handling(apigateway::MethodIntegrationResponseContentHandling::ConvertToText)
+        .response_parameters(parameters);
+    if !preflight.origins.is_empty() {
+        let template = named_origin(&preflight.origins);
+        response = response.response_templates([("application/json", template)]);
+    }
+    apigateway::MethodIntegration::new(apigateway::MethodIntegrationType::Mock)
+        .content_handling(apigateway::MethodIntegrationContentHandling::ConvertToText)
+        .request_templates([("application/json", "{\"statusCode\":204}")])
+        .integration_responses([response])
+}
+
+/// Names the origin that asks, if it is one of these. A header's name is as the client writes it.
+fn named_origin(origins: &[String]) -> String {
+    let asked: Vec<String> = origins
+        .iter()
+        .map(|origin| format!("$origin==\"{origin}\""))
+        .collect();
+    let asked = asked.join(" || ");
+    [
+        "#set($origin=$input.params().header.get(\"origin\"))",
+        "#if(!$origin)#set($origin=$input.params().header.get(\"Origin\"))#end",
+        &format!("#if({asked})"),
+        "#set($context.responseOverride.header.Access-Control-Allow-Origin=$origin)",
+        "#end",
+    ]
+    .concat()
+}
+
+/// The headers that the answer may have.
+fn told(preflight: &Preflight) -> apigateway::MethodMethodResponse {
+    let chosen = (!preflight.origins.is_empty()).then_some("Access-Control-Allow-Origin");
+    let names = preflight.headers.keys().map(String::as_str).chain(chosen);
+    let parameters = names
+        .map(|name| (format!("method.response.header.{name}"), true))
+        .collect::<BTreeMap<String, bool>>();
+    apigateway::MethodMethodResponse::new("204").response_parameters(parameters)
 }
 
 /// The address under which API Gateway invokes a function.
-pub(super) fn invocation_uri(function: &Function) -> Val<String> {
+pub(super) fn invocation_uri(function: &Invoked) -> Val<String> {
     join([
         sub(
             "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
                 .to_owned(),
         ),
-        function.arn().into(),
+        function.arn.clone().into(),
         "/invocations".into(),
     ])
 }

@@ -13,7 +13,7 @@ texts! {
     Address: address, "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$".to_owned();
     /// The address of an API that the gateway forwards to: also without braces and dollar signs,
     /// which the gateway reads as parameters, and on a port that it connects to.
-    Upstream: upstream, "^https?://[^\\s/?#@{}$]+(/[^\\s?#{}$]*)?$".to_owned();
+    UpstreamAddress: upstream, "^https?://[^\\s/?#@{}$]+(/[^\\s?#{}$]*)?$".to_owned();
     /// The address of a key set: `https`, or `http` on this machine.
     KeySetAddress: key_set, "^(https://|http://(localhost|127\\.|\\[::1\\]))[^\\s@#]+$".to_owned();
 }
@@ -25,7 +25,7 @@ impl Address {
     }
 }
 
-impl Upstream {
+impl UpstreamAddress {
     /// Whether it is of the machine that reads it.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(self.as_str())

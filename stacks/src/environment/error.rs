@@ -90,6 +90,15 @@ impl fmt::Display for Place {
 }
 
 impl EnvironmentError {
+    /// What is wrong with the value that a message names first: `upstream.openapi: …`.
+    pub(super) fn placed(path: &Path, text: &str, message: String) -> Self {
+        Self::Value {
+            path: path.to_owned(),
+            place: of_prefix(text, &message).unwrap_or(Place { line: 1, column: 1 }),
+            message,
+        }
+    }
+
     pub(super) fn invalid(path: &Path, text: &str, error: &serde_yaml::Error) -> Self {
         let said = error.to_string();
         let place = error

@@ -26,7 +26,7 @@ const SECRET: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
     let keys = Vec::<Key>::deserialize(deserializer)?;
-    check(&keys).map_err(|message| D::Error::custom(format!("auth.jwks.keys: {message}")))?;
+    check(&keys).map_err(D::Error::custom)?;
     Ok(keys)
 }
 

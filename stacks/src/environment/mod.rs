@@ -6,38 +6,47 @@
 //! [`Environment::with_analytics`].
 
 mod address;
+mod cors;
 mod error;
 mod jwks;
 mod limits;
+mod openapi;
 mod plans;
 mod region;
 mod settings;
 mod text;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use domain::names::{Names, TrackingMode};
+use domain::route::{OTHER, Route};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use address::{Address, KeySetAddress, Upstream};
+pub use address::{Address, KeySetAddress, UpstreamAddress};
+pub use cors::{Cors, Origins};
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use plans::{LimitMode, Plan};
 pub use region::Partition;
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
-    Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat,
+    Aggregator, Alarms, Analytics, Architecture, Attached, Auth, LogDays, LogLevel, Logs,
+    Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat,
 };
 pub use text::{
-    Account, Bounded, Email, KeyArn, Region, ResourcePrefix, StackPrefix, TagKey, TagValue,
-    TimeZone, TlsPolicy, Words,
+    Account, ApiId, Bounded, CorsMethod, Email, FieldName, HeaderName, KeyArn, PageOrigin, Region,
+    ResourcePrefix, SecretKey, SecretName, StackPrefix, TagKey, TagValue, TimeZone, TlsPolicy,
+    Weighed, Words,
 };
+pub use upstream::{Identity, Secret, Upstream};
 
 /// The account that an embedded AWS has.
 pub const LOCAL_ACCOUNT: &str = "000000000000";
+/// The path of the sample, which is metered where the file names no upstream.
+pub const SAMPLE: &str = "/v1/deadlines";
 /// The environment that runs on the embedded AWS.
 pub const LOCAL: &str = "local";
 
@@ -104,6 +113,16 @@ pub struct Environment {
     pub alarms: Alarms,
     /// The API that is metered; where absent, the sample answers.
     pub upstream: Option<Upstream>,
+    /// What a call to a route weighs, where not one unit: `GET /search: 10`. `other` is what a call
+    /// weighs that no route fits.
+    #[serde(default)]
+    pub units: BTreeMap<Weighed, Bounded<0, 1_000_000>>,
+    /// Which pages may call the API from a browser. Where absent, preflights go to the upstream,
+    /// unmetered.
+    pub cors: Option<Cors>,
+    /// APIs that exist already and are metered: their gateways may ask the authorizer.
+    #[serde(default)]
+    pub attached: Vec<Attached>,
     /// How many calls the gateway takes.
     #[serde(default)]
     pub throttle: Throttle,
@@ -154,6 +173,11 @@ impl Environment {
         let mut environment: Self = serde_yaml::from_str(text)
             .map_err(|source| EnvironmentError::invalid(path, text, &source))?;
         name.clone_into(&mut environment.name);
+        if let Some(upstream) = &mut environment.upstream {
+            upstream
+                .read_openapi(path)
+                .map_err(|message| EnvironmentError::placed(path, text, message))?;
+        }
         match environment.refusal() {
             None => Ok(environment),
             Some(Refusal { setting, message }) => Err(EnvironmentError::Value {
@@ -233,6 +257,36 @@ impl Environment {
         self.name == LOCAL
     }
 
+    /// The routes under which calls are counted. Empty where the gateway's resources are the routes.
+    pub fn routes(&self) -> Vec<Route> {
+        match &self.upstream {
+            Some(upstream) => upstream.routes.clone(),
+            None => Route::new("GET", SAMPLE).into_iter().collect(),
+        }
+    }
+
+    /// What a call to `route` weighs; to no route for `other`.
+    pub fn units_of(&self, route: Option<&Route>) -> u32 {
+        let name = route.map_or_else(|| OTHER.to_owned(), ToString::to_string);
+        let given = self.units.iter();
+        let mut given = given.filter(|(weighed, _)| weighed.as_str() == name);
+        given.next().map_or(1, |(_, units)| units.get())
+    }
+
+    /// Units of a route that is none would weigh nothing.
+    fn unroutable(&self) -> Option<Refusal> {
+        let routes: Vec<String> = self.routes().iter().map(ToString::to_string).collect();
+        let mut weighed = self.units.keys().map(Weighed::as_str);
+        let unknown = weighed.find(|name| *name != OTHER && !routes.iter().any(|of| of == name))?;
+        Some(Refusal::new(
+            "units",
+            format!(
+                "units: `{unknown}` is not a route of this API: its routes are those of `upstream`, \
+                 as they are written there"
+            ),
+        ))
+    }
+
     /// What several keys of the file decide together, or with the stacks that follow from them.
     fn refusal(&self) -> Option<Refusal> {
         self.unsigned()
@@ -242,6 +296,7 @@ impl Environment {
             .or_else(|| self.overpromised())
             .or_else(|| self.elsewhere())
             .or_else(|| self.bucketless())
+            .or_else(|| self.unroutable())
             .or_else(|| crate::synth::refusal(self))
     }
 
@@ -281,7 +336,9 @@ impl Environment {
             ),
             (
                 "upstream",
-                self.upstream.as_ref().map(Upstream::is_loopback),
+                self.upstream
+                    .as_ref()
+                    .map(|upstream| upstream.url.is_loopback()),
             ),
         ];
         let (setting, _) = loopback

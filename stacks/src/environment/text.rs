@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::region::REGIONS;
+use domain::route::{OTHER, Route};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use super::region::REGIONS;
 
 /// A text that passed its check. The schema carries the same rule as a pattern.
 macro_rules! texts {
@@ -19,6 +21,11 @@ macro_rules! texts {
                 /// The text.
                 pub fn as_str(&self) -> &str {
                     &self.0
+                }
+
+                #[allow(dead_code, reason = "only some are parsed apart from a file")]
+                pub(super) fn parse(text: &str) -> Result<Self, String> {
+                    $check(text).map(|()| Self(text.to_owned()))
                 }
             }
 
@@ -78,6 +85,43 @@ texts! {
     TlsPolicy: tls_policy, "^(TLS_1_2|SecurityPolicy_[A-Za-z0-9_]+)$".to_owned();
     /// A text of at least one character that is not a space.
     Words: words, "\\S".to_owned();
+    /// A header of ours: lower-case letters, digits and hyphens, such as `x-usage-user`.
+    HeaderName: header_name, "^x-[a-z0-9-]{1,60}$".to_owned();
+    /// Any header's name in lower case.
+    FieldName: field_name, "^[a-z0-9-]{1,64}$".to_owned();
+    /// The name of a secret in Secrets Manager.
+    SecretName: secret_name, "^[A-Za-z0-9/_+=.@-]{1,512}$".to_owned();
+    /// A key of a secret that is a JSON object.
+    SecretKey: secret_key, "^[A-Za-z0-9/_+=.@-]{1,512}$".to_owned();
+    /// Where a page comes from: scheme, host and port, or `*`.
+    PageOrigin: page_origin, "^(\\*|https?://[^\\s/?#'\"]+)$".to_owned();
+    /// What units are given for: a route, such as `GET /search`, or `other`.
+    Weighed: weighed, "^(other|(ANY|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /[^ ]*)$".to_owned();
+    /// The id of an API: lower-case letters and digits.
+    ApiId: api_id, "^[a-z0-9]{1,32}$".to_owned();
+    /// A method that pages may use.
+    CorsMethod: cors_method, format!("^({})$", CORS_METHODS.join("|"));
+}
+
+/// The methods of the gateway but `OPTIONS`, which browsers use to ask.
+const CORS_METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
+
+impl CorsMethod {
+    pub(super) fn all() -> Vec<Self> {
+        CORS_METHODS.map(|method| Self(method.to_owned())).into()
+    }
+}
+
+impl HeaderName {
+    pub(super) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl FieldName {
+    pub(super) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
 }
 
 /// What tags are made of: what every service takes that is tagged here (AWS General Reference,
@@ -169,6 +213,97 @@ fn webhook_name(text: &str) -> Result<(), String> {
     fits.then_some(()).ok_or_else(|| {
         format!(
             "`{text}` cannot name a webhook: 1 to 40 lower-case letters, digits and hyphens, a letter first"
+        )
+    })
+}
+
+fn header_name(text: &str) -> Result<(), String> {
+    let own =
+        text.starts_with("x-") && !text.starts_with("x-amz") && !text.starts_with("x-forwarded");
+    (own && text != "x-api-key" && is_field_name(text))
+        .then_some(())
+        .ok_or_else(|| {
+            format!(
+                "`{text}` cannot be a header of the gateway's: `x-` and 1 to 60 lower-case letters, \
+                 digits and hyphens, and none of `x-api-key`, `x-amz…`, `x-forwarded…`"
+            )
+        })
+}
+
+fn field_name(text: &str) -> Result<(), String> {
+    is_field_name(text).then_some(()).ok_or_else(|| {
+        format!("`{text}` is not a header's name: 1 to 64 lower-case letters, digits and hyphens")
+    })
+}
+
+fn is_field_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
+fn secret_name(text: &str) -> Result<(), String> {
+    is_secret(text).then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` is not the name of a secret: 1 to 512 letters, digits and `/_+=.@-` (the name, \
+             not its ARN)"
+        )
+    })
+}
+
+fn secret_key(text: &str) -> Result<(), String> {
+    is_secret(text).then_some(()).ok_or_else(|| {
+        format!("`{text}` cannot be the key of a secret: 1 to 512 letters, digits and `/_+=.@-`")
+    })
+}
+
+/// What Secrets Manager takes as a name (`CreateSecret`).
+fn is_secret(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
+    (1..=512).contains(&text.len()) && text.bytes().all(plain)
+}
+
+fn page_origin(text: &str) -> Result<(), String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let plain = |host: &str| {
+        !host.is_empty()
+            && host == host.to_ascii_lowercase()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"/?#'\"\\$".contains(&byte))
+    };
+    (text == "*" || host.is_some_and(plain))
+        .then_some(())
+        .ok_or_else(|| {
+            format!(
+                "`{text}` is not where a page comes from: scheme, host and port in lower case, \
+                 such as `https://app.example.com`, or `*`"
+            )
+        })
+}
+
+fn weighed(text: &str) -> Result<(), String> {
+    if text == OTHER {
+        return Ok(());
+    }
+    Route::parse(text)
+        .map(|_| ())
+        .map_err(|error| format!("{error}; or `{OTHER}` for what no route fits"))
+}
+
+fn api_id(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    ((1..=32).contains(&text.len()) && text.bytes().all(plain))
+        .then_some(())
+        .ok_or_else(|| format!("`{text}` is not the id of an API: lower-case letters and digits"))
+}
+
+fn cors_method(text: &str) -> Result<(), String> {
+    CORS_METHODS.contains(&text).then_some(()).ok_or_else(|| {
+        format!(
+            "`{text}` is not a method that pages may use: it is one of {}",
+            CORS_METHODS.join(", ")
         )
     })
 }

@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use tests::bench::cost::{self, Cost};
 use tests::bench::cpu::{self, Cpu};
+use tests::bench::scale::{self, Scale};
 use tests::bench::schedules::{self, Schedules};
 
 /// Measures the counting core in this process. `cargo xtask bench` builds this and shows the figures
@@ -28,6 +29,9 @@ enum Id {
     /// Schedules of the fault model a second.
     #[value(name = "B9")]
     Schedules,
+    /// Scale in virtual time.
+    #[value(name = "B10")]
+    Scale,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -38,6 +42,8 @@ struct Report {
     cost: Option<Vec<Cost>>,
     #[serde(rename = "B9", skip_serializing_if = "Option::is_none")]
     schedules: Option<Schedules>,
+    #[serde(rename = "B10", skip_serializing_if = "Option::is_none")]
+    scale: Option<Scale>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -53,6 +59,9 @@ fn main() -> anyhow::Result<()> {
     }
     if is_asked(Id::Schedules) {
         report.schedules = Some(schedules::measure()?);
+    }
+    if is_asked(Id::Scale) {
+        report.scale = Some(scale::measure());
     }
     serde_json::to_writer(io::stdout(), &report)?;
     writeln!(io::stdout())?;

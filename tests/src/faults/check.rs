@@ -22,6 +22,7 @@ use super::world::{KEPT_DAYS, World};
 struct Expected {
     rank: u64,
     calls: u64,
+    units: u64,
     failures: u64,
     limited: u64,
     methods: BTreeMap<String, u64>,
@@ -39,6 +40,7 @@ impl Expected {
             EventType::RateLimited => self.limited += 1,
             EventType::ApiCall => {
                 self.calls += 1;
+                self.units += u64::from(said.units);
                 *self.methods.entry(said.method.clone()).or_default() += 1;
                 *self.endpoints.entry(said.endpoint.clone()).or_default() += 1;
                 if let Some(response) = event.response {
@@ -55,6 +57,7 @@ impl Expected {
     fn add(&mut self, other: &Self) {
         self.rank += other.rank;
         self.calls += other.calls;
+        self.units += other.units;
         self.failures += other.failures;
         self.limited += other.limited;
         self.latencies += other.latencies;
@@ -81,6 +84,7 @@ impl Expected {
         Self {
             rank,
             calls: tally.calls,
+            units: tally.units,
             failures: tally.auth_failures,
             limited: tally.rate_limited,
             methods: tally.methods.clone(),

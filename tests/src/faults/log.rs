@@ -188,7 +188,8 @@ pub(super) fn of_call(
         (log::REQUEST_TIME, requested_at.0.to_string()),
         (log::IP, data.ip.clone()),
         (log::METHOD, data.method.clone()),
-        (log::RESOURCE_PATH, data.endpoint.clone()),
+        // One resource to the gateway: the authorizer tells its routes apart.
+        (log::RESOURCE_PATH, "/{proxy+}".to_owned()),
         (log::STAGE, text(&data.stage)),
         (log::REQUEST_ID, text(&data.request_id)),
         (log::USER_AGENT, text(&data.user_agent)),
@@ -210,6 +211,8 @@ pub(super) fn of_call(
         (context::KEY_ID, text(&data.key_id)),
         (context::PLAN, text(&data.plan)),
         (context::MODE, data.mode.to_string()),
+        (context::ROUTE, data.endpoint.clone()),
+        (context::UNITS, data.units.to_string()),
         (context::EMAIL, told.subject.to_string()),
     ]);
     let is_call = told.event_type == EventType::ApiCall;

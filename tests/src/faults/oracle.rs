@@ -28,6 +28,7 @@ pub(super) struct Said {
     pub(super) method: String,
     pub(super) endpoint: String,
     pub(super) address: Option<String>,
+    pub(super) units: u32,
     pub(super) response: Option<Response>,
 }
 
@@ -44,6 +45,7 @@ impl Said {
             method: data.method.clone(),
             endpoint: data.endpoint.clone(),
             address: (!is_call).then(|| data.ip.clone()),
+            units: if is_call { data.units } else { 0 },
             response: None,
         }
     }
@@ -139,6 +141,7 @@ impl Oracle {
                 method: content.method.to_string(),
                 endpoint: content.endpoint.to_string(),
                 address: text(&content.address),
+                units: content.units,
                 response: fact.response,
             };
             if !self

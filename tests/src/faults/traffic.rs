@@ -24,11 +24,12 @@ pub(super) const CALLERS: [&str; 7] = [
     "ip:2001:db8:0:1::7",
     "ip:2001:db8:0:1:ffff::8",
 ];
-pub(super) const ROUTES: [(&str, &str); 4] = [
-    ("GET", "/v1/deadlines"),
-    ("POST", "/v1/deadlines"),
-    ("GET", "/v1/accounts/{id}"),
-    ("DELETE", "/v1/accounts/{id}"),
+/// Method, template and units.
+pub(super) const ROUTES: [(&str, &str, u32); 4] = [
+    ("GET", "/v1/deadlines", 1),
+    ("POST", "/v1/deadlines", 10),
+    ("GET", "/v1/accounts/{id}", 3),
+    ("DELETE", "/v1/accounts/{id}", 0),
 ];
 pub(super) const POISON: [&[u8]; 5] = [
     b"not json",
@@ -50,12 +51,13 @@ pub(super) fn event(
 ) -> UsageEvent {
     let ip = subject.as_str().strip_prefix("ip:");
     let ip = ip.unwrap_or_else(|| random.pick(&["198.51.100.7", "192.0.2.1"]));
-    let (method, endpoint) = ROUTES[route];
+    let (method, endpoint, units) = ROUTES[route];
     let data = EventData {
         key_id: Some("key_1".to_owned()),
         plan: subject.email().map(|_| "free".to_owned()),
         method: method.to_owned(),
         endpoint: endpoint.to_owned(),
+        units,
         ip: ip.to_owned(),
         user_agent: None,
         // Callers choose it, and one chose the same every time.

@@ -105,7 +105,7 @@ impl Change {
     pub fn line(&self) -> String {
         let (sign, remark) = match (self.action, self.replacement) {
             (Action::Add, _) => ('+', ""),
-            (Action::Adopt, _) => ('>', " adopted as it is"),
+            (Action::Adopt, _) => ('>', " adopted"),
             (Action::Remove, _) if self.retained => ('-', " kept outside the stack"),
             (Action::Remove, _) => ('-', ""),
             (Action::Modify, Replacement::Never) => ('~', ""),

@@ -58,6 +58,7 @@ pub(crate) enum Service {
     DynamoDbStreams,
     Logs,
     CloudWatch,
+    SecretsManager,
     Sqs,
 }
 
@@ -69,6 +70,7 @@ impl Service {
             Self::DynamoDbStreams => ("dynamodb", "DynamoDBStreams_20120810", "1.0"),
             Self::Logs => ("logs", "Logs_20140328", "1.1"),
             Self::CloudWatch => ("monitoring", "GraniteServiceVersion20100801", "1.0"),
+            Self::SecretsManager => ("secretsmanager", "secretsmanager", "1.1"),
             Self::Sqs => ("sqs", "AmazonSQS", "1.0"),
         }
     }
@@ -96,15 +98,6 @@ impl Emulator {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             region: region.to_owned(),
         }
-    }
-
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// The connection pool, for requests that are forwarded as they are.
-    pub(crate) const fn http(&self) -> &reqwest::Client {
-        &self.http
     }
 
     /// The emulator takes service and region from the credential scope; the rest is not checked.

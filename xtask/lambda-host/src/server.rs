@@ -27,11 +27,11 @@ use tokio::{
 use crate::{
     HostConfig, HostError, discovery,
     emulator::Emulator,
-    front::{self, Call, Front},
+    error::describe,
+    front::{self, Front},
     function::Outcome,
     functions::Functions,
-    ids,
-    instance::{Environment, Invocation, Origin},
+    instance::{Environment, Origin},
     logs::Logs,
     mapping::Mappings,
     processes::{self, ProcessRecords},
@@ -129,7 +129,7 @@ fn open(config: HostConfig) -> Result<Host, HostError> {
     let functions = Arc::new(Functions::new(environment, config.concurrency));
     let mappings = Mappings::new(emulator.clone(), Arc::clone(&functions), &config.state_dir)?;
     Ok(Host {
-        front: Front::new(emulator.clone(), logs.clone()),
+        front: Front::new(Arc::clone(&functions), logs.clone()),
         emulator,
         logs,
         functions,
@@ -218,18 +218,6 @@ async fn refresh(State(host): State<Arc<Host>>) -> Response<Body> {
     }
 }
 
-/// An error and its causes in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        chain.push_str(": ");
-        chain.push_str(&error.to_string());
-        cause = error.source();
-    }
-    chain
-}
-
 /// An invocation that the local AWS forwards. Any other status than 2xx is a function error there.
 async fn invoke(
     State(host): State<Arc<Host>>,
@@ -247,38 +235,14 @@ async fn invoke(
             );
         }
     }
+    let trace_id = headers
+        .get("x-amzn-trace-id")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let functions = &host.functions;
-    let outcome = match host.front.requests.recognise(&payload) {
-        None => {
-            let trace_id = headers
-                .get("x-amzn-trace-id")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
-            functions
-                .invoke(&function, payload, trace_id, Origin::Emulator)
-                .await
-        }
-        Some((request, role, payload)) => {
-            let invocation = Invocation {
-                request_id: ids::request_id(),
-                origin: Origin::Emulator,
-                trace_id: Some(format!("Root={}", request.trace_root)),
-                payload,
-            };
-            let request_id = invocation.request_id.clone();
-            let started = Instant::now();
-            let outcome = functions.run(&function, invocation).await;
-            let took = started.elapsed();
-            host.logs.invoked(&function, took, &outcome, None);
-            let call = Call {
-                request_id,
-                took,
-                outcome: outcome.clone(),
-            };
-            request.record(role, call);
-            outcome
-        }
-    };
+    let outcome = functions
+        .invoke(&function, payload, trace_id, Origin::Emulator)
+        .await;
     respond(outcome)
 }
 

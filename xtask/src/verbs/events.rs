@@ -239,6 +239,7 @@ mod tests {
             plan: Some("free".into()),
             method: "GET".into(),
             endpoint: endpoint.to_owned().into(),
+            units: 1,
             ip: "192.0.2.1".into(),
             user_agent: Some("curl/8".into()),
             request_id: Some("r1".into()),

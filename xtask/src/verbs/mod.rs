@@ -1,5 +1,6 @@
 //! The verbs, a module each.
 
+mod attach;
 mod bench;
 mod block;
 mod build;
@@ -37,10 +38,11 @@ use crate::stop::Exit;
 pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         // By far the largest.
-        Verb::Deploy(args) => Box::pin(deploy::run(context, args)).await,
-        Verb::Destroy(args) => Box::pin(destroy::run(context, args)).await,
+        Verb::Deploy(args) => deploy::run(context, args).await,
+        Verb::Destroy(args) => destroy::run(context, args).await,
         Verb::Synth(args) => synth::run(context, args).await,
         Verb::Build(args) => build::run(context, args).await,
+        Verb::Attach(args) => attach::run(context, &args).await,
         Verb::Outputs => outputs::run(context).await,
         Verb::Keys(args) => keys::run(context, args.action).await,
         Verb::Users(args) => users::run(context, args.action).await,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use deployer::Deployed;
 use domain::names::StackKind;
 use serde::Serialize;
+use stacks::environment::Environment;
 
 use super::token;
 use crate::aws::{self, Reached, reach};
@@ -23,6 +24,9 @@ pub(super) struct Outputs {
     mode: &'static str,
     api_url: String,
     dashboard_url: Option<String>,
+    /// What can be called as it is.
+    #[serde(skip)]
+    callable: Option<String>,
     stacks: BTreeMap<String, BTreeMap<String, String>>,
     local: Option<LocalOutputs>,
 }
@@ -64,10 +68,20 @@ pub(super) async fn collect(context: &Context, reached: &Reached) -> anyhow::Res
         region: reached.session.region().to_owned(),
         mode: aws::deployed_mode(&found).as_str(),
         dashboard_url: dashboard_url(reached, &found, &api_url),
+        callable: callable(&reached.environment).into_iter().next(),
         api_url,
         stacks: aws::outputs(&found),
         local,
     })
+}
+
+/// Paths that answer a `GET` as they are: of the upstream, those that its routes name without
+/// variables or with examples.
+pub(super) fn callable(environment: &Environment) -> Vec<String> {
+    match &environment.upstream {
+        Some(upstream) => upstream.examples.clone(),
+        None => vec!["/v1/deadlines?country=AU".to_owned()],
+    }
 }
 
 /// The dashboard; the embedded AWS has no console, and shows the usage page instead.
@@ -112,13 +126,14 @@ impl Outputs {
         lines.join("\n")
     }
 
-    /// A call that a reader can make at once.
+    /// A call that a reader can make at once, where one is known to work.
     pub(super) fn curl(&self) -> Option<String> {
         let local = self.local.as_ref()?;
         Some(format!(
-            "curl -H 'x-api-key: {}' '{}/v1/deadlines?country=AU'",
+            "curl -H 'x-api-key: {}' '{}{}'",
             local.demo_key.as_ref()?,
-            self.api_url
+            self.api_url,
+            self.callable.as_ref()?,
         ))
     }
 }
@@ -135,6 +150,7 @@ mod tests {
             mode: "stream",
             api_url: "http://127.0.0.1:1/local".into(),
             dashboard_url: None,
+            callable: Some("/v1/deadlines?country=AU".into()),
             stacks: BTreeMap::from([("S".into(), BTreeMap::from([("K".into(), "V".into())]))]),
             local: Some(LocalOutputs {
                 aws_endpoint: "http://127.0.0.1:2".into(),
@@ -156,5 +172,10 @@ mod tests {
             curl,
             "curl -H 'x-api-key: k' 'http://127.0.0.1:1/local/v1/deadlines?country=AU'"
         );
+        let without = Outputs {
+            callable: None,
+            ..outputs
+        };
+        assert_eq!(without.curl(), None, "what may not work is not printed");
     }
 }

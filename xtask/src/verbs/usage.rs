@@ -30,7 +30,7 @@ struct Row {
     total_calls: u64,
     auth_failures: u64,
     rate_limited: u64,
-    /// What accepted calls weigh: one each.
+    /// What accepted calls weigh, by the units of their routes.
     units: u64,
 }
 
@@ -128,7 +128,7 @@ fn row(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> O
         total_calls: totals.calls,
         auth_failures: totals.auth_failures,
         rate_limited: totals.rate_limited,
-        units: totals.calls,
+        units: totals.units,
     })
 }
 
@@ -190,6 +190,7 @@ mod tests {
         for (quarter, calls) in quarters {
             let totals = Totals {
                 calls: *calls,
+                units: *calls,
                 ..Totals::default()
             };
             sum.quarters.insert(*quarter, totals);

@@ -81,6 +81,7 @@ impl World {
         };
         let tally = Tally {
             calls,
+            units: calls,
             ..Tally::default()
         };
         let counts = Counts {
@@ -251,6 +252,7 @@ async fn days_count_by_what_rests_on_more_facts() {
     let mut day = Hour::new(Window::Hour.start(earlier));
     let tally = Tally {
         calls: 45,
+        units: 45,
         ..Tally::default()
     };
     let counts = Counts {

@@ -52,6 +52,7 @@ impl<'a> Filling<'a> {
                 calls: totals.calls,
                 auth_failures: totals.auth_failures,
                 rate_limited: totals.rate_limited,
+                units: totals.units,
                 ..Tally::default()
             });
         }

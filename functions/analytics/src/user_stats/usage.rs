@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use domain::counts::{Counts, Hour, Sum};
+use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 use runtime::store::{Store, StoreError};
 
@@ -88,19 +89,21 @@ impl Usage {
         counts
     }
 
-    /// Accepted calls from `start` up to `end`, exact to the quarter hour.
-    pub(super) fn calls_between(&self, start: UnixMillis, end: UnixMillis) -> u64 {
+    /// What was counted from `start` up to `end`, exact to the quarter hour.
+    pub(super) fn between(&self, start: UnixMillis, end: UnixMillis) -> Totals {
         let days = self.days.iter();
         let quarters = days.flat_map(|(day, sum)| sum.quarters_of(*day));
-        let quarters = quarters.map(|(at, totals)| (at, totals.calls));
         let slots = self.hours.values().flat_map(|hour| {
             let at = |minute: u8| hour.start().plus_millis(i64::from(minute) * 60_000);
             let slots = hour.slots();
-            slots.map(move |(minute, slot)| (at(minute), slot.counts.tally.calls))
+            slots.map(move |(minute, slot)| (at(minute), slot.counts.tally.totals()))
         });
         let parts = quarters.chain(slots);
         let within = parts.filter(|(at, _)| (start..end).contains(at));
-        within.map(|(_, calls)| calls).sum()
+        within.fold(Totals::default(), |mut sum, (_, totals)| {
+            sum.add(totals);
+            sum
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use domain::event::{EventType, UsageEvent};
 use domain::key::{ApiKey, KeyRecord};
 use domain::names::TrackingMode;
 use domain::plan::Plan;
+use domain::route::{Route, Routes};
 use domain::table::ItemKey;
 use lambda_runtime::Diagnostic;
 use runtime::clock;
@@ -46,9 +47,11 @@ impl System {
                     plans: [("free".to_owned(), plan)].into(),
                 }),
                 key_prefix: "complical".to_owned(),
+                reserved: vec!["x-usage-user".to_owned()],
                 origin: Origin {
                     source: "/complical/test/api".to_owned(),
                     mode: TrackingMode::Stream,
+                    routes: routes(),
                 },
                 tracking: Arc::new(Tracking::new(
                     stream.clone(),
@@ -66,8 +69,15 @@ impl System {
 
     /// What becomes of a call with these headers: the answer, and the event if there is one.
     async fn call(&self, headers: Value) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
+        self.invoke(invocation(&headers)).await
+    }
+
+    async fn invoke(
+        &self,
+        call: LambdaEvent<Request>,
+    ) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
         let before = self.stream.events().len();
-        let answer = self.handler.handle(invocation(&headers)).await;
+        let answer = self.handler.handle(call).await;
         let answer = answer.map(|answer| serde_json::to_value(answer).unwrap());
         let events = self.stream.events().split_off(before);
         let event = events.first().cloned();
@@ -78,13 +88,31 @@ impl System {
 
 const METHOD_ARN: &str = "arn:aws:execute-api:ap-south-1:000000000000:api/test/GET/v1/accounts/7";
 
+fn routes() -> Routes {
+    let routes = [("GET /users/{id}", 1), ("GET /users/me", 10)];
+    Routes::new(
+        routes.map(|(text, units)| (Route::parse(text).unwrap(), units)),
+        1,
+    )
+    .unwrap()
+}
+
 fn invocation(headers: &Value) -> LambdaEvent<Request> {
+    invocation_of("GET", "/v1/accounts/{id}", "/v1/accounts/7", headers)
+}
+
+fn invocation_of(
+    method: &str,
+    resource: &str,
+    path: &str,
+    headers: &Value,
+) -> LambdaEvent<Request> {
     let request = json!({
         "type": "REQUEST",
         "methodArn": METHOD_ARN,
-        "resource": "/v1/accounts/{id}",
-        "path": "/v1/accounts/7",
-        "httpMethod": "GET",
+        "resource": resource,
+        "path": path,
+        "httpMethod": method,
         "headers": headers,
         "requestContext": {
             "stage": "test",
@@ -141,6 +169,8 @@ async fn an_active_key_is_let_through_to_the_stage_and_the_call_is_reported() {
                 "email": "ann@example.com",
                 "plan": "free",
                 "mode": "stream",
+                "route": "/v1/accounts/{id}",
+                "units": "1",
             },
         })
     );
@@ -161,6 +191,56 @@ async fn an_active_key_is_let_through_to_the_stage_and_the_call_is_reported() {
         })
     );
     assert_eq!(UsageEvent::decode(&event.to_json()), Ok(event));
+}
+
+#[tokio::test]
+async fn a_call_to_an_upstream_counts_under_the_template_that_fits_it() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"x-api-key": api_key().reveal()});
+    for (method, resource, path, endpoint) in [
+        ("GET", "/{proxy+}", "/users/7", "/users/{id}"),
+        ("GET", "/{proxy+}", "/users/me", "/users/me"),
+        ("POST", "/{proxy+}", "/users/7", "other"),
+        ("GET", "/{proxy+}", "/wp-login.php", "other"),
+        ("GET", "/", "/", "other"),
+    ] {
+        let call = invocation_of(method, resource, path, &headers);
+        let (answer, event) = system.invoke(call).await;
+        assert_eq!(answer.unwrap()["context"]["route"], endpoint, "{path}");
+        let data = event.unwrap().data;
+        assert_eq!(
+            (data.method.as_str(), data.endpoint.as_str()),
+            (method, endpoint)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_brings_a_header_of_the_gateways_is_refused() {
+    let system = System::new();
+    system.keys.hold(record());
+    for name in ["x-usage-user", "X-Usage-User", "X-USAGE-USER"] {
+        let headers = json!({"x-api-key": api_key().reveal(), name: "admin@example.com"});
+        let (answer, event) = system.call(headers).await;
+        assert_eq!(answer.unwrap_err(), unauthorized());
+        let event = event.unwrap();
+        assert_eq!(event.event_type, EventType::AuthFailed);
+        assert_eq!(event.subject.as_str(), "ip:192.0.2.1");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_the_gateway_does_not_take_is_refused_and_makes_no_label() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"x-api-key": api_key().reveal()});
+    for method in ["BREW", "get", "TRACE", "ANY"] {
+        let call = invocation_of(method, "/{proxy+}", "/users/7", &headers);
+        let (answer, event) = system.invoke(call).await;
+        assert_eq!(answer.unwrap_err(), unauthorized());
+        assert_eq!(event.unwrap().data.method, "other");
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl World {
     /// A call at an instance, with what follows its answer.
     async fn call(&self, instance: usize, key: &KeyRecord, now: UnixMillis) -> Result<(), Limited> {
         let limiter = &self.instances[instance];
-        let admitted = limiter.admit(key, &self.plan, now).await;
+        let admitted = limiter.admit(key, &self.plan, 1, now).await;
         limiter.keep_up(key, now).await;
         admitted
     }

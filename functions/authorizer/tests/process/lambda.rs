@@ -263,6 +263,8 @@ fn usual_variables(address: &str) -> HashMap<&'static str, String> {
         ("RAW_RETENTION_DAYS", "90"),
         ("ANALYTICS_TABLE", "complical-analytics-test"),
         ("METRICS_NAMESPACE", "CompliCal/API"),
+        ("ROUTES", "1 GET /users/{id} 1"),
+        ("RESERVED_HEADERS", ""),
         ("PLANS", r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#),
     ];
     pairs.map(|(name, value)| (name, value.to_owned())).into()

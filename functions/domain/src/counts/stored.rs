@@ -18,34 +18,96 @@ const MINUTE: i64 = 60_000;
 /// Counts by the number of their label.
 type Counted = Vec<(u32, u64)>;
 
+/// Totals in format 4: every accepted call weighed one unit.
 #[derive(Serialize, Deserialize)]
-struct HourWritten {
-    /// Hours since the epoch.
-    hour: i64,
-    labels: Vec<String>,
-    slots: Vec<(u8, u64, CountsWritten)>,
+struct TotalsOfFormat4 {
+    calls: u64,
+    auth_failures: u64,
+    rate_limited: u64,
+}
+
+impl From<TotalsOfFormat4> for Totals {
+    fn from(totals: TotalsOfFormat4) -> Self {
+        Self {
+            calls: totals.calls,
+            auth_failures: totals.auth_failures,
+            rate_limited: totals.rate_limited,
+            units: totals.calls,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
-struct SumWritten {
+struct HourWritten<T = Totals> {
+    /// Hours since the epoch.
+    hour: i64,
+    labels: Vec<String>,
+    slots: Vec<(u8, u64, CountsWritten<T>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SumWritten<T = Totals> {
     labels: Vec<String>,
     rank: u64,
-    counts: CountsWritten,
-    quarters: Vec<(u8, Totals)>,
+    counts: CountsWritten<T>,
+    quarters: Vec<(u8, T)>,
     users: u64,
     unreported: u64,
     repeats: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct CountsWritten {
-    totals: Totals,
+struct CountsWritten<T = Totals> {
+    totals: T,
     methods: Counted,
     endpoints: Counted,
     statuses: Vec<(u16, u64)>,
     /// Each bucket by its distance to the one before.
     latencies: Vec<(u16, u64)>,
     seen: Option<SeenWritten>,
+}
+
+impl From<HourWritten<TotalsOfFormat4>> for HourWritten {
+    fn from(hour: HourWritten<TotalsOfFormat4>) -> Self {
+        let slots = hour.slots.into_iter();
+        Self {
+            hour: hour.hour,
+            labels: hour.labels,
+            slots: slots
+                .map(|(minute, rank, counts)| (minute, rank, counts.into()))
+                .collect(),
+        }
+    }
+}
+
+impl From<SumWritten<TotalsOfFormat4>> for SumWritten {
+    fn from(sum: SumWritten<TotalsOfFormat4>) -> Self {
+        let quarters = sum.quarters.into_iter();
+        Self {
+            labels: sum.labels,
+            rank: sum.rank,
+            counts: sum.counts.into(),
+            quarters: quarters
+                .map(|(quarter, totals)| (quarter, totals.into()))
+                .collect(),
+            users: sum.users,
+            unreported: sum.unreported,
+            repeats: sum.repeats,
+        }
+    }
+}
+
+impl From<CountsWritten<TotalsOfFormat4>> for CountsWritten {
+    fn from(counts: CountsWritten<TotalsOfFormat4>) -> Self {
+        Self {
+            totals: counts.totals.into(),
+            methods: counts.methods,
+            endpoints: counts.endpoints,
+            statuses: counts.statuses,
+            latencies: counts.latencies,
+            seen: counts.seen,
+        }
+    }
 }
 
 /// Times are told from the start of the span, then from each other.
@@ -150,12 +212,14 @@ impl CountsWritten {
             calls,
             auth_failures,
             rate_limited,
+            units,
         } = self.totals;
         Some(Counts {
             tally: Tally {
                 calls,
                 auth_failures,
                 rate_limited,
+                units,
                 methods: named(self.methods)?,
                 endpoints: named(self.endpoints)?,
             },
@@ -205,7 +269,7 @@ impl Hour {
             hour,
             labels,
             slots,
-        } = state::decode(bytes)?;
+        } = state::decode_since::<HourWritten<TotalsOfFormat4>, _>(bytes)?;
         let start = UnixMillis(hour.saturating_mul(3_600_000));
         let read = |(minute, rank, counts): (u8, u64, CountsWritten)| {
             let counts = counts.read(&labels, minute_of(start, minute))?;
@@ -243,7 +307,7 @@ impl Sum {
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let written: SumWritten = state::decode(bytes)?;
+        let written: SumWritten = state::decode_since::<SumWritten<TotalsOfFormat4>, _>(bytes)?;
         let counts = written.counts.read(&written.labels, UnixMillis(0));
         Ok(Self {
             rank: written.rank,

@@ -14,14 +14,14 @@ const HOUR: UnixMillis = UnixMillis(1_795_363_200_000);
 
 prop_compose! {
     fn counts(minute: u8)(
-        calls in proptest::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_u64..1_000), 0..6),
+        calls in proptest::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_u64..1_000, 0_u32..20), 0..6),
         statuses in proptest::collection::vec((100_u16..600, proptest::option::of(any::<u32>())), 0..6),
         seen in proptest::option::of((0_i64..60_000, 0_i64..60_000, proptest::option::of(0_i64..60_000))),
     ) -> Counts {
         let mut counts = Counts::default();
-        for (event_type, method, endpoint, count) in calls {
+        for (event_type, method, endpoint, count, units) in calls {
             let event_type = EventType::ALL[usize::from(event_type)];
-            counts.tally.count(event_type, ["GET", "PUT", "POST"][usize::from(method)], &format!("/{endpoint}"), count);
+            counts.tally.weigh((event_type, units), ["GET", "PUT", "POST"][usize::from(method)], &format!("/{endpoint}"), count);
         }
         for (status, latency) in statuses {
             counts.responses.count(Response { status, latency });
@@ -60,6 +60,9 @@ proptest! {
         prop_assert_eq!(sum.counts.tally.calls, calls);
         let in_quarters: u64 = sum.quarters_of(HOUR).map(|(_, totals)| totals.calls).sum();
         prop_assert_eq!(in_quarters, calls);
+        let units: u64 = hour.slots().map(|(_, slot)| slot.counts.tally.units).sum();
+        let in_quarters: u64 = sum.quarters_of(HOUR).map(|(_, totals)| totals.units).sum();
+        prop_assert_eq!((sum.counts.tally.units, in_quarters), (units, units));
         prop_assert_eq!(Sum::decode(&sum.encode().unwrap()).unwrap(), sum);
     }
 
@@ -159,16 +162,36 @@ fn parts_add_up_and_a_longer_span_has_no_quarters() {
 
 /// What a release wrote is read by every later one.
 #[test]
-fn states_of_format_4_are_read() {
-    let hour = Hour::decode(include_bytes!("../../samples/hour-4.bin")).unwrap();
-    assert_eq!((hour.start(), hour.totals().calls), (HOUR, 7));
-    let sum = Sum::decode(include_bytes!("../../samples/sum-4.bin")).unwrap();
-    assert_eq!((sum, 7), (hour.sum(), hour.totals().calls));
-    let mark: crate::mark::DayMark =
-        crate::state::decode(include_bytes!("../../samples/day-mark-4.bin")).unwrap();
+fn states_of_format_4_are_read_and_each_call_weighs_one_unit() {
+    let samples: [&[u8]; 4] = [
+        include_bytes!("../../samples/hour-4.bin"),
+        include_bytes!("../../samples/sum-4.bin"),
+        include_bytes!("../../samples/day-mark-4.bin"),
+        include_bytes!("../../samples/address-4.bin"),
+    ];
+    read(samples, 7);
+}
+
+#[test]
+fn states_of_format_5_are_read_with_their_units() {
+    let samples: [&[u8]; 4] = [
+        include_bytes!("../../samples/hour-5.bin"),
+        include_bytes!("../../samples/sum-5.bin"),
+        include_bytes!("../../samples/day-mark-5.bin"),
+        include_bytes!("../../samples/address-5.bin"),
+    ];
+    read(samples, 70);
+}
+
+fn read([hour, sum, mark, address]: [&[u8]; 4], units: u64) {
+    let hour = Hour::decode(hour).unwrap();
+    let totals = hour.totals();
+    assert_eq!((hour.start(), totals.calls, totals.units), (HOUR, 7, units));
+    let sum = Sum::decode(sum).unwrap();
+    assert_eq!(sum, hour.sum());
+    let mark: crate::mark::DayMark = crate::state::decode(mark).unwrap();
     assert_eq!(mark, crate::mark::DayMark::begin(HOUR));
-    let address: AddressHour =
-        crate::state::decode(include_bytes!("../../samples/address-4.bin")).unwrap();
+    let address: AddressHour = crate::state::decode(address).unwrap();
     assert_eq!(address.total(), 3);
 }
 
@@ -182,7 +205,7 @@ fn write_samples() {
     };
     slot.counts
         .tally
-        .count(EventType::ApiCall, "GET", "/v1/deadlines", 7);
+        .weigh((EventType::ApiCall, 10), "GET", "/v1/deadlines", 7);
     slot.counts.responses.count(Response {
         status: 200,
         latency: Some(40),
@@ -203,10 +226,10 @@ fn write_samples() {
     address.offer(4, &failures);
     let mark = crate::mark::DayMark::begin(HOUR);
     for (name, bytes) in [
-        ("hour-4", hour.encode().unwrap()),
-        ("sum-4", hour.sum().encode().unwrap()),
-        ("day-mark-4", crate::state::encode(&mark).unwrap()),
-        ("address-4", crate::state::encode(&address).unwrap()),
+        ("hour-5", hour.encode().unwrap()),
+        ("sum-5", hour.sum().encode().unwrap()),
+        ("day-mark-5", crate::state::encode(&mark).unwrap()),
+        ("address-5", crate::state::encode(&address).unwrap()),
     ] {
         let to = format!("{}/samples/{name}.bin", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(to, bytes).unwrap();

@@ -20,7 +20,7 @@ pub struct Facts<'a> {
     pub minute: UnixMillis,
     table: Cow<'a, [u8]>,
     texts: Vec<(usize, usize)>,
-    contents: Vec<[u32; 7]>,
+    contents: Vec<[u32; 8]>,
     ids: &'a [[u8; ID_BYTES]],
     columns: &'a [u8],
 }
@@ -43,19 +43,20 @@ impl<'a> Facts<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let read = match bytes.first() {
             Some(&found) if found > FORMAT => return Err(EntryError::Newer { found }),
-            Some(&FORMAT) => Self::format_1(bytes),
+            Some(&FORMAT) => Self::numbered(bytes, read_table),
+            Some(1) => Self::numbered(bytes, read_table_of_format_1),
             _ => None,
         };
         read.ok_or(EntryError::Corrupt { bytes: bytes.len() })
     }
 
-    fn format_1(bytes: &'a [u8]) -> Option<Self> {
+    fn numbered(bytes: &'a [u8], table_of: impl Fn(&[u8]) -> Option<Table>) -> Option<Self> {
         let mut read = Read(bytes);
         read.byte()?;
         let minute = i64::try_from(read.number()?).ok()?;
         let minute = UnixMillis(minute.checked_mul(60_000)?);
         let table = read_packed(&mut read)?;
-        let (texts, contents) = read_table(&table)?;
+        let (texts, contents) = table_of(&table)?;
         let count = read.size()?;
         let (ids, rest) = read
             .bytes(count.checked_mul(ID_BYTES)?)?
@@ -90,8 +91,17 @@ impl<'a> Facts<'a> {
         self.contents.iter().map(|row| self.content(row))
     }
 
-    fn content(&self, row: &[u32; 7]) -> Content<'_> {
-        let [event_type, subject, key_id, plan, method, endpoint, address] = *row;
+    fn content(&self, row: &[u32; 8]) -> Content<'_> {
+        let [
+            event_type,
+            subject,
+            key_id,
+            plan,
+            method,
+            endpoint,
+            address,
+            units,
+        ] = *row;
         let optional = |number: u32| (number > 0).then(|| Cow::Borrowed(self.text(number)));
         Content {
             event_type: match event_type {
@@ -105,6 +115,7 @@ impl<'a> Facts<'a> {
             method: Cow::Borrowed(self.text(method)),
             endpoint: Cow::Borrowed(self.text(endpoint)),
             address: optional(address),
+            units,
         }
     }
 
@@ -231,16 +242,49 @@ fn read_rows<const N: usize>(read: &mut Read<'_>) -> Option<Vec<[u32; N]>> {
     Some(rows)
 }
 
+/// Texts, and contents as rows of numbers.
+type Table = (Spans, Vec<[u32; 8]>);
+
 /// Texts and contents; every number in a content names a text that is there.
-fn read_table(table: &[u8]) -> Option<(Spans, Vec<[u32; 7]>)> {
+fn read_table(table: &[u8]) -> Option<Table> {
     let mut read = Read(table);
     let texts = read_texts(&mut read, table.len())?;
-    let contents = read_rows::<7>(&mut read)?;
+    let contents = read_rows::<8>(&mut read)?;
+    sound_table(&read, texts, contents)
+}
+
+/// Every accepted call weighed one unit.
+fn read_table_of_format_1(table: &[u8]) -> Option<Table> {
+    let mut read = Read(table);
+    let texts = read_texts(&mut read, table.len())?;
+    let contents = read_rows::<7>(&mut read)?.into_iter();
+    let contents = contents.map(
+        |[event_type, subject, key, plan, method, endpoint, address]| {
+            let units = u32::from(event_type == 0);
+            [
+                event_type, subject, key, plan, method, endpoint, address, units,
+            ]
+        },
+    );
+    sound_table(&read, texts, contents.collect())
+}
+
+fn sound_table(read: &Read<'_>, texts: Spans, contents: Vec<[u32; 8]>) -> Option<Table> {
     let most = u32::try_from(texts.len()).ok()?;
-    let sound = |[event_type, subject, key, plan, method, endpoint, address]: &[u32; 7]| {
+    let sound = |[
+        event_type,
+        subject,
+        key,
+        plan,
+        method,
+        endpoint,
+        address,
+        units,
+    ]: &[u32; 8]| {
         let named = [subject, method, endpoint];
         let optional = [key, plan, address];
         *event_type <= 2
+            && (*event_type == 0 || *units == 0)
             && named.iter().all(|number| (1..=most).contains(*number))
             && optional.iter().all(|number| **number <= most)
     };
@@ -259,7 +303,8 @@ pub fn events<'a>(
     };
     let read = || {
         let mut read = Read(details);
-        (read.byte()? == FORMAT).then_some(())?;
+        // Details are the same in both formats.
+        (1..=FORMAT).contains(&read.byte()?).then_some(())?;
         let table = read_packed(&mut read)?;
         let mut about = Read(&table);
         let texts = read_texts(&mut about, table.len())?;
@@ -286,6 +331,11 @@ pub fn events<'a>(
                 plan: content.plan,
                 method: content.method,
                 endpoint: content.endpoint,
+                units: if content.event_type == EventType::ApiCall {
+                    content.units
+                } else {
+                    1
+                },
                 ip: text(ip)?.into(),
                 user_agent: text(user_agent).map(Cow::Owned),
                 request_id: read_request(&mut read)?,

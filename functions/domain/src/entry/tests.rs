@@ -47,12 +47,16 @@ prop_compose! {
         details in proptest::option::of("\\PC{0,30}"),
         request_id in proptest::option::of("\\PC{0,30}"),
         plan in proptest::option::of(select(vec!["free", "pro"])),
+        units in prop_oneof![Just(1), any::<u32>()],
     ) -> UsageEvent {
         let mut event = sample::event(number, &subject, event_type, NOON.plus_millis(millis));
         event.data.endpoint = endpoint;
         event.data.user_agent = details;
         event.data.request_id = request_id;
         event.data.plan = plan.map(str::to_owned);
+        if event_type == EventType::ApiCall {
+            event.data.units = units;
+        }
         event
     }
 }
@@ -189,12 +193,22 @@ fn a_later_format_is_told_from_a_corrupt_one() {
 
 /// What a release wrote is read by every later one.
 #[test]
-fn entries_of_format_1_are_read() {
-    let stored = include_bytes!("../../samples/entry-1.bin");
+fn entries_of_format_1_are_read_and_each_call_weighs_one_unit() {
+    reads(include_bytes!("../../samples/entry-1.bin"), 1);
+}
+
+#[test]
+fn entries_of_format_2_are_read_with_their_units() {
+    reads(include_bytes!("../../samples/entry-2.bin"), 10);
+}
+
+fn reads(stored: &[u8], units: u32) {
     let (length, rest) = stored.split_at(4);
     let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
     let (facts, details) = rest.split_at(length);
     let facts = Facts::read(facts).unwrap();
+    let weights: Vec<u32> = facts.contents().map(|content| content.units).collect();
+    assert_eq!(weights, [units]);
     let told = events(&facts, details).unwrap();
     let told: Vec<_> = told
         .iter()
@@ -218,7 +232,10 @@ fn entries_of_format_1_are_read() {
 #[test]
 #[ignore = "writes a file: run by hand when a format is new"]
 fn write_sample() {
-    let given = [event(1, 5).clone(), event(2, 59_999)];
+    let mut given = [event(1, 5).clone(), event(2, 59_999)];
+    for event in &mut given {
+        event.data.units = 10;
+    }
     let borrowed: Vec<_> = given.iter().map(UsageEvent::borrowed).collect();
     let mut packer = Packer::default();
     packer.report(&borrowed[0]);
@@ -235,6 +252,6 @@ fn write_sample() {
         .to_vec();
     bytes.extend(&entry.facts);
     bytes.extend(&entry.details);
-    let to = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/entry-1.bin");
+    let to = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/entry-2.bin");
     std::fs::write(to, bytes).unwrap();
 }

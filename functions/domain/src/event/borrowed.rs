@@ -36,6 +36,8 @@ pub struct EventRef<'a> {
     pub method: Cow<'a, str>,
     /// Route template.
     pub endpoint: Cow<'a, str>,
+    /// What the call weighs where it is accepted.
+    pub units: u32,
     /// The caller's address.
     pub ip: Cow<'a, str>,
     /// The caller's `User-Agent`.
@@ -97,6 +99,7 @@ impl<'a> EventRef<'a> {
                 plan: owned(&self.plan),
                 method: self.method.as_ref().to_owned(),
                 endpoint: self.endpoint.as_ref().to_owned(),
+                units: self.units,
                 ip: self.ip.as_ref().to_owned(),
                 user_agent: owned(&self.user_agent),
                 request_id: owned(&self.request_id),
@@ -179,6 +182,8 @@ struct Data<'a> {
     method: Text<'a>,
     #[serde(borrow)]
     endpoint: Text<'a>,
+    /// Absent for one.
+    units: Option<u32>,
     #[serde(borrow)]
     ip: Text<'a>,
     #[serde(borrow, default)]
@@ -221,6 +226,7 @@ impl<'a> Record<'a> {
             plan: data.plan.map(|text| text.0),
             method: data.method.0,
             endpoint: data.endpoint.0,
+            units: data.units.unwrap_or(1),
             ip: data.ip.0,
             user_agent: data.user_agent.map(|text| text.0),
             request_id: data.request_id.map(|text| text.0),

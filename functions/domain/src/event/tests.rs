@@ -57,11 +57,12 @@ prop_compose! {
     fn any_data()(
         (key_id, plan, stage) in (optional(64), optional(64), optional(256)),
         (method, endpoint, ip) in (text(1, 512), text(1, 512), text(0, 64)),
+        units in prop_oneof![Just(1), any::<u32>()],
         (user_agent, request_id) in (optional(256), optional(256)),
         mode in select(vec![TrackingMode::Stream, TrackingMode::Synchronous]),
         reason in option::of(select(Why::ALL.to_vec())),
     ) -> EventData {
-        EventData { key_id, plan, method, endpoint, ip, user_agent, request_id, stage, mode, reason }
+        EventData { key_id, plan, method, endpoint, units, ip, user_agent, request_id, stage, mode, reason }
     }
 }
 

@@ -21,6 +21,10 @@ pub enum Why {
     Revoked,
     /// Its address or its user is blocked.
     Blocked,
+    /// It brings a header that the gateway sets for the upstream.
+    Forged,
+    /// The gateway does not take its method.
+    UnknownMethod,
     /// It is over the rate.
     Rate,
     /// It is over the quota.
@@ -28,7 +32,7 @@ pub enum Why {
 }
 
 /// Each reason as events carry it, and behind the two modes as entries keep it.
-const NAMES: [(Why, &str, &str, &str); 9] = [
+const NAMES: [(Why, &str, &str, &str); 11] = [
     (
         Why::Missing,
         "missing",
@@ -71,13 +75,20 @@ const NAMES: [(Why, &str, &str, &str); 9] = [
         "stream;blocked",
         "synchronous;blocked",
     ),
+    (Why::Forged, "forged", "stream;forged", "synchronous;forged"),
+    (
+        Why::UnknownMethod,
+        "unknownMethod",
+        "stream;unknownMethod",
+        "synchronous;unknownMethod",
+    ),
     (Why::Rate, "rate", "stream;rate", "synchronous;rate"),
     (Why::Quota, "quota", "stream;quota", "synchronous;quota"),
 ];
 
 impl Why {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -85,6 +96,8 @@ impl Why {
         Self::Expired,
         Self::Revoked,
         Self::Blocked,
+        Self::Forged,
+        Self::UnknownMethod,
         Self::Rate,
         Self::Quota,
     ];

@@ -46,7 +46,7 @@ impl World {
     /// limiter too.
     fn call(&mut self, instance: usize, now: UnixMillis, fate: Fate) -> Option<Over> {
         let meter = &mut self.meters[instance];
-        let over = meter.check(now);
+        let over = meter.check(now, 1);
         match over {
             Some(Over::Rate { retry_after }) => {
                 assert!(!self.ideal.holds(now), "refused below the rate");
@@ -58,7 +58,7 @@ impl World {
                 assert!(self.limits.quota.is_some_and(|quota| used >= quota));
             }
             None => {
-                meter.accept(now);
+                meter.accept(now, 1);
                 self.accepted.push(now);
                 self.ideal.take(now, 1);
             }
@@ -76,7 +76,7 @@ impl World {
             for (slot, calls) in &report.slots {
                 *self.shared.slots.entry(*slot).or_default() += calls;
             }
-            self.shared.calls += report.calls;
+            self.shared.units += report.units;
         }
         if fate == Fate::Answered {
             self.meters[instance].learn(self.shared.clone());
@@ -219,12 +219,15 @@ fn a_quota_is_passed_by_at_most_five_seconds_of_traffic() {
 #[test]
 fn what_folds_count_is_not_accepted_again() {
     let mut meter = Meter::new(limits(10, 20, Some(100)));
-    assert_eq!(meter.check(START), None);
+    assert_eq!(meter.check(START, 1), None);
+    meter.learn_counted(99);
+    assert_eq!(meter.check(START, 1), None);
+    assert_eq!(meter.check(START, 2), Some(Over::Quota));
     meter.learn_counted(100);
     meter.learn_counted(50);
-    assert_eq!(meter.check(START), Some(Over::Quota));
+    assert_eq!(meter.check(START, 1), Some(Over::Quota));
     meter.begin_period();
-    assert_eq!(meter.check(START), None);
+    assert_eq!(meter.check(START, 1), None);
 }
 
 #[test]
@@ -234,7 +237,7 @@ fn a_caller_well_below_its_rate_is_reported_once() {
     let mut reports = 0;
     for second in 0..600 {
         let now = START.plus_millis(second * 1_000);
-        meter.accept(now);
+        meter.accept(now, 1);
         if meter.is_due() {
             reports += 1;
             meter.report(now);
@@ -268,7 +271,7 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
     let period: UnixMillis = "2026-11-01T00:00:00Z".parse().unwrap();
     let report = Report {
         slots: [(90, 1), (100, 2), (101, 3)].into(),
-        calls: 9,
+        units: 9,
         oldest: 95,
     };
     let mut counters: BTreeMap<String, i64> = report.increments(rate, period).into_iter().collect();
@@ -283,7 +286,7 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
     counters.insert(bucket_counter(rate), 7);
     let (shared, outdated) = Shared::read(&counters, rate, period, 95);
     assert_eq!(shared.slots, [(100, 2), (101, 3)].into());
-    assert_eq!(shared.calls, 9);
+    assert_eq!(shared.units, 9);
     let mut old = old.to_vec();
     old.sort();
     assert_eq!(outdated, old);

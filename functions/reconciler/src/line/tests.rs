@@ -1,4 +1,4 @@
-//! What lines of both formats report, whatever they lack.
+//! What lines of all formats report, whatever they lack.
 
 use domain::sample;
 
@@ -35,6 +35,15 @@ fn id() -> String {
     event.id.to_string()
 }
 
+/// A line of format 2, which names no route.
+fn line_of_format_2(members: &Members<'_>) -> String {
+    let text = line(members).replacen(r#""version":"3""#, r#""version":"2""#, 1);
+    let members = [r#""route":"-","#, r#""units":"-","#];
+    members
+        .iter()
+        .fold(text, |text, member| text.replacen(member, "", 1))
+}
+
 /// A call of the seventh sample event that timed out.
 fn call(id: &str) -> Vec<(&'static str, &str)> {
     vec![
@@ -68,7 +77,12 @@ fn a_call_is_reported_with_the_contents_that_the_authorizer_reports() {
     event.data.mode = TrackingMode::Synchronous;
     let id = id();
     let old = with(&call(&id), ("lanes", "8"));
-    for text in [line(&call(&id)), line_of_format_1(&old)] {
+    let texts = [
+        line(&call(&id)),
+        line_of_format_2(&call(&id)),
+        line_of_format_1(&old),
+    ];
+    for text in texts {
         let reported = read(&text, SOURCE).unwrap().unwrap();
         assert_eq!(reported.event, event.borrowed());
         let response = Response {
@@ -77,6 +91,24 @@ fn a_call_is_reported_with_the_contents_that_the_authorizer_reports() {
         };
         assert_eq!(reported.response, Some(response));
     }
+}
+
+#[test]
+fn a_call_to_an_upstream_is_reported_under_the_authorizers_template() {
+    let id = id();
+    let call = with(&call(&id), (log::RESOURCE_PATH, "/{proxy+}"));
+    for (route, endpoint) in [("/users/{id}", "/users/{id}"), ("-", "/{proxy+}")] {
+        let text = line(&with(&call, (context::ROUTE, route)));
+        let reported = read(&text, SOURCE).unwrap().unwrap();
+        assert_eq!(reported.event.endpoint, endpoint);
+    }
+    for (text, units) in [("10", 10), ("-", 1), ("0", 0)] {
+        let text = line(&with(&call, (context::UNITS, text)));
+        let reported = read(&text, SOURCE).unwrap().unwrap();
+        assert_eq!(reported.event.units, units);
+    }
+    let text = line(&with(&call, (context::UNITS, "many")));
+    assert!(read(&text, SOURCE).is_err());
 }
 
 #[test]

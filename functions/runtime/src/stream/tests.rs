@@ -28,6 +28,7 @@ fn event() -> UsageEvent {
             plan: None,
             method: "GET".to_owned(),
             endpoint: "/v1/deadlines".to_owned(),
+            units: 1,
             ip: "192.0.2.1".to_owned(),
             user_agent: None,
             request_id: None,

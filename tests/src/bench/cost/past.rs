@@ -44,6 +44,7 @@ pub(super) fn plant(usage: &MemoryStore, users: &[String], today: UnixMillis) {
     let calls = CALLS_IN_QUARTER;
     let totals = Totals {
         calls,
+        units: calls,
         ..Totals::default()
     };
     of_day.quarters = (0..QUARTERS).map(|quarter| (quarter, totals)).collect();

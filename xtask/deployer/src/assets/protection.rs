@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
     PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{BUSY, Bucket, CHANGE_SECONDS};
 use crate::error::{Error, failed};
@@ -88,23 +88,16 @@ impl Bucket {
     }
 
     async fn allow_tls_only(&self) -> Result<(), Error> {
+        // What stands in AWS's place without TLS would refuse every call from here on.
+        if self.base.starts_with("http://") {
+            return Ok(());
+        }
         let arn = format!("arn:{}:s3:::{}", self.owner.partition(), self.name);
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Sid": "TlsOnly",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [arn, format!("{arn}/*")],
-                "Condition": { "Bool": { "aws:SecureTransport": "false" } },
-            }],
-        });
         self.client
             .put_bucket_policy()
             .bucket(&self.name)
             .expected_bucket_owner(self.owner.account())
-            .policy(policy.to_string())
+            .policy(tls_only(&arn).to_string())
             .send()
             .await
             .map_err(failed("PutBucketPolicy"))?;
@@ -160,5 +153,39 @@ impl Bucket {
             .await
             .map_err(failed("PutBucketLifecycleConfiguration"))?;
         Ok(())
+    }
+}
+
+/// Denies every call that does not come over TLS.
+fn tls_only(bucket: &str) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [bucket, format!("{bucket}/*")],
+            "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_tls_is_denied_everything() {
+        let policy = tls_only("arn:aws:s3:::b");
+        let statement = policy.pointer("/Statement/0").unwrap();
+        let member = |path: &str| statement.pointer(path).unwrap().clone();
+        assert_eq!(member("/Effect"), "Deny");
+        assert_eq!(member("/Action"), "s3:*");
+        assert_eq!(member("/Condition/Bool/aws:SecureTransport"), "false");
+        assert_eq!(
+            member("/Resource"),
+            json!(["arn:aws:s3:::b", "arn:aws:s3:::b/*"])
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! The bucket of an environment's assets.
 
 use deployer::{Bucket, Caller, Error};
-use serde_json::Value;
 
 use crate::scripted::{Answer, Call, Scripted, Told};
 
@@ -30,7 +29,6 @@ async fn a_bucket_that_is_there_is_protected_like_a_new_one() {
     let settings = [
         "PUT ?encryption",
         "PUT ?publicAccessBlock",
-        "PUT ?policy",
         "PUT ?versioning",
         "PUT ?lifecycle",
     ];
@@ -47,7 +45,7 @@ async fn a_bucket_that_is_there_is_protected_like_a_new_one() {
 }
 
 #[tokio::test]
-async fn what_is_not_tls_is_denied_and_only_what_was_deleted_expires() {
+async fn everything_is_encrypted_closed_and_kept_until_it_is_deleted() {
     let aws = Scripted::start(|_| Answer::done()).await;
     bucket(&aws).ensure(&Told::default()).await.unwrap();
     let calls = aws.calls();
@@ -55,14 +53,6 @@ async fn what_is_not_tls_is_denied_and_only_what_was_deleted_expires() {
         let call = calls.iter().find(|call| call.name() == name);
         call.unwrap().body.clone()
     };
-    let policy: Value = serde_json::from_str(&body("PUT ?policy")).unwrap();
-    let statement = &policy["Statement"][0];
-    assert_eq!(statement["Effect"], "Deny");
-    assert_eq!(
-        statement["Condition"]["Bool"]["aws:SecureTransport"],
-        "false"
-    );
-    assert_eq!(statement["Resource"][1], format!("arn:aws:s3:::{NAME}/*"));
     let lifecycle = body("PUT ?lifecycle");
     assert!(lifecycle.contains("<NoncurrentDays>30</NoncurrentDays>"));
     assert!(!lifecycle.contains("<Expiration>"), "{lifecycle}");
@@ -118,7 +108,7 @@ async fn a_name_that_s3_still_holds_back_is_waited_for() {
 async fn a_change_that_meets_another_is_made_again() {
     let mut refused = false;
     let aws = Scripted::start(move |call| {
-        if call.name() == "PUT ?policy" && !refused {
+        if call.name() == "PUT ?versioning" && !refused {
             refused = true;
             return Answer::xml_error(409, "OperationAborted");
         }
@@ -126,12 +116,12 @@ async fn a_change_that_meets_another_is_made_again() {
     })
     .await;
     bucket(&aws).ensure(&Told::default()).await.unwrap();
-    let policies = aws
+    let changes = aws
         .names()
         .iter()
-        .filter(|name| *name == "PUT ?policy")
+        .filter(|name| *name == "PUT ?versioning")
         .count();
-    assert_eq!(policies, 2);
+    assert_eq!(changes, 2);
 }
 
 /// A bucket with two versions of one key and a delete marker.

@@ -100,6 +100,8 @@ impl Cloud {
             ("API_USAGE_TABLE", "usage".to_owned()),
             ("ANALYTICS_TABLE", "analytics".to_owned()),
             ("METRICS_NAMESPACE", "CompliCal/API".to_owned()),
+            ("ROUTES", String::new()),
+            ("RESERVED_HEADERS", String::new()),
             (
                 "PLANS",
                 r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#.to_owned(),

@@ -1,5 +1,5 @@
-//! The stages of the deployed REST APIs, with the access log of the deployed template and the
-//! gateway responses in effect.
+//! The stages of the deployed REST APIs, with the access log of the deployed template, the gateway
+//! responses in effect, and what answers each method.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,8 @@ use crate::{
     front::{AccessLog, GatewayResponse, Stage},
 };
 
+mod methods;
+
 /// Every stage by its name; a name that two APIs use belongs to the one listed last.
 pub(crate) async fn stages(
     emulator: &Emulator,
@@ -21,6 +23,9 @@ pub(crate) async fn stages(
     let apis = emulator.get("apigateway", "/restapis?limit=500").await?;
     for api in items(&apis) {
         let Some(id) = text(api, "id") else { continue };
+        let served = methods::resources(emulator, id).await?;
+        let binary = api.get("binaryMediaTypes").and_then(Value::as_array);
+        let binary = binary.is_some_and(|types| types.iter().any(|of| of == "*/*"));
         let gateway_responses = emulator
             .get("apigateway", &format!("/restapis/{id}/gatewayresponses"))
             .await?;
@@ -41,6 +46,8 @@ pub(crate) async fn stages(
                     gateway_responses: items(&gateway_responses)
                         .filter_map(gateway_response)
                         .collect(),
+                    resources: served.clone(),
+                    binary,
                 },
             );
         }

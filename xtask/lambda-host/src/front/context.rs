@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     Stage,
     gateway_response::Kind,
-    request::{Call, Request, Seen},
+    request::{Call, Integrated, Request, Seen},
 };
 use crate::function::Outcome;
 
@@ -20,7 +20,7 @@ use crate::function::Outcome;
 pub(crate) struct Context<'a> {
     stage: &'a Stage,
     request: &'a Request,
-    seen: Seen,
+    seen: &'a Seen,
     /// What the authorizer returned, if it answered.
     authorizer: Value,
     error: Option<Failure>,
@@ -52,8 +52,7 @@ pub(crate) struct Answered {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(stage: &'a Stage, request: &'a Request) -> Self {
-        let seen = request.seen();
+    pub(crate) fn new(stage: &'a Stage, request: &'a Request, seen: &'a Seen) -> Self {
         let authorizer = seen
             .authorizer
             .as_ref()
@@ -160,15 +159,26 @@ impl<'a> Context<'a> {
     }
 
     fn integration_value(&self, member: &str) -> Option<String> {
-        let call = self.seen.integration.as_ref()?;
-        match member {
-            "latency" => Some(call.took.as_millis().to_string()),
-            "requestId" => Some(call.request_id.clone()),
-            // Lambda's own status: the function's is `integration.status`.
-            "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
-            "status" => scalar(document(&call.outcome)?.get("statusCode")?),
-            "error" => error_message(call),
-            _ => None,
+        match self.seen.integration.as_ref()? {
+            Integrated::Function(call) => match member {
+                "latency" => Some(call.took.as_millis().to_string()),
+                "requestId" => Some(call.request_id.clone()),
+                // Lambda's own status: the function's is `integration.status`.
+                "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
+                "status" => scalar(document(&call.outcome)?.get("statusCode")?),
+                "error" => error_message(call),
+                _ => None,
+            },
+            Integrated::Proxy {
+                took,
+                status,
+                error,
+            } => match member {
+                "latency" => Some(took.as_millis().to_string()),
+                "integrationStatus" | "status" => status.map(|status| status.to_string()),
+                "error" => error.clone(),
+                _ => None,
+            },
         }
     }
 }
@@ -182,7 +192,7 @@ const fn invoke_status(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn document(outcome: &Outcome) -> Option<Value> {
+pub(crate) fn document(outcome: &Outcome) -> Option<Value> {
     match outcome {
         Outcome::Success(body) => serde_json::from_slice(body).ok(),
         Outcome::FunctionError(_) | Outcome::Throttled | Outcome::Unavailable(_) => None,

@@ -27,58 +27,95 @@ pub(crate) enum Kind {
     Unauthorized,
     AccessDenied,
     AuthorizerFailure,
+    AuthorizerConfigurationError,
+    ApiConfigurationError,
+    /// No resource with this method.
+    MissingAuthenticationToken,
+    /// An endpoint that cannot be reached.
     IntegrationFailure,
+    /// A function that fails behind a proxy integration.
+    FunctionFailure,
     IntegrationTimeout,
     RequestTooLarge,
 }
 
+/// Response type, status, error type and message of a kind.
+type Described = (&'static str, u16, &'static str, Option<&'static str>);
+
 impl Kind {
+    const fn described(self) -> Described {
+        const INTERNAL: &str = "InternalServerErrorException";
+        const ERROR: Option<&str> = Some("Internal server error");
+        match self {
+            Self::Unauthorized => (
+                "UNAUTHORIZED",
+                401,
+                "UnauthorizedException",
+                Some("Unauthorized"),
+            ),
+            Self::AccessDenied => (
+                "ACCESS_DENIED",
+                403,
+                "AccessDeniedException",
+                Some("User is not authorized to access this resource with an explicit deny"),
+            ),
+            Self::AuthorizerFailure => (
+                "AUTHORIZER_FAILURE",
+                500,
+                "AuthorizerConfigurationException",
+                None,
+            ),
+            Self::AuthorizerConfigurationError => (
+                "AUTHORIZER_CONFIGURATION_ERROR",
+                500,
+                "AuthorizerConfigurationException",
+                ERROR,
+            ),
+            Self::ApiConfigurationError => ("API_CONFIGURATION_ERROR", 500, INTERNAL, ERROR),
+            Self::MissingAuthenticationToken => (
+                "MISSING_AUTHENTICATION_TOKEN",
+                403,
+                "MissingAuthenticationTokenException",
+                Some("Missing Authentication Token"),
+            ),
+            Self::IntegrationFailure => (
+                "INTEGRATION_FAILURE",
+                504,
+                INTERNAL,
+                Some("Network error communicating with endpoint"),
+            ),
+            Self::FunctionFailure => ("INTEGRATION_FAILURE", 502, INTERNAL, ERROR),
+            Self::IntegrationTimeout => (
+                "INTEGRATION_TIMEOUT",
+                504,
+                INTERNAL,
+                Some("Endpoint request timed out"),
+            ),
+            Self::RequestTooLarge => (
+                "REQUEST_TOO_LARGE",
+                413,
+                "RequestTooLargeException",
+                Some("Request Too Long"),
+            ),
+        }
+    }
+
     /// `$context.error.responseType`.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "UNAUTHORIZED",
-            Self::AccessDenied => "ACCESS_DENIED",
-            Self::AuthorizerFailure => "AUTHORIZER_FAILURE",
-            Self::IntegrationFailure => "INTEGRATION_FAILURE",
-            Self::IntegrationTimeout => "INTEGRATION_TIMEOUT",
-            Self::RequestTooLarge => "REQUEST_TOO_LARGE",
-        }
+        self.described().0
     }
 
     const fn status(self) -> u16 {
-        match self {
-            Self::Unauthorized => 401,
-            Self::AccessDenied => 403,
-            Self::RequestTooLarge => 413,
-            Self::AuthorizerFailure => 500,
-            // A Lambda function that fails behind a proxy integration.
-            Self::IntegrationFailure => 502,
-            Self::IntegrationTimeout => 504,
-        }
+        self.described().1
     }
 
     const fn error_type(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "UnauthorizedException",
-            Self::AccessDenied => "AccessDeniedException",
-            Self::AuthorizerFailure => "AuthorizerConfigurationException",
-            Self::IntegrationFailure | Self::IntegrationTimeout => "InternalServerErrorException",
-            Self::RequestTooLarge => "RequestTooLargeException",
-        }
+        self.described().2
     }
 
     /// `$context.error.message`.
     pub(crate) const fn message(self) -> Option<&'static str> {
-        match self {
-            Self::Unauthorized => Some("Unauthorized"),
-            Self::AccessDenied => {
-                Some("User is not authorized to access this resource with an explicit deny")
-            }
-            Self::AuthorizerFailure => None,
-            Self::IntegrationFailure => Some("Internal server error"),
-            Self::IntegrationTimeout => Some("Endpoint request timed out"),
-            Self::RequestTooLarge => Some("Request Too Long"),
-        }
+        self.described().3
     }
 }
 
@@ -127,7 +164,7 @@ pub(crate) fn respond(stage: &Stage, kind: Kind, context: &Context<'_>) -> Respo
 }
 
 /// A mapping expression; one without a value leaves the header out.
-fn parameter(source: &str, context: &Context<'_>) -> Option<String> {
+pub(crate) fn parameter(source: &str, context: &Context<'_>) -> Option<String> {
     if let Some(literal) = source.strip_prefix('\'') {
         return Some(literal.trim_end_matches('\'').to_owned());
     }

@@ -1,21 +1,29 @@
-//! The API's readable local address, `/{stage}/…`, in front of the emulator's REST API.
+//! The API's readable local address, `/{stage}/…`: a gateway of its own in the place of API Gateway.
 //!
-//! The front supplies what the emulator's gateway leaves out: request ids that a caller cannot
-//! choose, the access log, and the gateway responses of what the authorizer decided (the emulator
-//! sees a failed authorizer only as a failure, and cannot render `$context.authorizer.*`). It
-//! decides nothing by itself: routing, authorization and integrations are the emulator's.
+//! What is deployed to the local AWS says which resource goes where; the front does with a request
+//! what API Gateway documents: it finds the resource, asks the authorizer, passes the request on to a
+//! function or to another API, answers by itself where that fails, and writes the access log. The
+//! local AWS's own gateway is not used: it follows redirects, drops headers, and reads bodies as text.
 
 mod context;
-mod forward;
+mod event;
 mod gateway_response;
+mod headers;
+mod integration;
+mod path;
+mod policy;
 mod request;
+mod routing;
+mod serve;
 mod template;
+mod upstream;
 
 use std::collections::BTreeMap;
 
-pub(crate) use forward::{Front, serve};
 pub(crate) use gateway_response::GatewayResponse;
-pub(crate) use request::Call;
+pub(crate) use integration::{Integration, Mock, Proxy};
+pub(crate) use routing::{Authorization, Method, Resource};
+pub(crate) use serve::{Front, serve};
 
 /// A deployed stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +34,10 @@ pub(crate) struct Stage {
     pub(crate) access_log: Option<AccessLog>,
     /// The customised gateway responses, by response type.
     pub(crate) gateway_responses: BTreeMap<String, GatewayResponse>,
+    /// Those that have a method.
+    pub(crate) resources: Vec<Resource>,
+    /// Whether bodies are bytes: `*/*` is a binary media type.
+    pub(crate) binary: bool,
 }
 
 /// A stage's `AccessLogSetting`.

@@ -10,10 +10,10 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Path, Request, State},
+    extract::State,
     http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE},
     response::IntoResponse as _,
-    routing::{any, get, post, put},
+    routing::{get, post, put},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -27,10 +27,10 @@ pub(crate) struct Deployed {
     pub(crate) mapping: Value,
     pub(crate) access_log_format: String,
     pub(crate) gateway_responses: Vec<Value>,
+    /// Resources of the API, beside `/v1/x`.
+    pub(crate) resources: Vec<Value>,
     /// Records of the one shard.
     pub(crate) records: Vec<Value>,
-    /// Where functions are invoked, as the proxy setting would say.
-    pub(crate) host: Option<SocketAddr>,
     /// The events and messages that were taken.
     pub(crate) log_lines: BTreeMap<String, Vec<String>>,
     /// Groups that were deleted with their stack.
@@ -70,14 +70,18 @@ impl Aws {
             .route("/2015-03-31/event-source-mappings/m", put(update_mapping))
             .route(
                 "/restapis",
-                get(async || Json(json!({"item": [{"id": "api"}]}))),
+                get(async || Json(json!({"item": [{"id": "api", "binaryMediaTypes": ["*/*"]}]}))),
             )
             .route("/restapis/api/gatewayresponses", get(gateway_responses))
             .route(
                 "/restapis/api/stages",
                 get(async || Json(json!({"item": [{"stageName": "local"}]}))),
             )
-            .route("/restapis/api/local/_user_request_/{*path}", any(gateway))
+            .route(
+                "/restapis/api/authorizers",
+                get(async || Json(authorizers())),
+            )
+            .route("/restapis/api/resources", get(resources))
             .with_state(aws.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         aws
@@ -135,70 +139,27 @@ async fn gateway_responses(State(aws): State<Aws>) -> Json<Value> {
     Json(json!({"item": aws.with(|deployed| deployed.gateway_responses.clone())}))
 }
 
-/// The emulator's gateway: an authorizer and a proxy integration, both the function, which it
-/// reaches through the host; what it knows of a failed authorizer is that it failed.
-async fn gateway(
-    State(aws): State<Aws>,
-    Path(path): Path<String>,
-    request: Request,
-) -> Response<Body> {
-    let query: serde_json::Map<String, Value> = request
-        .uri()
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
-    let headers: serde_json::Map<String, Value> = request
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
-        .collect();
-    let event = json!({
-        "type": "REQUEST", "methodArn": "arn", "headers": headers, "queryStringParameters": query,
-        "requestContext": {"resourcePath": format!("/{path}"), "identity": {"sourceIp": "6.6.6.6"}}
-    });
-    let (status, decision) = invoke(&aws, &event).await;
-    if status != 200 {
-        return refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "AuthorizerConfigurationException",
-        );
-    }
-    if decision["policyDocument"]["Statement"][0]["Effect"] != "Allow" {
-        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException");
-    }
-    let mut event = event;
-    event["type"] = Value::Null;
-    let (status, answer) = invoke(&aws, &event).await;
-    if status != 200 {
-        return (StatusCode::BAD_GATEWAY, format!("a stack trace: {answer}")).into_response();
-    }
-    (
-        StatusCode::OK,
-        answer["body"].as_str().unwrap_or_default().to_owned(),
-    )
-        .into_response()
+fn lambda_uri() -> Value {
+    let arn = function()["FunctionArn"].as_str().unwrap().to_owned();
+    json!(format!(
+        "arn:aws:apigateway:ap-south-1:lambda:path/2015-03-31/functions/{arn}/invocations"
+    ))
 }
 
-fn refusal(status: StatusCode, kind: &'static str) -> Response<Body> {
-    (status, [("x-amzn-errortype", kind)], "{}").into_response()
+fn authorizers() -> Value {
+    json!({"item": [{"id": "gate", "type": "REQUEST", "authorizerUri": lambda_uri()}]})
 }
 
-async fn invoke(aws: &Aws, event: &Value) -> (u16, Value) {
-    let host = aws.with(|deployed| deployed.host).unwrap();
-    let response = reqwest::Client::new()
-        .post(format!("http://{host}/invoke/f"))
-        .body(event.to_string())
-        .send()
-        .await
-        .unwrap();
-    let status = response.status().as_u16();
-    (
-        status,
-        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default(),
-    )
+/// `/v1/x`, an authorizer and a proxy integration, both the function; and what a test adds.
+async fn resources(State(aws): State<Aws>) -> Json<Value> {
+    let mut resources = vec![
+        json!({"id": "x", "path": "/v1/x", "resourceMethods": {"GET": {
+            "authorizationType": "CUSTOM", "authorizerId": "gate",
+            "methodIntegration": {"type": "AWS_PROXY", "uri": lambda_uri()}
+        }}}),
+    ];
+    resources.extend(aws.with(|deployed| deployed.resources.clone()));
+    Json(json!({"item": resources}))
 }
 
 /// The services that take their action in a header, and CloudFormation.
@@ -269,6 +230,10 @@ fn answer(deployed: &mut Deployed, action: &str, input: &Value) -> Value {
             deployed.metrics.push(input.clone());
             json!({})
         }
+        "GetSecretValue" if input["SecretId"] == "upstream" => {
+            json!({"SecretString": "{\"token\":\"s3cret\"}"})
+        }
+        "GetSecretValue" => json!({"__type": "ResourceNotFoundException"}),
         "GetQueueUrl" => json!({"QueueUrl": "http://queue"}),
         "SendMessage" => {
             let body = input["MessageBody"].as_str().unwrap();

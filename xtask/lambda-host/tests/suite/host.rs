@@ -21,16 +21,16 @@ use crate::{
     example,
 };
 
-struct Running {
-    aws: Aws,
+pub(crate) struct Running {
+    pub(crate) aws: Aws,
     folder: tempfile::TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     child: Child,
     http: reqwest::Client,
 }
 
 impl Running {
-    async fn start(deployed: Deployed) -> Self {
+    pub(crate) async fn start(deployed: Deployed) -> Self {
         let aws = Aws::start(deployed).await;
         Self::beside(aws, tempfile::tempdir().unwrap()).await
     }
@@ -59,7 +59,6 @@ impl Running {
             .spawn()
             .unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        aws.with(|deployed| deployed.host = Some(address));
         let running = Self {
             aws,
             folder,
@@ -87,7 +86,7 @@ impl Running {
         Some((status, headers, body))
     }
 
-    async fn eventually(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+    pub(crate) async fn eventually(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         let until = Instant::now() + Duration::from_secs(20);
         while !holds(self).await {
             assert!(
@@ -108,7 +107,7 @@ impl Running {
     }
 
     /// Stops the host and returns what has to outlive it.
-    fn stop(mut self) -> (Aws, tempfile::TempDir) {
+    pub(crate) fn stop(mut self) -> (Aws, tempfile::TempDir) {
         self.signal(Signal::SIGTERM);
         assert!(self.child.wait().unwrap().success());
         (self.aws, self.folder)
@@ -122,7 +121,7 @@ fn processes(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-fn format() -> String {
+pub(crate) fn format() -> String {
     json!({
         "requestId": "$context.requestId", "status": "$context.status",
         "eventId": "$context.authorizer.eventId", "type": "$context.error.responseType",

@@ -15,6 +15,7 @@ mod cloud;
 mod faithful;
 mod host;
 mod instances;
+mod proxy;
 
 use std::path::PathBuf;
 

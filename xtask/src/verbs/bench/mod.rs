@@ -4,6 +4,8 @@
 //! Nothing here fails for being slow.
 
 mod bill;
+mod plot;
+mod scale;
 
 use std::path::{Path, PathBuf};
 
@@ -120,6 +122,8 @@ struct CoreReport {
     cost: Option<Vec<Cost>>,
     #[serde(rename = "B9")]
     schedules: Option<Schedules>,
+    #[serde(rename = "B10")]
+    scale: Option<scale::Scale>,
 }
 
 /// Events per CPU-second where not said otherwise.
@@ -181,9 +185,14 @@ pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit>
         asked.collect()
     };
     let mut results = Vec::new();
-    let of_core = asked(&[BenchmarkId::Cpu, BenchmarkId::Cost, BenchmarkId::Schedules]);
+    let of_core = asked(&[
+        BenchmarkId::Cpu,
+        BenchmarkId::Cost,
+        BenchmarkId::Schedules,
+        BenchmarkId::Scale,
+    ]);
     if !of_core.is_empty() {
-        results.extend(figures_of_core(context, &of_core).await?);
+        results.extend(figures_of_core(context, &of_core, &args.plots).await?);
     }
     let of_host = asked(&[BenchmarkId::Answers, BenchmarkId::ColdStart]);
     if !of_host.is_empty() {
@@ -206,7 +215,11 @@ pub(super) async fn run(context: &Context, args: &Bench) -> anyhow::Result<Exit>
     Ok(Exit::Done)
 }
 
-async fn figures_of_core(context: &Context, ids: &[BenchmarkId]) -> anyhow::Result<Vec<Figure>> {
+async fn figures_of_core(
+    context: &Context,
+    ids: &[BenchmarkId],
+    plots: &Path,
+) -> anyhow::Result<Vec<Figure>> {
     let release = build(context, &[&["-p", SUITES, "--bin", OF_CORE]]).await?;
     context.out.step("measuring; whatever else runs here shows");
     let only = names(ids).flat_map(|name| ["--only".to_owned(), name]);
@@ -215,6 +228,10 @@ async fn figures_of_core(context: &Context, ids: &[BenchmarkId]) -> anyhow::Resu
     figures.extend(report.cpu.iter().flat_map(of_cpu));
     figures.extend(report.cost.iter().flatten().flat_map(of_cost));
     figures.extend(report.schedules.iter().flat_map(of_schedules));
+    if let Some(scale) = &report.scale {
+        scale.draw(context, plots)?;
+        figures.extend(scale.figures());
+    }
     Ok(figures)
 }
 

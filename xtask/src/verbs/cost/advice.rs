@@ -70,7 +70,7 @@ fn variants(deployment: &Deployment, synchronous: &Deployment, traffic: Traffic)
         &|of| of.fold_window_seconds = of.fold_window_seconds.max(60),
     );
     vary(
-        "an HTTP API instead of a REST API (`gateway: http`)",
+        "an HTTP API in front instead of a REST API",
         "gateway responses: the bodies of 401 and 403, and `Retry-After` with 429",
         &|of| of.gateway = Gateway::Http,
     );

@@ -34,9 +34,10 @@ use prices::Prices;
 pub(crate) use shape::{Shape, calls, shape};
 
 /// Of what the amounts rest on, what no measurement here can show.
-const ASSUMED: [&str; 4] = [
+const ASSUMED: [&str; 5] = [
     "a month has 30 days; free tiers, volume discounts and taxes are left out",
     "DynamoDB units are those of benchmark B4 with 1,000 users by Zipf's law, whatever `users` says: fewer users cost less, more cost more; beyond the measured rates the last one's units per call hold",
+    "a fold window under ten seconds is counted as ten, though it takes more writes; one from 10 to 59 as ten, a longer one as 60",
     "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; nobody has measured them on AWS here",
     "each batch that a shard may have at a time waits for a window of its own; the gateway writes 20 log streams, each delivered every five seconds: AWS documents neither",
 ];
@@ -115,7 +116,7 @@ struct Answer {
     modes: Vec<Mode>,
     advice: Vec<Advice>,
     alternatives: Vec<Alternative>,
-    assumed: [&'static str; 4],
+    assumed: [&'static str; 5],
     left_out: [&'static str; 3],
 }
 

@@ -23,13 +23,15 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(super) struct Load {
     pub(super) rate: u32,
     pub(super) duration: Duration,
-    pub(super) url: String,
+    pub(super) method: reqwest::Method,
+    /// In turn.
+    pub(super) urls: Vec<String>,
 }
 
 /// What was sent.
 #[derive(Debug)]
 pub(super) struct Sent {
-    /// Accepted calls, user by user.
+    /// Calls that were let through, user by user.
     pub(super) accepted: Vec<u64>,
     /// Answers by status; `error` for calls without an answer.
     pub(super) statuses: BTreeMap<String, u64>,
@@ -54,6 +56,7 @@ impl Load {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(ANSWER)
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("making an HTTP client")?;
         let calls = self.calls();
@@ -67,18 +70,21 @@ impl Load {
             elapsed: Duration::ZERO,
         };
         let start = Instant::now();
-        let turns = users.iter().enumerate().cycle();
-        for (call, (user, who)) in (0..calls).zip(turns) {
+        // Every user calls every path.
+        let turns = self.urls.iter().cycle();
+        let turns = turns.flat_map(|url| users.iter().enumerate().map(move |user| (url, user)));
+        for (call, (url, (user, who))) in (0..calls).zip(turns) {
             tokio::time::sleep_until(start + self.due(call)).await;
             let permit = Arc::clone(&permits).acquire_owned().await?;
             if start.elapsed() > self.due(call) + LATE {
                 sent.late += 1;
             }
-            let request = client.get(&self.url).header("x-api-key", &who.key);
+            let request = client.request(self.method.clone(), url);
+            let request = request.header("x-api-key", &who.key);
             answers.spawn(async move {
                 let answer = request.send().await;
                 drop(permit);
-                (user, answer.ok().map(|answer| answer.status().as_u16()))
+                (user, answer.ok().map(|answer| Answered::of(&answer)))
             });
             while let Some(done) = answers.try_join_next() {
                 sent.add(done?);
@@ -92,11 +98,42 @@ impl Load {
     }
 }
 
+/// An answer.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    status: u16,
+    /// Whether the authorizer let the call through.
+    let_through: bool,
+}
+
+impl Answered {
+    fn of(answer: &reqwest::Response) -> Self {
+        let kind = answer.headers().get("x-amzn-errortype");
+        Self::new(
+            answer.status().as_u16(),
+            kind.and_then(|kind| kind.to_str().ok()),
+        )
+    }
+
+    /// What the gateway answers by itself it names. It answers for an upstream that fails, and then
+    /// the call was let through.
+    fn new(status: u16, error_type: Option<&str>) -> Self {
+        let for_upstream = error_type == Some("InternalServerErrorException");
+        Self {
+            status,
+            let_through: error_type.is_none() || for_upstream && [502, 504].contains(&status),
+        }
+    }
+}
+
 impl Sent {
-    fn add(&mut self, (user, status): (usize, Option<u16>)) {
-        let name = status.map_or_else(|| "error".to_owned(), |status| status.to_string());
+    fn add(&mut self, (user, answered): (usize, Option<Answered>)) {
+        let name = answered.map_or_else(
+            || "error".to_owned(),
+            |answered| answered.status.to_string(),
+        );
         *self.statuses.entry(name).or_default() += 1;
-        let accepted = status.is_some_and(|status| (200..300).contains(&status));
+        let accepted = answered.is_some_and(|answered| answered.let_through);
         if let (true, Some(count)) = (accepted, self.accepted.get_mut(user)) {
             *count += 1;
         }
@@ -127,7 +164,8 @@ mod tests {
         let load = Load {
             rate: 50,
             duration: Duration::from_secs(30),
-            url: String::new(),
+            method: reqwest::Method::GET,
+            urls: Vec::new(),
         };
         assert_eq!(load.calls(), 1_500);
         assert_eq!(load.due(0), Duration::ZERO);
@@ -136,24 +174,27 @@ mod tests {
     }
 
     #[test]
-    fn only_the_200_range_is_accepted() {
+    fn what_the_authorizer_let_through_is_accepted_whatever_it_was_answered() {
         let mut sent = Sent {
             accepted: vec![0, 0],
             statuses: BTreeMap::new(),
             late: 0,
             elapsed: Duration::ZERO,
         };
-        for answer in [
-            (0, Some(200)),
-            (1, Some(204)),
-            (1, Some(429)),
-            (0, Some(401)),
-            (0, None),
+        for (user, status, error_type) in [
+            (0, 200, None),
+            (1, 404, None),
+            (1, 401, None),
+            (1, 401, Some("UnauthorizedException")),
+            (1, 429, Some("AccessDeniedException")),
+            (0, 500, Some("AuthorizerConfigurationException")),
+            (0, 502, Some("InternalServerErrorException")),
         ] {
-            sent.add(answer);
+            sent.add((user, Some(Answered::new(status, error_type))));
         }
-        assert_eq!(sent.accepted, [1, 1]);
+        sent.add((0, None));
+        assert_eq!(sent.accepted, [2, 2]);
         assert_eq!(sent.statuses.get("error"), Some(&1));
-        assert_eq!(sent.statuses.values().sum::<u64>(), 5);
+        assert_eq!(sent.statuses.values().sum::<u64>(), 8);
     }
 }

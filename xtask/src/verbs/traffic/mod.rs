@@ -1,7 +1,7 @@
 //! `traffic`: real calls, then the comparison of calls sent with calls counted.
 //!
-//! A call is sent and due to be counted when it was accepted (a 2xx answer). Counted is what the
-//! analytics API says of each user, after less before.
+//! A call is sent and due to be counted when it was let through, whatever it was answered. Counted is
+//! what the analytics API says of each user, after less before.
 
 mod counting;
 mod load;
@@ -14,7 +14,7 @@ use domain::names::StackKind;
 use serde::Serialize;
 use stacks::environment::Environment;
 
-use super::{keys, token};
+use super::{keys, outputs, token};
 use crate::aws::{Reached, reach};
 use crate::cli::Traffic;
 use crate::clock;
@@ -56,9 +56,16 @@ pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exi
     if !found.iter().any(|(kind, _)| *kind == StackKind::Data) {
         return Err(crate::aws::nothing_deployed(&reached.environment).into());
     }
+    let paths = paths(&reached.environment, args)?;
     let token = admin_token(context, &reached)?;
     let users = make_users(context, &reached, args).await?;
-    let outcome = drive(context, args, &api, &token, &users).await;
+    let load = Load {
+        rate: args.rps,
+        duration: args.duration,
+        method: args.method.parse().context("reading the method")?,
+        urls: paths.iter().map(|path| format!("{api}{path}")).collect(),
+    };
+    let outcome = drive(context, &load, &api, &token, &users).await;
     // Also after a failure: keys must not outlive their run.
     revoke(&reached, &users).await?;
     let answer = outcome?;
@@ -70,10 +77,27 @@ pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exi
     })
 }
 
+/// What is called: what was asked for, or what the environment says can be called as it is.
+fn paths(environment: &Environment, args: &Traffic) -> anyhow::Result<Vec<String>> {
+    let paths = if args.paths.is_empty() {
+        outputs::callable(environment)
+    } else {
+        args.paths.clone()
+    };
+    if paths.is_empty() {
+        return Err(Stop::usage(
+            "`traffic` does not know what to call: `upstream` names no `GET` route without variables",
+        )
+        .hint("give `--path /…`, more than once for several")
+        .into());
+    }
+    Ok(paths)
+}
+
 fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
     if reached.running.is_some() {
         let state = context.local().state()?;
-        let email = super::outputs::DEMO_EMAIL;
+        let email = outputs::DEMO_EMAIL;
         return Ok(token::issue(&reached.environment, &state, email, true)?.token);
     }
     let given = std::env::var_os(TOKEN_VARIABLE).and_then(|token| token.into_string().ok());
@@ -131,20 +155,15 @@ async fn make_users(
 
 async fn drive(
     context: &Context,
-    args: &Traffic,
+    load: &Load,
     api: &str,
     token: &str,
     users: &[User],
 ) -> anyhow::Result<Answer> {
     let counter = Counter::new(api, token)?;
     let before = counter.all(users).await?;
-    let load = Load {
-        rate: args.rps,
-        duration: args.duration,
-        url: format!("{api}/v1/deadlines?country=AU"),
-    };
     let sent = load.run(context.out, users).await?;
-    sent.report(context.out, &load);
+    sent.report(context.out, load);
     let counts = counter
         .until_counted(context.out, users, &before, &sent.accepted)
         .await?;

@@ -63,9 +63,9 @@ async fn timeseries_is_a_table_where_one_is_asked_for() {
     );
     assert_eq!(
         text(&response),
-        "start,totalCalls,authFailures,rateLimited,activeUsers\r\n\
-         2026-11-22T15:00:00Z,1,0,0,1\r\n\
-         2026-11-22T16:00:00Z,4,0,0,1\r\n",
+        "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n\
+         2026-11-22T15:00:00Z,1,1,0,0,1\r\n\
+         2026-11-22T16:00:00Z,4,4,0,0,1\r\n",
     );
 }
 

@@ -145,7 +145,7 @@ fn read(story: &Arc<Story>, steps: Vec<Step>) -> (UnixMillis, u64, Vec<u64>) {
         analytics: &analytics,
     };
     let read = ready(Usage::read(&tables, USER, now)).unwrap();
-    let of = |(start, end)| read.calls_between(start, end);
+    let of = |(start, end)| read.between(start, end).calls;
     let in_periods = periods(now).into_iter().map(of).collect();
     (now, read.all_time().tally.calls, in_periods)
 }

@@ -1,0 +1,185 @@
+//! One path template, and which paths fit it.
+
+use std::cmp::Reverse;
+
+use super::LONGEST_TEMPLATE;
+
+/// A path template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+/// What one segment of a path may be. From the most specific to the least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    /// These bytes.
+    Literal(Vec<u8>),
+    /// These texts in their order with at least a byte between two of them. `{id}.json` is an empty
+    /// text, then `.json`.
+    Pattern(Vec<Vec<u8>>),
+    /// This segment and all after it.
+    Rest,
+}
+
+impl Template {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        if !text.starts_with('/') {
+            return Err("the template begins with `/`");
+        }
+        if text.len() > LONGEST_TEMPLATE {
+            return Err("the template has more than 256 bytes");
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\?#".contains(&byte);
+        if !text.bytes().all(plain) {
+            return Err(
+                "the template is printable ASCII without `\"`, `\\`, `?` and `#`; write other characters percent-encoded",
+            );
+        }
+        let mut parts = text.split('/').filter(|part| !part.is_empty()).peekable();
+        let mut segments = Vec::new();
+        while let Some(part) = parts.next() {
+            let segment = Segment::parse(part)?;
+            if segment == Segment::Rest && parts.peek().is_some() {
+                return Err("`{name+}` takes the rest of the path and stands last");
+            }
+            segments.push(segment);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            segments,
+        })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn fits_as(&self, other: &Self) -> bool {
+        self.segments == other.segments
+    }
+
+    /// Whether a path that is split by [`segments`] fits.
+    pub(super) fn fits(&self, path: &[Vec<u8>]) -> bool {
+        let mut path = path.iter();
+        for segment in &self.segments {
+            let Some(part) = path.next() else {
+                return false;
+            };
+            match segment {
+                Segment::Literal(text) if text != part => return false,
+                Segment::Pattern(texts) if !fits(texts, part) => return false,
+                Segment::Rest => return true,
+                Segment::Literal(_) | Segment::Pattern(_) => {}
+            }
+        }
+        path.next().is_none()
+    }
+
+    /// What sorts the more specific template first.
+    pub(super) fn order(&self) -> Vec<(u8, Reverse<usize>)> {
+        self.segments.iter().map(Segment::order).collect()
+    }
+}
+
+impl Segment {
+    fn parse(part: &str) -> Result<Self, &'static str> {
+        let mut texts = Vec::new();
+        let mut rest = part;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or("a `{` is not closed")?;
+            if name.is_empty() || name.contains('{') || before.contains('}') {
+                return Err("a variable is a name in braces, such as `{id}`");
+            }
+            if name.ends_with('+') {
+                let alone = before.is_empty() && after.is_empty() && texts.is_empty();
+                return if alone {
+                    Ok(Self::Rest)
+                } else {
+                    Err("`{name+}` is a segment of its own")
+                };
+            }
+            if before.is_empty() && !texts.is_empty() {
+                return Err("two variables need a character between them");
+            }
+            texts.push(decoded(before.as_bytes()));
+            rest = after;
+        }
+        if rest.contains('}') {
+            return Err("a `}` is not opened");
+        }
+        if texts.is_empty() {
+            return Ok(Self::Literal(decoded(part.as_bytes())));
+        }
+        texts.push(decoded(rest.as_bytes()));
+        Ok(Self::Pattern(texts))
+    }
+
+    fn order(&self) -> (u8, Reverse<usize>) {
+        match self {
+            Self::Literal(_) => (0, Reverse(0)),
+            Self::Pattern(texts) => {
+                let literal: usize = texts.iter().map(Vec::len).sum();
+                (1, Reverse(literal))
+            }
+            Self::Rest => (2, Reverse(0)),
+        }
+    }
+}
+
+/// Whether a segment is these texts in their order with at least a byte between two of them.
+fn fits(texts: &[Vec<u8>], part: &[u8]) -> bool {
+    let [first, between @ .., last] = texts else {
+        return false;
+    };
+    let Some(rest) = part.strip_prefix(first.as_slice()) else {
+        return false;
+    };
+    let Some(mut rest) = rest.strip_suffix(last.as_slice()) else {
+        return false;
+    };
+    for text in between {
+        let mut places = rest.windows(text.len()).enumerate().skip(1);
+        let Some((place, _)) = places.find(|(_, window)| window == text) else {
+            return false;
+        };
+        rest = rest.get(place + text.len()..).unwrap_or_default();
+    }
+    !rest.is_empty()
+}
+
+/// The segments of a path as the upstream sees them: decoded, without empty and dot segments.
+pub(super) fn segments(path: &str) -> Vec<Vec<u8>> {
+    let path = decoded(path.as_bytes());
+    let mut segments: Vec<Vec<u8>> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                segments.pop();
+            }
+            part => segments.push(part.to_owned()),
+        }
+    }
+    segments
+}
+
+/// The bytes that percent-encoded text stands for; what is not an encoding stays.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if let (b'%', [high, low, after @ ..]) = (first, after)
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+            rest = after;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    bytes
+}

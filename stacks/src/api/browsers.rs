@@ -1,0 +1,79 @@
+//! What pages of other origins are told: in preflights, and in what the gateway answers by itself.
+//! What the upstream answers carries the upstream's own headers: a proxy integration passes an
+//! answer on as it is
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>).
+
+use std::collections::BTreeMap;
+
+use crate::constructs::Preflight;
+use crate::environment::{Cors, Origins};
+
+const ORIGIN: &str = "Access-Control-Allow-Origin";
+const CREDENTIALS: &str = "Access-Control-Allow-Credentials";
+/// A cache may hand an answer to another page only where it does not name one.
+const VARY: (&str, &str) = ("Vary", "Origin");
+
+/// The answer to a preflight.
+pub(super) fn preflight(cors: &Cors) -> Preflight {
+    let mut headers = BTreeMap::from([
+        (
+            "Access-Control-Allow-Headers".to_owned(),
+            cors.headers.join(","),
+        ),
+        (
+            "Access-Control-Allow-Methods".to_owned(),
+            cors.methods.join(","),
+        ),
+        (
+            "Access-Control-Max-Age".to_owned(),
+            cors.max_age_seconds.to_string(),
+        ),
+    ]);
+    if cors.credentials {
+        headers.insert(CREDENTIALS.to_owned(), "true".to_owned());
+    }
+    if let Some(origin) = one_for_all(cors) {
+        headers.insert(ORIGIN.to_owned(), origin.to_owned());
+    } else {
+        headers.insert(VARY.0.to_owned(), VARY.1.to_owned());
+    }
+    let origins = match &cors.origins {
+        Origins::Listed(origins) if origins.len() > 1 => origins.clone(),
+        Origins::Listed(_) | Origins::Any => Vec::new(),
+    };
+    Preflight { headers, origins }
+}
+
+/// The origin that every page is told: any, or the only one. A browser keeps others out by it.
+fn one_for_all(cors: &Cors) -> Option<&str> {
+    match &cors.origins {
+        Origins::Any => Some("*"),
+        Origins::Listed(origins) => match origins.as_slice() {
+            [origin] => Some(origin),
+            _ => None,
+        },
+    }
+}
+
+/// The headers of what the gateway answers by itself. Of several origins a gateway response cannot
+/// choose: it names the one that asks, and says nothing that a page may not read.
+pub(super) fn answered(cors: Option<&Cors>) -> BTreeMap<String, String> {
+    let Some(cors) = cors else {
+        return BTreeMap::new();
+    };
+    let quoted = |text: &str| format!("'{text}'");
+    let mut headers = BTreeMap::from([(
+        "Access-Control-Expose-Headers".to_owned(),
+        quoted("Retry-After"),
+    )]);
+    if let Some(origin) = one_for_all(cors) {
+        headers.insert(ORIGIN.to_owned(), quoted(origin));
+    } else {
+        headers.insert(ORIGIN.to_owned(), "method.request.header.origin".to_owned());
+        headers.insert(VARY.0.to_owned(), quoted(VARY.1));
+    }
+    if cors.credentials {
+        headers.insert(CREDENTIALS.to_owned(), quoted("true"));
+    }
+    headers
+}

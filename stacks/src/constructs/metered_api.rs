@@ -1,0 +1,110 @@
+//! A REST API of a stack of one's own that an environment meters: the environment's authorizer decides
+//! who may call, and the environment's access log takes the API's lines, from where the reconciler gets
+//! them.
+//!
+//! The environment is deployed by itself, before this stack. What it has is found by name: nothing else
+//! ties the stacks together.
+
+use std::collections::BTreeMap;
+
+use domain::names::{Function as Of, Names};
+
+use super::function::Invoked;
+use super::rest_api::{Authorizer, RestApi, RestApiSettings};
+use super::routes::{Access, Integration, Verb};
+use super::stack::Stack;
+use crate::api::{access_log_name, answers, log_format};
+use crate::cfn::{Handle, LogicalId, Val, apigateway, sub};
+
+/// A metered REST API with one stage.
+#[derive(Debug)]
+pub struct MeteredApi {
+    api: RestApi,
+    gate: Authorizer,
+    log: String,
+}
+
+/// What a metered API is.
+#[derive(Clone, Copy, Debug)]
+pub struct MeteredApiSettings<'a> {
+    /// The names of the environment that meters it:
+    /// [`Environment::names`](crate::Environment::names).
+    pub names: &'a Names,
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+    /// The name of its stage: the first part of every path.
+    pub stage: &'a str,
+    /// Calls a second that the stage takes, and calls above that at once.
+    pub throttle: (u32, u32),
+    /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
+    /// UTF-8.
+    pub binary: bool,
+}
+
+impl MeteredApi {
+    /// Declares the API `{id}`, its authorizer `{id}Authorizer` with the permission to ask it, and
+    /// what the gateway answers by itself.
+    pub fn new(stack: &mut Stack, id: &'static str, settings: &MeteredApiSettings<'_>) -> Self {
+        let own = RestApiSettings {
+            name: settings.name,
+            description: settings.description,
+            stage: settings.stage,
+            throttle: settings.throttle,
+            tracing: false,
+            tls_policy: None,
+            binary: settings.binary,
+        };
+        let mut api = RestApi::new(stack, id, &own);
+        let authorizer = Invoked::named(&settings.names.function(Of::Authorizer));
+        let gate = LogicalId::from(format!("{id}Authorizer"));
+        let gate = api.authorizer(stack, gate, authorizer);
+        for (answer_id, answer) in &answers::ALL {
+            let answer_id = LogicalId::from(format!("{id}{answer_id}"));
+            api.answer(stack, answer_id, answer, &BTreeMap::new());
+        }
+        Self {
+            api,
+            gate,
+            log: access_log_name(settings.names),
+        }
+    }
+
+    /// Declares a route whose calls are metered, under the path as it is declared.
+    pub fn route(
+        &mut self,
+        stack: &mut Stack,
+        id: &'static str,
+        route: (Verb, &str),
+        integration: Integration<'_>,
+    ) {
+        let access = Access::Authorized(&self.gate);
+        self.api.route(stack, id, route, integration, access);
+    }
+
+    /// Declares a route that everybody may call, and that is not metered.
+    pub fn open_route(
+        &mut self,
+        stack: &mut Stack,
+        id: &'static str,
+        route: (Verb, &str),
+        integration: Integration<'_>,
+    ) {
+        self.api.route(stack, id, route, integration, Access::Open);
+    }
+
+    /// Where it is called, without a slash at the end.
+    pub fn url(&self) -> Val<String> {
+        self.api.url()
+    }
+
+    /// Declares the deployment and the stage `{id}`, after all routes.
+    pub fn deploy(self, stack: &mut Stack, id: &'static str) -> Handle<apigateway::Stage> {
+        let log = sub(format!(
+            "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{}",
+            self.log
+        ));
+        self.api.deploy(stack, id, log, &log_format::json())
+    }
+}

@@ -1,0 +1,385 @@
+//! A request's way through the front.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, Request as HttpRequest},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Authorization, Integration, Mock, Proxy, Stage,
+    context::{Answered, Context, Failure, document, error_message},
+    event,
+    gateway_response::{self, Kind},
+    headers, path, policy,
+    request::{Call, Integrated, Request, Seen},
+    routing::{Matched, matching},
+    template,
+    upstream::{LARGEST_BODY, Unanswered, Upstreams},
+};
+use crate::{
+    error::describe,
+    function::Outcome,
+    functions::Functions,
+    ids,
+    instance::{Invocation, Origin},
+    logs::{Line, Logs},
+};
+
+/// The account of the embedded AWS.
+const ACCOUNT: &str = "000000000000";
+
+/// The front and what it serves.
+#[derive(Debug)]
+pub(crate) struct Front {
+    functions: Arc<Functions>,
+    upstreams: Upstreams,
+    logs: Logs,
+    log_stream: String,
+    stages: RwLock<Arc<BTreeMap<String, Stage>>>,
+}
+
+impl Front {
+    pub(crate) fn new(functions: Arc<Functions>, logs: Logs) -> Self {
+        Self {
+            functions,
+            upstreams: Upstreams::default(),
+            logs,
+            log_stream: uuid::Uuid::new_v4().simple().to_string(),
+            stages: RwLock::default(),
+        }
+    }
+
+    /// Serves exactly these stages from now on.
+    pub(crate) fn replace(&self, stages: BTreeMap<String, Stage>) {
+        *self.stages.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stages);
+    }
+
+    pub(crate) fn stages(&self) -> Arc<BTreeMap<String, Stage>> {
+        Arc::clone(&self.stages.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers a request for `/{stage}/…`.
+pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body> {
+    let (parts, body) = incoming.into_parts();
+    let path = parts.uri.path();
+    let mut segments = path.trim_start_matches('/').split('/');
+    let name = segments.next().unwrap_or_default();
+    let stages = front.stages();
+    let Some(stage) = stages.get(name) else {
+        return forbidden();
+    };
+    let source = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let source = source.map_or_else(
+        || [127, 0, 0, 1].into(),
+        |ConnectInfo(address)| address.ip(),
+    );
+    let target = (path, parts.uri.query());
+    let mut request = Request::new(parts.method, target, source, parts.headers);
+    let mut seen = Seen::default();
+    let answer = match to_bytes(body, LARGEST_BODY).await {
+        Ok(body) => {
+            request.body = body;
+            answer(front, stage, &request, &mut seen).await
+        }
+        Err(_) => Err(Kind::RequestTooLarge),
+    };
+    let error = answer.as_ref().err().copied().map(Failure::from);
+    let context = Context::new(stage, &request, &seen).with_error(error);
+    let response = answer.unwrap_or_else(|kind| gateway_response::respond(stage, kind, &context));
+    finish(front, stage, &request, context, response).await
+}
+
+/// A stage that does not exist: API Gateway has no API to answer for.
+fn forbidden() -> Response<Body> {
+    let mut response = Response::new(Body::from("{\"message\":\"Forbidden\"}"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        "x-amzn-errortype",
+        HeaderValue::from_static("ForbiddenException"),
+    );
+    response
+}
+
+async fn answer(
+    front: &Front,
+    stage: &Stage,
+    request: &Request,
+    seen: &mut Seen,
+) -> Result<Response<Body>, Kind> {
+    let method = request.method.as_str();
+    let matched = matching(&stage.resources, method, request.path_in(&stage.name));
+    let matched = matched.ok_or(Kind::MissingAuthenticationToken)?;
+    seen.account_id = Some(ACCOUNT.to_owned());
+    seen.resource_id = Some(matched.resource.id.clone());
+    seen.resource_path = Some(matched.resource.path.clone());
+    let authorizer = match &matched.method.authorization {
+        Authorization::Open => None,
+        Authorization::Function(function) => {
+            Some(authorize(front, stage, request, &matched, function, seen).await?)
+        }
+        Authorization::Unknown => return Err(Kind::AuthorizerConfigurationError),
+    };
+    match &matched.method.integration {
+        Integration::Function(function) => {
+            let event =
+                event::of_integration(stage, request, &matched, ACCOUNT, authorizer.as_ref());
+            let call = invoke(front, request, function, &event).await;
+            let response = of_function(stage, &call.outcome);
+            seen.integration = Some(Integrated::Function(call));
+            response.ok_or(Kind::FunctionFailure)
+        }
+        Integration::Proxy(proxy) => pass_on(front, stage, request, &matched, proxy, seen).await,
+        Integration::Mock(mock) => Ok(of_mock(mock, request)),
+        Integration::Unknown => Err(Kind::ApiConfigurationError),
+    }
+}
+
+async fn invoke(front: &Front, request: &Request, function: &str, event: &Value) -> Call {
+    let invocation = Invocation {
+        request_id: ids::request_id(),
+        origin: Origin::Host,
+        trace_id: Some(format!("Root={}", request.trace_root)),
+        payload: Bytes::from(event.to_string()),
+    };
+    let request_id = invocation.request_id.clone();
+    let started = Instant::now();
+    let outcome = front.functions.run(function, invocation).await;
+    let took = started.elapsed();
+    front.logs.invoked(function, took, &outcome, None);
+    Call {
+        request_id,
+        took,
+        outcome,
+    }
+}
+
+/// What the authorizer returned, where it lets the request through.
+async fn authorize(
+    front: &Front,
+    stage: &Stage,
+    request: &Request,
+    matched: &Matched<'_>,
+    function: &str,
+    seen: &mut Seen,
+) -> Result<Value, Kind> {
+    let event = event::of_authorizer(stage, request, matched, ACCOUNT);
+    let call = invoke(front, request, function, &event).await;
+    let answer = document(&call.outcome);
+    let error = error_message(&call);
+    seen.authorizer = Some(call);
+    let Some(answer) = answer else {
+        // "Unauthorized", exactly, is how an authorizer asks for a 401.
+        let unauthorized = error.as_deref() == Some("Unauthorized");
+        return Err(if unauthorized {
+            Kind::Unauthorized
+        } else {
+            Kind::AuthorizerFailure
+        });
+    };
+    let arn = event::method_arn(stage, request, ACCOUNT);
+    match policy::allows(&answer, &arn) {
+        Some(true) => Ok(answer),
+        Some(false) => Err(Kind::AccessDenied),
+        None => Err(Kind::AuthorizerConfigurationError),
+    }
+}
+
+/// The response that a function's answer says; `None` for an answer that is none, or an error, which
+/// must not show to the caller.
+fn of_function(stage: &Stage, outcome: &Outcome) -> Option<Response<Body>> {
+    let answer = document(outcome)?;
+    let status = match answer.get("statusCode")? {
+        Value::Number(number) => u16::try_from(number.as_u64()?).ok()?,
+        Value::String(text) => text.parse().ok()?,
+        _ => return None,
+    };
+    let body = match answer.get("body") {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(_) => return None,
+    };
+    let is_encoded = answer.get("isBase64Encoded") == Some(&Value::Bool(true));
+    let body = if is_encoded && stage.binary {
+        Bytes::from(STANDARD.decode(body).ok()?)
+    } else {
+        Bytes::from(body)
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
+    *response.headers_mut() = headers_of_function(&answer);
+    Some(response)
+}
+
+fn headers_of_function(answer: &Value) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let members = |name: &str| answer.get(name).and_then(Value::as_object);
+    let single = members("headers").into_iter().flatten();
+    for (name, value) in single {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), text.try_into()) {
+            headers.insert(name, value);
+        }
+    }
+    let multiple = members("multiValueHeaders").into_iter().flatten();
+    for (name, values) in multiple {
+        let Ok(name) = HeaderName::try_from(name) else {
+            continue;
+        };
+        headers.remove(&name);
+        let values = values.as_array().into_iter().flatten();
+        for value in values.filter_map(Value::as_str) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(name.clone(), value);
+            }
+        }
+    }
+    // The length is the body's; the caller's may be another.
+    headers.remove(header::CONTENT_LENGTH);
+    headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// Has another API answer.
+async fn pass_on(
+    front: &Front,
+    stage: &Stage,
+    request: &Request,
+    matched: &Matched<'_>,
+    proxy: &Proxy,
+    seen: &mut Seen,
+) -> Result<Response<Body>, Kind> {
+    let passed = mapped_headers(stage, request, proxy, seen);
+    let mut uri = proxy.uri.clone();
+    for (name, value) in &matched.parameters {
+        uri = uri.replace(&format!("{{{name}}}"), &path::passed(value));
+    }
+    if let Some(query) = &request.query {
+        uri.push('?');
+        uri.push_str(&path::passed_query(query));
+    }
+    let method = request.method.clone();
+    let started = Instant::now();
+    let called = front
+        .upstreams
+        .call(method, &uri, passed, request.body.clone(), proxy.timeout)
+        .await;
+    let took = started.elapsed();
+    let called = called.inspect_err(|error| {
+        let error = describe(error);
+        tracing::warn!(path = request.path, error, "the upstream gave no answer");
+    });
+    seen.integration = Some(Integrated::Proxy {
+        took,
+        status: called.as_ref().ok().map(|answer| answer.status.as_u16()),
+        error: called.as_ref().err().map(ToString::to_string),
+    });
+    let answer = called.map_err(|error| match error {
+        Unanswered::Late => Kind::IntegrationTimeout,
+        Unanswered::Unreachable(_) | Unanswered::TooLarge => Kind::IntegrationFailure,
+    })?;
+    let mut headers = headers::from_upstream(&answer.headers);
+    // Of an answer to `HEAD`, and of one without a body, the length is that of another.
+    let is_bodiless = request.method == Method::HEAD || answer.status == StatusCode::NOT_MODIFIED;
+    if !is_bodiless {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The caller's headers, and in place of those of the same names what the method maps to them.
+fn mapped_headers(stage: &Stage, request: &Request, proxy: &Proxy, seen: &Seen) -> HeaderMap {
+    let mut passed = headers::to_upstream(request.passed_headers());
+    let context = Context::new(stage, request, seen);
+    for (name, source) in &proxy.headers {
+        let Ok(name) = HeaderName::try_from(name) else {
+            continue;
+        };
+        passed.remove(&name);
+        let value = gateway_response::parameter(source, &context);
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            passed.insert(name, value);
+        }
+    }
+    passed
+}
+
+fn of_mock(mock: &Mock, request: &Request) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(mock.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    for (name, value) in &mock.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value.try_into()) {
+            headers.insert(name, value);
+        }
+    }
+    let asking = request.headers.get(header::ORIGIN);
+    let named = asking.filter(|asking| mock.origins.iter().any(|origin| origin == *asking));
+    if let Some(origin) = named {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    response
+}
+
+/// Gives the answer its ids and writes its line of the access log.
+async fn finish(
+    front: &Front,
+    stage: &Stage,
+    request: &Request,
+    context: Context<'_>,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-amzn-requestid", request.id.as_str()),
+        ("x-amz-apigw-id", request.extended_id.as_str()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(log) = &stage.access_log {
+        let length = axum::body::HttpBody::size_hint(response.body())
+            .exact()
+            .unwrap_or_default();
+        let context = context.with_response(Answered {
+            status: response.status().as_u16(),
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+            took: request.started.elapsed(),
+        });
+        let text = template::render(&log.format, "-", |name| context.value(name));
+        front
+            .logs
+            .line(Line {
+                group: log.group.clone(),
+                stream: front.log_stream.clone(),
+                at: Timestamp::now(),
+                text,
+            })
+            .await;
+    }
+    response
+}

@@ -1,0 +1,113 @@
+//! Requests to another API. Nothing is followed, decompressed or retried.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
+
+/// API Gateway's limit of a payload in either direction, 10 MB
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
+pub(super) const LARGEST_BODY: usize = 10 * 1024 * 1024;
+
+/// Clients of other APIs.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    /// Missing where this machine has no root certificates.
+    secure: Option<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+}
+
+/// What an upstream answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    #[error("the endpoint cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the endpoint did not answer in time")]
+    Late,
+    #[error("the endpoint's answer is larger than 10 MB")]
+    TooLarge,
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        let secure = HttpsConnectorBuilder::new().with_native_roots();
+        let secure = secure
+            .inspect_err(|error| tracing::warn!(%error, "no upstream is reached by https"))
+            .ok();
+        Self {
+            plain: Client::builder(TokioExecutor::new()).build_http(),
+            secure: secure.map(|builder| {
+                let connector = builder.https_or_http().enable_http1().build();
+                Client::builder(TokioExecutor::new()).build(connector)
+            }),
+        }
+    }
+}
+
+impl Upstreams {
+    /// Sends a request and gathers its answer, as API Gateway does before it answers.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        uri: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Answered, Unanswered> {
+        let answered = self.answered(method, uri, headers, body);
+        timeout(patience, answered)
+            .await
+            .unwrap_or(Err(Unanswered::Late))
+    }
+
+    async fn answered(
+        &self,
+        method: Method,
+        uri: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answered, Unanswered> {
+        let uri: Uri = uri.parse().map_err(unreachable)?;
+        let is_secure = uri.scheme_str() == Some("https");
+        let mut request = axum::http::Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let response = match &self.secure {
+            Some(client) if is_secure => client.request(request).await,
+            _ => self.plain.request(request).await,
+        };
+        let (parts, body) = response.map_err(unreachable)?.into_parts();
+        let body = Limited::new(body, LARGEST_BODY).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Unanswered::TooLarge
+            } else {
+                Unanswered::Unreachable(error)
+            }
+        })?;
+        Ok(Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_bytes(),
+        })
+    }
+}
+
+fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unanswered {
+    Unanswered::Unreachable(error.into())
+}
