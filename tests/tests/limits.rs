@@ -194,7 +194,7 @@ async fn quotas(system: &System) {
         if status == 429 {
             assert_eq!(body["error"], "quotaExceeded", "{body}");
             let retry_after: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
-            assert!(retry_after >= 1 && retry_after <= 31 * 86_400);
+            assert!((1..=31 * 86_400).contains(&retry_after));
         }
     }
     assert_eq!(accepted, 15, "a hard quota is exact, over both keys");

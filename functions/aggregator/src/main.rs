@@ -56,15 +56,17 @@ async fn main() -> Result<(), Error> {
             let now = clock::now();
             let answer = match event.payload {
                 Event::Batch { records } => {
-                    let (answer, folded) = aggregator.batch(&records, now, &over).await;
+                    let batch = Box::pin(aggregator.batch(&records, now, &over));
+                    let (answer, folded) = batch.await;
                     metrics.emit(clock::now(), &of_batch(&folded));
-                    thresholds.look(&folded.counted, clock::now()).await;
+                    Box::pin(thresholds.look(&folded.counted, clock::now())).await;
                     serde_json::to_value(answer)?
                 }
                 Event::Tick { .. } => {
-                    let ticked = aggregator.tick(now, &over).await?;
+                    let ticked = Box::pin(aggregator.tick(now, &over)).await?;
                     metrics.emit(clock::now(), &of_tick(&ticked));
-                    thresholds.look(&ticked.folded.counted, clock::now()).await;
+                    let look = thresholds.look(&ticked.folded.counted, clock::now());
+                    Box::pin(look).await;
                     Value::Null
                 }
                 Event::Close { close } => {

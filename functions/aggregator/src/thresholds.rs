@@ -125,41 +125,41 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
 
     /// Looks at what a user has used of the period that `at` lies in.
     async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
-        let Some(used) = self.used(user, at).await? else {
+        let Some(found) = self.used(user, at).await? else {
             return Ok(());
         };
-        let Some(quota) = used.quota else {
-            self.memory.looked(user, &used, u64::MAX, now);
+        let Some(quota) = found.quota else {
+            self.memory.looked(user, &found, u64::MAX, now);
             return Ok(());
         };
-        let (name, plan) = used.plan;
-        let key = ItemKey::period(user, used.period.start);
+        let (name, plan) = found.plan;
+        let key = ItemKey::period(user, found.period.start);
         let stored = self.usage.get(&key).await?;
         let told = match &stored {
             Some(stored) => state::decode::<Told>(&stored.state).map_err(unreadable(&key))?,
             None => Told { percent: 0 },
         };
-        let crossed = crossed(used.calls, quota, &plan.alerts_percent, told.percent);
+        let crossed = crossed(found.calls, quota, &plan.alerts_percent, told.percent);
         for percent in &crossed {
-            let calls = (used.calls, quota, *percent);
-            self.alert(&Alert::new((user, name), calls, used.period, now))
+            let calls = (found.calls, quota, *percent);
+            self.alert(&Alert::new((user, name), calls, found.period, now))
                 .await?;
         }
         let told = Told {
             percent: crossed.last().copied().unwrap_or(told.percent),
         };
         let item = NewItem {
-            version: used.calls,
+            version: found.calls,
             state: state::encode(&told).map_err(unreadable(&key))?,
             shown: Shown {
-                expires_at: Some(used.period.end.plus_days(ALERT_DAYS)),
+                expires_at: Some(found.period.end.plus_days(ALERT_DAYS)),
                 ..Shown::default()
             },
             condition: Condition::Lower,
         };
         self.usage.put(&key, item).await?;
-        let next = next_look(used.calls, quota, &plan.alerts_percent);
-        self.memory.looked(user, &used, next, now);
+        let next = next_look(found.calls, quota, &plan.alerts_percent);
+        self.memory.looked(user, &found, next, now);
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl LookMemory {
         (watch.used >= watch.next || !is_good).then_some(last)
     }
 
-    fn looked(&self, user: &str, used: &Use<'_>, next: u64, now: UnixMillis) {
+    fn looked(&self, user: &str, found: &Use<'_>, next: u64, now: UnixMillis) {
         let mut watched = self.watched();
         if watched.len() >= MOST_WATCHED && !watched.contains_key(user) {
             watched.retain(|_, watch| watch.owed.is_some());
@@ -303,8 +303,8 @@ impl LookMemory {
         let minutes = watched.remove(user).map(|watch| watch.minutes);
         let watch = Watch {
             at: now,
-            period: used.period,
-            used: used.calls,
+            period: found.period,
+            used: found.calls,
             next,
             minutes: minutes.unwrap_or_default(),
             owed: None,

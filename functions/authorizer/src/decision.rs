@@ -13,6 +13,10 @@ const HASH_DIGITS: usize = 8;
 
 /// The API-key table's answer for a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one a call, and never kept: a box would cost more"
+)]
 pub enum Found {
     /// The key exists.
     Known(KeyRecord),
@@ -28,6 +32,10 @@ pub enum Found {
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one a call, and never kept: a box would cost more"
+)]
 pub enum Decision {
     /// The call is authorized.
     Allow(KeyRecord),

@@ -9,16 +9,14 @@ use crate::time::UnixMillis;
 
 /// An address as limits and lists tell it apart: IPv6 by its /64, which one caller usually has whole.
 pub fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => {
-                let network = u128::from(address) >> 64 << 64;
-                format!("{}/64", Ipv6Addr::from(network))
-            }
-        },
-        Ok(IpAddr::V4(_)) | Err(_) => address.to_owned(),
+    let Ok(IpAddr::V6(parsed)) = address.parse() else {
+        return address.to_owned();
+    };
+    if let Some(mapped) = parsed.to_ipv4_mapped() {
+        return mapped.to_string();
     }
+    let network = u128::from(parsed) >> 64 << 64;
+    format!("{}/64", Ipv6Addr::from(network))
 }
 
 /// Addresses that are refused, by network, with the time from which on.

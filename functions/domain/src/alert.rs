@@ -33,13 +33,13 @@ pub const THRESHOLD: &str = "QUOTA_THRESHOLD_CROSSED";
 impl Alert {
     /// The alert of a user that has used so much.
     pub fn new(
-        (user, plan): (&str, &str),
+        (email, plan): (&str, &str),
         (used, quota, percent): (u64, u64, u8),
         period: Period,
         at: UnixMillis,
     ) -> Self {
         Self {
-            user: user.to_owned(),
+            user: email.to_owned(),
             plan: plan.to_owned(),
             percent,
             quota,
@@ -137,9 +137,9 @@ mod tests {
         end: UnixMillis(1_796_083_200_000),
     };
 
-    fn alert(user: &str, used: u64, percent: u8) -> Alert {
+    fn alert(email: &str, used: u64, percent: u8) -> Alert {
         let at = UnixMillis(1_795_363_445_000);
-        Alert::new((user, "free"), (used, 100, percent), PERIOD, at)
+        Alert::new((email, "free"), (used, 100, percent), PERIOD, at)
     }
 
     #[test]

@@ -82,16 +82,15 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
             return Ok(Handled::Done);
         };
         let alert: Alert = state::decode(&stored.state).map_err(unreadable(&key))?;
-        match &message.endpoint {
-            None => self.spread(&alert, &message.alert, now).await,
-            Some(name) => match self.endpoints.0.iter().find(|known| known.name == *name) {
-                Some(endpoint) => self.deliver(&alert, endpoint, &message, now).await,
-                None => {
-                    tracing::warn!(endpoint = name, "an endpoint is not configured any more");
-                    Ok(Handled::Done)
-                }
-            },
+        let Some(name) = &message.endpoint else {
+            return self.spread(&alert, &message.alert, now).await;
+        };
+        let mut known = self.endpoints.0.iter();
+        if let Some(endpoint) = known.find(|known| known.name == *name) {
+            return self.deliver(&alert, endpoint, &message, now).await;
         }
+        tracing::warn!(endpoint = name, "an endpoint is not configured any more");
+        Ok(Handled::Done)
     }
 
     /// Publishes an alert, and hands a delivery to each endpoint over.

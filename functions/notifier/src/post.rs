@@ -165,7 +165,7 @@ mod tests {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            text += &format!(": {error}");
+            text = format!("{text}: {error}");
             source = error.source();
         }
         text

@@ -1,5 +1,6 @@
 //! `webhooks`: deliveries of alerts, the secrets that sign them, and a test of an endpoint.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -122,7 +123,7 @@ impl Listed {
     fn text(&self) -> String {
         let mut text = String::new();
         for webhook in &self.webhooks {
-            text += &format!("{}  {}\n", webhook.name, webhook.url);
+            let _ = writeln!(text, "{}  {}", webhook.name, webhook.url);
             for delivery in &webhook.deliveries {
                 let status = match delivery.status {
                     DeliveryStatus::Waiting => "waiting",
@@ -130,8 +131,9 @@ impl Listed {
                     DeliveryStatus::GivenUp => "given up",
                 };
                 let error = delivery.error.as_deref().unwrap_or_default();
-                text += &format!(
-                    "  {}  {status:<9}  {}  {} failures  {error}\n",
+                let _ = writeln!(
+                    text,
+                    "  {}  {status:<9}  {}  {} failures  {error}",
                     delivery.at, delivery.id, delivery.failures
                 );
             }
