@@ -104,7 +104,6 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
 /// CloudFormation does on their behalf.
 fn deploying(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
     let mut statements = commands(environment, &environment.names(), resources);
-    statements.extend(environment.encryption.as_ref().map(encrypting));
     let mut stacks: BTreeMap<&str, BTreeMap<&str, Vec<&Declared>>> = BTreeMap::new();
     for resource in resources {
         let kinds = stacks.entry(&resource.stack).or_default();
@@ -243,14 +242,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
         ),
     ];
     if let Some(encryption) = &environment.encryption {
-        // Whoever has a service encrypt with a key must be allowed to use it, and to let it.
-        let actions = vec![
-            "kms:CreateGrant",
-            "kms:Decrypt",
-            "kms:DescribeKey",
-            "kms:GenerateDataKey",
-        ];
-        statements.push(Statement::of(actions, vec![encryption.key.as_str().into()]));
+        statements.push(encrypting(encryption));
         let actions = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
         let groups = arns(resources, "AWS::Logs::LogGroup").collect();
         statements.push(Statement::of(actions, groups));
