@@ -546,7 +546,7 @@ fn the_routes_are_read_from_an_openapi_document_beside_the_file() {
         error.contains(":61:12: upstream.openapi: cannot read `"),
         "{error}"
     );
-    let document = "openapi: 3.1.0\npaths: {/users/{id}: {get: {}, delete: {}}}\n";
+    let document = "openapi: 3.1.0\npaths: {'/users/{id}': {get: {}, delete: {}}}\n";
     std::fs::write(folder.path().join("api.yaml"), document).unwrap();
     let upstream = Environment::load(&file).unwrap().upstream.unwrap();
     let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();
