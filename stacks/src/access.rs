@@ -234,6 +234,16 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ],
             tables(),
         ),
+        // A deploy ends with a metered call: its key, its count, and what was set aside meanwhile.
+        Statement::of(
+            vec![
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+            ],
+            tables(),
+        ),
         // Whether the stream is drained before it goes.
         Statement::of(vec!["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], queues()),
         Statement::allow_on_all(
@@ -251,7 +261,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
 }
 
 /// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `keys list`, `dashboard`.
+/// `explain`, `keys list`, `dashboard`.
 fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
     let table = |name: String| {
@@ -287,7 +297,11 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
             vec!["sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
             of("AWS::SQS::Queue"),
         ),
-        Statement::of(vec!["dynamodb:Query"], table(names.analytics_table())),
+        Statement::of(
+            vec!["dynamodb:GetItem", "dynamodb:Query"],
+            table(names.analytics_table()),
+        ),
+        Statement::of(vec!["dynamodb:GetItem"], table(names.usage_table())),
         Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
     ]
 }

@@ -112,7 +112,7 @@ fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
 }
 
 /// The plan that refuses last: no quota if possible, then the highest rate.
-fn widest_plan(environment: &Environment) -> Option<&str> {
+pub(super) fn widest_plan(environment: &Environment) -> Option<&str> {
     let plans = environment.plans.iter();
     let widest =
         plans.max_by_key(|(_, plan)| (plan.monthly_quota.is_none(), plan.rate_per_second.get()));
