@@ -430,7 +430,9 @@ fn where_nothing_is_deployed_a_diff_adds_everything() {
     let shown = place.run("deploy --dry-run");
     assert_eq!(shown.code, Some(0), "{shown:#?}");
     assert!(
-        shown.stdout.contains("+ ApiUsageTable (AWS::DynamoDB::Table)"),
+        shown
+            .stdout
+            .contains("+ ApiUsageTable (AWS::DynamoDB::Table)"),
         "{shown:#?}"
     );
     assert!(!place.dir().join("local/state.json").exists());
