@@ -3,7 +3,7 @@
 //! Both follow from the stacks: who deploys a table must be allowed to make it, and no other. The roles
 //! are a template of their own, deployed once by somebody who may make roles.
 //!
-//! Whoever may deploy functions may have them do whatever their roles allow, and writes those roles.
+//! A principal that deploys functions also writes their roles, and so can do anything these roles allow.
 //! The deploy role is the least for its work; it is not harmless.
 
 mod kinds;
@@ -173,7 +173,7 @@ fn arns<'a>(
         .map(sub)
 }
 
-/// What services ask of whoever makes them encrypt with a key of one's own (DynamoDB Developer Guide,
+/// What services require of a caller who makes them encrypt with a customer key (DynamoDB Developer Guide,
 /// "Encryption at rest: usage notes"; the other services ask for less).
 fn encrypting(encryption: &Encryption) -> Statement {
     let actions = vec![

@@ -308,7 +308,7 @@ fn key_sets_that_verify_no_token_are_refused() {
             format!("{{{EC}, use: enc, kid: a}}"),
             "key 1: `use` must be `sig`",
         ),
-        (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is no text"),
+        (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is not a string"),
         (
             format!("{{{EC}, kid: a}}, {{{EC}}}"),
             "key 2: `kid` is missing, and another key is `EC` too",

@@ -134,7 +134,7 @@ impl Output {
         }
     }
 
-    /// Text of an answer that tells of an error.
+    /// The text of an error answer.
     pub(crate) fn alarming(self, text: &str) -> String {
         painted(self.colours.stdout, Style::Error, text)
     }

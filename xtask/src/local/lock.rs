@@ -38,7 +38,7 @@ impl Lock {
         })
     }
 
-    /// Takes the lock once whoever has it is done: what must go goes after all.
+    /// Takes the lock once its holder is done: what must go goes after all.
     pub(crate) async fn wait(local: &Local, out: Output) -> anyhow::Result<Self> {
         let path = path(local);
         let mut told = false;
@@ -75,7 +75,7 @@ fn try_lock(path: &Path) -> anyhow::Result<Option<Lock>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error).with_context(locking),
     }
-    // Whoever had it may have removed the file that is locked now.
+    // Its last holder may have removed the file that is locked now.
     let locked = file.metadata().with_context(locking)?.ino();
     let is_current = std::fs::metadata(path).is_ok_and(|there| there.ino() == locked);
     Ok(is_current.then(|| Lock {

@@ -28,7 +28,7 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "explicit deny",
-        "a policy denies it, often one of the organisation: whoever looks after the account can say which",
+        "a policy denies it, often one of the organisation: ask the administrator of the account which one",
     ),
     ("Rate exceeded", "AWS is throttling: run the command again"),
     (

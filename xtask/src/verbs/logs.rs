@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
 const POLL: Duration = Duration::from_secs(1);
-/// How a line tells of an error: as a level, or as what Lambda writes of a function that died.
+/// How a line reports an error: as a level, or as the text that Lambda writes when a function dies.
 const ALARMING: [&str; 3] = ["\"level\":\"ERROR\"", "ERROR", "Task timed out"];
 
 /// A line and when it was written, where that is known.

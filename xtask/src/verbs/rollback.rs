@@ -1,4 +1,4 @@
-//! `rollback`: back to synchronous mode, whatever the environment file says.
+//! `rollback`: switches to synchronous mode and overrides the environment file.
 //!
 //! It is the deploy of an environment whose `analytics.enabled` is `false`: the API first, whose
 //! authorizer then appends to the journal itself; then the stream's stack, once the processor has

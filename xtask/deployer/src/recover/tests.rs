@@ -152,7 +152,7 @@ fn refusal(code: &str, message: &str) -> (u16, String) {
     (400, xml)
 }
 
-/// Keeps what is told.
+/// Keeps progress lines.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 

@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     Box::pin(with(context, context.environment()?, args)).await
 }
 
-/// Deploys an environment, whatever its file says of the mode.
+/// Deploys an environment in a mode that overrides its file.
 pub(super) async fn with(
     context: &Context,
     environment: Environment,

@@ -23,7 +23,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// The reports of an event in an entry: one of each track at most is told.
+    /// The reports of an event in an entry, at most one for each track.
     pub(super) fn of(id: EventId, entry: &JournalEntry) -> Vec<Self> {
         let Ok(facts) = Facts::read(&entry.facts) else {
             return Vec::new();

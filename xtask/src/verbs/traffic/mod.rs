@@ -1,6 +1,6 @@
 //! `traffic`: real calls, then the comparison of calls sent with calls counted.
 //!
-//! A call is sent and due to be counted when it was let through, whatever it was answered. Counted is
+//! A call counts as sent if the authorizer allowed it, whichever status it got. Counted is
 //! what the analytics API says of each user, after less before.
 
 mod counting;
