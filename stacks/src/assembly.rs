@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use domain::names::TrackingMode;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::assets::FileAsset;
 use crate::cfn::LogicalId;
@@ -192,6 +193,7 @@ impl Assembly {
             display_name: Some(&stack.name),
             properties: ArtifactProperties::Stack {
                 template_file: stack.template_file(),
+                stack_template_asset_object_url: stack.template_address(),
                 stack_name: &stack.name,
                 validate_on_synth: false,
                 tags: &stack.tags,
@@ -203,6 +205,19 @@ impl Assembly {
 impl StackArtifact {
     fn template_file(&self) -> String {
         format!("{}.template.json", self.name)
+    }
+
+    /// The template's key in the bucket of the stack's assets, where it has any. CloudFormation takes
+    /// at most 51,200 bytes in a request, and more from S3.
+    fn template_key(&self) -> String {
+        let digest = Sha256::digest(&self.template);
+        let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<Vec<_>>().concat()
+    }
+
+    fn template_address(&self) -> Option<String> {
+        let bucket = &self.assets.first()?.bucket;
+        Some(format!("s3://{bucket}/{}.json", self.template_key()))
     }
 
     fn assets_id(&self) -> String {
@@ -226,24 +241,33 @@ impl StackArtifact {
     }
 
     fn asset_manifest<'a>(&'a self, region: &'a str) -> AssetManifest<'a> {
-        let files = self.assets.iter().map(|asset| {
+        let file = |path: String, bucket_name: &'a str, object_key: String| {
             let destination = Destination {
-                bucket_name: &asset.bucket,
-                object_key: &asset.key,
+                bucket_name,
+                object_key,
                 region,
             };
-            let entry = AssetFile {
+            AssetFile {
                 source: Source {
-                    path: zip_file(asset),
+                    path,
                     packaging: "file",
                 },
                 destinations: BTreeMap::from([("target", destination)]),
-            };
-            (asset.sha256.as_str(), entry)
+            }
+        };
+        let zips = self.assets.iter().map(|asset| {
+            let zip = file(zip_file(asset), &asset.bucket, asset.key.clone());
+            (asset.sha256.clone(), zip)
         });
+        let mut files: BTreeMap<String, AssetFile<'a>> = zips.collect();
+        if let Some(asset) = self.assets.first() {
+            let key = self.template_key();
+            let object = format!("{key}.json");
+            files.insert(key, file(self.template_file(), &asset.bucket, object));
+        }
         AssetManifest {
             version: VERSION,
-            files: files.collect(),
+            files,
             docker_images: NoImages {},
         }
     }
@@ -274,6 +298,8 @@ struct Artifact<'a> {
 enum ArtifactProperties<'a> {
     Stack {
         template_file: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stack_template_asset_object_url: Option<String>,
         stack_name: &'a str,
         validate_on_synth: bool,
         tags: &'a BTreeMap<String, String>,
@@ -287,7 +313,7 @@ enum ArtifactProperties<'a> {
 #[serde(rename_all = "camelCase")]
 struct AssetManifest<'a> {
     version: &'a str,
-    files: BTreeMap<&'a str, AssetFile<'a>>,
+    files: BTreeMap<String, AssetFile<'a>>,
     docker_images: NoImages,
 }
 
@@ -311,7 +337,7 @@ struct Source {
 #[serde(rename_all = "camelCase")]
 struct Destination<'a> {
     bucket_name: &'a str,
-    object_key: &'a str,
+    object_key: String,
     region: &'a str,
 }
 

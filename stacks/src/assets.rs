@@ -15,14 +15,14 @@ pub struct FunctionAsset {
     /// Where the zip is.
     pub zip: PathBuf,
     /// What the binary inside runs on, read from the binary. The template says the same of the
-    /// function, whatever the environment file asks for.
+    /// function, even if the environment file asks for another.
     pub architecture: Architecture,
 }
 
 /// The zip of every function.
 pub type FunctionAssets = BTreeMap<Function, FunctionAsset>;
 
-/// Stands in for zips that nobody built.
+/// Placeholders for zips that are not built.
 pub(crate) fn unbuilt(architecture: Architecture) -> FunctionAssets {
     let asset = |function: Function| FunctionAsset {
         sha256: format!("not-built/{}", function.folder()),

@@ -308,7 +308,7 @@ fn key_sets_that_verify_no_token_are_refused() {
             format!("{{{EC}, use: enc, kid: a}}"),
             "key 1: `use` must be `sig`",
         ),
-        (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is no text"),
+        (format!("{{{EC}, kid: 7}}"), "key 1: `kid` is not a string"),
         (
             format!("{{{EC}, kid: a}}, {{{EC}}}"),
             "key 2: `kid` is missing, and another key is `EC` too",
@@ -546,7 +546,7 @@ fn the_routes_are_read_from_an_openapi_document_beside_the_file() {
         error.contains(":61:12: upstream.openapi: cannot read `"),
         "{error}"
     );
-    let document = "openapi: 3.1.0\npaths: {/users/{id}: {get: {}, delete: {}}}\n";
+    let document = "openapi: 3.1.0\npaths: {'/users/{id}': {get: {}, delete: {}}}\n";
     std::fs::write(folder.path().join("api.yaml"), document).unwrap();
     let upstream = Environment::load(&file).unwrap().upstream.unwrap();
     let routes: Vec<String> = upstream.routes.iter().map(ToString::to_string).collect();

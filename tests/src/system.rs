@@ -173,7 +173,8 @@ impl System {
         let start = Instant::now();
         loop {
             let body = self.analytics(question).await;
-            let value = body.pointer(pointer).and_then(Value::as_u64).unwrap();
+            // A list may still be empty.
+            let value = body.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
             if value == expected {
                 return body;
             }

@@ -1,6 +1,7 @@
 //! The command line as a shell sees it: exit code, stdout, stderr. Nothing is deployed here.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy destroy synth build attach outputs keys token traffic status logs errors replay events dashboard iam cost schema bench test check codegen";
+    let there = "deploy diff rollback destroy synth build attach outputs keys token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -52,6 +53,12 @@ fn what_is_not_understood_is_a_usage_error() {
     place.run("deplyo").fails(2, &["deplyo", "deploy"]);
     place.run("status --dry-run").fails(2, &["--dry-run"]);
     place.run("outputs --yes").fails(2, &["--yes"]);
+    place.run("diff --dry-run").fails(2, &["--dry-run"]);
+    place
+        .run("logs --grep (")
+        .fails(2, &["invalid pattern `(`"]);
+    place.run("explain").fails(2, &["<ID>"]);
+    place.run("completions tcsh").fails(2, &["tcsh", "fish"]);
     place.run("errors list --dry-run").fails(2, &["--dry-run"]);
     place.run("replay").fails(2, &["--from"]);
     place.run("cost").fails(2, &["--calls"]);
@@ -207,6 +214,9 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "events --from 1h",
         "dashboard",
         "traffic --rps 1",
+        "rollback --yes",
+        "verify",
+        "explain some-request",
         "logs",
         "token --email a@b.example",
     ] {
@@ -284,6 +294,62 @@ fn a_missing_python_is_named_with_the_version_and_the_way_out() {
 }
 
 #[test]
+fn an_old_python_is_named_with_its_version_and_the_way_out() {
+    let place = Place::new();
+    let python = place.dir().join("python3");
+    std::fs::write(&python, "#!/bin/sh\necho 3.8\n").unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let place = place.with("PYTHON", python.display().to_string());
+    place.run("deploy").fails(
+        1,
+        &[
+            "needs Python 3.10 or newer",
+            "is 3.8",
+            "hint: install Python",
+        ],
+    );
+}
+
+#[test]
+fn a_second_deploy_at_once_is_refused_and_an_environment_of_its_own_named() {
+    let place = Place::new();
+    let lock = std::fs::File::create(place.dir().join("local.lock")).unwrap();
+    lock.lock().unwrap();
+    place.run("deploy").fails(
+        1,
+        &[
+            "another command is changing the local environment",
+            "hint:",
+            "--local-dir",
+        ],
+    );
+}
+
+#[test]
+fn a_local_environment_whose_processes_died_is_told_with_the_two_ways_on() {
+    let place = Place::new();
+    let local = place.dir().join("local");
+    std::fs::create_dir(&local).unwrap();
+    let died = r#"{"pid": 1, "started": 1, "port": 1, "settings": ""}"#;
+    let state = format!(
+        r#"{{"format": 1, "emulator": {died}, "host": {died}, "emulatorPort": null, "hostPort": null, "demoKey": null, "signingKey": null}}"#
+    );
+    std::fs::write(local.join("state.json"), state).unwrap();
+    for verb in ["status", "verify", "rollback --yes"] {
+        place.run(verb).fails(
+            1,
+            &[
+                "does not answer",
+                "hint:",
+                "cargo xtask deploy",
+                "cargo xtask destroy",
+            ],
+        );
+    }
+    assert_eq!(place.run("destroy --yes").code, Some(0));
+}
+
+#[test]
 fn a_taken_port_is_refused_with_its_owner_before_anything_is_built() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -317,6 +383,59 @@ fn a_schema_is_one_json_document_on_stdout() {
     assert_eq!(ended.stderr, "");
     let schema: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert!(schema.pointer("/properties/plans").is_some());
+}
+
+#[test]
+fn without_a_name_every_schema_is_one_document() {
+    let ended = Place::new().run("schema --json");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let schemas: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    for pointer in [
+        "/environment/properties/plans",
+        "/event/properties/subject",
+        "/answers/$defs/UserStats",
+        "/openapi/paths",
+    ] {
+        assert!(schemas.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn help_of_a_verb_shows_examples() {
+    let help = Place::new().run("diff --help");
+    assert_eq!(help.code, Some(0));
+    assert!(
+        help.stdout
+            .contains("cargo xtask diff --env prod --exit-code"),
+        "{help:#?}"
+    );
+}
+
+#[test]
+fn where_nothing_is_deployed_a_diff_adds_everything() {
+    let place = Place::new();
+    let ended = place.run("diff --exit-code --json --quiet");
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    let plan: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(plan["differs"], true);
+    assert_eq!(plan["mode"]["before"], serde_json::Value::Null);
+    let stacks = plan["stacks"].as_array().unwrap();
+    assert_eq!(stacks.len(), 3);
+    for stack in stacks {
+        assert_eq!(stack["action"], "create");
+        let changes = stack["changes"].as_array().unwrap();
+        assert!(changes.iter().all(|change| change["action"] == "add"));
+        assert!(!changes.is_empty());
+    }
+    let shown = place.run("deploy --dry-run");
+    assert_eq!(shown.code, Some(0), "{shown:#?}");
+    assert!(
+        shown
+            .stdout
+            .contains("+ ApiUsageTable (AWS::DynamoDB::Table)"),
+        "{shown:#?}"
+    );
+    assert!(!place.dir().join("local/state.json").exists());
 }
 
 #[test]

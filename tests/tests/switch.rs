@@ -98,18 +98,65 @@ impl Calls {
 }
 
 /// Changes the mode while calls are made; says how many were accepted meanwhile.
-async fn switch(system: &mut System, calls: &Calls, enabled: &str, mode: &str) -> u64 {
+async fn switch(system: &mut System, calls: &Calls, verb: &str, mode: &str) -> u64 {
     let before = calls.accepted();
-    system.place.set("ENABLE_KINESIS_ANALYTICS", enabled);
-    let deployed = tokio::task::block_in_place(|| system.place.run("deploy --yes --json"));
-    system.outputs = json_of(&deployed);
+    let changed = tokio::task::block_in_place(|| system.place.run(&format!("{verb} --yes --json")));
+    system.outputs = json_of(&changed);
     assert_eq!(system.text("/mode"), mode);
-    let mut steps = deployed.stderr.split("=> ");
+    let mut steps = changed.stderr.split("=> ");
     let data = steps.find(|step| step.starts_with("stack `CompliCal-Data-local`"));
-    assert!(data.unwrap().contains("nothing changed"), "{data:?}");
+    assert!(
+        data.is_none_or(|data| data.contains("nothing changed")),
+        "{data:?}"
+    );
     eprintln!("{mode} after {} calls", calls.accepted());
     tokio::time::sleep(BETWEEN).await;
     calls.accepted() - before
+}
+
+/// What a verb would change, as it stands.
+fn plan(system: &System, verb: &str) -> Value {
+    tokio::task::block_in_place(|| json_of(&system.place.run(&format!("{verb} --json"))))
+}
+
+/// A rollback is shown before it happens, and changes the API and the stream's stack alone.
+fn rollback_is_shown(system: &System) {
+    let nothing = plan(system, "diff --exit-code");
+    assert_eq!(nothing["differs"], false, "{nothing:#}");
+    let shown = plan(system, "rollback --dry-run");
+    assert_eq!(
+        shown["mode"],
+        json!({"before": "stream", "after": "synchronous"})
+    );
+    let stacks = shown["stacks"].as_array().unwrap().iter();
+    let actions: Vec<_> = stacks
+        .map(|stack| (stack["stack"].as_str().unwrap(), &stack["action"]))
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            ("CompliCal-API-local", &json!("update")),
+            ("CompliCal-Kinesis-local", &json!("delete"))
+        ]
+    );
+    let changes = shown["stacks"][0]["changes"].as_array().unwrap();
+    let mut authorizer = changes
+        .iter()
+        .filter(|change| {
+            change["logicalId"]
+                .as_str()
+                .unwrap()
+                .starts_with("ApiKeyAuthorizer")
+        })
+        .flat_map(|change| change["properties"].as_array().unwrap());
+    // Each property with its old and its new value.
+    assert!(
+        authorizer.any(|property| {
+            let text = |name: &str| property[name].as_str().unwrap_or_default().to_owned();
+            text("before").contains("Kinesis-enabled") && text("after").contains("synchronous")
+        }),
+        "{changes:#?}"
+    );
 }
 
 /// Every accepted call of a user is counted once, wherever it is shown.
@@ -135,18 +182,114 @@ async fn each_call_counts_once(system: &System, user: &User) {
     system.until_sum(&minutes, "totalCalls", accepted).await;
 }
 
+/// Every step of the check passes in this mode, and says how long a call took to be counted.
+fn all_is_verified(system: &System) {
+    let verified = plan(system, "verify");
+    let checks = verified["checks"].as_array().unwrap();
+    assert!(
+        checks.iter().all(|check| check["ok"] == true),
+        "{verified:#}"
+    );
+    let names: Vec<_> = checks
+        .iter()
+        .map(|check| check["name"].as_str().unwrap().to_owned())
+        .collect();
+    for name in [
+        "stack `CompliCal-API-local`",
+        "table `complical-api-usage-local`",
+        "function `CompliCal-API-local-ApiKeyAuthorizerFunction`",
+        "mode",
+        "dashboard `complical-usage-analytics-local`",
+        "metered call",
+        "count",
+        "metric `UsageTrackingSuccess`",
+        "errors",
+    ] {
+        assert!(
+            names.iter().any(|other| other == name),
+            "no {name}: {names:?}"
+        );
+    }
+    assert!(verified["secondsToCounted"].as_f64().unwrap() > 0.0);
+    eprintln!("counted after {} s", verified["secondsToCounted"]);
+}
+
+/// Everything known of one call, by its event id and by its request id.
+fn a_call_is_explained(system: &System, event: &Value) {
+    let id = event["id"].as_str().unwrap();
+    let told = plan(system, &format!("explain {id}"));
+    assert_eq!(told["id"], id);
+    assert_eq!(told["countsAs"], "API_CALL");
+    assert_eq!(told["event"]["data"]["status"], 200, "{told:#}");
+    let reports = told["reports"].as_array().unwrap();
+    let by: Vec<_> = reports.iter().map(|report| &report["by"]).collect();
+    assert!(by.contains(&&json!("accessLog")), "{told:#}");
+    let user = told["sums"]["user"].as_array().unwrap();
+    assert!(
+        user[0]["counts"]["totalCalls"].as_u64().unwrap() >= 1,
+        "{told:#}"
+    );
+    assert_eq!(told["sums"]["day"], "open");
+    if let Some(request) = event["data"]["requestId"].as_str() {
+        let same = plan(system, &format!("explain {request}"));
+        assert_eq!(same["id"], id);
+    }
+    let text = system.place.run(&format!("explain {id}"));
+    assert!(text.stdout.contains("accepted: one call"), "{text:#?}");
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    system
+        .place
+        .run(&format!("explain {unknown}"))
+        .fails(1, &["counts nowhere", "hint:"]);
+}
+
+/// The status says that all is well, in words and with the members of the contract.
+fn all_is_well(system: &System, mode: &str) {
+    let status = plan(system, "status");
+    assert_eq!(status["mode"], mode);
+    assert_eq!(status["deadLetters"], 0, "{status:#}");
+    assert!(status["lastDeploy"].is_string(), "{status:#}");
+    let alarms = status["alarms"].as_array().unwrap();
+    assert!(
+        alarms
+            .iter()
+            .all(|alarm| !alarm["description"].as_str().unwrap().is_empty()),
+        "{alarms:#?}"
+    );
+    let text = system.place.run("status");
+    assert!(text.stdout.lines().count() < 40, "{text:#?}");
+    assert!(text.stdout.contains("dead letters none"), "{text:#?}");
+}
+
+/// Lines of one function, by pattern and by time.
+fn logs_are_filtered(system: &System) {
+    let all = system.place.run("logs authorizer --since 1h");
+    assert_eq!(all.code, Some(0), "{all:#?}");
+    assert!(all.stdout.lines().count() > 0, "{all:#?}");
+    let none = system.place.run("logs authorizer --grep ^nothing$");
+    assert_eq!(
+        (none.code, none.stdout.as_str()),
+        (Some(0), ""),
+        "{none:#?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switching_modes_under_traffic_loses_and_doubles_nothing() {
     let mut system = System::deploy();
     let mut calls = Calls::begin(&system);
     tokio::time::sleep(BETWEEN).await;
-    for (enabled, mode) in [("false", "synchronous"), ("true", "stream")] {
-        let accepted = switch(&mut system, &calls, enabled, mode).await;
+    rollback_is_shown(&system);
+    tokio::task::block_in_place(|| all_is_verified(&system));
+    for (verb, mode) in [("rollback", "synchronous"), ("deploy", "stream")] {
+        let accepted = switch(&mut system, &calls, verb, mode).await;
         assert!(
             accepted > 50,
             "{accepted} calls during the change to {mode}"
         );
     }
+    let again = plan(&system, "diff");
+    assert_eq!(again["differs"], false, "{again:#}");
     let statuses = calls.end().await;
     eprintln!("answers: {statuses:?}");
     assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200], "{statuses:?}");
@@ -154,6 +297,16 @@ async fn switching_modes_under_traffic_loses_and_doubles_nothing() {
         each_call_counts_once(&system, user).await;
     }
     let events: Vec<Value> = system.events("--from 1h");
+    let of_users = |event: &&Value| {
+        let subject = event["subject"].as_str().unwrap();
+        subject.starts_with("user")
+    };
+    let events: Vec<Value> = events.iter().filter(of_users).cloned().collect();
+    tokio::task::block_in_place(|| {
+        a_call_is_explained(&system, &events[0]);
+        all_is_well(&system, "stream");
+        logs_are_filtered(&system);
+    });
     let modes = |mode: &str| {
         let events = events.iter();
         let of_mode = events.filter(|event| event["data"]["mode"].as_str() == Some(mode));

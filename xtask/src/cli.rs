@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use domain::key::Quota;
 use domain::time::UnixMillis;
+use regex_lite::Regex;
 use stacks::environment::Architecture;
 
 use crate::duration::{Past, When, duration, month, past, when};
 use crate::verbs::cost::{Shape, calls, shape};
+
+mod examples;
 
 /// Deploys, runs and looks after the metering system.
 #[derive(Debug, Parser)]
@@ -25,6 +28,19 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Cli {
+    /// What the command line says. Ends the process where it says nothing that is understood.
+    pub(crate) fn read() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The commands with their examples: what `--help`, completions and the reference are made of.
+pub(crate) fn command() -> clap::Command {
+    examples::added(Cli::command())
 }
 
 /// Options of every verb.
@@ -95,6 +111,10 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Build, synthesise, publish, and change the stacks
     Deploy(Deploy),
+    /// Print what a deploy would change
+    Diff(Diff),
+    /// Go back to synchronous mode without downtime: the API first, then the stream
+    Rollback(Consent),
     /// Delete the stacks
     Destroy(Destroy),
     /// Write the cloud assembly to `cdk.out`
@@ -121,8 +141,10 @@ pub(crate) enum Verb {
     Token(Token),
     /// Send real calls, then compare calls sent with calls counted
     Traffic(Traffic),
-    /// Print how the stacks, the stream and the alarms are
-    Status,
+    /// Check that everything is there, and that one real call is counted
+    Verify,
+    /// Print whether it is well: mode, calls, lag, alarms with what to do, dead letters
+    Status(Status),
     /// Print what the functions wrote
     Logs(Logs),
     /// List what could not be processed, and offer it to the functions again
@@ -137,15 +159,19 @@ pub(crate) enum Verb {
     Iam,
     /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
     Cost(Cost),
-    /// Print a JSON Schema
+    /// Print everything known of one call: who decided it, by which track it came, in which sums it is
+    Explain(Explain),
+    /// Print JSON Schemas, and the description of the analytics API
     Schema(Schema),
+    /// Print what a shell needs to complete these commands
+    Completions(Completions),
     /// Measure what the system costs, against targets and peers of the same run
     Bench(Bench),
     /// Install and start what the tests need, then run them all
     Test(Test),
     /// Check the rules that the compiler does not
     Check,
-    /// Generate the resource types from AWS's published schema
+    /// Generate the resource types from AWS's published schema, and the reference of the commands
     Codegen(Codegen),
     /// Run functions for the local environment; started by `deploy`
     #[command(hide = true)]
@@ -183,6 +209,18 @@ pub(crate) struct Deploy {
     /// another deploy
     #[arg(long, conflicts_with = "dry_run", help_heading = "Local")]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The stacks; all unless given
+    #[arg(value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    /// End with exit code 3 where there is a difference
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -470,6 +508,22 @@ fn called_path(text: &str) -> Result<String, String> {
     })
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Status {
+    /// Look again every few seconds, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The event's id, as `events` prints it; or the gateway's id of the request
+    pub(crate) id: String,
+    /// How far back a request id is searched for: `6h`, or a time
+    #[arg(long, value_name = "T", value_parser = past, default_value = "24h")]
+    pub(crate) since: Past,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// A function's folder name; all unless given
@@ -477,6 +531,19 @@ pub(crate) struct Logs {
     /// Go on as more is written
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Lines that match this regular expression
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) grep: Option<Regex>,
+    /// Lines from then on: `15m` ago, or a time; an hour ago unless given
+    #[arg(long, value_name = "T", value_parser = past, default_value = "1h")]
+    pub(crate) since: Past,
+    /// Lines that name this call, in every function: its event id or its request id
+    #[arg(long, value_name = "ID")]
+    pub(crate) event: Option<String>,
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| format!("invalid pattern `{text}`: {error}"))
 }
 
 #[derive(Debug, Args)]
@@ -549,8 +616,8 @@ pub(crate) struct Cost {
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Which
-    pub(crate) of: SchemaOf,
+    /// Which; all in one document unless given
+    pub(crate) of: Option<SchemaOf>,
 }
 
 /// What there is a schema of.
@@ -558,8 +625,29 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// The environment file.
     Environment,
-    /// The analytics API, as an `OpenAPI` document.
+    /// The usage event, as it goes through the stream and as `events` prints it.
+    Event,
+    /// The answers of the analytics API, by name.
+    Answers,
+    /// The analytics API as an `OpenAPI` 3.1 document.
     Openapi,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// A shell that completions can be made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 #[derive(Debug, Args)]
@@ -656,11 +744,10 @@ pub(crate) struct Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -673,6 +760,7 @@ mod tests {
             "events",
             "dashboard",
             "cost",
+            "diff",
         ] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);
             assert!(parsed.is_err_and(|error| error.exit_code() == 2), "{verb}");

@@ -10,6 +10,8 @@ use crate::local::{Local, SigningKey};
 use crate::output::Output;
 use crate::stop::Stop;
 
+/// Environments whose changes are agreed to by typing their name.
+const PRODUCTION: [&str; 2] = ["prod", "production"];
 /// Overrides `analytics.enabled` of the environment file, where set.
 const ANALYTICS_VARIABLE: &str = "ENABLE_KINESIS_ANALYTICS";
 
@@ -124,6 +126,15 @@ impl Context {
             Some(key) => environment.trusting(vec![SigningKey::parse(&key)?.jwk()]),
             None => environment,
         })
+    }
+
+    /// Asks whether something may be changed; in production its name is the answer.
+    pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+        if PRODUCTION.contains(&self.name.as_str()) {
+            self.out.confirm_by_name(question, &self.name)
+        } else {
+            self.out.confirm(question)
+        }
     }
 
     /// The local environment's folder.

@@ -61,6 +61,17 @@ impl Job {
         self
     }
 
+    /// Without the variables whose names begin so.
+    #[must_use]
+    pub(crate) fn without(mut self, prefix: &str) -> Self {
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with(prefix) {
+                self.command.env_remove(variable);
+            }
+        }
+        self
+    }
+
     /// Runs it; what it prints goes to stderr, or with `--quiet` is shown only if it fails.
     pub(crate) async fn run(mut self, out: Output) -> anyhow::Result<()> {
         if out.is_quiet() {

@@ -17,20 +17,19 @@ mod functions;
 mod jobs;
 mod local;
 mod output;
+mod reference;
 mod stop;
 mod verbs;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
 use cli::{Cli, Verb};
 use context::Context;
 use stop::Exit;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     if let Verb::Host(args) = &cli.verb {
         return verbs::host::run(args);
     }

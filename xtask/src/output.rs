@@ -8,7 +8,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
-use deployer::{Progress, ResourceEvent};
+use deployer::{Line, Progress, ResourceEvent, Tone};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +17,14 @@ use serde_json::Value;
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
-    colour: bool,
+    colours: Colours,
+}
+
+/// Who takes colours.
+#[derive(Debug, Clone, Copy)]
+struct Colours {
+    stderr: bool,
+    stdout: bool,
 }
 
 /// Types that take AWS long enough for a user to wonder.
@@ -53,7 +60,10 @@ impl Output {
         Self {
             json,
             quiet,
-            colour: !no_colour && std::io::stderr().is_terminal(),
+            colours: Colours {
+                stderr: !no_colour && std::io::stderr().is_terminal(),
+                stdout: !no_colour && std::io::stdout().is_terminal(),
+            },
         }
     }
 
@@ -97,6 +107,38 @@ impl Output {
         Self::print(&document)
     }
 
+    /// An answer that replaces the one before on a terminal; elsewhere it follows it.
+    pub(crate) fn screen<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        /// Erase all, cursor home (ECMA-48, 8.3.39 and 8.3.21).
+        const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+        let clears = !self.json && std::io::stdout().is_terminal();
+        self.line(value, |value| {
+            let clear = if clears { CLEAR } else { "" };
+            format!("{clear}{}\n", text(value))
+        })
+    }
+
+    /// One of several names that lines begin with, each in a colour of its own.
+    pub(crate) fn name(self, number: usize, name: &str) -> String {
+        // Cyan, magenta, blue, green, yellow, and their bright siblings.
+        const COLOURS: [u8; 10] = [36, 35, 34, 32, 33, 96, 95, 94, 92, 93];
+        let colour = COLOURS.get(number % COLOURS.len()).unwrap_or(&0);
+        if self.colours.stdout {
+            format!("\u{1b}[{colour}m{name}\u{1b}[0m")
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// The text of an error answer.
+    pub(crate) fn alarming(self, text: &str) -> String {
+        painted(self.colours.stdout, Style::Error, text)
+    }
+
     /// A line of another program's stdout.
     pub(crate) fn raw(line: &str) -> anyhow::Result<()> {
         Self::print(line)
@@ -129,11 +171,17 @@ impl Output {
     }
 
     fn paint(self, style: Style, text: &str) -> String {
-        if self.colour {
-            format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())
-        } else {
-            text.to_owned()
-        }
+        painted(self.colours.stderr, style, text)
+    }
+
+    /// A line of a review within a step.
+    pub(crate) fn review(self, line: &Line) {
+        self.detail(&toned(self.colours.stderr, line));
+    }
+
+    /// A line of a review as part of an answer.
+    pub(crate) fn review_data(self, line: &Line) -> String {
+        toned(self.colours.stdout, line)
     }
 
     /// A step that begins.
@@ -182,25 +230,53 @@ impl Output {
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(self) {
         eprintln!(
-            "\n{} interrupted; run the command again to go on from here",
+            "\n{} interrupted; what AWS has begun it finishes: run the command again to go on from here",
             self.paint(Style::Error, "error:")
         );
     }
 
     /// Asks; without a terminal the answer is no.
     pub(crate) fn confirm(self, question: &str) -> anyhow::Result<bool> {
+        let answer = self.ask(question, "[y/N]")?;
+        Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
+    }
+
+    /// Asks for a name, so that nobody says yes out of habit; without a terminal the answer is no.
+    pub(crate) fn confirm_by_name(self, question: &str, name: &str) -> anyhow::Result<bool> {
+        let answer = self.ask(question, &format!("[type `{name}`]"))?;
+        Ok(answer.as_deref() == Some(name))
+    }
+
+    /// The answer to a question; none without a terminal.
+    fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} [y/N] no: there is no terminal to ask, and no `--yes`");
-            return Ok(false);
+            eprintln!("{question} {choice} no: there is no terminal to ask, and no `--yes`");
+            return Ok(None);
         }
-        eprint!("{} [y/N] ", self.paint(Style::Warning, question));
+        eprint!("{} {choice} ", self.paint(Style::Warning, question));
         std::io::stderr().flush().context("asking")?;
         let mut answer = String::new();
         std::io::stdin()
             .lock()
             .read_line(&mut answer)
             .context("reading the answer")?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        Ok(Some(answer.trim().to_owned()))
+    }
+}
+
+fn painted(colour: bool, style: Style, text: &str) -> String {
+    if colour {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())
+    } else {
+        text.to_owned()
+    }
+}
+
+fn toned(colour: bool, line: &Line) -> String {
+    match line.tone {
+        Tone::Danger => painted(colour, Style::Error, &line.text),
+        Tone::Widening => painted(colour, Style::Warning, &line.text),
+        Tone::Plain => line.text.clone(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a command ends when it does not succeed.
 
+mod hints;
+
 use std::fmt;
 use std::process::ExitCode;
 
@@ -89,25 +91,7 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stop.hint.clone();
     }
-    let hint = match error.downcast_ref::<deployer::Error>()? {
-        deployer::Error::Unreachable { .. } => {
-            "check the region, the endpoint, the network and the credentials (`aws sts get-caller-identity`)"
-        }
-        deployer::Error::ForeignBucket { .. } => {
-            "use credentials of that account with the rights of `cargo xtask iam`; if the name is taken by another account, choose another `resourcePrefix`"
-        }
-        refused => match refused.code()? {
-            "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" => {
-                "the credentials are not valid any more: log in again"
-            }
-            "AccessDenied" | "AccessDeniedException" => {
-                "the credentials lack the permission: use a role that may deploy this environment"
-            }
-            "Throttling" | "ThrottlingException" => "AWS is throttling: run the command again",
-            _ => return None,
-        },
-    };
-    Some(hint.to_owned())
+    hints::of(error.downcast_ref::<deployer::Error>()?)
 }
 
 #[cfg(test)]

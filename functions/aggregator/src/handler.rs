@@ -300,9 +300,11 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Calls that only the log knows, of the minute from which on reports would be too late.
+    /// Calls that only the log knows, of the last minute whose reports would all be too late. Each
+    /// minute is asked for by one tick, once it is over: a tick within it would miss the rest.
     async fn reconciled(&self, now: UnixMillis) -> Result<u64, StoreError> {
-        let minute = now.plus_millis(-self.reported_within);
+        let open = Window::Minute.start(now.plus_millis(-self.reported_within));
+        let minute = open.plus_millis(-60_000);
         let key = ItemKey::minute(minute);
         match self.analytics.get(&key).await? {
             Some(stored) => {

@@ -122,6 +122,8 @@ function signOut() {
   slow.of = undefined;
   view += 1;
   clearTimeout(timer);
+  // Nothing of what a caller saw stays behind for the next one.
+  for (const shown of document.querySelectorAll('#panels table, #tiles')) shown.replaceChildren();
   show();
   $('token').focus();
 }

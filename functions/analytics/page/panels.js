@@ -41,7 +41,7 @@ function showSpan(list) {
 
 // What the period comes to, in words.
 function ahead({ projected, exhausts, confidencePercent }) {
-  if (!projected) return 'There is no past to project from yet.';
+  if (!projected) return 'Not enough history for a forecast yet.';
   const range = `${count(projected.calls)} calls by its end, with ${confidencePercent} % confidence between ${count(projected.low)} and ${count(projected.high)}.`;
   if (!exhausts.earliest) return `Projected: ${range} The quota lasts.`;
   const runsOut = exhausts.expected ? `runs out on ${moment(exhausts.expected)}` : 'may run out';

@@ -2,7 +2,7 @@
 //!
 //! The usual count is the median of comparable hours, and how far they scatter their median distance from
 //! it. Medians do not mind a few odd hours among them. An hour is odd if it is beyond
-//! [`SCATTERS`] times the scatter; the scatter is at least what chance alone makes of such a count.
+//! `SCATTERS` times the scatter; the scatter is at least what chance alone makes of such a count.
 
 /// Hours in a day and in a week.
 const DAY: usize = 24;

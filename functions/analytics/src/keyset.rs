@@ -216,7 +216,7 @@ fn key_of(keys: &JwkSet, kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk>
 }
 
 /// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
-/// key never checks an HMAC, whatever the token claims.
+/// key never verifies an HMAC, even if the token claims one.
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let kind = match &key.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,

@@ -96,9 +96,12 @@ impl Marks {
             None => hour,
         };
         let this_hour = Window::Hour.start(self.now);
-        let first = hours.keys().next().copied().unwrap_or(this_hour);
-        let oldest = first.min(this_hour).plus_millis(-UNMARKED_HOURS * HOUR);
-        let oldest = oldest.max(self.now.plus_days(-UNFOLDED_DAYS));
+        let longest = self.now.plus_days(-UNFOLDED_DAYS);
+        // Where no hour is marked, nothing says how long the aggregator has not come to fold.
+        let oldest = hours.keys().next().map_or(longest, |first| {
+            let first = (*first).min(this_hour);
+            first.plus_millis(-UNMARKED_HOURS * HOUR).max(longest)
+        });
         let all = hours_between(oldest, self.last_hour());
         all.map(|hour| (hour, folded_until(hour)))
             .filter(|(hour, from)| *from < Window::Hour.end(*hour))

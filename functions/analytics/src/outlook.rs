@@ -1,8 +1,8 @@
 //! What usage comes to if it goes on: pure arithmetic over the calls of past days.
 //!
 //! A day is expected to have the level of the last two weeks times the pattern of the week. The interval
-//! comes from how far past days were off the pattern, and from how uncertain the level itself is; it
-//! claims [`CONFIDENCE_PERCENT`]. Whole numbers throughout, in thousandths of a call.
+//! comes from how far past days were off the pattern, from how uncertain the level itself is, and from how
+//! far it moved in the two weeks before; it claims [`CONFIDENCE_PERCENT`]. Whole numbers throughout, in thousandths of a call.
 
 /// Of how many futures in a hundred the interval holds the outcome.
 pub const CONFIDENCE_PERCENT: u8 = 80;
@@ -84,14 +84,19 @@ impl Outlook {
             off.saturating_mul(off)
         };
         let squares = days.iter().map(off).fold(0, u128::saturating_add);
-        let others = (days.len() as u128).saturating_sub(1).max(1);
+        // Each mean that was taken of these days takes away from how far they can be off it.
+        let means = if days.len() >= PATTERN_DAYS { 7 } else { 1 };
+        let others = (days.len() as u128).saturating_sub(means).max(1);
         // Not even a steady user calls equally often each day.
         let variance = (squares / others).max(level / THOUSAND);
+        let before = days.len().saturating_sub(LEVEL_DAYS);
+        let before = days.get(before.saturating_sub(LEVEL_DAYS)..before)?;
+        let moved = self::mean(before.iter()).map_or(0, |before| level.abs_diff(before) / THOUSAND);
         Some(Self {
             weekdays: patterns
                 .map(|pattern| level.saturating_mul(pattern).checked_div(mean).unwrap_or(0)),
             variance,
-            level_variance: variance / recent.len() as u128,
+            level_variance: variance / recent.len() as u128 + moved.saturating_mul(moved) / 2,
         })
     }
 

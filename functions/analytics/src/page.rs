@@ -1,6 +1,6 @@
 //! The usage page: one document that holds its styles and scripts, and loads nothing but this API.
 //!
-//! It is put together from `functions/analytics/page` when it is first asked for. The
+//! The function assembles it from `functions/analytics/page` on the first request. The
 //! Content-Security-Policy (<https://www.w3.org/TR/CSP3/>) names the digest of each script and style, so
 //! a browser runs these and no other. The token stays in the memory of the page.
 

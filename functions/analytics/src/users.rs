@@ -1,7 +1,7 @@
 //! Who called in a span, and how often: the callers of its minutes, added up.
 //!
 //! Of a minute the [`Callers::MOST`] who called most are told apart. Minutes are read from the newest
-//! hour back, until [`MOST_READ`] callers of minutes are read; `from` in the answer says how far that is.
+//! hour back, until `MOST_READ` callers of minutes are read; `from` in the answer says how far that is.
 //!
 //! Cost in read units: two for the marks, the journal since it was folded ([`crate::fresh`]), and a query
 //! of 60 items an hour, some twelve bytes for each user of a minute.

@@ -81,7 +81,7 @@ pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decisio
     }
 }
 
-/// Refuses a call for what it is, whatever its key.
+/// Refuses a call for what it is, with any key.
 pub fn refuse_call(why: Why) -> Decision {
     refuse(why, None)
 }

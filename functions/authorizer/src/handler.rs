@@ -214,7 +214,7 @@ where
         }
     }
 
-    /// What is wrong with a call whatever its key. Header names are case-sensitive to the gateway
+    /// What is wrong with a call, with any key. Header names are case-sensitive to the gateway
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>):
     /// what it sets for the upstream could stand beside what a caller sends under another case.
     fn objection(&self, request: &Request) -> Option<Why> {

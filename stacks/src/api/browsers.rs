@@ -44,7 +44,7 @@ pub(super) fn preflight(cors: &Cors) -> Preflight {
     Preflight { headers, origins }
 }
 
-/// The origin that every page is told: any, or the only one. A browser keeps others out by it.
+/// The origin that gateway answers name: any, or the only one. Browsers block others by it.
 fn one_for_all(cors: &Cors) -> Option<&str> {
     match &cors.origins {
         Origins::Any => Some("*"),

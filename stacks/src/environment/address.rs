@@ -178,6 +178,6 @@ fn key_set(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{text}` is not `https`: whoever answers in its place could sign tokens"
+        "`{text}` is not `https`: anyone who answers in its place could sign tokens"
     ))
 }

@@ -1,4 +1,4 @@
-//! A key set that stands in the environment file, refused where it could verify no token.
+//! A key set of the environment file. A set that could not verify any token is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ fn check(keys: &[Key]) -> Result<(), String> {
             continue;
         };
         let kid = kid.as_str().filter(|kid| !kid.is_empty());
-        let kid = kid.ok_or_else(|| place("`kid` is no text".to_owned()))?;
+        let kid = kid.ok_or_else(|| place("`kid` is not a string".to_owned()))?;
         if !named.insert((of_type, kid)) {
             return Err(place(format!(
                 "another `{of_type}` key has the `kid` `{kid}` too"

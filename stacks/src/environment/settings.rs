@@ -47,9 +47,9 @@ pub enum StreamCapacity {
     Provisioned {
         /// Shards that a new stream starts with.
         shards: u32,
-        /// Scaling goes no lower.
+        /// `verify` reports a stream that has fewer.
         least: u32,
-        /// Scaling goes no higher.
+        /// `verify` reports a stream that has more.
         most: u32,
     },
 }
@@ -64,9 +64,9 @@ struct StreamSection {
     mode: StreamMode,
     /// Shards that a new stream starts with; 2 where absent.
     shards: Option<Bounded<1, 500>>,
-    /// Scaling goes no lower; 1 where absent.
+    /// `verify` reports a stream that has fewer; 1 where absent. Nothing scales the stream by itself.
     min_shards: Option<Bounded<1, 500>>,
-    /// Scaling goes no higher; 10 or `shards`, whichever is more, where absent.
+    /// `verify` reports a stream that has more; 10 or `shards`, whichever is more, where absent.
     max_shards: Option<Bounded<1, 500>>,
     /// Hours that records are kept.
     #[serde(default = "week")]

@@ -90,7 +90,7 @@ impl Default for Identity {
     }
 }
 
-/// A secret that only the gateway and the upstream know. It stands in AWS Secrets Manager, and is
+/// A secret that only the gateway and the upstream know. It is stored in AWS Secrets Manager, and is
 /// read when the API is deployed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

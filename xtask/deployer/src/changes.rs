@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Characters of a value that a line shows.
+const LONGEST_SHOWN: usize = 160;
 
 /// What happens to a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It is made.
     Add,
@@ -18,7 +23,8 @@ pub enum Action {
 }
 
 /// Whether a changed resource is deleted and made anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Replacement {
     /// No.
     Never,
@@ -29,13 +35,15 @@ pub enum Replacement {
 }
 
 /// A property that changes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PropertyChange {
-    /// The property, or the attribute such as `Tags`.
+    /// The property with its path, such as `Environment/Variables/PLANS`, or the attribute such as
+    /// `Tags`.
     pub name: String,
-    /// Its value now, where CloudFormation says.
+    /// Its value now, where CloudFormation or the template says.
     pub before: Option<String>,
-    /// Its value then, where CloudFormation says.
+    /// Its value then, where CloudFormation or the template says.
     pub after: Option<String>,
     /// The resource whose change might reach this property by reference, where nothing else does.
     pub caused_by: Option<String>,
@@ -43,14 +51,75 @@ pub struct PropertyChange {
     pub recreates: bool,
 }
 
+impl PropertyChange {
+    /// Takes the values that CloudFormation does not say from the resource's declarations.
+    fn complete(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        if self.before.is_some() || self.after.is_some() {
+            return;
+        }
+        let at = |resource: Option<&Value>| {
+            let pointer = format!("/Properties/{}", self.name);
+            resource?.pointer(&pointer).map(text)
+        };
+        let (before, after) = (at(old), at(new));
+        if before != after {
+            (self.before, self.after) = (before, after);
+        }
+    }
+
+    /// A change for each member that differs, where both values are objects.
+    fn leaves(self) -> Vec<Self> {
+        let object = |value: &Option<String>| -> Option<Map<String, Value>> {
+            serde_json::from_str(value.as_deref()?).ok()
+        };
+        let (Some(before), Some(after)) = (object(&self.before), object(&self.after)) else {
+            return vec![self];
+        };
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| before.get(*name) != after.get(*name));
+        let leaves = changed.map(|name| Self {
+            name: format!("{}/{name}", self.name),
+            before: before.get(name).map(text),
+            after: after.get(name).map(text),
+            caused_by: self.caused_by.clone(),
+            recreates: self.recreates,
+        });
+        let leaves: Vec<Self> = leaves.flat_map(Self::leaves).collect();
+        if leaves.is_empty() {
+            vec![self]
+        } else {
+            leaves
+        }
+    }
+
+    fn line(&self) -> String {
+        if self.before.is_none() && self.after.is_none() {
+            return self.name.clone();
+        }
+        let value = |value: &Option<String>| match value {
+            None => "(unset)".to_owned(),
+            Some(text) if text.chars().count() > LONGEST_SHOWN => {
+                text.chars().take(LONGEST_SHOWN).chain(['…']).collect()
+            }
+            Some(text) => text.clone(),
+        };
+        let (before, after) = (value(&self.before), value(&self.after));
+        format!("{}: {before} → {after}", self.name)
+    }
+}
+
 /// What happens to one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
     /// What happens.
     pub action: Action,
     /// The resource's logical id.
     pub logical_id: String,
     /// Its type.
+    #[serde(rename = "type")]
     pub kind: String,
     /// Whether it is replaced.
     pub replacement: Replacement,
@@ -101,8 +170,22 @@ impl Change {
             || self.kind.ends_with("Policy")
     }
 
+    /// Takes the values that CloudFormation does not say from the stack's templates.
+    pub(crate) fn complete(&mut self, old: Option<&Value>, new: &Value) {
+        let declared = |template: &Value| {
+            let resources = template.get("Resources")?;
+            resources.get(&self.logical_id).cloned()
+        };
+        let (old, new) = (old.and_then(declared), declared(new));
+        for property in &mut self.properties {
+            property.complete(old.as_ref(), new.as_ref());
+        }
+        let properties = std::mem::take(&mut self.properties).into_iter();
+        self.properties = properties.flat_map(PropertyChange::leaves).collect();
+    }
+
     /// The change in a line, `+` added, `>` adopted, `~` changed, `-` removed.
-    pub fn line(&self) -> String {
+    fn line(&self) -> Line {
         let (sign, remark) = match (self.action, self.replacement) {
             (Action::Add, _) => ('+', ""),
             (Action::Adopt, _) => ('>', " adopted"),
@@ -112,29 +195,62 @@ impl Change {
             (Action::Modify, Replacement::Perhaps) => ('~', " MAY BE REPLACED"),
             (Action::Modify, Replacement::Certain) => ('~', " WILL BE REPLACED"),
         };
-        format!("{sign} {} ({}){remark}", self.logical_id, self.kind)
+        let loss = if self.loses_data() {
+            ", LOSES ITS DATA"
+        } else {
+            ""
+        };
+        let tone = if self.replaces() || self.loses_data() {
+            Tone::Danger
+        } else {
+            Tone::Plain
+        };
+        let text = format!("{sign} {} ({}){remark}{loss}", self.logical_id, self.kind);
+        Line { tone, text }
     }
 
-    /// A line for each property that changes.
-    pub fn property_lines(&self) -> Vec<String> {
-        let distinct: BTreeSet<_> = self.properties.iter().collect();
-        distinct
-            .into_iter()
-            .map(|change| match (&change.before, &change.after) {
-                (None, None) => change.name.clone(),
-                (before, after) => format!(
-                    "{}: {} → {}",
-                    change.name,
-                    before.as_deref().unwrap_or("(unset)"),
-                    after.as_deref().unwrap_or("(unset)")
-                ),
-            })
-            .collect()
+    /// The change and each property that changes.
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let distinct: BTreeSet<_> = self.properties.iter().map(PropertyChange::line).collect();
+        let properties = distinct.into_iter().map(|line| Line {
+            tone: Tone::Plain,
+            text: format!("    {line}"),
+        });
+        std::iter::once(self.line()).chain(properties)
     }
 }
 
-/// All changes of one stack.
+/// A value as text: a string as it is, anything else as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// How a line of a review is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Something is replaced, or data is lost.
+    Danger,
+    /// More is allowed than before.
+    Widening,
+    /// Anything else.
+    Plain,
+}
+
+/// A line of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How it is to be shown.
+    pub tone: Tone,
+    /// The text.
+    pub text: String,
+}
+
+/// All changes of one stack: what text and JSON are both made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Review {
     /// The stack.
     pub stack: String,
@@ -165,34 +281,49 @@ impl Review {
         }
     }
 
-    /// The changes as lines: resources first, then permissions apart.
-    pub fn lines(&self) -> Vec<String> {
-        let (permissions, resources): (Vec<_>, Vec<_>) = self
+    /// The review of a stack that stays as it is, or goes as a whole.
+    pub fn of_nothing(stack: &str) -> Self {
+        Self {
+            stack: stack.to_owned(),
+            exists: true,
+            changes: Vec::new(),
+            followers: Vec::new(),
+            widened: Vec::new(),
+        }
+    }
+
+    /// The changes as lines: what is replaced or loses data first, then other resources, then
+    /// permissions apart.
+    pub fn lines(&self) -> Vec<Line> {
+        let plain = |text: String| Line {
+            tone: Tone::Plain,
+            text,
+        };
+        let (dangers, others): (Vec<_>, Vec<_>) = self
             .changes
             .iter()
+            .partition(|change| change.replaces() || change.loses_data());
+        let (permissions, resources): (Vec<_>, Vec<_>) = others
+            .into_iter()
             .partition(|change| change.is_permission());
-        let mut lines = Vec::new();
-        for change in resources {
-            push(&mut lines, change);
-        }
+        let of = |changes: Vec<&Change>| -> Vec<Line> {
+            changes.into_iter().flat_map(Change::lines).collect()
+        };
+        let mut lines = of(dangers);
+        lines.extend(of(resources));
         if !permissions.is_empty() {
-            lines.push("permissions:".to_owned());
+            lines.push(plain("permissions:".to_owned()));
         }
-        for change in permissions {
-            push(&mut lines, change);
-        }
+        lines.extend(of(permissions));
         if !self.followers.is_empty() {
-            lines.push(format!(
-                "unchanged, but checked again: {}",
-                self.followers.join(", ")
-            ));
+            let followers = self.followers.join(", ");
+            lines.push(plain(format!("unchanged, but checked again: {followers}")));
         }
         if self.exists {
-            lines.extend(
-                self.widened
-                    .iter()
-                    .map(|permission| format!("! now allowed: {permission}")),
-            );
+            lines.extend(self.widened.iter().map(|permission| Line {
+                tone: Tone::Widening,
+                text: format!("! now allowed: {permission}"),
+            }));
         }
         lines
     }
@@ -215,12 +346,6 @@ impl Review {
     }
 }
 
-fn push(lines: &mut Vec<String>, change: &Change) {
-    lines.push(change.line());
-    let properties = change.property_lines();
-    lines.extend(properties.into_iter().map(|line| format!("    {line}")));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +365,85 @@ mod tests {
             followers: Vec::new(),
             widened: Vec::new(),
         }
+    }
+
+    fn texts(review: &Review) -> Vec<String> {
+        review.lines().into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn what_loses_data_comes_first_and_what_is_allowed_last() {
+        let added = change(Action::Add, "AWS::SQS::Queue");
+        let mut replaced = change(Action::Modify, "AWS::DynamoDB::Table");
+        replaced.replacement = Replacement::Certain;
+        let mut review = review(true, vec![added, replaced]);
+        review.widened = crate::widened(
+            None,
+            &serde_json::json!({"Resources": {"R": {"Properties": {
+            "Statement": {"Effect": "Allow", "Action": "sqs:*", "Resource": "q"}}}}}),
+        );
+        let tones: Vec<_> = review.lines().iter().map(|line| line.tone).collect();
+        assert_eq!(tones, [Tone::Danger, Tone::Plain, Tone::Widening]);
+        assert_eq!(
+            texts(&review),
+            [
+                "~ Thing (AWS::DynamoDB::Table) WILL BE REPLACED, LOSES ITS DATA",
+                "+ Thing (AWS::SQS::Queue)",
+                "! now allowed: `R` sqs:* on q"
+            ]
+        );
+    }
+
+    #[test]
+    fn values_that_cloudformation_leaves_out_come_from_the_templates() {
+        let template = |seconds: u32| {
+            serde_json::json!({"Resources": {"Thing": {"Properties": {
+                "Timeout": seconds, "Name": "same"}}}})
+        };
+        let property = |name: &str| PropertyChange {
+            name: name.into(),
+            before: None,
+            after: None,
+            caused_by: None,
+            recreates: false,
+        };
+        let mut changed = change(Action::Modify, "AWS::Lambda::Function");
+        changed.properties = ["Timeout", "Name", "Tags"].map(property).to_vec();
+        changed.complete(Some(&template(3)), &template(5));
+        assert_eq!(
+            texts(&review(true, vec![changed])).split_off(1),
+            ["    Name", "    Tags", "    Timeout: 3 → 5"]
+        );
+    }
+
+    #[test]
+    fn a_change_within_a_property_is_told_by_its_path_and_cut_where_it_is_long() {
+        let property = |name: &str, before: &str, after: &str| PropertyChange {
+            name: name.into(),
+            before: Some(before.into()),
+            after: Some(after.into()),
+            caused_by: None,
+            recreates: false,
+        };
+        let mut changed = change(Action::Modify, "AWS::Lambda::Function");
+        changed.properties = vec![
+            property(
+                "Environment",
+                r#"{"Variables": {"A": "1", "B": "2"}}"#,
+                r#"{"Variables": {"A": "1", "B": "3", "C": 4}}"#,
+            ),
+            property("Long", "x", &"y".repeat(500)),
+        ];
+        changed.complete(None, &Value::Null);
+        let long = "y".repeat(LONGEST_SHOWN);
+        assert_eq!(
+            texts(&review(true, vec![changed])).split_off(1),
+            [
+                "    Environment/Variables/B: 2 → 3".to_owned(),
+                "    Environment/Variables/C: (unset) → 4".to_owned(),
+                format!("    Long: x → {long}…"),
+            ]
+        );
     }
 
     #[test]
@@ -277,7 +481,7 @@ mod tests {
         queue.properties = vec![twice.clone(), twice];
         let role = change(Action::Add, "AWS::IAM::Role");
         assert_eq!(
-            review(false, vec![role, queue]).lines(),
+            texts(&review(false, vec![role, queue])),
             [
                 "~ Thing (AWS::SQS::Queue)",
                 "    VisibilityTimeout: 30 → 60",
@@ -293,7 +497,7 @@ mod tests {
             "Policies": [{"PolicyName": "p", "PolicyDocument": {"Statement": [
                 {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]}}]}}}});
         let review = Review::of_new_stack("S", &template);
-        assert_eq!(review.lines(), ["permissions:", "+ Role (AWS::IAM::Role)"]);
+        assert_eq!(texts(&review), ["permissions:", "+ Role (AWS::IAM::Role)"]);
         assert_eq!(review.widened.len(), 1);
         assert!(review.concerns().is_empty());
     }

@@ -69,7 +69,7 @@ pub(crate) fn change(change: &types::ResourceChange) -> Change {
         let target = detail.target()?;
         let attribute = target.attribute().map(types::ResourceAttribute::as_str);
         Some(PropertyChange {
-            name: target.name().or(attribute)?.to_owned(),
+            name: property(target).or(attribute)?.to_owned(),
             before: target.before_value().map(str::to_owned),
             after: target.after_value().map(str::to_owned),
             caused_by: causing_resource(detail),
@@ -90,6 +90,14 @@ pub(crate) fn change(change: &types::ResourceChange) -> Change {
         ),
         properties: properties.collect(),
     }
+}
+
+/// The property with its path within `Properties`; without one where only its name is known.
+fn property(target: &types::ResourceTargetDefinition) -> Option<&str> {
+    let path = target
+        .path()
+        .and_then(|path| path.strip_prefix("/Properties/"));
+    path.or_else(|| target.name())
 }
 
 /// The resource that a property refers to, where that reference is all that changes it.

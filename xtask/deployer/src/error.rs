@@ -64,6 +64,18 @@ pub enum Error {
         /// CloudFormation's reason.
         reason: String,
     },
+    /// A rollback that stopped half-way before stopped half-way again.
+    #[error("the rollback of stack `{stack}` failed again: `{resource}`: {reason}")]
+    RollbackStuck {
+        /// The stack.
+        stack: String,
+        /// Logical id of the resource that failed first.
+        resource: String,
+        /// CloudFormation's reason.
+        reason: String,
+        /// Logical ids of the resources that can be skipped.
+        skip: Vec<String>,
+    },
     /// A wait was longer than allowed.
     #[error("{what} took more than {seconds} s")]
     TimedOut {
@@ -115,6 +127,7 @@ impl Error {
                 | Self::ForeignBucket { .. }
                 | Self::ChangeSetFailed { .. }
                 | Self::StackFailed { .. }
+                | Self::RollbackStuck { .. }
         )
     }
 
@@ -124,6 +137,29 @@ impl Error {
             Self::Refused { code, .. } => Some(code),
             _ => None,
         }
+    }
+
+    /// AWS's words on why it said no.
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Refused { message, .. } => Some(message),
+            Self::ChangeSetFailed { reason, .. }
+            | Self::StackFailed { reason, .. }
+            | Self::RollbackStuck { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether AWS took no call because there were too many.
+    pub(crate) fn is_throttled(&self) -> bool {
+        let code = self.code().unwrap_or_default();
+        matches!(
+            code,
+            "Throttling"
+                | "ThrottlingException"
+                | "TooManyRequestsException"
+                | "RequestLimitExceeded"
+        )
     }
 
     /// Whether the thing asked for is not there.

@@ -19,6 +19,8 @@ pub struct AlarmState {
     pub name: String,
     /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
     pub state: String,
+    /// What it means and what to do.
+    pub description: String,
 }
 
 /// A metric as it is looked at.
@@ -69,6 +71,7 @@ impl Metrics {
                         .state_value()
                         .map_or("INSUFFICIENT_DATA", |state| state.as_str())
                         .to_owned(),
+                    description: alarm.alarm_description().unwrap_or_default().to_owned(),
                 }
             }));
         }
@@ -102,6 +105,18 @@ impl Metrics {
             .minutes(namespace, metric, dimension, between, Statistic::Maximum)
             .await?;
         Ok(minutes.into_iter().reduce(f64::max))
+    }
+
+    /// The average of a metric in each minute that has a value, in no order.
+    pub async fn averages(
+        &self,
+        namespace: &str,
+        metric: &str,
+        dimension: (&str, &str),
+        between: (UnixMillis, UnixMillis),
+    ) -> Result<Vec<f64>, Error> {
+        self.minutes(namespace, metric, dimension, between, Statistic::Average)
+            .await
     }
 
     /// A metric's values over time, by the start of their periods.
@@ -170,6 +185,7 @@ impl Metrics {
         Ok(points
             .filter_map(|point| match statistic {
                 Statistic::Sum => point.sum(),
+                Statistic::Average => point.average(),
                 _ => point.maximum(),
             })
             .collect())

@@ -10,7 +10,8 @@ use std::fmt;
 use serde_json::Value;
 
 /// One grant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Permission {
     /// Logical id of the resource that grants it.
     pub granted_by: String,

@@ -1,5 +1,7 @@
 //! Following a stack to its end, and picking up what an interrupted run left.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_cloudformation::types::StackEvent;
 
 use crate::error::{Error, failed};
@@ -9,12 +11,17 @@ use crate::stacks::{Deployed, Stacks};
 /// How long one operation on one stack may take.
 const OPERATION_SECONDS: u64 = 3_600;
 
+/// The status of a stack whose rollback stopped half-way.
+const STUCK: &str = "UPDATE_ROLLBACK_FAILED";
+
 /// How a stack operation ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Settled {
     pub(crate) status: String,
     /// The first thing that went wrong.
     pub(crate) cause: Option<ResourceEvent>,
+    /// Every resource that failed by itself.
+    pub(crate) failed: BTreeSet<String>,
 }
 
 /// Whether a status is one at which nothing is under way.
@@ -37,9 +44,14 @@ fn remedy(status: &str) -> Remedy {
     match status {
         "REVIEW_IN_PROGRESS" | "CREATE_FAILED" | "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED"
         | "DELETE_FAILED" => Remedy::Delete,
-        "UPDATE_ROLLBACK_FAILED" => Remedy::FinishRollback,
+        STUCK => Remedy::FinishRollback,
         _ => Remedy::Nothing,
     }
+}
+
+/// Whether a status is one of a stack that is to be deleted before it can be made.
+pub(crate) fn never_came_up(status: &str) -> bool {
+    remedy(status) == Remedy::Delete
 }
 
 impl Stacks {
@@ -55,7 +67,7 @@ impl Stacks {
         };
         if !stack.is_settled() {
             progress.note(&format!(
-                "stack `{name}` is `{}` from an earlier run: waiting for it",
+                "stack `{name}` is `{}`: somebody, or an earlier run, is changing it; waiting",
                 stack.status
             ));
             let mark = self.newest_event(&stack.id).await?;
@@ -92,8 +104,20 @@ impl Stacks {
             .send()
             .await
             .map_err(failed("ContinueUpdateRollback"))?;
-        self.follow(&stack.id, mark, progress).await?;
-        self.find(&stack.name).await
+        let ended = self.follow(&stack.id, mark, progress).await?;
+        if ended.status != STUCK {
+            return self.find(&stack.name).await;
+        }
+        let (resource, reason) = match ended.cause {
+            Some(event) => (event.logical_id, event.reason),
+            None => (stack.name.clone(), None),
+        };
+        Err(Error::RollbackStuck {
+            stack: stack.name.clone(),
+            resource,
+            reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
+            skip: ended.failed.into_iter().collect(),
+        })
     }
 
     /// Tells `progress` what happens after the event `mark`, until nothing is under way.
@@ -104,31 +128,50 @@ impl Stacks {
         progress: &dyn Progress,
     ) -> Result<Settled, Error> {
         let started = tokio::time::Instant::now();
-        let mut cause = None;
+        let mut settled = Settled::default();
         loop {
-            let status = self.find(stack).await?.map(|found| found.status);
-            // Read after the status, so that the events of a settled stack are complete.
-            for event in self.events_since(stack, &mut mark).await? {
-                progress.resource(&event);
-                if cause.is_none() && event.is_cause_of_failure() {
-                    cause = Some(event);
-                }
-            }
-            match status {
-                None => {
+            let looked = self.look(stack, &mut mark, &mut settled, progress).await;
+            match looked {
+                Ok(None) => {
                     let status = "DELETE_COMPLETE".to_owned();
-                    return Ok(Settled { status, cause });
+                    return Ok(Settled { status, ..settled });
                 }
-                Some(status) if is_settled(&status) => return Ok(Settled { status, cause }),
-                Some(_) if started.elapsed().as_secs() > OPERATION_SECONDS => {
+                Ok(Some(status)) if is_settled(&status) => {
+                    return Ok(Settled { status, ..settled });
+                }
+                // The operation goes on whether it is looked at or not.
+                Err(error) if !error.is_throttled() => return Err(error),
+                _ if started.elapsed().as_secs() > OPERATION_SECONDS => {
                     return Err(Error::TimedOut {
                         what: format!("the change of stack `{stack}`"),
                         seconds: OPERATION_SECONDS,
                     });
                 }
-                Some(_) => tokio::time::sleep(self.poll).await,
+                _ => tokio::time::sleep(self.poll).await,
             }
         }
+    }
+
+    /// The stack's status, and what happened since the last look; no status where the stack is gone.
+    async fn look(
+        &self,
+        stack: &str,
+        mark: &mut Option<String>,
+        settled: &mut Settled,
+        progress: &dyn Progress,
+    ) -> Result<Option<String>, Error> {
+        let status = self.find(stack).await?.map(|found| found.status);
+        // Read after the status, so that the events of a settled stack are complete.
+        for event in self.events_since(stack, mark).await? {
+            progress.resource(&event);
+            if event.is_cause_of_failure() {
+                if !event.is_of_the_stack() {
+                    settled.failed.insert(event.logical_id.clone());
+                }
+                settled.cause.get_or_insert(event);
+            }
+        }
+        Ok(status)
     }
 
     /// Id of the newest event of a stack.
@@ -196,39 +239,4 @@ fn resource_event(event: &StackEvent) -> ResourceEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stack_under_review_is_settled_and_one_being_made_is_not() {
-        assert!(is_settled("REVIEW_IN_PROGRESS"));
-        assert!(is_settled("CREATE_COMPLETE"));
-        assert!(is_settled("ROLLBACK_FAILED"));
-        assert!(!is_settled("CREATE_IN_PROGRESS"));
-        assert!(!is_settled("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"));
-    }
-
-    #[test]
-    fn only_a_stack_that_never_came_up_is_deleted() {
-        assert_eq!(remedy("ROLLBACK_COMPLETE"), Remedy::Delete);
-        assert_eq!(remedy("REVIEW_IN_PROGRESS"), Remedy::Delete);
-        assert_eq!(remedy("UPDATE_ROLLBACK_COMPLETE"), Remedy::Nothing);
-        assert_eq!(remedy("UPDATE_COMPLETE"), Remedy::Nothing);
-        assert_eq!(remedy("IMPORT_ROLLBACK_COMPLETE"), Remedy::Nothing);
-        assert_eq!(remedy("UPDATE_ROLLBACK_FAILED"), Remedy::FinishRollback);
-    }
-
-    #[test]
-    fn a_cancelled_resource_is_not_the_cause() {
-        let event = |status: &str, reason: &str| ResourceEvent {
-            stack: "S".into(),
-            logical_id: "R".into(),
-            kind: "AWS::SQS::Queue".into(),
-            status: status.into(),
-            reason: Some(reason.into()),
-        };
-        assert!(event("CREATE_FAILED", "name taken").is_cause_of_failure());
-        assert!(!event("CREATE_FAILED", "Resource creation cancelled").is_cause_of_failure());
-        assert!(!event("CREATE_COMPLETE", "").is_cause_of_failure());
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use crate::changes::{Change, Review};
 use crate::described::{change, deployed, parameters, tags};
 use crate::error::{Error, failed};
 use crate::events::Progress;
-use crate::recover::{Settled, is_settled};
+use crate::recover::{Settled, is_settled, never_came_up};
 use crate::session::Session;
 use crate::settling::settled;
 
@@ -227,7 +227,10 @@ impl Stacks {
             Some(stack) => Some(self.template(&stack.id).await?),
             None => None,
         };
-        let (changes, followers) = settled(self.changes(&change_set, answer).await?);
+        let (mut changes, followers) = settled(self.changes(&change_set, answer).await?);
+        for change in &mut changes {
+            change.complete(old.as_ref(), &request.template.parsed);
+        }
         let review = Review {
             stack: request.stack.to_owned(),
             exists: current.is_some(),
@@ -299,7 +302,7 @@ impl Stacks {
     }
 
     /// The template that a stack was last deployed from.
-    async fn template(&self, stack: &str) -> Result<Value, Error> {
+    pub(crate) async fn template(&self, stack: &str) -> Result<Value, Error> {
         let answer = self
             .client
             .get_template()
@@ -409,5 +412,10 @@ impl Deployed {
     /// Whether nothing is under way on the stack.
     pub fn is_settled(&self) -> bool {
         is_settled(&self.status)
+    }
+
+    /// Whether a deploy deletes what is left of the stack, and makes it anew.
+    pub fn never_came_up(&self) -> bool {
+        never_came_up(&self.status)
     }
 }

@@ -5,6 +5,8 @@
 
 mod emulator;
 pub(crate) mod host;
+mod lock;
+mod pip;
 mod ports;
 mod process;
 mod python;
@@ -21,6 +23,7 @@ use anyhow::Context as _;
 
 pub(crate) use emulator::Emulator;
 pub(crate) use host::HostProcess;
+pub(crate) use lock::Lock;
 pub(crate) use ports::{free_port, taken_by};
 pub(crate) use state::{DemoKey, State};
 pub(crate) use suites::SuiteTools;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::pip::pip;
 use super::python::Python;
 use crate::context::Context;
 use crate::jobs::Job;
@@ -92,8 +93,9 @@ impl Venv {
         let python = Python::find().await?;
         self.make(context, &python).await?;
         let requirements = self.requirements;
-        let pip = Job::new(self.python())
-            .args(["-m", "pip", "install", "--no-deps", "--require-hashes"])
+        let pip = pip(&self.python())
+            .await?
+            .args(["install", "--no-deps", "--require-hashes"])
             .args(["--no-input", "--disable-pip-version-check", "--requirement"])
             .args([context.root.join(requirements)]);
         pip.run(context.out).await.context(
@@ -132,5 +134,33 @@ impl Venv {
                 "Debian and Ubuntu ship `venv` apart: `apt-get install python3-venv`; or name another Python with `PYTHON`",
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::cli::Cli;
+    use clap::Parser as _;
+
+    #[tokio::test]
+    async fn a_python_without_venv_is_told_with_the_package_that_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("python3");
+        std::fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let cli = Cli::try_parse_from(["xtask", "--quiet", "check"]).unwrap();
+        let context = Context::new(&cli.global);
+        let venv = Venv {
+            dir: dir.path().join("tools"),
+            requirements: "",
+            pinned: String::new(),
+        };
+        let error = venv.make(&context, &Python { program }).await.unwrap_err();
+        assert!(error.to_string().contains("virtual environment"), "{error}");
+        let hint = crate::stop::hint_of(&error).unwrap();
+        assert!(hint.contains("python3-venv"), "{hint}");
     }
 }

@@ -8,8 +8,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use super::codegen;
 use crate::context::Context;
 use crate::jobs::Job;
+use crate::reference;
 use crate::stop::{Exit, Stop};
 
 /// What each crate of the workspace may use of the workspace ("Direction" in `ARCHITECTURE.md`).
@@ -61,6 +63,9 @@ struct Dependency {
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let mut found = direction(&metadata(context).await?);
     found.extend(paths(&tracked(context).await?, &context.root));
+    if !codegen::is_current(&context.root) {
+        found.push(codegen::out_of_date(reference::PAGE));
+    }
     for violation in &found {
         context.out.warning(violation);
     }

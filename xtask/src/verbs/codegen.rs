@@ -1,13 +1,47 @@
-//! `codegen`: the resource types, generated from AWS's published schema.
+//! `codegen`: the resource types, generated from AWS's published schema, and the reference of the
+//! commands.
+
+use std::path::Path;
 
 use ::codegen::Outcome;
+use anyhow::Context as _;
 
 use crate::context::Context;
+use crate::reference;
 use crate::stop::Exit;
 
 pub(super) fn run(context: &Context, check: bool) -> anyhow::Result<Exit> {
-    let outcome = ::codegen::run(check, &context.root)?;
-    Ok(report(context, &outcome))
+    let code = report(context, &::codegen::run(check, &context.root)?);
+    if is_current(&context.root) {
+        return Ok(code);
+    }
+    if check {
+        context.out.warning(&out_of_date(reference::PAGE));
+        return Ok(Exit::Difference);
+    }
+    write_reference(context)?;
+    context.out.step(&format!("`{}` written", reference::PAGE));
+    Ok(code)
+}
+
+fn write_reference(context: &Context) -> anyhow::Result<()> {
+    let page = context.root.join(reference::PAGE);
+    let writing = || format!("writing `{}`", reference::PAGE);
+    if let Some(folder) = page.parent() {
+        std::fs::create_dir_all(folder).with_context(writing)?;
+    }
+    std::fs::write(&page, reference::page()).with_context(writing)
+}
+
+/// Whether the reference says what the command line takes.
+pub(super) fn is_current(root: &Path) -> bool {
+    let written = std::fs::read_to_string(root.join(reference::PAGE));
+    written.is_ok_and(|written| written == reference::page())
+}
+
+/// That a generated file is not what it would be now.
+pub(super) fn out_of_date(file: &str) -> String {
+    format!("`{file}` is out of date: `cargo xtask codegen` writes it")
 }
 
 /// Says what a run found.
@@ -26,10 +60,9 @@ pub(super) fn report(context: &Context, outcome: &Outcome) -> Exit {
         }
         Outcome::OutOfDate(files) => {
             for file in files {
-                context.out.warning(&format!(
-                    "`{}` is out of date: `cargo xtask codegen` writes it",
-                    file.display()
-                ));
+                context
+                    .out
+                    .warning(&out_of_date(&file.display().to_string()));
             }
             Exit::Difference
         }

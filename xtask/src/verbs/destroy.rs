@@ -11,7 +11,7 @@ use super::deploy::{drain, selected};
 use crate::aws::{Reached, STACKS, is_embedded, reach};
 use crate::cli::Destroy;
 use crate::context::Context;
-use crate::local::{Emulator, HostProcess, Local, State};
+use crate::local::{Emulator, HostProcess, Local, Lock, State};
 use crate::stop::{Exit, Stop};
 
 pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit> {
@@ -113,7 +113,7 @@ fn agreed(
     if args.consent.dry_run {
         return Ok(false);
     }
-    if args.consent.yes || context.out.confirm(question)? {
+    if args.consent.yes || context.confirm(question)? {
         return Ok(true);
     }
     context.out.warning("declined: nothing was changed");
@@ -207,12 +207,14 @@ async fn everything_local(
         context.out.warning("declined: nothing was changed");
         return Ok(Exit::Failed);
     }
+    let lock = Lock::wait(&local, context.out).await?;
     if args.keep_data {
         keep_data(context, &local).await?;
     } else {
         end_processes(&local, &state_of_wreck(context, &local)).await?;
         remove_dir(&local)?;
     }
+    lock.remove();
     context.out.step("destroyed");
     Ok(Exit::Done)
 }

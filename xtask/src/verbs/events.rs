@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use deployer::{Journal, JournalEntry, JournalMinute, hours};
 use domain::entry::{self, Content, EntryError, Facts, Kind};
-use domain::event::{EventRef, FUTURE_TOLERANCE_MILLIS, Subject, UsageEvent};
+use domain::event::{EventRef, EventType, FUTURE_TOLERANCE_MILLIS, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::response::Response;
 use domain::time::UnixMillis;
@@ -29,7 +29,7 @@ use crate::stop::{Exit, Stop};
 const TELL: Duration = Duration::from_secs(5);
 
 /// What is printed.
-struct Wanted {
+pub(super) struct Wanted {
     /// The first instant.
     from: UnixMillis,
     /// The first instant after the last.
@@ -141,13 +141,13 @@ impl<'a> Printer<'a> {
 
 /// The events of a minute, by id.
 #[derive(Debug, Default)]
-struct Union {
+pub(super) struct Union {
     by_id: BTreeMap<EventId, Told>,
 }
 
 /// What the journal says of an event.
 #[derive(Debug)]
-struct Told {
+pub(super) struct Told {
     kind: Kind,
     event: UsageEvent,
     response: Option<Response>,
@@ -155,7 +155,7 @@ struct Told {
 
 impl Union {
     /// Adds an entry's events; one that cannot be read adds nothing.
-    fn add(
+    pub(super) fn add(
         &mut self,
         minute: UnixMillis,
         entry: &JournalEntry,
@@ -172,6 +172,11 @@ impl Union {
             }
         }
         Ok(())
+    }
+
+    /// What the journal says of an event.
+    pub(super) fn get(&self, id: EventId) -> Option<&Told> {
+        self.by_id.get(&id)
     }
 
     /// As the fold decides: of two that disagree, the report, then the one that sorts first.
@@ -196,6 +201,15 @@ impl Union {
 }
 
 impl Wanted {
+    /// Every event of one instant.
+    pub(super) fn instant(at: UnixMillis) -> Self {
+        Self {
+            from: at,
+            to: at.plus_millis(1),
+            subject: None,
+        }
+    }
+
     fn takes(&self, event: &EventRef<'_>) -> bool {
         let at = event.time();
         let subject = self.subject.as_ref().map(Subject::as_str);
@@ -204,8 +218,23 @@ impl Wanted {
 }
 
 impl Told {
+    /// When the call was decided.
+    pub(super) const fn at(&self) -> UnixMillis {
+        self.event.time
+    }
+
+    /// What was decided.
+    pub(super) const fn event_type(&self) -> EventType {
+        self.event.event_type
+    }
+
+    /// The user, where one is known.
+    pub(super) fn email(&self) -> Option<&str> {
+        self.event.subject.email()
+    }
+
     /// The event as it was reported, and how the call was answered where a line says so.
-    fn to_json(&self) -> anyhow::Result<Value> {
+    pub(super) fn to_json(&self) -> anyhow::Result<Value> {
         let mut event: Value =
             serde_json::from_slice(&self.event.to_json()).context("writing an event")?;
         let data = event.get_mut("data").and_then(Value::as_object_mut);

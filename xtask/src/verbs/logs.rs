@@ -10,26 +10,57 @@ use anyhow::Context as _;
 use deployer::Logs;
 use domain::names::Function;
 use domain::time::UnixMillis;
+use regex_lite::Regex;
+use serde_json::{Value, json};
 
+use super::explain;
 use crate::aws::{Reached, reach};
 use crate::cli;
 use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// How far back a look goes.
-const PAST_MILLIS: i64 = 3_600_000;
 const POLL: Duration = Duration::from_secs(1);
+/// How a line reports an error: as a level, or as the text that Lambda writes when a function dies.
+const ALARMING: [&str; 3] = ["\"level\":\"ERROR\"", "ERROR", "Task timed out"];
+
+/// A line and when it was written, where that is known.
+type Line = (Option<UnixMillis>, String);
+
+/// Which lines are shown.
+struct Filter {
+    since: UnixMillis,
+    grep: Option<Regex>,
+    /// A line must name one of these; any line does where there are none.
+    names: Vec<String>,
+}
 
 pub(super) async fn run(context: &Context, args: cli::Logs) -> anyhow::Result<Exit> {
     let functions = selected(args.function.as_deref())?;
     let reached = reach(context).await?;
+    let names = match &args.event {
+        Some(id) => explain::names_of(&reached, id).await?,
+        None => Vec::new(),
+    };
+    let filter = Filter {
+        since: args.since.before(clock::now()),
+        grep: args.grep,
+        names,
+    };
     if reached.running.is_some() {
-        follow_files(context, &reached, &functions, args.follow).await?;
+        follow_files(context, &reached, &functions, &filter, args.follow).await?;
     } else {
-        follow_groups(context, &reached, &functions, args.follow).await?;
+        follow_groups(context, &reached, &functions, &filter, args.follow).await?;
     }
     Ok(Exit::Done)
+}
+
+impl Filter {
+    fn shows(&self, (at, text): &Line) -> bool {
+        at.is_none_or(|at| at >= self.since)
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(text))
+            && (self.names.is_empty() || self.names.iter().any(|name| text.contains(name)))
+    }
 }
 
 fn selected(folder: Option<&str>) -> anyhow::Result<Vec<Function>> {
@@ -53,6 +84,7 @@ async fn follow_files(
     context: &Context,
     reached: &Reached,
     functions: &[Function],
+    filter: &Filter,
     follow: bool,
 ) -> anyhow::Result<()> {
     let names = reached.environment.names();
@@ -66,16 +98,28 @@ async fn follow_files(
         .collect();
     let mut read_to = HashMap::new();
     loop {
+        let mut lines = Vec::new();
         for (function, file) in &files {
             let from = read_to.entry(*function).or_insert(0);
             let text = read_from(file, from)?;
-            print(context, *function, text.lines())?;
+            lines.extend(timed(&text).map(|line| (*function, line)));
         }
+        print(context, filter, lines)?;
         if !follow {
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// A file's lines with the time that each begins with. A line without one belongs to the line before.
+fn timed(text: &str) -> impl Iterator<Item = Line> {
+    let mut last = None;
+    text.lines().map(move |line| {
+        let time = line.split_ascii_whitespace().next();
+        last = time.and_then(|time| time.parse().ok()).or(last);
+        (last, line.to_owned())
+    })
 }
 
 /// What a file has gained since it was read to `from`; nothing where there is no file yet.
@@ -104,26 +148,25 @@ async fn follow_groups(
     context: &Context,
     reached: &Reached,
     functions: &[Function],
+    filter: &Filter,
     follow: bool,
 ) -> anyhow::Result<()> {
     let names = reached.environment.names();
     let logs = Logs::new(&reached.session);
     let mut since: HashMap<Function, UnixMillis> = HashMap::new();
-    let start = clock::now().plus_millis(-PAST_MILLIS);
     loop {
+        let mut lines = Vec::new();
         for function in functions {
-            let from = since.entry(*function).or_insert(start);
+            let from = since.entry(*function).or_insert(filter.since);
             let group = format!("/aws/lambda/{}", names.function(*function));
-            let lines = logs.since(&group, *from).await?;
-            if let Some((newest, _)) = lines.last() {
+            let fresh = logs.since(&group, *from).await?;
+            if let Some((newest, _)) = fresh.last() {
                 *from = newest.plus_millis(1);
             }
-            print(
-                context,
-                *function,
-                lines.iter().map(|(_, line)| line.as_str()),
-            )?;
+            let fresh = fresh.into_iter();
+            lines.extend(fresh.map(|(at, line)| (*function, (Some(at), line))));
         }
+        print(context, filter, lines)?;
         if !follow {
             return Ok(());
         }
@@ -131,16 +174,29 @@ async fn follow_groups(
     }
 }
 
-fn print<'a>(
+/// Prints lines of several functions in the order of their times.
+fn print(
     context: &Context,
-    function: Function,
-    lines: impl Iterator<Item = &'a str>,
+    filter: &Filter,
+    mut lines: Vec<(Function, Line)>,
 ) -> anyhow::Result<()> {
-    for line in lines {
-        let line = serde_json::json!({"function": function.folder(), "line": line.trim_end()});
-        context.out.line(&line, |_| {
-            let text = line.get("line").and_then(serde_json::Value::as_str);
-            format!("{:<10} {}", function.folder(), text.unwrap_or_default())
+    lines.sort_by_key(|(_, (at, _))| *at);
+    let out = context.out;
+    for (function, line) in lines {
+        if !filter.shows(&line) {
+            continue;
+        }
+        let (folder, text) = (function.folder(), line.1.trim_end());
+        let json = json!({"function": folder, "line": text});
+        out.line(&json, |_: &Value| {
+            let place = Function::ALL.iter().position(|other| *other == function);
+            let name = out.name(place.unwrap_or(0), &format!("{folder:<10}"));
+            let text = if ALARMING.iter().any(|word| text.contains(word)) {
+                out.alarming(text)
+            } else {
+                text.to_owned()
+            };
+            format!("{name} {text}")
         })?;
     }
     Ok(())
@@ -168,5 +224,29 @@ mod tests {
         let error = selected(Some("nothing")).unwrap_err();
         assert_eq!(crate::stop::exit_of(&error), Exit::Usage);
         assert!(error.to_string().contains("`authorizer`"));
+    }
+
+    #[test]
+    fn a_line_is_shown_for_its_time_its_words_and_its_call() {
+        let text =
+            "2026-11-27T20:00:00.000Z first\n  of two lines\n2026-11-27T20:00:01.000Z r1 last\n";
+        let shown = |filter: &Filter| -> Vec<String> {
+            let lines = timed(text).filter(|line| filter.shows(line));
+            lines.map(|(_, line)| line).collect()
+        };
+        let mut filter = Filter {
+            since: UnixMillis(0),
+            grep: None,
+            names: Vec::new(),
+        };
+        assert_eq!(shown(&filter).len(), 3);
+        filter.since = "2026-11-27T20:00:00.500Z".parse().unwrap();
+        assert_eq!(shown(&filter), ["2026-11-27T20:00:01.000Z r1 last"]);
+        filter.since = UnixMillis(0);
+        filter.grep = Some(Regex::new("^ +of").unwrap());
+        assert_eq!(shown(&filter), ["  of two lines"]);
+        filter.grep = None;
+        filter.names = vec!["e1".into(), "r1".into()];
+        assert_eq!(shown(&filter), ["2026-11-27T20:00:01.000Z r1 last"]);
     }
 }

@@ -6,19 +6,23 @@ mod block;
 mod build;
 mod check;
 mod codegen;
+mod completions;
 pub(crate) mod cost;
 mod dashboard;
 mod delivery;
 mod deploy;
 mod destroy;
+mod diff;
 mod errors;
 mod events;
+mod explain;
 pub(crate) mod host;
 mod iam;
 mod keys;
 mod logs;
 mod outputs;
 mod replay;
+mod rollback;
 mod schema;
 mod status;
 mod synth;
@@ -28,6 +32,7 @@ mod tools;
 mod traffic;
 mod usage;
 mod users;
+mod verify;
 mod webhooks;
 
 use crate::cli::Verb;
@@ -38,8 +43,10 @@ use crate::stop::Exit;
 pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         // By far the largest.
-        Verb::Deploy(args) => deploy::run(context, args).await,
-        Verb::Destroy(args) => destroy::run(context, args).await,
+        Verb::Deploy(args) => Box::pin(deploy::run(context, args)).await,
+        Verb::Diff(args) => Box::pin(diff::run(context, args)).await,
+        Verb::Rollback(consent) => Box::pin(rollback::run(context, consent)).await,
+        Verb::Destroy(args) => Box::pin(destroy::run(context, args)).await,
         Verb::Synth(args) => synth::run(context, args).await,
         Verb::Build(args) => build::run(context, args).await,
         Verb::Attach(args) => attach::run(context, &args).await,
@@ -52,7 +59,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Unblock(args) => block::run(context, &args, false).await,
         Verb::Token(args) => token::run(context, &args),
         Verb::Traffic(args) => traffic::run(context, &args).await,
-        Verb::Status => status::run(context).await,
+        Verb::Verify => verify::run(context).await,
+        Verb::Status(args) => status::run(context, args).await,
         Verb::Logs(args) => logs::run(context, args).await,
         Verb::Errors(args) => errors::run(context, args.action).await,
         Verb::Replay(args) => replay::run(context, &args).await,
@@ -60,7 +68,9 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Dashboard(args) => dashboard::run(context, args).await,
         Verb::Iam => iam::run(context),
         Verb::Cost(args) => cost::run(context, &args),
+        Verb::Explain(args) => explain::run(context, &args).await,
         Verb::Schema(args) => schema::run(context, args.of),
+        Verb::Completions(args) => completions::run(args.shell),
         Verb::Bench(args) => bench::run(context, &args).await,
         Verb::Test(args) => test::run(context, args).await,
         Verb::Check => check::run(context).await,

@@ -1,25 +1,185 @@
-//! `schema`: JSON Schemas, and the description of the analytics API.
+//! `schema`: JSON Schemas, and the `OpenAPI` document.
 
 use anyhow::Context as _;
+use serde_json::{Map, Value, json};
 use stacks::environment::Environment;
 
 use crate::cli::SchemaOf;
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// Generated from the types that answer, and kept in step by a test.
+/// The analytics API's description, which its function serves as well.
 const OPENAPI: &str = include_str!("../../../functions/analytics/openapi.json");
 
-pub(super) fn run(context: &Context, of: SchemaOf) -> anyhow::Result<Exit> {
+pub(super) fn run(context: &Context, of: Option<SchemaOf>) -> anyhow::Result<Exit> {
     let schema = match of {
-        SchemaOf::Environment => Environment::schema(),
-        SchemaOf::Openapi => {
-            serde_json::from_str(OPENAPI).context("reading the `OpenAPI` document")?
-        }
+        Some(of) => schema(of)?,
+        None => all()?,
     };
     // A schema has no other form than JSON.
     context
         .out
         .answer(&schema, |schema| format!("{schema:#}"))?;
     Ok(Exit::Done)
+}
+
+/// Every schema by its name on the command line.
+fn all() -> anyhow::Result<Value> {
+    let mut all = Map::new();
+    for (name, of) in [
+        ("environment", SchemaOf::Environment),
+        ("event", SchemaOf::Event),
+        ("answers", SchemaOf::Answers),
+        ("openapi", SchemaOf::Openapi),
+    ] {
+        all.insert(name.to_owned(), schema(of)?);
+    }
+    Ok(Value::Object(all))
+}
+
+fn schema(of: SchemaOf) -> anyhow::Result<Value> {
+    Ok(match of {
+        SchemaOf::Environment => {
+            serde_json::to_value(Environment::schema()).context("writing the schema")?
+        }
+        SchemaOf::Event => event(),
+        SchemaOf::Answers => answers(&openapi()?),
+        SchemaOf::Openapi => openapi()?,
+    })
+}
+
+fn openapi() -> anyhow::Result<Value> {
+    serde_json::from_str(OPENAPI).context("reading `functions/analytics/openapi.json`")
+}
+
+/// The schemas of the `OpenAPI` document as one JSON Schema.
+fn answers(openapi: &Value) -> Value {
+    let schemas = openapi.pointer("/components/schemas").cloned();
+    let mut document = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Answers of the analytics API",
+        "$defs": schemas.unwrap_or_default(),
+    });
+    refer_to_definitions(&mut document);
+    document
+}
+
+fn refer_to_definitions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get_mut("$ref") {
+                *target = target.replace("#/components/schemas/", "#/$defs/");
+            }
+            members.values_mut().for_each(refer_to_definitions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(refer_to_definitions),
+        _ => {}
+    }
+}
+
+/// The usage event. Readers ignore members that they do not know.
+fn event() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Usage event",
+        "description": "One decision of the authorizer about one call: CloudEvents 1.0, structured JSON.",
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "time", "subject", "data"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "datacontenttype": {"const": "application/json"},
+            "id": {"type": "string", "format": "uuid", "description": "Version 7: its time is the event's. Minted by the authorizer."},
+            "source": text("`/{resourcePrefix}/{environment}/api`."),
+            "type": {"enum": ["API_CALL", "API_AUTH_FAILED", "API_RATE_LIMITED"], "description": "Only `API_CALL` counts as usage."},
+            "time": {"type": "string", "format": "date-time"},
+            "subject": text("The user's email, or `ip:{address}` where no user is known."),
+            "data": {
+                "type": "object",
+                "required": ["method", "endpoint", "ip"],
+                "properties": {
+                    "keyId": text("Id of the API key; of an unknown one the first eight hex digits of its SHA-256."),
+                    "plan": text("The user's plan."),
+                    "method": text("The HTTP method."),
+                    "endpoint": text("The route template, not the raw path."),
+                    "units": {"type": "integer", "minimum": 1, "description": "What the call weighs where it is accepted; 1 where it is left out."},
+                    "ip": text("The caller's address."),
+                    "userAgent": text("The caller's `User-Agent`, at most 256 bytes of it."),
+                    "requestId": text("The gateway's id of the request. Callers can choose it: for reference only."),
+                    "stage": text("The gateway's stage."),
+                    "mode": {"enum": ["stream", "synchronous"], "description": "The mode in which the call was decided; `stream` where it is left out."},
+                    "reason": {"enum": domain::event::Why::ALL.map(domain::event::Why::as_str), "description": "Why the call was refused; left out of an accepted one. For people: nothing is counted by it."},
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::event::{EventRef, EventType};
+    use domain::id::EventId;
+    use domain::names::TrackingMode;
+
+    fn members(value: &Value) -> Vec<&String> {
+        value.as_object().unwrap().keys().collect()
+    }
+
+    #[test]
+    fn the_event_schema_has_the_members_of_an_event_and_no_other() {
+        let event = EventRef {
+            id: EventId::mint(1_795_363_445_007, [1; 10]),
+            source: "/complical/local/api".into(),
+            event_type: EventType::ApiCall,
+            subject: "a@b".into(),
+            key_id: Some("k".into()),
+            plan: Some("free".into()),
+            method: "GET".into(),
+            endpoint: "/v1/x".into(),
+            units: 2,
+            ip: "192.0.2.1".into(),
+            user_agent: Some("curl".into()),
+            request_id: Some("r".into()),
+            stage: Some("local".into()),
+            mode: TrackingMode::Synchronous,
+            reason: Some(domain::event::Why::Rate),
+        };
+        let whole: Value = serde_json::from_slice(&event.to_owned().to_json()).unwrap();
+        let schema = super::event();
+        let properties = &schema["properties"];
+        assert_eq!(members(properties), members(&whole));
+        assert_eq!(
+            members(&properties["data"]["properties"]),
+            members(&whole["data"])
+        );
+        let types = properties["type"]["enum"].as_array().unwrap();
+        assert_eq!(
+            *types,
+            EventType::ALL.map(|event_type| json!(event_type.as_str()))
+        );
+        assert_eq!(properties["specversion"]["const"], whole["specversion"]);
+    }
+
+    #[test]
+    fn every_reference_of_the_answers_names_a_definition() {
+        let answers = schema(SchemaOf::Answers).unwrap();
+        let definitions = answers["$defs"].as_object().unwrap();
+        assert!(definitions.contains_key("UserStats"));
+        let text = answers.to_string();
+        for target in text.split("\"$ref\":\"").skip(1) {
+            let target = target.split('"').next().unwrap();
+            let name = target.strip_prefix("#/$defs/").unwrap();
+            assert!(definitions.contains_key(name), "{target}");
+        }
+    }
+
+    #[test]
+    fn without_a_name_every_schema_is_printed() {
+        let all = all().unwrap();
+        assert_eq!(
+            members(&all),
+            ["answers", "environment", "event", "openapi"]
+        );
+    }
 }

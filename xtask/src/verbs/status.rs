@@ -1,30 +1,48 @@
-//! `status`: how the stacks, the stream and the alarms are.
+//! `status`: is it well? For somebody who knows no AWS, on one screen.
 
-use deployer::{AlarmState, Metrics, Queues, Stacks, Streams};
-use domain::names::{METRIC_DIMENSION, StackKind, kinesis_metric};
-use domain::time::UnixMillis;
+use std::time::Duration;
+
+use deployer::{AlarmState, Deployed, Metrics, Queues, Stacks, Streams};
+use domain::names::{Function, METRIC_DIMENSION, StackKind, kinesis_metric};
+use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
 use super::deploy::lag;
 use crate::aws::{Reached, deployed_mode, nothing_deployed, reach};
+use crate::cli;
 use crate::clock;
 use crate::context::Context;
 use crate::stop::Exit;
 
 /// Incoming and processed records are summed over this long.
 const WINDOW_MILLIS: i64 = 3_600_000;
+/// Calls "now" are those of this long.
+const NOW_MILLIS: i64 = 300_000;
+/// A lag up to this is what the windows of the environment files make.
+const LAG_MILLIS: u64 = 120_000;
+/// Between two looks of `--watch`.
+const AGAIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     environment: String,
     mode: &'static str,
+    /// What is not well; empty where all is.
+    troubles: Vec<String>,
     stacks: Vec<StackStatus>,
     stream: Option<StreamStatus>,
+    /// Calls counted in the last five minutes.
+    calls_now: Option<u64>,
+    /// How far the journal and the counts are behind the calls.
+    lag_ms: Option<u64>,
+    /// When the oldest call was made that is not counted yet; null where every call is.
+    oldest_uncounted: Option<String>,
     alarms: Vec<AlarmState>,
     dead_letters: Option<u64>,
     incoming: Option<u64>,
     processed: Option<u64>,
+    last_deploy: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,11 +58,17 @@ struct StreamStatus {
     iterator_age_ms: Option<u64>,
 }
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, args: cli::Status) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
-    let status = collect(&reached).await?;
-    context.out.answer(&status, Status::text)?;
-    Ok(Exit::Done)
+    loop {
+        let status = collect(&reached).await?;
+        if !args.watch {
+            context.out.answer(&status, Status::text)?;
+            return Ok(Exit::Done);
+        }
+        context.out.screen(&status, Status::text)?;
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 async fn collect(reached: &Reached) -> anyhow::Result<Status> {
@@ -54,30 +78,16 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
     }
     let names = reached.environment.names();
     let session = &reached.session;
-    let stacks = Stacks::new(session);
-    let mut alarms = Vec::new();
-    for (_, stack) in &found {
-        alarms.extend(
-            stacks
-                .resources(&stack.id, "AWS::CloudWatch::Alarm")
-                .await?,
-        );
-    }
-    let shards = Streams::new(session)
-        .open_shards(&names.usage_stream())
-        .await?;
-    let stream = match shards {
-        Some(shards) => Some(StreamStatus {
-            shards,
-            iterator_age_ms: lag::iterator_age(reached).await?,
-        }),
-        None => None,
-    };
     let now = clock::now();
     let window = (now.plus_millis(-WINDOW_MILLIS), now);
-    Ok(Status {
+    let stream = stream(reached).await?;
+    let aggregator = lag::iterator_age_of(reached, Function::Aggregator).await?;
+    let processor = stream.as_ref().and_then(|stream| stream.iterator_age_ms);
+    let lag_ms = [aggregator, processor].into_iter().flatten().max();
+    let mut status = Status {
         environment: reached.environment.name.clone(),
         mode: deployed_mode(&found).as_str(),
+        troubles: Vec::new(),
         stacks: found
             .iter()
             .map(|(_, stack)| StackStatus {
@@ -85,7 +95,13 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
                 status: stack.status.clone(),
             })
             .collect(),
-        alarms: Metrics::new(session).alarms(&alarms).await?,
+        calls_now: calls_now(reached, now).await?,
+        lag_ms,
+        oldest_uncounted: lag_ms.filter(|lag| *lag > 0).map(|lag| {
+            let lag = i64::try_from(lag).unwrap_or(i64::MAX);
+            now.plus_millis(-lag).to_string()
+        }),
+        alarms: alarms(reached, &found).await?,
         dead_letters: Queues::new(session)
             .depths(&names.dead_letter_queues())
             .await?,
@@ -94,13 +110,68 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
             None => None,
         },
         processed: processed(reached, &found, window).await?,
+        last_deploy: last_deploy(reached, &found).await?,
         stream,
+    };
+    status.troubles = status.found_troubles();
+    Ok(status)
+}
+
+async fn stream(reached: &Reached) -> anyhow::Result<Option<StreamStatus>> {
+    let stream = reached.environment.names().usage_stream();
+    let shards = Streams::new(&reached.session).open_shards(&stream).await?;
+    Ok(match shards {
+        Some(shards) => Some(StreamStatus {
+            shards,
+            iterator_age_ms: lag::iterator_age(reached).await?,
+        }),
+        None => None,
     })
+}
+
+async fn alarms(
+    reached: &Reached,
+    found: &[(StackKind, Deployed)],
+) -> anyhow::Result<Vec<AlarmState>> {
+    let stacks = Stacks::new(&reached.session);
+    let mut names = Vec::new();
+    for (_, stack) in found {
+        let alarms = stacks.resources(&stack.id, "AWS::CloudWatch::Alarm");
+        names.extend(alarms.await?);
+    }
+    Ok(Metrics::new(&reached.session).alarms(&names).await?)
+}
+
+async fn calls_now(reached: &Reached, now: UnixMillis) -> anyhow::Result<Option<u64>> {
+    let environment = &reached.environment;
+    let from = Window::Minute.start(now.plus_millis(-NOW_MILLIS));
+    let sum = Metrics::new(&reached.session)
+        .sum(
+            &environment.names().kinesis_namespace(),
+            kinesis_metric::TOTAL_API_CALLS,
+            (METRIC_DIMENSION, &environment.name),
+            (from, now),
+        )
+        .await?;
+    Ok(Some(lag::whole(sum.unwrap_or(0.0))))
+}
+
+/// When a stack was last changed.
+async fn last_deploy(
+    reached: &Reached,
+    found: &[(StackKind, Deployed)],
+) -> anyhow::Result<Option<String>> {
+    let stacks = Stacks::new(&reached.session);
+    let mut newest: Option<UnixMillis> = None;
+    for (_, stack) in found {
+        newest = newest.max(stacks.changed_at(stack).await?);
+    }
+    Ok(newest.map(|at| at.to_string()))
 }
 
 async fn processed(
     reached: &Reached,
-    found: &[(StackKind, deployer::Deployed)],
+    found: &[(StackKind, Deployed)],
     window: (UnixMillis, UnixMillis),
 ) -> anyhow::Result<Option<u64>> {
     if !found.iter().any(|(kind, _)| *kind == StackKind::Kinesis) {
@@ -119,38 +190,99 @@ async fn processed(
 }
 
 impl Status {
-    fn text(&self) -> String {
-        let mut lines = vec![format!("{} ({})", self.environment, self.mode)];
-        lines.extend(
-            self.stacks
-                .iter()
-                .map(|stack| format!("{:<28} {}", stack.name, stack.status)),
-        );
-        if let Some(stream) = &self.stream {
-            let age = known(stream.iterator_age_ms);
-            lines.push(format!(
-                "stream: {} shards, iterator age {age} ms",
-                stream.shards
-            ));
+    /// What is not well, the worst first.
+    fn found_troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for stack in &self.stacks {
+            let up = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
+            // What a failed update rolled back to is what ran before.
+            if !up && stack.status != "UPDATE_ROLLBACK_COMPLETE" {
+                troubles.push(format!("stack `{}` is `{}`", stack.name, stack.status));
+            }
         }
-        lines.push(format!(
-            "last hour: {} records in, {} processed; dead letters: {}",
-            known(self.incoming),
-            known(self.processed),
-            known(self.dead_letters)
-        ));
-        let alarming: Vec<_> = self
-            .alarms
-            .iter()
-            .filter(|alarm| alarm.state == "ALARM")
-            .map(|alarm| alarm.name.as_str())
-            .collect();
-        lines.push(if alarming.is_empty() {
-            format!("alarms: none of {} in ALARM", self.alarms.len())
+        let ringing = self.ringing().count();
+        if ringing > 0 {
+            troubles.push(counted(ringing, "alarm"));
+        }
+        if let Some(letters) = self.dead_letters.filter(|letters| *letters > 0) {
+            let letters = usize::try_from(letters).unwrap_or(usize::MAX);
+            troubles.push(counted(letters, "dead letter"));
+        }
+        if let Some(lag) = self.lag_ms.filter(|lag| *lag > LAG_MILLIS) {
+            troubles.push(format!("counts are {} behind", seconds(lag)));
+        }
+        troubles
+    }
+
+    fn ringing(&self) -> impl Iterator<Item = &AlarmState> {
+        self.alarms.iter().filter(|alarm| alarm.state == "ALARM")
+    }
+
+    fn text(&self) -> String {
+        let verdict = if self.troubles.is_empty() {
+            "well".to_owned()
         } else {
-            format!("alarms in ALARM: {}", alarming.join(", "))
-        });
+            format!("NOT WELL: {}", self.troubles.join(", "))
+        };
+        let mut lines = vec![format!("{:<13}{verdict}", self.environment)];
+        let mut say = |name: &str, text: String| lines.push(format!("{name:<13}{text}"));
+        say(
+            "mode",
+            match &self.stream {
+                Some(stream) => format!("{}, {}", self.mode, counted_u32(stream.shards, "shard")),
+                None => self.mode.to_owned(),
+            },
+        );
+        say(
+            "calls",
+            format!("{} counted in the last five minutes", known(self.calls_now)),
+        );
+        say(
+            "counted",
+            match (self.lag_ms, &self.oldest_uncounted) {
+                (Some(lag), Some(oldest)) => format!("all before {oldest}, {} ago", seconds(lag)),
+                (Some(_), None) => "every call that has arrived".to_owned(),
+                (None, _) => "unknown: no metric says how far behind the counts are".to_owned(),
+            },
+        );
+        if self.stream.is_some() {
+            let (came, done) = (known(self.incoming), known(self.processed));
+            say(
+                "last hour",
+                format!("{came} records into the stream, {done} processed"),
+            );
+        }
+        say(
+            "dead letters",
+            match self.dead_letters {
+                Some(0) => "none".to_owned(),
+                letters => format!("{}: `cargo xtask errors list` says which", known(letters)),
+            },
+        );
+        say("stacks", self.stacks_said());
+        say(
+            "alarms",
+            match self.ringing().count() {
+                0 => format!("none of {}", self.alarms.len()),
+                ringing => format!("{ringing} of {}", self.alarms.len()),
+            },
+        );
+        lines.extend(self.ringing().flat_map(|alarm| {
+            [
+                format!("  {}", alarm.name),
+                format!("    {}", alarm.description),
+            ]
+        }));
         lines.join("\n")
+    }
+
+    fn stacks_said(&self) -> String {
+        let changed = self.last_deploy.as_deref().unwrap_or("unknown");
+        let all = self.stacks.iter();
+        let all: Vec<_> = all
+            .map(|stack| format!("{} {}", stack.name, stack.status))
+            .collect();
+        format!("last changed {changed}\n  {}", all.join("\n  "))
     }
 }
 
@@ -158,15 +290,34 @@ fn known(number: Option<u64>) -> String {
     number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
 }
 
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn counted_u32(number: u32, noun: &str) -> String {
+    counted(usize::try_from(number).unwrap_or(usize::MAX), noun)
+}
+
+/// Milliseconds as somebody says them.
+fn seconds(millis: u64) -> String {
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..120_000 => format!("{} s", millis / 1_000),
+        120_000..7_200_000 => format!("{} min", millis / 60_000),
+        _ => format!("{} h", millis / 3_600_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_json_has_the_members_of_the_contract() {
-        let status = Status {
+    fn status() -> Status {
+        Status {
             environment: "local".into(),
             mode: "stream",
+            troubles: Vec::new(),
             stacks: vec![StackStatus {
                 name: "S".into(),
                 status: "CREATE_COMPLETE".into(),
@@ -175,23 +326,79 @@ mod tests {
                 shards: 2,
                 iterator_age_ms: Some(0),
             }),
+            calls_now: Some(7),
+            lag_ms: Some(0),
+            oldest_uncounted: None,
             alarms: vec![AlarmState {
                 name: "a".into(),
                 state: "OK".into(),
+                description: "Wake up.".into(),
             }],
             dead_letters: Some(0),
             incoming: Some(5),
             processed: Some(5),
-        };
+            last_deploy: Some("2026-11-27T20:00:00.000Z".into()),
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_members_of_the_contract() {
+        let json = serde_json::to_value(status()).unwrap();
+        for (member, value) in [
+            ("environment", serde_json::json!("local")),
+            ("mode", serde_json::json!("stream")),
+            (
+                "stacks",
+                serde_json::json!([{"name": "S", "status": "CREATE_COMPLETE"}]),
+            ),
+            (
+                "stream",
+                serde_json::json!({"shards": 2, "iteratorAgeMs": 0}),
+            ),
+            ("deadLetters", serde_json::json!(0)),
+            ("incoming", serde_json::json!(5)),
+            ("processed", serde_json::json!(5)),
+        ] {
+            assert_eq!(json[member], value, "{member}");
+        }
+        assert_eq!(json["alarms"][0]["name"], "a");
+        assert_eq!(json["alarms"][0]["state"], "OK");
+    }
+
+    #[test]
+    fn what_is_well_says_so_first_and_fits_one_screen() {
+        let status = status();
+        assert!(status.found_troubles().is_empty());
+        let text = status.text();
+        assert!(text.starts_with("local        well\n"), "{text}");
+        assert!(text.lines().count() < 24);
+        assert!(text.contains("alarms       none of 1"), "{text}");
+        assert!(!text.contains("Wake up."));
+    }
+
+    #[test]
+    fn trouble_comes_first_and_an_alarm_says_what_to_do() {
+        let mut status = status();
+        status.stacks[0].status = "UPDATE_ROLLBACK_FAILED".into();
+        status.alarms[0].state = "ALARM".into();
+        status.dead_letters = Some(3);
+        status.lag_ms = Some(180_000);
+        status.oldest_uncounted = Some("2026-11-27T19:57:00.000Z".into());
+        status.troubles = status.found_troubles();
         assert_eq!(
-            serde_json::to_value(&status).unwrap(),
-            serde_json::json!({
-                "environment": "local", "mode": "stream",
-                "stacks": [{"name": "S", "status": "CREATE_COMPLETE"}],
-                "stream": {"shards": 2, "iteratorAgeMs": 0},
-                "alarms": [{"name": "a", "state": "OK"}],
-                "deadLetters": 0, "incoming": 5, "processed": 5,
-            })
+            status.troubles,
+            [
+                "stack `S` is `UPDATE_ROLLBACK_FAILED`",
+                "1 alarm",
+                "3 dead letters",
+                "counts are 3 min behind"
+            ]
         );
+        let text = status.text();
+        assert!(
+            text.starts_with("local        NOT WELL: stack `S`"),
+            "{text}"
+        );
+        assert!(text.ends_with("  a\n    Wake up."), "{text}");
     }
 }

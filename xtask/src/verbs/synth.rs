@@ -98,6 +98,9 @@ fn check(context: &Context, assembly: &[PathBuf]) -> anyhow::Result<Exit> {
             "`{SCHEMA}` is out of date: `cargo xtask synth` writes it"
         ));
     }
+    if !super::codegen::is_current(&context.root) {
+        found.push(super::codegen::out_of_date(crate::reference::PAGE));
+    }
     for line in &found {
         context.out.warning(line);
     }

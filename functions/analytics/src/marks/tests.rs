@@ -94,15 +94,8 @@ fn folded_hours_do_not_vouch_for_those_before() {
 #[test]
 fn nobody_looks_further_back_than_two_days_or_three_hours_before_the_first_mark() {
     let none = unfolded("2026-11-22T16:04:00Z", &[]);
-    assert_eq!(
-        none,
-        [
-            "22T13: 22T13:00",
-            "22T14: 22T14:00",
-            "22T15: 22T15:00",
-            "22T16: 22T16:00"
-        ]
-    );
+    assert_eq!(none.len(), 49);
+    assert_eq!(none[0], "20T16: 20T16:00");
     let new = unfolded(
         "2026-11-22T16:04:00Z",
         &[("2026-11-22T15", "2026-11-22T16:04:00Z")],

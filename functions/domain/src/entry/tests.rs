@@ -181,7 +181,7 @@ fn a_later_format_is_told_from_a_corrupt_one() {
     later[0] = FORMAT + 1;
     assert_eq!(
         Facts::read(&later).unwrap_err(),
-        EntryError::Newer { found: 2 }
+        EntryError::Newer { found: FORMAT + 1 }
     );
     let bytes = entry.facts.len() - 1;
     assert_eq!(

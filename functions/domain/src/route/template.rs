@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use percent_encoding::percent_decode;
+
 use super::LONGEST_TEMPLATE;
 
 /// A path template.
@@ -167,19 +169,5 @@ pub(super) fn segments(path: &str) -> Vec<Vec<u8>> {
 
 /// The bytes that percent-encoded text stands for; what is not an encoding stays.
 fn decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if let (b'%', [high, low, after @ ..]) = (first, after)
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
-            rest = after;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    bytes
+    percent_decode(text).collect()
 }

@@ -140,7 +140,7 @@ async fn serve(State(stage): State<Arc<Stage>>, request: Request) -> Response<Bo
         .unwrap()
 }
 
-/// Remembers what is told.
+/// Records progress.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<Vec<String>>);
 

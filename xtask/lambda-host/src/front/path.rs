@@ -7,23 +7,11 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::percent_decode_str;
+
 /// The bytes that percent-encoded text stands for; what is not an encoding stays.
 pub(crate) fn decoded(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if let (b'%', [high, low, after @ ..]) = (first, after)
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
-            rest = after;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    bytes
+    percent_decode_str(text).collect()
 }
 
 /// A path parameter as an upstream gets it.

@@ -221,7 +221,9 @@ async fn figures_of_core(
     plots: &Path,
 ) -> anyhow::Result<Vec<Figure>> {
     let release = build(context, &[&["-p", SUITES, "--bin", OF_CORE]]).await?;
-    context.out.step("measuring; whatever else runs here shows");
+    context
+        .out
+        .step("measuring; other load on this machine distorts the figures");
     let only = names(ids).flat_map(|name| ["--only".to_owned(), name]);
     let report: CoreReport = read(Job::new(release.join(OF_CORE)).args(only)).await?;
     let mut figures = Vec::new();
@@ -246,7 +248,9 @@ async fn figures_of_host(context: &Context, ids: &[BenchmarkId]) -> anyhow::Resu
         trivial: release.join("examples").join(TRIVIAL),
         authorizer: release.join(function),
     };
-    context.out.step("measuring; whatever else runs here shows");
+    context
+        .out
+        .step("measuring; other load on this machine distorts the figures");
     let report = measure(&built, &tools.node(), ids).await?;
     let mut figures = Vec::new();
     if let Some(answers) = &report.answers {
@@ -305,7 +309,9 @@ async fn read<T: DeserializeOwned>(job: Job) -> anyhow::Result<T> {
 /// All stacks, by this very program, the functions being built.
 async fn time_synth(context: &Context) -> anyhow::Result<Times> {
     let tools = Tools::ensure(context).await?;
-    context.out.step("measuring; whatever else runs here shows");
+    context
+        .out
+        .step("measuring; other load on this machine distorts the figures");
     let own = std::env::current_exe().context("finding where this program is")?;
     let out = context.target().join("bench");
     let output = Job::new(tools.python())

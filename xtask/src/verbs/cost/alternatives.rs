@@ -13,7 +13,7 @@ use super::shape::{DAYS, SECONDS};
 pub(super) struct Alternative {
     pub(super) name: &'static str,
     pub(super) monthly: Money,
-    /// Whether each call counts once, whatever fails.
+    /// Whether each call counts once when parts fail.
     pub(super) exact: bool,
     pub(super) note: &'static str,
 }

@@ -14,6 +14,7 @@ use crate::local::{DemoKey, Running};
 use crate::stop::{Exit, Stop};
 use crate::verbs::keys;
 use crate::verbs::outputs::{self, Outputs};
+use crate::verbs::verify;
 
 /// How long the API may take to answer after a deploy.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -50,7 +51,27 @@ pub(super) async fn run(
         context.out.step("try it:");
         context.out.detail(&curl);
     }
+    // Behind an endpoint of its own may be an AWS that runs no function.
+    if reached.running.is_none() && reached.environment.endpoint.is_none() {
+        return verified(context, reached).await;
+    }
     Ok(Exit::Done)
+}
+
+/// On AWS a deploy is done when a call is counted.
+async fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Exit> {
+    let verification = verify::verify(context, reached).await?;
+    for line in verification.text().lines() {
+        context.out.detail(line);
+    }
+    if verification.exit() == Exit::Done {
+        return Ok(Exit::Done);
+    }
+    Err(
+        Stop::failed("the stacks are deployed, and not everything works")
+            .hint("what is missing stands above; `cargo xtask verify` checks again")
+            .into(),
+    )
 }
 
 /// Has the function host look at what is deployed now.

@@ -28,7 +28,15 @@ pub(in crate::verbs) fn whole(value: f64) -> u64 {
 
 /// Milliseconds that the stream's oldest unprocessed record has waited; `None` where no metric says.
 pub(in crate::verbs) async fn iterator_age(reached: &Reached) -> anyhow::Result<Option<u64>> {
-    let function = reached.environment.names().function(Function::Processor);
+    iterator_age_of(reached, Function::Processor).await
+}
+
+/// The same of the stream that a function reads.
+pub(in crate::verbs) async fn iterator_age_of(
+    reached: &Reached,
+    function: Function,
+) -> anyhow::Result<Option<u64>> {
+    let function = reached.environment.names().function(function);
     if let Some(running) = &reached.running {
         let status = host::status(&running.host()).await;
         return Ok(status.and_then(|status| of_host(&status, &function)));

@@ -9,6 +9,7 @@ mod finish;
 pub(super) mod lag;
 mod leftovers;
 mod order;
+mod plan;
 mod review;
 mod start;
 mod watch;
@@ -20,20 +21,30 @@ use deployer::{
     Bucket, Prepared, Request, Review, Stacks, Tables, Template, without_doubts, without_refused,
 };
 use domain::names::StackKind;
+use stacks::environment::Environment;
 use stacks::{Assembly, StackArtifact};
 
 use crate::aws::{Reached, STACKS, is_embedded};
 use crate::cli;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
-use crate::local::Tools;
+use crate::local::{Lock, Tools};
 use crate::stop::{Exit, Stop};
 
 pub(super) use order::{drain, selected};
+pub(super) use plan::plan;
 pub(super) use review::{Decision, Manner};
 
 pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<Exit> {
-    let environment = context.environment()?;
+    Box::pin(with(context, context.environment()?, args)).await
+}
+
+/// Deploys an environment in a mode that overrides its file.
+pub(super) async fn with(
+    context: &Context,
+    environment: Environment,
+    args: cli::Deploy,
+) -> anyhow::Result<Exit> {
     let selection = selected(&environment, &args.stacks)?;
     let embedded = is_embedded(&environment);
     let flavour = Flavour::of(&environment, args.arch.arch)?;
@@ -46,6 +57,16 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
         watch::check(context, &environment)?;
     }
     start::check_port(context, args.port)?;
+    if args.consent.dry_run {
+        let plan = Box::pin(plan(context, environment, &args.stacks, args.arch)).await?;
+        plan.show(context)?;
+        return Ok(Exit::Done);
+    }
+    let lock = if embedded {
+        Some(Lock::take(&context.local())?)
+    } else {
+        None
+    };
     // Before anything is built: whose account it is, and what it has already.
     let outside = if embedded {
         None
@@ -59,7 +80,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     // What is saved from here on is not yet in what is built now.
     let sources = watch::Sources::look(&context.functions_root)?;
     let assets = functions::build(context, flavour).await?;
-    if embedded && !args.consent.dry_run {
+    if embedded {
         start::make_signing_key(&context.local())?;
     }
     let environment = context.trusting_this_machine(environment)?;
@@ -75,9 +96,6 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
     };
     let reached = match outside {
         Some(reached) => reached,
-        None if args.consent.dry_run && context.local().running().await?.is_none() => {
-            return Ok(review::of_nothing_deployed(context, &assembly));
-        }
         None => start::embedded(context, environment, &tools, args.port).await?,
     };
     let deployment = Deployment {
@@ -88,6 +106,7 @@ pub(super) async fn run(context: &Context, args: cli::Deploy) -> anyhow::Result<
         stacks: selection,
     };
     let exit = deployment.run().await?;
+    drop(lock);
     if args.watch && exit == Exit::Done {
         let built = watch::Built {
             tools,
@@ -114,9 +133,7 @@ impl Deployment<'_> {
         let retired = order::retired(&self.reached.environment, &before, &self.stacks);
         order::announce(self.context, &self.reached.environment, &before);
         let bucket = self.reached.assets_bucket();
-        if !self.manner.consent.dry_run {
-            self.publish(&bucket).await?;
-        }
+        self.publish(&bucket).await?;
         let mut changed = match self.change_stacks(&bucket).await? {
             Decision::Declined => return Ok(Exit::Failed),
             decision => decision == Decision::Changed,
@@ -125,11 +142,8 @@ impl Deployment<'_> {
             match order::retire(self.context, &self.reached, self.manner, &stack).await? {
                 Decision::Declined => return Ok(Exit::Failed),
                 Decision::Changed => changed = true,
-                Decision::Unchanged | Decision::Shown => {}
+                Decision::Unchanged => {}
             }
-        }
-        if self.manner.consent.dry_run {
-            return Ok(Exit::Done);
         }
         finish::run(self.context, &self.reached, changed).await
     }
@@ -147,7 +161,7 @@ impl Deployment<'_> {
                     return Ok(Decision::Declined);
                 }
                 Decision::Changed => all = Decision::Changed,
-                Decision::Unchanged | Decision::Shown => {}
+                Decision::Unchanged => {}
             }
         }
         Ok(all)
@@ -182,18 +196,9 @@ impl Deployment<'_> {
         out.step(&format!("stack `{name}`"));
         let parsed = self.template(artifact)?;
         let stacks = Stacks::new(&self.reached.session);
-        let dry = self.manner.consent.dry_run;
-        let current = if dry {
-            stacks.find(name).await?
-        } else {
-            stacks.recover(name, &out).await?
-        };
+        let current = stacks.recover(name, &out).await?;
         if !leftovers::cleared(self, current.as_ref(), &parsed, name).await? {
             return Ok(Decision::Declined);
-        }
-        if dry && current.is_none() {
-            review::show_new(self.context, name, &parsed);
-            return Ok(Decision::Shown);
         }
         let template = Template::new(name, parsed, bucket).await?;
         let request = Request {
@@ -208,10 +213,7 @@ impl Deployment<'_> {
                 Ok(Decision::Unchanged)
             }
             Prepared::Changes { change_set, review } => {
-                let review = match self.reached.running {
-                    Some(_) => without_doubts(review),
-                    None => review,
-                };
+                let review = self.believed(review);
                 review::show(self.context, &review);
                 self.carry_out(&stacks, &template, &change_set, &review)
                     .await
@@ -239,17 +241,21 @@ impl Deployment<'_> {
                 stacks.recover(&review.stack, &out).await?;
             }
             agreed?;
-            return Ok(if self.manner.consent.dry_run {
-                Decision::Shown
-            } else {
-                Decision::Declined
-            });
+            return Ok(Decision::Declined);
         }
         for adoption in &adoptions {
             tables.mend(adoption, &out).await?;
         }
         stacks.execute(&review.stack, change_set, &out).await?;
         Ok(Decision::Changed)
+    }
+
+    /// The review without what only the embedded AWS's ignorance suggests.
+    fn believed(&self, review: Review) -> Review {
+        match self.reached.running {
+            Some(_) => without_doubts(review),
+            None => review,
+        }
     }
 
     /// The template, for the AWS it goes to.

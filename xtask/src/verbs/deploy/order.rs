@@ -89,20 +89,11 @@ pub(super) async fn retire(
 ) -> anyhow::Result<Decision> {
     let out = context.out;
     out.step(&format!("stack `{}` is not part of this mode", stack.name));
-    let queue = reached.environment.names().dead_letter_queue();
-    let letters = Queues::new(&reached.session).depth(&queue).await?;
-    let concerns: Vec<String> = letters
-        .filter(|letters| *letters > 0)
-        .map(|letters| format!("{letters} dead letters in `{queue}` are lost"))
-        .into_iter()
-        .collect();
+    let concerns = concerns_of_retiring(reached).await?;
     out.detail(&format!(
         "- `{}`; the tables and all counts stay",
         stack.name
     ));
-    if manner.consent.dry_run {
-        return Ok(Decision::Shown);
-    }
     if !consented(context, manner, &stack.name, &concerns)? {
         out.warning(&format!("declined: stack `{}` still stands", stack.name));
         return Ok(Decision::Declined);
@@ -114,6 +105,15 @@ pub(super) async fn retire(
     drain(context, reached).await?;
     Stacks::new(&reached.session).delete(stack, &out).await?;
     Ok(Decision::Changed)
+}
+
+/// What is lost with the stream's stack.
+pub(super) async fn concerns_of_retiring(reached: &Reached) -> anyhow::Result<Vec<String>> {
+    let queue = reached.environment.names().dead_letter_queue();
+    let letters = Queues::new(&reached.session).depth(&queue).await?;
+    let letters = letters.filter(|letters| *letters > 0);
+    let lost = letters.map(|letters| format!("{letters} dead letters in `{queue}` are lost"));
+    Ok(lost.into_iter().collect())
 }
 
 /// Waits until everything in the stream is in the journal.

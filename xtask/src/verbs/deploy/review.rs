@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use deployer::{Review, without_refused};
-use serde_json::Value;
-use stacks::{Assembly, StackArtifact};
+use deployer::Review;
+use stacks::StackArtifact;
 
-use super::start;
 use crate::cli::Consent;
 use crate::context::Context;
-use crate::stop::Exit;
 
 /// How a change is made.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +23,6 @@ pub(in crate::verbs) enum Decision {
     Unchanged,
     /// It was done.
     Changed,
-    /// It was only to be shown.
-    Shown,
     /// Someone said no.
     Declined,
 }
@@ -35,28 +30,8 @@ pub(in crate::verbs) enum Decision {
 /// The changes of one stack, as lines.
 pub(super) fn show(context: &Context, review: &Review) {
     for line in review.lines() {
-        context.out.detail(&line);
+        context.out.review(&line);
     }
-}
-
-/// The changes of a stack that is not there yet.
-pub(super) fn show_new(context: &Context, name: &str, template: &Value) {
-    show(context, &Review::of_new_stack(name, template));
-}
-
-/// A dry run where nothing runs: everything would be new.
-pub(super) fn of_nothing_deployed(context: &Context, assembly: &Assembly) -> Exit {
-    for artifact in &assembly.stacks {
-        context
-            .out
-            .step(&format!("stack `{}` would be made", artifact.name));
-        if let Ok(parsed) = start::parsed(artifact) {
-            show_unsupported(context, artifact);
-            let template = without_refused(parsed, &refused(artifact));
-            show_new(context, &artifact.name, &template);
-        }
-    }
-    Exit::Done
 }
 
 /// What the embedded AWS leaves out or cannot check: never passed over.
@@ -104,11 +79,8 @@ pub(super) fn consented(
     stack: &str,
     concerns: &[String],
 ) -> anyhow::Result<bool> {
-    if manner.consent.dry_run {
-        return Ok(false);
-    }
     match question(manner.outside_local, stack, concerns) {
-        Some(question) if !manner.consent.yes => context.out.confirm(&question),
+        Some(question) if !manner.consent.yes => context.confirm(&question),
         _ => Ok(true),
     }
 }

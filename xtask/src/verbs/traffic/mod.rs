@@ -1,6 +1,6 @@
 //! `traffic`: real calls, then the comparison of calls sent with calls counted.
 //!
-//! A call is sent and due to be counted when it was let through, whatever it was answered. Counted is
+//! A call counts as sent if the authorizer allowed it, whichever status it got. Counted is
 //! what the analytics API says of each user, after less before.
 
 mod counting;
@@ -113,7 +113,7 @@ fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
 }
 
 /// The plan that refuses last: no quota if possible, then the highest rate.
-fn widest_plan(environment: &Environment) -> Option<&str> {
+pub(super) fn widest_plan(environment: &Environment) -> Option<&str> {
     let plans = environment.plans.iter();
     let widest =
         plans.max_by_key(|(_, plan)| (plan.monthly_quota.is_none(), plan.rate_per_second.get()));

@@ -195,7 +195,7 @@ async fn other_paths_and_methods_are_refused() {
     }
 }
 
-/// Whoever calls chooses the headers: none of them may keep the function from answering.
+/// Callers choose the headers. No header may stop the function from answering.
 #[tokio::test]
 async fn a_header_that_is_not_ascii_is_no_reason_to_fail() {
     let bench = Bench::of(&folded());

@@ -1,0 +1,405 @@
+//! An example or two of every verb, for `--help` and the reference.
+
+use clap::Command;
+
+/// A verb, without `cargo xtask`; and command lines, each with what it does.
+type Verb = (&'static str, &'static [(&'static str, &'static str)]);
+
+const EXAMPLES: &[Verb] = &[
+    (
+        "deploy",
+        &[
+            (
+                "deploy",
+                "the whole system on this machine, and a `curl` line that works",
+            ),
+            ("deploy --env test --dry-run", "what would change on AWS"),
+            (
+                "deploy --env test --yes",
+                "without a question, as a pipeline does",
+            ),
+            (
+                "deploy --watch",
+                "each saved change of a function, run at once",
+            ),
+        ],
+    ),
+    (
+        "diff",
+        &[
+            (
+                "diff --env test",
+                "each changed property with its old and its new value",
+            ),
+            (
+                "diff --env prod --exit-code",
+                "exit code 3 where anything differs",
+            ),
+        ],
+    ),
+    (
+        "rollback",
+        &[(
+            "rollback --env test",
+            "no call is refused or lost; `deploy` goes back to the file's mode",
+        )],
+    ),
+    (
+        "destroy",
+        &[
+            ("destroy", "nothing runs any more, nothing is left"),
+            (
+                "destroy --env test",
+                "the tables stay, and the next deploy adopts them",
+            ),
+            ("destroy --env test --delete-data", "the tables go too"),
+        ],
+    ),
+    (
+        "synth",
+        &[
+            ("synth --env prod", "the cloud assembly, in `cdk.out`"),
+            (
+                "synth --check",
+                "exit code 3 where something generated is out of date",
+            ),
+        ],
+    ),
+    (
+        "build",
+        &[(
+            "build --env test",
+            "the zips that a deploy to `test` publishes",
+        )],
+    ),
+    (
+        "attach",
+        &[("attach --as cdk", "the lines that your own stack needs")],
+    ),
+    (
+        "outputs",
+        &[(
+            "outputs --json",
+            "addresses; in `local` also the demo key and an admin token",
+        )],
+    ),
+    (
+        "keys create",
+        &[
+            (
+                "keys create --email ann@example.com --plan free",
+                "the secret is shown this once",
+            ),
+            (
+                "keys create --email ann@example.com --plan free --expires 30d",
+                "a key for a month",
+            ),
+        ],
+    ),
+    (
+        "keys list",
+        &[("keys list --json", "every key, without its secret")],
+    ),
+    (
+        "keys rotate",
+        &[(
+            "keys rotate key_0123456789abcdef --grace 7d",
+            "a new secret at once; the old one works for a week more",
+        )],
+    ),
+    (
+        "keys set",
+        &[(
+            "keys set key_0123456789abcdef --rate 5 --burst 10",
+            "five calls a second of this key, within its user's rate",
+        )],
+    ),
+    (
+        "keys import",
+        &[(
+            "keys import --hash 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 --email ann@example.com --plan free",
+            "callers keep the key of another system; only its SHA-256 is stored",
+        )],
+    ),
+    (
+        "keys revoke",
+        &[(
+            "keys revoke key_0123456789abcdef",
+            "refused within 30 seconds",
+        )],
+    ),
+    (
+        "users list",
+        &[("users list", "users whose limits differ from their plan's")],
+    ),
+    (
+        "users set",
+        &[
+            (
+                "users set ann@example.com --quota 50000",
+                "calls a period, over all keys of the user",
+            ),
+            (
+                "users set ann@example.com --by-plan",
+                "the plan's limits again",
+            ),
+        ],
+    ),
+    (
+        "usage export",
+        &[(
+            "usage export --month 2026-11 --format csv",
+            "final usage of each user; the same bytes each time",
+        )],
+    ),
+    (
+        "webhooks list",
+        &[(
+            "webhooks list",
+            "each endpoint's deliveries, the latest first",
+        )],
+    ),
+    (
+        "webhooks redrive",
+        &[(
+            "webhooks redrive",
+            "sends again what was given up after a day",
+        )],
+    ),
+    (
+        "webhooks secret",
+        &[(
+            "webhooks secret billing --rotate",
+            "both secrets sign for 24 hours",
+        )],
+    ),
+    (
+        "webhooks test",
+        &[(
+            "webhooks test https://example.com/hooks/usage",
+            "one signed event, sent from this machine",
+        )],
+    ),
+    (
+        "block",
+        &[
+            ("block 192.0.2.7", "refused with 403 within 30 seconds"),
+            ("block ann@example.com", "every key of the user"),
+        ],
+    ),
+    (
+        "unblock",
+        &[("unblock 192.0.2.7", "accepted again within 30 seconds")],
+    ),
+    (
+        "token",
+        &[(
+            "token --email ann@example.com --admin",
+            "may read everybody's data",
+        )],
+    ),
+    (
+        "traffic",
+        &[(
+            "traffic --rps 50 --duration 30s",
+            "ends with calls sent and calls counted",
+        )],
+    ),
+    (
+        "verify",
+        &[("verify --env test", "exit code 1 names what is missing")],
+    ),
+    (
+        "status",
+        &[
+            ("status --env prod", "is it well?"),
+            ("status --watch", "and how it goes on"),
+        ],
+    ),
+    (
+        "logs",
+        &[
+            (
+                "logs processor --follow",
+                "what it wrote in the last hour, and writes from now on",
+            ),
+            (
+                "logs --grep ERROR --since 1d",
+                "every function's errors of a day",
+            ),
+            (
+                "logs --event 019ab02e-7c5d-7f00-8000-000000000000",
+                "one call through all functions",
+            ),
+        ],
+    ),
+    (
+        "errors list",
+        &[("errors list", "what could not be counted, and why")],
+    ),
+    (
+        "errors redrive",
+        &[("errors redrive --dry-run", "what would be offered again")],
+    ),
+    (
+        "replay",
+        &[(
+            "replay --from 6h",
+            "counts stay exact, however often it runs",
+        )],
+    ),
+    (
+        "events",
+        &[(
+            "events --from 1h --user ann@example.com",
+            "one event a line, each once",
+        )],
+    ),
+    (
+        "dashboard",
+        &[(
+            "dashboard --open",
+            "the CloudWatch dashboard, with this environment's metrics",
+        )],
+    ),
+    (
+        "iam",
+        &[(
+            "iam --env test",
+            "the least roles to deploy and to look, as a template",
+        )],
+    ),
+    (
+        "cost",
+        &[
+            (
+                "cost --env prod --calls 10M",
+                "the month's bill, by service",
+            ),
+            (
+                "cost --env prod --calls 1B --shape users=5000,peak=20",
+                "of other traffic",
+            ),
+        ],
+    ),
+    (
+        "explain",
+        &[
+            (
+                "explain 019ab02e-7c5d-7f00-8000-000000000000",
+                "an event: who decided, which entries report it, which sums hold it",
+            ),
+            (
+                "explain f7a1c9d2-3b0e-4c55-9a6b-0d5c1f2e3a4b --since 7d",
+                "the same by the gateway's request id",
+            ),
+        ],
+    ),
+    (
+        "schema",
+        &[
+            ("schema environment", "for an editor"),
+            ("schema openapi", "the analytics API"),
+        ],
+    ),
+    (
+        "completions",
+        &[
+            (
+                "completions bash > ~/.cargo-xtask.bash",
+                "then, in `~/.bashrc`, after cargo's own completion: `source ~/.cargo-xtask.bash`",
+            ),
+            (
+                "completions zsh > ~/.zfunc/_cargo-xtask",
+                "with `~/.zfunc` in `fpath`",
+            ),
+            (
+                "completions fish > ~/.config/fish/conf.d/cargo-xtask.fish",
+                "read by every new shell",
+            ),
+        ],
+    ),
+    (
+        "bench",
+        &[("bench B4", "what DynamoDB bills per 1,000 calls")],
+    ),
+    (
+        "test",
+        &[
+            ("test", "every suite"),
+            (
+                "test --faults 1000000 --seed 7",
+                "a million randomised schedules",
+            ),
+        ],
+    ),
+    (
+        "check",
+        &[(
+            "check",
+            "who may depend on whom, and what the tree may not hold",
+        )],
+    ),
+    (
+        "codegen",
+        &[(
+            "codegen --check",
+            "exit code 3 where generated files are out of date",
+        )],
+    ),
+];
+
+/// The command, with the examples of each verb under its help.
+pub(super) fn added(command: Command) -> Command {
+    EXAMPLES.iter().fold(command, |command, (verb, lines)| {
+        let text = text(lines);
+        let set = move |verb: Command| verb.after_help(text);
+        match verb.split_once(' ') {
+            None => command.mut_subcommand(verb, set),
+            Some((verb, action)) => {
+                command.mut_subcommand(verb, |verb| verb.mut_subcommand(action, set))
+            }
+        }
+    })
+}
+
+fn text(lines: &[(&str, &str)]) -> String {
+    let shown = lines
+        .iter()
+        .map(|(line, what)| format!("\n  cargo xtask {line}\n      {what}"));
+    format!("Examples:{}", shown.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, command};
+    use super::*;
+    use clap::Parser as _;
+
+    #[test]
+    fn every_verb_has_an_example_and_every_example_is_understood() {
+        for (verb, lines) in EXAMPLES {
+            for (line, _) in *lines {
+                let words = line.split(" > ").next().unwrap().split_ascii_whitespace();
+                let parsed = Cli::try_parse_from(std::iter::once("xtask").chain(words));
+                assert!(parsed.is_ok(), "`{line}` of `{verb}`: {parsed:?}");
+            }
+        }
+        for verb in command()
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set())
+        {
+            let mut shown: Vec<_> = verb.get_subcommands().collect();
+            if shown.is_empty() {
+                shown.push(verb);
+            }
+            for command in shown {
+                let name = command.get_name();
+                assert!(
+                    command.get_after_help().is_some(),
+                    "`{name}` has no example"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What can be done about what AWS refuses, for the refusals met most.
+//!
+//! AWS's codes are few and its words many: where a code says too little, the words decide.
+
+use deployer::Error;
+
+/// A remedy, by what AWS's words contain. The first that fits is told.
+const WORDS: [(&str, &str); 17] = [
+    (
+        "TerminationProtection",
+        "termination protection is on: `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name STACK` lifts it",
+    ),
+    (
+        "is in UPDATE_IN_PROGRESS state",
+        "somebody else is changing the stack: run the command again, it waits for them",
+    ),
+    (
+        "state and can not be updated",
+        "somebody else is changing the stack: run the command again, it waits for them",
+    ),
+    (
+        "already exists",
+        "something of that name belongs to another stack, or was made by hand: delete it there, or choose another `resourcePrefix`",
+    ),
+    (
+        "not authorized to perform",
+        "the credentials, or CloudFormation's role, lack that permission: `cargo xtask iam` prints the roles that deploy and look after this environment",
+    ),
+    (
+        "explicit deny",
+        "a policy denies it, often one of the organisation: ask the administrator of the account which one",
+    ),
+    ("Rate exceeded", "AWS is throttling: run the command again"),
+    (
+        "below its minimum value",
+        "the account's quota of concurrent executions is too low for a reserve: ask AWS to raise `Concurrent executions` in the console of Service Quotas",
+    ),
+    (
+        "cannot be assumed by Lambda",
+        "a role that was just made is not known everywhere yet: run the command again",
+    ),
+    (
+        "LimitExceeded",
+        "a quota of the account is reached: the console of Service Quotas shows and raises it",
+    ),
+    (
+        "limit exceeded",
+        "a quota of the account is reached: the console of Service Quotas shows and raises it",
+    ),
+    (
+        "Cannot delete entity",
+        "something outside the stack uses it: detach that first",
+    ),
+    (
+        "is not empty",
+        "it still holds data: empty it, then run the command again",
+    ),
+    (
+        "S3 Error Code: NoSuchKey",
+        "a function's zip is gone from the bucket of assets: run the command again, it publishes what is absent",
+    ),
+    (
+        "CloudWatch Logs role ARN must be set",
+        "API Gateway may not write logs in this account yet: run the command again, the role takes a moment to be known",
+    ),
+    (
+        "being deleted",
+        "AWS is still deleting an earlier one: wait a minute, then run the command again",
+    ),
+    (
+        "Internal Failure",
+        "AWS failed by itself: run the command again; if it fails again, look at the AWS Health Dashboard",
+    ),
+];
+
+/// What the user can do about an error of AWS.
+pub(super) fn of(error: &Error) -> Option<String> {
+    match error {
+        Error::Unreachable { .. } => Some(
+            "check the region, the endpoint, the network and the credentials (`aws sts get-caller-identity`)"
+                .to_owned(),
+        ),
+        Error::ForeignBucket { .. } => Some(
+            "use credentials of that account with the rights of `cargo xtask iam`; if the name is taken by another account, choose another `resourcePrefix`"
+                .to_owned(),
+        ),
+        Error::RollbackStuck { stack, skip, .. } => Some(stuck(stack, skip)),
+        error => error
+            .code()
+            .and_then(by_code)
+            .or_else(|| by_words(error.words()?))
+            .map(str::to_owned),
+    }
+}
+
+/// How to go on without what cannot be rolled back.
+fn stuck(stack: &str, skip: &[String]) -> String {
+    let console = "mend what the reason names and run the command again";
+    if skip.is_empty() {
+        return console.to_owned();
+    }
+    format!(
+        "{console}; or leave the resources as they are: `aws cloudformation continue-update-rollback --stack-name {stack} --resources-to-skip {}`",
+        skip.join(" ")
+    )
+}
+
+fn by_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            "the credentials have expired: log in again"
+        }
+        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
+            "the credentials are not valid: log in again, or choose another `AWS_PROFILE`"
+        }
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
+            "the credentials lack that permission: `cargo xtask iam` prints the roles that deploy and look after this environment"
+        }
+        "Throttling"
+        | "ThrottlingException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded" => "AWS is throttling: run the command again",
+        "OptInRequired" | "SubscriptionRequiredException" => {
+            "the account may not use this service or region yet: enable it in the console"
+        }
+        "InvalidChangeSetStatus" | "ChangeSetNotFound" => {
+            "somebody else changed the stack meanwhile: run the command again, and look at what changes now"
+        }
+        "InsufficientCapabilitiesException" => {
+            "the role of CloudFormation does not accept named roles: use one that may deploy this environment"
+        }
+        _ => return None,
+    })
+}
+
+fn by_words(words: &str) -> Option<&'static str> {
+    let mut remedies = WORDS.iter();
+    let (_, remedy) = remedies.find(|(part, _)| words.contains(part))?;
+    Some(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str, message: &str) -> Error {
+        Error::Refused {
+            operation: "UpdateStack",
+            code: code.into(),
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn words_help_where_the_code_says_too_little() {
+        let hint = |message: &str| of(&refused("ValidationError", message)).unwrap_or_default();
+        assert!(
+            hint("Stack [S] cannot be deleted while TerminationProtection is enabled")
+                .contains("update-termination-protection")
+        );
+        assert!(
+            hint("Stack:arn:x is in UPDATE_IN_PROGRESS state and can not be updated.")
+                .contains("somebody else")
+        );
+        assert_eq!(hint("something new"), "");
+    }
+
+    #[test]
+    fn a_stack_that_failed_has_the_hint_of_its_first_cause() {
+        let failed = Error::StackFailed {
+            stack: "S".into(),
+            status: "ROLLBACK_COMPLETE".into(),
+            resource: "Queue".into(),
+            kind: "AWS::SQS::Queue".into(),
+            reason: "q already exists in stack arn:aws:x".into(),
+        };
+        assert!(of(&failed).unwrap().contains("resourcePrefix"));
+    }
+
+    #[test]
+    fn a_rollback_that_is_stuck_names_what_to_skip() {
+        let stuck = Error::RollbackStuck {
+            stack: "S".into(),
+            resource: "A".into(),
+            reason: "gone".into(),
+            skip: vec!["A".into(), "B".into()],
+        };
+        let hint = of(&stuck).unwrap();
+        assert!(
+            hint.ends_with("--stack-name S --resources-to-skip A B`"),
+            "{hint}"
+        );
+    }
+}

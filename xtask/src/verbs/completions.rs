@@ -1,0 +1,98 @@
+//! `completions`: what a shell needs to complete `cargo xtask`.
+//!
+//! The words after `cargo xtask` are completed as those of a program of its own. What differs from
+//! shell to shell is how cargo's own completion gives way to it.
+
+use clap::Command;
+use clap_complete::Shell as Generator;
+
+use crate::cli::{self, Shell};
+use crate::output::Output;
+use crate::stop::Exit;
+
+/// Bash has one completion for `cargo`: this one, which asks cargo's for everything else.
+const BASH: &str = r#"
+_cargo_xtask() {
+    if [[ ${COMP_CWORD} -ge 2 && ${COMP_WORDS[1]} == xtask ]]; then
+        COMP_WORDS=("${COMP_WORDS[@]:1}")
+        COMP_CWORD=$((COMP_CWORD - 1))
+        _xtask xtask "$2" "$3"
+    elif declare -F _cargo > /dev/null; then
+        _cargo "$@"
+    fi
+}
+complete -o bashdefault -o default -F _cargo_xtask cargo
+"#;
+
+/// fish completes the words as if they stood after `xtask`.
+const FISH: &str = r"
+function __cargo_xtask_complete
+    set -l words (commandline -opc) (commandline -ct)
+    complete -C (string join ' ' -- xtask $words[3..])
+end
+complete -c cargo -n '__fish_seen_subcommand_from xtask' -f -a '(__cargo_xtask_complete)'
+";
+
+pub(super) fn run(shell: Shell) -> anyhow::Result<Exit> {
+    Output::raw(&script(shell))?;
+    Ok(Exit::Done)
+}
+
+fn script(shell: Shell) -> String {
+    match shell {
+        Shell::Bash => generated(Generator::Bash, "xtask") + BASH,
+        // Cargo's completion of zsh calls `_cargo-VERB` for verbs that it does not know.
+        Shell::Zsh => generated(Generator::Zsh, "cargo-xtask"),
+        Shell::Fish => generated(Generator::Fish, "xtask") + FISH,
+    }
+}
+
+fn generated(shell: Generator, name: &'static str) -> String {
+    let all = cli::command();
+    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let mut shown = Command::new(name)
+        .args(all.get_arguments())
+        .subcommands(verbs.cloned())
+        .disable_help_subcommand(true);
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut shown, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command as Program;
+
+    /// What Bash offers for a command line whose last word is being written.
+    fn offered(words: &str) -> Vec<String> {
+        let count = words.split(' ').count();
+        let ask = format!(
+            "COMP_WORDS=({words} ''); COMP_CWORD={count}; _cargo_xtask cargo '' xtask; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let script = format!("{}\n{ask}", script(Shell::Bash));
+        let output = Program::new("bash").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn bash_completes_verbs_actions_and_options_behind_cargo() {
+        let has = |words: &str, word: &str| offered(words).iter().any(|offer| offer == word);
+        assert!(has("cargo xtask", "deploy"));
+        assert!(has("cargo xtask keys", "create"));
+        assert!(has("cargo xtask diff", "--exit-code"));
+        assert!(!has("cargo xtask", "host"), "a hidden verb");
+        assert!(!has("cargo build", "deploy"));
+    }
+
+    #[test]
+    fn other_shells_complete_the_same_verbs() {
+        for shell in [Shell::Zsh, Shell::Fish] {
+            let script = script(shell);
+            assert!(script.contains("exit-code"), "{script}");
+        }
+        assert!(script(Shell::Zsh).starts_with("#compdef cargo-xtask"));
+    }
+}

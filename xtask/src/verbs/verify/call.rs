@@ -1,0 +1,274 @@
+//! One metered call: made with a key of its own, and followed until it is counted and measured.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use deployer::{CountTables, Deployed, Metrics};
+use domain::key::ApiKey;
+use domain::key::UserSettings;
+use domain::names::{METRIC_DIMENSION, StackKind, api_metric, kinesis_metric};
+use domain::table::ItemKey;
+use domain::time::{UnixMillis, Window};
+use tokio::time::Instant;
+
+use super::{Check, has};
+use crate::aws::Reached;
+use crate::clock;
+use crate::context::Context;
+use crate::verbs::keys;
+use crate::verbs::outputs;
+use crate::verbs::traffic::widest_plan;
+
+/// How long the API may take to let a call through after a deploy.
+const ANSWER: Duration = Duration::from_mins(1);
+/// How long a count may take besides the windows that it waits for.
+const COUNT: Duration = Duration::from_mins(1);
+/// How long metrics may take: CloudWatch shows them within minutes.
+const METRICS: Duration = Duration::from_mins(5);
+const METRICS_LOCALLY: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(250);
+/// A key that a killed run leaves ends by itself after this long.
+const KEY_MILLIS: i64 = 900_000;
+/// From an event's time until it is in the journal, when everything is warm.
+const LATENCY_MILLIS: f64 = 1_000.0;
+
+/// What became of the call.
+pub(super) struct Counted {
+    pub(super) checks: Vec<Check>,
+    pub(super) seconds: Option<f64>,
+}
+
+/// A call under way.
+struct Call<'a> {
+    context: &'a Context,
+    reached: &'a Reached,
+    url: String,
+    email: String,
+    key: String,
+    client: reqwest::Client,
+    started: UnixMillis,
+    has_stream: bool,
+}
+
+/// Makes the call, waits until it is counted, and looks at what it left in the metrics.
+pub(super) async fn make(
+    context: &Context,
+    reached: &Reached,
+    found: &[(StackKind, Deployed)],
+) -> anyhow::Result<Counted> {
+    let plan = widest_plan(&reached.environment).context("the environment has no plan")?;
+    // Without a route that can be called as it is, any path is decided, and counted if let through.
+    let paths = outputs::callable(&reached.environment);
+    let path = paths.first().map_or("/", String::as_str);
+    let started = clock::now();
+    let email = format!("verify-{:x}@example.com", started.0);
+    let expires = started.plus_millis(KEY_MILLIS);
+    let key = keys::make(
+        reached,
+        &email,
+        plan,
+        Some(expires),
+        UserSettings::default(),
+    )
+    .await?;
+    let call = Call {
+        context,
+        reached,
+        url: format!("{}{path}", reached.api_url(found)?),
+        email,
+        key: key.key.clone(),
+        client: reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .context("making an HTTP client")?,
+        started,
+        has_stream: has(found, StackKind::Kinesis),
+    };
+    let followed = call.follow().await;
+    // Also after a failure: the key must not outlive the check.
+    let table = keys::table(reached);
+    let made = ApiKey::parse(&key.key).context("reading the key back")?;
+    if let Some(record) = table.by_hash(&made.hash()).await? {
+        table.revoke(&record, clock::now()).await?;
+    }
+    followed
+}
+
+impl Call<'_> {
+    async fn follow(&self) -> anyhow::Result<Counted> {
+        self.context.out.step("making a metered call");
+        let answered = self.until_let_through().await;
+        let sent = Instant::now();
+        let let_through = answered.ok;
+        let mut checks = vec![answered];
+        if !let_through {
+            return Ok(Counted {
+                checks,
+                seconds: None,
+            });
+        }
+        self.context.out.step("waiting until it is counted");
+        let seconds = self.until_counted(sent).await?;
+        checks.push(match seconds {
+            Some(seconds) => {
+                let detail = format!("in the usage table after {seconds:.1} s");
+                Check::new("count", true, detail)
+            }
+            None => Check::new("count", false, "the call is not in the usage table"),
+        });
+        if seconds.is_some() {
+            self.context.out.step("waiting for its metrics");
+            checks.extend(self.metrics().await?);
+        }
+        Ok(Counted { checks, seconds })
+    }
+
+    /// Calls until the gateway lets a call through: new stages and keys take a moment.
+    async fn until_let_through(&self) -> Check {
+        let until = Instant::now() + ANSWER;
+        loop {
+            let (let_through, said) = self.once().await;
+            if let_through || Instant::now() >= until {
+                return Check::new("metered call", let_through, format!("{} {said}", self.url));
+            }
+            tokio::time::sleep(POLL * 4).await;
+        }
+    }
+
+    /// Makes one call; says whether the authorizer let it through.
+    async fn once(&self) -> (bool, String) {
+        let request = self.client.get(&self.url).header("x-api-key", &self.key);
+        match request.send().await {
+            Ok(answer) => {
+                let status = answer.status();
+                // What the API behind it answers is its own matter.
+                let refused = matches!(status.as_u16(), 401 | 403 | 429 | 500..=599);
+                (!refused, format!("answered {status}"))
+            }
+            Err(error) => (false, format!("did not answer: {error}")),
+        }
+    }
+
+    /// Seconds until the user's hour shows a call; none where it never does.
+    async fn until_counted(&self, sent: Instant) -> anyhow::Result<Option<f64>> {
+        let tables = CountTables::new(&self.reached.session, &self.reached.environment.names());
+        let patience = COUNT + self.windows();
+        loop {
+            // The hour may have turned.
+            for at in [self.started, clock::now()] {
+                let hour = tables.usage(&ItemKey::hour(&self.email, at)).await?;
+                if hour.is_some_and(|hour| hour.total_calls > 0) {
+                    return Ok(Some(sent.elapsed().as_secs_f64()));
+                }
+            }
+            if sent.elapsed() >= patience {
+                return Ok(None);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// How long a count waits by the environment's own settings.
+    fn windows(&self) -> Duration {
+        let environment = &self.reached.environment;
+        let seconds = u64::from(environment.aggregator.window_seconds.get())
+            + u64::from(environment.processor.batching_window_seconds.get());
+        Duration::from_secs(seconds)
+    }
+
+    /// The metrics that a counted call leaves.
+    async fn metrics(&self) -> anyhow::Result<Vec<Check>> {
+        let names = self.reached.environment.names();
+        let (api, kinesis) = (names.api_namespace(), names.kinesis_namespace());
+        let mut checks = vec![
+            self.metric(&api, api_metric::USAGE_TRACKING_SUCCESS)
+                .await?,
+            self.metric(&kinesis, kinesis_metric::TOTAL_API_CALLS)
+                .await?,
+        ];
+        if self.has_stream {
+            checks.push(
+                self.metric(&kinesis, kinesis_metric::PROCESSED_RECORDS)
+                    .await?,
+            );
+            checks.push(self.latency(&kinesis).await?);
+        }
+        Ok(checks)
+    }
+
+    /// Waits for a metric of the call.
+    async fn metric(&self, namespace: &str, metric: &str) -> anyhow::Result<Check> {
+        let metrics = Metrics::new(&self.reached.session);
+        let dimension = (METRIC_DIMENSION, self.reached.environment.name.as_str());
+        let until = Instant::now() + self.patience();
+        let name = format!("metric `{metric}`");
+        loop {
+            let sum = metrics
+                .sum(namespace, metric, dimension, self.span())
+                .await?;
+            match sum {
+                Some(sum) if sum > 0.0 => {
+                    return Ok(Check::new(name, true, format!("{sum:.0} in `{namespace}`")));
+                }
+                _ if Instant::now() >= until => {
+                    let detail = format!("`{namespace}` has none since the call");
+                    return Ok(Check::new(name, false, detail));
+                }
+                _ => tokio::time::sleep(POLL * 4).await,
+            }
+        }
+    }
+
+    /// From the event's time to the journal. The first call wakes every function; where it was slow,
+    /// more are made.
+    async fn latency(&self, namespace: &str) -> anyhow::Result<Check> {
+        let metrics = Metrics::new(&self.reached.session);
+        let dimension = (METRIC_DIMENSION, self.reached.environment.name.as_str());
+        let window = self
+            .reached
+            .environment
+            .processor
+            .batching_window_seconds
+            .get();
+        let most = LATENCY_MILLIS + f64::from(window) * 1_000.0;
+        let until = Instant::now() + self.patience();
+        loop {
+            let metric = kinesis_metric::PROCESSING_LATENCY;
+            let minutes = metrics
+                .averages(namespace, metric, dimension, self.span())
+                .await?;
+            let least = minutes.into_iter().reduce(f64::min);
+            if let Some(least) = least.filter(|least| *least <= most) {
+                let detail = format!("{least:.0} ms on average, at most {most:.0} ms");
+                return Ok(Check::new("latency", true, detail));
+            }
+            if Instant::now() >= until {
+                let said = least.map_or_else(
+                    || "no value since the call".to_owned(),
+                    |least| format!("{least:.0} ms on average, more than {most:.0} ms"),
+                );
+                return Ok(Check::new("latency", false, said));
+            }
+            if least.is_some() {
+                self.once().await;
+            }
+            tokio::time::sleep(POLL * 4).await;
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.reached.running.is_some() {
+            METRICS_LOCALLY
+        } else {
+            METRICS
+        }
+    }
+
+    /// From the minute of the call to now: metrics stand at the start of their minute.
+    fn span(&self) -> (UnixMillis, UnixMillis) {
+        (
+            Window::Minute.start(self.started),
+            Window::Minute.end(clock::now()),
+        )
+    }
+}
