@@ -195,6 +195,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
             let limits = due.limits;
             let increments = Increments {
                 add: report.increments(limits.rate, due.period.start),
+                set: report.assignments(limits.rate),
                 remove: due.outdated,
                 expires_at: Some(due.period.end.plus_days(KEPT_DAYS)),
             };

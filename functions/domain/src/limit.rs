@@ -17,6 +17,9 @@ use crate::time::UnixMillis;
 pub const CALL: i64 = 1_000;
 /// Slots that a bucket's memory is divided into.
 const SLOTS: i64 = 64;
+/// Slots that shared counters keep beyond that memory, so that a [`Carry`] and the slots behind it
+/// leave no gap: at least the second that passes between the reports of an authorizer under load.
+const LINGER: i64 = 16;
 /// Seconds that reports may be late.
 const LATE_MILLIS: i64 = 5_000;
 /// The part of a rate that an authorizer need not report, as a divisor.
@@ -95,6 +98,14 @@ impl Bucket {
         self.full_at = from.saturating_add(calls.saturating_mul(CALL));
     }
 
+    /// The emptier of two.
+    fn emptier(self, other: Self) -> Self {
+        Self {
+            full_at: self.full_at.max(other.full_at),
+            ..self
+        }
+    }
+
     /// Whole seconds, rounded up, until it holds a call.
     pub fn seconds_until_call(&self, now: UnixMillis) -> u64 {
         if self.holds(now) {
@@ -131,12 +142,25 @@ type Slots = BTreeMap<i64, u64>;
 /// What an authorizer reports to the shared counters: what it has accepted since it last did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Calls by slot, within the memory of the bucket.
+    /// Calls by slot.
     pub slots: Slots,
     /// What all of them weigh, for the quota.
     pub units: u64,
-    /// Slots before this one may be forgotten.
+    /// The first slot that is still needed.
     pub oldest: i64,
+    /// How empty the bucket was before them, once this authorizer knows.
+    pub carry: Option<Carry>,
+}
+
+/// How empty a bucket is by the calls of all slots before one. A bucket that is never full again
+/// remembers calls for ever; without this, an authorizer that starts, or that slept, would believe the
+/// bucket full where the slots that it learns begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carry {
+    /// The first slot that is not in it.
+    pub slot: i64,
+    /// The tick at which the bucket is full again, at the earliest.
+    pub full_at: i64,
 }
 
 /// What the shared counters answer.
@@ -146,6 +170,8 @@ pub struct Shared {
     pub slots: Slots,
     /// Units of everybody in the period.
     pub units: u64,
+    /// What the last report left of earlier slots.
+    pub carry: Option<Carry>,
 }
 
 impl Report {
@@ -157,6 +183,16 @@ impl Report {
             .collect();
         all.push((period_counter(period), signed(self.units)));
         all
+    }
+
+    /// What it sets, two counters that belong together.
+    pub fn assignments(&self, rate: Rate) -> Vec<(String, i64)> {
+        let carry = self.carry.into_iter();
+        carry
+            .flat_map(|Carry { slot, full_at }| {
+                [(carry_slot(rate), slot), (carry_full_at(rate), full_at)]
+            })
+            .collect()
     }
 }
 
@@ -171,6 +207,12 @@ impl Shared {
     ) -> (Self, Vec<String>) {
         let mut shared = Self::default();
         let mut outdated = Vec::new();
+        let carried = |name: String| counters.get(&name).copied();
+        if let (Some(slot), Some(full_at)) =
+            (carried(carry_slot(rate)), carried(carry_full_at(rate)))
+        {
+            shared.carry = Some(Carry { slot, full_at });
+        }
         for (name, calls) in counters {
             let calls = u64::try_from(*calls).unwrap_or(0);
             match Counter::parse(name) {
@@ -183,7 +225,12 @@ impl Shared {
                 }
                 Some(Counter::Period(start)) if start == period => shared.units = calls,
                 Some(Counter::Period(start)) if start < period => outdated.push(name.clone()),
-                Some(Counter::Period(_)) | None => {}
+                Some(Counter::Carry)
+                    if *name != carry_slot(rate) && *name != carry_full_at(rate) =>
+                {
+                    outdated.push(name.clone());
+                }
+                Some(Counter::Period(_) | Counter::Carry) | None => {}
             }
         }
         (shared, outdated)
@@ -196,6 +243,8 @@ enum Counter {
     Slot { width: i64, slot: i64 },
     /// Units of a period, by its start.
     Period(UnixMillis),
+    /// One of the two numbers of a [`Carry`].
+    Carry,
 }
 
 impl Counter {
@@ -207,6 +256,9 @@ impl Counter {
                 .map(UnixMillis::from_seconds)
                 .map(Self::Period);
         }
+        if name.starts_with(['b', 'f']) && name.contains('x') {
+            return Some(Self::Carry);
+        }
         let (width, slot) = name.strip_prefix('s')?.split_once('x')?;
         Some(Self::Slot {
             width: width.parse().ok()?,
@@ -217,6 +269,14 @@ impl Counter {
 
 fn slot_counter(rate: Rate, slot: i64) -> String {
     format!("s{}x{slot}", rate.slot_millis())
+}
+
+fn carry_slot(rate: Rate) -> String {
+    format!("b{}x{}", rate.per_second, rate.burst)
+}
+
+fn carry_full_at(rate: Rate) -> String {
+    format!("f{}x{}", rate.per_second, rate.burst)
 }
 
 /// The counter of the units of the period that begins at `start`.
@@ -237,8 +297,10 @@ fn signed(calls: u64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Meter {
     limits: Limits,
-    /// What the bucket was before the slots.
+    /// What the bucket was before the slots from `horizon` on.
     before: Bucket,
+    /// Calls of earlier slots are in `before`.
+    horizon: i64,
     /// What the shared counters said.
     shared: Shared,
     /// Accepted here, and not reported.
@@ -250,6 +312,9 @@ pub struct Meter {
     /// How full the part of the rate is that need not be reported, in thousandths of a call.
     loud: i64,
     loud_at: UnixMillis,
+    /// The slot in which it last asked: earlier slots it knows whole.
+    asked_in: i64,
+    reported_in: i64,
     has_asked: bool,
 }
 
@@ -259,12 +324,15 @@ impl Meter {
         Self {
             limits,
             before: Bucket::full(limits.rate),
+            horizon: i64::MIN,
             shared: Shared::default(),
             own: Report::default(),
             sent: Report::default(),
             counted: 0,
             loud: 0,
             loud_at: UnixMillis(0),
+            asked_in: i64::MIN,
+            reported_in: i64::MIN,
             has_asked: false,
         }
     }
@@ -303,7 +371,7 @@ impl Meter {
 
     /// Counts a call that is accepted at `now`.
     pub fn accept(&mut self, now: UnixMillis, units: u32) {
-        let slot = now.0.div_euclid(self.limits.rate.slot_millis());
+        let slot = self.slot(now);
         *self.own.slots.entry(slot).or_default() += 1;
         self.own.units += u64::from(units);
         let passed = now.since(self.loud_at).clamp(0, 3_600_000);
@@ -334,12 +402,17 @@ impl Meter {
     pub fn report(&mut self, now: UnixMillis) -> Report {
         self.forget(now);
         let mut report = std::mem::take(&mut self.own);
-        report.oldest = self.oldest(now);
+        report.oldest = self.horizon.saturating_sub(LINGER);
+        report.carry = (self.asked_in >= self.horizon).then_some(Carry {
+            slot: self.horizon,
+            full_at: self.before.full_at,
+        });
         for (slot, calls) in &report.slots {
             *self.sent.slots.entry(*slot).or_default() += calls;
         }
         self.sent.units += report.units;
         self.loud = 0;
+        self.reported_in = self.slot(now);
         report
     }
 
@@ -347,6 +420,7 @@ impl Meter {
     pub fn learn(&mut self, shared: Shared) {
         self.shared = shared;
         self.sent = Report::default();
+        self.asked_in = self.reported_in;
         self.has_asked = true;
     }
 
@@ -355,45 +429,70 @@ impl Meter {
         self.counted = self.counted.max(units);
     }
 
-    fn oldest(&self, now: UnixMillis) -> i64 {
-        now.0.div_euclid(self.limits.rate.slot_millis()) - SLOTS
+    fn slot(&self, at: UnixMillis) -> i64 {
+        at.0.div_euclid(self.limits.rate.slot_millis())
     }
 
     /// Drains slots that have left the bucket's memory into what was before them.
     fn forget(&mut self, now: UnixMillis) {
-        let oldest = self.oldest(now);
+        // A clock that steps back brings no slot back.
+        let oldest = self.slot(now) - SLOTS;
+        let drained = self.horizon;
+        self.horizon = drained.max(oldest);
         let mut old = Slots::new();
         for slots in [
             &mut self.shared.slots,
             &mut self.own.slots,
             &mut self.sent.slots,
         ] {
-            let kept = slots.split_off(&oldest);
+            let kept = slots.split_off(&self.horizon);
             for (slot, calls) in std::mem::replace(slots, kept) {
                 *old.entry(slot).or_default() += calls;
             }
         }
-        drain(&mut self.before, &old);
+        let carry = self
+            .shared
+            .carry
+            .take_if(|carry| carry.slot <= self.horizon);
+        let carried = carry.map(|carry| self.carried(carry, &old));
+        drain(&mut self.before, old.range(drained..));
+        if let Some(carried) = carried {
+            self.before = self.before.emptier(carried);
+        }
     }
 
-    /// The bucket that the known calls leave.
+    /// The bucket that the known calls leave: the emptier of what this authorizer remembers and of what
+    /// another one left, each of which knows no more than all calls.
     fn bucket(&self) -> Bucket {
         let mut all = self.shared.slots.clone();
         for (slot, calls) in self.own.slots.iter().chain(&self.sent.slots) {
             *all.entry(*slot).or_default() += calls;
         }
         let mut bucket = self.before;
-        drain(&mut bucket, &all);
+        drain(&mut bucket, all.range(self.horizon..));
+        match self.shared.carry {
+            Some(carry) => bucket.emptier(self.carried(carry, &all)),
+            None => bucket,
+        }
+    }
+
+    /// The bucket that calls leave of what another authorizer left.
+    fn carried(&self, carry: Carry, slots: &Slots) -> Bucket {
+        let mut bucket = Bucket {
+            rate: self.limits.rate,
+            full_at: carry.full_at,
+        };
+        drain(&mut bucket, slots.range(carry.slot..));
         bucket
     }
 }
 
 /// Takes calls out of a bucket, each as early as its slot begins: a bucket is never emptier than the
 /// calls left it.
-fn drain(bucket: &mut Bucket, slots: &Slots) {
+fn drain<'a>(bucket: &mut Bucket, slots: impl IntoIterator<Item = (&'a i64, &'a u64)>) {
     let width = bucket.rate.slot_millis();
     for (slot, calls) in slots {
-        bucket.take(UnixMillis(slot * width), *calls);
+        bucket.take(UnixMillis(slot.saturating_mul(width)), *calls);
     }
 }
 

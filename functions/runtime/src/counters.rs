@@ -30,6 +30,8 @@ pub type Counters = BTreeMap<String, i64>;
 pub struct Increments {
     /// What is added to which counter.
     pub add: Vec<(String, i64)>,
+    /// Counters that are set, whatever they hold.
+    pub set: Vec<(String, i64)>,
     /// Counters that are not needed any more.
     pub remove: Vec<String>,
     /// When the item may go.
@@ -188,6 +190,10 @@ impl Update {
             let (name, by) = (update.name(name), update.value(*by));
             update.add.push(format!("{name} {by}"));
         }
+        for (name, value) in &increments.set {
+            let (name, value) = (update.name(name), update.value(*value));
+            update.set.push(format!("{name} = {value}"));
+        }
         for name in &increments.remove {
             let name = update.name(name);
             update.remove.push(name);
@@ -337,6 +343,7 @@ mod memory {
                 for (name, by) in &increments.add {
                     *counters.entry(name.clone()).or_default() += by;
                 }
+                counters.extend(increments.set.iter().cloned());
                 for name in &increments.remove {
                     counters.remove(name);
                 }
@@ -425,12 +432,13 @@ mod tests {
     fn a_report_is_one_write_that_answers_with_everything() {
         let update = Update::of_increments(&Increments {
             add: vec![("s1".to_owned(), 3), ("u1".to_owned(), 3)],
+            set: vec![("b1x1".to_owned(), 7)],
             remove: vec!["s0".to_owned()],
             expires_at: Some(UnixMillis(9_000)),
         });
         assert_eq!(
             update.expression(),
-            "SET #n3 = :v2 ADD #n0 :v0, #n1 :v1 REMOVE #n2"
+            "SET #n2 = :v2, #n4 = :v3 ADD #n0 :v0, #n1 :v1 REMOVE #n3"
         );
         assert_eq!(update.condition(), None);
     }

@@ -183,7 +183,7 @@ const EXAMPLES: &[Verb] = &[
     (
         "block",
         &[
-            ("block 192.0.2.7", "refused with 403 within 30 seconds"),
+            ("block 192.0.2.7", "refused with 401 within 30 seconds"),
             ("block ann@example.com", "every key of the user"),
         ],
     ),

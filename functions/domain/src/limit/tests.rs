@@ -77,6 +77,7 @@ impl World {
                 *self.shared.slots.entry(*slot).or_default() += calls;
             }
             self.shared.units += report.units;
+            self.shared.carry = report.carry.or(self.shared.carry);
         }
         if fate == Fate::Answered {
             self.meters[instance].learn(self.shared.clone());
@@ -117,14 +118,16 @@ impl Dice {
     }
 }
 
-/// Calls at five times the rate for a minute over so many authorizers; most in any ten seconds.
+/// Calls at five times the rate for a minute over so many authorizers, of which the second and later
+/// ones start one after the other within half a minute; most in any ten seconds.
 fn flood(limits: Limits, instances: usize, deaths: bool, seed: u64) -> (u64, World) {
     let mut world = World::new(limits, instances);
     let mut dice = Dice(seed);
     let calls = 5 * 60 * u64::from(limits.rate.per_second);
     for call in 0..calls {
         let at = START.plus_millis(i64::try_from(call * 60_000 / calls).unwrap());
-        let instance = usize::try_from(dice.below(instances as u64)).unwrap();
+        let started = (instances as u64 * call * 2 / calls + 1).min(instances as u64);
+        let instance = usize::try_from(dice.below(started)).unwrap();
         if deaths && dice.below(50) == 0 {
             world.meters[instance] = Meter::new(limits);
             world.deaths.push(at);
@@ -273,11 +276,18 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
         slots: [(90, 1), (100, 2), (101, 3)].into(),
         units: 9,
         oldest: 95,
+        carry: Some(Carry {
+            slot: 95,
+            full_at: 12_345,
+        }),
     };
     let mut counters: BTreeMap<String, i64> = report.increments(rate, period).into_iter().collect();
     assert_eq!(counters.len(), 3);
+    counters.extend(report.assignments(rate));
     let old = [
         "s5x100".to_owned(),
+        "b5x9".to_owned(),
+        "f5x9".to_owned(),
         format!("s{}x94", rate.slot_millis()),
         period_counter(period.plus_days(-30)),
     ];
@@ -287,6 +297,7 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
     let (shared, outdated) = Shared::read(&counters, rate, period, 95);
     assert_eq!(shared.slots, [(100, 2), (101, 3)].into());
     assert_eq!(shared.units, 9);
+    assert_eq!(shared.carry, report.carry);
     let mut old = old.to_vec();
     old.sort();
     assert_eq!(outdated, old);
