@@ -312,7 +312,11 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
             vec!["dynamodb:GetItem", "dynamodb:Query"],
             table(names.analytics_table()),
         ),
-        Statement::of(vec!["dynamodb:GetItem"], table(names.usage_table())),
+        // What `usage export`, `users list` and `webhooks list` read.
+        Statement::of(
+            vec!["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"],
+            table(names.usage_table()),
+        ),
         Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
     ]
 }

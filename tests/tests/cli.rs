@@ -24,7 +24,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy diff rollback destroy synth build attach outputs keys token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
+    let there = "deploy diff rollback destroy synth build attach outputs keys users usage webhooks block unblock token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 

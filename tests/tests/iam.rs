@@ -158,7 +158,7 @@ fn an_environment_with_every_option_has_its_roles_too() {
 }
 
 /// Calls of commands that neither role covers: they change keys, records and counts.
-const OF_OTHER_COMMANDS: [&str; 9] = [
+const OF_OTHER_COMMANDS: [&str; 10] = [
     "dynamodb:DeleteItem",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
@@ -167,6 +167,7 @@ const OF_OTHER_COMMANDS: [&str; 9] = [
     "sqs:ChangeMessageVisibility",
     "sqs:DeleteMessage",
     "sqs:ReceiveMessage",
+    "sqs:SendMessage",
     // Everybody may ask who they are.
     "sts:GetCallerIdentity",
 ];

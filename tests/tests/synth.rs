@@ -128,7 +128,7 @@ fn functions_run_on_what_their_binaries_are_for() {
         }
         let assembly = synthesise(&environment("test"), &assets).unwrap();
         let functions = of_type(&resources(&assembly), "AWS::Lambda::Function");
-        assert_eq!(functions.len(), 6);
+        assert_eq!(functions.len(), 7);
         for (id, function) in functions {
             let declared = &function["Properties"]["Architectures"];
             assert_eq!(*declared, json!([architecture.as_str()]), "{id}");
@@ -529,8 +529,8 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
             encrypted += 1;
         }
     }
-    // A stream, three tables, four queues, a topic, and the logs of six functions and the gateway.
-    assert_eq!(encrypted, 1 + 3 + 4 + 1 + 7);
+    // A stream, three tables, six queues, a topic, and the logs of seven functions and the gateway.
+    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 8);
 }
 
 /// A function that reads or writes encrypted data needs the right to use its key.

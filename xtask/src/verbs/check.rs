@@ -16,7 +16,7 @@ use crate::stop::{Exit, Stop};
 
 /// What each crate of the workspace may use of the workspace ("Direction" in `ARCHITECTURE.md`).
 /// A crate that is not here may not be there.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("runtime", &["domain"]),
     ("authorizer", &["domain", "runtime"]),
@@ -24,6 +24,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("aggregator", &["domain", "runtime"]),
     ("analytics", &["domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),
+    ("notifier", &["domain", "runtime"]),
     ("reconciler", &["domain", "runtime"]),
     ("stacks", &["domain"]),
     ("codegen", &[]),
