@@ -1,5 +1,5 @@
-//! Addresses that fail: one small item an address and hour, written when it fails, never a list that is
-//! written whole.
+//! Addresses that fail: one small item per address and hour, written when the address fails. No
+//! list is ever rewritten as a whole.
 
 use domain::counts::{AddressHour, Failures};
 use domain::state;
@@ -7,12 +7,12 @@ use domain::table::{ItemKey, Listed};
 use domain::time::{UnixMillis, Window};
 use runtime::store::{Condition, NewItem, Shown, Store, StoreError, Stored, Written, unreadable};
 
-/// Failures in a clock hour from which on an address is listed first: of five within any sixty minutes,
-/// three are in one clock hour.
+/// Failures in one clock hour from which an address is listed first: of five failures within any
+/// sixty minutes, at least three fall into one clock hour.
 pub const LISTED_FROM: u64 = 3;
-/// Days that failures are kept.
+/// Days for which failures are kept.
 const DAYS: i64 = 14;
-/// Times that an item is read again after somebody else wrote.
+/// How often an item is read again after a concurrent write.
 const MOST_CONFLICTS: u32 = 50;
 
 /// Failures of one address in one hour.
@@ -28,7 +28,8 @@ pub(crate) async fn offer<S: Store>(store: &S, work: AddressWork<'_>) -> Result<
     let key = |listed| ItemKey::address(work.hour, listed, work.address);
     let [first, last] = [key(Listed::First), key(Listed::Last)];
     for _ in 0..MOST_CONFLICTS {
-        // Two folds that meet may write one each: both are read, and readers merge them too.
+        // Two concurrent folds may write one item each: both are read here, and readers merge them
+        // too.
         let (listed, before) = (store.get(&first).await?, store.get(&last).await?);
         let mut hour = read(&first, listed.as_ref())?;
         for (minute, slot) in &read(&last, before.as_ref())?.slots {

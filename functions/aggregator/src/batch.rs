@@ -1,4 +1,4 @@
-//! What a batch of changes asks for: minutes to fold, each with the entries that are new.
+//! The work that a batch of changes asks for: the minutes to fold, each with its new entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,17 @@ use serde_dynamo::{AttributeValue, Item};
 /// The work of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// New entries by their minute.
+    /// New entries, by minute.
     pub minutes: BTreeMap<UnixMillis, BTreeSet<ItemKey>>,
-    /// Of each hour's journal, when its last change in the batch was made.
+    /// For each hour's journal, the time of its last change in the batch.
     pub folded: BTreeMap<UnixMillis, UnixMillis>,
     /// The minute of each record that asks for one, by sequence number, in the order of the batch.
     records: Vec<(String, UnixMillis)>,
 }
 
 impl Work {
-    /// What the records ask for. Deletions ask for nothing: entries expire in any order, and what is
-    /// left of a minute says less than was counted.
+    /// The work that the records ask for. Deletions ask for none: entries expire in any order, and
+    /// the remains of a minute hold less than was counted.
     pub fn of(records: &[EventRecord]) -> Self {
         let mut work = Self::default();
         for record in records

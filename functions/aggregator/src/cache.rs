@@ -1,9 +1,9 @@
-//! Hours as this instance last wrote them.
+//! The hours that this instance wrote, as it last wrote them.
 //!
-//! A fold writes most users' hours once a window, and hardly anybody else writes them: what this
-//! instance wrote is what the table holds, and need not be read. Where it is not, the write's
-//! condition does not hold and the table tells what it holds. So a wrong guess costs a refused write,
-//! never a count.
+//! A fold writes most users' hours once per window, and other instances rarely write them: the
+//! table usually holds what this instance wrote, so there is no need to read it. Where the table
+//! holds something else, the write's condition fails and the refusal carries the stored item. So a
+//! wrong guess costs one refused write and never a count.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,9 @@ use domain::table::ItemKey;
 use domain::time::UnixMillis;
 use runtime::store::Stored;
 
-/// Bytes of states kept at most.
+/// Upper bound for the bytes of cached states.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Hours are written while they last, and a little longer: lines of the access log come later.
+/// Hours are written while they last, and a little longer: lines of the access log arrive later.
 const KEPT_MILLIS: i64 = 2 * 3_600_000;
 
 /// What this instance knows of the table.
@@ -25,23 +25,23 @@ pub(crate) struct Cache(Mutex<Kept>);
 struct Kept {
     hours: HashMap<ItemKey, (UnixMillis, Stored)>,
     bytes: usize,
-    /// When this instance was first asked for anything.
+    /// When this instance first asked about an hour.
     since: Option<UnixMillis>,
 }
 
 /// What is known of an item before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guess {
-    /// It is as this instance wrote it.
+    /// The table holds what this instance wrote.
     Held(Stored),
-    /// It is not there: it would have been written since this instance began.
+    /// The item does not exist: otherwise this instance would have written it since it started.
     Absent,
     /// Nothing is known.
     Unknown,
 }
 
 impl Cache {
-    /// What is known of an item of the hour that begins at `hour`.
+    /// Guesses the state of an item of the hour that begins at `hour`.
     pub(crate) fn guess(&self, key: &ItemKey, hour: UnixMillis) -> Guess {
         let kept = self.lock();
         match kept.hours.get(key) {
@@ -60,17 +60,17 @@ impl Cache {
         }
     }
 
-    /// Forgets an item of which it is not known what the table holds.
+    /// Forgets an item whose state in the table is unknown.
     pub(crate) fn forget(&self, key: &ItemKey) {
         let mut kept = self.lock();
         if let Some((_, before)) = kept.hours.remove(key) {
             kept.bytes = kept.bytes.saturating_sub(size(key, &before));
-            // It is there: no guess may say otherwise.
+            // The item exists: no guess may say otherwise.
             kept.since = None;
         }
     }
 
-    /// Forgets what is not written any more, and everything where that is not enough.
+    /// Forgets hours that are no longer written, and everything if that does not free enough.
     pub(crate) fn tidy(&self, now: UnixMillis) {
         let mut kept = self.lock();
         kept.since.get_or_insert(now);
@@ -81,7 +81,7 @@ impl Cache {
         if kept.bytes > MOST_BYTES {
             kept.hours.clear();
             kept.bytes = 0;
-            // What is not kept may be there.
+            // An item that was dropped may exist in the table.
             kept.since = Some(now);
         }
     }

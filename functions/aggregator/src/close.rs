@@ -1,7 +1,8 @@
-//! Closing days: everything of a day is folded again from the journal and offered upwards.
+//! Closes days: folds everything of a day again from the journal and offers it upwards.
 //!
-//! The day's mark holds how far the closing is. A tick works on it in slices that one invocation can do;
-//! a slice that dies is done again, and two ticks at once do no harm: the mark moves under its version.
+//! The day's mark holds the progress of the closing. A tick works on it in slices that fit into one
+//! invocation. A slice that dies is done again, and two concurrent ticks do no harm: the mark
+//! advances only under its version.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,15 +21,15 @@ use runtime::together::together;
 use crate::fold::{Done, Pass, Whom, add, read_mark};
 use crate::parked;
 
-/// Slots after which a slice offers what it has folded: they are kept in memory.
+/// Slots after which a slice offers what it has folded, because they are held in memory.
 const MOST_SLOTS: usize = 100_000;
-/// Facts after which it does.
+/// Facts after which a slice offers what it has folded.
 const MOST_FACTS: u64 = 500_000;
-/// Days that the lists of a day's users are kept: it is sealed by then.
+/// Days for which the lists of a day's users are kept: the day is sealed by then.
 const LIST_DAYS: i64 = 21;
 const MINUTE: i64 = 60_000;
 
-/// Whether the time for work is over.
+/// Whether the invocation's time for work is over.
 pub type Over<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// A day's mark and its version, if it can be read.
@@ -43,7 +44,7 @@ impl<S: Store> Pass<'_, S> {
     ) -> Result<(), StoreError> {
         let mut marks = self.day_marks().await?;
         let today = Window::Day.start(self.now);
-        // Days before the first that is marked, and of which nothing can come any more, never were.
+        // A day before the first marked one and past the horizon never held a call.
         let first = marks
             .keys()
             .next()
@@ -59,7 +60,7 @@ impl<S: Store> Pass<'_, S> {
                     Ok(mark) => self.close_day(day, mark, over, done).await,
                     Err(error) => Err(error),
                 };
-                // One day that cannot be read holds up no other.
+                // A day that cannot be read does not hold up the others.
                 let parked = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])?;
                 done.parked.extend(parked);
             }
@@ -68,7 +69,7 @@ impl<S: Store> Pass<'_, S> {
         Ok(())
     }
 
-    /// The marks of days; one of a later release is an error of that day alone.
+    /// The marks of days. A mark of a later release is an error for that day alone.
     async fn day_marks(&self) -> Result<BTreeMap<UnixMillis, Marked>, StoreError> {
         let from = ItemKey::day_mark(self.now.plus_days(-LOOKED_AFTER_DAYS)).sk;
         let to = ItemKey::day_mark(self.now).sk;
@@ -102,7 +103,7 @@ impl<S: Store> Pass<'_, S> {
             }
             let mut next = mark.unwrap_or_else(|| DayMark::begin(self.now));
             let is_work = self.step(day, step, &mut next, over, done).await?;
-            // Hours in which nobody called are looked through again rather than noted.
+            // An hour without calls is read again rather than noted in the mark.
             if is_work {
                 if !self.put_mark(day, &next, version).await? {
                     // Another tick works on it.
@@ -114,7 +115,7 @@ impl<S: Store> Pass<'_, S> {
         }
     }
 
-    /// Does one step; says whether there was anything to do.
+    /// Does one step and returns whether there was anything to do.
     async fn step(
         &self,
         day: UnixMillis,
@@ -156,7 +157,8 @@ impl<S: Store> Pass<'_, S> {
         Ok(matches!(written, Written::Done { .. }))
     }
 
-    /// Folds some of an hour, from `minute` of the day on, and offers it; says whether there was any.
+    /// Folds a part of an hour, from `minute` of the day on, and offers it. Returns whether there
+    /// was any.
     async fn slice(
         &self,
         day: UnixMillis,
@@ -169,7 +171,7 @@ impl<S: Store> Pass<'_, S> {
         let end = u16::from(hour) * 60 + 60;
         let start = day.plus_millis(i64::from(minute) * MINUTE);
         let last = day.plus_millis((i64::from(end) - 1) * MINUTE);
-        // The second round looks whether anything came since the first.
+        // The second round checks whether anything arrived since the first.
         if let Some(rank) = mark.rank(hour)
             && minute.is_multiple_of(60)
             && self.facts(start, last).await? == rank
@@ -182,7 +184,7 @@ impl<S: Store> Pass<'_, S> {
         let take = |found| slice.take(found, &mut done.parked);
         match journal.read(start, last, take).await {
             Ok(()) => slice.finish_minute(),
-            // It has enough: the rest is for the next slice.
+            // The slice is full: the next one takes the rest.
             Err(StoreError::OutOfTime) => {}
             Err(error) => return Err(error),
         }
@@ -195,7 +197,7 @@ impl<S: Store> Pass<'_, S> {
         Ok(!slice.folded.is_empty())
     }
 
-    /// Distinct facts of some minutes of an hour.
+    /// Number of distinct facts in some minutes of an hour.
     async fn facts(&self, from: UnixMillis, to: UnixMillis) -> Result<u64, StoreError> {
         let mut facts = 0;
         let mut fold = MinuteFold::new(from);
@@ -211,7 +213,8 @@ impl<S: Store> Pass<'_, S> {
         Ok(facts + fold.facts())
     }
 
-    /// Notes whom the minutes name, so that their days are offered when all hours are.
+    /// Lists the users that the minutes name, so that their days are offered once all hours are
+    /// done.
     async fn list_users(&self, minutes: &[FoldedMinute], part: u16) -> Result<(), StoreError> {
         let Some(first) = minutes.first() else {
             return Ok(());
@@ -232,8 +235,8 @@ impl<S: Store> Pass<'_, S> {
         Ok(())
     }
 
-    /// Offers the days of a bucket's users, their months and all time; where the lists of all further
-    /// buckets fit into a page, of those too. Says which bucket was the last.
+    /// Offers the days of a bucket's users, their months and all time. If the lists of all further
+    /// buckets fit into one page, offers those too. Returns the last bucket that it offered.
     async fn offer_users(
         &self,
         day: UnixMillis,
@@ -268,7 +271,7 @@ impl<S: Store> Pass<'_, S> {
         Ok(last)
     }
 
-    /// Has days closed again, as an operator asks who restored a table.
+    /// Marks days to be closed again, on behalf of an operator who restored a table.
     pub(crate) async fn close_again(
         &self,
         from: UnixMillis,
@@ -287,13 +290,13 @@ impl<S: Store> Pass<'_, S> {
     }
 }
 
-/// Minutes of an hour as they are folded for a closing.
+/// Minutes of an hour, folded for a closing.
 struct Slice<'a> {
     fold: MinuteFold,
     folded: Vec<FoldedMinute>,
     slots: usize,
     facts: u64,
-    /// The first minute that is left to the next slice.
+    /// The first minute that the next slice starts with.
     next: Option<UnixMillis>,
     over: Over<'a>,
 }

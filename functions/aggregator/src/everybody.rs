@@ -1,7 +1,8 @@
-//! Everybody's minutes, hours and days, who called in a minute, and who was active in an hour.
+//! The totals over all users by minute, hour and day, the callers of a minute, and the users active
+//! in an hour.
 //!
-//! Each is one absolute value that replaces only what has a lower rank. Hours are summed of their minutes
-//! in the fold that changed one, days of their hours when they are closed.
+//! Each is one absolute value that replaces only a value of lower rank. The fold that changed a
+//! minute sums its hour; the closing of a day sums its hours.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::users::sum_item;
 
-/// How long aggregates are kept, in days. Days and longer are kept for good.
+/// How long aggregates are kept, in days. Days and longer windows are kept for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Entries of the journal.
@@ -30,30 +31,30 @@ pub struct Retention {
     pub hours: i64,
 }
 
-/// Days that a roster is kept: the day that it is a part of is sealed by then.
+/// Days for which a roster is kept: the day that it belongs to is sealed by then.
 const ROSTER_DAYS: i64 = 14;
-/// Bits of an hour's or day's version that hold its users: a million are told apart.
+/// Bits of an hour's or day's version that hold its number of users: enough for a million.
 const USER_BITS: u32 = 20;
-/// Times that an hour or a day is summed again after somebody else offered more.
+/// How often an hour or a day is summed again after a concurrent offer of more.
 const MOST_CONFLICTS: u32 = 20;
-/// Sort keys of everything in a partition.
+/// A sort key below every sort key of a partition.
 const FIRST: &str = " ";
 
-/// What a minute's totals gained.
+/// How much a minute's totals grew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gain {
     /// Accepted calls.
     pub calls: u64,
-    /// Calls without a usable key.
+    /// Calls without a valid key.
     pub auth_failures: u64,
-    /// Calls over the rate or the quota.
+    /// Calls over the rate limit or the quota.
     pub rate_limited: u64,
-    /// Facts met again.
+    /// Facts that arrived again.
     pub repeats: u64,
 }
 
 impl Gain {
-    /// Adds another minute's.
+    /// Adds another minute's gain.
     pub const fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.auth_failures += other.auth_failures;
@@ -72,7 +73,7 @@ impl Gain {
     }
 }
 
-/// Everybody's counts in one analytics table.
+/// The totals over all users in one analytics table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Everybody<'a, S> {
     pub(crate) store: &'a S,
@@ -80,7 +81,7 @@ pub(crate) struct Everybody<'a, S> {
 }
 
 impl<S: Store> Everybody<'_, S> {
-    /// Offers a minute; says what its totals gained.
+    /// Offers a minute and returns how much its totals grew.
     pub(crate) async fn minute(&self, folded: &FoldedMinute) -> Result<Gain, StoreError> {
         let at = folded.minute;
         let expires_at = Window::Minute.end(at).plus_days(self.retention.minutes);
@@ -90,7 +91,7 @@ impl<S: Store> Everybody<'_, S> {
         let item = sum_item(&key, sum, sum.rank, Condition::Lower, Some(expires_at))?;
         match self.store.put(&key, item).await? {
             Written::Done { before } => {
-                // Only what metrics gain rests on it.
+                // Only metrics depend on the previous value.
                 let before = before.and_then(|stored| Sum::decode(&stored.state).ok());
                 Ok(Gain::between(&before.unwrap_or_default(), sum))
             }
@@ -101,9 +102,9 @@ impl<S: Store> Everybody<'_, S> {
         }
     }
 
-    /// Offers a minute's callers. Most folds learn only how calls were answered: the item is read, and
-    /// written only if it says something else. Where facts disagree, callers may come and go, so there
-    /// the rank must rise with every fold.
+    /// Offers a minute's callers. Most folds learn only how calls were answered: the item is read,
+    /// and written only if it differs. Where facts disagree, callers may come and go, so there the
+    /// rank must rise with every fold.
     async fn callers(
         &self,
         folded: &FoldedMinute,
@@ -132,8 +133,8 @@ impl<S: Store> Everybody<'_, S> {
         }
     }
 
-    /// Enters users into the roster of an hour. The entry's key follows from its content: a repeat
-    /// writes the same again.
+    /// Enters users into the roster of an hour. The entry's key follows from its content, so a
+    /// repeat writes the same item again.
     pub(crate) async fn enter(
         &self,
         hour: UnixMillis,
@@ -147,7 +148,7 @@ impl<S: Store> Everybody<'_, S> {
             .map(|email| Subject::as_carried(email).digest())
             .collect();
         let bytes = digests.into_iter().collect::<Vec<_>>().concat();
-        // An item takes some 40,000 users.
+        // One item holds some 40,000 users.
         for part in bytes.chunks(8 * 40_000) {
             let digest = Sha256::digest(part);
             let name = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
@@ -172,7 +173,7 @@ impl<S: Store> Everybody<'_, S> {
             .collect())
     }
 
-    /// Offers an hour as its minutes are.
+    /// Offers an hour as the sum of its minutes.
     pub(crate) async fn hour(&self, hour: UnixMillis) -> Result<(), StoreError> {
         let expires_at = Window::Hour.end(hour).plus_days(self.retention.hours);
         for _ in 0..MOST_CONFLICTS {
@@ -193,7 +194,7 @@ impl<S: Store> Everybody<'_, S> {
         Err(StoreError::Contended { key })
     }
 
-    /// Offers a day as its hours are.
+    /// Offers a day as the sum of its hours.
     pub(crate) async fn day(&self, day: UnixMillis) -> Result<(), StoreError> {
         let label = Window::Day.label(day);
         for _ in 0..MOST_CONFLICTS {
@@ -216,7 +217,7 @@ impl<S: Store> Everybody<'_, S> {
         Err(StoreError::Contended { key })
     }
 
-    /// The sum of parts of one day, whose quarter hours it keeps.
+    /// Sums the parts of one day and keeps its quarter hours.
     async fn sum(&self, query: Query) -> Result<Sum, StoreError> {
         let pk = query.pk.clone();
         let rows = store::all(self.store, query).await?.into_iter();
@@ -229,8 +230,9 @@ impl<S: Store> Everybody<'_, S> {
         Ok(sum)
     }
 
-    /// Offers a sum; says whether it, or as much, is stored now. Users are told by rosters and not by
-    /// facts: of two sums of one rank the one that knows more users is the later.
+    /// Offers a sum and returns whether this sum, or one that knows as much, is stored now. Rosters
+    /// count users, facts do not: of two sums of one rank, the one that knows more users is the
+    /// later.
     async fn offer(
         &self,
         window: Window,
@@ -244,15 +246,15 @@ impl<S: Store> Everybody<'_, S> {
         item.shown.by_time = Some((window, at));
         Ok(match self.store.put(&key, item).await? {
             Written::Done { .. } => true,
-            // Somebody who knows more facts may know fewer users: look again.
+            // A stored sum that knows more facts may know fewer users: read again.
             Written::Refused { current } => not_later(&key, current, version)?
                 .is_none_or(|version| version >> USER_BITS <= sum.rank),
         })
     }
 }
 
-/// The version of the item that refused a write of `version`. If it is lower, a newer release wrote the
-/// item: the write waits for a release that reads it.
+/// The version of the item that refused a write of `version`. If it is lower, a newer release wrote
+/// the item: the write waits for a release that can read it.
 fn not_later(
     key: &ItemKey,
     current: Option<Stored>,

@@ -1,7 +1,8 @@
-//! One pass: minutes are folded from the journal, and what they come to is offered to everything above.
+//! One pass: folds minutes from the journal and offers the results to everything above them.
 //!
-//! Order matters only where a death in between must not show: rosters before hours, the mark after the
-//! last hour, children before parents. Everything else may happen in any order and again.
+//! Order matters only where a crash in between must not show: rosters before hours, the mark after
+//! the last hour, children before parents. Everything else may happen in any order and more than
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +22,14 @@ use crate::parked::{self, Parked};
 use crate::thresholds::Counted;
 use crate::users::{DayState, HourWork, Users};
 
-/// Whom a pass offers what it folded.
+/// The users and addresses to which a pass offers what it folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whom {
-    /// Users and addresses that an entry names which is new.
+    /// Users and addresses that a new entry names.
     Named,
-    /// Everybody whom the minutes name.
+    /// All users that the minutes name.
     All,
-    /// Likewise, and the closing of the day offers its totals once all hours are done.
+    /// Likewise, but the closing of the day offers its totals once all hours are done.
     Closing,
 }
 
@@ -38,14 +39,14 @@ impl Whom {
     }
 }
 
-/// What a pass has done.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    /// What everybody's totals gained.
+    /// How much the totals over all users grew.
     pub(crate) gain: Gain,
-    /// What it could not read or write, and nobody can.
+    /// Items that it could not read or write, and that no retry can.
     pub(crate) parked: Vec<Parked>,
-    /// Whom it counted.
+    /// The users that it counted.
     pub(crate) counted: Counted,
 }
 
@@ -61,7 +62,7 @@ impl Done {
                     let day = Window::Day.start(folded.minute);
                     let end = Window::Day.end(day).plus_millis(-1);
                     self.counted.closed.insert((email.clone(), end));
-                    // A period ends within a day of the month's end, in every time zone.
+                    // In every time zone a period ends within a day of the month's end.
                     let month = |at: UnixMillis| Window::Month.start(at);
                     if month(day.plus_days(-1)) != month(end.plus_days(1)) {
                         self.counted.closed.insert((email.clone(), day));
@@ -108,7 +109,7 @@ impl<'a, S: Store> Pass<'a, S> {
         }
     }
 
-    /// Folds a minute, in which the entries `new` are new.
+    /// Folds a minute whose entries `new` are new.
     pub(crate) async fn fold(
         &self,
         minute: UnixMillis,
@@ -134,7 +135,7 @@ impl<'a, S: Store> Pass<'a, S> {
     ) -> Result<(), StoreError> {
         let days: BTreeSet<UnixMillis> = minutes.iter().map(day_of).collect();
         let before = self.marks(&days).await?;
-        // Of a sealed day nothing moves: its entries may be expiring.
+        // A sealed day never changes: its entries may be expiring.
         let open: Vec<&FoldedMinute> = minutes
             .iter()
             .filter(|folded| before.get(&day_of(folded)) != Some(&Some(Round::Sealed)))
@@ -170,7 +171,7 @@ impl<'a, S: Store> Pass<'a, S> {
         self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
         parked::conflicts(self.analytics, &open, whom, self.now).await?;
-        // A mark that was put while hours were written: whoever closes the day may have read them before.
+        // A mark may have appeared while hours were written: the closing may have read them before.
         let after = self.marks(&days).await?;
         let late = named
             .into_iter()
@@ -196,7 +197,7 @@ impl<'a, S: Store> Pass<'a, S> {
         Ok(())
     }
 
-    /// The hours that are to be offered something, as the table holds them.
+    /// The hours that receive an offer, as the table holds them.
     async fn hours<'m>(
         &self,
         minutes: &[&'m FoldedMinute],
@@ -229,8 +230,8 @@ impl<'a, S: Store> Pass<'a, S> {
         together(works.collect()).await
     }
 
-    /// Enters users into rosters whose hours know no call of theirs yet. Before the hours are written:
-    /// a fold that dies in between comes again and finds them.
+    /// Enters users into the rosters of hours that know no call of theirs yet. This happens before
+    /// the hours are written, so that a fold which dies in between finds them when it runs again.
     async fn enter(&self, works: &[HourWork<'_>]) -> Result<(), StoreError> {
         let mut rosters: BTreeMap<UnixMillis, BTreeSet<&str>> = BTreeMap::new();
         for work in works {
@@ -284,7 +285,7 @@ impl<'a, S: Store> Pass<'a, S> {
 
     async fn totals(&self, minutes: &[&FoldedMinute], done: &mut Done) -> Result<(), StoreError> {
         let offers = minutes.iter().map(|folded| async move {
-            // A minute of which nothing could be read says nothing.
+            // A minute whose entries could not be read offers nothing.
             let offered = match folded.everybody.rank {
                 0 => Ok(Gain::default()),
                 _ => self.everybody().minute(folded).await,
@@ -314,7 +315,7 @@ impl<'a, S: Store> Pass<'a, S> {
         Ok(())
     }
 
-    /// How far the closing of each day is; `None` where it has not begun.
+    /// The progress of each day's closing; `None` where it has not begun.
     async fn marks(
         &self,
         days: &BTreeSet<UnixMillis>,
@@ -322,7 +323,7 @@ impl<'a, S: Store> Pass<'a, S> {
         let marks = days.iter().map(|day| async move {
             match read_mark(self.usage, *day).await {
                 Ok(mark) => Ok((*day, mark.map(|(mark, _)| mark.round))),
-                // A mark of a later release stands, whatever it says.
+                // A mark of a later release stands, whatever its content.
                 Err(StoreError::Unreadable { .. }) => Ok((*day, Some(Round::Closing))),
                 Err(error) => Err(error),
             }
@@ -339,7 +340,7 @@ pub(crate) fn add(fold: &mut MinuteFold, found: Found, is_new: bool, parked: &mu
     }
 }
 
-/// The mark of a day, and its version.
+/// The mark of a day and its version.
 pub(crate) async fn read_mark<S: Store>(
     store: &S,
     day: UnixMillis,

@@ -1,4 +1,4 @@
-//! What the aggregator does with a batch of changes, with a tick, and with what an operator asks.
+//! Handles a batch of changes, a tick, and an operator's request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -21,16 +21,16 @@ use crate::fold::{Done, Pass, Whom};
 use crate::parked;
 use crate::thresholds::Counted;
 
-/// Facts after which a pass offers what it has folded: they are kept in memory.
+/// Facts after which a pass offers what it has folded, because they are held in memory.
 const MOST_FACTS: u64 = 300_000;
-/// An hour is vouched for once its mark is so long after its end.
+/// An hour needs no more beacons once its mark is this long past its end.
 const BEACON_MILLIS: i64 = 10 * 60_000;
 /// How far back hours get beacons: readers look two days back.
 const BEACONS_REACH: i64 = 48 * 3_600_000;
-/// Days that the marks of hours are kept.
+/// Days for which the marks of hours are kept.
 const MARK_DAYS: i64 = 15;
 
-/// What the aggregator is invoked with.
+/// The payloads that invoke the aggregator.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
@@ -40,19 +40,19 @@ pub enum Event {
         #[serde(rename = "Records")]
         records: Vec<EventRecord>,
     },
-    /// An operator has days closed again.
+    /// An operator asks to close days again.
     Close {
         /// The days.
         close: Span,
     },
-    /// An operator has minutes folded again.
+    /// An operator asks to fold minutes again.
     Fold {
         /// The minutes.
         fold: Span,
     },
-    /// The schedule's minute.
+    /// The minute's tick of the schedule.
     Tick {
-        /// Who says so.
+        /// The detail type of the event, which identifies it.
         #[serde(rename = "detail-type")]
         _detail_type: String,
     },
@@ -63,7 +63,7 @@ pub enum Event {
 pub struct Span {
     /// Its first instant, in milliseconds since the epoch.
     pub from: UnixMillis,
-    /// Its last.
+    /// Its last instant, in milliseconds since the epoch.
     pub to: UnixMillis,
 }
 
@@ -74,38 +74,38 @@ pub struct Aggregator<S> {
     pub analytics: S,
     /// The usage table.
     pub usage: S,
-    /// How long what is kept.
+    /// Retention by kind of item.
     pub retention: Retention,
-    /// How long after its minute a call must be reported, in milliseconds; after that the log alone
-    /// knows of it.
+    /// How long after its minute a call must be reported, in milliseconds. After that only the log
+    /// knows the call.
     pub reported_within: i64,
     /// Hours that this instance wrote.
     pub cache: Memory,
 }
 
-/// What an instance remembers of its writes: never a count, only what need not be read.
+/// An instance's memory of its writes: it saves reads and never holds a count.
 #[derive(Debug, Default)]
 pub struct Memory(pub(crate) Cache);
 
-/// What was done with a batch.
+/// The result of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Folded {
-    /// What everybody's totals gained.
+    /// How much the totals over all users grew.
     pub gain: Gain,
-    /// Items parked.
+    /// Number of parked items.
     pub parked: u64,
-    /// Whom it counted.
+    /// The users that it counted.
     pub counted: Counted,
 }
 
-/// What a tick found.
+/// The result of a tick.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ticked {
-    /// What it folded again.
+    /// The result of the minutes it folded again.
     pub folded: Folded,
-    /// Users with an accepted call in the current hour.
+    /// Number of users with an accepted call in the current hour.
     pub users: u64,
-    /// Calls of the minute that has just become too old to be reported, which only the log knows.
+    /// Calls that only the log knows, of the minute that has just become too old to be reported.
     pub reconciled: u64,
 }
 
@@ -121,7 +121,7 @@ impl<S: Store> Aggregator<S> {
         }
     }
 
-    /// As [`Self::pass`], of minutes long past: what they write is not written again.
+    /// Like [`Self::pass`], for minutes long past: the items that they write are not written again.
     fn old_pass(&self, now: UnixMillis) -> Pass<'_, S> {
         Pass {
             cache: None,
@@ -129,8 +129,8 @@ impl<S: Store> Aggregator<S> {
         }
     }
 
-    /// Folds the minutes that have new entries. Where the time is over or a table refuses, the first
-    /// record that asks for an unfinished minute comes again, and what is done stands.
+    /// Folds the minutes that have new entries. If the time is over or a table refuses, the batch
+    /// resumes at the first record that asks for an unfinished minute, and finished minutes stand.
     pub async fn batch(
         &self,
         records: &[EventRecord],
@@ -205,7 +205,7 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Notes how far each hour's journal is folded: readers lay over it what was appended since.
+    /// Records up to where each hour's journal is folded: readers add what was appended since.
     async fn note_progress(&self, work: &Work) -> Result<(), StoreError> {
         for (hour, at) in &work.folded {
             let key = ItemKey::hour_mark(*hour);
@@ -223,7 +223,7 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Works on what nobody is woken for: beacons, parked items, days to close.
+    /// Does the work that no change triggers: beacons, parked items, days to close.
     pub async fn tick(&self, now: UnixMillis, over: Over<'_>) -> Result<Ticked, StoreError> {
         let pass = self.old_pass(now);
         self.beacons(&pass, now).await?;
@@ -244,8 +244,9 @@ impl<S: Store> Aggregator<S> {
         })
     }
 
-    /// Puts a beacon into the journal of each hour that no mark vouches for yet, from the first marked
-    /// hour on: its mark moves once everything appended before is folded.
+    /// Appends a beacon to the journal of each hour that no mark vouches for yet, from the first
+    /// marked hour on: the hour's mark advances once everything appended before the beacon is
+    /// folded.
     async fn beacons(&self, pass: &Pass<'_, S>, now: UnixMillis) -> Result<(), StoreError> {
         let oldest = Window::Hour.start(now.plus_millis(-BEACONS_REACH));
         let from = ItemKey::hour_mark(oldest).sk;
@@ -272,7 +273,7 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Folds minutes with parked items again and forgets the items that work by now. If other items of
+    /// Folds minutes with parked items again and forgets the items that now work. If other items of
     /// a minute fail this time, they are parked first.
     async fn retry_parked(&self, pass: &Pass<'_, S>, done: &mut Done) -> Result<(), StoreError> {
         let owed = parked::owed(&self.analytics).await?;
@@ -300,8 +301,9 @@ impl<S: Store> Aggregator<S> {
         Ok(())
     }
 
-    /// Calls that only the log knows, of the last minute whose reports would all be too late. Each
-    /// minute is asked for by one tick, once it is over: a tick within it would miss the rest.
+    /// Calls that only the log knows, of the last minute whose reports would all be too late by
+    /// now. Exactly one tick asks for each minute, once the minute is over: a tick within it would
+    /// miss the rest.
     async fn reconciled(&self, now: UnixMillis) -> Result<u64, StoreError> {
         let open = Window::Minute.start(now.plus_millis(-self.reported_within));
         let minute = open.plus_millis(-60_000);
@@ -315,7 +317,7 @@ impl<S: Store> Aggregator<S> {
         }
     }
 
-    /// Folds every minute of a span again, for an operator; says how many had entries.
+    /// Folds every minute of a span again, for an operator. Returns how many had entries.
     pub async fn fold_again(&self, span: Span, now: UnixMillis) -> Result<u64, StoreError> {
         let pass = self.old_pass(now);
         let mut hour = Window::Hour.start(span.from);
@@ -346,7 +348,7 @@ impl<S: Store> Aggregator<S> {
         Ok(minutes.len() as u64)
     }
 
-    /// Has days closed again; says how many.
+    /// Marks the days of a span to be closed again. Returns how many.
     pub async fn close_again(&self, span: Span, now: UnixMillis) -> Result<u64, StoreError> {
         self.old_pass(now).close_again(span.from, span.to).await
     }

@@ -1,9 +1,9 @@
 //! The aggregator: folds minutes of the journal into users' hours and everybody's totals, and closes
 //! days.
 //!
-//! It is woken by the changes of the analytics table and once a minute. Changes only make counts
-//! fresh: a day is closed by folding all of it again, whoever was woken or not. Everything here may be
-//! done again, in any order and by several at once.
+//! Changes of the analytics table and a schedule, once a minute, invoke it. Changes only make
+//! counts fresh: closing a day folds all of it again, whether or not changes were processed.
+//! Everything here may run again, in any order and concurrently.
 
 pub mod addresses;
 pub mod batch;

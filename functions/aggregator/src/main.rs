@@ -1,4 +1,4 @@
-//! Wires the aggregator: settings, tables, metrics, and what it is invoked with.
+//! Wires the aggregator: settings, tables, metrics and the handler of its payloads.
 
 // The SDK nests its futures deeply, and these hold several calls.
 #![recursion_limit = "256"]
@@ -20,7 +20,7 @@ use runtime::{aws, clock, log};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Kept of an invocation's time for the answer and what is under way.
+/// Part of an invocation's time reserved for the response and for work under way.
 const MARGIN: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]

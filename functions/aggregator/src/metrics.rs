@@ -1,4 +1,4 @@
-//! What the aggregator says of its work.
+//! The aggregator's metrics.
 
 use domain::names::kinesis_metric as name;
 use runtime::metrics::Metric;

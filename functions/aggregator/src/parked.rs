@@ -1,7 +1,8 @@
-//! What cannot be read or written, and what disagrees: told under `PK = ERRORS`, owed until it works.
+//! Parked items: what cannot be read or written, and facts that disagree. They are recorded under
+//! `PK = ERRORS` and owed until they work.
 //!
-//! A parked item stands under its minute, so that the tick finds what to fold again. Everybody else
-//! goes on.
+//! A parked item stands under its minute, so that the tick knows what to fold again. Everything
+//! else goes on.
 
 use domain::entry::EntryError;
 use domain::event::Reason;
@@ -15,11 +16,11 @@ use runtime::store::{self, Query, Store, StoreError};
 
 use crate::fold::Whom;
 
-/// How the sort keys of parked items begin.
+/// Prefix of the sort keys of parked items.
 const PARKED: &str = "parked";
-/// Items that one tick tries again, or a few more.
+/// Roughly how many items one tick retries; it may be a few more.
 const MOST_OWED: usize = 100;
-/// Where facts that disagree come from.
+/// The source named for facts that disagree.
 const CONFLICT: &str = "conflict";
 
 /// An item that cannot be read or written, and the minutes that must be folded again for it.
@@ -43,7 +44,7 @@ impl Parked {
     }
 }
 
-/// Turns an error that no retry mends into something parked.
+/// Turns an error that no retry can fix into a parked item.
 pub(crate) fn or_parked(
     done: Result<(), StoreError>,
     key: &ItemKey,
@@ -65,7 +66,7 @@ pub(crate) fn or_parked(
     }))
 }
 
-/// Tells what was parked.
+/// Records what was parked.
 pub(crate) async fn tell<S: Store>(
     store: &S,
     parked: &[Parked],
@@ -91,7 +92,7 @@ fn source(minute: UnixMillis) -> String {
     format!("{PARKED}#{}", Window::Minute.label(minute))
 }
 
-/// What is owed: minutes with a parked item, and the keys under which that is told.
+/// What is owed: minutes with a parked item, and the keys under which that item is recorded.
 pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
     let from = format!("{PARKED}#");
     let mut query = Query::states(ERRORS, &from, store::after(&from));
@@ -112,14 +113,14 @@ pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<(UnixMillis, ItemKey
     Ok(minutes.collect())
 }
 
-/// The key under which a parked item is told.
+/// The keys under which a parked item is recorded.
 pub(crate) fn told(item: &Parked) -> impl Iterator<Item = ItemKey> + '_ {
     let place = format!("{}/{}", item.key.pk, item.key.sk);
     let minutes = item.minutes.iter();
     minutes.map(move |minute| ItemKey::error(&source(*minute), &place))
 }
 
-/// Tells of facts that disagree about an event. One item an event.
+/// Records facts that disagree about an event, one item per event.
 pub(crate) async fn conflicts<S: Store>(
     store: &S,
     minutes: &[&FoldedMinute],

@@ -11,9 +11,9 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// Namespace of the metrics.
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
-        /// The journal and everybody's totals.
+        /// The table of the journal and of the totals over all users.
         pub analytics_table: String = env::ANALYTICS_TABLE,
-        /// Users' hours, days, months and all time.
+        /// The table of users' hours, days, months and all time.
         pub usage_table: String = env::API_USAGE_TABLE,
         /// How long the journal is kept.
         pub raw_retention: Days = env::RAW_RETENTION_DAYS,
@@ -23,7 +23,7 @@ runtime::settings! {
         pub hour_retention: Days = env::HOUR_RETENTION_DAYS,
         /// The plans that keys may name.
         pub plans: Plans = env::PLANS,
-        /// Address of the queue that alerts are handed over by.
+        /// URL of the queue that takes alerts.
         pub alert_queue: String = env::ALERT_QUEUE,
         /// How long after its minute a call that only the log knows counts as reconciled.
         pub reconcile_seconds: Seconds = env::RECONCILE_SECONDS,

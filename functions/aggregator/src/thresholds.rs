@@ -1,11 +1,11 @@
-//! Thresholds of quotas: what a user has used of its period, and who is told.
+//! Thresholds of quotas: how much of its period's quota a user has used, and the alerts about it.
 //!
-//! After a fold the users that it counted are looked at, those alone whose use may have come to
-//! something since the last look. A look adds up what is stored of the period, puts the alert of each
-//! threshold that was crossed under an id that follows from user, period and threshold, hands it over,
-//! and only then notes it as told: wherever it dies, the next look does the same again, and the id
-//! shows that it is the same. What a look that failed was about is looked at again by the next
-//! invocation, and every user of a day when the day is closed.
+//! After a fold, this module looks at the users it counted, but only at those whose use may have
+//! crossed a threshold since the last look. A look adds up what is stored of the period, stores the
+//! alert of each crossed threshold under an id that follows from user, period and threshold, hands
+//! it to the queue, and only then notes the threshold as announced. Wherever it dies, the next look
+//! does the same again, and the id shows that it is the same alert. The next invocation repeats a
+//! failed look, and closing a day looks at every user of that day.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,18 +22,18 @@ use runtime::queue::{Queue, SendError};
 use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, unreadable};
 use serde::{Deserialize, Serialize};
 
-/// Users that are watched at a time.
+/// Upper bound for the users that are watched at a time.
 const MOST_WATCHED: usize = 50_000;
-/// How long a look is good for: settings of the user may have changed.
+/// How long a look stays valid: the user's settings may change.
 const LOOK_MILLIS: i64 = 6 * 3_600_000;
-/// Minutes of a user that are remembered to tell what a further fold of them adds.
+/// Minutes of a user that are remembered, to know what a further fold of them adds.
 const MINUTES: usize = 4;
-/// Days that an alert is kept.
+/// Days for which an alert is kept.
 const ALERT_DAYS: i64 = 90;
-/// Days of which hours are read where the day itself is not there yet.
+/// Days whose hours are read if the day itself does not exist yet.
 const OPEN_DAYS: i64 = 3;
 
-/// Users whom a fold counted.
+/// The users that a fold counted.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// Units of accepted calls by user and minute.
@@ -42,10 +42,10 @@ pub struct Counted {
     pub closed: BTreeSet<(String, UnixMillis)>,
 }
 
-/// What is stored of a period besides its calls.
+/// What is stored about a period besides its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// The highest threshold that was told of, in percent.
+    /// The highest threshold that was announced, in percent.
     pub percent: u8,
 }
 
@@ -54,29 +54,30 @@ pub struct Told {
 pub struct Thresholds<S, Q> {
     /// The usage table.
     pub usage: S,
-    /// Where alerts are handed over.
+    /// The queue that takes alerts.
     pub alerts: Q,
     /// The plans.
     pub plans: Plans,
-    /// What this instance remembers.
+    /// This instance's memory.
     pub memory: LookMemory,
 }
 
-/// What an instance remembers of its looks: never a count, only what need not be looked at.
+/// An instance's memory of its looks: it saves looks and never holds a count.
 #[derive(Debug, Default)]
 pub struct LookMemory(Mutex<HashMap<String, Watch>>);
 
 #[derive(Debug)]
 struct Watch {
-    /// When it was last looked at, and the period then.
+    /// The time of the last look, and the period it was in.
     at: UnixMillis,
     period: Period,
-    /// Calls of the period, at least: those of the last look and what folds have added since.
+    /// A lower bound for the calls of the period: those of the last look and those that folds added
+    /// since.
     used: u64,
-    /// Calls from which on it is looked at again.
+    /// The number of calls at which the next look is due.
     next: u64,
     minutes: BTreeMap<UnixMillis, u64>,
-    /// Whether the last look failed; when what it was about was counted.
+    /// If the last look failed, the instant of the calls it was about.
     owed: Option<UnixMillis>,
 }
 
@@ -91,7 +92,7 @@ pub enum LookError {
     Send(#[from] SendError),
 }
 
-/// What a user has used of a period.
+/// A user's use within a period.
 struct Use<'a> {
     plan: (&'a str, &'a Plan),
     period: Period,
@@ -100,8 +101,8 @@ struct Use<'a> {
 }
 
 impl<S: Store, Q: Queue> Thresholds<S, Q> {
-    /// Looks at the users whom a fold counted, and at those whose last look failed. One that fails
-    /// holds up no other.
+    /// Looks at the users that a fold counted and at those whose last look failed. A failing look
+    /// does not hold up the others.
     pub async fn look(&self, counted: &Counted, now: UnixMillis) {
         if self.plans.values().all(|plan| plan.monthly_quota.is_none()) {
             return;
@@ -123,7 +124,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         }
     }
 
-    /// Looks at what a user has used of the period that `at` lies in.
+    /// Looks at a user's use within the period that contains `at`.
     async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
         let Some(found) = self.used(user, at).await? else {
             return Ok(());
@@ -163,7 +164,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         Ok(())
     }
 
-    /// Stores an alert unless it is, and hands it over.
+    /// Stores an alert unless it is stored already, and hands it to the queue.
     async fn alert(&self, alert: &Alert) -> Result<(), LookError> {
         let id = alert.id();
         let key = ItemKey::alert(&id);
@@ -181,7 +182,8 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         Ok(self.alerts.send(message, 0).await?)
     }
 
-    /// Adds up what is stored of the period of `at`: days, and hours of days that are not there.
+    /// Adds up what is stored of the period of `at`: days, and the hours of days that do not exist
+    /// yet.
     async fn used(&self, user: &str, at: UnixMillis) -> Result<Option<Use<'_>>, StoreError> {
         let month = Window::Month.start(at.plus_days(-1));
         let (from, to) = (month.plus_days(-1), at.plus_days(1));
@@ -216,7 +218,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         }))
     }
 
-    /// The quota that holds for a user in place of the plan's.
+    /// The quota that applies to a user instead of the plan's.
     async fn quota(&self, user: &str) -> Result<Option<Quota>, StoreError> {
         let key = ItemKey::settings(user);
         let Some(stored) = self.usage.get(&key).await? else {
@@ -251,8 +253,8 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     }
 }
 
-/// Units of a period's accepted calls: of each day as the day itself says, or as its hours do where they rest on
-/// more facts. Exact to the quarter hour, on which periods of every time zone begin.
+/// Units of a period's accepted calls: for each day the day's own sum, or its hours where they rest
+/// on more facts. Exact to the quarter hour, on which periods of every time zone begin.
 fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis, Hour)]) -> u64 {
     let mut of_hours: BTreeMap<UnixMillis, Sum> = BTreeMap::new();
     for (start, hour) in hours {
@@ -271,7 +273,7 @@ fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis
 }
 
 impl LookMemory {
-    /// Takes in what a fold counted of a user; says for which instant it is to be looked at, if so.
+    /// Records what a fold counted for a user. Returns the instant to look at, if a look is due.
     fn count(
         &self,
         user: &str,

@@ -1,9 +1,10 @@
 //! Users' hours, days, months and all time.
 //!
-//! An hour takes slots of minutes, each only in place of one of a lower rank, under the version that was
-//! read. Once a day's mark stands, its hours are written together with the day, in one transaction: from
-//! then on the day is the sum of its hours at every moment, so that readers may go from one to the other.
-//! Months and all time are sums of what is stored below them, and replace only what has a lower rank.
+//! An hour takes slots of minutes, each only in place of one of lower rank, under the version that
+//! was read. Once a day's mark stands, its hours are written together with the day, in one
+//! transaction: from then on the day is the sum of its hours at every moment, so readers may move
+//! from one to the other. Months and all time are sums of what is stored below them, and replace
+//! only a sum of lower rank.
 
 use domain::counts::{Hour, Slot, Sum};
 use domain::table::{self, ItemKey};
@@ -14,7 +15,7 @@ use runtime::store::{
 
 use crate::cache::{Cache, Guess};
 
-/// Times that an item is read again after somebody else wrote between its read and its write.
+/// How often an item is read again after a concurrent write between its read and its write.
 const MOST_CONFLICTS: u32 = 50;
 
 /// Slots for one user's hour.
@@ -23,18 +24,18 @@ pub(crate) struct HourWork<'a> {
     pub(crate) user: &'a str,
     pub(crate) hour: UnixMillis,
     pub(crate) slots: Vec<(u8, &'a Slot)>,
-    /// What the table holds, as far as that is known.
+    /// What the table holds, as far as it is known.
     pub(crate) held: Option<Stored>,
 }
 
-/// What a fold knows of the closing of an hour's day.
+/// What a fold knows about the closing of an hour's day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DayState {
-    /// It has not begun.
+    /// The closing has not begun.
     Open,
-    /// It has: the fold offers what is above the hour itself.
+    /// The closing has begun: the fold offers everything above the hour.
     Begun,
-    /// The fold is part of it: what is above is offered once all hours are.
+    /// The fold is part of the closing, which offers everything above once all hours are done.
     Closing,
 }
 
@@ -43,12 +44,12 @@ pub(crate) enum DayState {
 pub(crate) struct Users<'a, S> {
     pub(crate) store: &'a S,
     pub(crate) hour_days: i64,
-    /// Where hours that are written again and again are remembered.
+    /// The cache of hours that are written again and again.
     pub(crate) cache: Option<&'a Cache>,
 }
 
 impl<'a, S: Store> Users<'a, S> {
-    /// What the table holds of an hour: from memory where possible.
+    /// What the table holds of an hour, from memory where possible.
     pub(crate) async fn held(
         &self,
         user: &str,
@@ -63,8 +64,9 @@ impl<'a, S: Store> Users<'a, S> {
         }
     }
 
-    /// Offers slots to a user's hour. Once the day's closing has begun, together with the day, and then
-    /// to the month and all time, changed or not: a fold that died in between comes again here.
+    /// Offers slots to a user's hour. Once the day's closing has begun, this writes hour and day
+    /// together, and then month and all time, whether or not they changed: a fold that died in
+    /// between passes here again.
     pub(crate) async fn offer(
         &self,
         mut work: HourWork<'a>,
@@ -134,7 +136,7 @@ impl<'a, S: Store> Users<'a, S> {
         written
     }
 
-    /// Writes an hour and the day that it makes, both or neither.
+    /// Writes an hour and the day that it results in, both or neither.
     async fn with_day(
         &self,
         work: &HourWork<'_>,
@@ -145,8 +147,8 @@ impl<'a, S: Store> Users<'a, S> {
             cache.forget(key);
         }
         let day_key = ItemKey::day(work.user, work.hour);
-        // The day is read first: a version that still holds when it is written says that nobody changed
-        // an hour of it since.
+        // The day is read first: if its version still holds at the write, no hour of it changed in
+        // between.
         let stored = self.store.get(&day_key).await?;
         let (known, version) = read_sum(&day_key, stored.as_ref())?;
         let mut day = hour.sum();
@@ -165,7 +167,8 @@ impl<'a, S: Store> Users<'a, S> {
             )?;
             self.store.put_both((key, item), (&day_key, day)).await?
         } else {
-            // The day knows more than its hours do: some of them were restored, and come again.
+            // The day knows more than its hours: some of them were restored, and will be folded
+            // again.
             return self.store.put(key, item).await;
         };
         if done {
@@ -189,7 +192,7 @@ impl<'a, S: Store> Users<'a, S> {
             .collect()
     }
 
-    /// Offers a day, as its hours are, to itself, its month and all time.
+    /// Offers a day, as the sum of its hours, to itself, its month and all time.
     pub(crate) async fn offer_day(&self, user: &str, day: UnixMillis) -> Result<(), StoreError> {
         let key = ItemKey::day(user, day);
         for _ in 0..MOST_CONFLICTS {
@@ -210,7 +213,8 @@ impl<'a, S: Store> Users<'a, S> {
         Err(StoreError::Contended { key })
     }
 
-    /// Offers a month as its days are, and all time as its months are: children before parents.
+    /// Offers a month as the sum of its days, and all time as the sum of its months: children
+    /// before parents.
     async fn offer_above_day(&self, user: &str, at: UnixMillis) -> Result<(), StoreError> {
         let days = format!("DAY#{}", Window::Month.label(at));
         self.offer_sum(user, &days, ItemKey::month(user, at))
@@ -235,7 +239,7 @@ impl<'a, S: Store> Users<'a, S> {
             return Ok(());
         }
         let item = sum_item(&key, &sum, sum.rank, Condition::Lower, None)?;
-        // Refused where somebody offered more meanwhile.
+        // The table refuses it if a concurrent write offered more.
         self.store.put(&key, item).await.map(drop)
     }
 }
@@ -254,7 +258,7 @@ fn read_hour(
     }
 }
 
-/// Reads a sum that may not be there.
+/// Reads a sum that may not exist.
 pub(crate) fn read_sum(key: &ItemKey, stored: Option<&Stored>) -> Result<(Sum, u64), StoreError> {
     match stored {
         Some(stored) => {
@@ -265,7 +269,7 @@ pub(crate) fn read_sum(key: &ItemKey, stored: Option<&Stored>) -> Result<(Sum, u
     }
 }
 
-/// A sum as an item.
+/// Encodes a sum as an item.
 pub(crate) fn sum_item(
     key: &ItemKey,
     sum: &Sum,

@@ -1,4 +1,4 @@
-//! The aggregator over tables in memory: what a batch, a tick and an operator come to.
+//! The aggregator over tables in memory: the results of a batch, a tick and an operator's request.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// Appends events as one entry; the records of the table's stream.
+    /// Appends events as one entry and returns the records of the table's stream.
     async fn append(&self, events: &[UsageEvent]) -> Vec<EventRecord> {
         let borrowed: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
         let mut packer = Packer::default();
@@ -210,7 +210,8 @@ async fn an_hour_of_a_later_release_is_not_replaced_and_holds_up_nobody() {
     assert_eq!((fresh.calls(ANN, AT), fresh.parked()), (2, 0));
 }
 
-/// Changes were given up: closing the day counts all the same, and what comes later is carried up.
+/// The changes were given up: closing the day counts them all the same, and later calls are carried
+/// up.
 #[tokio::test]
 async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Uses that grow, folds that come again, and looks that fail.
+//! Use that grows, folds that repeat, and looks that fail.
 
 use std::sync::{Arc, Mutex};
 
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// The same tables, seen by an instance that remembers nothing.
+    /// The same tables, seen by an instance with an empty memory.
     fn restarted(self) -> Self {
         let thresholds = Thresholds {
             memory: LookMemory::default(),
@@ -70,7 +70,7 @@ impl World {
         Self { thresholds, ..self }
     }
 
-    /// Has a minute of Ann's hour hold so many calls, as a fold writes it.
+    /// Makes a minute of Ann's hour hold `calls`, as a fold writes it.
     fn fold(&self, minute: UnixMillis, calls: u64) -> Counted {
         let key = ItemKey::hour(ANN, minute);
         let start = Window::Hour.start(minute);
@@ -102,7 +102,7 @@ impl World {
         counted
     }
 
-    /// The thresholds that were told of, by the alerts handed over.
+    /// The thresholds that were announced, read from the alerts in the queue.
     fn told(&self) -> Vec<u8> {
         let sent = self.alerts.sent.lock().unwrap().clone();
         let alerts = sent.iter().map(|body| {
@@ -167,7 +167,7 @@ async fn a_new_period_arms_every_threshold_again_in_the_plans_own_zone() {
     let counted = world.fold(end, 5);
     world.thresholds.look(&counted, end).await;
     assert_eq!(world.told(), [50, 80, 100, 50]);
-    // Calls of the period before come late.
+    // Calls of the previous period arrive late.
     let counted = world.fold(end.plus_millis(-120_000), 3);
     world.thresholds.look(&counted, end).await;
     assert_eq!(world.told(), [50, 80, 100, 50]);
