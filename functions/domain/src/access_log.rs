@@ -1,12 +1,12 @@
 //! The access log's line: the gateway's own report of a call, one JSON object of strings.
 //!
-//! Stacks write its format and the reconciler reads it, both by [`MEMBERS`]. A gateway that does
-//! not escape values lets a caller close a quote. What a caller can choose therefore comes last,
-//! and a line is read from its start, member by member in this order: whatever a caller writes
-//! into its user agent, every member that is counted by was read before.
+//! The stacks write its format and the reconciler reads it, both from [`MEMBERS`]. A gateway that
+//! does not escape values lets a caller close a quote. Members that a caller can choose therefore
+//! come last, and a line is read from its start, member by member in this order: whatever a caller
+//! writes into its user agent, every member that decides the count was read before.
 //!
-//! A line begins with the number of its format. Lines of the formats before are read too: some are on
-//! their way when a new format is deployed. Format 1 carries no number; formats 1 and 2 carry neither
+//! A line begins with the number of its format. Lines of earlier formats are read too: some are in
+//! flight when a new format is deployed. Format 1 carries no number. Formats 1 and 2 carry neither
 //! the template that the call is counted under nor its units.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use crate::names::context;
 pub const VERSION: &str = "version";
 /// The gateway's own id of a request, which no caller can choose.
 pub const EXTENDED_REQUEST_ID: &str = "extendedRequestId";
-/// When the request came, in milliseconds since the epoch.
+/// Time of the request, in milliseconds since the epoch.
 pub const REQUEST_TIME: &str = "requestTimeEpoch";
 /// The caller's address.
 pub const IP: &str = "ip";
@@ -58,12 +58,12 @@ pub const USER_AGENT: &str = "userAgent";
 
 /// [`RESPONSE_TYPE`] of a call that the authorizer denied: one over the rate or the quota.
 pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
-/// The value of a member that the gateway has no value for.
+/// The value of a member for which the gateway has no value.
 pub const ABSENT: &str = "-";
 /// The format of [`MEMBERS`].
 pub const FORMAT: &str = "3";
 
-/// The members of a line in their order. What a caller can choose comes last.
+/// The members of a line in their order. Those that a caller can choose come last.
 pub const MEMBERS: [&str; 28] = [
     VERSION,
     EXTENDED_REQUEST_ID,
@@ -152,7 +152,7 @@ const MEMBERS_OF_FORMAT_1: [&str; 23] = [
     USER_AGENT,
 ];
 
-/// The members of which the gateway sets at least one when it asked the authorizer. AWS does not
+/// The members of which the gateway sets at least one when it called the authorizer. AWS does not
 /// document which of them it sets when the authorizer fails.
 const OF_AUTHORIZER: [&str; 5] = [
     AUTHORIZER_STATUS,
@@ -162,8 +162,8 @@ const OF_AUTHORIZER: [&str; 5] = [
     AUTHORIZER_ERROR,
 ];
 
-/// Writes a line in the current format. `value` gives each member but [`VERSION`], escaped as the
-/// gateway would; the stacks pass the gateway's variables and so write the format itself.
+/// Writes a line in the current format. `value` returns each member but [`VERSION`], escaped as the
+/// gateway would escape it. The stacks pass the gateway's variables and so write the format itself.
 pub fn write(value: impl Fn(&'static str) -> String) -> String {
     let members = MEMBERS.map(|member| match member {
         VERSION => format!(r#""{VERSION}":"{FORMAT}""#),
@@ -172,13 +172,13 @@ pub fn write(value: impl Fn(&'static str) -> String) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// A line of the access log: the value of each of [`MEMBERS`], empty where it has none.
+/// A line of the access log: the value of each of [`MEMBERS`], empty where the line has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'a>([&'a str; MEMBERS.len()]);
 
 impl<'a> Line<'a> {
-    /// Reads a line of the current format or of those before. `None` where it does not have all
-    /// members in their order, or is of a format that this release does not know.
+    /// Reads a line of the current or an earlier format. `None` if it lacks a member, if its
+    /// members are out of order, or if this release does not know its format.
     pub fn read(text: &'a str) -> Option<Self> {
         let numbered = |members: &[&str], number| {
             let line = Self::of(text, members);
@@ -217,7 +217,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The value of a member; `None` where it has none.
+    /// The value of a member; `None` where the line has none.
     pub fn get(&self, member: &str) -> Option<Cow<'a, str>> {
         let place = MEMBERS.iter().position(|known| *known == member)?;
         let value = *self.0.get(place)?;
@@ -232,8 +232,8 @@ impl<'a> Line<'a> {
         Some(Cow::Borrowed(value))
     }
 
-    /// Whether the gateway asked the authorizer. A call that it refused by itself has no event of
-    /// the authorizer's.
+    /// Whether the gateway called the authorizer. For a call that the gateway refused by itself the
+    /// authorizer has no event.
     pub fn asked_authorizer(&self) -> bool {
         OF_AUTHORIZER
             .iter()
@@ -260,7 +260,7 @@ mod tests {
         line_of(&MEMBERS_OF_FORMAT_1, value)
     }
 
-    /// A line of format 2, as the release before writes it.
+    /// A line of format 2, as the previous release writes it.
     fn line_of_format_2(value: impl Fn(&'static str) -> String) -> String {
         line_of(&MEMBERS_OF_FORMAT_2, |member| match member {
             VERSION => "2".to_owned(),
@@ -272,7 +272,7 @@ mod tests {
         [REQUEST_ID, INTEGRATION_ERROR, USER_AGENT].contains(&member)
     }
 
-    /// What the gateway says is read as it says it, or the line is not read.
+    /// A line is read as the gateway wrote it, or not at all.
     fn reads_what_the_gateway_says(text: &str, members: &[&str]) -> Result<(), TestCaseError> {
         let Some(read) = Line::read(text) else {
             return Ok(());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     proptest! {
-        /// Escaped or not, broken off or forged: a caller can make a line unreadable at most.
+        /// Escaped or not, truncated or forged: at worst a caller makes its own line unreadable.
         #[test]
         fn a_caller_changes_nothing_that_is_counted_by(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
             let forged = format!(r#"{agent}","eventId":"forged","status":"200","email":"{id}"#);

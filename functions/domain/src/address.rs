@@ -1,4 +1,4 @@
-//! Addresses of callers: how they are told apart, and which are refused.
+//! Addresses of callers: which of them count as one, and which are refused.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::UnixMillis;
 
-/// An address as limits and lists tell it apart: IPv6 by its /64, which one caller usually has whole.
+/// An address as limits and lists identify it: IPv6 by its /64, which usually belongs to one
+/// caller.
 pub fn network(address: &str) -> String {
     let Ok(IpAddr::V6(parsed)) = address.parse() else {
         return address.to_owned();
@@ -19,15 +20,16 @@ pub fn network(address: &str) -> String {
     format!("{}/64", Ipv6Addr::from(network))
 }
 
-/// Addresses that are refused, by network, with the time from which on.
+/// Refused networks, each with the time since which it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Blocked {
-    /// By [`network`].
+    /// Keyed by [`network`].
     pub since: BTreeMap<String, UnixMillis>,
 }
 
 impl Blocked {
-    /// Networks that the list holds at most: every authorizer reads all of them every few seconds.
+    /// The most networks that the list may hold: every authorizer reads all of them every few
+    /// seconds.
     pub const MOST: usize = 5_000;
 
     /// Whether `address` is refused.

@@ -1,4 +1,4 @@
-//! Thresholds of a quota: which of them a use has crossed, and the event that says so.
+//! Thresholds of a quota: which of them a user's consumption has crossed, and the event for each.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,23 +15,23 @@ pub struct Alert {
     pub plan: String,
     /// The threshold, in percent of the quota.
     pub percent: u8,
-    /// Units of the period that the user may use.
+    /// The user's quota for the period, in units.
     pub quota: u64,
-    /// Units of the period when the crossing was found.
+    /// Units used within the period when the crossing was found.
     pub used: u64,
     /// First instant of the period.
     pub start: UnixMillis,
-    /// First instant of the next.
+    /// First instant of the next period.
     pub end: UnixMillis,
     /// When the crossing was found.
     pub at: UnixMillis,
 }
 
-/// `type` of the event of a crossing.
+/// The `type` of a crossing's event.
 pub const THRESHOLD: &str = "QUOTA_THRESHOLD_CROSSED";
 
 impl Alert {
-    /// The alert of a user that has used so much.
+    /// The alert for a user that has used `used` units.
     pub fn new(
         (email, plan): (&str, &str),
         (used, quota, percent): (u64, u64, u8),
@@ -62,7 +62,7 @@ impl Alert {
         format!("alert_{}", hex.collect::<String>())
     }
 
-    /// The event as `CloudEvents` 1.0 structured JSON. `source` is that of the usage events.
+    /// The event as `CloudEvents` 1.0 structured JSON. `source` is the one that usage events carry.
     pub fn cloud_event(&self, source: &str) -> String {
         serde_json::json!({
             "specversion": "1.0",
@@ -84,7 +84,7 @@ impl Alert {
         .to_string()
     }
 
-    /// The event in a sentence, for people.
+    /// The event as a sentence for people.
     pub fn text(&self) -> String {
         let Self {
             user,
@@ -101,8 +101,8 @@ impl Alert {
     }
 }
 
-/// The thresholds, in percent, that `used` units of a quota cross and that were not told of; lowest
-/// first. `told` is the highest that was.
+/// The thresholds, in percent, that `used` units of a quota have crossed and that were not
+/// announced yet, lowest first. `told` is the highest announced one.
 pub fn crossed(used: u64, quota: u64, thresholds: &[u8], told: u8) -> Vec<u8> {
     let is_crossed = |percent: &u8| {
         let (used, quota) = (u128::from(used), u128::from(quota));
@@ -114,8 +114,8 @@ pub fn crossed(used: u64, quota: u64, thresholds: &[u8], told: u8) -> Vec<u8> {
     crossed
 }
 
-/// Units from which on something about a quota is to be looked at again: the next threshold, or a
-/// twentieth of the quota more than `used`.
+/// The number of units at which to look at a quota again: the next threshold, or a twentieth of the
+/// quota more than `used`.
 pub fn next_look(used: u64, quota: u64, thresholds: &[u8]) -> u64 {
     let of = |percent: u8| {
         let calls = (u128::from(quota) * u128::from(percent)).div_ceil(100);
@@ -188,7 +188,8 @@ mod tests {
     }
 
     proptest! {
-        /// However uses are looked at, nothing is told twice or left out.
+        /// However often and whenever a user is looked at, each threshold is announced exactly
+        /// once.
         #[test]
         fn each_threshold_is_told_once(
             quota in 1_u64..1_000,

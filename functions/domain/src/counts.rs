@@ -1,7 +1,7 @@
-//! What is counted over a span of time, and how it is stored: slots of minutes within hours, and
-//! sums of longer spans.
+//! Counts over a span of time and their stored form: slots of minutes within hours, and sums of
+//! longer spans.
 //!
-//! Counts are absolute and carry a *rank*: the number of distinct facts they were made of. One value
+//! Counts are absolute and carry a *rank*: the number of distinct facts behind them. One value
 //! replaces another if and only if its rank is greater, so repeats, reordering and stale writers
 //! change nothing.
 
@@ -14,27 +14,27 @@ use crate::time::{UnixMillis, Window};
 
 mod stored;
 
-/// Bytes that a stored state takes at most; past them, labels beyond the first
-/// [`FIRST_LABELS`] are counted together. An item takes 400 KB.
+/// The most bytes that a stored state may take. Beyond that, only the first [`FIRST_LABELS`] labels
+/// keep counts of their own. An item holds 400 KB.
 pub const LARGEST_STATE: usize = 300 * 1024;
-/// Methods and endpoints that are told apart in a state that would be too large.
+/// Methods and endpoints that keep counts of their own in a state that would be too large.
 pub const FIRST_LABELS: usize = 100;
-/// What stands for every label beyond those.
+/// The label under which all others are counted.
 pub const OTHER: &str = "other";
 
-/// Calls by type, method and endpoint, how they were answered, and when.
+/// Calls by type, method and endpoint, their responses, and their times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Calls by type, method and endpoint.
     pub tally: Tally,
-    /// How accepted calls were answered, as far as the access log says.
+    /// Responses to accepted calls, as far as the access log reports them.
     pub responses: Responses,
     /// The first and the last event, and the plan.
     pub seen: Option<Seen>,
 }
 
 impl Counts {
-    /// Adds what `other` counts.
+    /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.tally.merge(&other.tally);
         self.responses.merge(&other.responses);
@@ -57,7 +57,7 @@ pub struct Slot {
     pub counts: Counts,
 }
 
-/// A user's hour: a slot for each minute in which anything names the user.
+/// A user's hour: a slot for each minute in which any fact names the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hour {
     start: UnixMillis,
@@ -73,12 +73,13 @@ impl Hour {
         }
     }
 
-    /// When it begins.
+    /// The start of the hour.
     pub const fn start(&self) -> UnixMillis {
         self.start
     }
 
-    /// Takes the slot of a minute, 0 to 59, if its rank is greater; says whether it was.
+    /// Replaces the slot of a minute, 0 to 59, if the rank of `slot` is greater. Returns whether it
+    /// did.
     pub fn offer(&mut self, minute: u8, slot: &Slot) -> bool {
         let known = self.slots.get(&minute).map_or(0, |slot| slot.rank);
         let is_greater = slot.rank > known;
@@ -88,7 +89,7 @@ impl Hour {
         is_greater
     }
 
-    /// Sets the slot of a minute, whatever is there: for readers who know a later one.
+    /// Sets the slot of a minute unconditionally, for readers who know a later one.
     pub fn set(&mut self, minute: u8, slot: Slot) {
         self.slots.insert(minute, slot);
     }
@@ -129,7 +130,7 @@ pub fn quarter_of_day(at: UnixMillis) -> u8 {
     u8::try_from(into).unwrap_or(95)
 }
 
-/// Counts of an hour, a day, a month or all time; of one user or of everybody.
+/// Counts of an hour, a day, a month or all time, for one user or for all users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sum {
     /// Distinct facts behind it.
@@ -139,16 +140,16 @@ pub struct Sum {
     /// Counts by the quarter hour of the day, for a span within one day: days and months begin on
     /// quarter hours in every time zone.
     pub quarters: BTreeMap<u8, Totals>,
-    /// Users with an accepted call, where everybody is counted.
+    /// Users with an accepted call, if the sum is over all users.
     pub users: u64,
-    /// Accepted calls that only the access log reports, where everybody is counted.
+    /// Accepted calls that only the access log reports, if the sum is over all users.
     pub unreported: u64,
-    /// Facts met in more than one entry, where everybody is counted.
+    /// Facts found in more than one entry, if the sum is over all users.
     pub repeats: u64,
 }
 
 impl Sum {
-    /// Adds a part of the same day, or of any other span where quarters say nothing.
+    /// Adds a part of the same day, or of any span for which quarter hours mean nothing.
     pub fn merge(&mut self, other: &Self) {
         self.rank += other.rank;
         self.counts.merge(&other.counts);
@@ -159,7 +160,7 @@ impl Sum {
         self.repeats += other.repeats;
     }
 
-    /// The sum of parts of a longer span, in which quarter hours say nothing.
+    /// The sum of parts of a longer span, for which quarter hours mean nothing.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
         for part in parts {
@@ -185,18 +186,19 @@ impl Sum {
 pub struct Failures {
     /// Distinct facts behind it.
     pub rank: u64,
-    /// Calls without a usable key.
+    /// Calls without a valid key.
     pub auth_failures: u64,
-    /// Calls over the rate or the quota.
+    /// Calls over the rate limit or the quota.
     pub rate_limited: u64,
-    /// The keys that were tried, by id: of more than [`Self::MOST_KEYS`] those that sort first.
+    /// The ids of the keys that were tried. Of more than [`Self::MOST_KEYS`], those that sort
+    /// first.
     pub keys: std::collections::BTreeSet<String>,
     /// Time of the last failure.
     pub last_seen: UnixMillis,
 }
 
 impl Failures {
-    /// Keys that are told apart of one address: a caller may try any number of random ones.
+    /// The most keys recorded per address: a caller may try any number of random ones.
     pub const MOST_KEYS: usize = 20;
 
     /// Failures of either kind.
@@ -204,7 +206,7 @@ impl Failures {
         self.auth_failures + self.rate_limited
     }
 
-    /// Notes a key that was tried.
+    /// Records a key that was tried.
     pub fn note_key(&mut self, key: &str) {
         if !self.keys.contains(key) {
             self.keys.insert(key.to_owned());
@@ -223,7 +225,7 @@ pub struct AddressHour {
 }
 
 impl AddressHour {
-    /// Takes the slot of a minute if its rank is greater; says whether it was.
+    /// Replaces the slot of a minute if the rank of `slot` is greater. Returns whether it did.
     pub fn offer(&mut self, minute: u8, slot: &Failures) -> bool {
         let known = self.slots.get(&minute).map_or(0, |slot| slot.rank);
         let is_greater = slot.rank > known;
@@ -239,7 +241,7 @@ impl AddressHour {
     }
 }
 
-/// Who called in a minute, most first.
+/// The callers of a minute, those with most calls first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Callers {
     /// Email and accepted calls.
@@ -247,7 +249,7 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// Callers that are told apart of a minute: those who called most.
+    /// The most callers recorded per minute: those with most calls.
     pub const MOST: usize = 5_000;
 }
 

@@ -1,19 +1,19 @@
-//! What a function answers to a batch, and what an operator asks beside what Lambda asks: what
-//! became of the items.
+//! A function's response to a batch, and the outcome that an operator can request with it: the fate
+//! of the items that did not fail.
 //!
 //! `cargo xtask errors redrive` and `replay` invoke processor and reconciler as Lambda does, with
-//! the items of an earlier delivery. Their event has one more member, [`REPORT_OUTCOME`], and so has
-//! the answer.
+//! the items of an earlier delivery. Their event has one more member, [`REPORT_OUTCOME`], and the
+//! response then has one more as well.
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to a batch: the items that must come again.
+/// The response to a batch: the items to redeliver.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchAnswer {
-    /// One for each item that failed. Of a stream Lambda goes on from the lowest of them.
+    /// One for each item that failed. For a stream, Lambda resumes at the lowest of them.
     pub batch_item_failures: Vec<FailedItem>,
-    /// What became of the others, where an operator asks.
+    /// The fate of the other items, if an operator asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
@@ -27,7 +27,7 @@ pub struct FailedItem {
 }
 
 impl BatchAnswer {
-    /// Says that these must come again.
+    /// Reports that these items must be redelivered.
     pub fn failed<'a>(identifiers: impl IntoIterator<Item = &'a str>) -> Self {
         let failed = identifiers.into_iter().map(|identifier| FailedItem {
             item_identifier: identifier.to_owned(),
@@ -38,20 +38,20 @@ impl BatchAnswer {
         }
     }
 
-    /// Which must come again.
+    /// The items to redeliver.
     pub fn identifiers(&self) -> impl Iterator<Item = &str> {
         let failures = self.batch_item_failures.iter();
         failures.map(|failure| failure.item_identifier.as_str())
     }
 }
 
-/// Stands in place of a log's name for messages of the reconciler's queue that hold no lines.
+/// Takes the place of a log's name for messages of the reconciler's queue that hold no lines.
 pub const QUEUE_POSITION: &str = "reconcile";
 
-/// The member of the event that asks for the [`Outcome`]; Lambda's events do not have it.
+/// The member of the event that requests the [`Outcome`]; Lambda's events do not have it.
 pub const REPORT_OUTCOME: &str = "reportOutcome";
 
-/// What became of the items that did not fail.
+/// The fate of the items that did not fail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {

@@ -1,7 +1,8 @@
-//! The endpoints of the analytics API, each listed once: the function routes by this list, the stack
-//! declares a route for each, the `OpenAPI` document describes each, and a test holds the README to it.
+//! The endpoints of the analytics API, each listed once: the function routes by this list, the
+//! stack declares a route for each, the `OpenAPI` document describes each, and a test checks the
+//! README against it.
 
-/// An endpoint of the analytics API. All answer `GET`.
+/// An endpoint of the analytics API. All of them accept `GET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     /// The usage page.
@@ -12,13 +13,13 @@ pub enum Endpoint {
     Timeseries,
     /// One user's usage.
     UserStats,
-    /// What was called in a span, and how it was answered.
+    /// What was called in a span, and the responses.
     Endpoints,
     /// Who called in a span.
     Users,
-    /// What a user's period comes to.
+    /// The forecast of a user's period.
     Forecast,
-    /// What is not as usual.
+    /// Deviations from the usual.
     Anomalies,
     /// The `OpenAPI` document.
     OpenApi,
@@ -38,7 +39,7 @@ impl Endpoint {
         Self::OpenApi,
     ];
 
-    /// Its path below the API's address. The page answers with a slash at the end as well.
+    /// Its path below the API's address. The page is also served with a trailing slash.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Page => "/v1/analytics",
@@ -83,12 +84,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether it holds no data and so needs no bearer token.
+    /// Whether it serves no data and so needs no bearer token.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Page | Self::OpenApi)
     }
 
-    /// The endpoint at `path`, with or without a slash at its end.
+    /// The endpoint at `path`, with or without a trailing slash.
     pub fn at(path: &str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
         Self::ALL

@@ -1,14 +1,14 @@
-//! The journal's entry: what one batch says of the calls of one minute, packed.
+//! The journal's entry: the facts of one batch about the calls of one minute, packed.
 //!
-//! An entry holds *facts*. A fact is an event's id, who says it (the authorizer's report or a line
-//! of the access log), and what it says. What counts go by is in [`Entry::facts`]; what is kept for
-//! people alone (user agent, request id) is in [`Entry::details`], which folds never read.
+//! An entry holds *facts*. A fact is an event's id, its source (the authorizer's report or a line
+//! of the access log), and its content. Everything that decides counts is in [`Entry::facts`]. Data
+//! kept for people alone (user agent, request id) is in [`Entry::details`], which folds never read.
 //!
 //! Facts (format 2): one byte that names the format; the minute; a table of texts and of *contents*
 //! (each distinct combination of type, user, key, plan, method, endpoint, failing address and units
-//! once), deflated where that pays; then columns: twelve bytes of each id (milliseconds within the minute,
-//! ten random bytes), the content's number, and of lines the status and the latency. A fact takes
-//! some 14 bytes, a line 17.
+//! once), deflated where that pays; then columns: twelve bytes of each id (milliseconds within the
+//! minute, ten random bytes), the content's number, and for lines the status and the latency. A
+//! report takes some 14 bytes, a line 17.
 //!
 //! Format 1 is the same without units: every accepted call weighs one.
 //!
@@ -31,14 +31,14 @@ mod facts;
 
 pub use facts::{Fact, Facts, events, id_within};
 
-/// The format that is written. Format 1 is the first.
+/// The format that this release writes. Format 1 is the first.
 pub const FORMAT: u8 = 2;
-/// Bytes that an entry takes at most, well below the 400 KB of an item.
+/// The most bytes that an entry may take, well below the 400 KB of an item.
 pub const LARGEST: usize = 300_000;
 /// Bytes of an id within its minute.
 const ID_BYTES: usize = 12;
 
-/// Who says a fact.
+/// The source of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The authorizer.
@@ -47,12 +47,12 @@ pub enum Kind {
     Line,
 }
 
-/// What a call is counted by.
+/// The part of a call that decides its count.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Content<'a> {
-    /// What was decided.
+    /// The decision.
     pub event_type: EventType,
-    /// Whom it is about.
+    /// The subject.
     pub subject: Cow<'a, str>,
     /// The key.
     pub key_id: Option<Cow<'a, str>>,
@@ -62,14 +62,14 @@ pub struct Content<'a> {
     pub method: Cow<'a, str>,
     /// Route template.
     pub endpoint: Cow<'a, str>,
-    /// Where a failure came from; of accepted calls nothing is counted by address.
+    /// The address of a failure; accepted calls are not counted by address.
     pub address: Option<Cow<'a, str>>,
-    /// What an accepted call weighs; what is refused weighs nothing.
+    /// The units of an accepted call; a refused call has none.
     pub units: u32,
 }
 
 impl<'a> Content<'a> {
-    /// What `event` is counted by.
+    /// The content of `event`.
     pub fn of(event: &'a EventRef<'a>) -> Self {
         let text = |text: &'a Cow<'a, str>| Cow::Borrowed(text.as_ref());
         let is_call = event.event_type == EventType::ApiCall;
@@ -86,7 +86,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// What an event weighs.
+/// The units of an event.
 fn units_of(event: &EventRef<'_>) -> u32 {
     match event.event_type {
         EventType::ApiCall => event.units,
@@ -103,7 +103,7 @@ pub enum EntryError {
         /// The format.
         found: u8,
     },
-    /// Not what its format says.
+    /// Its bytes do not match its format.
     #[error("entry of {bytes} bytes does not decode")]
     Corrupt {
         /// Its length.
@@ -114,20 +114,20 @@ pub enum EntryError {
 /// A packed entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Start of the minute that all its events are of.
+    /// Start of the minute that contains all its events.
     pub minute: UnixMillis,
-    /// 128 bits of the SHA-256 of the content before it was packed, in hex.
+    /// 128 bits of the SHA-256 of the content before packing, in hex.
     pub digest: String,
-    /// What counts go by.
+    /// The part that decides counts.
     pub facts: Vec<u8>,
-    /// What is kept for people.
+    /// The part kept for people.
     pub details: Vec<u8>,
 }
 
 /// Packs facts into entries.
 #[derive(Debug, Default)]
 pub struct Packer<'a> {
-    /// A few minutes at most, in the order in which they were met.
+    /// A few minutes at most, in the order of their first event.
     minutes: Vec<Minute<'a>>,
 }
 
@@ -214,8 +214,8 @@ impl<'a> Packer<'a> {
         self.add(event, Kind::Report, None);
     }
 
-    /// Adds what a line of the access log says of `event`, and how it was answered where it says
-    /// that. User agent and request id stand in the report alone.
+    /// Adds a line of the access log about `event`, with the response if the line carries one. Only
+    /// the report holds user agent and request id.
     pub fn line(&mut self, event: &'a EventRef<'a>, response: Option<Response>) {
         self.add(event, Kind::Line, response);
     }
@@ -236,7 +236,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// The entries: one a minute, more where one would be too large.
+    /// The entries: one per minute, or more where one would be too large.
     pub fn pack(self) -> Vec<Entry> {
         self.minutes.iter().map(Minute::pack).collect()
     }
@@ -382,7 +382,7 @@ fn within_minute(id: EventId, start: UnixMillis) -> [u8; ID_BYTES] {
     [m0, m1, t0, t1, t2, t3, t4, t5, t6, t7, t8, t9]
 }
 
-/// Writes bytes, deflated where that makes them shorter, behind both lengths.
+/// Writes bytes after both lengths, deflated where that makes them shorter.
 fn write_packed(to: &mut Vec<u8>, bytes: &[u8]) {
     let deflated = deflate(bytes);
     to.number(bytes.len() as u64);

@@ -33,16 +33,16 @@ const LONGEST_LABEL: usize = 512;
 /// Longest key id, plan or address in bytes.
 const LONGEST_NAME: usize = 64;
 /// Longest text in bytes that an event carries for reference only. Callers choose some of these
-/// texts, so the maker of an event cuts them ([`cut`]).
+/// texts, so the producer of an event cuts them ([`cut`]).
 const LONGEST_DETAIL: usize = 256;
 
 /// What the authorizer decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EventType {
-    /// The call was let through; the only type that counts as usage.
+    /// The call was let through: the only type that counts as usage.
     #[serde(rename = "API_CALL")]
     ApiCall,
-    /// The call came without a usable key.
+    /// The call came without a valid key.
     #[serde(rename = "API_AUTH_FAILED")]
     AuthFailed,
     /// The call exceeded the rate or the quota.
@@ -71,13 +71,13 @@ impl EventType {
     }
 }
 
-/// Whom an event is about: a user's email, or `ip:{address}` where the user is unknown.
+/// The subject of an event: a user's email, or `ip:{address}` where the user is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Subject(String);
 
 impl Subject {
-    /// How the subject of a caller begins that is known by address only.
+    /// Prefix of the subject of a caller known only by address.
     pub const ADDRESS_PREFIX: &str = "ip:";
 
     /// The subject of a known user.
@@ -85,12 +85,12 @@ impl Subject {
         Self(email.to_ascii_lowercase())
     }
 
-    /// The subject of a caller of whom only the address is known.
+    /// The subject of a caller known only by address.
     pub fn address(ip: &str) -> Self {
         Self(format!("{}{ip}", Self::ADDRESS_PREFIX))
     }
 
-    /// The subject that an event or a key carries, unchanged.
+    /// The subject of an event or a key, unchanged.
     pub fn as_carried(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -105,7 +105,7 @@ impl Subject {
         (!self.0.starts_with(Self::ADDRESS_PREFIX)).then_some(self.0.as_str())
     }
 
-    /// Eight bytes that stand for the subject where only distinctness matters.
+    /// Eight bytes that represent the subject where only distinctness matters.
     pub fn digest(&self) -> [u8; 8] {
         let digest = Sha256::digest(self.0.as_bytes());
         let mut short = [0; 8];
@@ -136,7 +136,7 @@ pub struct EventData {
     pub method: String,
     /// Route template, such as `/v1/deadlines`; not the raw path.
     pub endpoint: String,
-    /// What the call weighs where it is accepted; left out of the JSON for one.
+    /// The call's units if it is accepted; omitted from the JSON if one.
     #[serde(skip_serializing_if = "is_one")]
     pub units: u32,
     /// The caller's address.
@@ -150,7 +150,7 @@ pub struct EventData {
     /// The gateway's stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// The mode in which the decision was made; left out of the JSON for the stream.
+    /// The mode in which the decision was made; omitted from the JSON for the stream.
     #[serde(skip_serializing_if = "is_stream")]
     pub mode: TrackingMode,
     /// Why the call was refused.
@@ -185,15 +185,15 @@ pub struct UsageEvent {
     pub event_type: EventType,
     /// When the decision was made: always the time in `id`.
     pub time: UnixMillis,
-    /// Whom the event is about.
+    /// The subject of the event.
     pub subject: Subject,
     /// The call.
     pub data: EventData,
 }
 
 impl UsageEvent {
-    /// The stream's partition key: the subject, followed by `#` and a number below `spread` where
-    /// `spread` is greater than one. It only decides on the shard, so a key that is too long is cut.
+    /// The stream's partition key: the subject, followed by `#` and a number below `spread` if
+    /// `spread` is greater than one. It only selects the shard, so a key that is too long is cut.
     pub fn partition_key(&self, spread: u16) -> String {
         let suffix = if spread > 1 {
             format!("#{}", self.id.spread() % spread)
@@ -252,7 +252,7 @@ impl UsageEvent {
         }
     }
 
-    /// Rejects an event whose time is outside what can be appended at `now`.
+    /// Rejects an event whose time is outside the range accepted at `now`.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ struct WireOut<'a> {
     data: &'a EventData,
 }
 
-/// As much of a text as an event carries for reference, cut between characters.
+/// Cuts a text, between characters, to the length that an event carries for reference.
 pub fn cut(text: &str) -> &str {
     let end = text.floor_char_boundary(LONGEST_DETAIL);
     text.get(..end).unwrap_or_default()

@@ -1,11 +1,12 @@
-//! The fold: everything that a minute's journal says, each event once.
+//! The fold: everything that a minute's journal holds, each event once.
 //!
-//! A fold takes the union of facts by id. It does not matter in which order entries come, how often,
-//! or how facts were split over them: the same facts give the same result, and more facts never a
-//! lower rank. Of two facts that disagree about one event the authorizer's report wins over a line,
-//! and then the one that sorts first; the disagreement is told as a [`Conflict`].
+//! A fold takes the union of facts by id. The order of entries, their repetition and the way facts
+//! are split over them do not matter: the same facts give the same result, and more facts never
+//! give a lower rank. If two facts disagree about one event, the authorizer's report wins over a
+//! line, and between two of one kind the one that sorts first wins; the disagreement is reported as
+//! a [`Conflict`].
 //!
-//! Memory: some 40 bytes an event and what the distinct contents take.
+//! Memory: some 40 bytes per event plus the distinct contents.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,13 +22,13 @@ use crate::seen::Seen;
 use crate::tally::Tally;
 use crate::time::UnixMillis;
 
-/// Addresses whose failures are told apart within a minute: those that fail most. Failures from
-/// others count in the totals.
+/// Addresses with failure counts of their own within a minute: those that fail most. Failures from
+/// other addresses count in the totals.
 pub const MOST_ADDRESSES: usize = 1_000;
 /// No content.
 const NONE: u32 = u32::MAX;
 
-/// A minute's facts as they are read.
+/// A minute's facts, collected entry by entry.
 #[derive(Debug)]
 pub struct MinuteFold {
     minute: UnixMillis,
@@ -35,13 +36,13 @@ pub struct MinuteFold {
     numbers: HashMap<Content<'static>, u32, RandomState>,
     ids: HashMap<[u8; 12], u32, RandomState>,
     states: Vec<State>,
-    /// Facts beyond the first of their id and kind: some event was told of in two ways.
+    /// Facts beyond the first of their id and kind: an event was reported in two ways.
     further: Vec<(u32, Told)>,
     repeats: u64,
     facts: u64,
 }
 
-/// What one event's first facts say.
+/// The first facts about one event.
 #[derive(Debug, Clone, Copy)]
 struct State {
     report: u32,
@@ -60,7 +61,7 @@ struct Told {
 }
 
 impl MinuteFold {
-    /// The fold of the minute that begins at `minute`.
+    /// An empty fold of the minute that begins at `minute`.
     pub fn new(minute: UnixMillis) -> Self {
         Self {
             minute,
@@ -84,8 +85,8 @@ impl MinuteFold {
         self.facts
     }
 
-    /// Adds an entry's facts; `is_new` says whether this fold has to see that they count. An entry
-    /// that cannot be read adds nothing.
+    /// Adds an entry's facts; `is_new` says whether this fold must make them count. An entry that
+    /// cannot be read adds nothing.
     pub fn add(&mut self, facts: &[u8], is_new: bool) -> Result<(), EntryError> {
         let bytes = facts.len();
         let facts = Facts::read(facts)?;
@@ -109,7 +110,7 @@ impl MinuteFold {
             return *known;
         }
         let content = owned(content);
-        // Contents are fewer than events, and those fit in memory.
+        // There are fewer contents than events, and those fit in memory.
         let number = u32::try_from(self.contents.len()).unwrap_or(NONE);
         self.contents.push(content.clone());
         self.numbers.insert(content, number);
@@ -159,7 +160,7 @@ impl MinuteFold {
         }
     }
 
-    /// What the facts come to.
+    /// The result of the minute's facts.
     pub fn finish(self) -> FoldedMinute {
         let mut further: BTreeMap<u32, Vec<Told>> = BTreeMap::new();
         for (number, told) in &self.further {
@@ -188,7 +189,7 @@ impl MinuteFold {
         sums.finish(self.facts, self.repeats, conflicts)
     }
 
-    /// Which content an event is counted by, and everything that was said of it.
+    /// The content that decides an event's count, and all facts about it.
     fn resolve(&self, state: &State, beyond: &[Told]) -> Event {
         let of = |kind: Kind, first: u32| {
             let others = beyond.iter().filter(move |told| told.kind == kind);
@@ -223,7 +224,7 @@ impl MinuteFold {
         self.contents.get(usize::try_from(number).ok()?)
     }
 
-    /// What disagrees, told by contents: their numbers depend on the order of entries.
+    /// The disagreement, described by contents: their numbers depend on the order of entries.
     fn conflict(
         &self,
         id: [u8; 12],
@@ -269,7 +270,7 @@ fn owned(content: &Content<'_>) -> Content<'static> {
 
 /// An event, resolved.
 struct Event {
-    /// The content that it is counted by, then those of its first report and line.
+    /// The content that decides its count, then those of its first report and its first line.
     contents: [u32; 3],
     beyond: Vec<u32>,
     facts: u64,
@@ -278,14 +279,14 @@ struct Event {
     is_new: bool,
 }
 
-/// Two facts that disagree about one event. It counts once, as the first says.
+/// Two facts that disagree about one event. It counts once, as the first of them says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
     /// The event.
     pub id: EventId,
-    /// What it is counted by.
+    /// The content that it counts as.
     pub counted: String,
-    /// What else is said of it.
+    /// The content that it does not count as.
     pub other: String,
     /// Whether an entry that is new to this fold names it.
     pub is_new: bool,
@@ -309,7 +310,7 @@ pub struct AddressMinute {
     pub is_new: bool,
 }
 
-/// What a minute's facts come to.
+/// The result of a minute's facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoldedMinute {
     /// Start of the minute.
@@ -318,15 +319,15 @@ pub struct FoldedMinute {
     pub users: BTreeMap<String, UserMinute>,
     /// By address, IPv6 by its /64.
     pub addresses: BTreeMap<String, AddressMinute>,
-    /// Everybody.
+    /// The sum over all users.
     pub everybody: Sum,
-    /// Who called.
+    /// The users who called.
     pub callers: Callers,
     /// Facts that disagree.
     pub conflicts: Vec<Conflict>,
 }
 
-/// Counts as they are summed, by content.
+/// Counts by content, as they are added up.
 struct Sums<'a> {
     contents: &'a [Content<'static>],
     minute: UnixMillis,
@@ -342,7 +343,7 @@ struct OfContent {
     count: u64,
     first: u16,
     last: u16,
-    /// Facts of events that name this content and no other, and whether one is new.
+    /// Facts of events that name this content and no other, and whether one of them is new.
     facts: u64,
     is_new: bool,
 }
@@ -395,7 +396,7 @@ impl<'a> Sums<'a> {
         self.rank_all(event);
     }
 
-    /// Whoever any fact of the event names is ranked by all of them.
+    /// All facts of an event add to the rank of every user and address that any of them names.
     fn rank_all(&mut self, event: &Event) {
         let named = event.contents.iter().chain(&event.beyond);
         let contents: Vec<_> = named.filter_map(|number| self.content(*number)).collect();
@@ -443,7 +444,7 @@ impl<'a> Sums<'a> {
                 fail(&mut of.failures, content, sum.count, seen.last);
             }
         }
-        // Plans are a user's: of everybody none is the latest.
+        // Plans belong to users: all users together have none.
         everybody.seen = everybody
             .seen
             .map(|seen| Seen::new(seen.first, seen.last, None));
@@ -487,7 +488,7 @@ impl<'a> Sums<'a> {
 
     fn seen(&self, content: &Content<'_>, sum: &OfContent) -> Seen {
         let at = |into: u16| self.minute.plus_millis(i64::from(into));
-        // A key that is refused says nothing about the plan that its user has.
+        // A call with a refused key says nothing about its user's plan.
         let is_refused = content.event_type == EventType::AuthFailed;
         let plan = content.plan.as_deref().filter(|_| !is_refused);
         let plan = plan.map(|plan| (at(sum.last), plan.to_owned()));
@@ -530,8 +531,7 @@ fn fail(failures: &mut Failures, content: &Content<'_>, count: u64, last: UnixMi
     failures.last_seen = failures.last_seen.max(last);
 }
 
-/// What an address is told apart by: an IPv6 network of 64 bits is one customer's, who may use any
-/// address in it.
+/// The label of an address: an IPv6 /64 belongs to one customer, who may use any address in it.
 fn label_of(address: &str) -> String {
     match address.parse() {
         Ok(IpAddr::V6(address)) => {
@@ -542,7 +542,7 @@ fn label_of(address: &str) -> String {
     }
 }
 
-/// Those that fail most, by name where they fail alike.
+/// The addresses with most failures, by name where the numbers are equal.
 fn most_failing(addresses: BTreeMap<String, AddressMinute>) -> BTreeMap<String, AddressMinute> {
     if addresses.len() <= MOST_ADDRESSES {
         return addresses;
@@ -556,7 +556,7 @@ fn most_failing(addresses: BTreeMap<String, AddressMinute>) -> BTreeMap<String, 
     ranked.into_iter().collect()
 }
 
-/// Those who called most, and how many called.
+/// The users with most calls, and the number of users who called.
 fn callers(users: &BTreeMap<String, UserMinute>) -> (Callers, u64) {
     let calls = users.iter().map(|(email, user)| {
         let calls = user.slot.counts.tally.calls;

@@ -13,8 +13,8 @@ use crate::time::UnixMillis;
 
 /// Id of one usage event: a version 7 UUID (RFC 9562), minted by the authorizer.
 ///
-/// Never taken from the client: callers can choose the gateway's request id, and two calls under
-/// one id would be counted once.
+/// It never comes from the client: callers can choose the gateway's request id, and two calls under
+/// one id would count once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct EventId([u8; 16]);
@@ -44,8 +44,8 @@ impl EventId {
         ])
     }
 
-    /// The id of something that happened at `millis` since the epoch and that others call `name`:
-    /// the same name always gives the same id, and different names give unrelated ids.
+    /// The id of something that happened at `millis` since the epoch and has the name `name`
+    /// elsewhere: the same name always gives the same id, and different names give unrelated ids.
     pub fn derive(millis: u64, name: &str) -> Self {
         let digest = Sha256::digest(name.as_bytes());
         let mut random = [0; 10];
@@ -55,7 +55,7 @@ impl EventId {
         Self::mint(millis, random)
     }
 
-    /// The id that these bytes are, unless they are not a version 7 UUID.
+    /// The id with these bytes, unless they are not a version 7 UUID.
     pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         let [_, _, _, _, _, _, version, _, variant, ..] = bytes;
         if version >> 4 == 0x7 && variant >> 6 == 0b10 {
@@ -82,7 +82,7 @@ impl EventId {
         ])
     }
 
-    /// The last ten bytes, which tell ids of one millisecond apart: version, variant, randomness.
+    /// The last ten bytes, which distinguish ids of one millisecond: version, variant, randomness.
     pub const fn tail(self) -> [u8; 10] {
         let [_, _, _, _, _, _, tail @ ..] = self.0;
         tail
@@ -122,8 +122,8 @@ impl FromStr for EventId {
     }
 }
 
-/// A UUID may be written in other ways, and two texts of one id would be two ids: only the 36
-/// characters with hyphens and lower-case digits are read.
+/// A UUID can be written in other ways, and two texts of one id would be two ids: only the 36
+/// characters with hyphens and lower-case digits are accepted.
 fn parse(text: &str) -> Option<EventId> {
     let is_canonical =
         text.len() == Hyphenated::LENGTH && !text.bytes().any(|byte| byte.is_ascii_uppercase());

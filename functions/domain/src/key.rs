@@ -1,8 +1,8 @@
-//! API keys: their form, what is stored of them, and when they may be used.
+//! API keys: their form, their stored record, and when they are valid.
 //!
 //! A key is `{prefix}_{33 base-62 digits of 192 random bits}{6 base-62 digits of their CRC-32}`.
-//! The checksum tells a mistyped or invented key from a real one without a look-up. Only the
-//! SHA-256 of the whole key is ever stored.
+//! The checksum exposes a mistyped or invented key without a look-up. Only the SHA-256 of the whole
+//! key is ever stored.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,8 +22,8 @@ const SECRET_DIGITS: usize = 3 * WORD_DIGITS;
 /// Digits of the secret that lists show, so that an owner recognises a key.
 const SHOWN_DIGITS: usize = 4;
 
-/// The expression that secret scanners find keys by, for keys of `prefix`. A match is a key only if
-/// its checksum is right.
+/// The expression by which secret scanners find keys of `prefix`. A match is a key only if its
+/// checksum is right.
 pub fn scanner_pattern(prefix: &str) -> String {
     format!(
         "\\b{prefix}_[0-9A-Za-z]{{{}}}\\b",
@@ -36,7 +36,7 @@ pub fn scanner_pattern(prefix: &str) -> String {
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// The key that 24 random bytes make.
+    /// The key made of 24 random bytes.
     pub fn mint(prefix: &str, random: [u8; 24]) -> Self {
         let (words, _) = random.as_chunks::<8>();
         let secret: String = words
@@ -63,7 +63,7 @@ impl ApiKey {
         &self.0
     }
 
-    /// SHA-256 of the key, in lower-case hex: what is stored and looked up.
+    /// SHA-256 of the key in lower-case hex, as it is stored and looked up.
     pub fn hash(&self) -> String {
         hash(&self.0)
     }
@@ -81,7 +81,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// SHA-256 of a presented key in lower-case hex, whatever its form.
+/// SHA-256 of a presented key in lower-case hex, whatever the key's form.
 pub fn hash(presented: &str) -> String {
     use fmt::Write as _;
     Sha256::digest(presented.as_bytes())
@@ -110,19 +110,19 @@ fn base62(mut value: u64, digits: usize) -> String {
 pub mod attribute {
     /// Partition key: SHA-256 of the key.
     pub const KEY_HASH: &str = "keyHash";
-    /// The key's id, by which people speak of it.
+    /// The key's id, by which people refer to it.
     pub const ID: &str = "id";
-    /// What lists show of the key.
+    /// The part of the key that lists show.
     pub const PREFIX: &str = "prefix";
     /// The user.
     pub const EMAIL: &str = "email";
     /// The user's plan.
     pub const PLAN: &str = "plan";
-    /// When the key was made.
+    /// When the key was created.
     pub const CREATED_AT: &str = "createdAt";
-    /// When the key stops working; absent for never.
+    /// When the key stops working; absent if never.
     pub const EXPIRES_AT: &str = "expiresAt";
-    /// When the key was revoked; absent where it was not.
+    /// When the key was revoked; absent if it was not.
     pub const REVOKED_AT: &str = "revokedAt";
     /// When the key stops working because another replaces it.
     pub const GRACE_UNTIL: &str = "graceUntil";
@@ -130,24 +130,24 @@ pub mod attribute {
     pub const REPLACES: &str = "replaces";
     /// When the key was last used, to the hour.
     pub const LAST_USED_AT: &str = "lastUsedAt";
-    /// Calls a second of this key alone.
+    /// Calls per second for this key alone.
     pub const KEY_RATE: &str = "keyRatePerSecond";
-    /// Calls at once of this key alone.
+    /// Burst for this key alone.
     pub const KEY_BURST: &str = "keyBurst";
-    /// Calls a second of the user, in place of the plan's.
+    /// Calls per second for the user, overriding the plan's.
     pub const USER_RATE: &str = "userRatePerSecond";
-    /// Calls at once of the user, in place of the plan's.
+    /// Burst for the user, overriding the plan's.
     pub const USER_BURST: &str = "userBurst";
-    /// The user's quota, in place of the plan's: a number, or `none`.
+    /// The user's quota, overriding the plan's: a number, or `none`.
     pub const USER_QUOTA: &str = "userMonthlyQuota";
-    /// When the user was blocked; absent where it is not.
+    /// When the user was blocked; absent if it is not.
     pub const USER_BLOCKED_AT: &str = "userBlockedAt";
 }
 
-/// A quota of a user in place of the plan's.
+/// A user's quota that overrides the plan's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quota {
-    /// So many calls a period.
+    /// This many units per period.
     Calls(u64),
     /// No limit.
     None,
@@ -184,44 +184,44 @@ impl FromStr for Quota {
     }
 }
 
-/// What a user's records say in place of the plan. Every key of the user carries it, so that it is
-/// found together with the key.
+/// A user's settings that override the plan. Every key of the user carries them, so that one
+/// look-up finds both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UserSettings {
-    /// Calls a second, over all keys.
+    /// Calls per second, over all keys.
     pub rate_per_second: Option<u32>,
-    /// Calls at once, over all keys.
+    /// Burst, over all keys.
     pub burst: Option<u32>,
-    /// Calls a period, over all keys.
+    /// Units per period, over all keys.
     pub monthly_quota: Option<Quota>,
     /// When the user was blocked.
     pub blocked_at: Option<UnixMillis>,
 }
 
-/// What is stored of a key. Every attribute is a string; times are RFC 3339.
+/// The stored record of a key. Every attribute is a string; times are RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// SHA-256 of the key.
     pub key_hash: String,
     /// The key's id.
     pub id: String,
-    /// What lists show of the key.
+    /// The part of the key that lists show.
     pub prefix: String,
     /// The user, lower-cased.
     pub email: String,
     /// The user's plan.
     pub plan: String,
-    /// When the key was made.
+    /// When the key was created.
     pub created_at: UnixMillis,
     /// When the key stops working.
     pub expires_at: Option<UnixMillis>,
     /// When the key was revoked.
     pub revoked_at: Option<UnixMillis>,
-    /// What only some keys have.
+    /// Details that only some keys have.
     pub more: KeyDetails,
 }
 
-/// What only some keys have.
+/// Details that only some keys have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyDetails {
     /// When the key stops working because another replaces it.
@@ -230,22 +230,22 @@ pub struct KeyDetails {
     pub replaces: Option<String>,
     /// When the key was last used, to the hour.
     pub last_used_at: Option<UnixMillis>,
-    /// The rate of this key alone, within the user's.
+    /// The rate limit of this key alone, within the user's.
     pub rate: Option<Rate>,
-    /// What holds for the user in place of the plan.
+    /// The user's settings that override the plan.
     pub user: UserSettings,
 }
 
-/// Whether a key may be used.
+/// Whether a key is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStatus {
-    /// Yes.
+    /// Valid.
     Active,
-    /// Yes, until its grace ends: another key replaces it.
+    /// Valid until its grace period ends: another key replaces it.
     Grace,
-    /// Not any more: its time is over.
+    /// No longer valid: it has expired.
     Expired,
-    /// Not any more: it was revoked.
+    /// No longer valid: it was revoked.
     Revoked,
 }
 
@@ -261,7 +261,7 @@ impl KeyStatus {
     }
 }
 
-/// An item of the API-key table that is not a key record.
+/// An item of the API-key table that is not a valid key record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("key item lacks a usable `{attribute}`")]
 pub struct BadKeyItem {
@@ -309,7 +309,7 @@ impl KeyRecord {
         attributes
     }
 
-    /// The record that an item's attributes make.
+    /// Reads the record from an item's attributes.
     pub fn from_attributes<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, BadKeyItem> {
         let text = |attribute| {
             get(attribute)
@@ -346,7 +346,7 @@ impl KeyRecord {
         })
     }
 
-    /// Whether the key may be used at `now`. Revocation outweighs expiry.
+    /// Whether the key is valid at `now`. Revocation outweighs expiry.
     pub fn status(&self, now: UnixMillis) -> KeyStatus {
         let is_over = |end: Option<UnixMillis>| end.is_some_and(|end| end <= now);
         if self.revoked_at.is_some() {
@@ -360,15 +360,15 @@ impl KeyRecord {
         }
     }
 
-    /// When the key stops working if another replaces it at `now` with so much grace: never later
-    /// than it would have.
+    /// When the key stops working if another replaces it at `now` with this grace period: never
+    /// later than it would have without.
     pub fn grace_end(&self, now: UnixMillis, grace_millis: i64) -> UnixMillis {
         let ends = [self.expires_at, self.more.grace_until];
         let ends = ends.into_iter().flatten();
         ends.fold(now.plus_millis(grace_millis), UnixMillis::min)
     }
 
-    /// What limits the user of this key on `plan`, over all keys.
+    /// The limits of this key's user on `plan`, over all keys.
     pub fn user_limits(&self, plan: &Plan) -> Limits {
         let user = &self.more.user;
         Limits {
@@ -393,7 +393,7 @@ fn parsed<'a, T: FromStr>(
         .transpose()
 }
 
-/// An email address that no key is made for.
+/// An email address that cannot own a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{given}` is no email address that a key can be made for: allowed is ASCII `local@domain` of at most 254 characters, without colon, quotation mark and backslash"
@@ -402,8 +402,8 @@ pub struct BadEmail {
     given: String,
 }
 
-/// The form in which an email identifies a user: ASCII `local@domain`, lower case. None of the signs
-/// that a line of the access log may write otherwise than as they are.
+/// The normal form of an email that identifies a user: ASCII `local@domain`, lower case, without
+/// any character that a line of the access log may write in another form.
 pub fn normal_email(given: &str) -> Result<String, BadEmail> {
     let refused = || BadEmail {
         given: given.to_owned(),

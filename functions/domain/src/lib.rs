@@ -1,9 +1,9 @@
-//! The rules of metering, pure: events, API keys, journal entries, folds, counts, plans, and the names
-//! that the functions and the stacks share.
+//! The rules of metering, pure: events, API keys, journal entries, folds, counts, plans, and the
+//! names that the functions and the stacks share.
 //!
-//! Nothing here reads a clock, the environment or the network, and nothing here knows AWS: what
-//! is decided follows from the arguments alone. That is what lets the fault model drive the same
-//! code through millions of schedules.
+//! Nothing here reads a clock, the environment or the network, and nothing here knows AWS: every
+//! decision follows from the arguments alone. That lets the fault model drive the same code through
+//! millions of schedules.
 
 pub mod access_log;
 pub mod address;

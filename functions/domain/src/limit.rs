@@ -1,18 +1,18 @@
-//! Limits of a user or a key: the token bucket of a rate, the quota of a period, and the view of both
-//! that one authorizer has.
+//! Limits of a user or a key: the token bucket of a rate, the quota of a period, and one
+//! authorizer's view of both.
 //!
-//! Several authorizers accept calls of one user at the same time. Each holds a [`Meter`]: what the
-//! shared counters said when it last asked, and what it has accepted since. It refuses a call only if
-//! the calls that it *knows* of have emptied the ideal bucket. A call that it does not know of could
-//! only make the bucket emptier, so it never refuses what the ideal bucket would accept. How much more
-//! it accepts follows from how many calls it may accept before it reports: see
-//! [`Rate::unreported`], and `ARCHITECTURE.md` for the derivation.
+//! Several authorizers accept calls of one user at the same time. Each holds a [`Meter`]: the
+//! shared counters as it last read them, and the calls that it has accepted since. It refuses a
+//! call only if the calls that it *knows* of have emptied the ideal bucket. A call that it does not
+//! know of could only make the bucket emptier, so it never refuses a call that the ideal bucket
+//! would accept. How many more it accepts depends on how many calls it may accept before it
+//! reports: see [`Rate::unreported`], and `ARCHITECTURE.md` for the derivation.
 
 use std::collections::BTreeMap;
 
 use crate::time::UnixMillis;
 
-/// What one call takes out of a bucket, in ticks. A tick is a millisecond divided by the calls a
+/// The ticks that one call takes out of a bucket. A tick is a millisecond divided by the calls per
 /// second, so that every quantity is a whole number.
 pub const CALL: i64 = 1_000;
 /// Slots that a bucket's memory is divided into.
@@ -22,16 +22,16 @@ const SLOTS: i64 = 64;
 const LINGER: i64 = 16;
 /// Seconds that reports may be late.
 const LATE_MILLIS: i64 = 5_000;
-/// The part of a rate that an authorizer need not report, as a divisor.
+/// The share of a rate that an authorizer need not report, as a divisor.
 const QUIET: i64 = 40;
-/// While a quota is far from its end, an authorizer reports each time it has accepted this part of
-/// what remains, as a divisor.
+/// While a quota is far from used up, an authorizer reports each time it has accepted this share of
+/// the remainder, as a divisor.
 const REMAINING: u64 = 400;
 
-/// A rate: calls a second, and how many are accepted at once.
+/// A rate limit: sustained calls per second and burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Calls a second, sustained; at least 1.
+    /// Sustained calls per second; at least 1.
     pub per_second: u32,
     /// Calls that a full bucket holds; at least 1.
     pub burst: u32,
@@ -43,7 +43,8 @@ impl Rate {
         at.0.saturating_mul(self.per_second.max(1).into())
     }
 
-    /// How far ahead of now a bucket may be full again for a call to be accepted.
+    /// How far ahead of now the instant may be at which a bucket is full again, for a call to be
+    /// accepted.
     pub fn tolerance(self) -> i64 {
         i64::from(self.burst.max(1)) * CALL
     }
@@ -53,7 +54,8 @@ impl Rate {
         (u64::from(self.per_second) * 9 / 10).max(1)
     }
 
-    /// Milliseconds that calls are counted together: a bucket's memory in 64 parts.
+    /// The span over which calls are counted together, in milliseconds: a 64th of a bucket's
+    /// memory.
     pub fn slot_millis(self) -> i64 {
         let refill = i64::from(self.burst) * 1_000 / i64::from(self.per_second.max(1));
         (refill + LATE_MILLIS) / SLOTS
@@ -68,8 +70,8 @@ impl Rate {
     }
 }
 
-/// The ideal token bucket, as the generic cell rate algorithm keeps it: by the tick at which it is
-/// full again.
+/// The ideal token bucket, stored as the generic cell rate algorithm does: by the tick at which it
+/// is full again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     rate: Rate,
@@ -91,7 +93,7 @@ impl Bucket {
         self.full_at.max(tick) + CALL <= tick + self.rate.tolerance()
     }
 
-    /// Takes calls out at `at`, whether it holds them or not.
+    /// Takes calls out at `at`, whether or not the bucket holds them.
     pub fn take(&mut self, at: UnixMillis, calls: u64) {
         let calls = i64::try_from(calls).unwrap_or(i64::MAX);
         let from = self.full_at.max(self.rate.tick(at));
@@ -115,12 +117,12 @@ impl Bucket {
     }
 }
 
-/// What limits a user or a key.
+/// The limits of a user or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The rate.
     pub rate: Rate,
-    /// Units of a period, by the weights of the routes that are called; `None` for no limit.
+    /// Units per period, weighed by the routes of the calls; `None` for no limit.
     pub quota: Option<u64>,
 }
 
@@ -139,12 +141,12 @@ pub enum Over {
 /// Calls of a slot by the slot's number.
 type Slots = BTreeMap<i64, u64>;
 
-/// What an authorizer reports to the shared counters: what it has accepted since it last did.
+/// An authorizer's report to the shared counters: what it has accepted since its last report.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// Calls by slot.
     pub slots: Slots,
-    /// What all of them weigh, for the quota.
+    /// The units of those calls, for the quota.
     pub units: u64,
     /// The first slot that is still needed.
     pub oldest: i64,
@@ -163,19 +165,19 @@ pub struct Carry {
     pub full_at: i64,
 }
 
-/// What the shared counters answer.
+/// The response of the shared counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shared {
-    /// Calls of everybody by slot.
+    /// Calls of all authorizers by slot.
     pub slots: Slots,
-    /// Units of everybody in the period.
+    /// Units of all authorizers in the period.
     pub units: u64,
     /// What the last report left of earlier slots.
     pub carry: Option<Carry>,
 }
 
 impl Report {
-    /// What it adds to which counters of `rate` and of the period that begins at `period`.
+    /// The amount to add to each counter of `rate` and of the period that begins at `period`.
     pub fn increments(&self, rate: Rate, period: UnixMillis) -> Vec<(String, i64)> {
         let slots = self.slots.range(self.oldest..);
         let mut all: Vec<(String, i64)> = slots
@@ -197,8 +199,8 @@ impl Report {
 }
 
 impl Shared {
-    /// Reads counters. Also names those that nothing needs any more: of slots before `oldest`, of
-    /// another rate, and of earlier periods.
+    /// Reads counters. Also names those that are obsolete: slots before `oldest`, another rate's,
+    /// and earlier periods'.
     pub fn read(
         counters: &BTreeMap<String, i64>,
         rate: Rate,
@@ -237,7 +239,7 @@ impl Shared {
     }
 }
 
-/// What a counter's name says.
+/// The parsed name of a counter.
 enum Counter {
     /// Calls of a slot.
     Slot { width: i64, slot: i64 },
@@ -284,7 +286,8 @@ pub fn period_counter(start: UnixMillis) -> String {
     format!("u{}", start.seconds())
 }
 
-/// The counter that says at which tick the bucket of `rate` is full again, where the limit is hard.
+/// The counter that holds the tick at which the bucket of `rate` is full again, where the limit is
+/// hard.
 pub fn bucket_counter(rate: Rate) -> String {
     format!("t{}", rate.per_second)
 }
@@ -303,13 +306,13 @@ pub struct Meter {
     horizon: i64,
     /// What the shared counters said.
     shared: Shared,
-    /// Accepted here, and not reported.
+    /// Accepted here and not reported yet.
     own: Report,
-    /// Reported, and not answered: perhaps counted, perhaps not.
+    /// Reported without a response: perhaps counted, perhaps not.
     sent: Report,
-    /// Units of the period that folds have counted, at least.
+    /// A lower bound for the units of the period that folds have counted.
     counted: u64,
-    /// How full the part of the rate is that need not be reported, in thousandths of a call.
+    /// The level of the share of the rate that need not be reported, in thousandths of a call.
     loud: i64,
     loud_at: UnixMillis,
     /// The slot in which it last asked: earlier slots it knows whole.
@@ -342,7 +345,7 @@ impl Meter {
         self.limits
     }
 
-    /// Begins a new period: the rate goes on, the quota is whole.
+    /// Begins a new period: the rate limit carries on, the quota is full again.
     pub fn begin_period(&mut self) {
         self.shared.units = 0;
         self.own.units = 0;
@@ -350,14 +353,13 @@ impl Meter {
         self.counted = 0;
     }
 
-    /// Units of the period that it knows of.
+    /// Units of the period that this meter knows of.
     pub fn used(&self) -> u64 {
         let reported = self.shared.units + self.own.units + self.sent.units;
         reported.max(self.counted)
     }
 
-    /// Says why a call at `now` that weighs so many units is over the limits; `None` if it may be
-    /// accepted.
+    /// Why a call of `units` at `now` is over the limits; `None` if it may be accepted.
     pub fn check(&self, now: UnixMillis, units: u32) -> Option<Over> {
         let after = self.used() + u64::from(units);
         if self.limits.quota.is_some_and(|quota| after > quota) {
@@ -369,7 +371,7 @@ impl Meter {
         })
     }
 
-    /// Counts a call that is accepted at `now`.
+    /// Counts a call that was accepted at `now`.
     pub fn accept(&mut self, now: UnixMillis, units: u32) {
         let slot = self.slot(now);
         *self.own.slots.entry(slot).or_default() += 1;
@@ -380,7 +382,7 @@ impl Meter {
         self.loud_at = now;
     }
 
-    /// Whether it must ask the shared counters before it accepts more.
+    /// Whether the authorizer must consult the shared counters before it accepts more.
     pub fn is_due(&self) -> bool {
         if self.own.units == 0 && self.own.slots.is_empty() {
             return false;
@@ -397,8 +399,8 @@ impl Meter {
         !self.has_asked || is_loud || is_many
     }
 
-    /// What it reports at `now`. Nothing of it is reported again, whatever becomes of it: a report
-    /// whose answer is lost may have been counted.
+    /// The report to send at `now`. Nothing in it is ever reported again, whatever its fate: a
+    /// report whose response is lost may have been counted.
     pub fn report(&mut self, now: UnixMillis) -> Report {
         self.forget(now);
         let mut report = std::mem::take(&mut self.own);
@@ -416,7 +418,7 @@ impl Meter {
         report
     }
 
-    /// Takes the shared counters' answer to its last report.
+    /// Takes the shared counters' response to the last report.
     pub fn learn(&mut self, shared: Shared) {
         self.shared = shared;
         self.sent = Report::default();
@@ -424,7 +426,7 @@ impl Meter {
         self.has_asked = true;
     }
 
-    /// Takes what folds have counted in the period.
+    /// Takes the units that folds have counted in the period.
     pub fn learn_counted(&mut self, units: u64) {
         self.counted = self.counted.max(units);
     }
@@ -433,7 +435,7 @@ impl Meter {
         at.0.div_euclid(self.limits.rate.slot_millis())
     }
 
-    /// Drains slots that have left the bucket's memory into what was before them.
+    /// Drains slots that have left the bucket's memory into the bucket before them.
     fn forget(&mut self, now: UnixMillis) {
         // A clock that steps back brings no slot back.
         let oldest = self.slot(now) - SLOTS;

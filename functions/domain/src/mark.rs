@@ -1,13 +1,13 @@
-//! Marks of days: how far a day's closing is.
+//! Marks of days: the progress of a day's closing.
 //!
-//! A day is closed twice. Both times everything of it is folded again from the journal and offered
-//! to users' hours, then days, months and all time, so that no count rests on anybody having been
-//! woken. After the first round its hours are not read any more, after the second nothing of it
-//! moves.
+//! A day is closed twice. Each time the whole day is folded again from the journal and offered to
+//! users' hours, then to days, months and all time, so that no count depends on any function having
+//! been triggered. After the first round nothing reads its hours any more; after the second nothing
+//! changes.
 //!
-//! The mark is put *before* the first round, and a fold that finds it offers the day together with
-//! the hour. A fold that had looked before the mark was put ends within [`FOLD_SECONDS`]; the first
-//! round waits for that.
+//! The mark is written *before* the first round, and a fold that finds it offers the day together
+//! with the hour. A fold that looked before the mark was written ends within [`FOLD_SECONDS`]; the
+//! first round waits for that.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,17 +15,17 @@ use crate::names::FOLD_SECONDS;
 use crate::table::USER_BUCKETS;
 use crate::time::{UnixMillis, Window};
 
-/// How long after a day's end its closing begins: what is on its way has come by then, and folds
-/// that must offer the day as well are few.
+/// How long after a day's end its closing begins: by then in-flight events have arrived, and few
+/// folds are left that must offer the day as well.
 pub const BEGIN_AFTER_MILLIS: i64 = 60 * 60_000;
 /// How far two functions' clocks may be apart.
 const SKEW_MILLIS: i64 = 15 * 60_000;
-/// How long the first round waits after the mark.
+/// How long the first round waits after the mark is written.
 pub const WAIT_MILLIS: i64 = FOLD_SECONDS as i64 * 1_000 + SKEW_MILLIS;
-/// How many days after a day's end it is closed for the second time: what the stream still holds is
-/// refused as too old by then.
+/// How many days after a day's end it is closed for the second time: by then events still in the
+/// stream are refused as too old.
 pub const SEAL_AFTER_DAYS: i64 = 9;
-/// Days that are looked after. Journals are kept for at least twelve.
+/// Days that the closing looks after. Journals are kept for at least twelve.
 pub const LOOKED_AFTER_DAYS: i64 = 20;
 /// Minutes of a day.
 const MINUTES: u16 = 24 * 60;
@@ -33,54 +33,54 @@ const MINUTES: u16 = 24 * 60;
 /// The mark of a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayMark {
-    /// When the mark was put.
+    /// When the mark was written.
     pub begun_at: UnixMillis,
-    /// Which round is under way, or was the last.
+    /// The round that is under way, or the last one.
     pub round: Round,
     /// Minutes folded in this round, then buckets of users offered.
     progress: u16,
-    /// Facts of each hour as the first round folded them.
+    /// Facts of each hour, as counted by the first round.
     pub ranks: Vec<u64>,
 }
 
 /// A round of a day's closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Round {
-    /// The first is under way: the day's hours are read.
+    /// The first round is under way: readers use the day's hours.
     Closing,
-    /// It is over: the day itself is read.
+    /// The first round is over: readers use the day itself.
     Closed,
-    /// The second is under way.
+    /// The second round is under way.
     Sealing,
-    /// It is over: nothing moves.
+    /// The second round is over: nothing changes any more.
     Sealed,
 }
 
-/// What a day's closing needs next.
+/// The next step of a day's closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing, now.
+    /// Nothing for now.
     Wait,
-    /// The mark is to be put.
+    /// Write the mark.
     Begin,
-    /// The second round is to be begun.
+    /// Begin the second round.
     Seal,
-    /// The journal is to be folded from this minute of the day on.
+    /// Fold the journal from this minute of the day on.
     Fold {
         /// 0 to 1,439.
         minute: u16,
     },
-    /// The users of a bucket are to be offered.
+    /// Offer the users of a bucket.
     Users {
         /// The bucket.
         bucket: u8,
     },
-    /// The round is over, but for its mark.
+    /// Mark the round as finished.
     Finish,
 }
 
 impl DayMark {
-    /// A mark that is put at `now`.
+    /// A mark written at `now`.
     pub fn begin(now: UnixMillis) -> Self {
         Self {
             begun_at: now,
@@ -90,7 +90,7 @@ impl DayMark {
         }
     }
 
-    /// What is to be done for `day` at `now`.
+    /// The next step for `day` at `now`.
     pub fn step(mark: Option<&Self>, day: UnixMillis, now: UnixMillis) -> Step {
         let since_end = now.since(Window::Day.end(day));
         let Some(mark) = mark else {
@@ -120,7 +120,7 @@ impl DayMark {
         }
     }
 
-    /// The journal is folded up to this minute of the day, `facts` of them in `hour`.
+    /// Records that the journal is folded up to this minute of the day, `facts` of them in `hour`.
     pub fn folded(&mut self, until: u16, hour: u8, facts: u64) {
         self.progress = until;
         if self.round == Round::Closing
@@ -130,12 +130,12 @@ impl DayMark {
         }
     }
 
-    /// A bucket of users is offered.
+    /// Records that a bucket of users has been offered.
     pub const fn offered(&mut self, bucket: u8) {
         self.progress = MINUTES + bucket as u16 + 1;
     }
 
-    /// The round is over.
+    /// Finishes the round.
     pub const fn finish(&mut self) {
         self.round = match self.round {
             Round::Closing | Round::Closed => Round::Closed,
@@ -143,20 +143,20 @@ impl DayMark {
         };
     }
 
-    /// The second round begins.
+    /// Begins the second round.
     pub const fn seal(&mut self) {
         self.round = Round::Sealing;
         self.progress = 0;
     }
 
-    /// Begins the round anew, as an operator asks who restored a table: a closed day is closed again.
+    /// Begins the round again, for an operator who restored a table: a closed day is closed again.
     pub fn redo(&mut self) {
         self.round = Round::Closing;
         self.progress = 0;
         self.ranks = vec![0; 24];
     }
 
-    /// Facts of an hour as the first round folded them; `None` in the first round.
+    /// Facts of an hour, as counted by the first round; `None` in the first round.
     pub fn rank(&self, hour: u8) -> Option<u64> {
         let rank = self.ranks.get(usize::from(hour)).copied();
         rank.filter(|_| self.round >= Round::Sealing)

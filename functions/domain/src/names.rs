@@ -13,7 +13,7 @@ pub mod env {
     pub const ENVIRONMENT: &str = "ENVIRONMENT";
     /// `source` of the usage events that this deployment mints.
     pub const EVENT_SOURCE: &str = "EVENT_SOURCE";
-    /// How the keys that this deployment makes begin.
+    /// Prefix of the keys that this deployment creates.
     pub const KEY_PREFIX: &str = "KEY_PREFIX";
     /// How the authorizer reports: a [`TrackingMode`](super::TrackingMode) in its text form.
     pub const TRACKING_MODE: &str = "TRACKING_MODE";
@@ -32,39 +32,39 @@ pub mod env {
     /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
     /// form, empty where the gateway's resources are the routes.
     pub const ROUTES: &str = "ROUTES";
-    /// Headers that the gateway sets for the upstream, separated by spaces: a call that brings one
+    /// Headers that the gateway sets for the upstream, separated by spaces: a call that carries one
     /// is refused.
     pub const RESERVED_HEADERS: &str = "RESERVED_HEADERS";
     /// Issuer that a bearer token must name.
     pub const AUTH_ISSUER: &str = "AUTH_ISSUER";
     /// Audience that a bearer token must name.
     pub const AUTH_AUDIENCE: &str = "AUTH_AUDIENCE";
-    /// Address of the JSON Web Key Set that signs bearer tokens; empty for none.
+    /// URL of the JSON Web Key Set that verifies bearer tokens; empty for none.
     pub const AUTH_JWKS_URL: &str = "AUTH_JWKS_URL";
-    /// A JSON Web Key Set that is trusted beside the one at the address; empty for none.
+    /// A JSON Web Key Set that is trusted in addition to the one at the URL; empty for none.
     pub const AUTH_JWKS: &str = "AUTH_JWKS";
     /// When a token's email identifies its bearer: an [`EmailIsVerified`](super::EmailIsVerified)
     /// in its text form.
     pub const AUTH_EMAIL_IS_VERIFIED: &str = "AUTH_EMAIL_IS_VERIFIED";
-    /// Address of the queue in which lines of the access log wait for each other.
+    /// URL of the queue in which lines of the access log wait for each other.
     pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
-    /// Address of the queue that alerts are handed over by.
+    /// URL of the queue that takes alerts.
     pub const ALERT_QUEUE: &str = "ALERT_QUEUE";
     /// ARN of the topic that alerts are published to.
     pub const ALERT_TOPIC: &str = "ALERT_TOPIC";
     /// The endpoints of webhooks, a JSON list of [`Endpoint`](crate::webhook::Endpoint).
     pub const WEBHOOKS: &str = "WEBHOOKS";
-    /// Seconds of the window in which lines of the access log meet: the reconciler delays each
+    /// Seconds of the window that collects lines of the access log: the reconciler delays each
     /// message until the next multiple of it.
     pub const RECONCILE_WINDOW_SECONDS: &str = "RECONCILE_WINDOW_SECONDS";
     /// Seconds after a call from which a line without the authorizer's report counts as
     /// reconciled: by then the stream would have brought the report.
     pub const RECONCILE_SECONDS: &str = "RECONCILE_SECONDS";
-    /// Days that the journal is kept.
+    /// Days for which the journal is kept.
     pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
-    /// Days that minute aggregates are kept.
+    /// Days for which minute aggregates are kept.
     pub const MINUTE_RETENTION_DAYS: &str = "MINUTE_RETENTION_DAYS";
-    /// Days that hour aggregates are kept.
+    /// Days for which hour aggregates are kept.
     pub const HOUR_RETENTION_DAYS: &str = "HOUR_RETENTION_DAYS";
 }
 
@@ -74,13 +74,13 @@ pub mod api_metric {
     pub const USAGE_TRACKING_SUCCESS: &str = "UsageTrackingSuccess";
     /// Calls whose usage event neither accepted: only the access log still has it.
     pub const USAGE_TRACKING_FAILURE: &str = "UsageTrackingFailure";
-    /// Calls that were answered 500 because nobody could say whether their key is valid.
+    /// Calls answered 500 because it was impossible to decide whether their key is valid.
     pub const UNDECIDED_CALLS: &str = "UndecidedCalls";
 }
 
 /// Metric names of the namespace `{stackPrefix}/Kinesis`.
 pub mod kinesis_metric {
-    /// Records that the processor finished: appended, or set aside.
+    /// Records that the processor finished: appended or set aside.
     pub const PROCESSED_RECORDS: &str = "ProcessedRecords";
     /// Milliseconds from an event's time until it is in the journal.
     pub const PROCESSING_LATENCY: &str = "ProcessingLatency";
@@ -98,20 +98,20 @@ pub mod kinesis_metric {
     pub const RECORDS_FAILED: &str = "RecordsFailed";
     /// Items parked under `PK = ERRORS` because they cannot be read or outgrew their table.
     pub const ITEMS_PARKED: &str = "ItemsParked";
-    /// Deliveries of alerts that were given up.
+    /// Alert deliveries that were given up.
     pub const DELIVERIES_FAILED: &str = "DeliveriesFailed";
     /// Calls that only the access log reported.
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
 }
 
-/// Seconds that the authorizer may work on a call. After that only the stream or the access log
-/// can bring its event.
+/// Seconds that the authorizer may work on a call. After that only the stream or the access log can
+/// bring its event.
 pub const AUTHORIZER_SECONDS: u32 = 10;
-/// Seconds that a fold may take: the aggregator's timeout. A day is folded again only when every
+/// Seconds that a fold may take: the aggregator's timeout. A day is folded again only once every
 /// fold that began before its mark has ended.
 pub const FOLD_SECONDS: u32 = 300;
-/// The fewest days that the journal and hours are kept. A day is folded a second time nine days
-/// after it ended; what that fold reads stays two days longer.
+/// The minimum retention of the journal and of hours, in days. A day is folded a second time nine
+/// days after it ended; the data for that fold stays two days longer.
 pub const LEAST_RETENTION_DAYS: u32 = 12;
 
 /// The dimension that every metric carries.
@@ -119,9 +119,10 @@ pub const METRIC_DIMENSION: &str = "Environment";
 
 /// The index of the API-key table by key id.
 pub const KEYS_BY_ID_INDEX: &str = "byId";
-/// The index of the analytics table by time: keys of everybody's hours and days only.
+/// The index of the analytics table by time: it holds the hours and days of all users together
+/// only.
 pub const BY_TIME_INDEX: &str = "byTime";
-/// The scope of a bearer token that grants access to everybody's data.
+/// The scope of a bearer token that grants access to all users' data.
 pub const ADMIN_SCOPE: &str = "metering:admin";
 /// The error with which the authorizer makes the gateway answer 401.
 pub const UNAUTHORIZED: &str = "Unauthorized";
@@ -138,36 +139,36 @@ pub mod context {
     pub const PLAN: &str = "plan";
     /// The [`TrackingMode`](super::TrackingMode) the decision was made in.
     pub const MODE: &str = "mode";
-    /// Seconds until a call that is denied would be accepted.
+    /// Seconds until a denied call would be accepted.
     pub const RETRY_AFTER: &str = "retryAfter";
-    /// The `RateLimit` header field of a call that is denied.
+    /// The `RateLimit` header field for a denied call.
     pub const RATE_LIMIT: &str = "rateLimit";
-    /// The `RateLimit-Policy` header field of a call that is denied.
+    /// The `RateLimit-Policy` header field for a denied call.
     pub const RATE_LIMIT_POLICY: &str = "rateLimitPolicy";
-    /// The error code of a call that is denied.
+    /// The error code for a denied call.
     pub const ERROR: &str = "limitError";
-    /// The error message of a call that is denied.
+    /// The error message for a denied call.
     pub const MESSAGE: &str = "limitMessage";
     /// The template that the call is counted under.
     pub const ROUTE: &str = "route";
-    /// What the call weighs.
+    /// The call's units.
     pub const UNITS: &str = "units";
 }
 
 /// A function of this workspace, with its folder and its deployed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Function {
-    /// Decides who may call, and reports each decision.
+    /// Decides which calls to accept, and reports each decision.
     Authorizer,
     /// Appends the stream's events to the journal.
     Processor,
     /// Folds the journal into counts, and closes days.
     Aggregator,
-    /// Answers the analytics API.
+    /// Serves the analytics API.
     Analytics,
     /// The sample API.
     Deadlines,
-    /// Appends what the access log says to the journal.
+    /// Appends the calls in the access log to the journal.
     Reconciler,
     /// Delivers alerts.
     Notifier,
@@ -270,11 +271,11 @@ impl fmt::Display for TrackingMode {
 /// When the email of a bearer token identifies its bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum EmailIsVerified {
-    /// Where the token says so: its claim `email_verified` is `true`.
+    /// If the token says so: its claim `email_verified` is `true`.
     #[default]
     Claimed,
-    /// Always: the issuer lets nobody choose an email that is not theirs. A token that says
-    /// `false` still identifies nobody.
+    /// Always: the issuer does not let users choose an email that is not theirs. A token with the
+    /// claim `false` still identifies nobody.
     Always,
 }
 
@@ -287,7 +288,7 @@ impl EmailIsVerified {
         }
     }
 
-    /// What `text` names.
+    /// Parses the text form.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Claimed, Self::Always]
             .into_iter()
@@ -384,7 +385,7 @@ impl Names {
         self.resource("reconcile-dlq")
     }
 
-    /// The queue of alerts that are to be delivered.
+    /// The queue of alerts to deliver.
     pub fn alert_queue(&self) -> String {
         self.resource("alerts")
     }
@@ -403,7 +404,7 @@ impl Names {
         ]
     }
 
-    /// API Gateway's role for the logs of the whole account, where the account has no other.
+    /// API Gateway's role for the logs of the whole account, if the account has no other.
     pub fn gateway_logs_role(&self) -> String {
         self.resource("gateway-logs")
     }
@@ -418,7 +419,7 @@ impl Names {
         format!("{}/API", self.stack_prefix)
     }
 
-    /// Namespace of the metrics of what is counted, in both modes.
+    /// Namespace of the metrics about counting, in both modes.
     pub fn kinesis_namespace(&self) -> String {
         format!("{}/Kinesis", self.stack_prefix)
     }

@@ -1,10 +1,11 @@
-//! Deflating, with state that a thread uses again: to make it anew takes longer than a small batch.
+//! Deflating with state that a thread reuses: creating it takes longer than deflating a small
+//! batch.
 
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-/// Bytes from which on deflating pays.
+/// The size from which deflating pays, in bytes.
 const WORTHWHILE: usize = 512;
 
 thread_local! {
@@ -12,21 +13,21 @@ thread_local! {
     static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
 
-/// The bytes deflated (RFC 1951); `None` where that does not make them shorter.
+/// The deflated bytes (RFC 1951); `None` if they would not be shorter.
 pub(crate) fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() < WORTHWHILE {
         return None;
     }
     COMPRESS.with_borrow_mut(|compress| {
         compress.reset();
-        // What would need more room is not shorter.
+        // A result that needs more room would not be shorter.
         let mut deflated = Vec::with_capacity(bytes.len());
         let status = compress.compress_vec(bytes, &mut deflated, FlushCompress::Finish);
         matches!(status, Ok(Status::StreamEnd)).then_some(deflated)
     })
 }
 
-/// Exactly `length` bytes that were deflated; `None` where there are not so many, or not only they.
+/// Inflates exactly `length` bytes; `None` if there are fewer or more.
 pub(crate) fn inflate(deflated: &[u8], length: usize) -> Option<Vec<u8>> {
     DECOMPRESS.with_borrow_mut(|decompress| {
         decompress.reset(false);

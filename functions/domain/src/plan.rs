@@ -1,4 +1,4 @@
-//! Plans: what a user may use, and the period it is counted over.
+//! Plans: a user's limits, and the period over which usage is counted.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,36 @@ use crate::time::UnixMillis;
 /// The plans by name.
 pub type Plans = BTreeMap<String, Plan>;
 
-/// What a user of the plan may use.
+/// The limits of a plan's users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
-    /// Calls a second, sustained.
+    /// Sustained calls per second.
     pub rate_per_second: u32,
-    /// Calls above the rate that are let through at once.
+    /// Calls accepted at once above the rate.
     pub burst: u32,
-    /// Calls a calendar month; `None` for no limit.
+    /// Units per calendar month; `None` for no limit.
     #[serde(default)]
     pub monthly_quota: Option<u64>,
     /// Percentages of the quota at which an alert is sent.
     #[serde(default)]
     pub alerts_percent: Vec<u8>,
-    /// Whether limits may be overshot a little for speed.
+    /// Whether calls may exceed limits slightly in exchange for speed.
     #[serde(default)]
     pub limit_mode: LimitMode,
-    /// IANA name of the time zone whose months the quota counts.
+    /// IANA name of the time zone whose months are the quota's periods.
     #[serde(default = "utc")]
     pub timezone: String,
 }
 
-/// How exactly limits are kept.
+/// How strictly limits are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitMode {
-    /// Without a shared counter: a little may pass.
+    /// Without a shared counter: a few calls too many may pass.
     #[default]
     Soft,
-    /// With a shared counter: nothing passes.
+    /// With a shared counter: not one call too many passes.
     Hard,
 }
 
@@ -47,7 +47,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// The calendar month that a quota counts.
+/// The calendar month that a quota covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     /// First instant of the month in its time zone.
@@ -63,7 +63,7 @@ pub struct UnknownTimeZone {
     given: String,
 }
 
-/// The time zone of an IANA name.
+/// The time zone with an IANA name.
 pub fn time_zone(name: &str) -> Result<TimeZone, UnknownTimeZone> {
     TimeZone::get(name).map_err(|_| UnknownTimeZone {
         given: name.to_owned(),
@@ -71,7 +71,7 @@ pub fn time_zone(name: &str) -> Result<TimeZone, UnknownTimeZone> {
 }
 
 impl Period {
-    /// The month that `at` lies in by the calendar of `zone`.
+    /// The month that contains `at` in the calendar of `zone`.
     pub fn of(at: UnixMillis, zone: &TimeZone) -> Self {
         let first = at
             .timestamp()
@@ -91,15 +91,15 @@ impl Period {
 }
 
 impl Period {
-    /// Whether `at` lies in it.
+    /// Whether the period contains `at`.
     pub fn holds(&self, at: UnixMillis) -> bool {
         (self.start..self.end).contains(&at)
     }
 }
 
 impl Plan {
-    /// The period that `at` lies in; of UTC where the zone is unknown, which an environment file
-    /// cannot say.
+    /// The period that contains `at`; of UTC if the zone is unknown, which no valid environment
+    /// file allows.
     pub fn period(&self, at: UnixMillis) -> Period {
         Period::of(at, &time_zone(&self.timezone).unwrap_or(TimeZone::UTC))
     }
@@ -142,7 +142,7 @@ mod tests {
             prop_assert_ne!(month(period.start.plus_millis(-1)), month(at));
             prop_assert_eq!(Period::of(period.end, &zone).start, period.end);
             prop_assert_eq!(Period::of(period.end.plus_millis(-1), &zone), period);
-            // Sums are kept by the quarter hour.
+            // Sums are kept by quarter hour.
             prop_assert_eq!(period.start.0 % 900_000, 0, "{} {}", name, period.start);
         }
     }

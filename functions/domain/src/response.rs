@@ -1,10 +1,9 @@
-//! How accepted calls were answered, as the gateway's access log tells it: by status, and how long
-//! that took.
+//! Responses to accepted calls, as the gateway's access log reports them: status and latency.
 //!
-//! Latencies are kept in a log-linear histogram of whole numbers: below 32 ms each value has a
-//! bucket of its own, above each power of two is cut into 16 buckets. A percentile is therefore
-//! exact below 32 ms and at most one part in 32 off above. Only buckets that hold something are
-//! kept, some three bytes each.
+//! Latencies are kept in a log-linear histogram of whole numbers: below 32 ms each value has its
+//! own bucket; above, each power of two is divided into 16 buckets. A percentile is therefore exact
+//! below 32 ms and off by at most one part in 32 above. Only non-empty buckets are stored, some
+//! three bytes each.
 
 use std::collections::BTreeMap;
 
@@ -15,21 +14,21 @@ const BITS: u32 = 4;
 /// Buckets of one power of two.
 const BUCKETS: u32 = 1 << BITS;
 
-/// How one call was answered.
+/// The response to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// Milliseconds from the request to its response; `None` where the gateway does not say.
+    /// Milliseconds from the request to its response; `None` if the gateway does not report it.
     pub latency: Option<u32>,
 }
 
-/// How calls were answered.
+/// The responses to calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Responses {
     /// Calls by HTTP status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Milliseconds that they took.
+    /// Their latency in milliseconds.
     pub latency: Histogram,
 }
 
@@ -42,7 +41,7 @@ impl Responses {
         }
     }
 
-    /// Adds what `other` counted.
+    /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
@@ -61,26 +60,26 @@ impl<'a> FromIterator<&'a Responses> for Responses {
     }
 }
 
-/// Whole numbers by bucket, each bucket as wide as a sixteenth of the power of two below it.
+/// Whole numbers by bucket; each bucket is as wide as a sixteenth of the power of two below it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Histogram {
     buckets: BTreeMap<u16, u64>,
 }
 
 impl Histogram {
-    /// Takes one value.
+    /// Adds one value.
     pub fn record(&mut self, value: u32) {
         *self.buckets.entry(bucket_of(value)).or_default() += 1;
     }
 
-    /// Takes all values that `other` took.
+    /// Adds all values of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.buckets {
             *self.buckets.entry(*bucket).or_default() += count;
         }
     }
 
-    /// The buckets that hold something and how many values each holds, in order.
+    /// The non-empty buckets with their numbers of values, in order.
     pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
         self.buckets.iter().map(|(bucket, count)| (*bucket, *count))
     }
@@ -90,13 +89,13 @@ impl Histogram {
         *self.buckets.entry(bucket).or_default() += count;
     }
 
-    /// Values taken.
+    /// Number of values.
     pub fn count(&self) -> u64 {
         self.buckets.values().sum()
     }
 
-    /// The value that `percent` of a hundred do not exceed, exact below 32 and at most a part in 32
-    /// off above; `None` where nothing was taken.
+    /// The value that `percent` of a hundred do not exceed, exact below 32 and off by at most one
+    /// part in 32 above; `None` if there are no values.
     pub fn percentile(&self, percent: u8) -> Option<u64> {
         let wanted = (u128::from(self.count()) * u128::from(percent)).div_ceil(100);
         let mut passed = 0_u128;

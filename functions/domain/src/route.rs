@@ -1,14 +1,14 @@
-//! Routes: the template under which a call is counted, and the units that it weighs.
+//! Routes: the template under which a call is counted, and the units of the call.
 //!
-//! A template is that of `OpenAPI` (<https://spec.openapis.org/oas/v3.1.1.html#paths-object>): `/users/{id}`.
-//! Of the templates that fit a call, the most specific counts: segment by segment from the left, a
-//! literal goes before a part of one, that before a variable, and that before `{name+}`, which takes
-//! the rest of the path. A call that no route fits counts as [`OTHER`]: callers cannot invent
-//! endpoints.
+//! Templates are those of `OpenAPI` (<https://spec.openapis.org/oas/v3.1.1.html#paths-object>):
+//! `/users/{id}`. Of the templates that match a call, the most specific counts: segment by segment
+//! from the left, a literal precedes a partial one, which precedes a variable, which precedes
+//! `{name+}`, which matches the rest of the path. A call that no route matches counts as [`OTHER`]:
+//! callers cannot invent endpoints.
 //!
-//! Paths are compared as the upstream sees them. The gateway decodes a path before it hands it on, so
-//! a call cannot evade its route by encoding it; an empty segment, a slash at the end and dot segments
-//! change nothing either.
+//! Paths are compared as the upstream sees them. The gateway decodes a path before it forwards it,
+//! so a call cannot evade its route by encoding it. Empty segments, a trailing slash and dot
+//! segments change nothing either.
 
 use std::fmt;
 
@@ -22,17 +22,17 @@ mod template;
 pub use table::{Counted, Routes, RoutesError, is_method};
 use template::Template;
 
-/// The methods that the gateway takes
+/// The methods that the gateway supports
 /// (<https://docs.aws.amazon.com/apigateway/latest/api/API_PutMethod.html>).
 pub const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
-/// The method of a route that every method fits.
+/// The method of a route that matches every method.
 pub const ANY: &str = "ANY";
-/// The resources of an API whose paths the gateway does not tell apart.
+/// The resources of an API whose paths the gateway does not distinguish.
 pub const GREEDY: [&str; 2] = ["/", "/{proxy+}"];
 /// Longest template in bytes.
 pub const LONGEST_TEMPLATE: usize = 256;
 
-/// A text that names no route.
+/// A text that is not a route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not a route: {problem}")]
 pub struct BadRoute {
@@ -53,7 +53,7 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// Where the gateway does not take the method, or the template is not one.
+    /// If the gateway does not support the method, or the template is invalid.
     pub fn new(method: &str, template: &str) -> Result<Self, BadRoute> {
         let bad = |problem| BadRoute {
             given: format!("{method} {template}"),
@@ -71,11 +71,11 @@ impl Route {
         })
     }
 
-    /// The route that `GET /users/{id}` says.
+    /// Parses a route such as `GET /users/{id}`.
     ///
     /// # Errors
     ///
-    /// As [`Route::new`], and where there is no method.
+    /// As [`Route::new`], and if there is no method.
     pub fn parse(text: &str) -> Result<Self, BadRoute> {
         match text.trim().split_once(char::is_whitespace) {
             Some((method, template)) => Self::new(method, template.trim_start()),
@@ -91,23 +91,23 @@ impl Route {
         self.method
     }
 
-    /// The template as it is counted.
+    /// The template under which calls are counted.
     pub fn template(&self) -> &str {
         self.template.text()
     }
 
-    /// Whether it is of this method. `HEAD` is answered as `GET` is, without the body (RFC 9110,
-    /// section 9.3.2), and counts as it.
+    /// Whether this route covers the method. `HEAD` is answered like `GET`, without the body (RFC
+    /// 9110, section 9.3.2), and counts as `GET`.
     fn is_of(&self, method: &str) -> bool {
         self.method == method || self.method == ANY || (self.method == "GET" && method == "HEAD")
     }
 
-    /// Whether the same calls fit both.
+    /// Whether both match the same calls.
     fn fits_as(&self, other: &Self) -> bool {
         self.method == other.method && self.template.fits_as(&other.template)
     }
 
-    /// What sorts the more specific route first.
+    /// A key that sorts the more specific route first.
     fn order(&self) -> impl Ord + use<'_> {
         let by_method = match self.method {
             ANY => 2,

@@ -1,7 +1,6 @@
-//! When a subject was first and last seen, and under which plan.
+//! When a subject was first and last seen, and on which plan.
 //!
-//! Widening by the same again, or in another order, changes nothing: it is carried from slots to sums
-//! beside the counts.
+//! Widening is idempotent and independent of order. Slots and sums carry it beside the counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +17,8 @@ pub struct Seen {
     plan: Option<PlanAt>,
 }
 
-/// A plan and when an event last named it; ordered by time, then by name, so that of two plans
-/// named at one instant the same wins everywhere.
+/// A plan and the time at which an event last named it, ordered by time, then by name, so that of
+/// two plans named at one instant the same one wins everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct PlanAt {
     at: UnixMillis,
@@ -27,7 +26,7 @@ struct PlanAt {
 }
 
 impl Seen {
-    /// A span, and when its latest event that named a plan named which.
+    /// A span, and the plan of the latest event that named one with that event's time.
     pub fn new(first: UnixMillis, last: UnixMillis, plan: Option<(UnixMillis, String)>) -> Self {
         Self {
             first,
@@ -36,12 +35,12 @@ impl Seen {
         }
     }
 
-    /// When the latest event that named a plan named which.
+    /// The plan of the latest event that named one, with that event's time.
     pub fn plan_at(&self) -> Option<(UnixMillis, &str)> {
         self.plan.as_ref().map(|plan| (plan.at, plan.name.as_str()))
     }
 
-    /// What one event says.
+    /// The span and plan of one event.
     pub fn of(event: &UsageEvent) -> Self {
         let plan = event.data.plan.clone();
         Self {
@@ -54,7 +53,7 @@ impl Seen {
         }
     }
 
-    /// Takes in what `other` says; `true` where that changed anything.
+    /// Widens by `other`; returns whether anything changed.
     pub fn widen(&mut self, other: &Self) -> bool {
         let before = self.clone();
         self.first = self.first.min(other.first);

@@ -1,17 +1,17 @@
-//! How counts and marks are kept in an item's binary attribute: one byte that names the format, then
-//! postcard (<https://postcard.jamesmunns.com/wire-format>).
+//! The binary encoding of counts and marks in an item's attribute: one byte that names the format,
+//! then postcard (<https://postcard.jamesmunns.com/wire-format>).
 //!
-//! A release reads every format since [`OLDEST`]. A later one is an error that the reader parks: it
-//! never replaces what it cannot read.
+//! A release reads every format since [`OLDEST`]. A later format is an error, and the reader parks
+//! the item: it never replaces what it cannot read.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::pack::{deflate, inflate};
 
-/// The format that is written. Format 4 knows no units: every accepted call weighed one. Formats 1 to
-/// 3 held ids, and were never released.
+/// The format that this release writes. Format 4 has no units: every accepted call weighed one.
+/// Formats 1 to 3 held ids and were never released.
 pub const FORMAT: u8 = 5;
-/// The oldest format that is read.
+/// The oldest format that this release reads.
 pub const OLDEST: u8 = 4;
 
 /// A stored state that cannot be read.
@@ -23,15 +23,15 @@ pub enum StateError {
         /// The format byte, 0 where the state is empty.
         found: u8,
     },
-    /// Not what its format byte says.
+    /// Its bytes do not match its format byte.
     #[error("state of {bytes} bytes does not decode")]
     Decode {
         /// Length of the state.
         bytes: usize,
-        /// What the decoder met.
+        /// The decoder's error.
         source: postcard::Error,
     },
-    /// Decodes, but refers to something that is not there.
+    /// It decodes, but refers to something that does not exist.
     #[error("state of {bytes} bytes is inconsistent")]
     Inconsistent {
         /// Length of the state.
@@ -39,18 +39,18 @@ pub enum StateError {
     },
 }
 
-/// Writes a state.
+/// Encodes a state.
 pub fn encode<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
     postcard::to_extend(state, vec![FORMAT])
         .map_err(|source| StateError::Decode { bytes: 0, source })
 }
 
-/// Reads a state that every format writes alike.
+/// Decodes a state that has the same layout in every format.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
     decode_since::<T, T>(bytes)
 }
 
-/// Reads a state that format 4 writes as `Old`.
+/// Decodes a state that has the layout `Old` in format 4.
 pub fn decode_since<Old, New>(bytes: &[u8]) -> Result<New, StateError>
 where
     Old: DeserializeOwned + Into<New>,
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Writes a state deflated, for lists of names: its length comes first.
+/// Encodes a state deflated, for lists of names: its length comes first.
 pub fn encode_packed<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
     let bytes = encode(state)?;
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();

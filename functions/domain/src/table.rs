@@ -1,7 +1,7 @@
-//! Keys of the analytics and the usage table.
+//! Keys of the analytics table and the usage table.
 //!
-//! A subject may hold any character that a local part may, `#` among them: it always stands last in
-//! a key, or alone in its part.
+//! A subject may contain any character that a local part may, including `#`: it always stands last
+//! in a key, or alone in its part.
 //!
 //! | item | `PK` | `SK` | table |
 //! |---|---|---|---|
@@ -9,8 +9,8 @@
 //! | flag: the minute is spread | `JOURNAL#{hour}` | `{minute}!` | analytics |
 //! | journal entry of a spread minute | `JOURNAL#{hour}#{minute}#{lane}` | as above | analytics |
 //! | beacon of the tick | `JOURNAL#{hour}` | `beacon` | analytics |
-//! | everybody's minute | `MINUTE#{hour}` | `{minute}` | analytics |
-//! | everybody's hour, day | `TOTAL#{window}` | `{label}` | analytics, and by time |
+//! | minute of all users | `MINUTE#{hour}` | `{minute}` | analytics |
+//! | hour, day of all users | `TOTAL#{window}` | `{label}` | analytics, and by time |
 //! | callers of a minute | `CALLERS#{hour}` | `{minute}` | analytics |
 //! | users of an hour | `ROSTER#{hour}` | `{digest}` | analytics |
 //! | failing address of an hour | `ADDRESS#{hour}` | `A#{address}` or `B#{address}` | analytics |
@@ -20,14 +20,14 @@
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
 //! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
-//! | what a user used in a period, and of what it was told | `USER#{email}` | `PERIOD#{start}` | usage |
-//! | what holds for a user in place of its plan's quota | `USER#{email}` | `SETTINGS` | usage |
+//! | a user's consumption of a period, and its announced thresholds | `USER#{email}` | `PERIOD#{start}` | usage |
+//! | a user's settings that override its plan's quota | `USER#{email}` | `SETTINGS` | usage |
 //! | an alert | `ALERTS` | `{id}` | usage |
 //! | a delivery of an alert | `DELIVERIES#{endpoint}` | `{id}` | usage |
 //! | the secrets of an endpoint | `SECRETS` | `{endpoint}` | usage |
-//! | what an operator changed | `AUDIT#{month}` | `{time}#{number}` | usage |
-//! | addresses that are refused | `BLOCKS` | `ADDRESSES` | usage |
-//! | users whom a day's closing met | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
+//! | an operator's change | `AUDIT#{month}` | `{time}#{number}` | usage |
+//! | refused addresses | `BLOCKS` | `ADDRESSES` | usage |
+//! | users that a day's closing found | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
 
 use crate::event::Subject;
 use crate::time::{UnixMillis, Window};
@@ -38,11 +38,11 @@ pub mod attribute {
     pub const PK: &str = "PK";
     /// Sort key.
     pub const SK: &str = "SK";
-    /// When the item may go, in seconds since the epoch.
+    /// When the item may be deleted, in seconds since the epoch.
     pub const TTL: &str = "ttl";
-    /// Condition of a write: the version that was read, or the rank that must be exceeded.
+    /// Condition of a write: the version that was read, or the rank to exceed.
     pub const VERSION: &str = "version";
-    /// The format of the state: no release replaces what a later one wrote.
+    /// The format of the state: no release replaces an item that a later one wrote.
     pub const FORMAT: &str = "format";
     /// The item's state, see [`crate::state`].
     pub const STATE: &str = "state";
@@ -52,7 +52,7 @@ pub mod attribute {
     pub const AUTH_FAILURES: &str = "authFailures";
     /// Rate-limited calls.
     pub const RATE_LIMITED: &str = "rateLimited";
-    /// What accepted calls weigh: one unit each.
+    /// Units of accepted calls.
     pub const UNITS: &str = "units";
     /// Partition key of the index by time.
     pub const WINDOW: &str = "window";
@@ -64,7 +64,7 @@ pub mod attribute {
     pub const MESSAGE: &str = "message";
     /// The record's bytes.
     pub const PAYLOAD: &str = "payload";
-    /// How many bytes it had.
+    /// The record's size in bytes.
     pub const PAYLOAD_SIZE: &str = "payloadSize";
     /// Its shard.
     pub const SHARD_ID: &str = "shardId";
@@ -72,36 +72,36 @@ pub mod attribute {
     pub const SEQUENCE_NUMBER: &str = "sequenceNumber";
     /// When it was set aside.
     pub const RECEIVED_AT: &str = "receivedAt";
-    /// What a journal entry counts by, see [`crate::entry`].
+    /// The part of a journal entry that decides counts, see [`crate::entry`].
     pub const FACTS: &str = "facts";
-    /// What a journal entry carries for reference only.
+    /// The part of a journal entry that is for reference only.
     pub const DETAILS: &str = "details";
 }
 
-/// Attribute names of what an operator changed.
+/// Attribute names of an operator's change.
 pub mod audit {
-    /// Who did it.
+    /// Who made it.
     pub const WHO: &str = "who";
-    /// What was done.
+    /// The change.
     pub const WHAT: &str = "what";
-    /// To which key, user or address.
+    /// The key, user or address that it affects.
     pub const SUBJECT: &str = "subject";
 }
 
-/// Start of every partition key of the journal; the aggregator is woken by these alone.
+/// Prefix of every partition key of the journal; only these changes trigger the aggregator.
 pub const JOURNAL_PREFIX: &str = "JOURNAL#";
-/// Partition key of what was set aside.
+/// Partition key of items set aside.
 pub const ERRORS: &str = "ERRORS";
 /// Partition key of the marks.
 pub const MARKS: &str = "MARKS";
 /// Sort key of a user's all-time item.
 pub const ALL_TIME: &str = "ALL";
-/// Keys that a minute is spread over once one key throttles.
+/// The number of keys over which a minute is spread once one key throttles.
 pub const SPREAD_KEYS: u8 = 64;
 /// Sort key of the tick's beacon.
 const BEACON: &str = "beacon";
 
-/// Where an item is kept.
+/// The key of an item.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemKey {
     /// Partition key.
@@ -111,7 +111,7 @@ pub struct ItemKey {
 }
 
 impl ItemKey {
-    /// A key of its two parts.
+    /// A key made of its two parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self {
             pk: pk.into(),
@@ -119,7 +119,7 @@ impl ItemKey {
         }
     }
 
-    /// The flag that says the minute of `at` is spread.
+    /// The flag that the minute of `at` is spread.
     pub fn spread_flag(at: UnixMillis) -> Self {
         Self::new(journal(at), format!("{}!", minute(at)))
     }
@@ -129,22 +129,22 @@ impl ItemKey {
         Self::new(journal(at), BEACON)
     }
 
-    /// Everybody's counts in the minute of `at`.
+    /// Counts of all users in the minute of `at`.
     pub fn minute(at: UnixMillis) -> Self {
         Self::new(minutes(at), minute(at))
     }
 
-    /// Everybody's counts in the hour or day of `at`.
+    /// Counts of all users in the hour or day of `at`.
     pub fn total(window: Window, at: UnixMillis) -> Self {
         Self::new(totals(window), window.label(at))
     }
 
-    /// Who called in the minute of `at`.
+    /// The callers of the minute of `at`.
     pub fn callers(at: UnixMillis) -> Self {
         Self::new(callers(at), minute(at))
     }
 
-    /// An address that failed in the hour of `at`, among those listed first or last.
+    /// An address that failed in the hour of `at`, listed first or last.
     pub fn address(at: UnixMillis, listed: Listed, address: &str) -> Self {
         Self::new(addresses(at), format!("{}{address}", listed.as_str()))
     }
@@ -172,18 +172,18 @@ impl ItemKey {
         Self::new(self::user(user), ALL_TIME)
     }
 
-    /// The counters of a user's limits, or of those of one of its keys.
+    /// The counters of a user's limits, or of the limits of one of its keys.
     pub fn limit(user: &str, key: Option<&str>) -> Self {
         let sk = key.map_or_else(|| "LIMIT".to_owned(), |key| format!("LIMIT#{key}"));
         Self::new(self::user(user), sk)
     }
 
-    /// What a user used in the period that begins at `start`.
+    /// A user's consumption of the period that begins at `start`.
     pub fn period(user: &str, start: UnixMillis) -> Self {
         Self::new(self::user(user), format!("PERIOD#{start}"))
     }
 
-    /// What holds for a user in place of its plan's quota.
+    /// A user's settings that override its plan's quota.
     pub fn settings(user: &str) -> Self {
         Self::new(self::user(user), "SETTINGS")
     }
@@ -198,18 +198,18 @@ impl ItemKey {
         Self::new(deliveries(endpoint), id)
     }
 
-    /// The secrets that deliveries to an endpoint are signed with.
+    /// The secrets that sign deliveries to an endpoint.
     pub fn secrets(endpoint: &str) -> Self {
         Self::new("SECRETS", endpoint)
     }
 
-    /// What an operator changed at `now`.
+    /// An operator's change at `now`.
     pub fn audit(now: UnixMillis, number: u64) -> Self {
         let month = Window::Month.label(now);
         Self::new(format!("AUDIT#{month}"), format!("{now}#{number:016x}"))
     }
 
-    /// The addresses that are refused.
+    /// The refused addresses.
     pub fn blocked_addresses() -> Self {
         Self::new("BLOCKS", "ADDRESSES")
     }
@@ -219,19 +219,19 @@ impl ItemKey {
         Self::new(MARKS, format!("DAY#{}", Window::Day.label(at)))
     }
 
-    /// How far the journal of the hour of `at` is folded.
+    /// Up to where the journal of the hour of `at` is folded.
     pub fn hour_mark(at: UnixMillis) -> Self {
         Self::new(MARKS, format!("HOUR#{}", Window::Hour.label(at)))
     }
 
-    /// Part of the users whom the closing met in the hour of `at`.
+    /// Part of the users that the closing found in the hour of `at`.
     pub fn day_users(at: UnixMillis, bucket: u8, part: usize) -> Self {
         let hour = Window::Hour.label(at);
         let hour = hour.get(11..).unwrap_or_default();
         Self::new(day_users(at), format!("{bucket:02}#{hour}#{part:03}"))
     }
 
-    /// A record or line that was set aside: one item a position, however often it is delivered.
+    /// A record or line that was set aside: one item per position, however often it is delivered.
     pub fn error(source: &str, position: &str) -> Self {
         Self::new(ERRORS, format!("{source}#{position}"))
     }
@@ -247,7 +247,7 @@ pub enum Listed {
 }
 
 impl Listed {
-    /// How the sort key begins.
+    /// Prefix of the sort key.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::First => "A#",
@@ -261,17 +261,17 @@ pub fn journal(at: UnixMillis) -> String {
     format!("{JOURNAL_PREFIX}{}", Window::Hour.label(at))
 }
 
-/// One of the partitions that a minute is spread over.
+/// One of the partitions over which a minute is spread.
 pub fn spread_journal(at: UnixMillis, lane: u8) -> String {
     format!("{}#{}#{lane:02}", journal(at), minute(at))
 }
 
-/// Partition of everybody's minutes of an hour.
+/// Partition of the minutes of an hour, over all users.
 pub fn minutes(at: UnixMillis) -> String {
     format!("MINUTE#{}", Window::Hour.label(at))
 }
 
-/// Partition of everybody's hours or days.
+/// Partition of the hours or days, over all users.
 pub fn totals(window: Window) -> String {
     format!("TOTAL#{}", window.as_str())
 }
@@ -291,7 +291,7 @@ pub fn addresses(at: UnixMillis) -> String {
     format!("ADDRESS#{}", Window::Hour.label(at))
 }
 
-/// Partition of everything that belongs to a user.
+/// Partition of all of a user's items.
 pub fn user(email: &str) -> String {
     format!("USER#{email}")
 }
@@ -301,24 +301,24 @@ pub fn deliveries(endpoint: &str) -> String {
     format!("DELIVERIES#{endpoint}")
 }
 
-/// Partition of the users whom a day's closing met.
+/// Partition of the users that a day's closing found.
 pub fn day_users(at: UnixMillis) -> String {
     format!("USERS#{}", Window::Day.label(at))
 }
 
-/// The minute of the hour as keys write it, `04`.
+/// The minute of the hour as it appears in keys, `04`.
 pub fn minute(at: UnixMillis) -> String {
     format!("{:02}", at.minute_of_hour())
 }
 
 /// Whether an entry is appended in time or late.
 ///
-/// Readers lay entries that are in time over what is folded; a late one shows once it is folded.
+/// Readers add entries that are in time to what is folded; a late entry shows once it is folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timing {
-    /// Within a minute after its minute ended.
+    /// Within a minute after the end of its minute.
     InTime,
-    /// After that.
+    /// Later than that.
     Late,
 }
 
@@ -326,7 +326,7 @@ impl Timing {
     /// How long after its minute an entry is still in time, in milliseconds.
     pub const GRACE_MILLIS: i64 = 60_000;
 
-    /// The timing of an entry of the minute of `at` that is appended at `now`.
+    /// The timing of an entry for the minute of `at` that is appended at `now`.
     pub fn of(at: UnixMillis, now: UnixMillis) -> Self {
         if now.since(Window::Minute.end(at)) <= Self::GRACE_MILLIS {
             Self::InTime
@@ -348,16 +348,16 @@ pub fn entry(at: UnixMillis, timing: Timing, digest: &str) -> String {
     format!("{}{}{digest}", minute(at), timing.sign())
 }
 
-/// The sort keys between which everything of a minute stands, its flag first.
+/// The range of sort keys that holds everything of a minute, its flag first.
 pub fn entries_of(at: UnixMillis) -> (String, String) {
     let minute = minute(at);
     (format!("{minute}!"), format!("{minute}~"))
 }
 
-/// What a key of the journal names.
+/// A parsed key of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JournalKey {
-    /// An entry of the minute that begins there.
+    /// An entry of the minute that begins at this instant.
     Entry(UnixMillis, Timing),
     /// The flag of a spread minute.
     Flag(UnixMillis),
@@ -366,7 +366,7 @@ pub enum JournalKey {
 }
 
 impl JournalKey {
-    /// Reads a key; `None` where it is not one of the journal's.
+    /// Parses a key; `None` if it is not a key of the journal.
     pub fn parse(pk: &str, sk: &str) -> Option<Self> {
         let rest = pk.strip_prefix(JOURNAL_PREFIX)?;
         let (hour, spread) = match rest.split_once('#') {
@@ -394,7 +394,7 @@ impl JournalKey {
         }
     }
 
-    /// The hour whose journal the key stands in.
+    /// The hour whose journal contains the key.
     pub fn hour(&self) -> UnixMillis {
         match self {
             Self::Entry(at, _) | Self::Flag(at) | Self::Beacon(at) => Window::Hour.start(*at),
@@ -402,7 +402,7 @@ impl JournalKey {
     }
 }
 
-/// Buckets that the users of a day's closing are spread over.
+/// Number of buckets over which the users of a day's closing are spread.
 pub const USER_BUCKETS: u8 = 16;
 
 /// The bucket of a user.

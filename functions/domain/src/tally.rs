@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
 
-/// What was counted over some window. Whole numbers only: people are billed by them.
+/// Counts over some window. Whole numbers only, because they are billed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Events of type `API_CALL`.
@@ -15,7 +15,7 @@ pub struct Tally {
     pub auth_failures: u64,
     /// Events of type `API_RATE_LIMITED`.
     pub rate_limited: u64,
-    /// What those events weigh, by the units of their routes.
+    /// Units of those calls, by the weights of their routes.
     pub units: u64,
     /// Calls by HTTP method.
     pub methods: BTreeMap<String, u64>,
@@ -23,7 +23,7 @@ pub struct Tally {
     pub endpoints: BTreeMap<String, u64>,
 }
 
-/// A tally without its methods and endpoints, for where many are kept.
+/// A tally without its methods and endpoints, for where many are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Events of type `API_CALL`.
@@ -32,12 +32,12 @@ pub struct Totals {
     pub auth_failures: u64,
     /// Events of type `API_RATE_LIMITED`.
     pub rate_limited: u64,
-    /// What accepted calls weigh.
+    /// Units of accepted calls.
     pub units: u64,
 }
 
 impl Totals {
-    /// Adds what `other` counted.
+    /// Adds the counts of `other`.
     pub const fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.auth_failures += other.auth_failures;
@@ -47,7 +47,7 @@ impl Totals {
 }
 
 impl Tally {
-    /// What was counted by type alone.
+    /// The counts by type alone.
     pub const fn totals(&self) -> Totals {
         Totals {
             calls: self.calls,
@@ -57,14 +57,14 @@ impl Tally {
         }
     }
 
-    /// Counts `count` events of one type, method and endpoint, each of which weighs one unit if it is
+    /// Counts `count` events of one type, method and endpoint, each with one unit if it is
     /// accepted.
     pub fn count(&mut self, event_type: EventType, method: &str, endpoint: &str, count: u64) {
         self.weigh((event_type, 1), method, endpoint, count);
     }
 
-    /// Counts `count` events of one type, method and endpoint, each of which weighs so many units if
-    /// it is accepted.
+    /// Counts `count` events of one type, method and endpoint, each with `units` units if it is
+    /// accepted.
     pub fn weigh(
         &mut self,
         (event_type, units): (EventType, u32),
@@ -84,7 +84,7 @@ impl Tally {
         }
     }
 
-    /// Adds what `other` counted.
+    /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
         self.auth_failures += other.auth_failures;
@@ -98,7 +98,7 @@ impl Tally {
         }
     }
 
-    /// Whether nothing was counted.
+    /// Whether all counts are zero.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

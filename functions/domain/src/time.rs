@@ -1,4 +1,4 @@
-//! Instants and the windows that counts are kept in, all in UTC.
+//! Instants, and the windows of counts, all in UTC.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 
-/// The last instant that has a four-digit year in every time zone, 9999-12-30T22:00:00Z: the
-/// last that [`Timestamp`] knows.
+/// The last instant that has a four-digit year in every time zone, 9999-12-30T22:00:00Z: the latest
+/// that [`Timestamp`] supports.
 const LAST: i64 = 253_402_207_200_000;
 
 /// A text that is not an RFC 3339 instant.
@@ -32,12 +32,12 @@ impl UnixMillis {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Whole seconds since the epoch, as a time-to-live attribute wants them.
+    /// Whole seconds since the epoch, as a time-to-live attribute requires.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This instant moved by `millis`, kept within the years 1970 to 9999.
+    /// This instant moved by `millis`, clamped to the years 1970 to 9999.
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis).clamp(0, LAST))
@@ -49,7 +49,7 @@ impl UnixMillis {
         self.plus_millis(days.saturating_mul(86_400_000))
     }
 
-    /// Milliseconds from `earlier` to here; negative where `earlier` is later.
+    /// Milliseconds from `earlier` to this instant; negative if `earlier` is later.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -95,7 +95,7 @@ impl FromStr for UnixMillis {
     }
 }
 
-/// Parses a time as it is displayed. Every record of the stream has such a time, and the general
+/// Parses a time in its display form. Every record of the stream has such a time, and the general
 /// parser takes more than twice as long.
 fn parse_usual(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.as_bytes().split_first_chunk()?;
@@ -131,7 +131,7 @@ fn number<const N: usize>(digits: [u8; N]) -> Option<i32> {
     })
 }
 
-/// A span of time that counts are kept for.
+/// A span of time for which counts are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Window {
     /// 60 seconds.
@@ -162,7 +162,7 @@ impl Window {
             .find(|window| window.as_str() == text)
     }
 
-    /// The window's length in milliseconds; `None` for a month, which has no fixed one.
+    /// The window's length in milliseconds; `None` for a month, whose length varies.
     pub const fn millis(self) -> Option<i64> {
         match self {
             Self::Minute => Some(60_000),
@@ -196,8 +196,8 @@ impl Window {
             .map_or(start, start_of)
     }
 
-    /// The label of the window that `at` lies in: `2026-11`, `2026-11-22`, `2026-11-22T16` or
-    /// `2026-11-22T16:04`. Labels of one kind sort in the order of time.
+    /// The label of the window that contains `at`: `2026-11`, `2026-11-22`, `2026-11-22T16` or
+    /// `2026-11-22T16:04`. Labels of one kind sort by time.
     pub fn label(self, at: UnixMillis) -> String {
         let text = format!("{:.0}", self.start(at).timestamp());
         let length = match self {
@@ -235,7 +235,7 @@ mod tests {
     use proptest::sample::select;
 
     prop_compose! {
-        /// Texts of times, many of a day, an hour or a second that does not exist.
+        /// Texts of times, many with a day, an hour or a second that does not exist.
         fn any_time()(
             (year, month, day) in (1_960..=9_999, 0..=13, 0..=32),
             (hour, minute, second) in (0..=25, 0..=61, 0..=61),

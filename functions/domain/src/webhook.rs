@@ -1,4 +1,4 @@
-//! Webhooks: how a delivery is signed, when it is tried again, and which addresses it may go to.
+//! Webhooks: how a delivery is signed, when it is retried, and which addresses it may go to.
 //!
 //! Signatures and headers are those of Standard Webhooks
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
@@ -13,16 +13,16 @@ use sha2::{Digest, Sha256};
 
 use crate::time::UnixMillis;
 
-/// How a secret begins that a receiver is given.
+/// Prefix of a secret in the form that receivers get.
 const SECRET_PREFIX: &str = "whsec_";
-/// Bytes of a secret.
+/// Length of a secret in bytes.
 pub const SECRET_BYTES: usize = 32;
-/// Bytes that HMAC-SHA256 works in (RFC 2104).
+/// Block size of HMAC-SHA256 in bytes (RFC 2104).
 const BLOCK: usize = 64;
-/// Seconds from one try to the next: more than 24 hours in all.
+/// Seconds between tries: more than 24 hours in total.
 const PAUSES: [u32; 9] = [5, 60, 300, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200];
 
-/// A secret that deliveries are signed with. Never printed by `Debug`.
+/// A secret that signs deliveries. Never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret([u8; SECRET_BYTES]);
 
@@ -33,12 +33,12 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// The secret that random bytes make.
+    /// The secret made of random bytes.
     pub const fn new(random: [u8; SECRET_BYTES]) -> Self {
         Self(random)
     }
 
-    /// The secret as a receiver is given it.
+    /// The secret in the form that receivers get.
     pub fn reveal(&self) -> String {
         format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(self.0))
     }
@@ -51,8 +51,8 @@ impl Secret {
     }
 }
 
-/// The header fields of a delivery. With several secrets, as while one replaces another, a receiver
-/// accepts any of the signatures.
+/// The header fields of a delivery. With several secrets, as during a rotation, a receiver accepts
+/// any of the signatures.
 pub fn headers(
     secrets: &[Secret],
     id: &str,
@@ -70,8 +70,8 @@ pub fn headers(
     ]
 }
 
-/// Seconds after which a delivery that failed for the `failures`-th time is tried again; `None` once
-/// it is given up.
+/// Seconds to wait after the `failures`-th failure before the delivery is retried; `None` once it
+/// is given up.
 pub fn pause(failures: u32) -> Option<u32> {
     let place = usize::try_from(failures.checked_sub(1)?).ok()?;
     PAUSES.get(place).copied()
@@ -81,7 +81,7 @@ pub fn pause(failures: u32) -> Option<u32> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {
     current: Secret,
-    /// The one before, and until when it signs too.
+    /// The previous secret, and until when it signs too.
     previous: Option<(Secret, UnixMillis)>,
 }
 
@@ -94,7 +94,7 @@ impl Secrets {
         }
     }
 
-    /// A new secret; the one before signs too until `until`.
+    /// Replaces the current secret; the previous one keeps signing until `until`.
     #[must_use]
     pub fn rotated(&self, new: Secret, until: UnixMillis) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Secrets {
         }
     }
 
-    /// The secrets that sign at `now`, the newest first.
+    /// The secrets that sign at `now`, newest first.
     pub fn good_at(&self, now: UnixMillis) -> Vec<Secret> {
         let previous = self.previous.iter().filter(|(_, until)| now < *until);
         let previous = previous.map(|(secret, _)| secret.clone());
@@ -113,14 +113,14 @@ impl Secrets {
     }
 }
 
-/// What is posted.
+/// The format of the posted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Format {
     /// The event as `CloudEvents` JSON.
     #[default]
     CloudEvents,
-    /// A text, as chat systems such as Slack take it.
+    /// A text for chat systems such as Slack.
     Slack,
 }
 
@@ -134,17 +134,17 @@ impl Format {
     }
 }
 
-/// Where alerts are posted.
+/// A destination of alerts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// How people speak of it.
+    /// The name by which people refer to it.
     pub name: String,
     /// Its URL.
     pub url: String,
-    /// What is posted.
+    /// The format of the posted body.
     pub format: Format,
-    /// Whether it may have an address that is not public, and no certificate.
+    /// Whether it may have a private address, and no certificate.
     pub allow_private: bool,
 }
 
@@ -159,13 +159,13 @@ pub struct Endpoints(pub Vec<Endpoint>);
 pub struct Message {
     /// Id of the alert.
     pub alert: String,
-    /// The endpoint that it goes to; all of them, and the alarm topic, where absent.
+    /// The target endpoint; if absent, all endpoints and the alarm topic.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Times that the delivery has failed.
+    /// How often the delivery has failed.
     #[serde(default)]
     pub failures: u32,
-    /// When it is tried.
+    /// When it is due.
     #[serde(default)]
     pub due: UnixMillis,
 }
@@ -177,13 +177,13 @@ impl Message {
     }
 }
 
-/// How far a delivery is.
+/// The progress of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DeliveryStatus {
-    /// It failed, and is tried again.
+    /// It failed and will be retried.
     Waiting,
-    /// The endpoint has it.
+    /// The endpoint accepted it.
     Delivered,
     /// It failed for more than a day.
     GivenUp,
@@ -192,11 +192,11 @@ pub enum DeliveryStatus {
 /// A delivery of an alert to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// How far it is.
+    /// Its progress.
     pub status: DeliveryStatus,
-    /// Times that it failed.
+    /// How often it failed.
     pub failures: u32,
-    /// Why it failed the last time.
+    /// Why the last try failed.
     pub error: Option<String>,
     /// When it was last tried.
     pub at: UnixMillis,
@@ -218,8 +218,8 @@ impl Delivery {
         }
     }
 
-    /// Whether a message says nothing that is not done: it was delivered, or this try was. A redrive
-    /// begins anew.
+    /// Whether a message asks for something already done: the delivery succeeded, or this try was
+    /// made. A redrive starts again.
     pub fn outdates(&self, message: &Message) -> bool {
         match self.status {
             DeliveryStatus::Delivered => true,
@@ -246,9 +246,9 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     outer.finalize().into()
 }
 
-/// Whether an address is one of the public internet: no private, local, shared, reserved or
-/// documentation network (IANA's special-purpose address registries), and none that is translated into
-/// one.
+/// Whether an address belongs to the public internet: no private, local, shared, reserved or
+/// documentation network (IANA's special-purpose address registries), and none that is translated
+/// into one.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -288,7 +288,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (0x2002, _) => embedded(second, third),
         // Protocol assignments such as Teredo, and documentation.
         (0x2001, 0..=0x1ff | 0xdb8) | (0x3fff, 0..=0xfff) => false,
-        // What is in use of global unicast.
+        // The part of global unicast that is in use.
         (0x2000..=0x3fff, _) => true,
         _ => false,
     }

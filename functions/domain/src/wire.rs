@@ -1,11 +1,11 @@
-//! The bytes of journal entries: whole numbers of variable length (LEB128) and texts behind their
-//! length.
+//! The byte format of journal entries: whole numbers of variable length (LEB128), and texts
+//! prefixed with their length.
 
 /// Appends numbers and texts to bytes.
 pub(crate) trait Write {
     /// Appends a number, seven bits a byte, lowest first.
     fn number(&mut self, value: u64);
-    /// Appends a text behind its length.
+    /// Appends a text after its length.
     fn text(&mut self, text: &str);
 }
 
@@ -24,8 +24,7 @@ impl Write for Vec<u8> {
     }
 }
 
-/// Takes numbers and texts off bytes; `None` where there are too few or they are not what is asked
-/// for.
+/// Takes numbers and texts off the front of bytes; `None` if bytes run out or are invalid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Read<'a>(pub(crate) &'a [u8]);
 
@@ -58,7 +57,7 @@ impl<'a> Read<'a> {
         None
     }
 
-    /// A number that counts or points into something in memory.
+    /// A number that counts or indexes something in memory.
     pub(crate) fn size(&mut self) -> Option<usize> {
         self.number()?.try_into().ok()
     }

@@ -1,5 +1,5 @@
-//! How counts are stored: each method, endpoint and plan once, and counts refer to them by number.
-//! An item costs by the kilobyte.
+//! The stored form of counts: each method, endpoint and plan is written once, and counts refer to
+//! it by number, because an item's price grows by the kilobyte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +62,7 @@ struct CountsWritten<T = Totals> {
     methods: Counted,
     endpoints: Counted,
     statuses: Vec<(u16, u64)>,
-    /// Each bucket by its distance to the one before.
+    /// Each bucket as its distance from the previous one.
     latencies: Vec<(u16, u64)>,
     seen: Option<SeenWritten>,
 }
@@ -110,21 +110,21 @@ impl From<CountsWritten<TotalsOfFormat4>> for CountsWritten {
     }
 }
 
-/// Times are told from the start of the span, then from each other.
+/// Times are stored relative to the start of the span, then relative to each other.
 #[derive(Serialize, Deserialize)]
 struct SeenWritten {
     first: u64,
     until_last: u64,
-    /// How long before the last event, and the plan that it named.
+    /// Distance before the last event, and the plan named there.
     plan: Option<(u64, u32)>,
 }
 
-/// Labels in the order in which they were first met.
+/// Labels in the order of their first use.
 #[derive(Default)]
 struct Labels<'a> {
     numbers: BTreeMap<&'a str, u32>,
     names: Vec<String>,
-    /// Where not all are told apart.
+    /// The labels that keep counts of their own, if not all do.
     told: Option<BTreeSet<&'a str>>,
 }
 
@@ -146,7 +146,7 @@ impl<'a> Labels<'a> {
         })
     }
 
-    /// Plans are few, and told apart always.
+    /// There are few plans, so each keeps its own number.
     fn plan(&mut self, name: &'a str) -> u32 {
         let told = self.told.take();
         let number = self.number(name);
@@ -252,8 +252,8 @@ impl SeenWritten {
 }
 
 impl Hour {
-    /// The bytes that the hour is stored as. Where they would be too many, labels beyond the first
-    /// [`FIRST_LABELS`] count as [`OTHER`]; totals stay exact.
+    /// The bytes to store. If they would be too many, labels beyond the first [`FIRST_LABELS`]
+    /// count as [`OTHER`]; totals stay exact.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
         let bytes = state::encode(&self.written(None))?;
         if bytes.len() <= LARGEST_STATE {
@@ -296,7 +296,7 @@ impl Hour {
 }
 
 impl Sum {
-    /// The bytes that the sum is stored as; see [`Hour::encode`].
+    /// The bytes to store; see [`Hour::encode`].
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
         let bytes = state::encode(&self.written(None))?;
         if bytes.len() <= LARGEST_STATE {
@@ -338,7 +338,7 @@ fn minute_of(hour: UnixMillis, minute: u8) -> UnixMillis {
     hour.plus_millis(i64::from(minute) * MINUTE)
 }
 
-/// The labels called most, by name where counts are equal.
+/// The labels with most calls, by name where counts are equal.
 fn first_labels<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> BTreeSet<&'a str> {
     let mut calls: BTreeMap<&str, u64> = BTreeMap::new();
     for counts in counts {

@@ -66,7 +66,7 @@ proptest! {
         prop_assert_eq!(Sum::decode(&sum.encode().unwrap()).unwrap(), sum);
     }
 
-    /// Whatever the order and however often, the highest rank of each minute decides.
+    /// In any order and with any repetition, the highest rank of each minute wins.
     #[test]
     fn order_and_repetition_change_nothing(offers in proptest::collection::vec((0_u8..3, 1_u64..6), 0..40)) {
         let slot = |minute: u8, rank: u64| {
@@ -86,7 +86,7 @@ proptest! {
     }
 }
 
-/// 10,000 routes in each of sixty minutes, each with a histogram: the item is written all the same.
+/// 10,000 routes in each of sixty minutes, each with a histogram: the item still fits.
 #[test]
 fn a_user_of_ten_thousand_routes_has_an_hour_that_fits() {
     let mut hour = Hour::new(HOUR);
@@ -160,7 +160,7 @@ fn parts_add_up_and_a_longer_span_has_no_quarters() {
     assert!(month.quarters.is_empty());
 }
 
-/// What a release wrote is read by every later one.
+/// Every later release reads what a release wrote.
 #[test]
 fn states_of_format_4_are_read_and_each_call_weighs_one_unit() {
     let samples: [&[u8]; 4] = [
@@ -195,7 +195,7 @@ fn read([hour, sum, mark, address]: [&[u8]; 4], units: u64) {
     assert_eq!(address.total(), 3);
 }
 
-/// Writes the samples that later releases must read: run by hand once a format.
+/// Writes the samples that later releases must read. Run it by hand once per format.
 #[test]
 #[ignore = "writes files: run by hand when a format is new"]
 fn write_samples() {

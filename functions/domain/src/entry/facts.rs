@@ -10,10 +10,11 @@ use crate::response::Response;
 use crate::time::UnixMillis;
 use crate::wire::Read;
 
-/// Bytes that a table inflates to at most: a corrupt length must not take the memory of a function.
+/// The most bytes that a table may inflate to: a corrupt length must not exhaust the function's
+/// memory.
 const LARGEST_TABLE: usize = 16 * 1024 * 1024;
 
-/// The facts of an entry as they are read.
+/// The facts of an entry, decoded as they are iterated.
 #[derive(Debug)]
 pub struct Facts<'a> {
     /// Start of the minute.
@@ -30,16 +31,16 @@ pub struct Facts<'a> {
 pub struct Fact {
     /// The id within its minute: milliseconds, then its ten random bytes.
     pub id: [u8; ID_BYTES],
-    /// Who says it.
+    /// Its source.
     pub kind: Kind,
-    /// Which of the entry's contents it says.
+    /// The number of its content within the entry.
     pub content: u32,
-    /// How the call was answered, where a line says so.
+    /// The response, if a line reports it.
     pub response: Option<Response>,
 }
 
 impl<'a> Facts<'a> {
-    /// Reads an entry's facts. What does not decode is found here, not later.
+    /// Reads an entry's facts. Everything that does not decode is found here, not later.
     pub fn read(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let read = match bytes.first() {
             Some(&found) if found > FORMAT => return Err(EntryError::Newer { found }),
@@ -76,12 +77,12 @@ impl<'a> Facts<'a> {
         complete.then_some(facts)
     }
 
-    /// How many there are.
+    /// Number of facts.
     pub const fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no facts.
     pub const fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -141,7 +142,7 @@ impl<'a> Facts<'a> {
             })
     }
 
-    /// Contents, and responses behind them, as far as they are sound.
+    /// The contents, and the responses after them, as far as they are valid.
     fn columns(&self) -> Columns<'a> {
         let mut responses = Read(self.columns);
         for _ in 0..self.ids.len() {
@@ -157,7 +158,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The id of a fact.
+    /// The id of the event that a fact is about.
     pub fn id(&self, id: [u8; ID_BYTES]) -> Option<EventId> {
         id_within(self.minute, id)
     }
@@ -245,7 +246,7 @@ fn read_rows<const N: usize>(read: &mut Read<'_>) -> Option<Vec<[u32; N]>> {
 /// Texts, and contents as rows of numbers.
 type Table = (Spans, Vec<[u32; 8]>);
 
-/// Texts and contents; every number in a content names a text that is there.
+/// Texts and contents; every number in a content refers to an existing text.
 fn read_table(table: &[u8]) -> Option<Table> {
     let mut read = Read(table);
     let texts = read_texts(&mut read, table.len())?;
@@ -291,7 +292,7 @@ fn sound_table(read: &Read<'_>, texts: Spans, contents: Vec<[u32; 8]>) -> Option
     (contents.iter().all(sound) && read.is_empty()).then_some((texts, contents))
 }
 
-/// The whole of an entry, for people: its events as they were reported.
+/// Unpacks an entry for people: its events as they were reported.
 ///
 /// Lines carry no user agent and no request id.
 pub fn events<'a>(

@@ -91,7 +91,7 @@ proptest! {
                 (Kind::Report, None, event)
             }
         }).collect();
-        // Minute by minute, and within each in order.
+        // Minute by minute, and in order within each.
         expected.sort_by_key(|(_, _, event)| Window::Minute.start(event.time));
         unpacked.sort_by_key(|(_, _, event)| Window::Minute.start(event.time));
         prop_assert_eq!(unpacked, expected);
@@ -191,7 +191,7 @@ fn a_later_format_is_told_from_a_corrupt_one() {
     assert!(Facts::read(&[]).is_err());
 }
 
-/// What a release wrote is read by every later one.
+/// Every later release reads what a release wrote.
 #[test]
 fn entries_of_format_1_are_read_and_each_call_weighs_one_unit() {
     reads(include_bytes!("../../samples/entry-1.bin"), 1);
@@ -228,7 +228,7 @@ fn reads(stored: &[u8], units: u32) {
     );
 }
 
-/// Writes the sample that later releases must read: run by hand once a format.
+/// Writes the sample that later releases must read. Run it by hand once per format.
 #[test]
 #[ignore = "writes a file: run by hand when a format is new"]
 fn write_sample() {

@@ -1,7 +1,7 @@
 //! A usage event that borrows from the record it was read from.
 //!
 //! Decoding passes over the JSON once, builds no intermediate tree, and allocates only for texts
-//! that contain escapes: it is most of what the processor does with a record.
+//! that contain escapes: it accounts for most of the processor's work on a record.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,7 +36,7 @@ pub struct EventRef<'a> {
     pub method: Cow<'a, str>,
     /// Route template.
     pub endpoint: Cow<'a, str>,
-    /// What the call weighs where it is accepted.
+    /// The call's units if it is accepted.
     pub units: u32,
     /// The caller's address.
     pub ip: Cow<'a, str>,
@@ -57,7 +57,7 @@ impl<'a> EventRef<'a> {
     ///
     /// # Errors
     ///
-    /// [`Reason::UnknownType`] if every member is there but the `type` is unknown;
+    /// [`Reason::UnknownType`] if every member is present but the `type` is unknown;
     /// [`Reason::Malformed`] for everything else that is not a usage event, including one whose
     /// `time` differs from the time in its id.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Rejection> {
@@ -75,7 +75,7 @@ impl<'a> EventRef<'a> {
         self.id.minted_at()
     }
 
-    /// Rejects an event whose time is outside what can be appended at `now`: from [`HORIZON_DAYS`]
+    /// Rejects an event whose time is outside the range accepted at `now`: from [`HORIZON_DAYS`]
     /// ago to [`FUTURE_TOLERANCE_MILLIS`] ahead.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl<'a> EventRef<'a> {
         check_time(self.time(), now)
     }
 
-    /// The event with texts of its own.
+    /// The event with owned texts.
     pub fn to_owned(&self) -> UsageEvent {
         let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
         UsageEvent {
@@ -182,7 +182,7 @@ struct Data<'a> {
     method: Text<'a>,
     #[serde(borrow)]
     endpoint: Text<'a>,
-    /// Absent for one.
+    /// Absent if one.
     units: Option<u32>,
     #[serde(borrow)]
     ip: Text<'a>,
@@ -192,9 +192,9 @@ struct Data<'a> {
     request_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     stage: Option<Text<'a>>,
-    /// Absent for the stream.
+    /// Absent if the stream.
     mode: Option<TrackingMode>,
-    /// One of a later release counts as absent.
+    /// A reason from a later release counts as absent.
     #[serde(borrow, default)]
     reason: Option<Text<'a>>,
 }

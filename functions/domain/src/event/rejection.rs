@@ -17,16 +17,16 @@ pub enum Reason {
     FromTheFuture,
     /// The event is older than the horizon.
     TooOld,
-    /// An item that this release cannot read: it is parked, and tried again.
+    /// This release cannot read the item: it is parked and retried.
     Unreadable,
-    /// An item that outgrew its table: likewise.
+    /// The item outgrew its table: it is parked and retried.
     TooLarge,
     /// Two facts disagree about one event, which is counted once.
     Conflict,
 }
 
 impl Reason {
-    /// The code, as items of `PK = ERRORS` carry it.
+    /// The code, as items under `PK = ERRORS` carry it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -51,7 +51,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection. A message that is too long is cut.
+    /// Creates a rejection and cuts a message that is too long.
     pub fn new(reason: Reason, mut message: String) -> Self {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         Self { reason, message }

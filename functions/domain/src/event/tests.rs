@@ -44,7 +44,7 @@ fn event() -> UsageEvent {
     decode(&record()).unwrap()
 }
 
-/// Any text of at most so many bytes: with quotes, control characters and characters of four bytes.
+/// Any text of at most `most` bytes: with quotes, control characters and four-byte characters.
 fn text(least: usize, most: usize) -> impl Strategy<Value = String> {
     vec(any::<char>(), least..=most / 4).prop_map(String::from_iter)
 }
@@ -370,7 +370,7 @@ fn the_longest_subject_has_a_partition_key_that_a_stream_accepts() {
     let mut event = event();
     event.subject = Subject::user(&"é".repeat(LONGEST_SUBJECT / 2));
     let key = event.partition_key(64);
-    // A byte less than there is room for, since a character has two.
+    // One byte less than there is room for, since a character has two.
     assert!(
         key.len() == LONGEST_PARTITION_KEY - 1 && key.ends_with("é#63"),
         "{key}"

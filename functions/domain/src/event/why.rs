@@ -1,10 +1,10 @@
-//! Why a call was refused, as its event says.
+//! Why a call was refused, as its event reports it.
 
 use serde::{Serialize, Serializer};
 
 use crate::names::TrackingMode;
 
-/// Why a call was refused. For people: nothing is counted by it.
+/// Why a call was refused. This is for people and affects no count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
     /// It has no key.
@@ -13,7 +13,7 @@ pub enum Why {
     Malformed,
     /// Its key does not exist.
     Unknown,
-    /// Its address has tried too many unknown keys; this one was not looked up.
+    /// Its address has tried too many unknown keys, so this one was not looked up.
     Untried,
     /// Its key has expired.
     Expired,
@@ -21,17 +21,17 @@ pub enum Why {
     Revoked,
     /// Its address or its user is blocked.
     Blocked,
-    /// It brings a header that the gateway sets for the upstream.
+    /// It carries a header that the gateway sets for the upstream.
     Forged,
-    /// The gateway does not take its method.
+    /// The gateway does not support its method.
     UnknownMethod,
-    /// It is over the rate.
+    /// It is over the rate limit.
     Rate,
     /// It is over the quota.
     Quota,
 }
 
-/// Each reason as events carry it, and behind the two modes as entries keep it.
+/// Each reason as events carry it, then combined with each of the two modes as entries store it.
 const NAMES: [(Why, &str, &str, &str); 11] = [
     (
         Why::Missing,

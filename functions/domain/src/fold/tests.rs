@@ -24,7 +24,7 @@ fn call(number: u64, subject: &str) -> UsageEvent {
     event(number, subject, EventType::ApiCall)
 }
 
-/// What one entry says: an event, and whether a line of the access log says it.
+/// One fact: an event, and whether a line of the access log reports it.
 type Said = (UsageEvent, Option<Option<Response>>);
 
 fn entry(said: &[Said]) -> Vec<u8> {
@@ -60,7 +60,7 @@ prop_compose! {
         kind in 0..4_u8,
     ) -> Said {
         let event_type = if subject.starts_with("ip:") { EventType::AuthFailed } else { EventType::ApiCall };
-        // Of a third of the ids something else is said each time.
+        // A third of the ids disagrees with itself each time.
         let subject = if number % 3 == 0 { subject } else if number % 2 == 0 { "ann@example.com" } else { "bob@example.com" };
         let event_type = if number % 3 == 0 { event_type } else { EventType::ApiCall };
         let line = match kind {
@@ -73,7 +73,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Order, repetition and how facts are cut into entries change nothing but what was met again.
+    /// Order, repetition and the split into entries change nothing but the number of repeats.
     #[test]
     fn the_same_facts_fold_to_the_same(said in proptest::collection::vec(something_said(), 1..40), cuts in proptest::collection::vec(1_usize..5, 1..40)) {
         let one = fold(&[entry(&said)]);
@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(one, other);
     }
 
-    /// More facts never make a rank smaller, of anybody.
+    /// More facts never lower any rank.
     #[test]
     fn more_facts_never_rank_lower(said in proptest::collection::vec(something_said(), 2..40)) {
         let fewer = fold(&[entry(&said[..said.len() - 1])]);
@@ -138,8 +138,8 @@ fn both_tracks_count_a_call_once_with_its_response() {
     assert_eq!(alone.everybody.unreported, 1);
 }
 
-/// The line came first and names another route or user: the report decides, both are told, and
-/// everybody who was named hears of it.
+/// The line came first and names another route or user. The report decides, the conflict is
+/// reported, and both users' ranks grow.
 #[test]
 fn the_report_beats_the_line_and_both_users_move_forward() {
     let report = call(1, "ann@example.com");
@@ -195,7 +195,7 @@ fn only_what_new_entries_name_is_new() {
     let folded = fold.finish();
     assert!(!folded.users["ann@example.com"].is_new);
     assert!(folded.users["bob@example.com"].is_new);
-    // A new entry about an old id: whoever any of its facts names is new.
+    // A new entry about an old id makes every user new that any fact of the id names.
     let mut other = old.clone();
     other.subject = Subject::user("cat@example.com");
     let mut fold = MinuteFold::new(MINUTE);

@@ -1,5 +1,5 @@
-//! The limiter against the ideal one: several authorizers in virtual time, killed, frozen, and with
-//! reports that are refused or whose answers are lost.
+//! The limiter against the ideal one: several authorizers in virtual time, which are killed or
+//! frozen, and whose reports are refused or lose their responses.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,10 +7,10 @@ use super::*;
 use proptest::prelude::*;
 
 const START: UnixMillis = UnixMillis(1_795_363_445_000);
-/// The window that the bound is promised for.
+/// The window for which the bound is promised.
 const WINDOW_MILLIS: i64 = 10_000;
 
-/// What becomes of a report.
+/// The fate of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -42,8 +42,8 @@ impl World {
         }
     }
 
-    /// One call at one authorizer; whether it was accepted. Checks that a refusal is one of the ideal
-    /// limiter too.
+    /// Makes one call at one authorizer and returns why it was refused, if it was. Checks that the
+    /// ideal limiter would refuse it as well.
     fn call(&mut self, instance: usize, now: UnixMillis, fate: Fate) -> Option<Over> {
         let meter = &mut self.meters[instance];
         let over = meter.check(now, 1);
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// Most calls accepted within the window.
+    /// The most calls accepted within any window.
     fn most_in_window(&self) -> u64 {
         let mut from = 0;
         let mut most = 0;
@@ -105,7 +105,7 @@ fn limits(per_second: u32, burst: u32, quota: Option<u64>) -> Limits {
     }
 }
 
-/// A small generator, so that a simulation is the same each time.
+/// A small generator that makes each simulation reproducible.
 struct Dice(u64);
 
 impl Dice {
@@ -171,7 +171,7 @@ fn sixteen_authorizers_accept_what_the_derivation_says() {
 #[test]
 fn authorizers_that_die_cost_what_they_had_not_reported() {
     let limits = limits(10, 20, None);
-    // With it goes what it had not reported, and the new one accepts a call before it asks.
+    // Its unreported calls are lost with it, and the new one accepts a call before it asks.
     let each = limits.rate.unreported() + 1;
     for seed in 0..20 {
         let (_, world) = flood(limits, 4, true, seed);
@@ -260,7 +260,7 @@ fn retry_after_is_true() {
     for _ in 0..9 {
         bucket.take(START, 1);
     }
-    // Six calls more than it held: three seconds to pay them back, half a second for the next.
+    // Six calls more than it held: three seconds to pay them back, half a second for the next one.
     assert_eq!(bucket.seconds_until_call(START), 4);
     assert!(!bucket.holds(START.plus_millis(3_499)));
     assert!(bucket.holds(START.plus_millis(3_500)));
@@ -310,7 +310,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// [`World::call`] holds each refusal against the ideal limiter.
+    /// [`World::call`] checks each refusal against the ideal limiter.
     #[test]
     fn no_call_is_refused_that_the_ideal_limiter_accepts(
         (per_second, burst) in (1_u32..50, 1_u32..200),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use super::{ANY, GREEDY, METHODS, OTHER, Route, template};
 use crate::pack::{deflate, inflate};
 
-/// Bytes that a table inflates to at most.
+/// The most bytes that a table may inflate to.
 const LARGEST: usize = 1024 * 1024;
 
 /// The routes of an API, most specific first, and the units of each.
@@ -31,7 +31,7 @@ const LARGEST: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
     routes: Vec<(Route, u32)>,
-    /// Units of a call that no route fits.
+    /// Units of a call that no route matches.
     other: u32,
 }
 
@@ -49,11 +49,11 @@ impl Default for Routes {
 pub struct Counted<'a> {
     /// The template.
     pub endpoint: &'a str,
-    /// What the call weighs.
+    /// The call's units.
     pub units: u32,
 }
 
-/// Routes that the same calls fit.
+/// Two routes that match the same calls.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the routes `{one}` and `{other}` fit the same calls")]
 pub struct RoutesError {
@@ -62,11 +62,11 @@ pub struct RoutesError {
 }
 
 impl Routes {
-    /// These routes with their units; `other` are those of a call that none of them fits.
+    /// These routes with their units; `other` are the units of a call that none of them matches.
     ///
     /// # Errors
     ///
-    /// Where the same calls fit two of them.
+    /// If two of them match the same calls.
     pub fn new(
         routes: impl IntoIterator<Item = (Route, u32)>,
         other: u32,
@@ -90,13 +90,13 @@ impl Routes {
         self.routes.iter().map(|(route, units)| (route, *units))
     }
 
-    /// Whether all calls count as their resource and weigh one unit.
+    /// Whether every call counts under its resource and has one unit.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.other == 1
     }
 
-    /// What a call counts as: of `method`, to the gateway's `resource`, on `path`. A resource that
-    /// tells paths apart is the template itself.
+    /// The template and units of a call: of `method`, to the gateway's `resource`, on `path`. A
+    /// resource that distinguishes paths is itself the template.
     pub fn of<'a>(&'a self, method: &str, resource: &'a str, path: &str) -> Counted<'a> {
         let is_greedy = GREEDY.contains(&resource);
         if self.routes.is_empty() || !is_greedy {
@@ -123,8 +123,8 @@ impl Routes {
         )
     }
 
-    /// The table as a function's variable holds it: empty for no routes; deflated where that is
-    /// shorter, for a function's variables take 4 KB together.
+    /// The table as a function's environment variable: empty for no routes, deflated if that is
+    /// shorter, because a function's variables share 4 KB.
     pub fn to_variable(&self) -> String {
         if self.is_empty() {
             return String::new();
@@ -172,7 +172,7 @@ impl Routes {
     }
 }
 
-/// Whether the gateway takes the method.
+/// Whether the gateway supports the method.
 pub fn is_method(method: &str) -> bool {
     method != ANY && METHODS.contains(&method)
 }

@@ -1,4 +1,4 @@
-//! One path template, and which paths fit it.
+//! One path template, and which paths match it.
 
 use std::cmp::Reverse;
 
@@ -13,15 +13,15 @@ pub(super) struct Template {
     segments: Vec<Segment>,
 }
 
-/// What one segment of a path may be. From the most specific to the least.
+/// What a segment of a path must match, from the most specific to the least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     /// These bytes.
     Literal(Vec<u8>),
-    /// These texts in their order with at least a byte between two of them. `{id}.json` is an empty
-    /// text, then `.json`.
+    /// These texts in this order, with at least one byte between two of them. `{id}.json` is an
+    /// empty text, then `.json`.
     Pattern(Vec<Vec<u8>>),
-    /// This segment and all after it.
+    /// This segment and all following ones.
     Rest,
 }
 
@@ -62,7 +62,7 @@ impl Template {
         self.segments == other.segments
     }
 
-    /// Whether a path that is split by [`segments`] fits.
+    /// Whether a path, split by [`segments`], matches.
     pub(super) fn fits(&self, path: &[Vec<u8>]) -> bool {
         let mut path = path.iter();
         for segment in &self.segments {
@@ -79,7 +79,7 @@ impl Template {
         path.next().is_none()
     }
 
-    /// What sorts the more specific template first.
+    /// A key that sorts the more specific template first.
     pub(super) fn order(&self) -> Vec<(u8, Reverse<usize>)> {
         self.segments.iter().map(Segment::order).collect()
     }
@@ -130,7 +130,7 @@ impl Segment {
     }
 }
 
-/// Whether a segment is these texts in their order with at least a byte between two of them.
+/// Whether a segment consists of these texts in order, with at least one byte between two of them.
 fn fits(texts: &[Vec<u8>], part: &[u8]) -> bool {
     let [first, between @ .., last] = texts else {
         return false;
@@ -167,7 +167,7 @@ pub(super) fn segments(path: &str) -> Vec<Vec<u8>> {
     segments
 }
 
-/// The bytes that percent-encoded text stands for; what is not an encoding stays.
+/// The bytes that percent-encoded text stands for; invalid encodings stay as they are.
 fn decoded(text: &[u8]) -> Vec<u8> {
     percent_decode(text).collect()
 }
