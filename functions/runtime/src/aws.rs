@@ -1,5 +1,5 @@
-//! How functions reach AWS: region, endpoint and credentials from the environment, and never long
-//! to wait.
+//! How functions reach AWS: region, endpoint and credentials from the environment, and short
+//! timeouts.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 
-/// How long a call may take.
+/// How long a call may take, and how often it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For a connection to stand.
+    /// Timeout for establishing a connection.
     pub connect: Duration,
-    /// For one attempt, the connection included.
+    /// Timeout for one attempt, including the connection.
     pub attempt: Duration,
-    /// Attempts that the SDK makes in all, with jittered pauses between them.
+    /// Total number of attempts by the SDK, with jittered pauses between them.
     pub attempts: u32,
 }
 
 impl Patience {
-    /// For work that nobody waits for.
+    /// For work that no caller waits for.
     pub const BACKGROUND: Self = Self {
         connect: Duration::from_secs(1),
         attempt: Duration::from_secs(3),
@@ -33,7 +33,7 @@ impl Patience {
         attempts: 2,
     };
 
-    /// The SDK's form of the time limits.
+    /// The SDK's form of the timeouts.
     pub fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.connect)
@@ -47,7 +47,7 @@ impl Patience {
     }
 }
 
-/// What every client is made of.
+/// The configuration of every client.
 pub async fn config(patience: Patience) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(patience.timeouts())

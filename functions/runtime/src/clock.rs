@@ -1,15 +1,15 @@
 //! The one place where a function reads the time.
 //!
-//! Rules take the time as an argument; a handler takes a [`Clock`], so that a test can turn it.
+//! Rules take the time as an argument. A handler takes a [`Clock`], so that a test can set it.
 
 use std::time::Duration;
 
 use domain::time::UnixMillis;
 use tokio::time::Instant;
 
-/// Something that tells the time. [`now`] is one, and so is any closure that returns an instant.
+/// A source of the current time. [`now`] is one, and so is any closure that returns an instant.
 pub trait Clock: Send + Sync {
-    /// The present instant.
+    /// The current instant.
     fn now(&self) -> UnixMillis;
 }
 
@@ -19,7 +19,7 @@ impl<F: Fn() -> UnixMillis + Send + Sync> Clock for F {
     }
 }
 
-/// The present instant by the machine's clock.
+/// The current instant by the machine's clock.
 pub fn now() -> UnixMillis {
     #[expect(
         clippy::disallowed_methods,
@@ -30,7 +30,7 @@ pub fn now() -> UnixMillis {
     UnixMillis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
-/// The timer's reading at `at`, as seen from `now`; the present where `at` is past.
+/// The timer's reading at `at`, as seen from `now`; the current reading if `at` has passed.
 pub fn instant_of(at: UnixMillis, now: UnixMillis) -> Instant {
     let ahead = u64::try_from(at.since(now)).unwrap_or(0);
     Instant::now() + Duration::from_millis(ahead)

@@ -1,7 +1,7 @@
-//! Counters that authorizers share, for limits alone: no bill and no report rests on them.
+//! Counters that authorizers share, for limits alone: no bill and no report depends on them.
 //!
-//! They are the one place where something is incremented. An increment whose answer is lost may have
-//! happened or not, so nothing here is tried twice.
+//! They are the only values that are incremented. An increment whose response is lost may or may
+//! not have happened, so nothing here is retried.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,7 +19,7 @@ use domain::time::UnixMillis;
 
 use crate::store::StoreError;
 
-/// Longest that a call waits for its counters, in hard mode.
+/// The longest that a call waits for its counters, in hard mode.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Counters of an item by name.
@@ -28,30 +28,30 @@ pub type Counters = BTreeMap<String, i64>;
 /// Increments of an item's counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Increments {
-    /// What is added to which counter.
+    /// The amount to add to each counter.
     pub add: Vec<(String, i64)>,
     /// Counters that are set, whatever they hold.
     pub set: Vec<(String, i64)>,
     /// Counters that are not needed any more.
     pub remove: Vec<String>,
-    /// When the item may go.
+    /// When the item may be deleted.
     pub expires_at: Option<UnixMillis>,
 }
 
 /// A call taken out of a bucket and a quota, if both hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Take {
-    /// The counter that says at which tick the bucket is full again.
+    /// The counter that holds the tick at which the bucket is full again.
     pub full_at: String,
-    /// The present tick.
+    /// The current tick.
     pub now: i64,
-    /// The bucket holds a call while it is full again no later than this.
+    /// The bucket holds a call if it is full again no later than this.
     pub latest: i64,
     /// The quota, if there is one.
     pub quota: Option<TakeQuota>,
-    /// Whether the bucket is believed to be full: the two cases are two writes.
+    /// Whether the bucket is assumed to be full: each case needs its own kind of write.
     pub is_full: bool,
-    /// When the item may go.
+    /// When the item may be deleted.
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -60,33 +60,34 @@ pub struct Take {
 pub struct TakeQuota {
     /// The counter of the period's units.
     pub used: String,
-    /// What the call weighs.
+    /// The call's units.
     pub units: i64,
-    /// What a counter that does not exist begins with; below `most` by a call.
+    /// The initial value of a counter that does not exist yet; leaves room for the call below
+    /// `most`.
     pub begin: i64,
-    /// The units of the period.
+    /// The period's quota in units.
     pub most: i64,
 }
 
-/// What became of a [`Take`].
+/// The result of a [`Take`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
     /// The call is counted.
     Done(Counters),
-    /// It is not: what the item holds.
+    /// The call is not counted; the item's counters.
     Refused(Counters),
 }
 
 /// Counters by item.
 pub trait CounterTable: Send + Sync {
-    /// Adds to counters, and answers with all counters of the item.
+    /// Adds to counters and returns all counters of the item.
     fn add(
         &self,
         key: &ItemKey,
         increments: &Increments,
     ) -> impl Future<Output = Result<Counters, StoreError>> + Send;
 
-    /// Counts a call if bucket and quota hold it.
+    /// Counts a call if both bucket and quota hold it.
     fn take(
         &self,
         key: &ItemKey,
@@ -287,7 +288,7 @@ mod memory {
     use super::{CALL, CounterTable, Counters, Increments, ItemKey, StoreError, Take, Taken};
     use std::collections::BTreeMap;
 
-    /// [`CounterTable`] in memory, which can be out of order.
+    /// [`CounterTable`] in memory, which a test can take out of service.
     #[derive(Debug, Clone, Default)]
     pub struct MemoryCounters {
         held: Arc<Mutex<Held>>,
@@ -301,12 +302,12 @@ mod memory {
     }
 
     impl MemoryCounters {
-        /// From here on it answers, or does not.
+        /// Takes the table out of service, or puts it back.
         pub fn set_down(&self, is_down: bool) {
             self.with(|held| held.is_down = is_down);
         }
 
-        /// Requests so far.
+        /// The number of requests so far.
         pub fn asked(&self) -> u64 {
             self.with(|held| held.asked)
         }

@@ -20,7 +20,7 @@ use crate::store::{
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Codes by which DynamoDB asks to slow down.
+/// Codes with which DynamoDB throttles.
 const THROTTLED: [&str; 3] = [
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
@@ -35,7 +35,7 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// The table `table` as `client` reaches it.
+    /// The table `table`, reached by `client`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self {
             client,
@@ -220,7 +220,7 @@ impl Store for DynamoStore {
     }
 }
 
-/// A condition as requests carry it.
+/// A condition in DynamoDB's form.
 struct Conditional {
     expression: &'static str,
     names: HashMap<String, String>,
@@ -266,7 +266,7 @@ impl Conditional {
     }
 }
 
-/// A whole number as DynamoDB carries it.
+/// A whole number in DynamoDB's form.
 fn number(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }

@@ -1,4 +1,5 @@
-//! Sets aside records that cannot be counted: under `PK = ERRORS`, with their bytes and the reason.
+//! Sets aside records that cannot be counted: they go under `PK = ERRORS` with their bytes and the
+//! reason.
 
 use domain::event::Rejection;
 use domain::table::{ItemKey, attribute};
@@ -6,10 +7,11 @@ use domain::time::UnixMillis;
 
 use crate::store::{Document, Store, StoreError, Value};
 
-/// Longest payload that is stored, in bytes. A longer one is cut; `payloadSize` still gives its length.
+/// Longest payload that is stored, in bytes. A longer one is cut; `payloadSize` still holds its
+/// full length.
 pub const MOST_PAYLOAD_BYTES: usize = 307_200;
 
-/// Where a record comes from.
+/// The origin of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position<'a> {
     /// The shard; for a line of the access log, its log group and log stream.
@@ -18,7 +20,7 @@ pub struct Position<'a> {
     pub sequence_number: &'a str,
 }
 
-/// Sets a record aside. A position has one item, however often its record is delivered.
+/// Sets a record aside. Each position has one item, however often its record is delivered.
 pub async fn set_aside<S: Store>(
     store: &S,
     position: Position<'_>,

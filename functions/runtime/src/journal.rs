@@ -1,8 +1,8 @@
-//! The journal: facts are appended to it, and a minute's entries are read back.
+//! The journal: appends facts and reads a minute's entries back.
 //!
-//! An append is one unconditional put a minute, under a key that follows from the content. It reads
-//! nothing first and cannot be half done: a repeat writes the same again. Which minute an entry stands
-//! in follows from the ids alone.
+//! An append is one unconditional put per minute, under a key that follows from the content. It
+//! reads nothing first and cannot be half done: a repeat writes the same item again. The ids alone
+//! decide which minute an entry belongs to.
 
 use domain::entry::{Entry, Packer};
 use domain::table::{self, ItemKey, JournalKey, SPREAD_KEYS, Timing, attribute};
@@ -16,28 +16,28 @@ use crate::together::together;
 pub struct Journal<S> {
     /// The analytics table.
     pub store: S,
-    /// Days that an entry is kept after its minute.
+    /// Days for which an entry is kept after its minute.
     pub retention_days: i64,
 }
 
 /// An entry as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Where it stands.
+    /// Its key.
     pub key: ItemKey,
     /// The minute that its key names.
     pub minute: UnixMillis,
-    /// Whether it came in time.
+    /// Whether it arrived in time.
     pub timing: Timing,
     /// Whether its minute is spread over further keys.
     pub is_spread: bool,
-    /// What counts go by; `None` where the item has none.
+    /// The part that decides counts; `None` if the item has none.
     pub facts: Option<Vec<u8>>,
 }
 
 impl<S: Store> Journal<S> {
-    /// Appends what `packer` holds. `now` is this writer's clock, and decides only whether readers lay
-    /// the entry over what is folded, never where it counts.
+    /// Appends the facts in `packer`. `now` is this writer's clock, and only decides whether
+    /// readers add the entry to what is folded, never where it counts.
     pub async fn append(&self, packer: Packer<'_>, now: UnixMillis) -> Result<(), StoreError> {
         let entries = packer.pack().into_iter();
         let puts = entries.map(|entry| self.put(entry, now));
@@ -60,8 +60,8 @@ impl<S: Store> Journal<S> {
             Err(StoreError::Throttled { .. }) => {}
             done => return done,
         }
-        // One key takes a thousand write units a second. Folds read further keys where the flag
-        // stands: it is acknowledged before anything is put under them.
+        // One key accepts a thousand write units per second. Folds read further keys if the flag
+        // exists, so the flag is acknowledged before anything is written under them.
         let flag = Document {
             attributes: Vec::new(),
             expires_at: document.expires_at,
@@ -71,9 +71,9 @@ impl<S: Store> Journal<S> {
         self.store.keep(&ItemKey::new(pk, sk), document).await
     }
 
-    /// Shows every entry of the minutes from that of `from` to that of `to`, which lie in one hour,
-    /// minute by minute. Of each minute the hour's own key is read first, then, where a flag stands
-    /// there, the keys that the minute is spread over.
+    /// Passes every entry of the minutes from that of `from` to that of `to` to a callback, minute
+    /// by minute; both lie in one hour. For each minute it reads the hour's own key first and then,
+    /// if that holds a flag, the keys over which the minute is spread.
     pub async fn read(
         &self,
         from: UnixMillis,
@@ -137,8 +137,8 @@ impl<S: Store> Journal<S> {
         Ok(())
     }
 
-    /// Puts the beacon of the hour of `now`: its change comes behind those of every entry that was
-    /// appended before.
+    /// Writes the beacon of `hour`: its change comes after the changes of all entries appended
+    /// before.
     pub async fn beacon(&self, hour: UnixMillis, now: UnixMillis) -> Result<(), StoreError> {
         let document = Document {
             attributes: vec![(attribute::RECEIVED_AT, Value::Text(now.to_string()))],

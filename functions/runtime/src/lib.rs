@@ -1,7 +1,7 @@
-//! What the functions share and `domain` may not know: AWS, the clock, the environment, the tables and
-//! the journal in them.
+//! What the functions share but `domain` must not know: AWS, the clock, the environment, the tables
+//! and the journal in them.
 //!
-//! No rule of counting is decided here; see `domain` for those.
+//! No rule of counting is decided here; `domain` holds those.
 
 pub mod aws;
 pub mod clock;

@@ -1,8 +1,8 @@
-//! Logs: one JSON object a line on standard error. Standard output is for metrics alone.
+//! Logs: one JSON object per line on standard error. Standard output is for metrics alone.
 //!
-//! A function's own crates log at the level that Lambda's log settings name, others warnings only,
-//! whatever the level: at its most talkative the Lambda runtime prints whole events, and in them
-//! the caller's key.
+//! A function's own crates log at the level in Lambda's log settings. Other crates log warnings
+//! only, whatever the level: at its most verbose the Lambda runtime prints whole events, and with
+//! them the caller's key.
 
 use std::error::Error;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::settings::Variables;
 /// Level of the function's own lines, set by Lambda from the function's log settings:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>.
 const LEVEL_VARIABLE: &str = "AWS_LAMBDA_LOG_LEVEL";
-/// Where the Lambda runtime logs whatever a handler fails with.
+/// The target under which the Lambda runtime logs every error of a handler.
 pub const HANDLER_ERRORS: &str = "lambda_runtime::layers::panic";
-/// Where the Lambda runtime opens the span that names the invocation.
+/// The target under which the Lambda runtime opens the span that names the invocation.
 const INVOCATION_SPAN: &str = "lambda_runtime::layers::trace";
 
-/// Starts to log, for the rest of the process. `silent` are targets of which nothing is logged.
+/// Starts logging, for the rest of the process. Nothing is logged for the targets in `silent`.
 pub fn start(variables: &Variables, silent: &[&str]) {
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -62,7 +62,7 @@ fn level(named: Option<&str>) -> LevelFilter {
     }
 }
 
-/// An error with its causes, as lines show it.
+/// An error with its causes, as log lines show it.
 pub struct Chain<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Chain<'_> {

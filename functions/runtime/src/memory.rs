@@ -1,9 +1,9 @@
-//! [`Store`] in memory, with the conditions of the real one, with faults on demand, and with a meter
-//! of what DynamoDB would bill: what the tests of everything above a table run on.
+//! [`Store`] in memory, with the conditions of the real one, with faults on demand, and with a
+//! meter of what DynamoDB would bill: the basis of the tests of everything above a table.
 //!
-//! A store can be *paced*: each call then stands still before it is done, and each write once more
-//! before it is answered, so that a test that polls several callers by hand decides who goes on,
-//! and who dies there. Nothing here waits for time.
+//! A store can be *paced*: each call then pauses before it takes effect, and each write once more
+//! before it returns. A test that polls several callers by hand so decides which of them continues,
+//! and which dies there. Nothing here waits for time.
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -23,28 +23,28 @@ mod units;
 
 pub use units::Units;
 
-/// Bytes that no item exceeds
+/// The size limit of an item in bytes
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>).
 const LARGEST_ITEM: usize = 400 * 1024;
-/// Bytes of a page, likewise.
+/// The size limit of a page in bytes, from the same page.
 const LARGEST_PAGE: usize = 1024 * 1024;
 
-/// What happens to a call.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: it succeeds or fails by itself.
+    /// None: it succeeds or fails by itself.
     None,
-    /// It is refused before it does anything.
+    /// It is refused before it takes effect.
     Refused,
-    /// The partition takes no more at the moment.
+    /// The partition throttles it.
     Throttled,
-    /// The table is not there.
+    /// The table does not exist.
     Missing,
-    /// It is done, and its answer is lost.
+    /// It takes effect, and its response is lost.
     AnswerLost,
-    /// It is not done and never answered: whoever waits dies waiting.
+    /// It has no effect and never returns: the caller dies waiting.
     Hangs,
-    /// It is done and never answered.
+    /// It takes effect and never returns.
     DoneAndHangs,
 }
 
@@ -54,7 +54,7 @@ impl Fault {
     }
 }
 
-/// Which call it is.
+/// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// A read.
@@ -63,73 +63,73 @@ pub enum Call {
     Write,
 }
 
-/// A write that was done, as a table's stream of keys reports it.
+/// A write that took effect, as a table's stream of keys reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The item.
+    /// The item's key.
     pub key: ItemKey,
-    /// Whether it was there before.
+    /// Whether it existed before.
     pub is_update: bool,
 }
 
-/// A call that was done, and what became of it: what another table must do and answer likewise.
+/// A call with its result. Another table must do the same and return the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
     /// An item was read.
     Get {
-        /// Which.
+        /// Its key.
         key: ItemKey,
-        /// What was there.
+        /// What the table held.
         found: Option<Stored>,
     },
-    /// An item was written, or its condition not met.
+    /// An item was written, or its condition did not hold.
     Put {
-        /// Which.
+        /// Its key.
         key: ItemKey,
-        /// What was to be written.
+        /// The item to write.
         item: NewItem,
-        /// What became of it.
+        /// The result.
         written: Written,
     },
     /// Two items were written, or neither.
     PutBoth {
-        /// What was to be written.
+        /// The items to write.
         items: [(ItemKey, NewItem); 2],
         /// Whether they were.
         written: bool,
     },
     /// A document was written.
     Keep {
-        /// Which.
+        /// Its key.
         key: ItemKey,
-        /// What was written.
+        /// The document written.
         document: Document,
     },
     /// An item was deleted.
     Delete {
-        /// Which.
+        /// Its key.
         key: ItemKey,
     },
     /// A page was read.
     Query {
-        /// What was asked.
+        /// The query.
         query: Query,
-        /// What was there.
+        /// The result.
         page: Page,
     },
 }
 
-/// Where paced callers stand still.
+/// The place where paced callers pause.
 #[derive(Debug, Clone, Default)]
 pub struct Pace(Arc<AtomicU64>);
 
 impl Pace {
-    /// Times that anybody has stood still: who pends without standing still waits for time.
+    /// How often any caller has paused: a caller that is pending without pausing waits for time.
     pub fn stops(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Stands still until polled again.
+    /// Pauses until polled again.
     pub async fn stop(&self) {
         let mut stopped = false;
         poll_fn(|context| {
@@ -195,13 +195,13 @@ impl Held {
 #[derive(Default)]
 struct Table {
     held: BTreeMap<ItemKey, Held>,
-    /// Partitions whose changes are kept, by the start of their key.
+    /// Prefix of the partitions whose changes are kept.
     journalled: Option<&'static str>,
     journal: Vec<Change>,
-    /// What was done, where anybody wants to know.
+    /// The calls that took effect, if a test asks for them.
     trace: Option<Vec<Done>>,
     units: Units,
-    /// Items of a page at most.
+    /// The most items per page.
     page: Option<usize>,
 }
 
@@ -213,12 +213,12 @@ pub struct MemoryStore {
     pace: Option<Pace>,
 }
 
-/// A copy of everything that a table holds, to be restored later.
+/// A copy of a table's whole content, to be restored later.
 pub struct Backup(BTreeMap<ItemKey, Held>);
 
 impl MemoryStore {
-    /// An empty table whose callers stand still by `pace`, and which keeps the changes of the
-    /// partitions that start with `journalled`.
+    /// An empty table whose callers pause at `pace`, and which keeps the changes of the partitions
+    /// that start with `journalled`.
     pub fn paced(pace: Pace, journalled: Option<&'static str>) -> Self {
         Self {
             pace: Some(pace),
@@ -226,7 +226,7 @@ impl MemoryStore {
         }
     }
 
-    /// An empty table which keeps the changes of the partitions that start with `journalled`.
+    /// An empty table that keeps the changes of the partitions that start with `journalled`.
     pub fn journalled(journalled: Option<&'static str>) -> Self {
         let table = Table {
             journalled,
@@ -239,22 +239,22 @@ impl MemoryStore {
         }
     }
 
-    /// From here on, a page holds so many items at most.
+    /// Limits pages to this many items from now on.
     pub fn page_by(&self, items: usize) {
         lock(&self.table).page = Some(items.max(1));
     }
 
-    /// From here on, `faults` decides what happens to each call.
+    /// Lets `faults` decide the fate of each call from now on.
     pub fn inject(&self, faults: impl FnMut(Call, &ItemKey) -> Fault + Send + 'static) {
         *lock(&self.faults) = Some(Box::new(faults));
     }
 
-    /// From here on, what is done is remembered.
+    /// Records calls from now on.
     pub fn trace(&self) {
         lock(&self.table).trace = Some(Vec::new());
     }
 
-    /// What was done since [`trace`](Self::trace), in order.
+    /// The calls since [`trace`](Self::trace), in order.
     pub fn traced(&self) -> Vec<Done> {
         lock(&self.table).trace.take().unwrap_or_default()
     }
@@ -264,7 +264,7 @@ impl MemoryStore {
         lock(&self.table).units
     }
 
-    /// Shows every item, in the order of keys.
+    /// Passes every item to `show`, in the order of keys.
     pub fn each_item(&self, mut show: impl FnMut(&ItemKey, &Stored)) {
         for (key, held) in &lock(&self.table).held {
             if let Held::Item(stored, _) = held {
@@ -273,7 +273,7 @@ impl MemoryStore {
         }
     }
 
-    /// Shows every document, in the order of keys.
+    /// Passes every document to `show`, in the order of keys.
     pub fn each_document(&self, mut show: impl FnMut(&ItemKey, &Document)) {
         for (key, held) in &lock(&self.table).held {
             if let Held::Document(document) = held {
@@ -287,26 +287,26 @@ impl MemoryStore {
         lock(&self.table).held.keys().cloned().collect()
     }
 
-    /// Puts an item there, whatever the faults and conditions.
+    /// Writes an item, bypassing faults and conditions.
     pub fn plant(&self, key: &ItemKey, version: u64, state: Vec<u8>) {
         let held = Held::Item(Stored { version, state }, Shown::default());
         lock(&self.table).held.insert(key.clone(), held);
     }
 
-    /// Puts a document there, whatever the faults; its change is kept as every other.
+    /// Writes a document, bypassing faults; its change is kept like any other.
     pub fn plant_document(&self, key: &ItemKey, document: Document) {
         let mut table = lock(&self.table);
         table.change(key);
         table.held.insert(key.clone(), Held::Document(document));
     }
 
-    /// The item under `key`, whatever the faults.
+    /// The item under `key`, bypassing faults.
     pub fn peek(&self, key: &ItemKey) -> Option<Stored> {
         lock(&self.table).held.get(key)?.stored().cloned()
     }
 
-    /// Changes the bytes under `key`, if it has any, whatever the faults: the state of an item, or the
-    /// facts of an entry.
+    /// Changes the bytes under `key`, if there are any, bypassing faults: an item's state or an
+    /// entry's facts.
     pub fn tamper(&self, key: &ItemKey, change: impl FnOnce(&mut Vec<u8>)) {
         let mut table = lock(&self.table);
         match table.held.get_mut(key) {
@@ -322,7 +322,7 @@ impl MemoryStore {
         }
     }
 
-    /// The document under `key`, whatever the faults.
+    /// The document under `key`, bypassing faults.
     pub fn peek_document(&self, key: &ItemKey) -> Option<Document> {
         match lock(&self.table).held.get(key)? {
             Held::Document(document) => Some(document.clone()),
@@ -330,17 +330,17 @@ impl MemoryStore {
         }
     }
 
-    /// Deletes what is under `key`, whatever the faults.
+    /// Deletes the content under `key`, bypassing faults.
     pub fn forget(&self, key: &ItemKey) {
         lock(&self.table).held.remove(key);
     }
 
-    /// The changes kept since the last time, in the order of their writes.
+    /// The changes kept since the last call, in the order of their writes.
     pub fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut lock(&self.table).journal)
     }
 
-    /// The keys of what may go at `now`.
+    /// The keys of items that may be deleted at `now`.
     pub fn expired(&self, now: UnixMillis) -> Vec<ItemKey> {
         let table = lock(&self.table);
         let gone = |held: &Held| held.expires_at().is_some_and(|at| at <= now);
@@ -348,7 +348,8 @@ impl MemoryStore {
         gone.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Deletes everything that may go at `now`, as `DynamoDB` does sooner or later; says what that was.
+    /// Deletes everything that may be deleted at `now`, as `DynamoDB` does sooner or later, and
+    /// returns the keys.
     pub fn expire(&self, now: UnixMillis) -> Vec<ItemKey> {
         let expired = self.expired(now);
         let mut table = lock(&self.table);
@@ -359,17 +360,17 @@ impl MemoryStore {
         expired
     }
 
-    /// A copy of everything.
+    /// A copy of the whole content.
     pub fn backup(&self) -> Backup {
         Backup(lock(&self.table).held.clone())
     }
 
-    /// Puts everything back as it was.
+    /// Restores the content of a backup.
     pub fn restore(&self, backup: &Backup) {
         lock(&self.table).held.clone_from(&backup.0);
     }
 
-    /// Lets `faults` decide, after standing still.
+    /// Pauses, then lets `faults` decide.
     async fn begin(&self, call: Call, key: &ItemKey) -> Fault {
         if let Some(pace) = &self.pace {
             pace.stop().await;
@@ -379,7 +380,7 @@ impl MemoryStore {
             .map_or(Fault::None, |faults| faults(call, key))
     }
 
-    /// Answers a write.
+    /// Returns the result of a write under `fault`.
     async fn answer(&self, fault: Fault) -> Result<(), StoreError> {
         if let Some(pace) = &self.pace {
             pace.stop().await;
@@ -388,7 +389,7 @@ impl MemoryStore {
     }
 }
 
-/// What is heard of a call.
+/// The result of a call under `fault`, as its caller sees it.
 async fn answer(fault: Fault) -> Result<(), StoreError> {
     let table = "memory".to_owned();
     let source = "injected";
@@ -579,7 +580,7 @@ impl Store for MemoryStore {
                     document,
                 }
             });
-            // What is there already gives no change in a table's stream.
+            // Writing what is already stored produces no change in a table's stream.
             let is_same = matches!(
                 (table.held.get(key), &held),
                 (Some(Held::Document(known)), Held::Document(new)) if known == new

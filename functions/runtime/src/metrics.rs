@@ -1,5 +1,5 @@
 //! Metrics in the embedded metric format: a line on standard output that `CloudWatch` turns into
-//! metrics, without a call on anybody's path.
+//! metrics, without a request that delays anyone.
 //!
 //! Format and limits:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
@@ -10,11 +10,11 @@ use domain::names::METRIC_DIMENSION;
 use domain::time::UnixMillis;
 use serde_json::{Map, Value, json};
 
-/// Values that one metric of one line may have, by the specification. Lines never reach the limit
-/// of 100 metrics.
+/// The most values per metric in one line, by the specification. Lines never reach the limit of 100
+/// metrics.
 const MOST_VALUES: usize = 100;
 
-/// What a metric's values are.
+/// The unit of a metric's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Count,
@@ -88,7 +88,7 @@ impl Metrics {
         out.flush()
     }
 
-    /// One line, and a further one for each hundred values that a metric has beyond the first.
+    /// One line, and another for each further hundred values of a metric.
     fn lines(&self, at: UnixMillis, metrics: &[Metric]) -> Vec<Value> {
         let longest = metrics.iter().map(|metric| metric.values.len()).max();
         let lines = longest.unwrap_or(0).div_ceil(MOST_VALUES);

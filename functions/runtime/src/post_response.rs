@@ -1,13 +1,13 @@
-//! Work that a function does once its answer is out, so that nobody waits for it.
+//! Work that a function does after its response is posted, so that no caller waits for it.
 //!
-//! Lambda freezes a function as soon as the runtime and every extension ask for their next event.
-//! The function therefore registers itself as an internal extension, does the deferred work when
-//! the answer is posted, and lets the extension ask for its next event only after that
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). Where there is no
-//! Extensions API the work is done before the answer: late, but done.
+//! Lambda freezes a function as soon as the runtime and every extension have requested their next
+//! event. The function therefore registers itself as an internal extension, does the deferred work
+//! once the response is posted, and lets the extension request its next event only after that
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). Without an
+//! Extensions API it does the work before the response: late, but done.
 //!
-//! Nothing is kept from one invocation to the next: whatever became of an invocation, the work
-//! that it deferred is done before the next one begins.
+//! Nothing carries over from one invocation to the next: whatever happened to an invocation, its
+//! deferred work is done before the next one begins.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,34 +32,34 @@ mod tests;
 
 use extension::{Event, Extension};
 
-/// Where the Lambda service answers this process.
+/// The address of the Lambda runtime API for this process.
 const RUNTIME_API_VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
-/// Time for the work at hand once the process is told to end. Lambda waits 500 ms for a function
-/// with an internal extension:
+/// Time for the current work once the process is told to shut down. Lambda waits 500 ms for a
+/// function with an internal extension:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>.
 const LAST_WORK: Duration = Duration::from_millis(400);
 
-/// Time for work where no deadline is known.
+/// Time for work without a known deadline.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Outbox = Arc<Mutex<Vec<Work>>>;
 
-/// What became of an invocation: it was answered, or could not be; its work may be done.
+/// The end of an invocation, with or without a response; its work may begin.
 struct Answered {
     request_id: String,
     work: Vec<Work>,
 }
 
-/// The instant by which `context`'s invocation is over, `margin` before its deadline.
+/// The instant by which the invocation of `context` must end, `margin` before its deadline.
 pub fn deadline(context: &Context, margin: Duration) -> Instant {
     let at = UnixMillis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
     let at = deadline_of(at);
     at.checked_sub(margin).unwrap_or(at)
 }
 
-/// The timer's reading at a deadline. One that is past is none, for Lambda ends the process at the
-/// deadline: `cargo lambda watch` names a constant of 1970.
+/// The timer's reading at a deadline. A deadline in the past counts as none, because Lambda ends
+/// the process at a real one; `cargo lambda watch` passes a constant of 1970.
 fn deadline_of(at: UnixMillis) -> Instant {
     let now = clock::now();
     if at > now {
@@ -69,16 +69,16 @@ fn deadline_of(at: UnixMillis) -> Instant {
     }
 }
 
-/// What a handler defers its work with.
+/// Lets a handler defer its work.
 #[derive(Clone, Default)]
 pub struct Deferral {
-    /// `None` where there is no extension that would keep the function awake.
+    /// `None` if no extension keeps the function awake.
     outbox: Option<Outbox>,
 }
 
 impl Deferral {
-    /// Has `work` done once the invocation of `context` is answered; where that cannot be, does it
-    /// now. It is cut off at the invocation's deadline.
+    /// Defers `work` until the invocation of `context` has its response; if that is impossible,
+    /// does it now. The work is cut off at the invocation's deadline.
     pub async fn defer(&self, context: &Context, work: impl Future<Output = ()> + Send + 'static) {
         let until = deadline(context, Duration::ZERO);
         let bounded = async move {
@@ -111,8 +111,8 @@ pub struct PostResponse {
 }
 
 impl PostResponse {
-    /// Registers the function as an internal extension named `name`. To be called before the
-    /// runtime runs: from then on Lambda refuses.
+    /// Registers the function as an internal extension named `name`. Call it before the runtime
+    /// runs: after that Lambda refuses.
     pub async fn register(variables: &Variables, name: &str) -> Self {
         let endpoint = variables.get(RUNTIME_API_VARIABLE).unwrap_or_default();
         match Extension::register(endpoint, name).await {
@@ -132,12 +132,13 @@ impl PostResponse {
         }
     }
 
-    /// What the handler defers its work with.
+    /// The handle with which handlers defer work.
     pub fn deferral(&self) -> Deferral {
         self.deferral.clone()
     }
 
-    /// Runs `runtime` until it fails or the process is told to end, and does the deferred work.
+    /// Runs `runtime` until it fails or the process is told to shut down, and does the deferred
+    /// work.
     pub async fn serve<S>(self, runtime: Runtime<S>) -> Result<(), Error>
     where
         S: Service<LambdaInvocation, Response = (), Error = Error>,
@@ -171,7 +172,7 @@ impl PostResponse {
     }
 }
 
-/// Does the work of each invocation, in the order of the answers.
+/// Does the work of each invocation, in the order of the responses.
 async fn work_off(mut answers: mpsc::UnboundedReceiver<Answered>, finished: watch::Sender<String>) {
     while let Some(Answered { request_id, work }) = answers.recv().await {
         for work in work {
@@ -184,7 +185,7 @@ async fn work_off(mut answers: mpsc::UnboundedReceiver<Answered>, finished: watc
     }
 }
 
-/// Asks for event after event, each only when the work of the invocation before is finished.
+/// Requests event after event, each only when the previous invocation's work is finished.
 async fn attend(
     extension: Option<Extension>,
     mut finished: watch::Receiver<String>,
@@ -210,7 +211,7 @@ async fn attend(
     }
 }
 
-/// Layer around the whole handling of an invocation, the posting of its answer included.
+/// Layer around the whole handling of an invocation, including the posting of its response.
 struct AfterAnswer {
     outbox: Outbox,
     answered: mpsc::UnboundedSender<Answered>,
@@ -261,8 +262,8 @@ where
     }
 }
 
-/// Hands the work over when it is dropped: however the handling of the invocation ends, be it
-/// with an answer, an error, a panic, or because the process is told to end.
+/// Hands the work over when it is dropped, however the handling of the invocation ends: with a
+/// response, an error, a panic, or because the process is told to shut down.
 struct Outcome {
     request_id: String,
     outbox: Outbox,

@@ -1,6 +1,6 @@
 //! A queue that delivers each message after a delay.
 //!
-//! Messages may arrive more than once and in any order: nothing here tells them apart.
+//! Messages may arrive more than once and in any order: nothing here deduplicates them.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,14 +10,14 @@ use aws_sdk_sqs::Client;
 /// Longest message in bytes. SQS accepts at least 262,144
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 pub const MOST_MESSAGE_BYTES: usize = 200_000;
-/// Longest delay of a message in seconds, by SQS' quota on that page.
+/// Longest delay of a message in seconds, from the same page.
 pub const MOST_DELAY_SECONDS: u32 = 900;
 
-/// The queue did not accept a message, or did not answer.
+/// The queue did not accept a message, or did not respond.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue did not accept a message")]
 pub struct SendError {
-    /// Its answer.
+    /// The cause.
     pub source: Box<dyn Error + Send + Sync>,
 }
 

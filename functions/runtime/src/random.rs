@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The operating system has no randomness to give.
+/// The operating system provides no randomness.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system gives no random bytes")]
 pub struct NoRandomness(#[source] getrandom::Error);
@@ -14,8 +14,7 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
     Ok(bytes)
 }
 
-/// A random span from nothing to `most`, so that clients that failed together do not come again
-/// together.
+/// A random span of up to `most`, so that clients that failed together do not retry together.
 pub fn up_to(most: Duration) -> Duration {
     let share = bytes().map_or(u32::MAX, u32::from_be_bytes);
     most.mul_f64(f64::from(share) / f64::from(u32::MAX))

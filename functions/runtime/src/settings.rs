@@ -1,9 +1,8 @@
 //! A function's settings, read from its environment variables once, when it starts.
 //!
-//! [`settings!`](crate::settings!) declares a struct of them. The list of the variables that it
-//! reads comes from the same declaration, so that a test can hold it against what the stack sets.
-//! Nothing is read elsewhere, and nothing has a default: a variable that is missing is a mistake
-//! in the stack.
+//! [`settings!`](crate::settings!) declares a struct of settings. The list of its variables comes
+//! from the same declaration, so a test can compare it with what the stack sets. Nothing else reads
+//! variables, and nothing has a default: a missing variable is a mistake in the stack.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +17,7 @@ use domain::webhook::Endpoints;
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// The variables of this process. One that is not UTF-8 counts as missing.
+    /// The variables of this process. A value that is not UTF-8 counts as missing.
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -40,18 +39,18 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
 }
 
 impl fmt::Debug for Variables {
-    /// Names only: a process is also told its credentials in variables.
+    /// Names only: variables also carry the process's credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// A value that a variable can hold.
+/// A type that a variable can hold.
 pub trait Setting: Sized {
-    /// What is allowed, for who has to mend it.
+    /// The valid values, for the person who has to fix the variable.
     const ALLOWED: &'static str;
 
-    /// The value that `text` says, unless it says none.
+    /// Parses `text`; `None` if it is invalid.
     fn parse(text: &str) -> Option<Self>;
 }
 
@@ -63,7 +62,7 @@ impl Setting for String {
     }
 }
 
-/// A variable that is set, and may be empty for none.
+/// A variable that must be set; an empty value means none.
 impl Setting for Option<String> {
     const ALLOWED: &'static str = "any text, empty for none";
 
@@ -112,7 +111,7 @@ impl Setting for Routes {
     }
 }
 
-/// Words between spaces.
+/// Words separated by spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
@@ -124,7 +123,7 @@ impl Setting for Words {
     }
 }
 
-/// A span of days that something is kept for.
+/// A retention in days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days(pub u32);
 
@@ -149,7 +148,7 @@ impl Setting for Seconds {
     }
 }
 
-/// Variables that a function cannot start with.
+/// Variables with which a function cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
     problems: Vec<Problem>,
@@ -185,8 +184,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads variables and remembers what is wrong with them; what [`settings!`](crate::settings!)
-/// expands to works with it.
+/// Reads variables and collects what is wrong with them. The expansion of
+/// [`settings!`](crate::settings!) uses it.
 #[derive(Debug)]
 pub struct Reader<'a> {
     variables: &'a Variables,
@@ -202,7 +201,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of a variable; `None` where that is a problem.
+    /// The value of a variable; `None` if there is a problem with it.
     pub fn read<T: Setting>(&mut self, variable: &'static str) -> Option<T> {
         let given = self.variables.get(variable);
         let value = given.and_then(T::parse);
@@ -216,7 +215,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Everything that was wrong.
+    /// All problems found.
     pub fn into_error(self) -> SettingsError {
         SettingsError {
             problems: self.problems,
@@ -224,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Declares a struct of settings, each with the variable that it is read from.
+/// Declares a struct of settings, each with the variable that holds it.
 ///
 /// ```
 /// use domain::names::{TrackingMode, env};
@@ -263,10 +262,10 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// The variables that are read.
+            /// The variables that this struct reads.
             $visibility const VARIABLES: &'static [&'static str] = &[$($variable),+];
 
-            /// Reads every setting, or says of every variable what is wrong with it.
+            /// Reads every setting, or reports the problem with every invalid variable.
             $visibility fn read(
                 variables: &$crate::settings::Variables,
             ) -> ::std::result::Result<Self, $crate::settings::SettingsError> {

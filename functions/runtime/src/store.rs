@@ -1,7 +1,7 @@
 //! The tables as the functions see them: items that replace each other by version or by rank,
-//! documents that are put whatever is there, and partitions that are read page by page.
+//! documents that are written unconditionally, and partitions that are read page by page.
 //!
-//! [`Store`] is what the fault model mimics. Nothing here knows what an item means.
+//! The fault model imitates [`Store`]. Nothing here knows the meaning of an item.
 
 use std::error::Error;
 use std::future::Future;
@@ -27,54 +27,54 @@ pub struct NewItem {
     pub version: u64,
     /// See [`domain::state`].
     pub state: Vec<u8>,
-    /// What else the item shows.
+    /// Its other attributes.
     pub shown: Shown,
-    /// What must hold for it to be written.
+    /// The condition of the write.
     pub condition: Condition,
 }
 
-/// What must hold for an item to be written.
+/// The condition of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The table holds this version of it; 0 for none.
+    /// The table holds this version of the item; 0 if it must hold none.
     Version(u64),
-    /// The table holds none of it, or one of a lower version whose state's format is no later than
-    /// the new one's: an older release never replaces what a newer one wrote.
+    /// The table holds no such item, or one of a lower version whose state has the same or an
+    /// earlier format: an older release never replaces what a newer one wrote.
     Lower,
 }
 
-/// What an item shows besides its state.
+/// An item's attributes besides its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shown {
     /// Totals, for people who read the table.
     pub totals: Option<Totals>,
-    /// When the item may go.
+    /// When the item may be deleted.
     pub expires_at: Option<UnixMillis>,
     /// Place in the index by time.
     pub by_time: Option<(Window, UnixMillis)>,
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// It is done.
+    /// The write took effect.
     Done {
-        /// What it replaced.
+        /// The item that it replaced.
         before: Option<Stored>,
     },
-    /// Its condition does not hold.
+    /// The condition does not hold.
     Refused {
-        /// What the table holds.
+        /// The item in the table.
         current: Option<Stored>,
     },
 }
 
-/// A document: the same however often it is put.
+/// A document: writing it again has no further effect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Document {
     /// Its attributes.
     pub attributes: Vec<(&'static str, Value)>,
-    /// When it may go; `None` for never.
+    /// When it may be deleted; `None` for never.
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -89,23 +89,23 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// Which items of a partition are read.
+/// The items of a partition to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     /// The partition.
     pub pk: String,
-    /// Sort keys from here, included.
+    /// First sort key, included.
     pub from: String,
-    /// To here, included.
+    /// Last sort key, included.
     pub to: String,
-    /// Where to go on: behind this sort key.
+    /// Resume after this sort key.
     pub after: Option<String>,
-    /// The attribute that is read of each; items without it show no bytes.
+    /// The attribute to read of each item; items without it return no bytes.
     pub attribute: &'static str,
 }
 
 impl NewItem {
-    /// The format of the state, see [`domain::state`]; 0 where it is empty.
+    /// The format of the state, see [`domain::state`]; 0 if the state is empty.
     pub fn format(&self) -> u8 {
         self.state.first().copied().unwrap_or(0)
     }
@@ -139,7 +139,7 @@ impl Query {
 pub struct Page {
     /// The items, in the order of their sort keys.
     pub items: Vec<Row>,
-    /// Behind which sort key to go on; `None` at the end.
+    /// The sort key after which to resume; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -150,11 +150,11 @@ pub struct Row {
     pub sk: String,
     /// Its version or rank; 0 for a document.
     pub version: u64,
-    /// The attribute that was asked for.
+    /// The requested attribute.
     pub bytes: Option<Vec<u8>>,
 }
 
-/// What a table refuses.
+/// Why a table refuses a call.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The table does not exist.
@@ -163,23 +163,23 @@ pub enum StoreError {
         /// The table.
         table: String,
     },
-    /// A partition or the table takes no more at the moment.
+    /// A partition or the table is throttled.
     #[error("table `{table}` is throttled")]
     Throttled {
         /// The table.
         table: String,
-        /// What it answered.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The table did not answer, or not in time. Whether a write was done is unknown.
+    /// The table did not respond, or not in time. Whether a write took effect is unknown.
     #[error("table `{table}` is unavailable")]
     Unavailable {
         /// The table.
         table: String,
-        /// What it answered.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The item is larger than a table takes.
+    /// The item exceeds the size limit of a table.
     #[error("`{}`/`{}` is too large for a table", key.pk, key.sk)]
     TooLarge {
         /// The item.
@@ -193,20 +193,20 @@ pub enum StoreError {
         /// What is wrong with it.
         source: StateError,
     },
-    /// Somebody else wrote first, again and again.
+    /// A concurrent writer was first, again and again.
     #[error("`{}`/`{}` is changed by others all the time", key.pk, key.sk)]
     Contended {
         /// The item.
         key: ItemKey,
     },
-    /// There is no time left to do it in.
+    /// There is no time left for the call.
     #[error("there is no time left")]
     OutOfTime,
 }
 
 impl StoreError {
-    /// The item that is the reason, where no retry will change that: it is parked, and everything
-    /// else goes on.
+    /// The item at fault if no retry will change the result: it is parked, and everything else goes
+    /// on.
     pub const fn parked(&self) -> Option<&ItemKey> {
         match self {
             Self::TooLarge { key } | Self::Unreadable { key, .. } => Some(key),
@@ -215,7 +215,7 @@ impl StoreError {
     }
 }
 
-/// A table. Every read sees every write that was acknowledged before.
+/// A table. Every read sees every write that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Reads an item.
     fn get(&self, key: &ItemKey)
@@ -228,21 +228,21 @@ pub trait Store: Send + Sync {
         item: NewItem,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send;
 
-    /// Writes two items of different keys, both or neither; says whether both conditions held.
+    /// Writes two items of different keys, both or neither. Returns whether both conditions held.
     fn put_both(
         &self,
         one: (&ItemKey, NewItem),
         other: (&ItemKey, NewItem),
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Writes a document, whatever was there.
+    /// Writes a document unconditionally.
     fn keep(
         &self,
         key: &ItemKey,
         document: Document,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes whatever is there.
+    /// Deletes the item or document, if there is one.
     fn delete(&self, key: &ItemKey) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads a page of a partition.
@@ -279,7 +279,7 @@ impl<S: Store> Store for &S {
     }
 }
 
-/// A sort key after every other that starts with `prefix`.
+/// A sort key after all others that start with `prefix`.
 pub fn after(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }

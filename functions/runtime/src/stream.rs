@@ -1,7 +1,8 @@
 //! Puts one event at a time into the usage stream.
 //!
-//! This module retries by itself, bounded in time and number; the SDK's retries are off. A put whose
-//! answer is lost is repeated, and the stream then holds the event twice: its id makes it count once.
+//! This module does its own retries, bounded in time and number; the SDK's retries are off. A put
+//! whose response is lost is repeated, and the stream then holds the event twice: its id makes it
+//! count once.
 
 use std::error::Error;
 use std::future::Future;
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::random;
 
-/// Why a put failed. After [`Self::Unavailable`] the stream may hold the event all the same.
+/// Why a put failed. After [`Self::Unavailable`] the stream may hold the event nevertheless.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The stream does not exist.
@@ -33,23 +34,23 @@ pub enum PutError {
     Refused {
         /// The stream.
         stream: String,
-        /// Its answer.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The stream accepts no more records at the moment.
+    /// The stream is throttled.
     #[error("stream `{stream}` is throttled")]
     Throttled {
         /// The stream.
         stream: String,
-        /// Its answer.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The stream did not answer, or not in time.
+    /// The stream did not respond, or not in time.
     #[error("stream `{stream}` is unavailable")]
     Unavailable {
         /// The stream.
         stream: String,
-        /// What happened instead.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
 }
@@ -74,10 +75,10 @@ pub trait EventStream: Send + Sync {
     ) -> impl Future<Output = Result<(), PutError>> + Send;
 }
 
-/// How often a put is attempted, and for how long.
+/// The bounds of the attempts at a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
-    /// Attempts, the first included.
+    /// Number of attempts, including the first.
     pub attempts: u32,
     /// Longest pause after the first failed attempt; it doubles with each further one.
     pub pause: Duration,
@@ -105,7 +106,7 @@ impl Retries {
     }
 }
 
-/// Puts an event, and repeats an attempt that failed in passing until `retries` is used up.
+/// Puts an event, and repeats an attempt that failed transiently until `retries` is used up.
 pub async fn put_with_retries<S: EventStream>(
     stream: &S,
     event: &UsageEvent,
@@ -137,7 +138,7 @@ async fn attempts<S: EventStream>(
                     unanswered = Some(error);
                 }
             }
-            // An earlier attempt may have succeeded: that is what the caller must learn.
+            // An earlier attempt may have succeeded: the caller must know.
             Err(error) => return Err(unanswered.unwrap_or(error)),
             put => return put,
         }

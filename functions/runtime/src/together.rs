@@ -1,14 +1,15 @@
-//! Work that waits for tables, several at once.
+//! Concurrent work that waits for tables.
 
 use std::future::Future;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-/// How many wait at once: a batch of many users would else wait for one after the other.
+/// How many futures wait concurrently: otherwise a batch of many users would wait for one after the
+/// other.
 const AT_ONCE: usize = 32;
 
-/// Does all work, some at once; gives what came of it in its order. The first error ends all of it,
-/// wherever it is.
+/// Runs all futures, some of them concurrently, and returns their results in the given order. The
+/// first error, wherever it occurs, ends all of them.
 pub async fn together<F, T, E>(work: Vec<F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -31,7 +32,7 @@ mod tests {
             async move {
                 now.set(now.get() + 1);
                 most.set(most.get().max(now.get()));
-                // The later, the sooner.
+                // The later in the list, the sooner it ends.
                 sleep(Duration::from_millis(100 - number)).await;
                 now.set(now.get() - 1);
                 if number < 90 { Ok(number) } else { Err(number) }

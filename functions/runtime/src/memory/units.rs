@@ -1,7 +1,8 @@
-//! What DynamoDB bills for a call, by item size
+//! The units that DynamoDB bills for a call, by item size
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html>):
-//! a write costs the larger of the item before and after, per KB; a refused condition costs the item
-//! as it is; a consistent read costs each page, per 4 KB. An index of keys costs a unit when an item
+//! a write costs the larger of the item before and after, per KB; a failed condition costs the item
+//! as it is; a consistent read costs each page, per 4 KB. An index of keys costs a unit when an
+//! item enters it.
 //! enters it.
 
 use domain::table::{ItemKey, attribute};
@@ -9,7 +10,7 @@ use domain::table::{ItemKey, attribute};
 use super::Held;
 use crate::store::Value;
 
-/// Units used.
+/// Consumed units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Units {
     /// Write request units.
@@ -97,7 +98,7 @@ pub(super) fn size(key: &ItemKey, held: &Held) -> usize {
     bytes
 }
 
-/// A number takes a byte for two digits, and one.
+/// A number takes one byte per two digits, plus one.
 fn number(value: u64) -> usize {
     let digits = value.checked_ilog10().unwrap_or(0) + 1;
     usize::try_from(digits.div_ceil(2)).unwrap_or(0) + 1

@@ -1,6 +1,6 @@
-//! A client of the Lambda Extensions API, as small as an internal extension needs.
+//! A minimal client of the Lambda Extensions API for an internal extension.
 //!
-//! The crate `lambda-extension` is not used: it reads its endpoint from the environment only,
+//! The crate `lambda-extension` is unsuitable: it reads its endpoint from the environment only,
 //! prints to standard output, and reports an event that failed as a failed start.
 
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio::time::timeout;
 
 const ID_HEADER: &str = "Lambda-Extension-Identifier";
 const NAME_HEADER: &str = "Lambda-Extension-Name";
-/// Time for the registration: the API answers on the same machine.
+/// Timeout for the registration: the API runs on the same machine.
 const REGISTRATION: Duration = Duration::from_secs(2);
 
-/// Why the Extensions API is not to be had.
+/// Why the Extensions API is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExtensionError {
     /// The variable that names the API is missing or wrong.
     #[error("`{given}` is no address of a Runtime API, allowed is `host:port`")]
     Endpoint { given: String },
-    /// It does not answer.
+    /// It does not respond.
     #[error("`{path}` of the Extensions API does not answer")]
     Unreachable {
         path: &'static str,
@@ -35,7 +35,7 @@ pub(super) enum ExtensionError {
         path: &'static str,
         status: StatusCode,
     },
-    /// It answers something else.
+    /// Its response is invalid.
     #[error("`{path}` of the Extensions API answers with something else than an event")]
     Unreadable {
         path: &'static str,
@@ -43,17 +43,17 @@ pub(super) enum ExtensionError {
     },
 }
 
-/// What happens to the function.
+/// An event of the function's life cycle.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "eventType", rename_all_fields = "camelCase")]
 pub(super) enum Event {
-    /// It is invoked, with the invocation's deadline in milliseconds since the epoch.
+    /// An invocation, with its deadline in milliseconds since the epoch.
     #[serde(rename = "INVOKE")]
     Invoke {
         request_id: String,
         deadline_ms: i64,
     },
-    /// Something that this extension did not register for.
+    /// An event that this extension did not register for.
     #[serde(other)]
     Other,
 }
@@ -68,8 +68,8 @@ impl Extension {
     const REGISTER: &str = "/2020-01-01/extension/register";
     const NEXT: &str = "/2020-01-01/extension/event/next";
 
-    /// Registers under `name` at the API of `endpoint`, for invocations: internal extensions are
-    /// not told of anything else.
+    /// Registers under `name` at the API of `endpoint`, for invocations: internal extensions
+    /// receive no other events.
     pub(super) async fn register(endpoint: &str, name: &str) -> Result<Self, ExtensionError> {
         let uri: http::Uri = endpoint
             .parse()
@@ -105,7 +105,7 @@ impl Extension {
         }
     }
 
-    /// Says that this extension is done with what it was told before, and waits for what is next.
+    /// Reports that this extension is done with the previous event, and waits for the next one.
     pub(super) async fn next(&self) -> Result<Event, ExtensionError> {
         let request = build_request()
             .method(Method::GET)

@@ -1,4 +1,4 @@
-//! The order of answer, work and the extension's next event, against an Extensions API.
+//! The order of response, work and the extension's next event, against an Extensions API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +38,8 @@ impl Record {
     }
 }
 
-/// An Extensions API that records each request for the next event, and answers it when the test
-/// says so.
+/// An Extensions API that records each request for the next event, and responds when the test says
+/// so.
 struct Api {
     variables: Variables,
     invoke: UnboundedSender<Value>,
@@ -123,7 +123,8 @@ enum End {
     Panic,
 }
 
-/// Handles one invocation as the runtime would: the handler defers work, then the answer is posted.
+/// Handles one invocation as the runtime would: the handler defers work, then the response is
+/// posted.
 async fn handle(
     layer: AfterAnswer,
     deferral: Deferral,
@@ -171,7 +172,7 @@ async fn the_next_event_is_asked_for_only_when_the_work_is_done_however_the_hand
             std::future::pending().await
         });
         let expected = async {
-            // The request for the first event and the handling of it race.
+            // The request for the first event races with its handling.
             let mut first = [record.0.recv().await, record.0.recv().await];
             first.sort_unstable();
             assert_eq!(first, [Some("answer"), Some("next")], "{end:?}");
@@ -212,7 +213,7 @@ async fn an_invocation_is_over_at_its_deadline_whether_or_not_it_was_answered() 
     let function = function.alongside(async |layer| {
         record.expect(&["next"]).await;
         api.invoke("r1", Duration::from_millis(50));
-        // Not answered.
+        // No response yet.
         record.expect(&["next"]).await;
         let short = Duration::from_millis(50);
         let inner = service_fn(move |invocation: LambdaInvocation| {
@@ -226,7 +227,7 @@ async fn an_invocation_is_over_at_its_deadline_whether_or_not_it_was_answered() 
         api.invoke("r2", MINUTE);
         let call = layer.layer(inner).oneshot(invocation("r2", short));
         call.await.unwrap();
-        // Answered, with work that does not end.
+        // The response is posted, with work that does not end.
         record.expect(&["next"]).await;
         Ok(())
     });
@@ -265,7 +266,7 @@ async fn work_that_was_deferred_is_done_when_the_runtime_ends_in_the_middle() {
             async move {
                 let work = async move { recorder.send("work").unwrap() };
                 deferral.defer(&invocation.context, work).await;
-                // The answer is being posted.
+                // The response is being posted.
                 std::future::pending().await
             }
         });

@@ -1,4 +1,4 @@
-//! Which attempts are repeated and for how long, and what Kinesis' answers mean.
+//! Which attempts are repeated and for how long, and what Kinesis's responses mean.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -49,7 +49,7 @@ enum Answer {
     Never,
 }
 
-/// A stream that gives the scripted answers, then accepts everything.
+/// A stream that returns the scripted responses, then accepts everything.
 struct Scripted(Mutex<VecDeque<Answer>>);
 
 impl Scripted {
@@ -135,7 +135,7 @@ async fn a_stream_that_never_answers_is_given_up_in_time() {
     assert_eq!(began.elapsed(), Retries::BRIEF.within);
 }
 
-/// A Kinesis that gives one answer to every request, and the requests that it got.
+/// A Kinesis that sends one response to every request, and the requests that it received.
 async fn kinesis(
     status: StatusCode,
     body: &'static str,
