@@ -1,8 +1,8 @@
-//! What the reconciler does with lines of the access log.
+//! Handles lines of the access log.
 //!
-//! The subscription's lines go to the queue, unread, so that lines of many log streams meet there
-//! and become one entry a minute of the journal. How well they meet decides on costs, never on
-//! counts: where the queue fails, lines are appended as they come.
+//! The subscription's lines go to the queue unread, so that lines of many log streams are collected
+//! there and become one entry of the journal per minute. How well they are collected affects costs,
+//! never counts: if the queue fails, lines are appended as they arrive.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -28,20 +28,20 @@ use crate::reading::{Reading, Refused};
 pub struct Reconciler<S, Q> {
     /// The journal.
     pub journal: Journal<S>,
-    /// Where lines meet.
+    /// The queue that collects lines.
     pub queue: Q,
     /// `source` of the events.
     pub source: String,
-    /// Seconds of the window in which lines meet, 0 for none.
+    /// Seconds of the window in which lines are collected, 0 for none.
     pub window_seconds: u32,
 }
 
-/// What became of lines.
+/// The fate of lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Lines appended to the journal.
     pub appended: u64,
-    /// Ids of the lines set aside, and of messages that hold none.
+    /// Ids of the lines set aside, and of messages that hold no lines.
     pub set_aside: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl From<Report> for Outcome {
     }
 }
 
-/// An invocation that must be repeated.
+/// An invocation that must be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
     /// It cannot be read.
@@ -65,18 +65,18 @@ pub enum InvocationError {
     Table(#[from] StoreError),
 }
 
-/// What the table did with lines.
+/// The table's results for lines.
 struct Stored {
     appended: Result<(), StoreError>,
-    /// In the order of what was refused.
+    /// One result for each refused line, in order.
     set_aside: Vec<Result<(), StoreError>>,
 }
 
 impl<S: Store, Q: Queue> Reconciler<S, Q> {
-    /// Handles an invocation; gives the answer and the metrics.
+    /// Handles an invocation and returns the response and the metrics.
     ///
-    /// An operator who offers lines again gets the outcome instead of metrics: the metrics counted
-    /// these lines when they first came.
+    /// An operator who submits lines again gets the outcome instead of metrics: the metrics counted
+    /// these lines when they first arrived.
     pub async fn handle(
         &self,
         invocation: &Invocation,
@@ -144,7 +144,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         Ok(report)
     }
 
-    /// Appends the lines of the queue's messages together; says which messages must come again.
+    /// Appends the lines of the queue's messages together and returns the messages to redeliver.
     pub async fn append(&self, messages: &[Message], now: UnixMillis) -> (BatchAnswer, Report) {
         let read = |message: &Message| LogData::read(&message.body);
         let bodies: Vec<Result<LogData, Unreadable>> = messages.iter().map(read).collect();
@@ -182,7 +182,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         (BatchAnswer::failed(failed), report)
     }
 
-    /// Appends what was read in one go, and sets aside what was refused.
+    /// Appends the valid lines in one batch, and sets the refused ones aside.
     async fn store(&self, reading: &Reading<'_>, now: UnixMillis) -> Stored {
         let mut packer = Packer::default();
         for reported in &reading.reported {

@@ -1,5 +1,5 @@
-//! What invokes the reconciler: lines of the access log from a subscription, and the same lines from
-//! the queue in which they met.
+//! The reconciler's invocations: lines of the access log from a subscription, and the same lines
+//! from the queue that collected them.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
 
@@ -25,14 +25,14 @@ pub enum Invocation {
         /// The messages.
         #[serde(rename = "Records")]
         records: Vec<Message>,
-        /// Whether the answer reports the outcome; Lambda never asks for it.
+        /// Whether the response reports the outcome; Lambda never asks for it.
         #[serde(rename = "reportOutcome", default)]
         report_outcome: bool,
     },
 }
 
 impl Invocation {
-    /// Whether the answer reports the outcome.
+    /// Whether the response reports the outcome.
     pub const fn reports_outcome(&self) -> bool {
         matches!(
             self,
@@ -47,7 +47,7 @@ impl Invocation {
 /// Lines as a subscription delivers them.
 #[derive(Debug, Deserialize)]
 pub struct Packed {
-    /// JSON, compressed by gzip, in base 64.
+    /// JSON, compressed with gzip, in base 64.
     pub data: String,
 }
 
@@ -65,7 +65,7 @@ pub struct Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogData {
-    /// Whether they are lines of the log.
+    /// Whether the data are lines of the log.
     pub message_type: MessageType,
     /// The log group that holds them.
     pub log_group: String,
@@ -75,13 +75,13 @@ pub struct LogData {
     pub log_events: Vec<LogEvent>,
 }
 
-/// What a subscription delivers.
+/// The kind of a subscription's delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MessageType {
     /// Lines.
     DataMessage,
-    /// A test whether the function can be reached: no lines of the log.
+    /// A test of whether the function is reachable: it holds no lines of the log.
     ControlMessage,
 }
 
@@ -100,7 +100,7 @@ pub enum Unreadable {
     /// Not base 64.
     #[error("the subscription's data is not base 64")]
     Base64(#[from] base64::DecodeError),
-    /// Not compressed by gzip.
+    /// Not compressed with gzip.
     #[error("the subscription's data does not inflate")]
     Gzip(#[from] io::Error),
     /// Not the JSON of a subscription.
@@ -109,7 +109,7 @@ pub enum Unreadable {
 }
 
 impl Packed {
-    /// The lines.
+    /// Unpacks the lines.
     pub fn unpack(&self) -> Result<LogData, Unreadable> {
         let compressed = BASE64_STANDARD.decode(&self.data)?;
         let mut json = Vec::new();
@@ -119,12 +119,12 @@ impl Packed {
 }
 
 impl LogData {
-    /// The lines of a message.
+    /// Parses the lines of a message.
     pub fn read(body: &str) -> Result<Self, Unreadable> {
         Ok(serde_json::from_str(body)?)
     }
 
-    /// The lines as messages, none longer than the queue accepts.
+    /// Packs the lines into messages, none longer than the queue accepts.
     pub fn pack(&self) -> Vec<String> {
         let empty = || Self {
             message_type: self.message_type,

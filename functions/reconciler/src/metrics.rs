@@ -1,5 +1,5 @@
-//! The metrics of lines. How many calls only the access log reported is not known here: the
-//! aggregator's folds say it.
+//! The metrics of lines. The number of calls that only the access log reported is unknown here: the
+//! aggregator's folds report it.
 
 use domain::names::kinesis_metric as name;
 use runtime::metrics::Metric;

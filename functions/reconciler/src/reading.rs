@@ -1,4 +1,4 @@
-//! The lines of several messages as they are read: what each reports, or why it cannot be counted.
+//! Reads the lines of several messages: what each reports, or why it cannot be counted.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use runtime::log::Chain;
 use crate::invocation::{LogData, Message, Unreadable};
 use crate::line::{self, Reported};
 
-/// Lines as they are read, all of them borrowed.
+/// Parsed lines, all of them borrowed.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     source: &'a str,
     now: UnixMillis,
-    /// What lines report.
+    /// The facts that lines report.
     pub(crate) reported: Vec<Reported<'a>>,
     /// Lines that are set aside.
     pub(crate) refused: Vec<Refused<'a>>,
@@ -43,7 +43,7 @@ impl Refused<'_> {
 }
 
 impl<'a> Reading<'a> {
-    /// Nothing read so far. `source` is that of the events, `now` decides which are too old.
+    /// An empty reading. `source` is that of the events; `now` decides which of them are too old.
     pub(crate) const fn new(source: &'a str, now: UnixMillis) -> Self {
         Self {
             source,
@@ -53,7 +53,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads the lines of a message.
+    /// Parses the lines of a message.
     pub(crate) fn add(&mut self, data: &'a LogData, message_id: &'a str) {
         for log in &data.log_events {
             match self.read(&log.message) {

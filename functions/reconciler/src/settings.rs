@@ -16,9 +16,9 @@ runtime::settings! {
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// How long the journal is kept.
         pub raw_retention: Days = env::RAW_RETENTION_DAYS,
-        /// Where lines meet.
+        /// The URL of the queue that collects lines.
         pub reconcile_queue: String = env::RECONCILE_QUEUE,
-        /// The window in which they meet.
+        /// The window in which lines are collected.
         pub reconcile_window: Seconds = env::RECONCILE_WINDOW_SECONDS,
     }
 }

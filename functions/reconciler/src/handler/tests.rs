@@ -1,4 +1,4 @@
-//! What becomes of lines, in every state of table and queue.
+//! The fate of lines in every state of table and queue.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ fn event(number: u64) -> UsageEvent {
     sample::event(number, "ann@example.com", EventType::ApiCall, NOW)
 }
 
-/// The line of an event that was answered with 200 in 40 ms.
+/// The line of an event with response 200 after 40 ms.
 fn line(event: &UsageEvent) -> String {
     let data = &event.data;
     log::write(|member| match member {
@@ -145,7 +145,7 @@ fn counts(reconciler: &Memory) -> (u64, u64, u64) {
     (everybody.counts.tally.calls, statuses, everybody.repeats)
 }
 
-/// Where each record that was set aside comes from, and the reason.
+/// The position and the reason of each record set aside.
 fn errors(reconciler: &Memory) -> Vec<(String, String)> {
     let mut errors = Vec::new();
     reconciler.journal.store.each_document(|key, document| {
@@ -202,7 +202,7 @@ async fn messages_wait_until_the_next_multiple_of_the_window() {
         (300, "2026-11-22T16:05:00Z", 300),
         (60, "2026-11-22T16:04:05Z", 55),
         (900, "2026-11-22T16:04:05Z", 655),
-        // SQS delays no message for longer than 900 seconds.
+        // SQS delays a message by 900 seconds at most.
         (3_600, "2026-11-22T16:04:05Z", 655),
         (0, "2026-11-22T16:04:05Z", 0),
     ] {

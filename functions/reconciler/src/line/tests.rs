@@ -1,4 +1,4 @@
-//! What lines of all formats report, whatever they lack.
+//! What lines of all formats report, whatever members they lack.
 
 use domain::sample;
 
@@ -9,7 +9,7 @@ const SOURCE: &str = "/complical/test/api";
 
 type Members<'a> = [(&'a str, &'a str)];
 
-/// The value of a member; the first one counts, a member that is not there is absent.
+/// The value of a member; the first one wins, and a missing member counts as absent.
 fn value<'a>(members: &Members<'a>, member: &str) -> &'a str {
     let of = members.iter().find(|(known, _)| *known == member);
     of.map_or(log::ABSENT, |(_, value)| value)
