@@ -1,4 +1,4 @@
-//! What the processor does with one batch of the stream: one pass over its records, one append.
+//! Handles one batch of the stream: one pass over its records, one append.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -25,12 +25,12 @@ pub struct Delivery {
     /// The records.
     #[serde(rename = "Records")]
     pub records: Vec<KinesisEventRecord>,
-    /// Whether the answer reports the outcome; Lambda never asks for it.
+    /// Whether the response reports the outcome; Lambda never asks for it.
     #[serde(default)]
     pub report_outcome: bool,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Records finished: appended or set aside.
@@ -59,7 +59,7 @@ pub struct Processor<S> {
     pub journal: Journal<S>,
 }
 
-/// The records of a batch as they are read.
+/// The parsed records of a batch.
 struct Batch<'a> {
     events: Vec<EventRef<'a>>,
     /// The records of the events.
@@ -68,9 +68,9 @@ struct Batch<'a> {
 }
 
 impl<S: Store> Processor<S> {
-    /// Processes a delivery; gives the answer and the metrics.
+    /// Processes a delivery and returns the response and the metrics.
     ///
-    /// An operator who offers records again gets the outcome instead of metrics: these records
+    /// An operator who submits records again gets the outcome instead of metrics: these records
     /// passed through the stream long ago.
     pub async fn handle(
         &self,
@@ -85,8 +85,8 @@ impl<S: Store> Processor<S> {
         (answer, metrics::of_batch(report))
     }
 
-    /// Appends the events of a batch to the journal and sets its other records aside; says which
-    /// records must come again.
+    /// Appends the events of a batch to the journal, sets its other records aside, and returns the
+    /// records to redeliver.
     pub async fn process(
         &self,
         records: &[KinesisEventRecord],
@@ -129,7 +129,7 @@ impl<S: Store> Processor<S> {
         (BatchAnswer::failed(failed), report)
     }
 
-    /// Appends all events or fails; says when they were stored.
+    /// Appends all events or fails; returns the time at which they were stored.
     async fn append(
         &self,
         events: &[EventRef<'_>],

@@ -1,4 +1,5 @@
-//! The metrics of a batch. How many calls it counts is not known here: the aggregator's folds say it.
+//! The metrics of a batch. The number of calls it counts is unknown here: the aggregator's folds
+//! report it.
 
 use domain::names::kinesis_metric as name;
 use runtime::metrics::Metric;

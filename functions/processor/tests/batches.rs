@@ -1,5 +1,5 @@
-//! However the stream repeats and splits its records, whichever write fails: every event ends in the
-//! journal and counts once, and every other record is set aside.
+//! However the stream repeats and splits its records, and whichever write fails: every event ends
+//! up in the journal and counts once, and every other record is set aside.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -140,7 +140,7 @@ fn refuse(store: &MemoryStore, prefix: &'static str) {
 async fn a_batch_is_one_entry_and_its_latencies_reach_until_it_is_stored() {
     let processor = processor();
     let records = events(0..1_000);
-    // The clock tells when the batch came, when it is appended, and when it is stored.
+    // The clock's readings: when the batch arrives, when it is appended, when it is stored.
     let ticks = std::sync::Mutex::new([30, 20, 10].map(|millis| NOW.plus_millis(millis)).to_vec());
     let clock = || ticks.lock().unwrap().pop().unwrap();
     let (answer, report) = processor.process(&records, &clock).await;
@@ -305,12 +305,12 @@ async fn events_outside_the_horizon_are_set_aside_and_those_on_it_count() {
     let records: Vec<_> = records
         .map(|(at, (time, _))| record(usize::try_from(at).unwrap(), event(at, time)))
         .collect();
-    // However often: nothing is looked up.
+    // However often it is delivered: nothing is looked up.
     for _ in 0..2 {
         let (answer, report) = processor.process(&records, &|| NOW).await;
         assert_eq!((answer, report.appended), (BatchAnswer::default(), 2));
         assert_eq!(report.set_aside, failed([0, 3]));
-        // An event of a fast clock is not stored before it happened.
+        // An event from a fast clock is not stored before it happened.
         assert_eq!(report.latencies, [7 * 86_400_000, 0]);
     }
     let store = &processor.journal.store;
@@ -392,7 +392,7 @@ fn a_schedule() -> impl Strategy<Value = Schedule> {
         })
 }
 
-/// Delivers a batch as Lambda does: again from the lowest record that failed, until none fails.
+/// Delivers a batch as Lambda does: again from the lowest failed record, until none fails.
 async fn deliver(processor: &Processor<MemoryStore>, records: &[KinesisEventRecord]) {
     let mut rest = records;
     for _ in 0..100 {
