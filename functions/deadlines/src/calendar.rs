@@ -1,5 +1,5 @@
-//! Dates that recur, by country. A date that falls on a weekend or a holiday is given as the law
-//! names it; many authorities then take the next working day.
+//! Recurring dates by country. A date that falls on a weekend or a holiday stays as the law names
+//! it; many authorities then accept the next working day.
 
 use jiff::civil::Date;
 use jiff::{Span, ToSpan as _};
@@ -34,14 +34,14 @@ impl Country {
         }
     }
 
-    /// The country of an ISO 3166-1 code, in any case.
+    /// The country with an ISO 3166-1 code, in any case.
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|country| country.code().eq_ignore_ascii_case(code))
     }
 
-    /// Who sets the deadlines.
+    /// The authority that sets the deadlines.
     pub const fn authority(self) -> &'static str {
         match self {
             Self::Au => "Australian Taxation Office",
@@ -63,7 +63,7 @@ impl Country {
     }
 }
 
-/// Something that falls due again and again.
+/// An obligation that falls due again and again.
 struct Obligation {
     name: &'static str,
     due: Due,
@@ -138,16 +138,16 @@ const UNITED_STATES: &[Obligation] = &[
     ),
 ];
 
-/// The next time that something falls due.
+/// The next due day of an obligation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     /// The day.
     pub due: Date,
-    /// What falls due.
+    /// The obligation.
     pub name: &'static str,
 }
 
-/// When each obligation of a country falls due next, `today` included, soonest first.
+/// The next due day of each obligation of a country, `today` included, soonest first.
 pub fn next_deadlines(country: Country, today: Date) -> Vec<Deadline> {
     let next = |obligation: &Obligation| {
         obligation.due.next(today).map(|due| Deadline {

@@ -1,4 +1,4 @@
-//! `GET /v1/deadlines?country=AU`, as the gateway's proxy integration asks for it.
+//! `GET /v1/deadlines?country=AU`, as the gateway's proxy integration invokes it.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::calendar::{Country, Deadline, next_deadlines};
 
 const PARAMETER: &str = "country";
 
-/// What of the gateway's event is read: the query. Its headers hold the caller's key, which is
-/// none of this function's business.
+/// The part of the gateway's event that is read: the query. Its headers hold the caller's key,
+/// which is none of this function's business.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -20,7 +20,7 @@ pub struct Request {
     query_string_parameters: Option<BTreeMap<String, String>>,
 }
 
-/// The answer as the gateway wants it.
+/// The response in the gateway's form.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -53,7 +53,7 @@ struct BadRequest {
     parameter: &'static str,
 }
 
-/// Answers a request that comes in at `now`.
+/// Handles a request that arrives at `now`.
 pub fn handle(request: &Request, now: UnixMillis) -> Response {
     let today = now.timestamp().to_zoned(TimeZone::UTC).date();
     let parameters = request.query_string_parameters.as_ref();

@@ -1,6 +1,6 @@
-//! The sample API: when taxes and returns fall due in a few countries.
+//! The sample API: due dates of taxes and returns in a few countries.
 //!
-//! It is there so that there is something to meter. It knows nothing of keys and counts.
+//! It gives the system something to meter, and knows nothing about keys and counts.
 
 pub mod calendar;
 pub mod handler;
