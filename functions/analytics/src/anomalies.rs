@@ -1,8 +1,8 @@
-//! Hours that are not as usual ([`crate::baseline`]), of one user or of everybody, and routes that nobody
-//! called before.
+//! Unusual hours ([`crate::baseline`]), of one user or of all users, and routes that had no calls
+//! before.
 //!
-//! Cost in read units: that of a time series by hour over four weeks and the span itself, and of two of a
-//! week with routes.
+//! Cost in read units: that of an hourly time series over four weeks plus the span itself, and of
+//! two series over a week with routes.
 
 use std::ops::Range;
 
@@ -20,24 +20,24 @@ use crate::query::{Query, themselves};
 use crate::reader::Tables;
 use crate::timeseries::{self, DEFAULT_DURATION, Retention, duration};
 
-/// Days before the span that say what is usual.
+/// Days before the span that define what is usual.
 const PAST_DAYS: i64 = 28;
 /// Days before the span whose routes are known.
 const ROUTE_DAYS: i64 = 7;
 /// The longest span, in days.
 const MOST_DAYS: i64 = 7;
 
-/// Which span is judged.
+/// The span to judge.
 #[derive(Debug, Clone)]
 pub struct Asked {
     whose: Option<Subject>,
     from: UnixMillis,
-    /// Start of the oldest hour that is kept.
+    /// Start of the oldest hour that is still stored.
     kept: UnixMillis,
 }
 
 impl Asked {
-    /// What `query` asks for, if `caller` may see it.
+    /// Reads the span from `query`, if `caller` may see it.
     pub fn of(
         query: &Query,
         caller: &Caller,
@@ -91,7 +91,8 @@ fn span(asked: &Asked, span: Range<UnixMillis>) -> Option<timeseries::Asked> {
     timeseries::Asked::totals(whose, Granularity::Hour, span, &TimeZone::UTC)
 }
 
-/// Counts of a point that are judged, and what more and less of them is.
+/// The counts of a point that are judged, and the kind of anomaly when they are too high or too
+/// low.
 struct Judged {
     of: fn(&Point) -> u64,
     above: AnomalyKind,
@@ -111,9 +112,9 @@ const JUDGED: [Judged; 2] = [
     },
 ];
 
-/// The hours from `from` on that are not as usual.
+/// The unusual hours from `from` on.
 fn hours(points: &[Point], from: UnixMillis, now: UnixMillis) -> Vec<Anomaly> {
-    // Hours before the first event say nothing of what is usual.
+    // Hours before the first event say nothing about what is usual.
     let is_silent = |point: &&Point| {
         point.total_calls == 0 && point.auth_failures == 0 && point.rate_limited == 0
     };
@@ -148,7 +149,7 @@ fn hours(points: &[Point], from: UnixMillis, now: UnixMillis) -> Vec<Anomaly> {
     found
 }
 
-/// Routes that are called in the span and were not in the week before, in which others were.
+/// Routes with calls in the span but none in the week before, provided other routes had some.
 async fn new_routes<S: Store>(
     tables: &Tables<'_, S>,
     asked: &Asked,
@@ -191,7 +192,7 @@ mod tests {
         "2026-11-16T12:30:00Z".parse().unwrap()
     }
 
-    /// So many events of an hour that began so many hours ago.
+    /// Adds `count` events in an hour that began `hours_ago` hours ago.
     fn calls(events: &mut Vec<UsageEvent>, hours_ago: i64, of: EventType, count: i64, route: &str) {
         for call in 0..count {
             let hour = Window::Hour

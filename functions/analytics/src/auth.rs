@@ -1,7 +1,7 @@
-//! Who is asking: bearer tokens (RFC 6750) that are JSON Web Tokens (RFC 7519).
+//! Authentication: bearer tokens (RFC 6750) that are JSON Web Tokens (RFC 7519).
 //!
-//! RS256 and ES256 only, with a key of the configured set. A token says who is asking; what they
-//! may see is decided where it is looked up.
+//! RS256 and ES256 only, with a key of the configured set. A token identifies the caller; each
+//! endpoint decides what the caller may see.
 
 use domain::key;
 use domain::names::{ADMIN_SCOPE, EmailIsVerified};
@@ -13,28 +13,28 @@ use serde_json::{Number, Value};
 
 use crate::keyset::{KeySet, KeySetError};
 
-/// How far an issuer's clock may be ahead, in seconds. An expired token gets no such grace.
+/// How far an issuer's clock may be ahead, in seconds. An expired token gets no such tolerance.
 const ISSUER_AHEAD: i64 = 60;
 
-/// Who is asking.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The user; `None` where the token names none that a key can be made for.
+    /// The user; `None` if the token names no email that can own a key.
     pub email: Option<String>,
-    /// Whether they see everybody's data.
+    /// Whether the caller may see all users' data.
     pub admin: bool,
 }
 
-/// A request that says not, or not credibly, who is asking.
+/// A request without valid authentication.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// There is no bearer token.
     #[error("a bearer token is needed: `Authorization: Bearer …`")]
     Missing,
-    /// There is one, and it is not accepted.
+    /// There is a token, but it is not accepted.
     #[error("the bearer token {0}")]
     Refused(&'static str),
-    /// Whether to accept it cannot be told now.
+    /// It is impossible to decide now whether to accept the token.
     #[error("the keys of bearer tokens are unavailable")]
     Keys(#[from] KeySetError),
 }
@@ -48,12 +48,12 @@ pub struct Verifier {
     pub audience: String,
     /// When a token's email identifies its bearer.
     pub email_is_verified: EmailIsVerified,
-    /// Keys that may sign.
+    /// Keys whose signatures are accepted.
     pub keys: KeySet,
 }
 
 impl Verifier {
-    /// The caller that the values of the `Authorization` header name.
+    /// Authenticates the caller by the values of the `Authorization` header.
     pub async fn caller(
         &self,
         authorization: &[&str],
@@ -78,7 +78,8 @@ impl Verifier {
         Ok(claims.caller(self.email_is_verified))
     }
 
-    /// Checks everything but times: those are held against the caller's clock.
+    /// Checks everything except times: those are compared with the clock by the caller of this
+    /// method.
     fn check(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Result<Claims, AuthError> {
         let mut rules = Validation::new(algorithm);
         rules.set_issuer(&[&self.issuer]);

@@ -1,35 +1,36 @@
-//! What an hour's count usually is, from the same hour of other days: pure arithmetic.
+//! The usual count of an hour, derived from the same hour of other days: pure arithmetic.
 //!
-//! The usual count is the median of comparable hours, and how far they scatter their median distance from
-//! it. Medians do not mind a few odd hours among them. An hour is odd if it is beyond
-//! `SCATTERS` times the scatter; the scatter is at least what chance alone makes of such a count.
+//! The usual count is the median of comparable hours; the scatter is their median distance from it.
+//! Medians tolerate a few odd hours among them. An hour is odd if it is off by more than `SCATTERS`
+//! times the scatter; the scatter is at least what chance alone gives such a count.
 
 /// Hours in a day and in a week.
 const DAY: usize = 24;
 const WEEK: usize = 7 * DAY;
-/// How many times the scatter a count must be off.
+/// How many times the scatter a count must be off to be odd.
 const SCATTERS: u64 = 5;
 /// Counts that differ by less are never odd.
 const LEAST: u64 = 10;
-/// Comparable hours without which nothing is said.
+/// The fewest comparable hours from which to judge.
 const FEWEST: usize = 3;
 
-/// What is usual.
+/// The usual range of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usual {
     /// The median.
     pub expected: u64,
-    /// Less is odd.
+    /// A lower count is odd.
     pub low: u64,
-    /// More is odd.
+    /// A higher count is odd.
     pub high: u64,
 }
 
 impl Usual {
-    /// What is usual at `position` of `counts`, by the hours before it; `None` where they are too few.
+    /// The usual range at `position` of `counts`, by the hours before it; `None` if they are too
+    /// few.
     ///
-    /// Comparable are the hours of the same time of the week, and their neighbours, in the four weeks
-    /// before. Where there are not two weeks, the same hour of each day.
+    /// Comparable are the hours at the same time of the week, and their neighbours, in the four
+    /// weeks before. With less than two weeks of history, the same hour of each day is comparable.
     pub fn at(counts: &[u64], position: usize) -> Option<Self> {
         let weeks = (1..=4).filter_map(|weeks| position.checked_sub(weeks * WEEK));
         let by_week: Vec<usize> = weeks
@@ -65,12 +66,12 @@ impl Usual {
         })
     }
 
-    /// Whether so much is more than usual.
+    /// Whether a count is above the usual range.
     pub const fn is_above(&self, count: u64) -> bool {
         count > self.high
     }
 
-    /// Whether so little is less than usual.
+    /// Whether a count is below the usual range.
     pub const fn is_below(&self, count: u64) -> bool {
         count < self.low
     }

@@ -1,4 +1,4 @@
-//! Response bodies: the JSON of each endpoint, and nothing of how its counts are found.
+//! Response bodies: the JSON of each endpoint. How the counts are computed is not their business.
 //!
 //! Counts are whole numbers, times are RFC 3339 in UTC. `openapi.json` is generated from these types.
 
@@ -52,17 +52,17 @@ pub struct EndpointCalls {
 pub struct Realtime {
     /// Accepted calls.
     pub total_calls: u64,
-    /// Calls refused without a usable key.
+    /// Calls refused without a valid key.
     pub auth_failures: u64,
-    /// Calls refused for being over the rate or the quota.
+    /// Calls refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
     /// The five minutes, oldest first, the current one last.
     pub calls_per_minute: Vec<MinuteCalls>,
     /// Users with an accepted call in the current hour.
     pub active_users: u64,
-    /// The routes called most, at most ten.
+    /// The routes with most calls, at most ten.
     pub top_endpoints: Vec<EndpointCalls>,
-    /// The users who called most, at most ten; for administrators only.
+    /// The users with most calls, at most ten; for administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<UserCalls>")]
     pub top_users: Option<Vec<UserCalls>>,
@@ -71,8 +71,8 @@ pub struct Realtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<SuspiciousIp>")]
     pub suspicious_ips: Option<Vec<SuspiciousIp>>,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
@@ -100,15 +100,15 @@ pub struct UserCalls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SuspiciousIp {
-    /// The address; of IPv6 the network of 64 bits, such as `2001:db8::/64`.
+    /// The address; for IPv6 its /64 network, such as `2001:db8::/64`.
     pub ip: String,
-    /// Calls refused without a usable key, within the last hour.
+    /// Calls refused without a valid key, within the last hour.
     pub auth_failures: u64,
-    /// Calls refused for being over the rate or the quota, within the last hour.
+    /// Calls refused for exceeding the rate limit or the quota, within the last hour.
     pub rate_limited: u64,
-    /// Different keys tried within the last hour, at most 20 of each minute.
+    /// Different keys tried within the last hour, at most 20 per minute.
     pub distinct_keys: u64,
-    /// When the last call was refused.
+    /// Time of the last refused call.
     pub last_seen: Instant,
 }
 
@@ -122,10 +122,10 @@ pub struct Timeseries {
     pub from: Instant,
     /// End of the last bucket.
     pub to: Instant,
-    /// The buckets, oldest first, empty ones too.
+    /// The buckets, oldest first, including empty ones.
     pub points: Vec<Point>,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
@@ -135,7 +135,7 @@ pub struct Timeseries {
 pub enum Granularity {
     /// 60 seconds.
     Minute,
-    /// An hour by the clock of the time zone.
+    /// An hour by the clock in the time zone.
     Hour,
     /// A day by the calendar of the time zone.
     Day,
@@ -149,14 +149,14 @@ pub struct Point {
     pub start: Instant,
     /// Accepted calls.
     pub total_calls: u64,
-    /// What they weigh, by the units of their routes.
+    /// Units of those calls, by the weights of their routes.
     pub total_units: u64,
-    /// Calls refused without a usable key.
+    /// Calls refused without a valid key.
     pub auth_failures: u64,
-    /// Calls refused for being over the rate or the quota.
+    /// Calls refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
-    /// Users with an accepted call. Null where everybody's buckets are not those of UTC: users are
-    /// counted by the hour and the day of UTC, and such counts do not add up.
+    /// Users with an accepted call. Null for a series over all users whose buckets are not those of
+    /// UTC: users are counted by hour and day of UTC, and such counts do not add up.
     pub active_users: Option<u64>,
     /// The bucket's counts by the key of `groupBy`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,23 +170,23 @@ pub struct Point {
 pub struct Group {
     /// Event type, HTTP method, route template or HTTP status.
     pub key: String,
-    /// Accepted calls; events, where the key is their type.
+    /// Accepted calls; if the key is an event type, events of that type.
     pub total_calls: u64,
 }
 
-/// One user's usage, of all time and of the current period.
+/// One user's usage, over all time and in the current period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserStats {
     /// Accepted calls of all time.
     pub total_calls: u64,
-    /// What they weigh, by the units of their routes.
+    /// Units of those calls, by the weights of their routes.
     pub total_units: u64,
-    /// Calls of all time refused without a usable key.
+    /// Calls of all time refused without a valid key.
     pub auth_failures: u64,
-    /// Calls of all time refused for being over the rate or the quota.
+    /// Calls of all time refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
-    /// The calendar month of the user's plan.
+    /// The current calendar month in the time zone of the user's plan.
     pub current_period: CurrentPeriod,
     /// Calls of all time by method, most first.
     pub methods: Vec<MethodCalls>,
@@ -194,18 +194,18 @@ pub struct UserStats {
     pub endpoints: Vec<EndpointCalls>,
     /// Accepted calls by the status of their response, most first.
     pub statuses: Vec<StatusCount>,
-    /// How long accepted calls took.
+    /// Latency of accepted calls.
     pub latency: Latency,
     /// Time of the first event; null for a user never seen.
     pub first_seen: Option<Instant>,
     /// Time of the last event; null for a user never seen.
     pub last_seen: Option<Instant>,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
-/// Usage in the current period, and what is left.
+/// Usage in the current period, and the remaining quota.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentPeriod {
@@ -215,13 +215,13 @@ pub struct CurrentPeriod {
     pub end: Instant,
     /// Accepted calls in the period.
     pub calls: u64,
-    /// What they weigh: a quota is used up by units.
+    /// Units of those calls; the quota counts units.
     pub units: u64,
     /// Units that the plan allows in the period; null for no limit or an unknown plan.
     pub quota: Option<u64>,
-    /// What is left of them.
+    /// Remaining units of the quota.
     pub remaining: Option<u64>,
-    /// When the quota is used up if units go on as in the period so far; null where it lasts.
+    /// When the quota runs out at the pace of the period so far; null if it lasts.
     pub exhausts_at: Option<Instant>,
 }
 
@@ -245,19 +245,19 @@ pub struct StatusCount {
     pub count: u64,
 }
 
-/// Milliseconds within which that many percent of the calls were answered; null where unknown.
+/// Milliseconds within which this percentage of calls got their response; null if unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {
-    /// Half of them.
+    /// 50 percent of them.
     pub p50: Option<u64>,
-    /// 95 of a hundred.
+    /// 95 percent of them.
     pub p95: Option<u64>,
-    /// 99 of a hundred.
+    /// 99 percent of them.
     pub p99: Option<u64>,
 }
 
-/// What was called in a span, and how it was answered.
+/// Calls in a span by route, and their responses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
@@ -267,9 +267,9 @@ pub struct Endpoints {
     pub to: Instant,
     /// Accepted calls.
     pub total_calls: u64,
-    /// Calls refused without a usable key.
+    /// Calls refused without a valid key.
     pub auth_failures: u64,
-    /// Calls refused for being over the rate or the quota.
+    /// Calls refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
     /// Accepted calls by route, most first.
     pub endpoints: Vec<EndpointCalls>,
@@ -279,30 +279,30 @@ pub struct Endpoints {
     pub methods: Vec<MethodCalls>,
     /// Accepted calls by the status of their response, most first.
     pub statuses: Vec<StatusCount>,
-    /// How long accepted calls took.
+    /// Latency of accepted calls.
     pub latency: Latency,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
-/// Who called in a span.
+/// The users with calls in a span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Users {
-    /// From when on calls are counted: later than asked for where more users called than can be read at
+    /// Start of the counted span: later than requested if more users called than can be read at
     /// once.
     pub from: Instant,
     /// End of the span.
     pub to: Instant,
-    /// Users with an accepted call in the span, before any search.
+    /// Users with an accepted call in the span, regardless of any search.
     pub total_users: u64,
-    /// Those that are asked for, of each minute the 5,000 who called most.
+    /// The requested users; for each minute, only the 5,000 users with most calls are known.
     pub users: Vec<UserUsage>,
     /// `cursor` of the next page; null on the last.
     pub next: Option<String>,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 

@@ -1,7 +1,7 @@
 //! The buckets of a time series: minutes, hours by the clock and days by the calendar of a time
-//! zone, one after the other without gaps.
+//! zone, consecutive and without gaps.
 //!
-//! A bucket is as long as the clock says: the day on which clocks go forward has 23 hours.
+//! Buckets follow the clock: the day on which clocks go forward has 23 hours.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +10,27 @@ use jiff::tz::TimeZone;
 
 use crate::body::Granularity;
 
-/// Most buckets of one series.
+/// The most buckets per series.
 pub const MOST: usize = 1_500;
 
 const HOUR: i64 = 3_600_000;
 
-/// More buckets than a series may have.
+/// The series would have too many buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
 /// Buckets, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
-    /// Starts of the buckets, and the end of the last.
+    /// Starts of the buckets, and the end of the last one.
     edges: Vec<UnixMillis>,
 }
 
 impl Granularity {
-    /// The start of the bucket that `at` lies in.
+    /// The start of the bucket that contains `at`.
     pub fn start(self, at: UnixMillis, zone: &TimeZone) -> UnixMillis {
         match self {
-            // Every offset in use is of whole minutes.
+            // Every offset in use is a whole number of minutes.
             Self::Minute => Window::Minute.start(at),
             Self::Hour => {
                 let turned = zone.preceding(next_second(at)).next();
@@ -45,7 +45,7 @@ impl Granularity {
         }
     }
 
-    /// The start of the bucket after the one that `at` lies in.
+    /// The start of the bucket after the one that contains `at`.
     pub fn next(self, at: UnixMillis, zone: &TimeZone) -> UnixMillis {
         match self {
             Self::Minute => Window::Minute.end(at),
@@ -64,19 +64,19 @@ impl Granularity {
     }
 }
 
-/// How far the clock of `zone` is into its hour.
+/// How far into its hour the clock of `zone` is.
 fn into_hour(at: UnixMillis, zone: &TimeZone) -> i64 {
     let offset = i64::from(zone.to_offset(at.timestamp()).seconds()) * 1000;
     (at.0 + offset).rem_euclid(HOUR)
 }
 
-/// Time zones turn on whole seconds: a turn at `at` itself is one before this.
+/// Time zones change at whole seconds: a change at `at` itself is before this instant.
 fn next_second(at: UnixMillis) -> jiff::Timestamp {
     UnixMillis::from_seconds(at.seconds() + 1).timestamp()
 }
 
 impl Buckets {
-    /// The buckets from the one that holds `from` to the one that ends at or after `to`.
+    /// The buckets from the one that contains `from` to the one that ends at or after `to`.
     pub fn covering(
         from: UnixMillis,
         to: UnixMillis,
@@ -95,33 +95,33 @@ impl Buckets {
         Ok(Self { edges })
     }
 
-    /// How many there are.
+    /// Number of buckets.
     pub fn len(&self) -> usize {
         self.edges.len().saturating_sub(1)
     }
 
-    /// Whether there are none.
+    /// Whether there are no buckets.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Start of the first.
+    /// Start of the first bucket.
     pub fn from(&self) -> UnixMillis {
         self.edges.first().copied().unwrap_or_default()
     }
 
-    /// End of the last.
+    /// End of the last bucket.
     pub fn to(&self) -> UnixMillis {
         self.edges.last().copied().unwrap_or_default()
     }
 
-    /// Start and end of each.
+    /// Start and end of each bucket.
     pub fn spans(&self) -> impl Iterator<Item = (UnixMillis, UnixMillis)> {
         let ends = self.edges.iter().skip(1);
         self.edges.iter().copied().zip(ends.copied())
     }
 
-    /// The position of the bucket that `at` lies in.
+    /// The position of the bucket that contains `at`.
     pub fn position(&self, at: UnixMillis) -> Option<usize> {
         let after = self.edges.partition_point(|edge| *edge <= at);
         after
@@ -129,14 +129,14 @@ impl Buckets {
             .filter(|position| *position < self.len())
     }
 
-    /// The position of the bucket that holds the whole of `window` from `start`.
+    /// The position of the bucket that contains all of `window` from `start`.
     pub fn holding(&self, window: Window, start: UnixMillis) -> Option<usize> {
         let last = window.end(start).plus_millis(-1);
         let position = self.position(start)?;
         (self.position(last) == Some(position)).then_some(position)
     }
 
-    /// Whether a bucket is exactly `window` from `start`.
+    /// Whether some bucket is exactly `window` from `start`.
     pub fn is_window(&self, window: Window, start: UnixMillis) -> bool {
         let has = |edge: UnixMillis| self.edges.binary_search(&edge);
         match (has(start), has(window.end(start))) {
@@ -145,7 +145,8 @@ impl Buckets {
         }
     }
 
-    /// The windows of UTC that do not lie in one bucket whole: only smaller parts fill buckets exactly.
+    /// The windows of UTC that do not lie entirely in one bucket: only smaller parts fill buckets
+    /// exactly.
     pub fn cut(&self, window: Window) -> BTreeSet<UnixMillis> {
         let edges = self.edges.iter();
         edges
@@ -155,7 +156,7 @@ impl Buckets {
             .collect()
     }
 
-    /// Whether every edge is on a quarter hour.
+    /// Whether every edge falls on a quarter hour.
     pub fn are_of_quarters(&self) -> bool {
         self.edges.iter().all(|edge| edge.0 % (HOUR / 4) == 0)
     }

@@ -1,5 +1,5 @@
-//! Answers as comma-separated values (RFC 4180), under the names that JSON has: a time series with one
-//! row a point, or a point and group; lists with one row an entry.
+//! Responses as comma-separated values (RFC 4180), with the same names as in JSON: a time series
+//! with one row per point, or per point and group; lists with one row per entry.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -54,8 +54,8 @@ pub fn series(series: &Timeseries) -> String {
     table
 }
 
-/// A route template may hold a comma, a quote or a line break. A cell that begins like a formula would
-/// be run by spreadsheets: an apostrophe makes it text
+/// A route template may contain a comma, a quote or a line break. Spreadsheets execute a cell that
+/// begins like a formula; an apostrophe turns it into text
 /// (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn field(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {

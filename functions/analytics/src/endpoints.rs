@@ -1,6 +1,6 @@
-//! What was called in a span and how it was answered, of one user or of everybody.
+//! Calls in a span by route, and their responses, of one user or of all users.
 //!
-//! The span is a time series' ([`crate::timeseries`]), summed up, and costs the same.
+//! The span is that of a time series ([`crate::timeseries`]), summed up, and costs the same.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::ranking::ranked;
 use crate::reader::Tables;
 use crate::timeseries::{self, Asked};
 
-/// Reads them.
+/// Reads the calls.
 pub async fn endpoints<S: Store>(
     tables: &Tables<'_, S>,
     asked: &Asked,
@@ -66,7 +66,7 @@ pub fn statuses(responses: &Responses) -> Vec<StatusCount> {
     statuses.map(status).collect()
 }
 
-/// How long calls took.
+/// Latency of the calls.
 pub fn latency(responses: &Responses) -> Latency {
     Latency {
         p50: responses.latency.percentile(50),

@@ -7,30 +7,30 @@ use runtime::store::StoreError;
 use crate::auth::AuthError;
 use crate::body::ErrorBody;
 
-/// A request that is refused or fails.
+/// A refused or failed request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The caller is not authenticated.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The data is another user's.
+    /// The data belongs to another user.
     #[error("the data of `{email}` needs the scope `metering:admin`")]
     Forbidden {
         /// The other user.
         email: String,
     },
-    /// The data is everybody's.
+    /// The data covers all users.
     #[error("this endpoint needs the scope `metering:admin`")]
     AdminsOnly,
-    /// A parameter is not valid.
+    /// A parameter is invalid.
     #[error("{message}")]
     Parameter {
         /// The parameter.
         name: String,
-        /// What was found, and what is expected.
+        /// What was found and what is expected.
         message: String,
     },
-    /// There is no such endpoint.
+    /// The endpoint does not exist.
     #[error("no endpoint `{path}`")]
     NoRoute {
         /// The path.
@@ -48,7 +48,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// A bad parameter.
+    /// An invalid parameter.
     pub fn parameter(name: &str, message: impl Into<String>) -> Self {
         Self::Parameter {
             name: name.to_owned(),

@@ -1,7 +1,7 @@
-//! What a user's current period comes to, and when the quota runs out, if calls go on as before
+//! The forecast of a user's current period, and when the quota runs out, if calls go on as before
 //! ([`crate::outlook`]).
 //!
-//! Cost in read units: that of `user-stats`, and of the user's last 57 days.
+//! Cost in read units: that of `user-stats`, plus that of the user's last 57 days.
 
 use domain::event::Subject;
 use domain::plan::Plans;
@@ -16,7 +16,7 @@ use crate::reader::Tables;
 use crate::timeseries::{self, Asked};
 use crate::user_stats;
 
-/// Looks ahead for `subject`.
+/// Computes the forecast for `subject`.
 pub async fn forecast<S: Store>(
     tables: &Tables<'_, S>,
     plans: &Plans,
@@ -69,7 +69,7 @@ fn weekday(at: UnixMillis, zone: &TimeZone) -> u8 {
     u8::try_from(date.weekday().to_monday_zero_offset()).unwrap_or(0)
 }
 
-/// The rest of today and the days up to the period's end.
+/// The rest of today, and the days up to the end of the period.
 struct Ahead(Vec<(UnixMillis, UnixMillis, Part)>);
 
 impl Ahead {
@@ -92,7 +92,7 @@ impl Ahead {
         self.0.iter().map(|(_, _, part)| *part).collect()
     }
 
-    /// When the quota is used up, to the second; `None` where it lasts, or where nothing is expected.
+    /// When the quota runs out, to the second; `None` if it lasts or if no calls are expected.
     fn exhausts_at(
         &self,
         period: &CurrentPeriod,

@@ -1,16 +1,17 @@
-//! The journal's last minutes, laid over what the tables hold.
+//! The last minutes of the journal, which replace what the tables hold about them.
 //!
-//! An hour's mark says up to which minute its journal is surely folded. Minutes before are told by
-//! what is stored, minutes from there on by the journal alone, and their stored counts are ignored.
+//! An hour's mark states up to which minute its journal is certain to be folded. Earlier minutes
+//! come from the stored counts; from that minute on they come from the journal alone, and their
+//! stored counts are ignored.
 //!
-//! So answers never go backwards. Of an unfolded minute only entries that came in time are folded
-//! here: once the mark passes the minute, what is stored holds all of those, and late ones besides. If
-//! an unfolded minute's stored counts were used as well, a late entry would show, and vanish as soon as
-//! the journal told that minute again.
+//! That keeps successive responses from going backwards. For an unfolded minute, only entries that
+//! arrived in time are folded here: once the mark passes the minute, the stored counts hold all of
+//! those, and late ones besides. If an unfolded minute's stored counts were used as well, a late
+//! entry would show, and vanish as soon as the journal supplied that minute again.
 //!
-//! A minute is used whole or not at all, oldest first, within [`MOST_BYTES`]. Cost: each unfolded hour
-//! takes one query of everything since its first unfolded minute, of at most [`MOST_BYTES`] and a page
-//! in all; where nobody calls, one read unit.
+//! A minute is used entirely or not at all, oldest first, within [`MOST_BYTES`]. Cost: each
+//! unfolded hour takes one query of everything since its first unfolded minute, of at most
+//! [`MOST_BYTES`] and a page in total; without calls, one read unit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -25,21 +26,21 @@ use runtime::store::{Store, StoreError};
 
 use crate::marks::Marks;
 
-/// Bytes of entries that are read at most, late ones included.
+/// The most bytes of entries to read, including late ones.
 pub const MOST_BYTES: usize = 1024 * 1024;
 
-/// The minutes that the journal tells.
+/// The minutes that the journal supplies.
 #[derive(Debug, Clone)]
 pub struct Fresh {
-    /// By their start.
+    /// The minutes by their start.
     minutes: BTreeMap<UnixMillis, FoldedMinute>,
-    /// Of each hour with unfolded minutes, the first of them.
+    /// For each hour with unfolded minutes, the first of them.
     from: BTreeMap<UnixMillis, UnixMillis>,
     as_of: UnixMillis,
 }
 
 impl Fresh {
-    /// Reads what was appended to the journal since it was folded, in the hours that `span` touches.
+    /// Reads what the journal holds beyond what is folded, in the hours that `span` touches.
     pub async fn read<S: Store>(
         analytics: &S,
         marks: &Marks,
@@ -47,7 +48,7 @@ impl Fresh {
     ) -> Result<Self, StoreError> {
         let journal = Journal {
             store: analytics,
-            // Nothing is appended here.
+            // Nothing is appended here, so retention has no effect.
             retention_days: 0,
         };
         let mut reading = Reading::default();
@@ -58,7 +59,7 @@ impl Fresh {
             }
             match journal.read(*from, last, |found| reading.take(found)).await {
                 Ok(()) => reading.finish_minute(),
-                // The bound is reached.
+                // The limit of bytes is reached.
                 Err(StoreError::OutOfTime) => break,
                 Err(error) => return Err(error),
             }
@@ -71,32 +72,32 @@ impl Fresh {
         })
     }
 
-    /// Up to when everything is counted that was appended in time: now, or the start of the first
-    /// minute beyond the bound.
+    /// The instant up to which everything appended in time is counted: now, or the start of the
+    /// first minute beyond the limit of bytes.
     pub const fn as_of(&self) -> UnixMillis {
         self.as_of
     }
 
-    /// Whether the journal tells the minute of `at`, and what is stored of it is ignored.
+    /// Whether the minute of `at` comes from the journal, and its stored counts are ignored.
     pub fn tells(&self, at: UnixMillis) -> bool {
         let from = self.from.get(&Window::Hour.start(at));
         from.is_some_and(|from| at >= *from)
     }
 
-    /// The hours that the journal tells in part or whole.
+    /// The hours that come from the journal in part or entirely.
     pub fn hours(&self) -> impl Iterator<Item = UnixMillis> {
         self.from.keys().copied()
     }
 
     /// The minutes within `span`.
     pub fn minutes(&self, span: Range<UnixMillis>) -> impl Iterator<Item = &FoldedMinute> {
-        // A range of a map panics where its end lies before its start.
+        // A range of a map panics if its end lies before its start.
         let from = self.minutes.range(span.start..);
         let minutes = from.map(|(_, folded)| folded);
         minutes.take_while(move |folded| folded.minute < span.end)
     }
 
-    /// The users with an accepted call within `span`, as rosters hold them.
+    /// The users with an accepted call within `span`, in the form of rosters.
     pub fn callers(&self, span: Range<UnixMillis>) -> BTreeSet<[u8; 8]> {
         let users = self.minutes(span).flat_map(|folded| &folded.users);
         let called = users.filter(|(_, user)| user.slot.counts.tally.calls > 0);
@@ -105,7 +106,7 @@ impl Fresh {
             .collect()
     }
 
-    /// Lays a user's minutes over the stored hour.
+    /// Replaces minutes of a user's stored hour.
     pub fn lay_over(&self, user: &str, hour: &mut Hour) {
         let start = hour.start();
         let minute_at = |minute: u8| start.plus_millis(i64::from(minute) * 60_000);
@@ -124,13 +125,13 @@ impl Fresh {
     }
 }
 
-/// Entries as they are read, oldest minute first.
+/// Entries collected so far, oldest minute first.
 #[derive(Debug, Default)]
 struct Reading {
     fold: Option<MinuteFold>,
     minutes: BTreeMap<UnixMillis, FoldedMinute>,
     bytes: usize,
-    /// The first minute that is beyond the bound.
+    /// The first minute beyond the limit of bytes.
     left_out: Option<UnixMillis>,
 }
 
@@ -145,7 +146,8 @@ impl Reading {
         }
         let facts = found.facts.unwrap_or_default();
         self.bytes += facts.len();
-        // A spread minute's entries come through several shards, and the hour's mark vouches for one.
+        // A spread minute's entries come through several shards, and the hour's mark vouches only
+        // for one.
         if self.bytes > MOST_BYTES || found.is_spread {
             self.left_out = Some(found.minute);
             return Err(StoreError::OutOfTime);

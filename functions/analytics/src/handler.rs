@@ -1,5 +1,5 @@
-//! Requests of the gateway and their responses: routes, authenticates, and checks what a caller may
-//! see. The module of each endpoint reads and shapes its data.
+//! The gateway's requests and their responses: routes, authenticates, and checks what a caller may
+//! see. Each endpoint's module reads and shapes its data.
 
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
@@ -24,7 +24,7 @@ use crate::{
     anomalies, csv, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
 };
 
-/// Largest body of a response, in bytes: Lambda takes 6 MB, in which every quote is escaped
+/// Largest body of a response, in bytes: Lambda accepts 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const LARGEST: usize = 4_000_000;
 
@@ -48,7 +48,7 @@ struct Content {
     media_type: &'static str,
     cached: &'static str,
     body: String,
-    /// What the document may load and do, where it is one.
+    /// The Content-Security-Policy, if the body is a document.
     policy: Option<&'static str>,
 }
 
@@ -99,7 +99,8 @@ impl<S: Store> Api<S> {
         }
     }
 
-    /// The caller and the parameters. A caller without a valid token learns nothing of the parameters.
+    /// The caller and the parameters. A caller without a valid token learns nothing about the
+    /// parameters.
     async fn admit(
         &self,
         request: &Request,
@@ -185,7 +186,7 @@ impl<S: Store> Api<S> {
     }
 }
 
-/// The user that is asked for; the caller, unless another is named.
+/// The requested user; the caller, unless the request names another one.
 fn subject(query: &Query, caller: &Caller) -> Result<Subject, ApiError> {
     match query.user(caller)? {
         Some(subject) => Ok(subject),
@@ -208,7 +209,7 @@ fn fitting(content: Content) -> Result<Content, ApiError> {
     Err(ApiError::parameter("groupBy", message))
 }
 
-/// What holds no data.
+/// Content without data.
 fn open(endpoint: Endpoint) -> Content {
     let page = Page::get();
     let is_page = endpoint == Endpoint::Page;

@@ -1,8 +1,8 @@
-//! The keys that sign bearer tokens: a JSON Web Key Set (RFC 7517), given or fetched.
+//! The keys that verify bearer tokens: a JSON Web Key Set (RFC 7517), configured or fetched.
 //!
-//! A set that is fetched is kept, so that a request seldom waits for it and an issuer that is down
-//! for a while locks nobody out. It is kept for a day at most: an issuer withdraws a key by no longer
-//! listing it, and nobody can tell an issuer that is down from one that is kept from answering.
+//! A fetched set is kept, so that a request rarely waits for it and an issuer's short outage locks
+//! nobody out. It is kept for a day at most: an issuer withdraws a key by no longer listing it, and
+//! an issuer that is down looks the same as one whose responses are blocked.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,74 +13,74 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, PublicKe
 use reqwest::{Client, StatusCode, Url, redirect};
 use tokio::sync::Mutex;
 
-/// How long an address has to answer.
+/// Timeout for a fetch.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Largest key set that is read, in bytes.
+/// Largest accepted key set, in bytes.
 const LARGEST: usize = 1 << 20;
 /// How long a fetched set is used before it is fetched again, in milliseconds: a key that the
 /// issuer withdrew is refused from then on.
 const FRESH_FOR: i64 = 60 * 60_000;
 /// How long a fetched set is used at most while it cannot be fetched again, in milliseconds.
 const USABLE_FOR: i64 = 24 * 60 * 60_000;
-/// How long after a fetch the next may follow, in milliseconds: tokens naming unknown keys cost the
-/// issuer no more than that.
+/// Minimum time between fetches, in milliseconds: tokens that name unknown keys cost the issuer no
+/// more than that.
 const FETCH_PAUSE: i64 = 60_000;
-/// The same where there is no set to use: requests of that time fail at once instead of each
-/// waiting for an issuer that does not answer.
+/// The same while there is no set to use: requests during that time fail at once instead of each
+/// waiting for an issuer that does not respond.
 const FIRST_FETCH_PAUSE: i64 = 5_000;
 
-/// A key set that cannot be had.
+/// Why a key set is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
-    /// The text is no key set.
+    /// The text is not a key set.
     #[error("the key set is not a JSON object with `keys`")]
     Form(#[source] serde_json::Error),
-    /// The address may not be used.
+    /// The URL is not permitted.
     #[error(
         "the key set's address is `{given}`, allowed is `https://…`, and `http://…` on loopback"
     )]
     Address {
-        /// The address.
+        /// The URL.
         given: String,
     },
-    /// The address did not give the set.
+    /// The fetch failed.
     #[error("the key set at `{url}` cannot be fetched")]
     Fetch {
-        /// The address.
+        /// The URL.
         url: Url,
-        /// What went wrong.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// The address did not give the set a moment ago, and is not asked again yet.
+    /// A recent fetch failed, and the next one is not due yet.
     #[error("the key set at `{url}` could not be fetched a moment ago")]
     Paused {
-        /// The address.
+        /// The URL.
         url: Url,
     },
-    /// The address answered with something else.
+    /// The response has another status.
     #[error("the key set at `{url}` was answered with status {status}")]
     Status {
-        /// The address.
+        /// The URL.
         url: Url,
-        /// The answer's status.
+        /// The response's status.
         status: StatusCode,
     },
-    /// The answer is larger than any key set.
+    /// The response is larger than any key set.
     #[error("the key set at `{url}` has more than {LARGEST} bytes")]
     Size {
-        /// The address.
+        /// The URL.
         url: Url,
     },
 }
 
-/// The keys that are trusted: those given, and those at an address.
+/// The trusted keys: configured ones, and those at a URL.
 #[derive(Debug)]
 pub struct KeySet {
     given: JwkSet,
     fetched: Option<Fetched>,
 }
 
-/// A key set at an address.
+/// A key set at a URL.
 #[derive(Debug)]
 struct Fetched {
     client: Client,
@@ -91,9 +91,9 @@ struct Fetched {
 #[derive(Debug, Default)]
 struct Cache {
     keys: Option<JwkSet>,
-    /// When the keys came.
+    /// When the keys were fetched.
     fresh_at: UnixMillis,
-    /// When they were last asked for.
+    /// When the last fetch began.
     asked_at: Option<UnixMillis>,
 }
 
@@ -107,7 +107,7 @@ impl KeySet {
         })
     }
 
-    /// The key of a token for `algorithm` that names `kid`, or no key.
+    /// The key for a token that uses `algorithm` and names `kid`, or no key.
     pub async fn find(
         &self,
         kid: Option<&str>,
@@ -200,8 +200,8 @@ impl Cache {
     }
 }
 
-/// The key of the set that a token for `algorithm` was signed with: the one that the token names.
-/// The name is optional on both sides where exactly one key of the set fits.
+/// The key of the set with which a token for `algorithm` was signed: the one that the token names.
+/// The name is optional on both sides if exactly one key of the set fits.
 fn key_of(keys: &JwkSet, kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk> {
     let keys = keys.keys.iter();
     let fitting: Vec<&Jwk> = keys.filter(|key| fits(key, algorithm)).collect();
@@ -215,8 +215,8 @@ fn key_of(keys: &JwkSet, kid: Option<&str>, algorithm: Algorithm) -> Option<Jwk>
     }
 }
 
-/// Whether the key is one for signatures of that algorithm. A key says more than its token: an RSA
-/// key never verifies an HMAC, even if the token claims one.
+/// Whether the key is for signatures of that algorithm. The key decides, not the token: an RSA key
+/// never verifies an HMAC, even if the token claims one.
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let kind = match &key.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
@@ -272,7 +272,7 @@ mod tests {
     use axum::routing::get;
     use serde_json::json;
 
-    /// An issuer's server: what it answers can be changed, what it was asked is counted.
+    /// An issuer's server: the test sets its responses and counts its requests.
     #[derive(Clone, Default)]
     struct Issuer {
         address: Arc<std::sync::Mutex<String>>,
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(issuer.asked(), 2);
     }
 
-    /// An issuer that is kept from answering cannot keep a withdrawn key alive.
+    /// An issuer whose responses are blocked cannot keep a withdrawn key alive.
     #[tokio::test]
     async fn a_set_that_cannot_be_fetched_again_is_used_for_a_day_at_most() {
         let (issuer, keys) = Issuer::start("keys").await;
@@ -456,7 +456,7 @@ mod tests {
         }
     }
 
-    /// Where an address leads next, nobody configured.
+    /// The target of a redirect is not configured, so it is not trusted.
     #[tokio::test]
     async fn redirects_are_not_followed() {
         let (issuer, keys) = Issuer::start("moved").await;

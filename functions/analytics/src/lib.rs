@@ -1,24 +1,24 @@
 //! The analytics API: usage of the metered API, for its users and for administrators.
 //!
-//! Reads the tables and never writes them.
+//! It reads the tables and never writes them.
 //!
 //! # Cost
 //!
-//! Every query is bounded, and its module says by what. In read units (a page of a query, per 4 KB), as
-//! tests hold them:
+//! Every query is bounded, and its module documents the bound. In read units (a page of a query,
+//! per 4 KB), as tests verify them:
 //!
 //! | query | of | units |
 //! |---|---|---|
 //! | `user-stats` | a user with eleven months behind them, on day 15, who calls every minute | 20, and 17 of the journal |
-//! | `realtime` | everybody: 100 users, a call a second, 30 addresses that fail | 18 |
+//! | `realtime` | all users: 100 users, a call a second, 30 addresses that fail | 18 |
 //! | `realtime` | one of them | 14 |
-//! | `timeseries` by day, 30 days | a user, everybody | 12, 22 |
-//! | `timeseries` by hour, 7 days | a user, everybody | 10, 28 |
-//! | `timeseries` by minute, 24 hours | a user, everybody | 10, 33 |
-//! | `timeseries` by day of Berlin, 30 days, with routes | everybody | 47 |
-//! | `timeseries` by hour of Kolkata, 6 days, with routes | everybody | 153 |
+//! | `timeseries` by day, 30 days | one user, all users | 12, 22 |
+//! | `timeseries` by hour, 7 days | one user, all users | 10, 28 |
+//! | `timeseries` by minute, 24 hours | one user, all users | 10, 33 |
+//! | `timeseries` by day of Berlin, 30 days, with routes | all users | 47 |
+//! | `timeseries` by hour of Kolkata, 6 days, with routes | all users | 153 |
 //!
-//! At most one megabyte of the journal and a page beyond it are read: 512 units.
+//! A request reads at most one megabyte of the journal and a page beyond it: 512 units.
 
 pub mod anomalies;
 pub mod auth;

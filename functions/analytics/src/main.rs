@@ -1,4 +1,4 @@
-//! Wires the analytics API: settings, tables, keys and the gateway's requests.
+//! Wires the analytics API: settings, tables, keys and the handler of the gateway's requests.
 
 // The SDK nests its futures deeply, and these hold several calls.
 #![recursion_limit = "256"]
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Error> {
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let api = &api;
-        // Boxed: what it may come to do fills some 25 KB.
+        // Boxed: the future may fill some 25 KB.
         async move { Ok::<_, Error>(Box::pin(api.respond(&event.payload, clock::now())).await) }
     }))
     .await

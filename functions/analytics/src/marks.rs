@@ -1,11 +1,11 @@
-//! How far counting is: which days are closed, and which minutes may not be folded yet.
+//! The progress of counting: which days are closed, and which minutes may not be folded yet.
 //!
-//! Every query reads the marks before anything else, because they choose where each span is read. A
-//! mark claims only what was written before it, so a choice made by an older mark stays right however
-//! far the aggregator gets meanwhile.
+//! Every query reads the marks before anything else, because they decide where each span is read
+//! from. A mark claims only what was written before it, so a decision based on an older mark stays
+//! right however far the aggregator gets in the meantime.
 //!
-//! Two queries, one read unit each: marks of hours older than two days stand between those of days and
-//! those of the last hours, and one query would read them all.
+//! Two queries, one read unit each: marks of hours older than two days sort between those of days
+//! and those of the last hours, and a single query would read them all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,17 +17,17 @@ use runtime::store::{self, Query, Store, StoreError, unreadable};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
-/// How far behind an hour's mark a minute must end to count as folded: entries are in time for one
+/// How far before an hour's mark a minute must end to count as folded: entries are in time for one
 /// minute, and two functions' clocks may be two minutes apart.
 const MARGIN: i64 = 3 * MINUTE;
 /// How far ahead an authorizer's clock may be.
 const AHEAD: i64 = 15 * MINUTE;
-/// Days whose hours may be unfolded. A fold that is further behind shows when it is done.
+/// Days whose hours may be unfolded. If a fold is further behind, its counts show when it is done.
 const UNFOLDED_DAYS: i64 = 2;
 /// Hours before the first mark that may be unfolded: a new deployment has folded nothing yet.
 const UNMARKED_HOURS: i64 = 3;
-/// Days after which a sealed month has settled: the day is sealed after nine, and a fold that looked
-/// at its mark before has long ended after two more.
+/// Days after which a sealed month has settled: the day is sealed after nine, and a fold that
+/// looked at its mark before that has long ended after two more.
 const SETTLED_DAYS: i64 = 11;
 
 /// The marks of the last days and hours.
@@ -39,7 +39,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Reads them.
+    /// Reads the marks.
     pub async fn read<S: Store>(usage: &S, now: UnixMillis) -> Result<Self, StoreError> {
         let oldest_day = now.plus_days(-LOOKED_AFTER_DAYS);
         let oldest_hour = now.plus_days(-UNFOLDED_DAYS);
@@ -67,7 +67,7 @@ impl Marks {
         Ok(Self::new(now, days, &hours.collect()))
     }
 
-    /// `hours` says of each hour when the last change of its journal was made that is folded.
+    /// `hours` holds, for each hour, the time of the last change of its journal that is folded.
     fn new(
         now: UnixMillis,
         days: BTreeMap<UnixMillis, Round>,
@@ -82,8 +82,8 @@ impl Marks {
         marks
     }
 
-    /// Each hour counts by its own mark. Hours come through different shards of the table's stream,
-    /// and one may be behind while the next two are folded whole.
+    /// Each hour has its own mark. Hours come through different shards of the table's stream, and
+    /// one may be behind while the next two are completely folded.
     fn unfolded_hours(
         &self,
         hours: &BTreeMap<UnixMillis, UnixMillis>,
@@ -97,7 +97,7 @@ impl Marks {
         };
         let this_hour = Window::Hour.start(self.now);
         let longest = self.now.plus_days(-UNFOLDED_DAYS);
-        // Where no hour is marked, nothing says how long the aggregator has not come to fold.
+        // If no hour is marked, it is unknown how long the aggregator has not folded.
         let oldest = hours.keys().next().map_or(longest, |first| {
             let first = (*first).min(this_hour);
             first.plus_millis(-UNMARKED_HOURS * HOUR).max(longest)
@@ -108,28 +108,28 @@ impl Marks {
             .collect()
     }
 
-    /// When they were read.
+    /// When the marks were read.
     pub const fn now(&self) -> UnixMillis {
         self.now
     }
 
-    /// The newest hour in which anything may have been called, by a clock that is ahead.
+    /// The newest hour that may hold a call, by a clock that is ahead.
     pub fn last_hour(&self) -> UnixMillis {
         Window::Hour.start(self.now.plus_millis(AHEAD))
     }
 
-    /// The hours with minutes that may not be folded, and the first such minute of each.
+    /// The hours with minutes that may be unfolded, and the first such minute of each.
     pub const fn unfolded_from(&self) -> &BTreeMap<UnixMillis, UnixMillis> {
         &self.unfolded
     }
 
-    /// The end of the folded minutes of an hour: its start where none is.
+    /// The end of the folded minutes of an hour: its start if there are none.
     pub fn folded_until(&self, hour: UnixMillis) -> UnixMillis {
         let unfolded = self.unfolded.get(&hour).copied();
         unfolded.unwrap_or_else(|| Window::Hour.end(hour))
     }
 
-    /// Days before the first mark hold nothing, and those too old to be looked after do not move.
+    /// Days before the first mark hold nothing, and days past the closing's horizon do not change.
     fn round(&self, day: UnixMillis) -> Option<Round> {
         let window = Window::Day.start(self.now.plus_days(-LOOKED_AFTER_DAYS));
         let first = self.days.keys().next().copied().unwrap_or(window);
@@ -152,7 +152,7 @@ impl Marks {
             && days.all(|day| self.round(day) == Some(Round::Sealed))
     }
 
-    /// First day of the oldest month that is read as its days. Every month before has settled.
+    /// First day of the oldest month that is read as its days. Every earlier month has settled.
     pub fn first_open_day(&self) -> UnixMillis {
         let mut month = Window::Month.start(self.now);
         loop {

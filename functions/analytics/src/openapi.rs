@@ -1,8 +1,8 @@
 //! The description of the API (<https://spec.openapis.org/oas/v3.1.1>), generated from the list of
-//! endpoints, their parameters and the types that answer.
+//! endpoints, their parameters and the types of their responses.
 //!
-//! `openapi.json` is the generated document: it is kept so that a change of the API shows in its diff,
-//! and a test fails where it is out of date.
+//! `openapi.json` is the generated document. It is committed so that a change of the API shows in
+//! its diff, and a test fails if it is out of date.
 
 use domain::endpoint::Endpoint;
 use domain::names::ADMIN_SCOPE;
@@ -68,7 +68,7 @@ fn generator() -> SchemaGenerator {
     settings.into_generator()
 }
 
-/// Where a comment in the source is broken into lines says nothing.
+/// Where the source breaks a comment into lines means nothing.
 fn in_one_line(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.replace('\n', " ");
@@ -76,7 +76,7 @@ fn in_one_line(schema: &mut Schema) {
     transform_subschemas(&mut in_one_line, schema);
 }
 
-/// What an operation is for.
+/// The purpose of an operation.
 struct Words {
     summary: &'static str,
     description: &'static str,
@@ -173,7 +173,7 @@ fn operation(endpoint: Endpoint, schemas: &mut SchemaGenerator) -> Value {
     }
 }
 
-/// An object with one member more.
+/// An object with one more member.
 fn with(mut object: Value, name: &str, member: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.insert(name.to_owned(), member);
@@ -181,7 +181,7 @@ fn with(mut object: Value, name: &str, member: Value) -> Value {
     object
 }
 
-/// The bodies of an endpoint's answer, by media type.
+/// The bodies of an endpoint's response, by media type.
 fn content(endpoint: Endpoint, schemas: &mut SchemaGenerator) -> Value {
     let schema = match endpoint {
         Endpoint::Page => return json!({"text/html": {"schema": {"type": "string"}}}),
@@ -242,7 +242,7 @@ fn parameter(parameter: &Parameter) -> Value {
     })
 }
 
-/// The answers to requests that are refused or fail.
+/// The responses to refused and failed requests.
 fn responses(schemas: &mut SchemaGenerator) -> Value {
     let schema = reference::<ErrorBody>(schemas);
     let response = |description: &str| {

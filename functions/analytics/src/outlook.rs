@@ -1,51 +1,52 @@
-//! What usage comes to if it goes on: pure arithmetic over the calls of past days.
+//! Future usage if calls go on as before: pure arithmetic over the calls of past days.
 //!
-//! A day is expected to have the level of the last two weeks times the pattern of the week. The interval
-//! comes from how far past days were off the pattern, from how uncertain the level itself is, and from how
-//! far it moved in the two weeks before; it claims [`CONFIDENCE_PERCENT`]. Whole numbers throughout, in thousandths of a call.
+//! A day is expected to have the level of the last two weeks times the pattern of the week. The
+//! interval derives from how far past days were off the pattern, from how uncertain the level
+//! itself is, and from how far it moved in the two weeks before; it claims [`CONFIDENCE_PERCENT`].
+//! All arithmetic uses whole numbers, in thousandths of a call.
 
-/// Of how many futures in a hundred the interval holds the outcome.
+/// How many percent of possible outcomes the interval covers.
 pub const CONFIDENCE_PERCENT: u8 = 80;
-/// Standard deviations of such an interval, in hundredths.
+/// Half the width of such an interval in standard deviations, in hundredths.
 const DEVIATIONS: u128 = 128;
-/// Past days that are looked at: eight weeks.
+/// Past days to consider: eight weeks.
 pub const DAYS: usize = 56;
-/// Days that the level is taken from.
+/// Days that determine the level.
 const LEVEL_DAYS: usize = 14;
-/// Days from which on there is a pattern of the week.
+/// Days from which a pattern of the week is determined.
 const PATTERN_DAYS: usize = 21;
 const THOUSAND: u128 = 1_000;
 
 /// One day in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Day {
-    /// 0 to 6, whichever day that is.
+    /// 0 to 6; which day is 0 does not matter.
     pub weekday: u8,
     /// Accepted calls.
     pub calls: u64,
 }
 
-/// A day to come, or what is left of today.
+/// A future day, or the rest of today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// 0 to 6, as of [`Day::weekday`].
+    /// 0 to 6, as in [`Day::weekday`].
     pub weekday: u8,
-    /// How much of the day is left, in thousandths.
+    /// How much of the day remains, in thousandths.
     pub left: u16,
 }
 
-/// Calls that are expected, and between which numbers they will be.
+/// The expected number of calls and its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
-    /// In all likelihood.
+    /// Most likely.
     pub calls: u64,
-    /// At least, with the confidence claimed.
+    /// Lower end, with the claimed confidence.
     pub low: u64,
-    /// At most, likewise.
+    /// Upper end, likewise.
     pub high: u64,
 }
 
-/// What past days say of those to come.
+/// The outlook that past days give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
     /// Calls of each weekday, in thousandths.
@@ -57,7 +58,7 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// The outlook after `days`, oldest first; `None` without a day since the first call.
+    /// The outlook after `days`, oldest first; `None` if there is no day since the first call.
     pub fn after(days: &[Day]) -> Option<Self> {
         let days: Vec<Day> = days
             .iter()
@@ -84,10 +85,10 @@ impl Outlook {
             off.saturating_mul(off)
         };
         let squares = days.iter().map(off).fold(0, u128::saturating_add);
-        // Each mean that was taken of these days takes away from how far they can be off it.
+        // Each mean taken from these days uses up one degree of freedom.
         let means = if days.len() >= PATTERN_DAYS { 7 } else { 1 };
         let others = (days.len() as u128).saturating_sub(means).max(1);
-        // Not even a steady user calls equally often each day.
+        // Even a steady user does not make the same number of calls every day.
         let variance = (squares / others).max(level / THOUSAND);
         let before = days.len().saturating_sub(LEVEL_DAYS);
         let before = days.get(before.saturating_sub(LEVEL_DAYS)..before)?;
@@ -100,7 +101,7 @@ impl Outlook {
         })
     }
 
-    /// Calls of days to come.
+    /// Expected calls of future days.
     pub fn over(&self, parts: &[Part]) -> Expected {
         let left: u128 = parts.iter().map(|part| u128::from(part.left)).sum();
         let calls = parts.iter().map(|part| {
@@ -108,7 +109,7 @@ impl Outlook {
             whole.unwrap_or(0) * u128::from(part.left)
         });
         let calls = calls.sum::<u128>() / (THOUSAND * THOUSAND);
-        // Each day is off by itself, and all of them together by the level.
+        // Each day is off independently; the error of the level is common to all of them.
         let of_days = self.variance.saturating_mul(left) / THOUSAND;
         let of_level = self
             .level_variance

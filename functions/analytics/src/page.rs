@@ -1,8 +1,9 @@
-//! The usage page: one document that holds its styles and scripts, and loads nothing but this API.
+//! The usage page: one document that contains its styles and scripts, and loads nothing but data
+//! from this API.
 //!
 //! The function assembles it from `functions/analytics/page` on the first request. The
-//! Content-Security-Policy (<https://www.w3.org/TR/CSP3/>) names the digest of each script and style, so
-//! a browser runs these and no other. The token stays in the memory of the page.
+//! Content-Security-Policy (<https://www.w3.org/TR/CSP3/>) lists the digest of each script and
+//! style, so a browser runs these and no others. The token stays in the memory of the page.
 
 use std::sync::LazyLock;
 
@@ -10,14 +11,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-/// The document, with places for styles and scripts.
+/// The document, with placeholders for styles and scripts.
 const TEMPLATE: &str = include_str!("../page/page.html");
 const STYLES: [&str; 2] = [
     include_str!("../page/vendor/uPlot.min.css"),
     include_str!("../page/page.css"),
 ];
 const CHARTS: &str = include_str!("../page/vendor/uPlot.iife.min.js");
-/// One script in several files: each adds to the scope of the one before.
+/// One script in several files: each adds to the scope of the previous one.
 const SCRIPTS: [&str; 6] = [
     include_str!("../page/state.js"),
     include_str!("../page/api.js"),
@@ -37,7 +38,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, put together once.
+    /// The page, assembled once.
     pub fn get() -> &'static Self {
         static PAGE: LazyLock<Page> = LazyLock::new(Page::assemble);
         &PAGE
@@ -61,7 +62,7 @@ impl Page {
     }
 }
 
-/// A source of the policy: the digest of what stands between a pair of tags.
+/// A source of the policy: the digest of the content of a pair of tags.
 fn digest(content: &str) -> String {
     let digest = BASE64_STANDARD.encode(Sha256::digest(content));
     format!("'sha256-{digest}'")
@@ -75,7 +76,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    /// What stands between each pair of such tags.
+    /// The content of each pair of such tags.
     fn contents(tag: &str) -> Vec<&'static str> {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
         let parts = Page::get().html.split(open.as_str()).skip(1);
@@ -92,7 +93,7 @@ mod tests {
         for content in styles.into_iter().chain(scripts) {
             assert!(content.len() > 1_000);
             assert!(policy.contains(&digest(content)), "{policy}");
-            // A browser would digest a line feed in its place.
+            // A browser would hash a line feed in its place.
             assert!(!content.contains('\r'));
         }
         assert!(!policy.contains("unsafe"), "{policy}");

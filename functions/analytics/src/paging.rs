@@ -1,30 +1,30 @@
-//! Lists in pages: the greatest first, and by name where they are as great.
+//! Pages of lists: greatest first, and by name where sizes are equal.
 //!
-//! A page begins behind the last entry of the page before, wherever that would stand now. A list that
-//! changes between two pages repeats or leaves out only entries that moved.
+//! A page begins after the last entry of the previous page, wherever that entry would stand now. If
+//! the list changes between two pages, only entries that moved are repeated or omitted.
 
 use crate::error::ApiError;
 use crate::query::Query;
 
-/// The parameter that says how many entries a page has.
+/// The parameter for the number of entries per page.
 pub const LIMIT: &str = "limit";
-/// The parameter that says where a page begins.
+/// The parameter for the start of a page.
 pub const CURSOR: &str = "cursor";
-/// Most entries of a page.
+/// The most entries per page.
 pub const MOST: usize = 1_000;
-/// Entries of a page where no number is given.
+/// Entries per page by default.
 pub const DEFAULT: usize = 100;
 
-/// Where an entry stands in its list.
+/// The place of an entry in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The greater come first.
+    /// Greater sizes come first.
     pub size: u64,
-    /// Then the first by name.
+    /// Among equal sizes, names come in order.
     pub name: String,
 }
 
-/// Which entries of a list are asked for.
+/// The requested part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paging {
     limit: usize,
@@ -32,14 +32,14 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// What `query` asks for.
+    /// Reads the paging parameters of `query`.
     pub fn of(query: &Query) -> Result<Self, ApiError> {
         let limit = query.whole(LIMIT, 1..=MOST)?.unwrap_or(DEFAULT);
         let after = query.get(CURSOR).map(Place::parse).transpose()?;
         Ok(Self { limit, after })
     }
 
-    /// The page of `entries`, and the cursor of the next where there is one.
+    /// The requested page of `entries`, and the cursor of the next page if there is one.
     pub fn page<T>(&self, mut entries: Vec<(Place, T)>) -> (Vec<T>, Option<String>) {
         entries.sort_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
         if let Some(after) = &self.after {

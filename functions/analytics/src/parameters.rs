@@ -1,4 +1,4 @@
-//! The parameters of each endpoint: the handler refuses every other, and the `OpenAPI` document
+//! The parameters of each endpoint: the handler refuses all others, and the `OpenAPI` document
 //! describes these.
 
 use domain::endpoint::Endpoint;
@@ -10,9 +10,9 @@ use crate::users::SortBy;
 
 /// The parameter that names the user.
 pub const EMAIL: &str = "email";
-/// The parameter that says how far back from now a span reaches.
+/// The parameter for how far back from now a span reaches.
 pub const DURATION: &str = "duration";
-/// The parameter that says which entries of a list are shown.
+/// The parameter that filters the entries of a list.
 pub const SEARCH: &str = "search";
 
 /// A parameter.
@@ -20,49 +20,49 @@ pub const SEARCH: &str = "search";
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub description: &'static str,
-    /// The values that it takes.
+    /// Its valid values.
     pub kind: Kind,
 }
 
-/// The values that a parameter takes.
+/// The valid values of a parameter.
 #[derive(Debug)]
 pub enum Kind {
     /// One of a few words.
     Choice {
         /// The words.
         words: fn() -> Vec<&'static str>,
-        /// The word where none is given.
+        /// The word by default.
         default: Option<&'static str>,
     },
     /// A whole number and `m`, `h` or `d`.
     Duration {
-        /// The duration where none is given.
+        /// The duration by default.
         default: &'static str,
     },
-    /// A time of RFC 3339.
+    /// A time in RFC 3339.
     Instant,
     /// An email address.
     Email,
-    /// A name of the IANA time zone database.
+    /// A name from the IANA time zone database.
     TimeZone,
     /// A whole number.
     Whole {
-        /// The least.
+        /// The minimum.
         least: usize,
-        /// The greatest.
+        /// The maximum.
         most: usize,
-        /// The number where none is given.
+        /// The number by default.
         default: usize,
     },
     /// Any text.
     Text,
 }
 
-/// A type whose values are the words of a parameter.
+/// A type whose values are a parameter's words.
 pub trait Choice: Copy + 'static {
-    /// Each word and what it stands for.
+    /// Each word and its value.
     const ALL: &'static [(&'static str, Self)];
 }
 

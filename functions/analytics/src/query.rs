@@ -1,4 +1,4 @@
-//! Query parameters: each known and given once.
+//! Query parameters: each must be known and given once.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -39,7 +39,7 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The value of a parameter that is one of a few words.
+    /// The value of a parameter that accepts certain words.
     pub fn one_of<T: Choice>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(given) = self.get(name) else {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Query {
         Err(ApiError::parameter(name, message))
     }
 
-    /// The value of a parameter that is a whole number within `range`.
+    /// The value of a parameter that accepts a whole number within `range`.
     pub fn whole(
         &self,
         name: &str,
@@ -72,7 +72,7 @@ impl Query {
         })
     }
 
-    /// The user that the request names, if it names one that the caller may see.
+    /// The user that the request names, if it names one and the caller may see it.
     pub fn user(&self, caller: &Caller) -> Result<Option<Subject>, ApiError> {
         let Some(given) = self.get(EMAIL) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Most first, and by name where counts are equal.
+//! Rankings: most first, and by name where counts are equal.
 
 /// `counts` from the highest to the lowest.
 pub fn ranked<N: Ord>(counts: impl IntoIterator<Item = (N, u64)>) -> Vec<(N, u64)> {

@@ -1,7 +1,7 @@
-//! What the tables hold: each method reads one kind of item.
+//! Reads the tables: each method reads one kind of item.
 //!
-//! A method that takes a span reads one query of it, and a further page per megabyte; a page costs one
-//! read unit per 4 KB. Nothing here chooses what is read: see [`crate::marks`] for that, and
+//! A method that takes a span reads one query of it, and a further page per megabyte; a page costs
+//! one read unit per 4 KB. Nothing here chooses what to read: see [`crate::marks`] for that, and
 //! [`crate::fresh`] for what no table holds yet.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use domain::time::{UnixMillis, Window};
 use runtime::store::{self, Query, Row, Store, StoreError, unreadable};
 use runtime::together::together;
 
-/// A sort key before every other.
+/// A sort key before all others.
 const FIRST: &str = " ";
 
-/// Counts by the start of what they count.
+/// Counts by the start of their span.
 pub type ByStart<T> = BTreeMap<UnixMillis, T>;
 
 /// The tables.
@@ -24,7 +24,7 @@ pub type ByStart<T> = BTreeMap<UnixMillis, T>;
 pub struct Tables<'a, S> {
     /// Users' hours, days and months, and the marks.
     pub usage: &'a S,
-    /// The journal and everybody's counts.
+    /// The journal and the counts of all users.
     pub analytics: &'a S,
 }
 
@@ -48,7 +48,7 @@ impl<S: Store> Tables<'_, S> {
         by_label(self.usage, query, ("DAY#", Window::Day), Sum::decode).await
     }
 
-    /// A user's hours: one query for all that follow one another.
+    /// A user's hours: one query for each run of consecutive hours.
     pub async fn hours(
         &self,
         user: &str,
@@ -64,7 +64,7 @@ impl<S: Store> Tables<'_, S> {
         Ok(read.into_iter().flatten().collect())
     }
 
-    /// Everybody's hours or days from that of `from` to that of `to`, both included.
+    /// The hours or days of all users from that of `from` to that of `to`, both included.
     pub async fn totals(
         &self,
         window: Window,
@@ -76,7 +76,7 @@ impl<S: Store> Tables<'_, S> {
         by_label(self.analytics, query, ("", window), Sum::decode).await
     }
 
-    /// Everybody's minutes from `from` up to `end`, which lie in one hour.
+    /// The minutes of all users from `from` up to `end`, which lie in one hour.
     pub async fn minutes(
         &self,
         from: UnixMillis,
@@ -86,7 +86,7 @@ impl<S: Store> Tables<'_, S> {
             .await
     }
 
-    /// Who called in the minutes from `from` up to `end`, which lie in one hour.
+    /// The callers of the minutes from `from` up to `end`, which lie in one hour.
     pub async fn callers(
         &self,
         from: UnixMillis,
@@ -125,8 +125,8 @@ impl<S: Store> Tables<'_, S> {
             .collect())
     }
 
-    /// The addresses that failed in an hour: those of one page, which lists first who failed three
-    /// times.
+    /// The addresses that failed in an hour: those of one page, which lists addresses with three
+    /// failures first.
     pub async fn addresses(
         &self,
         hour: UnixMillis,
@@ -145,7 +145,7 @@ impl<S: Store> Tables<'_, S> {
             };
             let stored: AddressHour =
                 state::decode(bytes).map_err(unreadable(&ItemKey::new(&pk, &row.sk)))?;
-            // Two folds that meet may write one item each.
+            // Two concurrent folds may write one item each.
             let known = addresses.entry(address.to_owned()).or_default();
             for (minute, failures) in &stored.slots {
                 known.offer(*minute, failures);
@@ -185,7 +185,7 @@ fn decoded<T>(
     read.collect()
 }
 
-/// Hours that follow one another, as first and last.
+/// Runs of consecutive hours, as first and last.
 fn runs(hours: &BTreeSet<UnixMillis>) -> Vec<(UnixMillis, UnixMillis)> {
     let mut runs: Vec<(UnixMillis, UnixMillis)> = Vec::new();
     for hour in hours {

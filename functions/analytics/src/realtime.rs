@@ -1,10 +1,10 @@
 //! The last five minutes.
 //!
-//! Minutes that are folded come from everybody's minute items, or a user's own hour; later ones from
-//! the journal. Cost in read units: two for the marks and the journal since it was folded
-//! ([`crate::fresh`]); for a user one or two queries of hours; for everybody two or four queries of at
-//! most five small items, the roster of the hour (8 bytes a user), and a page of failing addresses of
-//! each of two hours: 256 units at most, one where fewer than some twenty fail.
+//! Folded minutes come from the minute items of all users, or from a user's own hour; later ones
+//! come from the journal. Cost in read units: two for the marks and the journal since it was folded
+//! ([`crate::fresh`]); for a user one or two queries of hours; for all users two or four queries of
+//! at most five small items, the roster of the hour (8 bytes per user), and a page of failing
+//! addresses for each of two hours: 256 units at most, one if fewer than some twenty fail.
 
 mod suspects;
 
@@ -24,12 +24,12 @@ use crate::ranking::ranked;
 use crate::reader::{ByStart, Tables};
 
 const MINUTE: i64 = 60_000;
-/// Minutes that are looked at, the current one included.
+/// Number of minutes shown, including the current one.
 const MINUTES: i64 = 5;
 /// Entries of the lists of what is called most.
 const MOST_CALLED: usize = 10;
 
-/// What everybody did.
+/// The usage of all users.
 pub async fn of_everybody<S: Store>(
     tables: &Tables<'_, S>,
     now: UnixMillis,
@@ -73,7 +73,7 @@ pub async fn of_everybody<S: Store>(
     })
 }
 
-/// Everybody's minutes and callers, as far as they are folded.
+/// The minutes and callers of all users, as far as they are folded.
 async fn folded<S: Store>(
     tables: &Tables<'_, S>,
     marks: &Marks,
@@ -96,7 +96,7 @@ async fn folded<S: Store>(
     Ok(all)
 }
 
-/// What one user did.
+/// The usage of one user.
 pub async fn of_user<S: Store>(
     tables: &Tables<'_, S>,
     subject: &Subject,
@@ -126,7 +126,7 @@ pub async fn of_user<S: Store>(
     Ok(summary(&tallies, u64::from(active), now, fresh.as_of()))
 }
 
-/// Start of the oldest minute that is looked at.
+/// Start of the oldest minute shown.
 fn first(now: UnixMillis) -> UnixMillis {
     Window::Minute
         .start(now)

@@ -1,9 +1,9 @@
 //! The gateway's request: the event of a REST API's proxy integration
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>).
 //!
-//! Not the type of `aws_lambda_events`, which refuses a whole request for one header that is not
-//! ASCII, and quotes that header in its error and so in the log. This type reads the members that
-//! this API needs, and exposes one header.
+//! The type of `aws_lambda_events` is unsuitable: it refuses a whole request for one header that is
+//! not ASCII, and quotes that header in its error and so in the log. This type reads only the
+//! members that this API needs, and exposes one header.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ impl Request {
         self.path.as_deref().unwrap_or_default()
     }
 
-    /// The endpoint's path: the gateway's resource, which a base path does not change, or the
-    /// caller's path where the resource is a pattern.
+    /// The endpoint's path: the gateway's resource, which is independent of the base path, or the
+    /// caller's path if the resource is a pattern.
     pub fn route(&self) -> &str {
         let resource = self.resource.as_deref().unwrap_or_default();
         let route = if resource.is_empty() || resource.contains('{') {

@@ -9,7 +9,7 @@ runtime::settings! {
     pub struct Settings {
         /// Users' hours, days and months, and the marks.
         pub usage_table: String = env::API_USAGE_TABLE,
-        /// The journal and everybody's counts.
+        /// The journal and the counts of all users.
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// The plans.
         pub plans: Plans = env::PLANS,
@@ -19,11 +19,11 @@ runtime::settings! {
         pub audience: Option<String> = env::AUTH_AUDIENCE,
         /// When a token's email identifies its bearer.
         pub email_is_verified: EmailIsVerified = env::AUTH_EMAIL_IS_VERIFIED,
-        /// Keys that sign bearer tokens, beside those at the address.
+        /// Keys that verify bearer tokens, in addition to those at the URL.
         pub jwks: Option<String> = env::AUTH_JWKS,
-        /// Where a key set is fetched.
+        /// URL of a key set to fetch.
         pub jwks_url: Option<String> = env::AUTH_JWKS_URL,
-        /// How long everybody's minutes are kept.
+        /// How long the minutes of all users are kept.
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,
         /// How long hours are kept.
         pub hour_retention: Days = env::HOUR_RETENTION_DAYS,

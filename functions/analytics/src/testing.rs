@@ -1,4 +1,4 @@
-//! What the tests of this crate stand on.
+//! Support for the tests of this crate.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +11,7 @@ mod world;
 pub(crate) use tables::Table;
 pub(crate) use world::{SHARDS, World};
 
-/// What a future comes to that waits for nothing: tables in memory answer at once.
+/// The result of a future that never waits: tables in memory respond at once.
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,18 +1,18 @@
-//! Counts over time, of one user or of everybody.
+//! Counts over time, of one user or of all users.
 //!
-//! A bucket is filled with the largest stored parts that lie in it whole: days, then hours, then
-//! quarter hours or minutes. None is ever divided by estimate; what cannot be told exactly is
+//! A bucket is filled with the largest stored parts that lie entirely in it: days, then hours, then
+//! quarter hours or minutes. No part is ever divided by estimate; a count that cannot be exact is
 //! refused ([`Asked::check_kept`]) or null.
 //!
 //! Cost in read units: two for the marks, the journal since it was folded ([`crate::fresh`]), and
 //!
 //! | series | reads |
 //! |---|---|
-//! | a user's days, or hours by the quarter | a query of one small item a day, and the hours of open days |
-//! | a user's minutes, or hours with labels | a query of one item an hour: 26 items, or 1,500 |
-//! | everybody's minutes | a query of 60 items an hour: 26 queries at most |
-//! | everybody's hours | a query of one small item an hour; of unfolded hours, and of cut hours with labels, their minutes |
-//! | everybody's days | a query of one item a day; of open days, and of cut days with labels, their hours; of open days a roster an hour |
+//! | a user's days, or hours by the quarter | a query of one small item per day, and the hours of open days |
+//! | a user's minutes, or hours with labels | a query of one item per hour: 26 items, or 1,500 |
+//! | minutes of all users | a query of 60 items per hour: 26 queries at most |
+//! | hours of all users | a query of one small item per hour; for unfolded hours, and for cut hours with labels, their minutes |
+//! | days of all users | a query of one item per day; for open days, and for cut days with labels, their hours; for open days a roster per hour |
 
 mod asked;
 mod everybody;
@@ -66,7 +66,8 @@ pub async fn series<S: Store>(
     })
 }
 
-/// What was counted in the whole span, and up to when everything is that was appended in time.
+/// The counts over the whole span, and the instant up to which everything appended in time is
+/// counted.
 pub(crate) async fn sum<S: Store>(
     tables: &Tables<'_, S>,
     asked: &Asked,
@@ -94,7 +95,7 @@ async fn filled<'a, S: Store>(
     Ok(filling)
 }
 
-/// Every event type, in the same order everywhere; everything else most first.
+/// Event types are all listed, always in the same order; other groups come with most calls first.
 fn groups(counts: &Counts, by: GroupBy) -> Vec<Group> {
     let tally = &counts.tally;
     let group = |(key, total_calls): (&str, u64)| Group {

@@ -1,9 +1,9 @@
-//! One user's usage: of all time, and of the current period of their plan.
+//! One user's usage: over all time, and in the current period of their plan.
 //!
-//! Cost in read units, whatever the user did before: two for the marks; a query each for settled
-//! months (one item a month), for days (one a day since the oldest month that has not settled, 45 at
-//! most) and for the hours of days that are not closed (today's, and yesterday's until it is closed);
-//! and the journal since it was folded ([`crate::fresh`]).
+//! Cost in read units, whatever the user's history: two for the marks; a query each for settled
+//! months (one item per month), for days (one per day since the oldest month that has not settled,
+//! 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
+//! closed); and the journal since it was folded ([`crate::fresh`]).
 
 mod usage;
 
@@ -21,7 +21,7 @@ use crate::ranking::ranked;
 use crate::reader::Tables;
 use usage::Usage;
 
-/// Reads what `subject` used up to `now`.
+/// Reads the usage of `subject` up to `now`.
 pub async fn stats<S: Store>(
     tables: &Tables<'_, S>,
     plans: &Plans,
@@ -56,8 +56,8 @@ pub async fn stats<S: Store>(
     })
 }
 
-/// The current period, the time zone that it is of, and up to when everything is counted that was
-/// appended in time.
+/// The current period, its time zone, and the instant up to which everything appended in time is
+/// counted.
 pub(crate) async fn period<S: Store>(
     tables: &Tables<'_, S>,
     plans: &Plans,
@@ -99,8 +99,8 @@ fn current(period: Period, used: Totals, plan: Option<&Plan>, now: UnixMillis) -
     }
 }
 
-/// When a quota is used up at the pace of the period so far, to the second; in the past where it
-/// is used up already. `None` where it lasts.
+/// When a quota runs out at the pace of the period so far, to the second; in the past if it has run
+/// out already. `None` if it lasts.
 fn exhausts_at(period: Period, units: u64, quota: u64, now: UnixMillis) -> Option<UnixMillis> {
     let elapsed = i128::from(now.since(period.start));
     let needed = (elapsed * i128::from(quota)).checked_div(i128::from(units))?;

@@ -1,10 +1,11 @@
-//! Who called in a span, and how often: the callers of its minutes, added up.
+//! The users with calls in a span, and how many: the callers of its minutes, added up.
 //!
-//! Of a minute the [`Callers::MOST`] who called most are told apart. Minutes are read from the newest
-//! hour back, until `MOST_READ` callers of minutes are read; `from` in the answer says how far that is.
+//! For each minute, the [`Callers::MOST`] users with most calls are known. Minutes are read from
+//! the newest hour back, until `MOST_READ` callers of minutes are read; `from` in the response
+//! states how far back that is.
 //!
-//! Cost in read units: two for the marks, the journal since it was folded ([`crate::fresh`]), and a query
-//! of 60 items an hour, some twelve bytes for each user of a minute.
+//! Cost in read units: two for the marks, the journal since it was folded ([`crate::fresh`]), and a
+//! query of 60 items per hour, some twelve bytes for each user of a minute.
 
 use std::collections::BTreeMap;
 
@@ -23,12 +24,12 @@ use crate::query::Query;
 use crate::reader::Tables;
 use crate::timeseries::{DEFAULT_DURATION, Format, duration};
 
-/// Callers of minutes that are read at most, each some twelve bytes.
+/// The most callers of minutes to read, each some twelve bytes.
 const MOST_READ: usize = 500_000;
-/// Hours that are read at once.
+/// Hours to read concurrently.
 const AT_ONCE: usize = 12;
 
-/// How users are sorted.
+/// The order of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
     /// By accepted calls, most first.
@@ -47,7 +48,7 @@ impl Choice for SortBy {
     ];
 }
 
-/// Which users are asked for.
+/// The requested users.
 #[derive(Debug, Clone)]
 pub struct Asked {
     from: UnixMillis,
@@ -59,7 +60,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What `query` asks for, if minutes are kept that long.
+    /// Reads the request from `query`, if minutes are kept that long.
     pub fn of(query: &Query, minute_days: i64, now: UnixMillis) -> Result<Self, ApiError> {
         let span = query.get(DURATION).map(duration).transpose()?;
         let from = now.plus_millis(-span.unwrap_or(DEFAULT_DURATION));
@@ -138,7 +139,7 @@ fn place(sort: SortBy, email: &str, called: Called) -> Place {
     }
 }
 
-/// The callers of folded minutes, and from when on they are read.
+/// The callers of folded minutes, and the instant from which they are read.
 async fn stored<S: Store>(
     tables: &Tables<'_, S>,
     marks: &Marks,

@@ -171,7 +171,7 @@ async fn unsigned_and_wrongly_signed_tokens_are_refused() {
     }
 }
 
-/// The public key is no secret: whoever signs an HMAC with it has not shown that they may.
+/// The public key is not secret: a caller who signs an HMAC with it has proved nothing.
 #[tokio::test]
 async fn an_hmac_under_the_public_key_is_refused() {
     let rsa = Signer::rs256("rsa");
@@ -284,7 +284,7 @@ async fn a_token_that_names_no_key_is_refused_where_several_fit() {
 async fn an_email_identifies_only_where_it_can() {
     let signer = Signer::es256("1");
     let ann = "ann@example.com";
-    // What the token says, and whom it identifies by default and where the file says `always`.
+    // The token's claims, and whom it identifies by default and where the file says `always`.
     let cases = [
         (
             json!({"email": "Ann@Example.COM", "email_verified": true}),

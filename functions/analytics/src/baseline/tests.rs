@@ -34,8 +34,8 @@ fn a_steady_hour_is_usual_and_a_doubled_or_silent_one_is_not() {
     assert!(!usual.is_above(500) && !usual.is_below(300));
 }
 
-/// Traffic of ten kinds: calls an hour at noon, what nights have of it in percent, what weekends have of
-/// it in percent, noise in percent.
+/// Traffic of ten kinds: calls per hour at noon, the share of nights in percent, the share of
+/// weekends in percent, noise in percent.
 const KINDS: [(u64, u64, u64, u64); 10] = [
     (1_000, 100, 100, 5),
     (1_000, 20, 100, 10),
@@ -52,7 +52,7 @@ const HOURS: usize = 6 * WEEK;
 /// The hours that are judged: the last week.
 const JUDGED: usize = WEEK;
 
-/// Counts by the hour, and which of the judged hours are odd: some doubled and more, some silent.
+/// Hourly counts, and which of the judged hours are odd: some at least doubled, some silent.
 fn traffic(kind: (u64, u64, u64, u64), rng: &mut TestRng) -> (Vec<u64>, Vec<bool>) {
     let (noon, night, weekend, noise) = kind;
     let mut counts: Vec<u64> = (0..HOURS)
@@ -73,7 +73,7 @@ fn traffic(kind: (u64, u64, u64, u64), rng: &mut TestRng) -> (Vec<u64>, Vec<bool
         })
         .collect();
     let mut odd = vec![false; JUDGED];
-    // Weeks before were not free of them either.
+    // Earlier weeks contain odd hours too.
     for number in 0..48 {
         let hour = number / 8 * WEEK + rng.random_range(0..WEEK);
         let count = &mut counts[hour];
@@ -101,7 +101,7 @@ impl Score {
         self.odd += u32::from(is_odd);
     }
 
-    /// Of a hundred that are found, how many are odd; of a hundred odd ones, how many are found.
+    /// The percentage of found hours that are odd, and the percentage of odd hours that are found.
     fn precision_and_recall(self) -> (u32, u32) {
         (
             self.right * 100 / self.found.max(1),
@@ -110,7 +110,7 @@ impl Score {
     }
 }
 
-/// The figures in BENCHMARKS.md: against a fixed threshold, and against the same hour a week ago.
+/// The figures in BENCHMARKS.md, compared with a fixed threshold and with the same hour a week ago.
 #[test]
 fn odd_hours_are_found_and_few_others() {
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);

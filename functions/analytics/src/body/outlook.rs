@@ -1,26 +1,26 @@
-//! Response bodies of what is to come, and of what is not as usual.
+//! Response bodies of forecasts and of anomalies.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{CurrentPeriod, Instant};
 
-/// What a user's current period comes to if calls go on as before.
+/// The forecast of a user's current period if calls go on as before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Forecast {
     /// The period so far.
     pub current_period: CurrentPeriod,
-    /// Accepted calls by the end of the period; null where no day before today has a call.
+    /// Accepted calls by the end of the period; null if no day before today has a call.
     pub projected: Option<Projected>,
-    /// When the quota is used up.
+    /// When the quota runs out.
     pub exhausts: Exhaustion,
-    /// Of how many futures in a hundred the intervals hold the outcome.
+    /// How many percent of possible outcomes the intervals cover.
     pub confidence_percent: u8,
-    /// Whole days since the first call that the projection rests on, at most 56.
+    /// Whole days since the first call on which the projection is based, at most 56.
     pub days_observed: u64,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
@@ -28,7 +28,7 @@ pub struct Forecast {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Projected {
-    /// In all likelihood.
+    /// Most likely.
     pub calls: u64,
     /// At least.
     pub low: u64,
@@ -36,11 +36,11 @@ pub struct Projected {
     pub high: u64,
 }
 
-/// When a quota is used up; null where it lasts until the period's end.
+/// When a quota runs out; null if it lasts until the end of the period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Exhaustion {
-    /// In all likelihood.
+    /// Most likely.
     pub expected: Option<Instant>,
     /// At the earliest.
     pub earliest: Option<Instant>,
@@ -48,7 +48,7 @@ pub struct Exhaustion {
     pub latest: Option<Instant>,
 }
 
-/// Hours of a span that are not as usual, and routes that were not called before.
+/// Unusual hours of a span, and routes that had no calls before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Anomalies {
@@ -56,34 +56,34 @@ pub struct Anomalies {
     pub from: Instant,
     /// End of the span.
     pub to: Instant,
-    /// The oldest first.
+    /// The anomalies, oldest first.
     pub anomalies: Vec<Anomaly>,
-    /// Up to when every call is counted that was reported in time; now, unless there are more calls
-    /// than can be read at once.
+    /// The instant up to which every call reported in time is counted: now, unless there are more
+    /// calls than can be read at once.
     pub as_of: Instant,
 }
 
-/// Something unusual.
+/// An anomaly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Anomaly {
-    /// What it is.
+    /// The kind of anomaly.
     pub kind: AnomalyKind,
-    /// Start of the hour; of a new route, start of the span.
+    /// Start of the hour; for a new route, start of the span.
     pub start: Instant,
-    /// Events that were counted.
+    /// Number of events counted.
     pub observed: u64,
-    /// What is usual at that hour of the week; null for a new route.
+    /// The usual number at that hour of the week; null for a new route.
     pub expected: Option<u64>,
-    /// The least that is usual.
+    /// Lower end of the usual range.
     pub low: Option<u64>,
-    /// The most that is usual.
+    /// Upper end of the usual range.
     pub high: Option<u64>,
     /// The new route.
     pub endpoint: Option<String>,
 }
 
-/// What can be unusual.
+/// The kinds of anomalies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AnomalyKind {
@@ -93,6 +93,6 @@ pub enum AnomalyKind {
     Silence,
     /// More refused calls than usual.
     Refusals,
-    /// A route that was not called in the week before the span.
+    /// A route that had no calls in the week before the span.
     NewEndpoint,
 }

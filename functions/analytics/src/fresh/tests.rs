@@ -76,7 +76,7 @@ fn a_late_entry_shows_only_once_it_is_folded() {
     world.fold(at("16:05:10"));
     let fresh = fresh(&world, "16:05:20");
     assert_eq!(calls(&fresh), ["16:02: 1"]);
-    // What is stored of the minute holds both: it is ignored until the mark has passed the minute.
+    // The minute's stored counts hold both: they are ignored until the mark has passed the minute.
     let mut hour = Hour::new(at("16:00:00"));
     let two = Slot {
         rank: 4,
@@ -93,7 +93,7 @@ fn a_late_entry_shows_only_once_it_is_folded() {
     assert_eq!(ranks, [(1, 4), (2, 2), (3, 0)]);
 }
 
-/// An entry of so many bytes, which counts nothing: it does not decode.
+/// An entry of this many bytes that counts nothing: it does not decode.
 fn plant(world: &World, time: &str, bytes: usize) {
     let minute = at(time);
     let sk = table::entry(minute, Timing::InTime, "00");
@@ -140,7 +140,7 @@ fn a_minute_is_used_whole_or_not_at_all_and_as_of_says_so() {
     let cut = fresh(&within(1), "16:02:30");
     assert_eq!(calls(&cut), ["15:59: 1", "16:00: 1"]);
     assert_eq!(cut.as_of(), at("16:01:00"));
-    // What lies beyond the bound is not told by what is stored either.
+    // Beyond the limit of bytes the stored counts are ignored as well.
     assert!(cut.tells(at("16:01:00")));
 }
 

@@ -18,7 +18,7 @@ const USERS: &str = "/v1/analytics/users";
 const FORECAST: &str = "/v1/analytics/forecast";
 const ANOMALIES: &str = "/v1/analytics/anomalies";
 const OPENAPI: &str = "/v1/analytics/openapi.json";
-/// The endpoints that hold data.
+/// The endpoints that serve data.
 const DATA: [&str; 7] = [
     REALTIME, TIMESERIES, USER_STATS, ENDPOINTS, USERS, FORECAST, ANOMALIES,
 ];
@@ -27,7 +27,7 @@ fn now() -> UnixMillis {
     "2026-11-22T16:04:05.678Z".parse().unwrap()
 }
 
-/// The API over some tables, and who may sign for it.
+/// The API over some tables, and the signer of its tokens.
 struct Bench {
     api: Api<Table>,
     signer: Signer,

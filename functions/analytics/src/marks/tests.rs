@@ -24,7 +24,7 @@ fn unfolded_where(
     marks.unfolded_from().iter().map(label).collect()
 }
 
-/// The unfolded hours where yesterday is closed and the hours of today up to 14 are folded.
+/// The unfolded hours if yesterday is closed and the hours of today up to 14 are folded.
 fn unfolded_today(now: &str, marks: &[(&str, &str)]) -> Vec<String> {
     let labels: Vec<_> = (0..15)
         .map(|hour| (format!("2026-11-22T{hour:02}"), hour))
@@ -140,7 +140,7 @@ fn a_month_has_settled_two_days_after_its_last_day_was_sealed() {
     let mut redone = days();
     redone.insert(at("2026-10-24T00:00:00Z"), Round::Closing);
     assert_eq!(first_open_day("2026-11-12T00:00:00Z", redone), "2026-10-01");
-    // What nobody has looked after for twenty days does not move any more.
+    // A day that the closing no longer looks after, at twenty days, does not change any more.
     assert_eq!(
         first_open_day("2026-11-20T23:59:59Z", BTreeMap::new()),
         "2026-10-01"
@@ -160,6 +160,6 @@ fn days_before_the_first_mark_are_closed_and_those_being_closed_are_not() {
     let marks = Marks::new(at("2026-11-22T23:50:00Z"), days, &BTreeMap::new());
     let open = marks.open_days(at("2026-11-01T00:00:00Z"));
     let open: Vec<String> = open.iter().map(|day| Window::Day.label(*day)).collect();
-    // The clock of an authorizer may be in tomorrow.
+    // The clock of an authorizer may already be in tomorrow.
     assert_eq!(open, ["2026-11-21", "2026-11-22", "2026-11-23"]);
 }

@@ -34,7 +34,7 @@ fn the_pattern_of_the_week_goes_on() {
 fn a_few_days_have_a_mean_and_no_pattern() {
     let days: Vec<Day> = week([0, 0, 30, 60, 90, 0, 0]).collect();
     let outlook = Outlook::after(&days).unwrap();
-    // Days before the first call say nothing.
+    // Days before the first call are ignored.
     assert_eq!(outlook.over(&whole_days([0])).calls, 36);
     assert_eq!(Outlook::after(&[]), None);
     assert_eq!(Outlook::after(&week([0; 7]).collect::<Vec<_>>()), None);
@@ -65,8 +65,8 @@ proptest! {
     }
 }
 
-/// How users' days come about: their mean, what weekends have of it in percent, noise in percent, and
-/// growth in thousandths a day.
+/// Parameters of users' days: their mean, the share of weekends in percent, noise in percent, and
+/// growth in thousandths per day.
 const KINDS: [(u64, u64, u64, u64); 8] = [
     (1_000, 100, 10, 0),
     (1_000, 30, 10, 0),

@@ -1,4 +1,4 @@
-//! Addresses whose calls were refused again and again within the last sixty minutes.
+//! Addresses with repeated refusals within the last sixty minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::ranking::ranked;
 
 /// Entries of the list.
 const MOST: usize = 100;
-/// Refused calls from which on an address is suspicious.
+/// Refused calls from which an address is suspicious.
 const SUSPICIOUS_FROM: u64 = 5;
 
 /// The addresses that failed in an hour.
@@ -44,7 +44,7 @@ pub(super) fn oldest(now: UnixMillis) -> UnixMillis {
     Window::Minute.start(now).plus_millis(-59 * MINUTE)
 }
 
-/// Those that were refused most come first.
+/// The suspicious addresses, those with most refusals first.
 pub(super) fn suspicious(stored: &[FailedIn], fresh: &Fresh, now: UnixMillis) -> Vec<SuspiciousIp> {
     let span = oldest(now)..end(now);
     let mut suspects: BTreeMap<&str, Suspect<'_>> = BTreeMap::new();

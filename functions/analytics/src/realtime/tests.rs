@@ -83,7 +83,7 @@ fn folded_minutes_and_fresh_ones_make_one_answer() {
     assert_eq!((user.as_of, everybody.as_of), (Instant(now), Instant(now)));
 }
 
-/// Refused calls, each a second after the one before.
+/// Refused calls, each a second after the previous one.
 fn failures(first: u64, ip: &str, time: &str, count: u64) -> Vec<UsageEvent> {
     let event = |number: u64| {
         let after = i64::try_from(number).unwrap() * 1_000;
@@ -110,7 +110,7 @@ fn an_address_is_suspicious_by_the_last_hour_folded_or_not() {
         Some("2026-11-22T16:04:04Z"),
     ] {
         let world = World::default();
-        // One of these is an hour ago.
+        // One of these is an hour old.
         world.call(&failures(0, "192.0.2.7", "2026-11-22T15:04:59Z", 4));
         world.call(&failures(10, "192.0.2.7", "2026-11-22T16:01:10Z", 2));
         world.call(&failures(20, "192.0.2.8", "2026-11-22T15:30:00Z", 4));
@@ -181,7 +181,7 @@ fn lists_are_cut_and_stand_in_the_same_order_always() {
     assert_eq!(first, ["192.0.2.070", "192.0.2.006", "192.0.2.007"]);
 }
 
-/// The documented cost, of a hundred users and thirty addresses that fail.
+/// The documented cost, for a hundred users and thirty addresses that fail.
 #[test]
 fn the_last_minutes_cost_few_read_units() {
     let world = World::default();

@@ -1,4 +1,4 @@
-//! Requests as API Gateway hands them to a function.
+//! Requests as API Gateway passes them to a function.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::request::Request;
 
-/// The parameters of `a=1&b=2`, as they stand: nothing is decoded.
+/// The parameters of `a=1&b=2`, verbatim: nothing is decoded.
 pub(crate) fn parameters(query: &str) -> Vec<(&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Bearer tokens for tests, good ones and forged ones.
+//! Bearer tokens for tests, valid ones and forged ones.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -80,7 +80,7 @@ pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
     }
 }
 
-/// The claims of an ordinary user, good for an hour from `now`.
+/// The claims of an ordinary user, valid for an hour from `now`.
 pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "email": email, "email_verified": true,
@@ -88,7 +88,7 @@ pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
     })
 }
 
-/// A token of any header, and of any signature.
+/// A token with any header and any signature.
 pub(crate) fn forge(header: &Value, claims: &Value, signature: &[u8]) -> String {
     let part = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
     let (header, claims) = (header.to_string(), claims.to_string());

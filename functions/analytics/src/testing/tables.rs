@@ -6,7 +6,7 @@ use runtime::store::{Document, NewItem, Page, Query, Store, StoreError, Stored, 
 
 type Hook = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
-/// A table in memory on which something happens before every call.
+/// A table in memory with a hook that runs before every call.
 pub(crate) struct Table {
     store: MemoryStore,
     hook: Hook,
@@ -32,7 +32,7 @@ impl Table {
         })
     }
 
-    /// A table that does not answer.
+    /// A table that does not respond.
     pub(crate) fn silent() -> Self {
         Self::hooked(MemoryStore::default(), || {
             Err(StoreError::Unavailable {

@@ -1,4 +1,4 @@
-//! Two tables in memory, the journal in them, and the aggregator over them.
+//! Two tables in memory with the journal, and the aggregator over them.
 
 use std::sync::Mutex;
 
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) usage: MemoryStore,
     pub(crate) analytics: MemoryStore,
     aggregator: Aggregator<MemoryStore>,
-    /// Changes that no fold has seen, and when they were made.
+    /// Changes that no fold has processed, and when they were made.
     changes: Mutex<Vec<(Change, UnixMillis)>>,
 }
 
@@ -63,14 +63,14 @@ impl World {
         }
     }
 
-    /// Appends each event when it happens, and how it was answered.
+    /// Appends each event, and the response to it, at the event's time.
     pub(crate) fn call(&self, events: &[UsageEvent]) {
         for event in events {
             self.append(std::slice::from_ref(event), event.time);
         }
     }
 
-    /// Appends events in one batch, by a writer whose clock says `now`.
+    /// Appends events in one batch, by a writer whose clock is at `now`.
     pub(crate) fn append(&self, events: &[UsageEvent], now: UnixMillis) {
         let borrowed: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
         let mut packer = Packer::default();
@@ -100,7 +100,7 @@ impl World {
             .extend(new.map(|change| (change, at)));
     }
 
-    /// Folds the oldest `most` changes of one of three shards; says how many there were.
+    /// Folds the oldest `most` changes of one of three shards. Returns how many there were.
     pub(crate) fn fold_some(&self, shard: u8, most: usize, now: UnixMillis) -> usize {
         let mut changes = self.changes.lock().unwrap();
         changes.sort_by_key(|(_, at)| *at);
@@ -119,7 +119,7 @@ impl World {
         batch.len()
     }
 
-    /// Folds everything, and lets the tick do its work.
+    /// Folds everything, and runs a tick.
     pub(crate) fn fold(&self, now: UnixMillis) {
         self.tick(now);
         for shard in 0..SHARDS {
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// The aggregator's minute: beacons, and closing of days.
+    /// The aggregator's tick: beacons, and closing of days.
     pub(crate) fn tick(&self, now: UnixMillis) {
         ready(self.aggregator.tick(now, &|| false)).unwrap();
         self.note_changes(now);
@@ -141,8 +141,8 @@ impl World {
         }
     }
 
-    /// Lets events happen in the order of time; folds and closes each day at its end, and folds what is
-    /// left at `now`.
+    /// Plays events in the order of time: folds and closes each day at its end, and folds the rest
+    /// at `now`.
     pub(crate) fn live(&self, events: &[UsageEvent], now: UnixMillis) {
         let mut events: Vec<&UsageEvent> = events.iter().collect();
         events.sort_by_key(|event| event.time);
@@ -161,7 +161,7 @@ impl World {
         self.fold(now);
     }
 
-    /// Puts the marks of the last twenty days as if they had been closed and sealed in time.
+    /// Writes the marks of the last twenty days as if they had been closed and sealed in time.
     pub(crate) fn mark_days(&self, now: UnixMillis) {
         for days in 1..=LOOKED_AFTER_DAYS {
             let day = now.plus_days(-days);
@@ -177,7 +177,7 @@ impl World {
     }
 }
 
-/// Changes of one partition are in one shard.
+/// Changes of one partition belong to one shard.
 fn shard_of(change: &Change) -> u8 {
     let hour = JournalKey::parse(&change.key.pk, &change.key.sk)
         .unwrap()
@@ -192,7 +192,7 @@ fn record((change, at): (Change, UnixMillis)) -> EventRecord {
         "eventID": "1",
         "eventName": if change.is_update { "MODIFY" } else { "INSERT" },
         "dynamodb": {
-            // In whole seconds, as DynamoDB says it.
+            // In whole seconds, as DynamoDB reports it.
             "ApproximateCreationDateTime": at.seconds(),
             "Keys": {"PK": {"S": change.key.pk}, "SK": {"S": change.key.sk}},
             "SequenceNumber": at.0.to_string(),

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::parameters::{Choice, DURATION};
 use crate::query::{Query, themselves};
 
-/// The duration where none is given, in milliseconds.
+/// The default duration, in milliseconds.
 pub(crate) const DEFAULT_DURATION: i64 = 24 * 3_600_000;
 
 /// The groups of a point.
@@ -61,16 +61,16 @@ impl Choice for Granularity {
 /// How long counts are kept, in days; days themselves are kept for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Everybody's minutes.
+    /// The minutes of all users.
     pub minutes: i64,
-    /// Hours, everybody's and each user's.
+    /// Hours, those of all users and each user's.
     pub hours: i64,
 }
 
 /// A time series to read.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Whose counts; `None` for everybody's.
+    /// The subject whose counts are requested; `None` for all users.
     pub whose: Option<Subject>,
     /// Length of the buckets.
     pub granularity: Granularity,
@@ -78,16 +78,16 @@ pub struct Asked {
     pub buckets: Buckets,
     /// The groups of each point.
     pub group_by: Option<GroupBy>,
-    /// Whether more is asked for than calls by their type, which alone quarter hours tell.
+    /// Whether the request needs more than calls by type, which is all that quarter hours hold.
     pub detailed: bool,
     /// The format of the response.
     pub format: Format,
-    /// The parameter that says how far back the series reaches.
+    /// The parameter that determines how far back the series reaches.
     reach: &'static str,
 }
 
 impl Asked {
-    /// The series of `query`, if `caller` may see it.
+    /// Reads the series from `query`, if `caller` may see it.
     pub fn of(query: &Query, caller: &Caller, now: UnixMillis) -> Result<Self, ApiError> {
         let whose = match query.user(caller)? {
             None if !caller.admin => Some(themselves(caller)?),
@@ -115,7 +115,7 @@ impl Asked {
         })
     }
 
-    /// The series of calls by their type over a span; `None` where it has too many buckets.
+    /// The series of calls by type over a span; `None` if it has too many buckets.
     pub(crate) fn totals(
         whose: Option<Subject>,
         granularity: Granularity,
@@ -141,12 +141,12 @@ impl Asked {
         self
     }
 
-    /// Whether the quarter hours that days and hours keep suffice, so that no smaller part is needed.
+    /// Whether the quarter hours within days and hours suffice, so that no smaller part is needed.
     pub fn is_of_quarters(&self) -> bool {
         self.granularity != Granularity::Minute && self.buckets.are_of_quarters() && !self.detailed
     }
 
-    /// Refuses a series of which a part is not kept any more: zeros would be a lie.
+    /// Refuses a series of which a part is no longer stored: zeros would be wrong.
     pub fn check_kept(&self, retention: Retention, now: UnixMillis) -> Result<(), ApiError> {
         let hours = |oldest, parameter| Needed {
             window: Window::Hour,
@@ -178,7 +178,7 @@ impl Asked {
                     Granularity::Day => cut(Window::Day).map(|oldest| hours(oldest, "timezone")),
                     _ => Some(hours(from, self.reach)),
                 };
-                // Minutes of a user's hours are in the hours themselves.
+                // A user's hours contain their minutes.
                 let by_minute = cut(Window::Hour).filter(|_| !is_user);
                 [by_hour, by_minute.map(|oldest| minutes(oldest, "timezone"))]
             }
@@ -190,15 +190,15 @@ impl Asked {
     }
 }
 
-/// Counts that a series is made of.
+/// Counts that a series needs.
 struct Needed {
-    /// As how long a span they are kept.
+    /// The window in which they are stored.
     window: Window,
-    /// For how many days.
+    /// How many days they are stored.
     days: i64,
-    /// The oldest that are needed.
+    /// The oldest one needed.
     oldest: UnixMillis,
-    /// The parameter that makes it so.
+    /// The parameter that causes the need.
     parameter: &'static str,
 }
 
@@ -216,12 +216,12 @@ impl Needed {
     }
 }
 
-/// The range, and the parameter that its start comes from.
+/// The range, and the parameter that determines its start.
 fn range(
     query: &Query,
     now: UnixMillis,
 ) -> Result<(&'static str, UnixMillis, UnixMillis), ApiError> {
-    // The bucket that `now` lies in belongs to what ends now.
+    // The bucket that contains `now` belongs to a range that ends now.
     let after_now = now.plus_millis(1);
     let (from, to) = (instant(query, "from")?, instant(query, "to")?);
     let duration = query.get("duration").map(duration).transpose()?;

@@ -1,6 +1,6 @@
-//! Everybody's series: days and hours where they are summed for good and lie in one bucket, or where
-//! buckets are made of their quarter hours; else the minutes of hours, with the journal's last minutes
-//! in place of stored ones.
+//! The series over all users: days and hours where their sums are final and lie in one bucket, or
+//! where buckets consist of their quarter hours; otherwise the minutes of hours, with the journal's
+//! last minutes instead of stored ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,14 @@ use crate::fresh::Fresh;
 use crate::marks::Marks;
 use crate::reader::{ByStart, Tables};
 
-/// Which items are read.
+/// The items to read.
 #[derive(Debug, Default)]
 struct Parts {
-    /// Days whose total is read.
+    /// Days whose total to read.
     days: BTreeSet<UnixMillis>,
-    /// Hours whose total is read.
+    /// Hours whose total to read.
     hours: BTreeSet<UnixMillis>,
-    /// Hours whose minutes are read.
+    /// Hours whose minutes to read.
     by_minute: BTreeSet<UnixMillis>,
 }
 
@@ -118,8 +118,8 @@ async fn totals<S: Store>(
     Ok(totals)
 }
 
-/// Counts the users of hours and days that no total knows yet: a user who called in two hours of a day
-/// is one, so rosters are united. Hours of which nobody's call is known are not read.
+/// Counts the users of hours and days that have no total yet: a user who called in two hours of a
+/// day is one user, so rosters are united. Hours without known calls are not read.
 async fn unite_users<S: Store>(
     tables: &Tables<'_, S>,
     parts: &Parts,

@@ -1,4 +1,4 @@
-//! The buckets of a series as they fill.
+//! The buckets of a series while they are filled.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ pub(super) struct Filling<'a> {
     pub(super) buckets: &'a Buckets,
     pub(super) window: Window,
     pub(super) counts: Vec<Counts>,
-    /// `None` where the bucket is not one of UTC.
+    /// `None` if the bucket is not one of UTC.
     pub(super) users: Vec<Option<u64>>,
-    /// Up to when everything is counted that was appended in time.
+    /// The instant up to which everything appended in time is counted.
     pub(super) as_of: UnixMillis,
 }
 
@@ -38,14 +38,14 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// Adds to the bucket that `at` lies in, if there is one.
+    /// Adds to the bucket that contains `at`, if there is one.
     pub(super) fn add(&mut self, at: UnixMillis, counts: &Counts) {
         if let Some(known) = self.bucket(at) {
             known.merge(counts);
         }
     }
 
-    /// Likewise, where nothing but calls by type is known.
+    /// Likewise, if only calls by type are known.
     pub(super) fn add_totals(&mut self, at: UnixMillis, totals: Totals) {
         if let Some(known) = self.bucket(at) {
             known.tally.merge(&Tally {
@@ -63,7 +63,7 @@ impl<'a> Filling<'a> {
         self.counts.get_mut(position)
     }
 
-    /// Sets the users of the bucket that is the window from `start`, if there is one.
+    /// Sets the users of the bucket that is exactly the window from `start`, if there is one.
     pub(super) fn set_users(&mut self, start: UnixMillis, users: u64) {
         if self.buckets.is_window(self.window, start)
             && let Some(position) = self.buckets.position(start)
@@ -73,7 +73,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// The windows from the first bucket to the last, whole or cut, but for those after `last`.
+    /// The windows from the first bucket to the last, whole or cut, except those after `last`.
     pub(super) fn windows(&self, window: Window, last: UnixMillis) -> BTreeSet<UnixMillis> {
         let last = last.min(self.buckets.to().plus_millis(-1));
         let first = window.start(self.buckets.from());

@@ -56,7 +56,7 @@ fn of_tally(tally: &Tally) -> Counts {
     }
 }
 
-/// The oracle: what the events say of one bucket.
+/// The oracle: the tally of one bucket, computed from the events.
 fn tally<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> Tally {
     let mut tally = Tally::default();
     for event in events {
@@ -82,12 +82,12 @@ const fn window(granularity: Granularity) -> Window {
     }
 }
 
-/// What happened before the series is read.
+/// The history before the series is read.
 #[derive(Debug, Clone, Copy)]
 enum Past {
     /// Everything was folded at once, and no day was closed.
     Folded,
-    /// Everything was folded, days were closed, and the last hours were called after that.
+    /// Everything was folded, days were closed, and the calls of the last hours came after that.
     Closed,
 }
 
@@ -112,8 +112,7 @@ fn world(events: &[UsageEvent], past: Past) -> World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Every bucket holds what the events say, in whatever zone and however they are split, folded or
-    /// not.
+    /// Every bucket matches the events, in any zone, however they are split, folded or not.
     #[test]
     fn buckets_hold_what_the_events_say(
         events in events(),
@@ -323,7 +322,7 @@ fn only_what_is_kept_is_answered() {
             "granularity=minute&from=2026-10-21T05:36:00Z&to=2026-10-21T06:00:00Z",
             Some("from"),
         ),
-        // A user's minutes stand in the hours.
+        // A user's hours contain their minutes.
         (
             "granularity=minute&from=2026-07-30T05:00:00Z&to=2026-07-30T06:00:00Z&email=ann@example.com",
             None,
@@ -374,7 +373,7 @@ fn only_what_is_kept_is_answered() {
             "granularity=day&duration=100d&email=ann@example.com&timezone=Asia/Kolkata&groupBy=method",
             Some("timezone"),
         ),
-        // Everybody's days too keep quarter hours for good.
+        // Days of all users keep quarter hours for good as well.
         ("granularity=day&duration=1000d&timezone=Asia/Kolkata", None),
         ("granularity=hour&duration=60d&timezone=Asia/Kolkata", None),
         (
@@ -389,12 +388,13 @@ fn only_what_is_kept_is_answered() {
             "granularity=day&duration=100d&timezone=Europe/Berlin&groupBy=method",
             Some("timezone"),
         ),
-        // Of the day that the first bucket cuts, only the hours within it are needed.
+        // Of the day that the first bucket cuts, only the hours within the bucket are needed.
         (
             "granularity=day&from=2026-07-31T00:00:00Z&to=2026-08-02T00:00:00Z&timezone=Europe/Berlin&groupBy=method",
             None,
         ),
-        // With labels, everybody's hours are cut by half past: their minutes are kept seven days.
+        // With labels, the hours of all users are cut at half past: their minutes are kept seven
+        // days.
         (
             "granularity=day&duration=5d&timezone=Asia/Kolkata&groupBy=method",
             None,

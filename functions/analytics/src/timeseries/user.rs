@@ -1,5 +1,5 @@
-//! One user's series: closed days whole or by their quarter hours, everything else by the minutes of
-//! hours, with the journal's last minutes laid over.
+//! One user's series: closed days entirely or by their quarter hours, everything else by the
+//! minutes of hours, of which the journal supplies the last ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,12 @@
-//! What one user used: settled months, closed days, and the hours of all other days with the journal's
-//! last minutes laid over.
+//! A user's usage: settled months, closed days, and the hours of all other days, of which the
+//! journal supplies the last minutes.
 //!
 //! Counts move upward, from hours to days to months, so each span is read at exactly one level, and
-//! the marks choose it before anything else is read. A day's mark says *closed* only once the day is
-//! complete, and its hours stay long after: whichever level an older mark chose, it holds everything
-//! that the day above or the hours below held at that moment, and nothing is counted twice. Hence
-//! marks first; months, days, hours and journal then do not depend on each other.
+//! the marks choose the level before anything else is read. A day's mark says *closed* only once
+//! the day is complete, and its hours stay long after: whichever level an older mark chose, it
+//! holds everything that the day above or the hours below held at that moment, and nothing is
+//! counted twice. Hence marks come first; months, days, hours and journal then do not depend on
+//! each other.
 
 use std::collections::BTreeSet;
 
@@ -23,17 +24,17 @@ use crate::reader::{ByStart, Tables};
 pub(super) struct Usage {
     /// Settled months.
     months: ByStart<Sum>,
-    /// Closed days, and the last of the settled months: periods of some time zones begin in it.
+    /// Closed days, and the last day of the settled months: in some time zones periods begin in it.
     days: ByStart<Sum>,
     /// Hours of the days that are not closed.
     hours: ByStart<Hour>,
-    /// The first day behind the settled months.
+    /// The first day after the settled months.
     first_day: UnixMillis,
     as_of: UnixMillis,
 }
 
 impl Usage {
-    /// Reads them.
+    /// Reads a user's usage.
     pub(super) async fn read<S: Store>(
         tables: &Tables<'_, S>,
         user: &str,
@@ -54,7 +55,7 @@ impl Usage {
             tables.hours(user, &open_hours),
             Fresh::read(tables.analytics, &marks, first_day..Window::Hour.end(last)),
         )?;
-        // A day is offered before its mark says so.
+        // A day is offered before its mark is written.
         days.retain(|day, _| !open.contains(day));
         for hour in fresh.hours() {
             let hour = hours.entry(hour).or_insert_with(|| Hour::new(hour));
@@ -69,7 +70,7 @@ impl Usage {
         })
     }
 
-    /// Up to when everything is counted that was appended in time.
+    /// The instant up to which everything appended in time is counted.
     pub(super) const fn as_of(&self) -> UnixMillis {
         self.as_of
     }
@@ -89,7 +90,7 @@ impl Usage {
         counts
     }
 
-    /// What was counted from `start` up to `end`, exact to the quarter hour.
+    /// The counts from `start` up to `end`, exact to the quarter hour.
     pub(super) fn between(&self, start: UnixMillis, end: UnixMillis) -> Totals {
         let days = self.days.iter();
         let quarters = days.flat_map(|(day, sum)| sum.quarters_of(*day));

@@ -33,7 +33,7 @@ fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Folded or not, users are those with an accepted call in the span, with all of their calls.
+    /// Folded or not, the users are those with an accepted call in the span, with all their calls.
     #[test]
     fn users_are_those_who_called_in_the_span(
         events in events(), folded in select(vec![1, 20]), hours in 1_i64..26,

@@ -1,4 +1,4 @@
-//! What is answered.
+//! Successful responses.
 
 use super::*;
 
@@ -69,7 +69,7 @@ async fn timeseries_is_a_table_where_one_is_asked_for() {
     );
 }
 
-/// The plan's month begins at 18:30 UTC: what was called at noon on 31 October is of October.
+/// The plan's month begins at 18:30 UTC: calls at noon on 31 October belong to October.
 #[tokio::test]
 async fn user_stats_are_of_all_time_and_of_the_plans_own_month() {
     let bench = Bench::of(&folded());
@@ -84,7 +84,8 @@ async fn user_stats_are_of_all_time_and_of_the_plans_own_month() {
 async fn user_stats_hold_what_is_not_folded_yet() {
     let mut events = events();
     for hour in [18, 19, 20] {
-        // Of November in India, and their UTC day is closed: its quarter hours tell.
+        // In India these fall into November, and their UTC day is closed: its quarter hours hold
+        // them.
         let time = format!("2026-10-31T{hour}:30:00Z").parse().unwrap();
         events.push(sample::event(
             900 + hour,
@@ -219,7 +220,7 @@ async fn the_endpoint_is_found_behind_a_base_path_and_in_a_pattern() {
     }
 }
 
-/// The journal does not tell by which way an event came.
+/// The journal does not record by which way an event arrived.
 #[tokio::test]
 async fn both_modes_are_answered_alike() {
     let stream = World::default();

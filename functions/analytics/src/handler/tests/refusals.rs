@@ -1,4 +1,4 @@
-//! What is refused, and how that is said.
+//! Refused requests and their messages.
 
 use super::*;
 use crate::testing::ready;
@@ -14,7 +14,7 @@ thread_local! {
 async fn without_a_token_nothing_is_shown() {
     let bench = Bench::of(&folded());
     for path in DATA {
-        // Nor is it said what else is wrong.
+        // Nor does the response mention anything else that is wrong.
         let response = bench.respond(path, &[("secret", "1")], None).await;
         assert_eq!(response.status_code, 401, "{path}");
         assert_eq!(header(&response, "www-authenticate"), Some("Bearer"));
@@ -195,7 +195,7 @@ async fn other_paths_and_methods_are_refused() {
     }
 }
 
-/// Callers choose the headers. No header may stop the function from answering.
+/// Callers choose the headers. No header may make the function fail.
 #[tokio::test]
 async fn a_header_that_is_not_ascii_is_no_reason_to_fail() {
     let bench = Bench::of(&folded());
@@ -261,7 +261,7 @@ fn a_response_that_lambda_would_not_take_is_refused() {
     assert_eq!(refused.body().parameter.as_deref(), Some("groupBy"));
 }
 
-/// Values that parameters take, and others.
+/// Valid and invalid values of parameters.
 const VALUES: [&str; 34] = [
     "",
     "0",
@@ -302,7 +302,7 @@ const VALUES: [&str; 34] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever the parameters are, the answer is data, or a refusal that names one of them.
+    /// Whatever the parameters are, the response is data, or a refusal that names one of them.
     #[test]
     fn any_parameters_are_answered_or_refused(
         endpoint in select(Endpoint::ALL.to_vec()),

@@ -59,7 +59,7 @@ impl Story {
                 Action::Append(Box::new(event)),
             )
         });
-        // Five minutes past each hour the hour before gets its last beacon.
+        // Five minutes past each hour the previous hour gets its last beacon.
         let ticks = (1..=ticks).map(|hour| {
             let at = start().plus_millis(hour * HOUR + 5 * MINUTE);
             (at, Action::Tick)
@@ -97,7 +97,7 @@ impl Story {
         }
     }
 
-    /// Events so far from `from` up to `to`: those that every answer holds, and all.
+    /// Events so far from `from` up to `to`: those that every response must hold, and all.
     fn bounds(&self, from: UnixMillis, to: UnixMillis) -> (u64, u64) {
         let appended = self.appended.lock().unwrap();
         let within = || {
@@ -124,7 +124,7 @@ fn periods(now: UnixMillis) -> Vec<(UnixMillis, UnixMillis)> {
     zones.into_iter().map(of).collect()
 }
 
-/// Reads while `steps` happen, one before each call; says the total and that of each period.
+/// Reads while `steps` happen, one before each call. Returns the total and that of each period.
 fn read(story: &Arc<Story>, steps: Vec<Step>) -> (UnixMillis, u64, Vec<u64>) {
     let now = *story.now.lock().unwrap();
     let steps = Arc::new(Mutex::new(steps.into_iter()));
@@ -174,8 +174,9 @@ fn events(hours: i64) -> impl Strategy<Value = Vec<(UsageEvent, i64)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever is folded, closed or sealed, and whatever happens while it is read: an answer holds
-    /// everything that was appended in time before, nothing twice, and the next one no less.
+    /// Whatever is folded, closed or sealed, and whatever happens while it is read: a response
+    /// holds everything that was appended in time before, nothing twice, and the next one holds no
+    /// less.
     #[test]
     fn answers_hold_what_was_appended_and_never_go_backwards(
         (hours, events) in prop_oneof![1..6_i64, 20..60_i64, 300..320_i64]
@@ -236,7 +237,7 @@ fn closed_days_and_settled_months_are_read_instead_of_what_is_below() {
         "{:?}",
         usage.hours.keys()
     );
-    // What stands below is not looked at.
+    // Levels below are not read.
     let forget = |key: ItemKey| story.world.usage.forget(&key);
     forget(ItemKey::day(USER, at("2026-10-30T00:00:00Z")));
     for hour in hours_between(start(), at("2026-11-12T23:00:00Z")) {
@@ -245,7 +246,7 @@ fn closed_days_and_settled_months_are_read_instead_of_what_is_below() {
     assert_eq!(read(&story, Vec::new()).1, 40);
 }
 
-/// A minute of a user who calls five routes all the time.
+/// A minute of a user who constantly calls five routes.
 fn slot(start: UnixMillis) -> Slot {
     let mut slot = Slot {
         rank: 20,
