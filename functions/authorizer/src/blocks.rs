@@ -1,4 +1,4 @@
-//! The addresses that are refused: one item, read again after answers.
+//! The refused addresses: one item, read again after responses.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,12 +21,12 @@ pub struct Blocks<S> {
 #[derive(Debug, Default)]
 struct Known {
     list: Blocked,
-    /// When it was last asked for, whether or not there was an answer.
+    /// When it was last requested, with or without success.
     asked_at: Option<UnixMillis>,
 }
 
 impl<S: Store> Blocks<S> {
-    /// The list in `store`, not read yet.
+    /// The list in `store`, before the first read.
     pub fn new(store: S) -> Self {
         Self {
             store,
@@ -34,20 +34,20 @@ impl<S: Store> Blocks<S> {
         }
     }
 
-    /// Whether `address` is refused, as far as is known.
+    /// Whether `address` is refused, as far as this instance knows.
     pub fn hold(&self, address: &str) -> bool {
         self.known().list.holds(address)
     }
 
-    /// Reads the list before an answer where it has not been read for so long that an address
-    /// blocked meanwhile would be let through.
+    /// Reads the list before a response if it has not been read for so long that an address blocked
+    /// in the meantime would be let through.
     pub async fn catch_up(&self, now: UnixMillis) {
         if self.is_older(LONGEST_TRUST_MILLIS, now) {
             self.read(now).await;
         }
     }
 
-    /// Reads the list after an answer, if it is due.
+    /// Reads the list after a response, if it is due.
     pub async fn renew(&self, now: UnixMillis) {
         if self.is_older(RENEWAL_MILLIS, now) {
             self.read(now).await;

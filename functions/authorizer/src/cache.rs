@@ -1,10 +1,10 @@
 //! A cache of the API-key table, by hash.
 //!
-//! A key that was found is used for 25 seconds, and read again after the answer once it is ten
+//! A key that was found is used for 25 seconds, and read again after the response once it is ten
 //! seconds old: a busy key never waits for the table, and a revoked one is refused within the
-//! promised thirty. A key that was not found counts as missing for one second: long enough to spare
-//! the table a caller who tries again and again, short enough for a key that was just made. While the
-//! table does not answer, a key found in the last ten minutes stays valid.
+//! promised thirty. A key that was not found counts as missing for one second: long enough to
+//! protect the table from a caller who retries in a loop, short enough for a key that was just
+//! created. While the table does not respond, a key found in the last ten minutes stays valid.
 
 use std::collections::HashMap;
 
@@ -13,37 +13,37 @@ use domain::time::UnixMillis;
 
 use crate::decision::Found;
 
-/// Age from which an entry is read again after an answer.
+/// Age from which an entry is read again after a response.
 pub const RENEWAL_MILLIS: i64 = 10_000;
-/// Age from which an entry is read again before an answer. Five seconds less than promised: for the
-/// read, and for clocks.
+/// Age from which an entry is read again before a response. Five seconds less than promised, to
+/// allow for the read and for clocks.
 pub const LONGEST_TRUST_MILLIS: i64 = 25_000;
 const MISSING_MILLIS: i64 = 1_000;
 const TRUSTED_IN_OUTAGE_MILLIS: i64 = 10 * 60 * 1_000;
-/// How long a table that did not answer is left alone.
+/// How long a table that did not respond is left alone.
 const PAUSE_MILLIS: i64 = 2_000;
-/// Most entries, some 4 MB.
+/// The most entries, some 4 MB.
 const MOST_ENTRIES: usize = 10_000;
 
-/// The table's latest answers.
+/// The table's latest responses.
 #[derive(Debug, Default)]
 pub struct Cache {
     entries: HashMap<String, Entry>,
-    /// When the table last failed to answer, if it has not answered since.
+    /// When the table last failed to respond, if it has not responded since.
     failed_at: Option<UnixMillis>,
 }
 
-/// What the cache knows of a hash.
+/// The cache's knowledge of a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recalled {
-    /// The answer.
+    /// The result.
     pub found: Found,
-    /// Whether the table is to be asked again, after the answer.
+    /// Whether to query the table again, after the response.
     pub is_due: bool,
 }
 
 impl Recalled {
-    /// Of a key that is not looked for.
+    /// The result for a key that is not looked up.
     pub const UNKNOWN: Self = Self {
         found: Found::Unknown,
         is_due: false,
@@ -62,14 +62,14 @@ impl Entry {
     }
 }
 
-/// Whether `at` is less than so long ago. A clock that was set back makes it long ago, not recent for
-/// ever.
+/// Whether `at` is less than `millis` ago. If a clock was set back, it counts as long ago instead
+/// of recent forever.
 fn is_within(at: UnixMillis, millis: i64, now: UnixMillis) -> bool {
     (0..millis).contains(&now.since(at))
 }
 
 impl Cache {
-    /// What the cache knows of a hash at `now`; `None` if the table must be asked first.
+    /// The cache's knowledge of a hash at `now`; `None` if the table must be queried first.
     pub fn recall(&self, hash: &str, now: UnixMillis) -> Option<Recalled> {
         let entry = self.entries.get(hash)?;
         let Some(key) = &entry.key else {
@@ -78,8 +78,8 @@ impl Cache {
                 is_due: false,
             });
         };
-        // In an outage each caller would wait for the table in vain: it is asked after answers. An
-        // instance that slept does not know whether the outage lasts.
+        // In an outage each caller would wait for the table in vain: it is queried after responses.
+        // An instance that was frozen does not know whether the outage lasts.
         let is_outage = self.failed_within(LONGEST_TRUST_MILLIS, now);
         let trusted = if is_outage {
             TRUSTED_IN_OUTAGE_MILLIS
@@ -97,7 +97,7 @@ impl Cache {
         self.failed_at.is_some_and(|at| is_within(at, millis, now))
     }
 
-    /// Remembers the table's answer for a hash, given at `now`.
+    /// Stores the table's result for a hash, received at `now`.
     pub fn remember(&mut self, hash: &str, key: Option<KeyRecord>, now: UnixMillis) {
         self.failed_at = None;
         if self.entries.len() >= MOST_ENTRIES && !self.entries.contains_key(hash) {
@@ -118,14 +118,14 @@ impl Cache {
         }
     }
 
-    /// What the cache knows of a hash when the table did not answer.
+    /// The cache's knowledge of a hash after the table did not respond.
     pub fn fall_back(&mut self, hash: &str, now: UnixMillis) -> Found {
         self.failed_at = Some(now);
         self.recall(hash, now)
             .map_or(Found::Unavailable, |recalled| recalled.found)
     }
 
-    /// Drops entries that have expired; if those are too few, also the oldest, missing keys first.
+    /// Drops entries that have expired; if that frees too few, also the oldest, missing keys first.
     /// Always many at once: each eviction is a search.
     fn make_room(&mut self, now: UnixMillis) {
         self.entries.retain(|_, entry| {
@@ -166,7 +166,7 @@ mod tests {
         START.plus_millis(millis)
     }
 
-    /// What is known of a hash, and whether it is read again after the answer.
+    /// The knowledge of a hash, and whether it is read again after the response.
     fn recalled(cache: &Cache, hash: &str, now: UnixMillis) -> Option<(Found, bool)> {
         let recalled = cache.recall(hash, now)?;
         Some((recalled.found, recalled.is_due))

@@ -11,7 +11,7 @@ use crate::request::Credential;
 /// Hex digits of an unknown key's hash in an event.
 const HASH_DIGITS: usize = 8;
 
-/// The API-key table's answer for a hash.
+/// The API-key table's result for a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
@@ -26,11 +26,11 @@ pub enum Found {
     Untried,
     /// The key was not looked up: its address is blocked.
     Blocked,
-    /// The table did not answer, and the cache does not know.
+    /// The table did not respond, and the cache does not know the key.
     Unavailable,
 }
 
-/// The answer.
+/// The decision about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
@@ -43,7 +43,7 @@ pub enum Decision {
     Refuse(Refused),
     /// The call is authorized, and over a limit.
     Limit(KeyRecord, Limited),
-    /// The key cannot be looked up: the gateway answers 500, and no event is reported.
+    /// The key cannot be looked up: the gateway responds 500, and no event is reported.
     Undecided,
 }
 
@@ -52,13 +52,13 @@ pub enum Decision {
 pub struct Refused {
     /// The reason.
     pub why: Why,
-    /// The key, if it exists: it names the user.
+    /// The key, if it exists: it identifies the user.
     pub key: Option<KeyRecord>,
     /// Id of the key; for an unknown key, the first digits of its hash.
     pub key_id: Option<String>,
 }
 
-/// Decides at `now`. `found` counts for a well-formed credential only; no table is asked for others.
+/// Decides at `now`. `found` matters for a well-formed credential only; others are never looked up.
 pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decision {
     let (hash, found) = match credential {
         Credential::Missing => return refuse(Why::Missing, None),
@@ -81,7 +81,7 @@ pub fn decide(credential: &Credential, found: Found, now: UnixMillis) -> Decisio
     }
 }
 
-/// Refuses a call for what it is, with any key.
+/// Refuses a call for a reason other than its key.
 pub fn refuse_call(why: Why) -> Decision {
     refuse(why, None)
 }

@@ -10,19 +10,19 @@ use domain::route::{Counted, OTHER, Routes, is_method};
 use crate::decision::{Decision, Why};
 use crate::request::Request;
 
-/// What all events of this deployment have in common.
+/// The parts that all events of this deployment share.
 #[derive(Debug)]
 pub struct Origin {
     /// `source` of the events.
     pub source: String,
     /// How the authorizer reports them.
     pub mode: TrackingMode,
-    /// The templates that calls are counted under.
+    /// The templates under which calls are counted.
     pub routes: Routes,
 }
 
 impl Origin {
-    /// The event of `decision` under the `id` minted for it; `None` where nothing was decided.
+    /// The event of `decision` under the `id` minted for it; `None` if nothing was decided.
     pub fn event(&self, request: &Request, decision: &Decision, id: EventId) -> Option<UsageEvent> {
         let (event_type, key, key_id, reason) = match decision {
             Decision::Allow(key) => (EventType::ApiCall, Some(key), Some(key.id.clone()), None),
@@ -66,12 +66,12 @@ impl Origin {
         })
     }
 
-    /// What a call weighs if it is accepted.
+    /// The units of a call if it is accepted.
     pub fn units(&self, request: &Request) -> u32 {
         self.counted(request).1.units
     }
 
-    /// The method, and the template and the weight, that a call is counted by.
+    /// The method, template and units under which a call is counted.
     fn counted<'a>(&'a self, request: &'a Request) -> (&'a str, Counted<'a>) {
         let method = request.http_method.as_str();
         let method = if is_method(method) { method } else { OTHER };

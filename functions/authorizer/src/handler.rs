@@ -1,5 +1,5 @@
-//! One invocation: looks the key up, decides, answers, and has the decision reported and the next
-//! ones prepared.
+//! One invocation: looks up the key, decides, responds, and defers the report of the decision and
+//! the preparation for the next calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,16 +30,16 @@ use crate::limits::Limiter;
 use crate::request::{Credential, Request};
 use crate::tracking::Tracking;
 
-/// Reserved at the invocation's end for the log line of an event that nothing accepted.
+/// Time reserved at the end of an invocation for the log line of an event that nothing accepted.
 const MARGIN: Duration = Duration::from_millis(200);
-/// Longest that an instance is held to bring keys and limits up to date.
+/// The longest that an instance is held to bring keys and limits up to date.
 const LONGEST_UPKEEP: Duration = Duration::from_secs(3);
 
-/// What decides about a call.
+/// Everything that decides about a call.
 pub struct Access<T, S, N> {
     /// The keys.
     pub keys: Keys<T>,
-    /// The addresses that are refused.
+    /// The refused addresses.
     pub blocks: Blocks<S>,
     /// The limits of plans, users and keys.
     pub limiter: Limiter<S, N>,
@@ -51,31 +51,31 @@ pub struct Access<T, S, N> {
 pub struct Handler<T, P, S, N, C> {
     /// What decides.
     pub access: Arc<Access<T, S, N>>,
-    /// How the keys of this deployment begin.
+    /// Prefix of the keys of this deployment.
     pub key_prefix: String,
-    /// Headers that no call may bring: the gateway sets them for the upstream.
+    /// Headers that a call must not carry: the gateway sets them for the upstream.
     pub reserved: Vec<String>,
-    /// What all events have in common.
+    /// The parts that all events share.
     pub origin: Origin,
     /// Reports the events.
     pub tracking: Arc<Tracking<P, S, C>>,
-    /// When they are reported.
+    /// Defers the reports.
     pub deferral: Deferral,
     /// The time.
     pub clock: C,
 }
 
-/// What was decided about a call.
+/// The decision about a call.
 struct Decided {
     decision: Decision,
     now: UnixMillis,
-    /// The hash of a key that is read again after the answer.
+    /// The hash of a key to read again after the response.
     renewed: Option<String>,
 }
 
-/// What is done after an answer, besides the report.
+/// Work after a response, besides the report.
 struct Upkeep {
-    /// The hash of a key that is read again.
+    /// The hash of a key to read again.
     renewed: Option<String>,
     /// The key of an accepted call.
     used: Option<KeyRecord>,
@@ -102,7 +102,7 @@ where
         recalled
     }
 
-    /// Holds an authorized call that weighs so many units against the limits of its plan.
+    /// Checks an authorized call of `units` against the limits of its plan.
     async fn limit(&self, key: KeyRecord, units: u32, now: UnixMillis) -> Decision {
         let Some(plan) = self.plans.get(&key.plan) else {
             tracing::warn!(
@@ -118,7 +118,7 @@ where
         }
     }
 
-    /// Brings up to date what the next calls are decided by.
+    /// Brings the data that decide the next calls up to date.
     async fn keep_up(&self, upkeep: Upkeep, clock: &impl Clock) {
         let keys = async {
             if let Some(hash) = &upkeep.renewed {
@@ -145,7 +145,7 @@ where
     N: CounterTable + 'static,
     C: Clock + Clone + 'static,
 {
-    /// Answers one request.
+    /// Handles one request.
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
         let Decided {
@@ -181,7 +181,7 @@ where
         answer
     }
 
-    /// Decides, and says at what time.
+    /// Decides about a call and notes the time.
     async fn decide(&self, request: &Request) -> Decided {
         if let Some(why) = self.objection(request) {
             return Decided {
@@ -214,9 +214,9 @@ where
         }
     }
 
-    /// What is wrong with a call, with any key. Header names are case-sensitive to the gateway
+    /// The objection to a call, whatever its key. The gateway's header names are case-sensitive
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>):
-    /// what it sets for the upstream could stand beside what a caller sends under another case.
+    /// a header that it sets for the upstream could stand beside the caller's in another case.
     fn objection(&self, request: &Request) -> Option<Why> {
         if !is_method(&request.http_method) {
             return Some(Why::UnknownMethod);
@@ -224,7 +224,7 @@ where
         request.brings_any(&self.reserved).then_some(Why::Forged)
     }
 
-    /// Has the event reported and everything brought up to date once the answer is out.
+    /// Defers the report of the event and the upkeep until the response is posted.
     async fn defer(&self, event: UsageEvent, upkeep: Upkeep, context: &Context) {
         let tracking = Arc::clone(&self.tracking);
         let access = Arc::clone(&self.access);

@@ -17,21 +17,21 @@ use crate::cache::{Cache, Recalled};
 use crate::decision::Found;
 use crate::tries::Tries;
 
-/// How exactly the last use of a key is known.
+/// How precisely the last use of a key is recorded.
 const USE_MILLIS: i64 = 60 * 60_000;
 
 /// Why a look-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyTableError {
-    /// The table did not answer in time, or does not exist.
+    /// The table did not respond in time, or does not exist.
     #[error("table `{table}` is unavailable")]
     Unavailable {
         /// The table.
         table: String,
-        /// Its answer.
+        /// The cause.
         source: BoxError,
     },
-    /// The item is not a key.
+    /// The item is not a valid key record.
     #[error("table `{table}` holds an item that is not a key")]
     Unreadable {
         /// The table.
@@ -49,7 +49,7 @@ pub trait KeyTable: Send + Sync {
         hash: &str,
     ) -> impl Future<Output = Result<Option<KeyRecord>, KeyTableError>> + Send;
 
-    /// Notes that the key with this hash is used at `now`.
+    /// Records that the key with this hash is used at `now`.
     fn note_use(
         &self,
         hash: &str,
@@ -65,7 +65,7 @@ pub struct DynamoKeyTable {
 }
 
 impl DynamoKeyTable {
-    /// The table `table`, with short timeouts, since a caller waits.
+    /// The table `table`, with short timeouts, because a caller waits.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         let config = aws_sdk_dynamodb::config::Builder::from(config)
             .timeout_config(Patience::CALLER.timeouts())
@@ -146,8 +146,8 @@ impl<T: KeyTable> Keys<T> {
         }
     }
 
-    /// Finds a key that `address` presents by its hash: in the cache, then in the table, and in an
-    /// older entry of the cache if the table does not answer.
+    /// Finds a key that `address` presents, by its hash: in the cache, then in the table, and in an
+    /// older cache entry if the table does not respond.
     pub async fn find(&self, hash: &str, address: &str, clock: &impl Clock) -> Recalled {
         let remembered = lock(&self.cache).recall(hash, clock.now());
         if let Some(recalled) = remembered {
@@ -169,18 +169,18 @@ impl<T: KeyTable> Keys<T> {
         }
     }
 
-    /// Reads a key again, after an answer that was given by the cache.
+    /// Reads a key again, after a response based on the cache.
     pub async fn renew(&self, hash: &str, clock: &impl Clock) {
         self.ask(hash, clock).await;
     }
 
-    /// Notes that a key is used, at most once an hour.
+    /// Records that a key is used, at most once an hour.
     pub async fn note_use(&self, key: &KeyRecord, now: UnixMillis) {
         let last = key.more.last_used_at;
         if last.is_some_and(|last| (0..USE_MILLIS).contains(&now.since(last))) {
             return;
         }
-        // Whatever becomes of it: it is not worth a second try.
+        // Whether or not it succeeds: a retry is not worth it.
         lock(&self.cache).note_use(&key.key_hash, now);
         if let Err(error) = self.table.note_use(&key.key_hash, now).await {
             tracing::warn!(key = key.id, error = %Chain(&error), "the last use of a key is not noted");
@@ -201,7 +201,7 @@ impl<T: KeyTable> Keys<T> {
                 key.map_or(Found::Unknown, Found::Known)
             }
             Err(error @ KeyTableError::Unreadable { .. }) => {
-                // The table answers: what is known of other keys is as old as before.
+                // The table responds: entries for other keys keep their age.
                 tracing::error!(error = %Chain(&error), "a key is not usable");
                 Found::Unavailable
             }
@@ -226,7 +226,7 @@ mod tests {
 
     const ADDRESS: &str = "192.0.2.1";
 
-    /// A call: the key is found, and read again after the answer where that is due.
+    /// A call: finds the key, and reads it again after the response if that is due.
     async fn call(keys: &Keys<&KeyStore>, clock: &impl Clock) -> Found {
         let recalled = keys.find("hash", ADDRESS, clock).await;
         if recalled.is_due {
@@ -258,7 +258,7 @@ mod tests {
             revoked_at,
             ..key()
         });
-        // The instance sleeps for whatever time, or goes on answering.
+        // The instance is frozen for some time, or keeps serving.
         for (pause, calls) in [(25_000, 1), (1_000, 30)] {
             let keys = Keys::new(&table);
             table.hold(key());

@@ -1,9 +1,9 @@
-//! The authorizer: answers who may call the API, and reports each decision as one usage event.
+//! The authorizer: decides which calls to accept, and reports each decision as one usage event.
 //!
-//! Between request and answer lies one look-up of the key, cached; where a plan's limits are hard, also
-//! one conditional write. The event is reported after the answer, and so is everything else that this
-//! instance tells or asks the tables. A key is never logged, stored or sent on: only its hash leaves the request. No event is
-//! kept from one invocation to the next.
+//! Between request and response lies one look-up of the key, cached; for a plan with hard limits,
+//! also one conditional write. The event is reported after the response, and so is every other
+//! exchange between this instance and the tables. A key is never logged, stored or sent on: only
+//! its hash leaves the request. No event is kept from one invocation to the next.
 
 pub mod answer;
 pub mod blocks;

@@ -1,9 +1,11 @@
-//! Rates and quotas: whether a call is over them, and what this instance tells the others.
+//! Rate limits and quotas: whether a call exceeds them, and what this instance reports to the
+//! others.
 //!
-//! A soft limit is decided from what this instance knows, without a call to anything; after the answer
-//! it reports what it accepted and learns what the others did, where that is due. A hard limit is one
-//! conditional write before the answer. Limits never fail a call: where the counters do not answer, a
-//! soft limit knows less, and a hard one lets the call through.
+//! A soft limit is decided from this instance's knowledge, without a remote call; after the
+//! response the instance reports what it accepted and learns what others accepted, when that is
+//! due. A hard limit takes one conditional write before the response. Limits never make a call
+//! fail: if the counters do not respond, a soft limit knows less, and a hard one lets the call
+//! through.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,24 +19,24 @@ use runtime::counters::{CounterTable, Counters, Increments, Take, TakeQuota, Tak
 use runtime::log::Chain;
 use runtime::store::{Store, StoreError};
 
-/// How long counters that did not answer are left alone.
+/// How long counters that did not respond are left alone.
 const PAUSE_MILLIS: i64 = 5_000;
-/// How long what folds have counted is good for, far from the end of a quota and near it.
+/// How long the units that folds have counted stay valid, far from the end of a quota and near it.
 const COUNTED_MILLIS: i64 = 15 * 60_000;
 const COUNTED_NEAR_MILLIS: i64 = 60_000;
-/// A quota is near its end when less than this part remains, as a divisor.
+/// A quota is near its end when less than this share remains, as a divisor.
 const NEAR: u64 = 20;
-/// Writes after which a hard limit gives up: others change the counters all the time.
+/// Writes after which a hard limit gives up: other instances change the counters all the time.
 const MOST_WRITES: u32 = 6;
-/// Users and keys that are watched at a time, some 2 MB.
+/// The most users and keys to watch at a time, some 2 MB.
 const MOST_METERS: usize = 4_096;
-/// Days that counters outlive their period.
+/// Days for which counters outlive their period.
 const KEPT_DAYS: i64 = 2;
 
-/// A call that is over a limit.
+/// A call that exceeds a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
-    /// Which limit.
+    /// The exceeded limit.
     pub over: Over,
     /// The limits.
     pub limits: Limits,
@@ -42,10 +44,10 @@ pub struct Limited {
     pub retry_after: u64,
 }
 
-/// The limits of every user and key that this instance meets.
+/// The limits of every user and key that calls this instance.
 #[derive(Debug)]
 pub struct Limiter<S, T> {
-    /// The usage table: what folds have counted.
+    /// The usage table: it holds the units that folds have counted.
     counted: S,
     counters: T,
     watched: Mutex<Watched>,
@@ -60,7 +62,7 @@ struct Watched {
     paused_until: Option<UnixMillis>,
 }
 
-/// A meter with what this instance must remember around it.
+/// A meter and the state that this instance keeps around it.
 #[derive(Debug)]
 struct Gauge {
     meter: Meter,
@@ -68,9 +70,9 @@ struct Gauge {
     period: Period,
     /// Counters that the table may forget.
     outdated: Vec<String>,
-    /// When it was last asked what folds have counted.
+    /// When the units that folds have counted were last read.
     counted_at: Option<UnixMillis>,
-    /// What the table last held, where the limit is hard.
+    /// The table's counters as last seen, if the limit is hard.
     held: Counters,
     last_call: UnixMillis,
 }
@@ -100,7 +102,7 @@ impl Gauge {
         }
     }
 
-    /// Whether what folds have counted may say something new.
+    /// Whether the units that folds have counted may have changed.
     fn wants_counted(&self, now: UnixMillis) -> bool {
         let Some(quota) = self.meter.limits().quota else {
             return false;
@@ -123,7 +125,7 @@ fn seconds_until(at: UnixMillis, now: UnixMillis) -> u64 {
 }
 
 impl<S: Store, T: CounterTable> Limiter<S, T> {
-    /// Limits by `counters`, and by what folds have `counted`.
+    /// Limits by `counters`, and by the units that folds have `counted`.
     pub fn new(counted: S, counters: T) -> Self {
         Self {
             counted,
@@ -132,8 +134,8 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         }
     }
 
-    /// Counts a call of `key` that weighs so many units at `now`, or says which limit it is over. A call that is over any limit
-    /// counts against none.
+    /// Counts a call of `key` that weighs `units` at `now`, or returns the limit that it exceeds. A
+    /// call that exceeds any limit counts against none.
     pub async fn admit(
         &self,
         key: &KeyRecord,
@@ -173,8 +175,8 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         Ok(())
     }
 
-    /// Tells the others what this instance accepted of the user of `key`, and learns what they did,
-    /// where that is due.
+    /// Reports what this instance accepted for the user of `key`, and learns what the others
+    /// accepted, if that is due.
     pub async fn keep_up(&self, key: &KeyRecord, now: UnixMillis) {
         let whose = [
             (key.email.clone(), None),
@@ -203,7 +205,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
             let oldest = report.oldest;
             let (shared, outdated) = Shared::read(&counters, limits.rate, due.period.start, oldest);
             self.with(whose, |gauge| {
-                // A period may have begun meanwhile.
+                // A new period may have begun in the meantime.
                 if gauge.period == due.period {
                     gauge.meter.learn(shared);
                     gauge.outdated = outdated;
@@ -216,7 +218,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         Ok(())
     }
 
-    /// Asks what folds have counted in the period.
+    /// Reads the units that folds have counted in the period.
     async fn learn_counted(
         &self,
         whose: &Whose,
@@ -238,8 +240,8 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         Ok(())
     }
 
-    /// Counts a call against a hard limit with one conditional write, or with another where the bucket
-    /// is not as full as this instance believed.
+    /// Counts a call against a hard limit with one conditional write, or with a second one if the
+    /// bucket is not as full as this instance assumed.
     async fn take(&self, whose: &Whose, units: u32, now: UnixMillis) -> Result<(), Limited> {
         if self.watched().is_paused(now) {
             return Ok(());
@@ -297,7 +299,7 @@ fn item((user, key): &Whose) -> ItemKey {
     ItemKey::limit(user, key.as_deref())
 }
 
-/// What is due after an answer.
+/// Work that is due after a response.
 struct Due {
     report: Option<Report>,
     limits: Limits,
@@ -311,7 +313,7 @@ impl Watched {
         self.paused_until.is_some_and(|until| now < until)
     }
 
-    /// Makes sure that there is a meter with these limits, in the present period.
+    /// Makes sure that there is a meter with these limits, in the current period.
     fn meet(
         &mut self,
         whose: &Whose,
@@ -369,16 +371,17 @@ impl Watched {
         })
     }
 
-    /// The period of a hard quota of which this instance does not know what folds have counted.
+    /// The period of a hard quota for which this instance does not know the units that folds have
+    /// counted.
     fn unknown_period(&self, whose: &Whose) -> Option<Period> {
         let gauge = self.meters.get(whose)?;
         let is_unknown = gauge.meter.limits().quota.is_some() && gauge.counted_at.is_none();
         is_unknown.then_some(gauge.period)
     }
 
-    /// The write that counts a call against a hard limit, by what the table last held. A bucket only
-    /// gets emptier by what others take and fuller by time, and a quota only less: what is refused by
-    /// an older answer is refused by the table too.
+    /// The write that counts a call against a hard limit, based on the table's counters as last
+    /// seen. A bucket is only emptied by others and only filled by time, and a quota only shrinks:
+    /// a call that older counters refuse, the table would refuse too.
     fn next_take(
         &self,
         whose: &Whose,

@@ -80,7 +80,7 @@ async fn run(variables: &Variables) -> Result<(), Error> {
     let handler = Arc::new(handler);
     let service = service_fn(move |event| {
         let handler = Arc::clone(&handler);
-        // Boxed: the future of all that a call may need fills some 30 KB.
+        // Boxed: the future of everything that a call may need fills some 30 KB.
         async move { Box::pin(handler.handle(event)).await }
     });
     let runtime = Runtime::new(service).layer(TracingLayer::new());

@@ -12,7 +12,7 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// `source` of the events.
         pub event_source: String = env::EVENT_SOURCE,
-        /// How the keys of this deployment begin.
+        /// Prefix of the keys of this deployment.
         pub key_prefix: String = env::KEY_PREFIX,
         /// How decisions are reported.
         pub tracking_mode: TrackingMode = env::TRACKING_MODE,
@@ -20,7 +20,7 @@ runtime::settings! {
         pub usage_stream: String = env::USAGE_STREAM,
         /// The table of keys.
         pub api_keys_table: String = env::API_KEYS_TABLE,
-        /// The table of the counters of limits, and of what folds have counted.
+        /// The table of the counters of limits, and of the units that folds have counted.
         pub usage_table: String = env::API_USAGE_TABLE,
         /// The table of the journal.
         pub analytics_table: String = env::ANALYTICS_TABLE,
@@ -30,9 +30,9 @@ runtime::settings! {
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
         /// The plans that keys may name.
         pub plans: Plans = env::PLANS,
-        /// The templates that calls are counted under.
+        /// The templates under which calls are counted.
         pub routes: Routes = env::ROUTES,
-        /// Headers that no call may bring.
+        /// Headers that a call must not carry.
         pub reserved_headers: Words = env::RESERVED_HEADERS,
     }
 }

@@ -1,5 +1,5 @@
-//! Over how many partition keys a subject's events are spread, so that one caller never fills a
-//! shard.
+//! The number of partition keys over which a subject's events are spread, so that one caller never
+//! fills a shard.
 //!
 //! A shard accepts 1,000 records a second
 //! (<https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>), and all
@@ -19,14 +19,14 @@ use std::collections::HashMap;
 use domain::event::Subject;
 use domain::time::UnixMillis;
 
-/// Most partition keys that a subject is spread over.
+/// The most partition keys per subject.
 const MOST_KEYS: u16 = 64;
-/// Partition keys for each call a second of one subject at this instance.
+/// Partition keys for each call per second of one subject at this instance.
 const KEYS_PER_CALL: u32 = 2;
-/// Seconds in a row for which fewer keys must be enough before their number falls.
+/// Consecutive seconds for which fewer keys must suffice before their number falls.
 const CALM_SECONDS: i64 = 10;
-/// Subjects that are watched at a time; any other has one key. An instance answers some hundred
-/// calls a second, so that a busy subject finds a place.
+/// Subjects that are watched at a time; all others have one key. An instance handles some hundred
+/// calls per second, so a busy subject finds a place.
 const MOST_SUBJECTS: usize = 4_096;
 
 /// The recent calls of this instance's callers.
@@ -49,7 +49,7 @@ struct Watched {
 
 impl Spread {
     /// The number of partition keys for a call of `subject` at `now`: a power of two from 1 to 64.
-    /// It rises at once, and halves after ten seconds in which half was enough.
+    /// It rises at once, and halves after ten seconds in which half would have sufficed.
     pub fn of(&mut self, subject: &Subject, now: UnixMillis) -> u16 {
         let second = now.seconds();
         if let Some(watched) = self.watched.get_mut(subject) {
@@ -108,7 +108,7 @@ impl Watched {
     }
 }
 
-/// The number of keys that so many calls within a second need.
+/// The number of keys that this many calls within a second need.
 fn keys_for(calls: u32) -> u16 {
     if calls < 2 {
         return 1;
@@ -131,7 +131,7 @@ mod tests {
         Subject::user(&format!("user{number}@example.com"))
     }
 
-    /// Calls of one subject at a steady rate; the number of keys at the last of them.
+    /// Calls of one subject at a steady rate. Returns the number of keys at the last of them.
     fn steady(spread: &mut Spread, from: i64, seconds: i64, rate: i64) -> u16 {
         let calls = (0..seconds * rate).map(|call| from + call * 1_000 / rate);
         calls.fold(0, |_, at| spread.of(&subject(0), UnixMillis(at)))

@@ -1,4 +1,4 @@
-//! Keys, tables and a stream for the tests of this crate, each of which can be out of order.
+//! Keys, tables and a stream for the tests of this crate; each of them can be taken out of service.
 
 use std::sync::{Arc, Mutex};
 
@@ -56,7 +56,7 @@ impl KeyStore {
         *self.down.lock().unwrap() = down;
     }
 
-    /// A hash under which stands what cannot be read.
+    /// The hash of an item that cannot be read.
     pub(crate) const UNREADABLE: &str = "unreadable";
 
     pub(crate) fn asked(&self) -> u32 {
@@ -98,7 +98,7 @@ impl KeyTable for &KeyStore {
     }
 }
 
-/// How a table or a stream answers.
+/// How a table or a stream responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Up,
@@ -156,7 +156,7 @@ fn bytes<'a>(document: &'a Document, name: &str) -> &'a [u8] {
     }
 }
 
-/// A stream, and the puts that it was asked for.
+/// A stream, and the puts that it received.
 #[derive(Clone)]
 pub(crate) struct Stream {
     state: Arc<Mutex<State>>,

@@ -1,10 +1,10 @@
-//! Reports each decision after the caller has its answer.
+//! Reports each decision after the caller has its response.
 //!
 //! In stream mode the event goes to the stream. If the stream does not accept it, it is appended to
-//! the journal directly, as the processor would do. In synchronous mode it is appended to the journal
-//! at once. A stream that accepted an event without saying so does no harm: the event's id makes it
-//! count once. An event that nothing accepted goes to the log in full, and the access log reports the
-//! call a second time.
+//! the journal directly, as the processor would do. In synchronous mode it is appended to the
+//! journal at once. A stream that accepted an event without acknowledging it does no harm: the
+//! event's id makes it count once. An event that nothing accepted goes to the log in full, and the
+//! access log reports the call a second time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::spread::Spread;
 /// How long a stream that failed is left alone. Otherwise each call would hold its instance for all
 /// the retries, and a busy API would run out of instances.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Longest that one event may hold the instance.
+/// The longest that one event may hold the instance.
 const LONGEST_REPORT: Duration = Duration::from_secs(4);
 
 /// Reports decisions to the stream and to the journal.
@@ -58,7 +58,7 @@ pub enum ReportError {
         #[source]
         journal: StoreError,
     },
-    /// The time ran out.
+    /// Time ran out.
     #[error("neither the stream nor the journal accepted the event in time")]
     OutOfTime(#[from] Elapsed),
 }
@@ -91,13 +91,13 @@ impl<P: EventStream, S: Store, C: Clock> Tracking<P, S, C> {
         self.metrics.emit(self.clock.now(), &[count]);
     }
 
-    /// Counts a call that has no event: nobody can say who made it.
+    /// Counts a call without an event: its caller cannot be identified.
     pub fn undecided(&self) {
         let count = Metric::count(api_metric::UNDECIDED_CALLS, 1);
         self.metrics.emit(self.clock.now(), &[count]);
     }
 
-    /// Hands `event` over before `until`, to the stream or to the journal as its mode says.
+    /// Delivers `event` before `until`, to the stream or to the journal as its mode requires.
     pub async fn hand_over(&self, event: &UsageEvent, until: Instant) -> Result<(), ReportError> {
         let handed_over = async {
             match event.data.mode {

@@ -1,7 +1,7 @@
-//! Unknown keys that an address has tried: after twenty, further ones are refused without a look-up,
-//! one a second apart.
+//! Unknown keys that an address has tried: after twenty, further ones are refused without a
+//! look-up, except for one per second.
 //!
-//! Keys that are known are not held up by what others try from the same address.
+//! Known keys are not held up by what others try from the same address.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ const TRIES: Rate = Rate {
     per_second: 1,
     burst: 20,
 };
-/// Networks that are watched at a time, those with the most recent tries.
+/// The most networks to watch at a time, those with the most recent tries.
 const MOST_NETWORKS: usize = 4_096;
 
 /// Recent tries by network.
@@ -36,7 +36,7 @@ impl Tries {
         watched.is_none_or(|watched| watched.left.holds(now))
     }
 
-    /// Notes that a key from `address` turned out to be unknown.
+    /// Records that a key from `address` turned out to be unknown.
     pub fn note(&mut self, address: &str, now: UnixMillis) {
         if self.watched.len() >= MOST_NETWORKS {
             self.make_room();

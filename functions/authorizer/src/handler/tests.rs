@@ -1,4 +1,4 @@
-//! What a call makes the authorizer say to the gateway and to the stream.
+//! What the authorizer sends to the gateway and to the stream for a call.
 
 use std::io;
 use std::sync::Mutex;
@@ -59,7 +59,8 @@ impl System {
                     metrics,
                     clock,
                 )),
-                // Work is done before the answer, so that the test finds it done.
+                // Without deferral: the work is done before the response, so the test finds it
+                // done.
                 deferral: Deferral::default(),
                 clock,
             },
@@ -67,7 +68,7 @@ impl System {
         }
     }
 
-    /// What becomes of a call with these headers: the answer, and the event if there is one.
+    /// The outcome of a call with these headers: the response, and the event if there is one.
     async fn call(&self, headers: Value) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
         self.invoke(invocation(&headers)).await
     }
@@ -405,7 +406,7 @@ async fn no_log_answer_or_event_says_the_key() {
     let key = api_key();
     let (_, secret) = key.reveal().split_once('_').unwrap();
     assert!(!said.contains(secret), "{said}");
-    // The lines are there: an event that nothing accepted, in full, and calls refused and undecided.
+    // The lines exist: an event that nothing accepted, in full, and calls refused and undecided.
     assert!(said.contains("uncounted event"), "{said}");
     assert!(said.contains("a call is refused"), "{said}");
     assert!(said.contains("a key was not looked up"), "{said}");

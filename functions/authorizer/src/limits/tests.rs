@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    /// A call at an instance, with what follows its answer.
+    /// A call at an instance, with the work after its response.
     async fn call(&self, instance: usize, key: &KeyRecord, now: UnixMillis) -> Result<(), Limited> {
         let limiter = &self.instances[instance];
         let admitted = limiter.admit(key, &self.plan, 1, now).await;
@@ -42,7 +42,7 @@ impl World {
         admitted
     }
 
-    /// Calls of so many seconds, 50 a second, over all instances: those that were accepted.
+    /// Calls for `seconds`, 50 per second, over all instances. Returns the number accepted.
     async fn flood(&self, key: &KeyRecord, seconds: i64) -> u64 {
         let mut accepted = 0;
         for call in 0..seconds * 50 {
@@ -70,12 +70,12 @@ async fn four_instances_share_a_soft_rate() {
 async fn a_hard_rate_and_quota_are_exact_over_any_number_of_instances() {
     for instances in [1, 4, 16] {
         let world = World::new(instances, LimitMode::Hard, Some(100));
-        // Ten seconds would be 120 by the rate: 20 at once, and ten each second.
+        // By the rate, ten seconds allow 120: 20 at once, and ten per second.
         let accepted = world.flood(&key(), 10).await;
         assert_eq!(accepted, 100, "{instances}");
         let world = World::new(instances, LimitMode::Hard, None);
         let accepted = world.flood(&key(), 10).await;
-        // The last call comes 20 ms before ten seconds are over.
+        // The last call is 20 ms before the end of the ten seconds.
         assert_eq!(accepted, 20 + 99, "{instances}");
     }
 }
@@ -99,7 +99,7 @@ async fn a_hard_quota_begins_with_what_folds_have_counted() {
         limited.retry_after,
         u64::try_from(left).unwrap().div_ceil(1_000)
     );
-    // What is used up is known without asking.
+    // An exhausted quota is known without a request.
     let asked = world.counters.asked();
     world
         .call(0, &key, NOW.plus_millis(9_500))

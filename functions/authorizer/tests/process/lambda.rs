@@ -25,12 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: &str = "complical-api-keys-test";
 const USAGE: &str = "complical-api-usage-test";
 
-/// A request of the function, or an answer to it.
+/// A request by the function, or the response to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Happened {
     /// It looked a key up.
     LookedUp,
-    /// It answered an invocation.
+    /// It responded to an invocation.
     Answered(Value),
     /// It failed an invocation.
     Failed(Value),
@@ -50,9 +50,9 @@ pub(crate) enum Happened {
         /// The table.
         table: String,
     },
-    /// The extension asked for its next event.
+    /// The extension requested its next event.
     ExtensionDone,
-    /// The runtime asked for its next invocation.
+    /// The runtime requested its next invocation.
     RuntimeDone,
 }
 
@@ -172,7 +172,7 @@ impl Lambda {
         }
     }
 
-    /// From here on no table and no stream answers.
+    /// From now on no table and no stream responds.
     pub(crate) fn set_down(&self) {
         *self.world.down.lock().unwrap() = true;
     }
@@ -185,7 +185,8 @@ impl Lambda {
         self.invoke_runtime.send((id, request(key))).unwrap();
     }
 
-    /// Invokes the function and waits until Lambda would freeze it; what happened meanwhile.
+    /// Invokes the function and waits until Lambda would freeze it. Returns what happened in the
+    /// meantime.
     pub(crate) async fn invoke(&mut self, key: &str) -> Vec<Happened> {
         if self.invocations == 0 {
             self.idle().await;
@@ -194,7 +195,7 @@ impl Lambda {
         self.idle().await
     }
 
-    /// Waits until runtime and extension want their next event.
+    /// Waits until runtime and extension request their next event.
     async fn idle(&mut self) -> Vec<Happened> {
         let mut happened = self.until(|it| *it == Happened::RuntimeDone).await;
         let done = happened.contains(&Happened::ExtensionDone);
@@ -204,7 +205,7 @@ impl Lambda {
         happened
     }
 
-    /// Waits until something happens; everything up to that.
+    /// Waits until the wanted thing happens. Returns everything up to it.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Happened) -> bool) -> Vec<Happened> {
         let mut all = Vec::new();
         loop {
@@ -218,7 +219,7 @@ impl Lambda {
         }
     }
 
-    /// Tells the function to end.
+    /// Tells the function to shut down.
     pub(crate) async fn terminate(self) -> Output {
         let id = i32::try_from(self.function.id().unwrap()).unwrap();
         kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
@@ -349,7 +350,7 @@ async fn next_event(State(world): State<Arc<World>>) -> Json<Value> {
     Json(json!({"eventType": "INVOKE", "requestId": id, "deadlineMs": deadline()}))
 }
 
-/// Kinesis and DynamoDB, told apart by the target that a request names.
+/// Kinesis and DynamoDB, distinguished by the target that a request names.
 async fn aws(
     State(world): State<Arc<World>>,
     headers: HeaderMap,

@@ -1,5 +1,5 @@
-//! The authorizer as Lambda runs it: the real binary against a Runtime API, an Extensions API and an
-//! AWS that the test plays.
+//! The authorizer as Lambda runs it: the real binary against a Runtime API, an Extensions API and
+//! an AWS simulated by the test.
 
 #![allow(
     clippy::unwrap_used,
