@@ -1,7 +1,8 @@
-//! Whether a table that a stack is to adopt is what its template declares, and how it becomes so.
+//! Compares a table that a stack is to adopt with its template, and changes it to match.
 //!
-//! CloudFormation takes an existing table over as it is, and from then on believes that it is as
-//! declared: no later deploy corrects it. So it is compared, and mended, before it is adopted.
+//! CloudFormation adopts an existing table as it is, and from then on assumes that it matches its
+//! declaration: no later deploy corrects it. So the table is compared and corrected before it is
+//! adopted.
 
 mod shape;
 
@@ -21,24 +22,24 @@ use shape::{IndexShape, Remedy, Shape};
 
 const TABLE: &str = "AWS::DynamoDB::Table";
 
-/// A table that a change set adopts, and that differs from what is declared.
+/// A table that a change set adopts although it differs from its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adoption {
     /// The table.
     pub table: String,
-    /// In what it differs.
+    /// The differences.
     pub differences: Vec<Difference>,
 }
 
 impl Adoption {
-    /// The differences that no change of the table removes.
+    /// The differences that no change of the table can remove.
     pub fn obstacles(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|one| one.is_obstacle())
     }
 }
 
 impl Tables {
-    /// The tables that a change set adopts although they are not what the template declares.
+    /// The tables that a change set adopts although they differ from the template.
     pub async fn differing(
         &self,
         template: &Value,
@@ -90,7 +91,7 @@ impl Tables {
         Ok(Some(Shape::actual(&described, expires)))
     }
 
-    /// Makes a table what is declared, as far as that is possible.
+    /// Changes a table to match its declaration, as far as that is possible.
     pub async fn mend(&self, adoption: &Adoption, progress: &dyn Progress) -> Result<(), Error> {
         let table = &adoption.table;
         for difference in &adoption.differences {

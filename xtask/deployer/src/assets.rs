@@ -1,9 +1,9 @@
-//! The bucket that templates' code comes from.
+//! The bucket that holds the templates and the code of functions.
 //!
-//! A bucket's name can be guessed, and somebody else can have it. So every call names the account that
-//! must own the bucket, and S3 refuses one that is another's
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>). Creating is
-//! the one call that cannot: there S3 itself says whose the name is.
+//! A bucket's name can be guessed, and someone else may own it. So every call names the account
+//! that must own the bucket, and S3 refuses a bucket of another account
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>). Creating
+//! the bucket is the only call that cannot name it; there S3 itself reports who owns the name.
 
 mod protection;
 
@@ -22,15 +22,15 @@ use crate::events::Progress;
 use crate::session::{Caller, Session};
 use crate::waiting::Patience;
 
-/// How long S3 may hold the name of a deleted bucket back: "about an hour", and some.
+/// How long S3 may hold back the name of a deleted bucket: "about an hour", plus a margin.
 const NAME_SECONDS: u64 = 5_400;
-/// How long one change of a bucket may keep another from being made.
+/// How long one change of a bucket may block another.
 const CHANGE_SECONDS: u64 = 120;
-/// What S3 answers while an earlier change of the same bucket, or its deletion, is under way.
+/// S3's error code while an earlier change of the same bucket, or its deletion, is under way.
 const BUSY: &str = "OperationAborted";
 
-/// The bucket of one environment's assets. What it is, `deploy` decides: a setting that is changed by
-/// hand is set back.
+/// The bucket of one environment's assets. `deploy` determines its settings and reverts manual
+/// changes.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: aws_sdk_s3::Client,
@@ -42,8 +42,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket called `name`, which need not be there yet. If it is, it must be the caller's
-    /// account's.
+    /// The bucket called `name`, which need not exist yet. If it exists, it must belong to the
+    /// caller's account.
     pub fn new(session: &Session, name: &str, owner: &Caller) -> Self {
         let own_endpoint = session.endpoint();
         let config = aws_sdk_s3::config::Builder::from(session.config())
@@ -72,8 +72,8 @@ impl Bucket {
         &self.name
     }
 
-    /// Makes the bucket unless it is there, and sets what protects it in either case: encryption, no
-    /// public access, TLS only, versions.
+    /// Creates the bucket unless it exists, and sets its protection in either case: encryption, no
+    /// public access, TLS only, versioning.
     pub async fn ensure(&self, progress: &dyn Progress) -> Result<(), Error> {
         if !self.exists().await? {
             self.create(progress).await?;
@@ -81,8 +81,8 @@ impl Bucket {
         self.protect().await
     }
 
-    /// Makes the bucket. Where one of this name was deleted a short time ago, waits until S3 lets the
-    /// name go.
+    /// Creates the bucket. If a bucket of this name was deleted recently, waits until S3 releases
+    /// the name.
     async fn create(&self, progress: &dyn Progress) -> Result<(), Error> {
         let mut told = false;
         let patience = Patience {
@@ -141,7 +141,7 @@ impl Bucket {
             .send()
             .await;
         let Err(error) = head else { return Ok(true) };
-        // An answer to HEAD has no body that could say why.
+        // A response to HEAD has no body that could give the reason.
         if status(&error) == Some(403) {
             return Err(self.foreign());
         }
@@ -158,8 +158,8 @@ impl Bucket {
         }
     }
 
-    /// Puts the file under `key` unless the bucket holds that key; says whether it did. Keys name
-    /// their content, so a key that is there is never written again.
+    /// Uploads the file under `key` unless the bucket holds that key. Returns whether it did. Keys
+    /// name their content, so an existing key is never written again.
     pub async fn publish(&self, key: &str, file: &Path) -> Result<bool, Error> {
         let bytes = tokio::fs::read(file).await.map_err(|source| Error::Asset {
             path: file.display().to_string(),
@@ -168,7 +168,7 @@ impl Bucket {
         self.publish_bytes(key, bytes).await
     }
 
-    /// Puts the bytes under `key` unless the bucket holds that key; says whether it did.
+    /// Uploads the bytes under `key` unless the bucket holds that key. Returns whether it did.
     pub async fn publish_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<bool, Error> {
         let head = self.client.head_object().bucket(&self.name).key(key);
         let head = head.expected_bucket_owner(self.owner.account());
@@ -189,12 +189,12 @@ impl Bucket {
         Ok(true)
     }
 
-    /// The address of a key, as CloudFormation takes it for a template.
+    /// The URL of a key, in the form that CloudFormation accepts for a template.
     pub fn url(&self, key: &str) -> String {
         format!("{}/{key}", self.base)
     }
 
-    /// Empties the bucket, every version of every key; says whether it held any.
+    /// Deletes every version of every key. Returns whether there were any.
     pub async fn empty(&self) -> Result<bool, Error> {
         let mut emptied = false;
         if !self.exists().await? {
@@ -229,7 +229,7 @@ impl Bucket {
         }
     }
 
-    /// Empties and deletes the bucket; says whether it was there.
+    /// Empties and deletes the bucket. Returns whether it existed.
     pub async fn remove(&self) -> Result<bool, Error> {
         if !self.exists().await? {
             return Ok(false);
@@ -274,7 +274,7 @@ impl Bucket {
     }
 }
 
-/// The status of an answer that is an error.
+/// The status of an error response.
 fn status(error: &SdkError<HeadBucketError>) -> Option<u16> {
     match error {
         SdkError::ServiceError(context) => Some(context.raw().status().as_u16()),

@@ -1,4 +1,4 @@
-//! The log of what operators changed, by month, in the usage table.
+//! The log of operators' changes, by month, in the usage table.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::names::Names;
@@ -25,8 +25,8 @@ impl AuditLog {
         }
     }
 
-    /// Notes that `who` did `what` to `subject` at `now`. `number` tells what happens within one
-    /// millisecond apart.
+    /// Records that `who` did `what` to `subject` at `now`. `number` distinguishes changes within
+    /// one millisecond.
     pub async fn note(
         &self,
         now: UnixMillis,

@@ -1,34 +1,34 @@
-//! What a change set would do, and what in it needs a question. Pure.
+//! The effects of a change set, and those that need a confirmation. Pure.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Characters of a value that a line shows.
+/// The most characters of a value that a line shows.
 const LONGEST_SHOWN: usize = 160;
 
 /// What happens to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It is made.
+    /// It is created.
     Add,
-    /// It exists, and the stack takes it over as it is.
+    /// It exists, and the stack adopts it as it is.
     Adopt,
     /// It is changed.
     Modify,
-    /// It is deleted, or let go.
+    /// It is deleted or released.
     Remove,
 }
 
-/// Whether a changed resource is deleted and made anew.
+/// Whether a changed resource is deleted and created again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Replacement {
     /// No.
     Never,
-    /// CloudFormation cannot tell yet.
+    /// CloudFormation cannot know yet.
     Perhaps,
     /// Yes.
     Certain,
@@ -41,18 +41,18 @@ pub struct PropertyChange {
     /// The property with its path, such as `Environment/Variables/PLANS`, or the attribute such as
     /// `Tags`.
     pub name: String,
-    /// Its value now, where CloudFormation or the template says.
+    /// Its current value, if CloudFormation or the template gives it.
     pub before: Option<String>,
-    /// Its value then, where CloudFormation or the template says.
+    /// Its new value, if CloudFormation or the template gives it.
     pub after: Option<String>,
-    /// The resource whose change might reach this property by reference, where nothing else does.
+    /// If a reference is the only reason for the change: the resource referred to.
     pub caused_by: Option<String>,
     /// Whether a change of this property replaces the resource.
     pub recreates: bool,
 }
 
 impl PropertyChange {
-    /// Takes the values that CloudFormation does not say from the resource's declarations.
+    /// Fills in values that CloudFormation omits, from the resource's declarations.
     fn complete(&mut self, old: Option<&Value>, new: Option<&Value>) {
         if self.before.is_some() || self.after.is_some() {
             return;
@@ -67,7 +67,7 @@ impl PropertyChange {
         }
     }
 
-    /// A change for each member that differs, where both values are objects.
+    /// One change for each member that differs, if both values are objects.
     fn leaves(self) -> Vec<Self> {
         let object = |value: &Option<String>| -> Option<Map<String, Value>> {
             serde_json::from_str(value.as_deref()?).ok()
@@ -123,13 +123,13 @@ pub struct Change {
     pub kind: String,
     /// Whether it is replaced.
     pub replacement: Replacement,
-    /// Whether what is removed or replaced stays, outside the stack.
+    /// Whether a removed or replaced resource is kept outside the stack.
     pub retained: bool,
     /// Which properties change.
     pub properties: Vec<PropertyChange>,
 }
 
-/// Types whose deletion loses what users put in.
+/// Types whose deletion loses users' data.
 const STATEFUL: [&str; 6] = [
     "AWS::DynamoDB::GlobalTable",
     "AWS::DynamoDB::Table",
@@ -140,7 +140,7 @@ const STATEFUL: [&str; 6] = [
 ];
 
 impl Change {
-    /// A resource that is made by a stack's first deploy.
+    /// A resource that a stack's first deploy creates.
     fn added(logical_id: &str, kind: &str) -> Self {
         Self {
             action: Action::Add,
@@ -152,25 +152,25 @@ impl Change {
         }
     }
 
-    /// Whether the resource is deleted and made anew, or may be.
+    /// Whether the resource is, or may be, deleted and created again.
     pub fn replaces(&self) -> bool {
         self.action == Action::Modify && self.replacement != Replacement::Never
     }
 
-    /// Whether data is deleted, or may be.
+    /// Whether data is, or may be, deleted.
     pub fn loses_data(&self) -> bool {
         let goes = self.action == Action::Remove || self.replaces();
         goes && !self.retained && STATEFUL.contains(&self.kind.as_str())
     }
 
-    /// Whether this is about who may do what.
+    /// Whether the change concerns permissions.
     pub fn is_permission(&self) -> bool {
         self.kind.starts_with("AWS::IAM::")
             || self.kind == "AWS::Lambda::Permission"
             || self.kind.ends_with("Policy")
     }
 
-    /// Takes the values that CloudFormation does not say from the stack's templates.
+    /// Fills in values that CloudFormation omits, from the stack's templates.
     pub(crate) fn complete(&mut self, old: Option<&Value>, new: &Value) {
         let declared = |template: &Value| {
             let resources = template.get("Resources")?;
@@ -184,7 +184,7 @@ impl Change {
         self.properties = properties.flat_map(PropertyChange::leaves).collect();
     }
 
-    /// The change in a line, `+` added, `>` adopted, `~` changed, `-` removed.
+    /// The change as one line: `+` added, `>` adopted, `~` changed, `-` removed.
     fn line(&self) -> Line {
         let (sign, remark) = match (self.action, self.replacement) {
             (Action::Add, _) => ('+', ""),
@@ -220,7 +220,7 @@ impl Change {
     }
 }
 
-/// A value as text: a string as it is, anything else as JSON.
+/// A value as text: a string verbatim, anything else as JSON.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -228,12 +228,12 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// How a line of a review is to be shown.
+/// How to display a line of a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// Something is replaced, or data is lost.
     Danger,
-    /// More is allowed than before.
+    /// It grants more than before.
     Widening,
     /// Anything else.
     Plain,
@@ -242,25 +242,25 @@ pub enum Tone {
 /// A line of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// How it is to be shown.
+    /// How to display it.
     pub tone: Tone,
     /// The text.
     pub text: String,
 }
 
-/// All changes of one stack: what text and JSON are both made of.
+/// All changes of one stack: the source of both the text and the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
     /// The stack.
     pub stack: String,
-    /// Whether the stack is there already.
+    /// Whether the stack exists already.
     pub exists: bool,
     /// What happens to its resources.
     pub changes: Vec<Change>,
-    /// Resources that refer to changed ones and stay as they are.
+    /// Resources that refer to changed ones but stay as they are.
     pub followers: Vec<String>,
-    /// What may be done after it that may not be done before.
+    /// Permissions that this change adds.
     pub widened: Vec<crate::Permission>,
 }
 
@@ -281,7 +281,7 @@ impl Review {
         }
     }
 
-    /// The review of a stack that stays as it is, or goes as a whole.
+    /// The review of a stack that stays as it is, or is deleted as a whole.
     pub fn of_nothing(stack: &str) -> Self {
         Self {
             stack: stack.to_owned(),
@@ -292,8 +292,8 @@ impl Review {
         }
     }
 
-    /// The changes as lines: what is replaced or loses data first, then other resources, then
-    /// permissions apart.
+    /// The changes as lines: first replacements and losses of data, then other resources, then
+    /// permissions separately.
     pub fn lines(&self) -> Vec<Line> {
         let plain = |text: String| Line {
             tone: Tone::Plain,
@@ -328,8 +328,8 @@ impl Review {
         lines
     }
 
-    /// Why someone should be asked before this is done; empty where nothing speaks against it.
-    /// A stack's first deploy widens nothing: there was nothing to widen.
+    /// The reasons to ask for confirmation; empty if there are none. A stack's first deploy widens
+    /// nothing: no permission existed before.
     pub fn concerns(&self) -> Vec<String> {
         let mut concerns = Vec::new();
         for change in &self.changes {

@@ -1,4 +1,4 @@
-//! Counts as they are stored, item by item. What their states say is the caller's to decode.
+//! Stored counts, item by item. The caller decodes their states.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use domain::table::{ItemKey, attribute};
 use crate::error::{Error, failed};
 use crate::session::Session;
 
-/// Counts that an item shows in plain attributes, and its state.
+/// The counts in an item's plain attributes, and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredCounts {
     /// Accepted calls.
     pub total_calls: u64,
-    /// Calls without a usable key.
+    /// Calls without a valid key.
     pub auth_failures: u64,
-    /// Calls over the rate or the quota.
+    /// Calls over the rate limit or the quota.
     pub rate_limited: u64,
-    /// The state; empty where the item has none.
+    /// The state; empty if the item has none.
     pub state: Vec<u8>,
 }
 
-/// The tables that counts are kept in.
+/// The tables that hold counts.
 #[derive(Debug, Clone)]
 pub struct CountTables {
     client: aws_sdk_dynamodb::Client,
@@ -31,7 +31,7 @@ pub struct CountTables {
 }
 
 impl CountTables {
-    /// Those of an environment.
+    /// The tables of an environment.
     pub fn new(session: &Session, names: &Names) -> Self {
         Self {
             client: aws_sdk_dynamodb::Client::new(session.config()),

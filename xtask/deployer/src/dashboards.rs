@@ -1,4 +1,4 @@
-//! Dashboards, read as they are deployed.
+//! Reads deployed dashboards.
 
 use crate::error::{Error, failed};
 use crate::session::Session;

@@ -1,4 +1,4 @@
-//! Between the SDK's types and ours. Pure.
+//! Converts between the SDK's types and ours. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::types::{
     self, ChangeAction, ChangeSource, Parameter, PolicyAction, RequiresRecreation, Tag,
 };
 
-/// A stack as it is described.
+/// A stack in CloudFormation's description.
 pub(crate) fn deployed(stack: &types::Stack) -> Deployed {
     let outputs = stack.outputs().iter().filter_map(|output| {
         let key = output.output_key()?.to_owned();
@@ -30,7 +30,7 @@ pub(crate) fn deployed(stack: &types::Stack) -> Deployed {
     }
 }
 
-/// Given values, and the present ones of parameters that the template still declares.
+/// The given values, and the current ones of all other parameters that the template still declares.
 pub(crate) fn parameters(request: &Request<'_>, current: Option<&Deployed>) -> Vec<Parameter> {
     let names = request.template.parameters();
     names
@@ -45,7 +45,7 @@ pub(crate) fn parameters(request: &Request<'_>, current: Option<&Deployed>) -> V
         .collect()
 }
 
-/// Tags as a request carries them.
+/// Tags in the form of requests.
 pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
@@ -92,7 +92,7 @@ pub(crate) fn change(change: &types::ResourceChange) -> Change {
     }
 }
 
-/// The property with its path within `Properties`; without one where only its name is known.
+/// The property with its path within `Properties`; without the path if only its name is known.
 fn property(target: &types::ResourceTargetDefinition) -> Option<&str> {
     let path = target
         .path()
@@ -100,7 +100,7 @@ fn property(target: &types::ResourceTargetDefinition) -> Option<&str> {
     path.or_else(|| target.name())
 }
 
-/// The resource that a property refers to, where that reference is all that changes it.
+/// The resource that a property refers to, if that reference is the only reason for the change.
 fn causing_resource(detail: &types::ResourceChangeDetail) -> Option<String> {
     let by_reference = matches!(
         detail.change_source(),

@@ -1,9 +1,8 @@
-//! What the embedded AWS (MiniStack 1.5.33) needs to be told, or believed, differently. Pure.
+//! How the embedded AWS (MiniStack 1.5.33) needs to be handled differently. Pure.
 //!
-//! It rolls a whole stack back on resources that it does not know how to make, such as alarms on
-//! metric math. Which those are, `stacks` says. This is the one place where a template differs
-//! from what AWS gets. And it answers "may be replaced" for each property of a type that it has no
-//! table of.
+//! It rolls a whole stack back on resources that it cannot create, such as alarms on metric math;
+//! `stacks` lists them. This is the only place where a template differs from what AWS gets. The
+//! emulator also reports "may be replaced" for each property of a type that it has no table for.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +10,8 @@ use serde_json::Value;
 
 use crate::changes::{Replacement, Review};
 
-/// The template without the resources called `refused`. What refers to one of them gets its
-/// name, or its logical id, as a literal.
+/// The template without the resources called `refused`. References to one of them become its name,
+/// or its logical id, as a literal.
 #[must_use]
 pub fn without_refused(mut template: Value, refused: &[String]) -> Value {
     let Some(resources) = template.get_mut("Resources").and_then(Value::as_object_mut) else {
@@ -32,8 +31,8 @@ pub fn without_refused(mut template: Value, refused: &[String]) -> Value {
     template
 }
 
-/// The review without replacements that only the emulator's ignorance suggests. Where data hangs
-/// on it the doubt stays.
+/// The review without replacements that only the emulator's ignorance suggests. If data depends on
+/// it, the doubt stays.
 #[must_use]
 pub fn without_doubts(mut review: Review) -> Review {
     for change in &mut review.changes {

@@ -1,30 +1,30 @@
-//! What can go wrong between this machine and AWS.
+//! Errors between this machine and AWS.
 
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 
-/// A deployment step that did not succeed.
+/// A deployment step that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The service answered, and said no.
+    /// The service refused the call.
     #[error("AWS refused `{operation}` with `{code}`: {message}")]
     Refused {
         /// The API operation, such as `CreateChangeSet`.
         operation: &'static str,
         /// AWS's error code.
         code: String,
-        /// AWS's words.
+        /// AWS's message.
         message: String,
     },
-    /// No answer came.
+    /// There was no response.
     #[error("`{operation}` got no answer")]
     Unreachable {
         /// The API operation.
         operation: &'static str,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The bucket of the environment's name is somebody else's.
+    /// The bucket with the environment's name belongs to someone else.
     #[error(
         "bucket `{bucket}` does not belong to account {account}, or these credentials may not use it"
     )]
@@ -34,7 +34,7 @@ pub enum Error {
         /// The account that it must belong to.
         account: String,
     },
-    /// A function ran, and did not answer.
+    /// A function ran without producing a response.
     #[error("function `{function}` failed: {said}")]
     FunctionFailed {
         /// The function.
@@ -42,7 +42,7 @@ pub enum Error {
         /// Lambda's error document.
         said: String,
     },
-    /// A change set could not be made.
+    /// CloudFormation could not create a change set.
     #[error("the change set of stack `{stack}` failed: {reason}")]
     ChangeSetFailed {
         /// The stack.
@@ -50,7 +50,7 @@ pub enum Error {
         /// CloudFormation's reason.
         reason: String,
     },
-    /// A stack operation ended in failure.
+    /// A stack operation failed.
     #[error("stack `{stack}` ended as `{status}`: `{resource}` ({kind}): {reason}")]
     StackFailed {
         /// The stack.
@@ -64,7 +64,7 @@ pub enum Error {
         /// CloudFormation's reason.
         reason: String,
     },
-    /// A rollback that stopped half-way before stopped half-way again.
+    /// A rollback that had stopped half-way stopped half-way again.
     #[error("the rollback of stack `{stack}` failed again: `{resource}`: {reason}")]
     RollbackStuck {
         /// The stack.
@@ -76,12 +76,12 @@ pub enum Error {
         /// Logical ids of the resources that can be skipped.
         skip: Vec<String>,
     },
-    /// A wait was longer than allowed.
+    /// A wait took longer than its limit.
     #[error("{what} took more than {seconds} s")]
     TimedOut {
-        /// What was waited for.
+        /// What it waited for.
         what: String,
-        /// The allowance.
+        /// The limit.
         seconds: u64,
     },
     /// A template that is not JSON.
@@ -89,26 +89,26 @@ pub enum Error {
     Template {
         /// The stack.
         stack: String,
-        /// Where it breaks.
+        /// Where parsing failed.
         source: serde_json::Error,
     },
-    /// An asset that cannot be read.
+    /// An asset that is unreadable.
     #[error("asset `{path}` cannot be read")]
     Asset {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An item of the key table that is no key.
+    /// An item of the key table that is not a key record.
     #[error("table `{table}` holds an item that is no key")]
     KeyItem {
         /// The table.
         table: String,
-        /// What it lacks.
+        /// What is missing.
         source: domain::key::BadKeyItem,
     },
-    /// An answer that lacks what the API promises.
+    /// A response without a member that the API promises.
     #[error("the answer to `{operation}` lacks `{member}`")]
     Incomplete {
         /// The API operation.
@@ -119,7 +119,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether AWS itself said no, as opposed to a failure on the way or here.
+    /// Whether AWS itself refused, as opposed to a failure in transit or on this machine.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -131,7 +131,7 @@ impl Error {
         )
     }
 
-    /// AWS's error code, where AWS answered.
+    /// AWS's error code, if AWS responded.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
@@ -139,7 +139,7 @@ impl Error {
         }
     }
 
-    /// AWS's words on why it said no.
+    /// AWS's message about the refusal.
     pub fn words(&self) -> Option<&str> {
         match self {
             Self::Refused { message, .. } => Some(message),
@@ -150,7 +150,7 @@ impl Error {
         }
     }
 
-    /// Whether AWS took no call because there were too many.
+    /// Whether AWS throttled the call.
     pub(crate) fn is_throttled(&self) -> bool {
         let code = self.code().unwrap_or_default();
         matches!(
@@ -162,7 +162,7 @@ impl Error {
         )
     }
 
-    /// Whether the thing asked for is not there.
+    /// Whether the requested resource does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         match self {
             Self::Refused { code, message, .. } => {

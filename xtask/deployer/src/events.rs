@@ -1,4 +1,4 @@
-//! What happens to a stack while it changes.
+//! Events of a stack while it changes.
 
 /// One line of a stack's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,12 +11,12 @@ pub struct ResourceEvent {
     pub kind: String,
     /// Its status, such as `CREATE_COMPLETE`.
     pub status: String,
-    /// CloudFormation's reason, where it gives one.
+    /// CloudFormation's reason, if it gives one.
     pub reason: Option<String>,
 }
 
 impl ResourceEvent {
-    /// Whether something went wrong here first, and not only as a consequence.
+    /// Whether this is an original failure rather than a consequence of another one.
     pub fn is_cause_of_failure(&self) -> bool {
         let consequence = self.reason.as_deref().is_some_and(|reason| {
             reason.contains("cancelled") || reason.starts_with("The following resource(s) failed")
@@ -24,13 +24,13 @@ impl ResourceEvent {
         self.status.ends_with("_FAILED") && !consequence
     }
 
-    /// Whether this tells of the stack itself.
+    /// Whether this event concerns the stack itself.
     pub fn is_of_the_stack(&self) -> bool {
         self.kind == "AWS::CloudFormation::Stack" && self.logical_id == self.stack
     }
 }
 
-/// Is told what happens. Must return at once.
+/// Receives progress. Implementations must return at once.
 pub trait Progress: Sync {
     /// A resource changed its status.
     fn resource(&self, event: &ResourceEvent);

@@ -1,4 +1,4 @@
-//! Functions, invoked.
+//! Invokes functions.
 
 use aws_sdk_lambda::primitives::Blob;
 
@@ -19,11 +19,11 @@ impl Functions {
         }
     }
 
-    /// Invokes a function, and waits for what it answers.
+    /// Invokes a function and waits for its response.
     ///
     /// # Errors
-    /// [`Error::FunctionFailed`] where the function ran and did not answer: it failed, ran out of
-    /// time, or died.
+    /// [`Error::FunctionFailed`] if the function ran without producing a response: it failed, ran
+    /// out of time, or died.
     pub async fn invoke(&self, function: &str, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
         let answer = self
             .client

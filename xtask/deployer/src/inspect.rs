@@ -1,4 +1,4 @@
-//! What is there, compared with what was deployed.
+//! Compares existing resources with what was deployed.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::error::{Error, failed};
 use crate::session::Session;
 use crate::stacks::{Deployed, Stacks};
 
-/// A stream as it is.
+/// The actual state of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamFacts {
-    /// `ACTIVE`, unless it is being made or changed.
+    /// `ACTIVE`, unless it is being created or changed.
     pub status: String,
     /// Open shards.
     pub shards: i32,
@@ -24,10 +24,10 @@ pub struct StreamFacts {
     pub encrypted: bool,
 }
 
-/// A table as it is.
+/// The actual state of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableFacts {
-    /// `ACTIVE`, unless it is being made or changed.
+    /// `ACTIVE`, unless it is being created or changed.
     pub status: String,
     /// Its key: `PK, SK`.
     pub key: String,
@@ -35,18 +35,18 @@ pub struct TableFacts {
     pub streams: bool,
 }
 
-/// A function as it is.
+/// The actual state of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionFacts {
-    /// Whether it can be invoked, with its last code and settings.
+    /// Whether it can be invoked with its latest code and settings.
     pub ready: bool,
     /// Its `Description`.
     pub description: String,
-    /// The processor that it runs on.
+    /// The processor architecture that it runs on.
     pub architecture: String,
 }
 
-/// Looks at single resources.
+/// Inspects single resources.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     dashboards: aws_sdk_cloudwatch::Client,
@@ -56,7 +56,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Looks through `session`.
+    /// An inspector that uses `session`.
     pub fn new(session: &Session) -> Self {
         Self {
             dashboards: aws_sdk_cloudwatch::Client::new(session.config()),
@@ -66,7 +66,7 @@ impl Inspector {
         }
     }
 
-    /// The stream; `None` where there is none.
+    /// The stream; `None` if it does not exist.
     pub async fn stream(&self, name: &str) -> Result<Option<StreamFacts>, Error> {
         let summary = self.streams.describe_stream_summary().stream_name(name);
         let summary = summary.send().await;
@@ -83,7 +83,7 @@ impl Inspector {
             }))
     }
 
-    /// The table; `None` where there is none.
+    /// The table; `None` if it does not exist.
     pub async fn table(&self, name: &str) -> Result<Option<TableFacts>, Error> {
         let described = self.tables.describe_table().table_name(name).send().await;
         let described = there(described.map_err(failed("DescribeTable")))?;
@@ -105,7 +105,7 @@ impl Inspector {
             }))
     }
 
-    /// The function; `None` where there is none.
+    /// The function; `None` if it does not exist.
     pub async fn function(&self, name: &str) -> Result<Option<FunctionFacts>, Error> {
         let described = self.functions.get_function_configuration();
         let described = described.function_name(name).send().await;
@@ -126,7 +126,7 @@ impl Inspector {
         }))
     }
 
-    /// How many widgets the dashboard shows; `None` where there is none.
+    /// The number of widgets on the dashboard; `None` if it does not exist.
     pub async fn dashboard(&self, name: &str) -> Result<Option<usize>, Error> {
         let described = self.dashboards.get_dashboard().dashboard_name(name);
         let described = described.send().await.map_err(failed("GetDashboard"));
@@ -140,7 +140,7 @@ impl Inspector {
     }
 }
 
-/// What was described; `None` where it is not there.
+/// The description; `None` if the resource does not exist.
 fn there<T>(described: Result<T, Error>) -> Result<Option<T>, Error> {
     match described {
         Ok(described) => Ok(Some(described)),
@@ -149,12 +149,12 @@ fn there<T>(described: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// The resources of a stack's template, against those that the stack has.
+/// The resources of a stack's template, compared with those that the stack has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// How many the template declares.
+    /// Number of resources in the template.
     pub resources: usize,
-    /// Those that are not there, or not done, each with its status.
+    /// Resources that are missing or unfinished, each with its status.
     pub lacking: Vec<(String, String)>,
 }
 
@@ -175,7 +175,7 @@ impl Declared {
 }
 
 impl Stacks {
-    /// Compares what the stack was deployed from with the resources that it has.
+    /// Compares the template of the last deploy with the stack's resources.
     pub async fn declared(&self, stack: &Deployed) -> Result<Declared, Error> {
         let template = self.template(&stack.id).await?;
         let mut pages = self
@@ -196,7 +196,7 @@ impl Stacks {
         Ok(Declared::of(&template, &statuses))
     }
 
-    /// When the stack was last changed, or made.
+    /// When the stack was last changed, or created.
     pub async fn changed_at(
         &self,
         stack: &Deployed,

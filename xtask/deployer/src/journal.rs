@@ -1,6 +1,6 @@
-//! The journal as a person reads it: every entry of a span of time, minute by minute.
+//! The journal for people: every entry of a span of time, minute by minute.
 //!
-//! Entries are handed over as they stand in the table. What they say is the caller's to decode.
+//! Entries are returned as the table holds them; the caller decodes them.
 
 use std::collections::HashMap;
 
@@ -17,11 +17,11 @@ type Item = HashMap<String, AttributeValue>;
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// Where it stands.
+    /// Its key.
     pub key: ItemKey,
-    /// What counts go by; empty where the item has none.
+    /// The part that decides counts; empty if the item has none.
     pub facts: Vec<u8>,
-    /// What is kept for people; empty where the item has none.
+    /// The part kept for people; empty if the item has none.
     pub details: Vec<u8>,
 }
 
@@ -57,9 +57,9 @@ impl Journal {
         }
     }
 
-    /// Shows every minute that has entries, from the minute of `from` to that of `to`, which lie in
-    /// one hour. At most one minute and one page are held at a time. Stops where `show` returns
-    /// `false`, and says whether it came to the end.
+    /// Passes every minute that has entries to `show`, from the minute of `from` to that of `to`,
+    /// which lie in one hour. At most one minute and one page are held at a time. Stops if `show`
+    /// returns `false`, and returns whether it reached the end.
     ///
     /// # Errors
     /// Those of `Query`.
@@ -100,7 +100,7 @@ impl Journal {
         }
     }
 
-    /// Reads what is left of a minute, and shows it.
+    /// Reads the rest of a minute and shows it.
     async fn close(
         &self,
         open: Option<Open>,
@@ -197,7 +197,7 @@ impl Open {
     }
 }
 
-/// The item's key and its minute; `None` for a beacon and for what is not the journal's.
+/// The item's key and its minute; `None` for a beacon and for items outside the journal.
 fn entry_or_flag(item: &Item) -> Option<(ItemKey, UnixMillis)> {
     let text = |name: &str| item.get(name)?.as_s().ok().cloned();
     let key = ItemKey::new(text(attribute::PK)?, text(attribute::SK)?);
@@ -207,7 +207,7 @@ fn entry_or_flag(item: &Item) -> Option<(ItemKey, UnixMillis)> {
     }
 }
 
-/// The spans that [`Journal::read_hour`] takes, from `from` to `to`, which is not included.
+/// Splits `from` to `to`, exclusive, into spans that [`Journal::read_hour`] accepts.
 pub fn hours(from: UnixMillis, to: UnixMillis) -> impl Iterator<Item = (UnixMillis, UnixMillis)> {
     let mut next = from;
     std::iter::from_fn(move || {

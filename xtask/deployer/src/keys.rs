@@ -17,12 +17,12 @@ pub struct KeyTable {
     table: String,
 }
 
-/// What the table holds.
+/// The content of the table.
 #[derive(Debug, Default)]
 pub struct KeyListing {
     /// The keys, oldest first.
     pub records: Vec<KeyRecord>,
-    /// Items that are not keys.
+    /// Items that are not valid key records.
     pub unreadable: Vec<Error>,
 }
 
@@ -38,7 +38,7 @@ impl KeyTable {
     /// Stores a new key's record.
     ///
     /// # Errors
-    /// A record with the same hash is there: `ConditionalCheckFailedException`.
+    /// A record with the same hash exists: `ConditionalCheckFailedException`.
     pub async fn insert(&self, record: &KeyRecord) -> Result<(), Error> {
         let item: HashMap<_, _> = record
             .attributes()
@@ -57,10 +57,10 @@ impl KeyTable {
         Ok(())
     }
 
-    /// Changes attributes of a key's item and leaves the others; `None` removes one.
+    /// Changes attributes of a key's item and leaves the others; `None` removes an attribute.
     ///
     /// # Errors
-    /// The item is not there: `ConditionalCheckFailedException`.
+    /// The item does not exist: `ConditionalCheckFailedException`.
     pub async fn change(
         &self,
         hash: &str,
@@ -105,7 +105,8 @@ impl KeyTable {
         Ok(records)
     }
 
-    /// Every key's record, oldest first. An item that is not a key keeps no other from being listed.
+    /// Every key's record, oldest first. An invalid item does not keep the others from being
+    /// listed.
     pub async fn all(&self) -> Result<KeyListing, Error> {
         let mut pages = self
             .client
@@ -128,7 +129,7 @@ impl KeyTable {
         Ok(listing)
     }
 
-    /// The key that people call `id`.
+    /// The key with the id `id`.
     pub async fn find(&self, id: &str) -> Result<Option<KeyRecord>, Error> {
         let found = self
             .client
@@ -162,7 +163,8 @@ impl KeyTable {
         found.item().map(|item| self.record(item)).transpose()
     }
 
-    /// Revokes a key at `now`; returns when it was revoked, which is earlier if it was already.
+    /// Revokes a key at `now`. Returns the time of its revocation, which is earlier if it was
+    /// revoked already.
     pub async fn revoke(&self, record: &KeyRecord, now: UnixMillis) -> Result<UnixMillis, Error> {
         if let Some(already) = record.revoked_at {
             return Ok(already);

@@ -1,8 +1,8 @@
 //! CloudFormation, assets and tables of one environment, through the AWS SDK.
 //!
-//! This crate talks to AWS, or to what stands in for it at an endpoint of its own: nothing here
-//! knows which. It prints nothing and asks nothing. What happens is told to a [`Progress`];
-//! whether something may happen is the caller's to decide, from a [`Review`].
+//! This crate talks to AWS, or to a substitute at another endpoint: nothing here knows which. It
+//! prints nothing and asks nothing. It reports events to a [`Progress`]; the caller decides from a
+//! [`Review`] whether a change may proceed.
 
 mod adoption;
 mod assets;

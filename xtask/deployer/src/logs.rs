@@ -1,4 +1,4 @@
-//! Log groups: read, and found where their stack is gone.
+//! Log groups: reads them, and finds those whose stack is gone.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use serde_json::Value;
 /// The type of a log group.
 const LOG_GROUP: &str = "AWS::Logs::LogGroup";
 
-/// A log group that outlived its stack, or was made again after it.
+/// A log group that outlived its stack, or was recreated after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOver {
     /// Its name.
     pub group: String,
-    /// How much it holds, as CloudWatch Logs last counted.
+    /// Its size when CloudWatch Logs last measured it.
     pub bytes: i64,
 }
 
@@ -34,11 +34,11 @@ impl Logs {
         }
     }
 
-    /// The log groups that a template declares by name and that are there, although none of them is a
-    /// resource of the stack, of which `owned` are the groups.
+    /// The log groups that a template declares by name and that exist, although none of them is a
+    /// resource of the stack, whose groups are `owned`.
     ///
-    /// Services write on for a while after a stack is deleted, and a group that is gone is made again
-    /// by the next line. Such a group bears no retention and no tags, and CloudFormation refuses every
+    /// Services continue to write for a while after a stack is deleted, and the next line recreates
+    /// a deleted group. Such a group has no retention and no tags, and CloudFormation refuses every
     /// change set that declares it.
     pub async fn left_over(
         &self,
@@ -57,7 +57,7 @@ impl Logs {
         Ok(found)
     }
 
-    /// How much a group holds; nothing where there is no such group.
+    /// The size of a group; `None` if it does not exist.
     async fn stored_bytes(&self, group: &str) -> Result<Option<i64>, Error> {
         let mut pages = self
             .client
@@ -84,7 +84,7 @@ impl Logs {
         }
     }
 
-    /// The group's lines from `from` on, oldest first; none where there is no such group yet.
+    /// The group's lines from `from` on, oldest first; none if the group does not exist yet.
     pub async fn since(
         &self,
         group: &str,
@@ -114,7 +114,7 @@ impl Logs {
     }
 }
 
-/// The names of the log groups that a template declares, where they are literal.
+/// The names of the log groups that a template declares, if they are literals.
 fn declared_groups(template: &Value) -> BTreeSet<String> {
     let resources = template.get("Resources").and_then(Value::as_object);
     let groups = resources

@@ -1,4 +1,4 @@
-//! Metrics and alarms, read.
+//! Reads metrics and alarms.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use domain::time::UnixMillis;
 use crate::error::{Error, failed};
 use crate::session::Session;
 
-/// AWS takes at most this many names in one `DescribeAlarms`.
+/// The most names that AWS accepts in one `DescribeAlarms`.
 const ALARMS_A_CALL: usize = 100;
 
 /// An alarm and its state.
@@ -23,7 +23,7 @@ pub struct AlarmState {
     pub description: String,
 }
 
-/// A metric as it is looked at.
+/// A metric with its statistic and period.
 #[derive(Debug, Clone, Copy)]
 pub struct MetricSeries<'a> {
     /// Its namespace.
@@ -79,7 +79,7 @@ impl Metrics {
         Ok(states)
     }
 
-    /// The sum of a metric over whole minutes; `None` without a single value.
+    /// The sum of a metric over whole minutes; `None` if there are no values.
     pub async fn sum(
         &self,
         namespace: &str,
@@ -93,7 +93,7 @@ impl Metrics {
         Ok((!minutes.is_empty()).then(|| minutes.iter().sum()))
     }
 
-    /// The greatest value of a metric; `None` without a single value.
+    /// The greatest value of a metric; `None` if there are no values.
     pub async fn maximum(
         &self,
         namespace: &str,

@@ -1,8 +1,8 @@
-//! Which permissions a template gives that another did not. Pure.
+//! Permissions that a template grants and another did not. Pure.
 //!
-//! Compared are the single grants that statements spell out: who, may do what, on what, under
-//! which condition. A grant that was not there word for word counts as new, even if a wildcard
-//! covered it: a question too many is cheap.
+//! The comparison covers the single grants that statements spell out: who may do what, on what,
+//! under which condition. A grant that did not exist verbatim counts as new, even if a wildcard
+//! covered it: one confirmation too many is cheap.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,9 +15,9 @@ use serde_json::Value;
 pub struct Permission {
     /// Logical id of the resource that grants it.
     pub granted_by: String,
-    /// The action, such as `kinesis:PutRecord`; `Deny lifted: …` where a denial goes.
+    /// The action, such as `kinesis:PutRecord`; `Deny lifted: …` if a denial is removed.
     pub action: String,
-    /// On what, as the template writes it.
+    /// The resource, as the template writes it.
     pub on: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Permission {
     }
 }
 
-/// The permissions that `new` gives and `old` did not.
+/// The permissions that `new` grants and `old` did not.
 pub fn widened(old: Option<&Value>, new: &Value) -> Vec<Permission> {
     let before = old.map(Grants::of).unwrap_or_default();
     let after = Grants::of(new);
@@ -76,7 +76,7 @@ impl Grants {
         }
     }
 
-    /// Finds policy documents, under whatever name a resource type holds them.
+    /// Finds policy documents, whatever name a resource type gives them.
     fn add_documents(&mut self, id: &str, value: &Value) {
         match value {
             Value::Object(members) => {
@@ -131,7 +131,7 @@ impl Grants {
     }
 }
 
-/// The values of a member that may be one or a list.
+/// The values of a member that may be a single value or a list.
 fn list(value: Option<&Value>) -> Vec<&Value> {
     match value {
         None => Vec::new(),

@@ -1,4 +1,4 @@
-//! How much lies in a queue, and what.
+//! Queues: their depth and their messages.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Queues {
         }
     }
 
-    /// The queue of this name; `None` where there is none.
+    /// The queue of this name; `None` if it does not exist.
     pub async fn find(&self, queue: &str) -> Result<Option<Queue>, Error> {
         let url = self.client.get_queue_url().queue_name(queue).send().await;
         let url = match url.map_err(failed("GetQueueUrl")) {
@@ -38,7 +38,7 @@ impl Queues {
         }))
     }
 
-    /// Messages in the queue, in flight or not; `None` where there is no such queue.
+    /// Messages in the queue, including those in flight; `None` if the queue does not exist.
     pub async fn depth(&self, queue: &str) -> Result<Option<u64>, Error> {
         match self.find(queue).await? {
             Some(queue) => Ok(Some(queue.depth().await?)),
@@ -46,7 +46,7 @@ impl Queues {
         }
     }
 
-    /// Messages in all of these queues together; `None` where there is none of them.
+    /// Messages in all of these queues together; `None` if none of them exists.
     pub async fn depths(&self, queues: &[String]) -> Result<Option<u64>, Error> {
         let mut sum = None;
         for queue in queues {
@@ -65,18 +65,19 @@ pub struct Queue {
     url: String,
 }
 
-/// A message that was received: nobody else receives it until it is released or its time is over.
+/// A received message: no other consumer receives it until it is released or its visibility timeout
+/// ends.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The same however often it is received.
+    /// Its id, the same however often it is received.
     pub id: String,
-    /// What it says.
+    /// Its content.
     pub body: String,
     receipt: String,
 }
 
 impl Queue {
-    /// Messages in the queue, in flight or not.
+    /// Messages in the queue, including those in flight.
     pub async fn depth(&self) -> Result<u64, Error> {
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -107,7 +108,8 @@ impl Queue {
         sent.map(|_| ()).map_err(failed("SendMessage"))
     }
 
-    /// Some messages, if there are any, which are then ours for the time given (at most 12 hours).
+    /// Receives some messages, if there are any, and hides them from others for the given time (at
+    /// most 12 hours).
     pub async fn receive(&self, ours_for: Duration) -> Result<Vec<Message>, Error> {
         let seconds = i32::try_from(ours_for.as_secs()).unwrap_or(43_200);
         let received = self
@@ -116,7 +118,7 @@ impl Queue {
             .queue_url(&self.url)
             .max_number_of_messages(10)
             .visibility_timeout(seconds)
-            // Long polling asks every server of the queue: a short one may miss messages.
+            // Long polling queries every server of the queue: short polling may miss messages.
             .wait_time_seconds(1)
             .send()
             .await
@@ -145,7 +147,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives a message back: it may be received again at once.
+    /// Releases a message: it may be received again at once.
     pub async fn release(&self, message: &Message) -> Result<(), Error> {
         self.client
             .change_message_visibility()

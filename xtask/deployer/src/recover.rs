@@ -1,4 +1,4 @@
-//! Following a stack to its end, and picking up what an interrupted run left.
+//! Follows a stack to its end, and recovers from an interrupted run.
 
 use std::collections::BTreeSet;
 
@@ -14,27 +14,27 @@ const OPERATION_SECONDS: u64 = 3_600;
 /// The status of a stack whose rollback stopped half-way.
 const STUCK: &str = "UPDATE_ROLLBACK_FAILED";
 
-/// How a stack operation ended.
+/// The end of a stack operation.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     pub(crate) status: String,
-    /// The first thing that went wrong.
+    /// The first failure.
     pub(crate) cause: Option<ResourceEvent>,
-    /// Every resource that failed by itself.
+    /// Every resource that failed on its own.
     pub(crate) failed: BTreeSet<String>,
 }
 
-/// Whether a status is one at which nothing is under way.
+/// Whether a status means that nothing is under way.
 pub(crate) fn is_settled(status: &str) -> bool {
     !status.ends_with("_IN_PROGRESS") || status == "REVIEW_IN_PROGRESS"
 }
 
-/// What a settled stack needs before it can be changed.
+/// The step that a settled stack needs before it can be changed.
 #[derive(Debug, PartialEq, Eq)]
 enum Remedy {
     /// Nothing.
     Nothing,
-    /// It never came up: away with it.
+    /// It was never created successfully: delete it.
     Delete,
     /// Its last rollback stopped half-way.
     FinishRollback,
@@ -49,14 +49,15 @@ fn remedy(status: &str) -> Remedy {
     }
 }
 
-/// Whether a status is one of a stack that is to be deleted before it can be made.
+/// Whether a stack with this status must be deleted before it can be created.
 pub(crate) fn never_came_up(status: &str) -> bool {
     remedy(status) == Remedy::Delete
 }
 
 impl Stacks {
-    /// The stack in a state in which it can be changed, or `None` where it is to be made anew:
-    /// waits for an operation under way, deletes a stack that never came up, finishes a rollback.
+    /// Brings the stack into a state in which it can be changed, or returns `None` if it must be
+    /// created: waits for an operation under way, deletes a stack that was never created
+    /// successfully, finishes a rollback.
     pub async fn recover(
         &self,
         name: &str,
@@ -120,7 +121,7 @@ impl Stacks {
         })
     }
 
-    /// Tells `progress` what happens after the event `mark`, until nothing is under way.
+    /// Reports events after the event `mark` to `progress`, until nothing is under way.
     pub(crate) async fn follow(
         &self,
         stack: &str,
@@ -139,7 +140,7 @@ impl Stacks {
                 Ok(Some(status)) if is_settled(&status) => {
                     return Ok(Settled { status, ..settled });
                 }
-                // The operation goes on whether it is looked at or not.
+                // The operation continues whether or not it is polled.
                 Err(error) if !error.is_throttled() => return Err(error),
                 _ if started.elapsed().as_secs() > OPERATION_SECONDS => {
                     return Err(Error::TimedOut {
@@ -152,7 +153,7 @@ impl Stacks {
         }
     }
 
-    /// The stack's status, and what happened since the last look; no status where the stack is gone.
+    /// The stack's status and the events since the last poll; no status if the stack is gone.
     async fn look(
         &self,
         stack: &str,
@@ -190,7 +191,7 @@ impl Stacks {
             .map(str::to_owned))
     }
 
-    /// Events newer than `mark`, oldest first; moves the mark.
+    /// Events newer than `mark`, oldest first; advances the mark.
     async fn events_since(
         &self,
         stack: &str,

@@ -1,4 +1,4 @@
-//! Where AWS is, and who is asking.
+//! The connection to AWS and the identity of the caller.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sts::config::Credentials;
@@ -13,12 +13,12 @@ pub struct Session {
     poll: std::time::Duration,
 }
 
-/// How often a stack on AWS is looked at.
+/// How often a stack on AWS is polled.
 const AWS_POLL: std::time::Duration = std::time::Duration::from_secs(2);
-/// How often a stack behind an endpoint of its own is looked at.
+/// How often a stack behind another endpoint is polled.
 const ENDPOINT_POLL: std::time::Duration = std::time::Duration::from_millis(150);
 
-/// Whose credentials are used: an account, in a part of AWS.
+/// The account of the credentials, and its partition of AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     account: String,
@@ -44,7 +44,7 @@ impl Caller {
         &self.partition
     }
 
-    /// What addresses of the partition's services end in.
+    /// The domain of the partition's services.
     pub(crate) fn url_suffix(&self) -> &'static str {
         match self.partition.as_str() {
             "aws-cn" => "amazonaws.com.cn",
@@ -54,8 +54,8 @@ impl Caller {
 }
 
 impl Session {
-    /// AWS with the caller's own credentials, as the AWS command line would find them; or, with an
-    /// `endpoint`, whatever answers there in AWS's place.
+    /// Connects to AWS with the caller's own credentials, as the AWS command line would find them,
+    /// or to the substitute at `endpoint`.
     pub async fn connect(region: &str, endpoint: Option<&str>) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()));
@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Whose the credentials are.
+    /// The owner of the credentials.
     pub async fn caller(&self) -> Result<Caller, Error> {
         let identity = aws_sdk_sts::Client::new(&self.config)
             .get_caller_identity()
@@ -108,7 +108,7 @@ impl Session {
             member,
         };
         let account = identity.account.ok_or(incomplete("Account"))?;
-        // `arn:aws-cn:sts::…`: the credentials themselves say where they are good for.
+        // `arn:aws-cn:sts::…`: the credentials themselves name the partition where they are valid.
         let arn = identity.arn.as_deref();
         let partition = arn.and_then(|arn| arn.split(':').nth(1));
         Ok(Caller {
@@ -117,7 +117,7 @@ impl Session {
         })
     }
 
-    /// Who the credentials belong to.
+    /// The identity behind the credentials.
     pub async fn identity(&self) -> Result<String, Error> {
         aws_sdk_sts::Client::new(&self.config)
             .get_caller_identity()
@@ -136,7 +136,7 @@ impl Session {
         self.config.region().map_or("", Region::as_ref)
     }
 
-    /// The endpoint that stands in for AWS.
+    /// The endpoint of the substitute for AWS.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }

@@ -1,4 +1,4 @@
-//! What could not be processed: the items under `PK = ERRORS` of the analytics table.
+//! Items that could not be processed: those under `PK = ERRORS` of the analytics table.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::session::Session;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// What is read of an item besides its payload.
+/// The attributes to read of an item besides its payload.
 const DESCRIPTION: [&str; 6] = [
     attribute::REASON,
     attribute::MESSAGE,
@@ -21,7 +21,7 @@ const DESCRIPTION: [&str; 6] = [
     attribute::RECEIVED_AT,
 ];
 
-/// Where a set-aside item comes from.
+/// The origin of an item set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A record of the usage stream.
@@ -29,9 +29,9 @@ pub enum Source {
     /// A line of the access log, or a message of the reconciler's queue.
     Log,
     /// An item of a table that the aggregator cannot read or write. It stands under the minute that
-    /// has to be folded again.
+    /// must be folded again.
     Parked,
-    /// An event that its reports disagree about.
+    /// An event whose reports disagree.
     Conflict,
 }
 
@@ -53,7 +53,7 @@ impl Source {
 /// A record that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// What is wrong with it.
     pub message: String,
@@ -63,19 +63,19 @@ pub struct SetAside {
     pub sequence_number: String,
     /// When it was set aside, RFC 3339.
     pub received_at: String,
-    /// How many bytes it had; more than `payload` where that was cut.
+    /// Its original size in bytes; more than `payload` holds if that was cut.
     pub payload_size: u64,
-    /// Its bytes; none where only descriptions were asked for.
+    /// Its bytes; empty if only descriptions were requested.
     pub payload: Vec<u8>,
 }
 
 impl SetAside {
-    /// Where it comes from.
+    /// The origin of the item.
     pub fn source(&self) -> Source {
         Source::of(&self.shard_id)
     }
 
-    /// Whether bytes are missing that the record had.
+    /// Whether the payload was cut.
     pub fn is_cut(&self) -> bool {
         u64::try_from(self.payload.len()).is_ok_and(|kept| kept < self.payload_size)
     }
@@ -105,7 +105,7 @@ impl SetAside {
     }
 }
 
-/// Where the next page begins.
+/// The start of the next page.
 #[derive(Debug, Clone)]
 pub struct NextPage(Item);
 
@@ -117,7 +117,7 @@ pub struct ErrorTable {
 }
 
 impl ErrorTable {
-    /// Those in the environment's analytics table.
+    /// The records in the environment's analytics table.
     pub fn new(session: &Session, names: &Names) -> Self {
         Self {
             client: aws_sdk_dynamodb::Client::new(session.config()),
@@ -125,7 +125,7 @@ impl ErrorTable {
         }
     }
 
-    /// Every record, by position, without payloads; none where there is no such table.
+    /// Every record, by position, without payloads; none if the table does not exist.
     pub async fn describe(&self) -> Result<Vec<SetAside>, Error> {
         let mut found = Vec::new();
         let mut from = None;
@@ -139,7 +139,8 @@ impl ErrorTable {
         }
     }
 
-    /// Some records whole, by position: from `from` on, or the first; and where to go on.
+    /// Some complete records, by position, starting at `from` or at the first; and where to
+    /// continue.
     pub async fn read(
         &self,
         from: Option<NextPage>,
@@ -181,7 +182,7 @@ impl ErrorTable {
         }
     }
 
-    /// Deletes a record's item; that it is gone already is no error.
+    /// Deletes a record's item; it is not an error if the item is gone already.
     pub async fn delete(&self, record: &SetAside) -> Result<(), Error> {
         let key = ItemKey::error(&record.shard_id, &record.sequence_number);
         self.client

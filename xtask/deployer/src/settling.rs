@@ -1,14 +1,15 @@
-//! Which of a change set's changes will come about. Pure.
+//! Separates a change set's real changes from those that will not happen. Pure.
 
 use std::collections::BTreeSet;
 
 use crate::changes::{Action, Change, PropertyChange, Replacement};
 
-/// Changes that are certain, and those that a change set lists although nothing will come of them.
+/// Splits changes into certain ones and those that a change set lists although they will not
+/// happen.
 ///
-/// A change set also lists what refers to a changed resource, "may be replaced" among it, because
-/// the reference *might* yield another value. It does so only where the resource itself is made
-/// anew: a function with new code keeps its ARN.
+/// A change set also lists resources that refer to a changed one, some of them as "may be
+/// replaced", because the reference *might* yield another value. It does so only if the resource
+/// itself is recreated: a function with new code keeps its ARN.
 pub(crate) fn settled(changes: Vec<Change>) -> (Vec<Change>, Vec<String>) {
     let mut anew: BTreeSet<String> = changes
         .iter()
@@ -23,7 +24,7 @@ pub(crate) fn settled(changes: Vec<Change>) -> (Vec<Change>, Vec<String>) {
         let cause = property.caused_by.as_ref();
         cause.is_none_or(|cause| anew.contains(cause) || !known.contains(cause))
     };
-    // What is replaced because of another replacement may cause the next.
+    // A resource that is replaced because of another replacement may cause the next one.
     loop {
         let more: Vec<String> = changes
             .iter()

@@ -1,4 +1,4 @@
-//! Stacks, changed through change sets and never otherwise.
+//! Stacks. They are changed through change sets and in no other way.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use crate::recover::{Settled, is_settled, never_came_up};
 use crate::session::Session;
 use crate::settling::settled;
 
-/// The longest template that a request may carry; longer ones come from a bucket
-/// (CloudFormation quotas, "Template body size in a request").
+/// The longest template that a request may carry; a longer one must be in a bucket (CloudFormation
+/// quotas, "Template body size in a request").
 const INLINE_BYTES: usize = 51_200;
-/// How long CloudFormation may take to work out a change set.
+/// How long CloudFormation may take to create a change set.
 const CHANGE_SET_SECONDS: u64 = 600;
-/// Names of our change sets begin so.
+/// Prefix of the names of our change sets.
 const CHANGE_SET_PREFIX: &str = "xtask-";
 
-/// A template, where CloudFormation finds it.
+/// A template in a place where CloudFormation finds it.
 #[derive(Debug, Clone)]
 pub struct Template {
     parsed: Value,
@@ -33,7 +33,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// The template of `stack`; put into the bucket if it is too long for a request.
+    /// The template of `stack`; uploaded to the bucket if it is too long for a request.
     pub async fn new(stack: &str, parsed: Value, bucket: &Bucket) -> Result<Self, Error> {
         let body = serde_json::to_string(&parsed).map_err(|source| Error::Template {
             stack: stack.to_owned(),
@@ -56,7 +56,7 @@ impl Template {
         &self.parsed
     }
 
-    /// What the template declares as parameters.
+    /// The parameters that the template declares.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &String> {
         let declared = self.parsed.get("Parameters").and_then(Value::as_object);
         declared.into_iter().flat_map(|declared| declared.keys())
@@ -72,46 +72,46 @@ impl Template {
     }
 }
 
-/// What a stack is to become.
+/// The target state of a stack.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The stack's name.
     pub stack: &'a str,
     /// Its template.
     pub template: &'a Template,
-    /// Values of parameters. A parameter that the template declares and that is not here keeps
+    /// Values of parameters. A parameter that the template declares and that is missing here keeps
     /// its value, or takes its default.
     pub parameters: &'a BTreeMap<String, String>,
     /// Tags of the stack and all its resources.
     pub tags: &'a BTreeMap<String, String>,
 }
 
-/// A change set that has been worked out.
+/// A finished change set.
 #[derive(Debug)]
 pub enum Prepared {
-    /// Nothing differs.
+    /// There are no differences.
     Nothing,
-    /// This would happen.
+    /// It would make changes.
     Changes {
         /// The change set's id.
         change_set: String,
-        /// What it holds.
+        /// Its content.
         review: Review,
     },
 }
 
-/// A stack that is there.
+/// An existing stack.
 #[derive(Debug, Clone)]
 pub struct Deployed {
     /// Its name.
     pub name: String,
-    /// Its id, which still finds it after it is deleted.
+    /// Its id, which still identifies it after it is deleted.
     pub id: String,
     /// Its status, such as `CREATE_COMPLETE`.
     pub status: String,
     /// Its outputs.
     pub outputs: BTreeMap<String, String>,
-    /// The values its parameters have.
+    /// The current values of its parameters.
     pub parameters: BTreeMap<String, String>,
 }
 
@@ -161,8 +161,8 @@ impl Stacks {
         Ok(found)
     }
 
-    /// Works out what would change. A stack that is there must be settled: see
-    /// [`recover`](Self::recover). Retained resources that outlived an earlier stack are adopted.
+    /// Creates a change set. An existing stack must be settled: see [`recover`](Self::recover).
+    /// Retained resources that outlived an earlier stack are adopted.
     pub async fn prepare(
         &self,
         request: &Request<'_>,
@@ -301,7 +301,7 @@ impl Stacks {
         }
     }
 
-    /// The template that a stack was last deployed from.
+    /// The template of the stack's last deploy.
     pub(crate) async fn template(&self, stack: &str) -> Result<Value, Error> {
         let answer = self
             .client
@@ -317,7 +317,7 @@ impl Stacks {
         })
     }
 
-    /// Throws a change set away.
+    /// Deletes a change set.
     pub async fn discard(&self, change_set: &str) -> Result<(), Error> {
         self.client
             .delete_change_set()
@@ -328,7 +328,7 @@ impl Stacks {
         Ok(())
     }
 
-    /// Throws away change sets that an interrupted run left behind.
+    /// Deletes change sets that an interrupted run left behind.
     async fn forget_change_sets(&self, stack: &str) -> Result<(), Error> {
         let listed = self
             .client
@@ -351,7 +351,7 @@ impl Stacks {
         Ok(())
     }
 
-    /// Carries a change set out and follows it to its end.
+    /// Executes a change set and follows it to its end.
     pub async fn execute(
         &self,
         stack: &str,
@@ -376,7 +376,7 @@ impl Stacks {
         }
     }
 
-    /// Deletes a stack and follows it to its end. Resources that are retained stay.
+    /// Deletes a stack and follows it to its end. Retained resources stay.
     pub async fn delete(&self, stack: &Deployed, progress: &dyn Progress) -> Result<(), Error> {
         let mark = self.newest_event(&stack.id).await?;
         self.client
@@ -414,7 +414,7 @@ impl Deployed {
         is_settled(&self.status)
     }
 
-    /// Whether a deploy deletes what is left of the stack, and makes it anew.
+    /// Whether a deploy deletes the remains of the stack and creates it again.
     pub fn never_came_up(&self) -> bool {
         never_came_up(&self.status)
     }

@@ -1,4 +1,4 @@
-//! Items of the usage table that operators read and change: each under the version that was read.
+//! Items of the usage table that operators read and change, each under the version that was read.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::session::Session;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Times that an item is read again after somebody else changed it.
+/// How often an item is read again after a concurrent change.
 const MOST_CONFLICTS: u32 = 20;
 
 /// The usage table's items with a state.
@@ -35,13 +35,13 @@ impl StateTable {
         }
     }
 
-    /// An item; `None` where there is none.
+    /// An item; `None` if it does not exist.
     pub async fn read<T: DeserializeOwned>(&self, key: &ItemKey) -> Result<Option<T>, Error> {
         Ok(self.versioned(key).await?.0)
     }
 
-    /// Changes an item; `change` gets what is there, and returns what is to be there, or `None` to
-    /// leave it. Returns what is there then.
+    /// Changes an item: `change` gets the current value and returns the new one, or `None` to leave
+    /// it. Returns the value after the change.
     pub async fn change<T: Serialize + DeserializeOwned>(
         &self,
         key: &ItemKey,
@@ -112,7 +112,8 @@ impl StateTable {
         Ok((Some(decoded(item)?), version))
     }
 
-    /// Writes an item over the version that was read; says whether it still stood.
+    /// Writes an item over the version that was read. Returns whether that version was still
+    /// current.
     async fn put<T: Serialize>(
         &self,
         key: &ItemKey,

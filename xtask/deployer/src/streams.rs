@@ -1,4 +1,4 @@
-//! How wide a stream is, and what came into it.
+//! Streams: their shards and their records.
 
 use std::cmp::Ordering;
 
@@ -9,12 +9,12 @@ use domain::time::UnixMillis;
 use crate::error::{Error, failed};
 use crate::session::Session;
 
-/// A shard, open or closed, that the stream still has records of.
+/// A shard, open or closed, whose records the stream still holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     /// Its id.
     pub id: String,
-    /// The shards that it was made of: one after a split, two after a merge.
+    /// Its parent shards: one after a split, two after a merge.
     pub parents: Vec<String>,
 }
 
@@ -23,37 +23,37 @@ pub struct Shard {
 pub struct StreamRecord {
     /// Its position in its shard.
     pub sequence_number: String,
-    /// What decided on its shard.
+    /// The key that selected its shard.
     pub partition_key: String,
-    /// When the stream took it.
+    /// When the stream accepted it.
     pub arrived: UnixMillis,
-    /// What it holds.
+    /// Its content.
     pub data: Vec<u8>,
 }
 
-/// Where reading begins.
+/// Where to begin reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start<'a> {
     /// The first record from this time on.
     Time(UnixMillis),
-    /// The record at this position, or the next that is still there.
+    /// The record at this position, or the next one that still exists.
     At(&'a str),
     /// The record after this position.
     After(&'a str),
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Records in their order.
     pub records: Vec<StreamRecord>,
-    /// Where the next page is read; `None` at the end of a closed shard.
+    /// Where to read the next page; `None` at the end of a closed shard.
     pub next: Option<String>,
     /// How far the page is behind the shard's end.
     pub behind_millis: i64,
 }
 
-/// Records of one read at most: few enough to be worked off before the next iterator ends.
+/// The most records per read: few enough to be processed before the next iterator expires.
 const PAGE: i32 = 1_000;
 
 /// Compares sequence numbers, which are numbers of up to 128 digits.
@@ -79,7 +79,7 @@ impl Streams {
         }
     }
 
-    /// Open shards of the stream; `None` where there is no such stream.
+    /// Open shards of the stream; `None` if the stream does not exist.
     pub async fn open_shards(&self, stream: &str) -> Result<Option<u32>, Error> {
         let summary = self
             .client
@@ -99,13 +99,13 @@ impl Streams {
         }
     }
 
-    /// The shards, closed ones too; `None` where there is no such stream.
+    /// The shards, including closed ones; `None` if the stream does not exist.
     pub async fn shards(&self, stream: &str) -> Result<Option<Vec<Shard>>, Error> {
         let mut found = Vec::new();
         let mut token = None;
         loop {
             let list = self.client.list_shards();
-            // A request names the stream or goes on, never both.
+            // A request names the stream or a token, never both.
             let list = match token {
                 None => list.stream_name(stream),
                 Some(token) => list.next_token(token),
@@ -132,7 +132,7 @@ impl Streams {
         }
     }
 
-    /// An iterator for [`page`](Self::page); `None` where stream, shard or position are gone.
+    /// An iterator for [`page`](Self::page); `None` if the stream, shard or position is gone.
     pub async fn iterator(
         &self,
         stream: &str,
@@ -158,13 +158,14 @@ impl Streams {
         match request.send().await.map_err(failed("GetShardIterator")) {
             Ok(found) => Ok(found.shard_iterator),
             Err(error) if error.is_not_found() => Ok(None),
-            // A position of another stream, as after one of the same name was made anew.
+            // The position belongs to another stream, for example one of the same name that was
+            // recreated.
             Err(error) if error.code() == Some("InvalidArgumentException") => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads on from an iterator; `None` where the iterator is too old to be used.
+    /// Reads on from an iterator; `None` if the iterator has expired.
     pub async fn page(&self, iterator: &str) -> Result<Option<Page>, Error> {
         let read = self
             .client
@@ -195,8 +196,8 @@ impl Streams {
         }))
     }
 
-    /// Records that came into the stream from `since` on, read and counted one by one: for
-    /// streams that are small and whose reading costs nothing.
+    /// Records that arrived in the stream from `since` on, read and counted one by one: for small
+    /// streams whose reading costs nothing.
     pub async fn records_since(&self, stream: &str, since: UnixMillis) -> Result<u64, Error> {
         let mut shards = self
             .client

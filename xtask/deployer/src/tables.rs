@@ -8,11 +8,11 @@ use crate::error::{Error, failed};
 use crate::session::Session;
 use crate::waiting::Patience;
 
-/// How long a table may take to change; a new index of a large table takes hours.
+/// How long a change of a table may take; a new index of a large table takes hours.
 const CHANGE_SECONDS: u64 = 6 * 3_600;
-/// How long a table may take to go.
+/// How long the deletion of a table may take.
 const DELETION_SECONDS: u64 = 1_800;
-/// What DynamoDB answers while a change of the table is under way.
+/// DynamoDB's error code while a change of the table is under way.
 const BUSY: &str = "ResourceInUseException";
 
 /// The account's tables.
@@ -31,7 +31,7 @@ impl Tables {
         }
     }
 
-    /// Whether the table is there.
+    /// Whether the table exists.
     pub async fn exists(&self, table: &str) -> Result<bool, Error> {
         Ok(self.described(table).await?.is_some())
     }
@@ -48,7 +48,7 @@ impl Tables {
         }
     }
 
-    /// The table, once no change of it is under way; nothing where there is none.
+    /// The table, once no change of it is under way; `None` if it does not exist.
     pub(crate) async fn settled(&self, table: &str) -> Result<Option<TableDescription>, Error> {
         let what = || format!("a change of table `{table}`");
         let settled = self.patience(CHANGE_SECONDS).until(what, async || {
@@ -59,7 +59,7 @@ impl Tables {
         settled.await
     }
 
-    /// Makes a change of a table; again where DynamoDB is still busy with the one before.
+    /// Makes a change of a table, and repeats it while DynamoDB is busy with the previous one.
     pub(crate) async fn change(
         &self,
         table: &str,
@@ -75,8 +75,8 @@ impl Tables {
             .await
     }
 
-    /// Deletes the table with all its data, deletion protection or not, and waits until it is gone;
-    /// says whether it was there.
+    /// Deletes the table with all its data, whether or not it has deletion protection, and waits
+    /// until it is gone. Returns whether it existed.
     pub async fn delete(&self, table: &str) -> Result<bool, Error> {
         let Some(found) = self.settled(table).await? else {
             return Ok(false);
@@ -125,8 +125,8 @@ impl Tables {
     }
 }
 
-/// Whether something is done to the table, or to one of its indexes, after which it can be changed
-/// again; a table that is being deleted is busy until it is gone.
+/// Whether a change of the table or of one of its indexes is under way, after which it can be
+/// changed again; a table that is being deleted is busy until it is gone.
 fn is_busy(table: &TableDescription) -> bool {
     use aws_sdk_dynamodb::types::IndexStatus;
     let status = table.table_status();

@@ -1,4 +1,4 @@
-//! What users used by day, and how far days are closed: the usage table as a bill reads it.
+//! Daily usage of users, and the progress of closing days: the usage table as a bill reads it.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::session::Session;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// What a user used on a day.
+/// A user's usage of one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserDay {
     /// The user.

@@ -1,4 +1,4 @@
-//! Waiting for what AWS does in its own time.
+//! Waits for AWS.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 
-/// How often something is asked, and for how long.
+/// How often to poll, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) poll: Duration,
@@ -14,7 +14,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Asks until there is an answer. `what` says what was waited for if none comes in time.
+    /// Polls until there is a result. `what` names what it waits for, in case none arrives in time.
     pub(crate) async fn until<T>(
         self,
         what: impl FnOnce() -> String,

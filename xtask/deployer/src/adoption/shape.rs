@@ -1,4 +1,4 @@
-//! What of a table its functions rest on: declared, found, compared. Pure.
+//! The properties of a table on which its functions depend: declared, actual, compared. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,32 +24,32 @@ pub(crate) struct IndexShape {
     pub(crate) projection: String,
 }
 
-/// A table, as far as functions rest on it.
+/// The properties of a table on which functions depend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     key: Vec<KeyPart>,
     indexes: BTreeMap<String, IndexShape>,
-    /// What its stream shows, if it has one.
+    /// The view type of its stream, if it has one.
     stream: Option<String>,
     /// The attribute by which items expire, if any do.
     expires: Option<String>,
     protected: bool,
 }
 
-/// How a difference is removed.
+/// The change that removes a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// A stream with this view is turned on.
+    /// Turn on a stream with this view type.
     Stream(String),
-    /// The stream is replaced by one with this view.
+    /// Replace the stream by one with this view type.
     OtherStream(String),
-    /// The index is made.
+    /// Create the index.
     Index(IndexShape),
-    /// Items expire by this attribute.
+    /// Let items expire by this attribute.
     Expire(String),
-    /// Items no longer expire by this attribute.
+    /// Stop items from expiring by this attribute.
     KeepForever(String),
-    /// Deletion protection is turned on.
+    /// Turn on deletion protection.
     Protect,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Remedy {
     }
 }
 
-/// Something in which a table is not what is declared.
+/// A difference between a table and its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     says: String,
@@ -94,7 +94,7 @@ impl Difference {
         }
     }
 
-    /// Whether nothing removes it but another table.
+    /// Whether only another table would remove it.
     pub fn is_obstacle(&self) -> bool {
         self.remedy.is_none()
     }
@@ -111,7 +111,7 @@ impl fmt::Display for Difference {
 }
 
 impl Shape {
-    /// From the properties of an `AWS::DynamoDB::Table`.
+    /// The shape in the properties of an `AWS::DynamoDB::Table`.
     pub(super) fn declared(properties: &Value) -> Self {
         let text = |value: &Value, member: &str| {
             let text = value.get(member).and_then(Value::as_str);
@@ -160,7 +160,7 @@ impl Shape {
         }
     }
 
-    /// From what DynamoDB says of a table, and the attribute by which its items expire.
+    /// The shape in DynamoDB's description of a table, and the attribute by which its items expire.
     pub(super) fn actual(table: &TableDescription, expires: Option<String>) -> Self {
         let kinds = table.attribute_definitions();
         let indexes = table.global_secondary_indexes().iter().map(|index| {
@@ -185,7 +185,8 @@ impl Shape {
         }
     }
 
-    /// In what `actual` is not what this declares. What it has beyond is no difference.
+    /// The differences between this declaration and `actual`. Additional features of `actual` do
+    /// not count.
     pub(super) fn differences(&self, actual: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.key != actual.key {
@@ -234,7 +235,8 @@ impl Shape {
                 "its items do not expire",
                 Remedy::Expire(attribute.clone()),
             )),
-            // DynamoDB takes up to an hour to turn one off, and another cannot be set before.
+            // DynamoDB takes up to an hour to turn one attribute off, and accepts no other before
+            // that.
             (Some(declared), Some(attribute)) if declared != attribute => {
                 Some(Difference::obstacle(format!(
                     "its items expire by `{attribute}`, declared is `{declared}`: turn that off, and \
@@ -261,7 +263,7 @@ fn index_difference(declared: &IndexShape, actual: Option<&IndexShape>) -> Optio
             shown(&declared.key)
         )));
     }
-    // An index with every attribute answers what one with keys alone does.
+    // An index with all attributes also serves queries for keys alone.
     let enough = actual.projection == declared.projection || actual.projection == "ALL";
     (!enough).then(|| {
         Difference::obstacle(format!(
@@ -316,7 +318,7 @@ mod tests {
         })
     }
 
-    /// What is said where the table is `actual`, obstacles with a mark.
+    /// The differences reported for `actual`, with a mark on obstacles.
     fn said(actual: &Value) -> Vec<String> {
         let differences = Shape::declared(&table()).differences(&Shape::declared(actual));
         let said = differences.iter().map(|one| {

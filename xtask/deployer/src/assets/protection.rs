@@ -1,5 +1,5 @@
-//! What protects the bucket, set at every deploy: it may be older than these settings, or changed by
-//! hand.
+//! The protection of the bucket. Every deploy sets it again, because the bucket may be older than
+//! these settings, or have been changed by hand.
 
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
@@ -13,7 +13,7 @@ use super::{BUSY, Bucket, CHANGE_SECONDS};
 use crate::error::{Error, failed};
 use crate::waiting::Patience;
 
-/// Days after which a deleted version is gone for good, and an upload that never ended.
+/// Days after which a deleted version is gone for good, and an unfinished upload is aborted.
 const DELETED_DAYS: i32 = 30;
 
 impl Bucket {
@@ -26,7 +26,7 @@ impl Bucket {
         self.change(async || self.forget_deleted().await).await
     }
 
-    /// Makes a change; again where S3 is still busy with the one before.
+    /// Makes a change, and repeats it while S3 is busy with the previous one.
     async fn change(&self, mut make: impl AsyncFnMut() -> Result<(), Error>) -> Result<(), Error> {
         let patience = Patience {
             poll: self.poll,
@@ -88,7 +88,7 @@ impl Bucket {
     }
 
     async fn allow_tls_only(&self) -> Result<(), Error> {
-        // What stands in AWS's place without TLS would refuse every call from here on.
+        // A local AWS without TLS would refuse every call from now on.
         if self.base.starts_with("http://") {
             return Ok(());
         }
@@ -119,8 +119,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Only what was deleted expires: a stack that rolls back fetches the code it had before,
-    /// however old that is.
+    /// Only deleted objects expire: a stack that rolls back fetches its previous code, however old
+    /// that is.
     async fn forget_deleted(&self) -> Result<(), Error> {
         let incomplete = |_| Error::Incomplete {
             operation: "PutBucketLifecycleConfiguration",
@@ -156,7 +156,7 @@ impl Bucket {
     }
 }
 
-/// Denies every call that does not come over TLS.
+/// Denies every call without TLS.
 fn tls_only(bucket: &str) -> Value {
     json!({
         "Version": "2012-10-17",

@@ -1,4 +1,4 @@
-//! Every state that a stack may be found in, against a CloudFormation that answers by a script.
+//! Every state in which a stack may be found, against a scripted CloudFormation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,23 +8,23 @@ use crate::session::Session;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One answer: what is asked for, and what is said.
+/// One step: the requested action and its response.
 type Step = (&'static str, Answer);
 
 enum Answer {
     /// The stack, in this status.
     Stack(&'static str),
-    /// There is no such stack.
+    /// The stack does not exist.
     Gone,
     /// Events, the newest first: resource, status, reason.
     Events(&'static [(&'static str, &'static str, &'static str)]),
-    /// Done, with nothing to say.
+    /// Success with an empty response.
     Done,
     /// A refusal: code and message.
     No(&'static str, &'static str),
 }
 
-/// A CloudFormation that answers each action by its own script, the last answer again and again.
+/// A CloudFormation that answers each action from its own script and repeats the last response.
 struct Scripted {
     steps: Mutex<HashMap<&'static str, Vec<Answer>>>,
     asked: Mutex<Vec<String>>,
@@ -53,7 +53,7 @@ impl Scripted {
         (scripted, stacks)
     }
 
-    /// Answers one request, and closes.
+    /// Sends one response, and closes the connection.
     async fn serve(&self, mut stream: TcpStream) {
         let mut request = Vec::new();
         let mut part = [0; 4096];
@@ -152,7 +152,7 @@ fn refusal(code: &str, message: &str) -> (u16, String) {
     (400, xml)
 }
 
-/// Keeps progress lines.
+/// Records progress lines.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -249,7 +249,7 @@ async fn a_stack_that_never_came_up_is_deleted_and_made_anew() {
 async fn a_deploy_of_somebody_else_is_waited_for_though_aws_throttles() {
     let (_, stacks) = Scripted::start(vec![
         ("DescribeStacks", Answer::Stack("UPDATE_IN_PROGRESS")),
-        // The client asks three times before it gives up once.
+        // The client tries three times before it gives up once.
         ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),
         ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),
         ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),

@@ -1,4 +1,4 @@
-//! A table that is adopted becomes what is declared before it is.
+//! A table is changed to match its declaration before it is adopted.
 
 use deployer::{Action, Change, Replacement, Review, Tables};
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ fn bucket(aws: &Scripted) -> Bucket {
     Bucket::new(&aws.session(), NAME, &Caller::embedded(OWNER))
 }
 
-/// Every call names the owner, but the one that cannot.
+/// Every call names the owner, except the one that cannot.
 fn every_call_names_the_owner(aws: &Scripted) {
     for call in aws.calls() {
         let creates = call.name() == "PUT";
@@ -68,13 +68,13 @@ async fn a_bucket_of_another_account_is_refused() {
         let said = error.to_string();
         assert!(said.contains(NAME) && said.contains(OWNER), "{said}");
     };
-    // It is there, and another's.
+    // The bucket exists and belongs to another account.
     let aws = Scripted::start(|_| Answer::status(403)).await;
     foreign(bucket(&aws).ensure(&Told::default()).await.unwrap_err());
     foreign(bucket(&aws).remove().await.unwrap_err());
     assert_eq!(aws.names(), ["HEAD", "HEAD"]);
 
-    // Somebody takes the name in between.
+    // Another account takes the name in between.
     let aws = Scripted::start(|call| match call.name().as_str() {
         "HEAD" => Answer::status(404),
         _ => Answer::xml_error(409, "BucketAlreadyExists"),

@@ -1,4 +1,4 @@
-//! Log groups that are there although their stack is gone.
+//! Log groups that exist although their stack is gone.
 
 use deployer::{LeftOver, Logs};
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn a_group_that_is_declared_and_no_resource_of_the_stack_is_left_over() {
     }});
     let aws = Scripted::start(|call| {
         let asked = call.json()["logGroupNamePrefix"].clone();
-        // Another group begins with the same name.
+        // The name of another group starts with the same text.
         let mut groups = vec![json!({"logGroupName": format!("{}/x", asked.as_str().unwrap())})];
         if asked == "/left" {
             groups.push(json!({"logGroupName": "/left", "storedBytes": 7}));

@@ -1,5 +1,5 @@
-//! The deployer before an AWS that follows a script: it answers what the test says, and remembers what
-//! it was asked.
+//! The deployer against a scripted AWS, which sends the responses of the test and records its
+//! requests.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

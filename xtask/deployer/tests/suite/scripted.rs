@@ -1,4 +1,4 @@
-//! The AWS that follows a script.
+//! The scripted AWS.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,13 +9,13 @@ use axum::http::{Method, Response};
 use deployer::{Progress, ResourceEvent, Session};
 use serde_json::{Value, json};
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
-    /// The operation of a service that takes it in a header: `DeleteTable`.
+    /// The operation of a service that passes it in a header: `DeleteTable`.
     pub(crate) target: String,
     /// The account that must own the bucket.
     pub(crate) expected_owner: Option<String>,
@@ -38,12 +38,12 @@ impl Call {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer(u16, String);
 
 impl Answer {
-    /// As asked, with nothing to say.
+    /// Success with an empty response.
     pub(crate) fn done() -> Self {
         Self(200, String::new())
     }
@@ -66,7 +66,7 @@ impl Answer {
         Self(status, body)
     }
 
-    /// The form of services that speak JSON.
+    /// The form of services with a JSON protocol.
     pub(crate) fn json_error(code: &str) -> Self {
         let body = json!({"__type": format!("com.amazonaws#{code}"), "message": "scripted"});
         Self(400, body.to_string())
@@ -80,7 +80,7 @@ struct Stage {
     calls: Mutex<Vec<Call>>,
 }
 
-/// An AWS that follows a script.
+/// A scripted AWS.
 #[derive(Clone)]
 pub(crate) struct Scripted {
     endpoint: String,
@@ -110,7 +110,7 @@ impl Scripted {
         self.stage.calls.lock().unwrap().clone()
     }
 
-    /// The names of what was asked, in order.
+    /// The names of the requests, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         self.calls().iter().map(Call::name).collect()
     }

@@ -1,4 +1,4 @@
-//! Tables are deleted in their own time.
+//! Deleting a table takes time.
 
 use deployer::Tables;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn described(status: &str, protected: bool) -> Answer {
 
 #[tokio::test]
 async fn a_table_is_deleted_once_nothing_else_is_done_to_it_and_waited_for() {
-    // What DescribeTable says, one after the other: an update of the stack is still under way, then
+    // The responses of DescribeTable in order: an update of the stack is still under way, then
     // protection goes, then the table.
     let mut said = vec![
         described("UPDATING", true),
