@@ -23,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-/// Sends the id when the handler is left, however that happens.
+/// Sends the id when the handler ends, however that happens.
 struct Report {
     id: String,
     sender: mpsc::UnboundedSender<String>,
@@ -46,8 +46,8 @@ async fn main() -> Result<(), Error> {
     }
 }
 
-/// Whether this initialisation fails: each one for `always`, else the first, which leaves the
-/// file behind.
+/// Whether this initialisation fails: every one for `always`, otherwise the first, which creates
+/// the file.
 fn fails(marker: &OsStr) -> bool {
     marker == "always"
         || OpenOptions::new()
@@ -97,7 +97,7 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
         if stubborn {
             return;
         }
-        // The extension is told of the shutdown at the same time.
+        // The extension receives the shutdown event at the same time.
         sleep(Duration::from_millis(100)).await;
         process::exit(0);
     });
@@ -180,7 +180,7 @@ fn failures(records: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-/// An authorizer's answer.
+/// An authorizer's response.
 fn decide(decision: &str, event: &Value) -> Result<Value, Error> {
     let effect = match decision {
         "unauthorized" => return Err("Unauthorized".into()),

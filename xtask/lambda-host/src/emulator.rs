@@ -1,13 +1,13 @@
-//! The few calls the host makes of the local AWS.
+//! The few calls that the host makes to the local AWS.
 //!
-//! Plain JSON over HTTP, not the SDK: the emulator checks no signature and every service used
-//! here speaks JSON. Only loopback addresses are meant; nothing here may be pointed at AWS.
+//! Plain JSON over HTTP instead of the SDK: the emulator checks no signature, and every service
+//! used here speaks JSON. This is for loopback addresses only; never point anything here at AWS.
 
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::Value;
 
-/// A call of the local AWS that failed.
+/// A failed call to the local AWS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmulatorError {
@@ -31,12 +31,12 @@ pub enum EmulatorError {
         /// The service's text.
         message: String,
     },
-    /// The answer is not what the service documents.
+    /// The response is not what the service documents.
     #[error("the local AWS answered `{call}` without `{missing}`")]
     Unreadable {
         /// The call.
         call: String,
-        /// The member that is missing.
+        /// The missing member.
         missing: &'static str,
     },
 }
@@ -100,7 +100,7 @@ impl Emulator {
         }
     }
 
-    /// The emulator takes service and region from the credential scope; the rest is not checked.
+    /// The emulator takes service and region from the credential scope and checks nothing else.
     fn authorization(&self, service: &str) -> String {
         format!(
             "AWS4-HMAC-SHA256 Credential=test/20260101/{}/{service}/aws4_request, SignedHeaders=host, Signature=0",
@@ -175,7 +175,7 @@ impl Emulator {
         json(&body, &call)
     }
 
-    /// Calls an action of a service that speaks the query protocol; the answer is XML.
+    /// Calls an action of a service that speaks the query protocol; the response is XML.
     pub(crate) async fn query(
         &self,
         service: &str,
@@ -247,7 +247,7 @@ fn refused(call: &str, status: u16, body: &[u8]) -> EmulatorError {
     }
 }
 
-/// An empty answer is an empty object: some actions return nothing.
+/// An empty response counts as an empty object: some actions return nothing.
 fn json(body: &[u8], call: &str) -> Result<Value, EmulatorError> {
     if body.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));

@@ -1,5 +1,5 @@
-//! What stops the host. What goes wrong with one function or one mapping is not here: that is
-//! logged, reported to the caller and retried.
+//! Errors that stop the host. Errors of one function or one mapping are not here: they are logged,
+//! reported to the caller and retried.
 
 use std::{
     io,
@@ -12,33 +12,33 @@ use crate::emulator::EmulatorError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// A file or folder of the host could not be used.
+    /// A file or folder of the host is unusable.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// On which path.
+        /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The cause.
         source: io::Error,
     },
-    /// The settings are not what [`HostConfig`](crate::HostConfig) describes.
+    /// The settings do not match [`HostConfig`](crate::HostConfig).
     #[error("the host's settings in `{}` cannot be used", path.display())]
     Config {
         /// The settings file.
         path: PathBuf,
-        /// Where and what.
+        /// Position and cause.
         source: serde_json::Error,
     },
-    /// The port is taken, or may not be bound.
+    /// The port is in use, or binding it is not permitted.
     #[error("cannot listen on 127.0.0.1 port `{port}`")]
     Listen {
-        /// The port asked for.
+        /// The requested port.
         port: u16,
-        /// The system's answer.
+        /// The cause.
         source: io::Error,
     },
-    /// The local AWS did not answer, or refused.
+    /// The local AWS did not respond, or refused.
     #[error("cannot read what is deployed")]
     Emulator(#[from] EmulatorError),
     /// A function's code could not be unpacked.

@@ -1,4 +1,4 @@
-//! A function as it is deployed, and what an invocation of it comes to.
+//! A deployed function, and the outcome of an invocation.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -12,11 +12,11 @@ use serde_json::json;
 pub struct FunctionSpec {
     /// Deployed name.
     pub name: String,
-    /// ARN that invocations are told.
+    /// The ARN that invocations see.
     pub arn: String,
     /// `_HANDLER`.
     pub handler: String,
-    /// Limit of one invocation, post-response work included.
+    /// Limit for one invocation, including work after the response.
     pub timeout: Duration,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`; not enforced.
     pub memory_mb: u32,
@@ -28,18 +28,18 @@ pub struct FunctionSpec {
     pub task_root: PathBuf,
     /// Log group of the function.
     pub log_group: String,
-    /// Reserved concurrency: more invocations at a time are throttled.
+    /// Reserved concurrency: further concurrent invocations are throttled.
     pub reserved_concurrency: Option<usize>,
 }
 
-/// What an invocation came to, as Lambda's Invoke API would tell it.
+/// The outcome of an invocation, as Lambda's Invoke API would report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The function's response.
     Success(Bytes),
     /// The function failed, timed out or ended: the error document `{errorMessage, errorType}`.
     FunctionError(Bytes),
-    /// Refused for the function's reserved concurrency; the function did not run.
+    /// Refused because of the function's reserved concurrency; the function did not run.
     Throttled,
     /// The function is not deployed or its process cannot be started; the function did not run.
     Unavailable(String),

@@ -1,4 +1,4 @@
-//! Every deployed function, by name, and what runs it.
+//! Every deployed function, by name, and the pool that runs it.
 
 use std::{
     collections::BTreeMap,
@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// Busy instances of replaced or deleted functions finish their work within Lambda's longest
-/// timeout, 15 minutes; at the host's end they have this long.
+/// timeout, 15 minutes; when the host ends they have this long.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The deployed functions, and the processes that run them.
 ///
-/// The host holds one beside the local AWS; tests and benchmarks hold one alone
+/// The host uses one beside the local AWS; tests and benchmarks use one alone
 /// ([`standalone`](Self::standalone)).
 #[derive(Debug)]
 pub struct Functions {
@@ -38,10 +38,10 @@ pub struct Functions {
 impl Functions {
     /// Functions without a local AWS: output goes to files only, and nothing is discovered.
     ///
-    /// What an earlier host left behind in the state directory is killed first.
+    /// Kills what an earlier host left behind in the state directory first.
     ///
     /// # Errors
-    /// The folders of `config` cannot be used.
+    /// The folders of `config` are unusable.
     pub fn standalone(config: &HostConfig) -> Result<Self, HostError> {
         processes::reap(&config.state_dir)?;
         let environment = Environment {
@@ -106,7 +106,7 @@ impl Functions {
         self.pool(name).is_some()
     }
 
-    /// Invokes a function under a request id of its own, and waits for its response.
+    /// Invokes a function under a new request id, and waits for its response.
     pub(crate) async fn invoke(
         &self,
         name: &str,
@@ -136,7 +136,7 @@ impl Functions {
         Outcome::Unavailable(format!("function `{name}` is not deployed"))
     }
 
-    /// Shuts down instances that were not used for `unused`.
+    /// Shuts down instances that have been idle for `unused`.
     pub fn reap_idle(&self, unused: Duration) {
         for pool in self.all() {
             pool.reap_idle(unused);
@@ -148,7 +148,7 @@ impl Functions {
         pools.values().cloned().collect()
     }
 
-    /// What each function's instances do and have done.
+    /// The state and the counters of each function's instances.
     pub fn status(&self) -> BTreeMap<String, PoolStatus> {
         let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
         pools
@@ -157,7 +157,7 @@ impl Functions {
             .collect()
     }
 
-    /// Which code each function's next instances run: its digest, as Lambda reports it.
+    /// The code that each function's next instances run: its digest, as Lambda reports it.
     pub fn code(&self) -> BTreeMap<String, String> {
         let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
         pools

@@ -1,4 +1,4 @@
-//! Identifiers in the forms that AWS gives them.
+//! Identifiers in AWS's forms.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub(crate) fn region_of(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
 }
 
-/// What follows the last `/` or `:` of an ARN.
+/// The part after the last `/` or `:` of an ARN.
 pub(crate) fn resource_of(arn: &str) -> &str {
     arn.rsplit([':', '/']).next().unwrap_or_default()
 }

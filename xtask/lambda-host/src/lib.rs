@@ -1,10 +1,9 @@
 //! Runs deployed functions on this machine as they run on Lambda.
 //!
-//! The host stands beside the local AWS and supplies what that lacks: real execution
-//! environments behind the Runtime and Extensions APIs, event source mappings with the documented
-//! semantics, and a front for the REST API that writes access logs. What to run is read from what
-//! is deployed there; functions cannot tell the host from Lambda and get nothing that Lambda
-//! would not give them.
+//! The host runs beside the local AWS and supplies what that lacks: real execution environments
+//! behind the Runtime and Extensions APIs, event source mappings with the documented semantics, and
+//! a front for the REST API that writes access logs. It reads from the local AWS what to run.
+//! Functions cannot tell the host from Lambda and get nothing that Lambda would not give them.
 
 mod config;
 mod discovery;

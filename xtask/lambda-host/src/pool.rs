@@ -1,4 +1,5 @@
-//! The instances of one function: warm ones first, new ones up to the limit, the rest waits.
+//! The instances of one function: warm ones are used first, new ones start up to the limit, and
+//! further invocations wait.
 //!
 //! The lock is held only to move instances and waiters between queues, never across an await.
 
@@ -30,13 +31,14 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Warm instances, the one used last at the end: it is used first, the others may idle out.
+    /// Warm instances, the most recently used at the end: it is used first, so the others may idle
+    /// out.
     idle: Vec<(Arc<Instance>, Instant)>,
     all: Vec<Arc<Instance>>,
     waiting: VecDeque<oneshot::Sender<Option<Arc<Instance>>>>,
     /// Instances that exist or are starting.
     live: usize,
-    /// Invocations that run or wait.
+    /// Running and waiting invocations.
     running: usize,
     closed: bool,
 }
@@ -49,27 +51,27 @@ struct Counters {
     cold_starts: AtomicU64,
 }
 
-/// What a pool has done and has.
+/// The state and the counters of a pool.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStatus {
-    /// Processes that run or start.
+    /// Running and starting processes.
     pub instances: usize,
-    /// Instances that wait for work.
+    /// Instances that are waiting for work.
     pub idle: usize,
-    /// Invocations that wait for an instance.
+    /// Invocations that are waiting for an instance.
     pub waiting: usize,
-    /// Invocations answered, errors included.
+    /// Completed invocations, including errors.
     pub invocations: u64,
     /// Invocations that failed.
     pub errors: u64,
-    /// Invocations refused for the reserved concurrency.
+    /// Invocations refused because of the reserved concurrency.
     pub throttles: u64,
     /// Instances started.
     pub cold_starts: u64,
 }
 
-/// An instance to use now, or what to do to get one.
+/// An instance to use now, or the way to get one.
 enum Turn {
     Warm(Arc<Instance>),
     Start,
@@ -96,7 +98,7 @@ impl Pool {
         &self.spec
     }
 
-    /// Runs one invocation. `None`: the pool was closed for newer code before it began.
+    /// Runs one invocation. `None` if the pool was closed for newer code before it began.
     pub(crate) async fn invoke(self: &Arc<Self>, invocation: &Arc<Invocation>) -> Option<Outcome> {
         if !self.admit() {
             self.counters.throttles.fetch_add(1, Ordering::Relaxed);
@@ -165,9 +167,9 @@ impl Pool {
         Turn::Wait(receiver)
     }
 
-    /// Starts an instance in a place that `live` already counts.
+    /// Starts an instance in a slot that `live` already counts.
     async fn start(self: &Arc<Self>) -> Result<Arc<Instance>, Outcome> {
-        // The place is given back even if the caller goes away while the process starts.
+        // The slot is released even if the caller goes away while the process starts.
         let pool = Arc::clone(self);
         let started = tokio::spawn(async move {
             let started =
@@ -183,7 +185,7 @@ impl Pool {
             .unwrap_or_else(|error| Err(Outcome::Unavailable(error.to_string())))
     }
 
-    /// A new instance works; one that has ended already was not known to [`gone`](Self::gone).
+    /// Puts a new instance to work; [`gone`](Self::gone) did not know one that has ended already.
     fn took_place(&self, instance: &Arc<Instance>) {
         self.counters.cold_starts.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -195,7 +197,7 @@ impl Pool {
         }
     }
 
-    /// A place for an instance is free: the first who waits may start one.
+    /// A slot for an instance is free: the first waiter may start one.
     fn give_place(&self) {
         let mut state = self.state();
         while let Some(waiter) = state.waiting.pop_front() {
@@ -206,7 +208,7 @@ impl Pool {
         state.live = state.live.saturating_sub(1);
     }
 
-    /// An instance has finished an invocation, post-response work included.
+    /// An instance has finished an invocation, including work after the response.
     pub(crate) fn ready(&self, instance: &Arc<Instance>, invocation: &Invocation, took: Duration) {
         self.environment
             .logs
@@ -235,13 +237,14 @@ impl Pool {
         state.all.retain(|other| !Arc::ptr_eq(other, instance));
         let initialised = state.all.len() < before;
         drop(state);
-        // One that never finished its initialisation gave its place back where it was started.
+        // An instance that never finished its initialisation released its slot where it was
+        // started.
         if initialised {
             self.give_place();
         }
     }
 
-    /// Shuts down instances that were not used for `unused`.
+    /// Shuts down instances that have been idle for `unused`.
     pub(crate) fn reap_idle(&self, unused: Duration) {
         let mut state = self.state();
         let now = Instant::now();
@@ -271,8 +274,8 @@ impl Pool {
         }
     }
 
-    /// Closes the pool and waits until every instance has ended; those that work longer than
-    /// `grace` are killed.
+    /// Closes the pool and waits until every instance has ended; instances that are busy for longer
+    /// than `grace` are killed.
     pub(crate) async fn shut_down(&self, grace: Duration) {
         self.close();
         let until = Instant::now() + grace;

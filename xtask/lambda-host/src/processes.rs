@@ -1,12 +1,12 @@
-//! The record of every process the host starts, so that none outlives it.
+//! The records of every process that the host starts, so that none outlives it.
 //!
-//! A process is recorded by pid *and* start time: after the host was killed, a pid may belong to
-//! someone else. One whose host was killed before it could record it is known by what it runs:
-//! Lambda tells a function where its code is, and ours is in a folder of the state directory. The
-//! kernel's parent-death signal is not used: it follows the thread that started the child, not
-//! the process, and the host starts children from pooled threads.
+//! A process is recorded by pid *and* start time: after the host was killed, its pid may belong to
+//! another process. If the host was killed before it could record a process, the process is
+//! recognised by what it runs: Lambda tells a function where its code is, and ours is in a folder
+//! of the state directory. The kernel's parent-death signal is unsuitable: it follows the thread
+//! that started the child, not the process, and the host starts children from pooled threads.
 //!
-//! All of this is read from `/proc`: where there is none, nothing is recorded and nothing found.
+//! All of this comes from `/proc`: on systems without it, nothing is recorded and nothing found.
 
 use std::{
     ffi::OsStr,
@@ -25,16 +25,16 @@ use nix::{
 
 use crate::HostError;
 
-/// The variable that tells a function where its code is (Lambda's "Defined runtime environment
+/// The variable that holds the location of a function's code (Lambda's "Defined runtime environment
 /// variables").
 pub(crate) const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 
 /// How long a killed process may take to disappear.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How often one that should disappear is looked at.
+/// How often to check whether a process has disappeared.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The records, one file a process, in a folder of the state directory.
+/// The records, one file per process, in a folder of the state directory.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessRecords {
     folder: PathBuf,
@@ -48,11 +48,11 @@ impl ProcessRecords {
         Ok(Self { folder })
     }
 
-    /// To be held from before a process is started until it is recorded: [`reap`] waits for it.
+    /// Hold it from before a process is started until it is recorded: [`reap`] waits for it.
     ///
-    /// The lock outlives a host that is killed meanwhile, in the child, for as long as that is not
-    /// yet the function: its copy of the file is closed when the function takes its place. Only
-    /// then can the child be told from anything else.
+    /// If the host is killed in the meantime, the lock lives on in the child until the child
+    /// becomes the function: its copy of the file is closed when the function takes its place. Only
+    /// then is the child distinguishable from other processes.
     pub(crate) fn starting(&self) -> io::Result<File> {
         let file = File::create(lock_file(&self.folder))?;
         file.lock_shared()?;
@@ -86,20 +86,21 @@ fn lock_file(folder: &Path) -> PathBuf {
     folder.with_extension("lock")
 }
 
-/// Where the code of functions is unpacked: what runs from here is the host's.
+/// The folder of unpacked code: every process that runs code from here belongs to the host.
 pub(crate) fn code_dir(state_dir: &Path) -> PathBuf {
     let state_dir = fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
     state_dir.join("code")
 }
 
-/// Kills what an earlier host left behind, recorded or not, and waits until it is gone.
+/// Kills everything that an earlier host left behind, recorded or not, and waits until it is gone.
 ///
-/// Of recorded process groups only those whose start time is the recorded one are touched; of
-/// other processes those that were told to run code of this state directory. Returns how many were
+/// Kills only recorded process groups whose start time matches the record, and of other processes
+/// only those that were told to run code of this state directory. Returns how many were killed. A
+/// state directory that does not exist has none.
 /// killed. A state directory that does not exist has none.
 ///
 /// # Errors
-/// The records cannot be read, a process may not be killed, or a host still starts more.
+/// The records cannot be read, a process cannot be killed, or a host keeps starting more.
 pub fn reap(state_dir: &Path) -> Result<usize, HostError> {
     let folder = folder(state_dir);
     wait_for_starting(&folder)?;
@@ -147,7 +148,7 @@ fn reap_recorded(folder: &Path) -> Result<usize, HostError> {
     Ok(killed)
 }
 
-/// Kills until nothing is found: what is killed last may have started more.
+/// Kills until nothing is found: a process may have started others before it was killed.
 fn reap_unrecorded(code_dir: &Path) -> Result<usize, HostError> {
     let mut killed = 0;
     let until = Instant::now() + GONE_WITHIN;
@@ -157,7 +158,8 @@ fn reap_unrecorded(code_dir: &Path) -> Result<usize, HostError> {
             return Ok(killed);
         }
         for pid in found {
-            // A function leads a group of its own; what it started may have left that.
+            // A function leads its own process group; a process that it started may have left the
+            // group.
             let ended = match getpgid(Some(pid)) {
                 Ok(group) if group == pid => kill_group(pid),
                 _ => kill_one(pid),
@@ -180,7 +182,8 @@ fn running_from(code_dir: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// What a process was told at its start. `None` also for another user's, and for one that ended.
+/// The code location in a process's environment. `None` also for a process of another user, and for
+/// one that has ended.
 fn task_root(pid: Pid) -> Option<PathBuf> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     environment
@@ -199,7 +202,7 @@ fn still_ours(record: &Path) -> Option<Pid> {
     (start_time(pid)? == recorded).then_some(pid)
 }
 
-/// Kills a process group; one that has ended is no error. `SIGKILL` ends stopped processes too.
+/// Kills a process group; it is not an error if it has ended. `SIGKILL` ends stopped processes too.
 pub(crate) fn kill_group(pid: Pid) -> Result<(), Errno> {
     match killpg(pid, Signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -288,7 +291,7 @@ mod tests {
         child.wait().unwrap();
     }
 
-    /// A process that is told to run code below `state_dir`, as the host tells it.
+    /// A process with the variable that the host sets, naming code below `state_dir`.
     fn function_of(state_dir: &Path) -> std::process::Child {
         Command::new("sleep")
             .arg("60")
@@ -339,7 +342,7 @@ mod tests {
         assert!(!is_running(left[0]));
     }
 
-    // A child is no function yet between fork and exec: nothing tells it from its parent.
+    // Between fork and exec, a child is indistinguishable from its parent.
     #[test]
     fn reap_waits_for_a_process_that_is_being_started() {
         let state = tempfile::tempdir().unwrap();

@@ -46,17 +46,17 @@ struct Host {
     mappings: Mappings,
     code_dir: PathBuf,
     refreshing: Mutex<()>,
-    /// True once the host shuts down: requests that come later are refused.
+    /// When the host started.
     started: Instant,
 }
 
-/// Serves functions, mappings and the API front until `SIGTERM` or `SIGINT`, then shuts
-/// everything down: no process is left when it returns.
+/// Serves functions, mappings and the API front until `SIGTERM` or `SIGINT`, then shuts everything
+/// down: no process is left when it returns.
 ///
-/// What an earlier host left behind in the state directory is killed first.
+/// Kills what an earlier host left behind in the state directory first.
 ///
 /// # Errors
-/// The folders cannot be used, the port is taken, or the local AWS does not answer at the start.
+/// The folders are unusable, the port is in use, or the local AWS does not respond at the start.
 pub async fn serve(config: HostConfig) -> Result<(), HostError> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -100,7 +100,7 @@ async fn serve_until(
     let service = router(Arc::clone(&host)).into_make_service_with_connect_info::<SocketAddr>();
     let server = tokio::spawn(async move { axum::serve(listener, service).await });
 
-    // A closed channel is a stop as well.
+    // A closed channel counts as a stop.
     drop(stopped.wait_for(|stop| *stop).await);
     tracing::info!("shutting down");
     host.mappings.shut_down().await;
@@ -142,7 +142,7 @@ fn open(config: HostConfig) -> Result<Host, HostError> {
 }
 
 impl Host {
-    /// Looks at what is deployed, and serves exactly that.
+    /// Reads the current deployment, and serves exactly that.
     async fn refresh(&self) -> Result<(), HostError> {
         let _one_at_a_time = self.refreshing.lock().await;
         let functions = discovery::functions(&self.emulator, &self.code_dir).await?;
@@ -218,7 +218,7 @@ async fn refresh(State(host): State<Arc<Host>>) -> Response<Body> {
     }
 }
 
-/// An invocation that the local AWS forwards. Any other status than 2xx is a function error there.
+/// An invocation that the local AWS forwards. There, any status other than 2xx is a function error.
 async fn invoke(
     State(host): State<Arc<Host>>,
     Path(function): Path<String>,
@@ -226,7 +226,7 @@ async fn invoke(
     payload: Bytes,
 ) -> Response<Body> {
     if !host.functions.is_deployed(&function) {
-        // Deployed after the last look.
+        // It was deployed after the last refresh.
         if let Err(error) = host.refresh().await {
             tracing::warn!(
                 function,

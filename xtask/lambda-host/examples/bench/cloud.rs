@@ -1,5 +1,5 @@
-//! What the authorizer finds outside: the table of keys and the stream, played by one server that
-//! answers at once unless told otherwise.
+//! The authorizer's surroundings: the table of keys and the stream, simulated by one server that
+//! responds at once unless the benchmark sets a delay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +33,7 @@ pub(crate) fn known() -> ApiKey {
     ApiKey::mint("complical", [7; 24])
 }
 
-/// The key whose look-up is never answered: [`Cloud::stuck`] tells of it.
+/// The key whose look-up never gets a response: [`Cloud::stuck`] reports it.
 pub(crate) fn sticking() -> ApiKey {
     ApiKey::mint("complical", [8; 24])
 }
@@ -53,7 +53,7 @@ struct Held {
 }
 
 impl Cloud {
-    /// A cloud, and the addresses from which the sticking key is looked up.
+    /// Starts a cloud; the channel returns the addresses from which the sticking key is looked up.
     pub(crate) async fn start() -> io::Result<(Self, mpsc::UnboundedReceiver<SocketAddr>)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (sender, stuck) = mpsc::unbounded_channel();
@@ -77,7 +77,7 @@ impl Cloud {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the stream take its time from here on.
+    /// Delays the stream's responses from now on.
     pub(crate) fn set_put_takes(&self, put_takes: Duration) {
         self.held().put_takes = put_takes;
     }
@@ -133,7 +133,7 @@ pub(crate) fn function(
     }
 }
 
-/// What the gateway asks the authorizer about a call with `key`.
+/// The gateway's request to the authorizer for a call with `key`.
 pub(crate) fn request(key: &ApiKey, request_id: &str) -> Value {
     json!({
         "type": "REQUEST",
@@ -149,7 +149,7 @@ pub(crate) fn request(key: &ApiKey, request_id: &str) -> Value {
     })
 }
 
-/// DynamoDB and Kinesis, told apart by the target that a request names.
+/// DynamoDB and Kinesis, distinguished by the target that a request names.
 async fn serve(
     State(cloud): State<Cloud>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
@@ -170,7 +170,7 @@ async fn serve(
         Some("DynamoDB_20120810.GetItem") if asked.get("TableName") == Some(&KEYS.into()) => {
             let hash = asked.pointer("/Key/keyHash/S").and_then(Value::as_str);
             if hash == Some(&sticking().hash()) {
-                // Whoever started this may no longer look.
+                // The program that started this may no longer be listening.
                 let _ = cloud.held().stuck.send(from);
                 std::future::pending::<()>().await;
             }
@@ -180,7 +180,7 @@ async fn serve(
                 json!({})
             }
         }
-        // The tables that take what the stream does not.
+        // The tables that accept what the stream does not.
         _ => json!({}),
     };
     Json(answer)

@@ -1,9 +1,9 @@
-//! What `cargo xtask bench` measures of the host and of the authorizer under it:
-//! `bench PROBE AUTHORIZER NODE BENCHMARK…`, the first two binaries, the third the program that
+//! The part of `cargo xtask bench` that measures the host and the authorizer under it: `bench PROBE
+//! AUTHORIZER NODE BENCHMARK…`, where the first two are binaries and the third is the program that
 //! runs JavaScript. Prints one JSON document of nanoseconds and rates.
 //!
-//! Everything that is compared is measured in turns, round by round, so that what else the machine
-//! does meets all alike; of the rounds the best counts.
+//! Everything that is compared is measured alternately, round by round, so that other load on the
+//! machine affects all of it alike. The best round counts.
 
 #[allow(dead_code, reason = "the tests use the rest")]
 mod cloud;
@@ -31,23 +31,22 @@ use cloud::Cloud;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const ROUNDS: usize = 5;
-/// Calls of a round, one right after the other.
+/// Calls per round, one right after the other.
 const WARM: usize = 4_000;
-/// Calls of a round, from [`CALLERS`] at once.
+/// Calls per round, from [`CALLERS`] concurrent callers.
 const TOGETHER: usize = 40_000;
 const CALLERS: usize = 16;
-/// Calls of a round at [`PACE`]: four instances suffice, however slow the stream is.
+/// Calls per round at [`PACE`]: four instances suffice, however slow the stream is.
 const PACED: usize = 150;
 const PACE: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(50);
 /// First calls of new instances.
 const COLD: usize = 40;
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Nothing listens there.
+/// An address on which nothing listens.
 const NOBODY: &str = "http://127.0.0.1:9";
 
-/// A function that answers with its event, as bare as JavaScript can be: no SDK, no module but
-/// HTTP.
+/// A function that returns its event, as bare as JavaScript can be: no SDK, no module except HTTP.
 const BARE_NODE: &str = r"
 const http = require('http');
 const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
@@ -86,7 +85,7 @@ struct Answers {
     warm: Spread,
     /// The same, each instance frozen between its calls.
     warm_frozen: Spread,
-    /// Calls a second of a trivial function with four instances.
+    /// Calls per second of a trivial function with four instances.
     rate: u64,
     /// A call every 20 ms.
     paced: Paced,
@@ -208,7 +207,7 @@ impl Subject {
         self.best = Some(Spread::of(took).better(self.best));
     }
 
-    /// Calls a second, from many callers at once.
+    /// Calls per second, from many concurrent callers.
     async fn together(&self) -> Result<u64, Failure> {
         let begun = Instant::now();
         let callers: Vec<_> = (0..CALLERS)
@@ -249,7 +248,7 @@ impl Subject {
     }
 }
 
-/// Where subjects live, and what they are made of.
+/// The place of the subjects, and their binaries.
 struct Bench {
     folder: PathBuf,
     probe: PathBuf,
@@ -279,7 +278,8 @@ impl Bench {
         })
     }
 
-    /// A folder of its own, below whose state the code is: what is left behind is then found.
+    /// A folder for one subject, with the code below its state folder, so that processes left
+    /// behind are found.
     fn folder(&self, name: &str) -> Result<(PathBuf, PathBuf), Failure> {
         let folder = self.folder.join(name);
         let code = folder.join("state/code/f/1");

@@ -1,4 +1,5 @@
-//! A function's code: downloaded once a version, unpacked, removed when it is no longer deployed.
+//! A function's code: downloaded once per version, unpacked, and removed when it is no longer
+//! deployed.
 
 use std::{
     fs, io,
@@ -41,7 +42,7 @@ pub(super) async fn unpack(
     Ok(target)
 }
 
-/// The location names the emulator's host; only its path and query are of use.
+/// The location names the emulator's host; only its path and query are useful.
 fn path_of(location: &str) -> &str {
     location
         .split_once("://")
@@ -49,14 +50,14 @@ fn path_of(location: &str) -> &str {
         .unwrap_or(location)
 }
 
-/// Base64 is no file name: `/` and `+` are replaced.
+/// Base64 is not a valid file name: `/` and `+` are replaced.
 fn folder(code_dir: &Path, name: &str, sha: &str) -> PathBuf {
     code_dir
         .join(name)
         .join(sha.replace('/', "_").replace('+', "-").replace('=', ""))
 }
 
-/// Unpacks beside the target and renames, so that a folder that is there is complete.
+/// Unpacks beside the target and renames, so that an existing folder is complete.
 fn extract(name: &str, archive: &[u8], target: &Path) -> Result<(), HostError> {
     let part = target.with_extension("part");
     remove(&part)?;
@@ -83,7 +84,7 @@ fn remove(path: &Path) -> Result<(), HostError> {
     }
 }
 
-/// Removes code that no function uses. A process that still runs from it keeps its open file.
+/// Removes code that no function uses. A process that still runs it keeps its open file.
 pub(super) fn prune(code_dir: &Path, specs: &[FunctionSpec]) {
     let Ok(functions) = fs::read_dir(code_dir) else {
         return;

@@ -11,7 +11,7 @@ use crate::{
     function::FunctionSpec,
 };
 
-/// Every deployed function with its code unpacked under `code_dir`; code of other versions is
+/// Every deployed function, with its code unpacked under `code_dir`; code of other versions is
 /// removed from there.
 pub(crate) async fn functions(
     emulator: &Emulator,
@@ -22,7 +22,7 @@ pub(crate) async fn functions(
         let Some(name) = text(&configuration, "FunctionName") else {
             continue;
         };
-        // Other runtimes stay with the emulator: the host runs `bootstrap`, nothing else.
+        // Other runtimes stay with the emulator: the host runs `bootstrap` and nothing else.
         if !text(&configuration, "Runtime").is_some_and(|runtime| runtime.starts_with("provided")) {
             continue;
         }
@@ -94,7 +94,7 @@ fn spec(
     }
 }
 
-/// The function's variables; Lambda adds the level of its application log, where the log is JSON.
+/// The function's variables. If the log is JSON, Lambda adds the level of the application log.
 fn variables(configuration: &Value) -> BTreeMap<String, String> {
     let level = configuration.pointer("/LoggingConfig/ApplicationLogLevel");
     let level = level.and_then(Value::as_str).map(str::to_owned);

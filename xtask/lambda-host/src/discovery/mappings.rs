@@ -1,4 +1,4 @@
-//! The deployed event source mappings, and how the emulator's own poller is turned off.
+//! The deployed event source mappings, and how to turn off the emulator's own poller.
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,10 @@ use crate::{
 
 const PATH: &str = "/2015-03-31/event-source-mappings/";
 
-/// The enabled mappings of the deployed stacks that read a Kinesis or table stream.
+/// The enabled mappings of the deployed stacks that read a Kinesis stream or a table stream.
 ///
-/// Whether a mapping is enabled is what its stack's template says: the emulator's own state is
-/// what [`switch_off`] made of it. A mapping that no stack declares stays with the emulator.
+/// The template of its stack decides whether a mapping is enabled: the emulator's own state is what
+/// [`switch_off`] made of it. A mapping that no stack declares stays with the emulator.
 pub(crate) async fn mappings(
     emulator: &Emulator,
     resources: &[DeployedResource],
@@ -43,7 +43,7 @@ fn is_enabled(uuid: &str, resources: &[DeployedResource]) -> bool {
 }
 
 /// Disables the mapping in the emulator, whose poller then leaves it alone. A stack update that
-/// touches the mapping may enable it again; the next look turns it off again.
+/// touches the mapping may enable it again; the next refresh turns it off again.
 pub(crate) async fn switch_off(
     emulator: &Emulator,
     mapping: &MappingSpec,

@@ -1,7 +1,7 @@
-//! What is deployed, as the local AWS tells it.
+//! The current deployment, as the local AWS reports it.
 //!
-//! Function configuration, code, mappings and stages come from their own services; what the
-//! emulator drops when CloudFormation makes it (a stage's access log, whether a mapping is
+//! Function configuration, code, mappings and stages come from their own services. What the
+//! emulator loses when CloudFormation creates it (a stage's access log, whether a mapping is
 //! enabled) comes from the deployed template.
 
 mod code;

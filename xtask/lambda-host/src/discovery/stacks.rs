@@ -1,7 +1,7 @@
 //! The resources of every deployed stack, with the properties of the deployed template.
 //!
-//! CloudFormation answers in XML; the three answers read here are flat lists, so that a scan for
-//! their elements is all it takes.
+//! CloudFormation responds in XML. The three responses read here are flat lists, so scanning for
+//! their elements is enough.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::emulator::{Emulator, EmulatorError};
 
 const VERSION: &str = "2010-05-15";
 
-/// A resource that a stack has made.
+/// A resource of a deployed stack.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DeployedResource {
     pub(crate) stack: String,

@@ -1,5 +1,5 @@
 //! The stages of the deployed REST APIs, with the access log of the deployed template, the gateway
-//! responses in effect, and what answers each method.
+//! responses in effect, and the integration of each method.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,8 @@ pub(crate) async fn stages(
     Ok(found)
 }
 
-/// API Gateway lists under `item`, or under `_embedded.item`; one item may stand without a list.
+/// API Gateway lists items under `item`, or under `_embedded.item`; a single item may stand without
+/// a list.
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     let found = list.get("item").or_else(|| list.pointer("/_embedded/item"));
     let array = found.and_then(Value::as_array).into_iter().flatten();
@@ -69,8 +70,8 @@ fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
         .filter(|text| !text.is_empty())
 }
 
-/// The emulator keeps the settings of a stage made through its API, and drops those of one that
-/// CloudFormation made: there the template has them.
+/// The emulator keeps the settings of a stage created through its API, and loses those of a stage
+/// created by CloudFormation: for those, the template has them.
 fn access_log(
     stage: &Value,
     api_id: &str,
@@ -107,7 +108,8 @@ fn api_of<'a>(stage: &DeployedResource, resources: &'a [DeployedResource]) -> Op
     referenced(stage.properties.get("RestApiId")?, stage, resources)
 }
 
-/// The physical id of the resource that a `Ref` or `Fn::GetAtt` names, at any depth of the value.
+/// The physical id of the resource to which a `Ref` or `Fn::GetAtt` refers, at any depth of the
+/// value.
 fn referenced<'a>(
     value: &Value,
     by: &DeployedResource,
@@ -142,7 +144,7 @@ fn group_of(arn: &str) -> Option<String> {
 
 fn gateway_response(response: &Value) -> Option<(String, GatewayResponse)> {
     let kind = text(response, "responseType")?;
-    // Only what was customised: the defaults are API Gateway's.
+    // Only customised responses: the defaults are API Gateway's.
     if response
         .get("defaultResponse")
         .and_then(Value::as_bool)

@@ -15,19 +15,19 @@ use super::{
 };
 use crate::function::Outcome;
 
-/// A request together with everything known of it so far.
+/// A request, together with everything known about it so far.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     stage: &'a Stage,
     request: &'a Request,
     seen: &'a Seen,
-    /// What the authorizer returned, if it answered.
+    /// The authorizer's output, if it responded.
     authorizer: Value,
     error: Option<Failure>,
     response: Option<Answered>,
 }
 
-/// An error that the gateway itself answered.
+/// An error response by the gateway itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) response_type: String,
@@ -43,7 +43,7 @@ impl From<Kind> for Failure {
     }
 }
 
-/// What went back to the caller.
+/// The response sent to the caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -83,7 +83,7 @@ impl<'a> Context<'a> {
         Some(value.to_str().ok()?.to_owned())
     }
 
-    /// The value of `$context.{name}`; `None` where it has none.
+    /// The value of `$context.{name}`; `None` if it has none.
     pub(crate) fn value(&self, name: &str) -> Option<String> {
         if let Some(member) = name.strip_prefix("authorizer.") {
             return self.authorizer_value(member);
@@ -163,7 +163,7 @@ impl<'a> Context<'a> {
             Integrated::Function(call) => match member {
                 "latency" => Some(call.took.as_millis().to_string()),
                 "requestId" => Some(call.request_id.clone()),
-                // Lambda's own status: the function's is `integration.status`.
+                // Lambda's own status; the function's is `integration.status`.
                 "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
                 "status" => scalar(document(&call.outcome)?.get("statusCode")?),
                 "error" => error_message(call),
@@ -183,7 +183,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What Lambda's Invoke API answers: 200 also where the function failed.
+/// The status of Lambda's Invoke API: 200 even if the function failed.
 const fn invoke_status(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Success(_) | Outcome::FunctionError(_) => "200",
@@ -199,7 +199,7 @@ pub(crate) fn document(outcome: &Outcome) -> Option<Value> {
     }
 }
 
-/// What the function failed with.
+/// The error message of the function.
 pub(crate) fn error_message(call: &Call) -> Option<String> {
     match &call.outcome {
         Outcome::Success(_) => None,
@@ -212,7 +212,7 @@ pub(crate) fn error_message(call: &Call) -> Option<String> {
     }
 }
 
-/// API Gateway turns context values into strings, and knows no nested ones.
+/// API Gateway turns context values into strings, and does not support nested ones.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,6 +1,6 @@
-//! The events that functions get of a request: of an authorizer
+//! The events that functions receive for a request: the event of an authorizer
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>)
-//! and of a proxy integration
+//! and that of a proxy integration
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>).
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Stage, path, request::Request, routing::Matched};
 
-/// Values by name, several of a name in their order.
+/// Values by name; several values of one name keep their order.
 type Multiple = BTreeMap<String, Vec<String>>;
 
 /// The ARN of the method that a request is for.
@@ -40,7 +40,7 @@ pub(super) fn of_authorizer(
     Value::Object(event)
 }
 
-/// The event of a function that answers; `authorizer` is what the authorizer returned.
+/// The event of a proxy integration; `authorizer` is the authorizer's output.
 pub(super) fn of_integration(
     stage: &Stage,
     request: &Request,
@@ -108,7 +108,7 @@ fn common(
             "requestTime": request.common_log_time(),
             "requestTimeEpoch": request.at.as_millisecond(),
             "identity": {
-                // The address of the connection: `X-Forwarded-For` is the caller's to choose.
+                // The address of the connection: callers can choose `X-Forwarded-For`.
                 "sourceIp": request.source_ip.to_string(),
                 "userAgent": last(&headers).get("user-agent"),
             },
@@ -133,7 +133,7 @@ fn headers(headers: &HeaderMap) -> Multiple {
     all
 }
 
-/// Decoded, a plus as a space.
+/// Decoded; a plus counts as a space.
 fn query(query: &str) -> Multiple {
     let mut all = Multiple::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -144,14 +144,14 @@ fn query(query: &str) -> Multiple {
     all
 }
 
-/// The last value of each name: what stands where there is room for one.
+/// The last value of each name, for members with room for one.
 fn last(all: &Multiple) -> BTreeMap<&str, &str> {
     let pairs = all.iter();
     let pairs = pairs.filter_map(|(name, values)| Some((name.as_str(), values.last()?.as_str())));
     pairs.collect()
 }
 
-/// `null` for nothing.
+/// `null` for an empty map.
 fn optional(map: impl serde::Serialize) -> Value {
     let value = json!(map);
     if value.as_object().is_some_and(Map::is_empty) {

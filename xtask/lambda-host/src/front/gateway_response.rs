@@ -1,4 +1,4 @@
-//! Answers that API Gateway itself gives, by type, as the deployed API customises them.
+//! Responses by API Gateway itself, by type, as the deployed API customises them.
 //!
 //! Source: "Gateway response types for API Gateway", API Gateway developer guide.
 
@@ -21,7 +21,7 @@ pub(crate) struct GatewayResponse {
     pub(crate) template: Option<String>,
 }
 
-/// The types that the front answers with.
+/// The response types that the front uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unauthorized,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     AuthorizerFailure,
     AuthorizerConfigurationError,
     ApiConfigurationError,
-    /// No resource with this method.
+    /// No resource has this method.
     MissingAuthenticationToken,
     /// An endpoint that cannot be reached.
     IntegrationFailure,
@@ -163,7 +163,7 @@ pub(crate) fn respond(stage: &Stage, kind: Kind, context: &Context<'_>) -> Respo
     response
 }
 
-/// A mapping expression; one without a value leaves the header out.
+/// Evaluates a mapping expression; if it has no value, the header is omitted.
 pub(crate) fn parameter(source: &str, context: &Context<'_>) -> Option<String> {
     if let Some(literal) = source.strip_prefix('\'') {
         return Some(literal.trim_end_matches('\'').to_owned());

@@ -1,13 +1,13 @@
-//! Headers on their way through an HTTP proxy integration.
+//! Headers in transit through an HTTP proxy integration.
 //!
 //! Source: the table of headers in "Amazon API Gateway important notes for REST APIs", API Gateway
 //! Developer Guide, column `http_proxy`
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>).
-//! `Connection` is passed on there and dropped here: it is of one connection.
+//! API Gateway passes `Connection` on; the front drops it because it concerns one connection only.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Dropped on the way to an upstream.
+/// Dropped from requests to an upstream.
 const DROPPED_FROM_REQUEST: [&str; 16] = [
     "connection",
     "content-encoding",
@@ -27,7 +27,7 @@ const DROPPED_FROM_REQUEST: [&str; 16] = [
     "www-authenticate",
 ];
 
-/// Dropped on the way back.
+/// Dropped from responses.
 const DROPPED_FROM_RESPONSE: [&str; 9] = [
     "expect",
     "host",
@@ -40,7 +40,7 @@ const DROPPED_FROM_RESPONSE: [&str; 9] = [
     "via",
 ];
 
-/// On the way back, `NAME` becomes `x-amzn-remapped-NAME`.
+/// In responses, `NAME` becomes `x-amzn-remapped-NAME`.
 const REMAPPED_IN_RESPONSE: [&str; 8] = [
     "authorization",
     "connection",
@@ -52,12 +52,12 @@ const REMAPPED_IN_RESPONSE: [&str; 8] = [
     "www-authenticate",
 ];
 
-/// The headers that an upstream gets of a request.
+/// The headers of a request as an upstream receives them.
 pub(super) fn to_upstream(mut headers: HeaderMap) -> HeaderMap {
     for name in DROPPED_FROM_REQUEST {
         headers.remove(name);
     }
-    // Dropped if it holds a signature of AWS's.
+    // Dropped if it holds an AWS signature.
     let signed = headers
         .get(header::AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
@@ -67,7 +67,7 @@ pub(super) fn to_upstream(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The headers that a caller gets of an upstream's response.
+/// The headers of an upstream's response as a caller receives them.
 pub(super) fn from_upstream(headers: &HeaderMap) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(headers.len() + 1);
     for (name, value) in headers {

@@ -1,18 +1,18 @@
-//! What answers a method, as it is deployed.
+//! The integration of a method, as it is deployed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What answers a method.
+/// The integration of a method.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Integration {
-    /// A function, given the whole request.
+    /// A function that receives the whole request.
     Function(String),
     /// Another API.
     Proxy(Proxy),
     /// The gateway itself.
     Mock(Mock),
-    /// Something that the front cannot do.
+    /// An integration that the front does not support.
     Unknown,
 }
 
@@ -21,7 +21,7 @@ pub(crate) enum Integration {
 pub(crate) struct Proxy {
     /// With the names of path parameters in braces.
     pub(crate) uri: String,
-    /// Headers to a quoted literal, `context.…` or `method.request.header.…`.
+    /// Header names mapped to a quoted literal, `context.…` or `method.request.header.…`.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) timeout: Duration,
 }
@@ -36,18 +36,19 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// An answer that is the same for every request, but for the origin that it may name.
+/// A response that is the same for every request, except for the origin that it may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mock {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
-    /// The origins of which the one that asks is named in `Access-Control-Allow-Origin`.
+    /// The origins that `Access-Control-Allow-Origin` may name, if the request comes from one of
+    /// them.
     pub(crate) origins: Vec<String>,
 }
 
 impl Mock {
-    /// The origins that a response template compares `$origin` with, where it names the one that
-    /// asks. The front runs no templates: it knows this one.
+    /// The origins that a response template compares `$origin` with, if it names the request's
+    /// origin. The front does not run templates: it knows this one.
     pub(crate) fn origins_of(template: &str) -> Vec<String> {
         const NAMED: &str =
             "#set($context.responseOverride.header.Access-Control-Allow-Origin=$origin)";

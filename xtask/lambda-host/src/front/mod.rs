@@ -1,9 +1,10 @@
-//! The API's readable local address, `/{stage}/…`: a gateway of its own in the place of API Gateway.
+//! The API's readable local address, `/{stage}/…`: a gateway that takes the place of API Gateway.
 //!
-//! What is deployed to the local AWS says which resource goes where; the front does with a request
-//! what API Gateway documents: it finds the resource, asks the authorizer, passes the request on to a
-//! function or to another API, answers by itself where that fails, and writes the access log. The
-//! local AWS's own gateway is not used: it follows redirects, drops headers, and reads bodies as text.
+//! The deployment in the local AWS determines which resource goes where. The front treats a request
+//! as API Gateway documents it: it finds the resource, calls the authorizer, forwards the request
+//! to a function or to another API, responds by itself if that fails, and writes the access log.
+//! The local AWS's own gateway is not used: it follows redirects, drops headers, and reads bodies
+//! as text.
 
 mod context;
 mod event;
@@ -34,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) access_log: Option<AccessLog>,
     /// The customised gateway responses, by response type.
     pub(crate) gateway_responses: BTreeMap<String, GatewayResponse>,
-    /// Those that have a method.
+    /// The resources that have a method.
     pub(crate) resources: Vec<Resource>,
     /// Whether bodies are bytes: `*/*` is a binary media type.
     pub(crate) binary: bool,

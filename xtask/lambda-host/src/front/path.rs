@@ -1,25 +1,25 @@
-//! Paths and queries as API Gateway passes them on.
+//! Paths and queries as API Gateway forwards them.
 //!
 //! A REST API decodes request parameters before it passes them to an integration, and encodes the
 //! percent sign again ("Amazon API Gateway important notes for REST APIs", API Gateway Developer
-//! Guide). So `%2F` within `{proxy+}` becomes a slash. What a request line cannot hold is encoded; AWS
-//! does not say in which way, and an upstream that decodes sees the same.
+//! Guide). So `%2F` within `{proxy+}` becomes a slash. Characters that a request line cannot hold
+//! are encoded; AWS does not document how, but an upstream that decodes sees the same.
 
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
-/// The bytes that percent-encoded text stands for; what is not an encoding stays.
+/// The bytes that percent-encoded text stands for; invalid encodings stay as they are.
 pub(crate) fn decoded(text: &str) -> Vec<u8> {
     percent_decode_str(text).collect()
 }
 
-/// A path parameter as an upstream gets it.
+/// A path parameter as an upstream receives it.
 pub(crate) fn passed(parameter: &str) -> String {
     encoded(&decoded(parameter), b"?#")
 }
 
-/// A query as an upstream gets it: the same parameters in the same order.
+/// A query as an upstream receives it: the same parameters in the same order.
 pub(crate) fn passed_query(query: &str) -> String {
     let part = |text: &str| {
         let bytes = decoded(text);
@@ -34,7 +34,7 @@ pub(crate) fn passed_query(query: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Encodes what a request line cannot hold, and these characters.
+/// Encodes the characters that a request line cannot hold, and those in `reserved`.
 fn encoded(bytes: &[u8], reserved: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let plain =

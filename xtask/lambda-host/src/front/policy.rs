@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-/// Whether the answer of an authorizer lets a method be invoked: a denial goes before a permission,
-/// and what nothing permits is denied. `None` for an answer without a policy.
+/// Whether an authorizer's output allows a method to be invoked: a denial outweighs a permission,
+/// and without a permission it is denied. `None` for an output without a policy.
 pub(super) fn allows(answer: &Value, method_arn: &str) -> Option<bool> {
     let statements = answer.pointer("/policyDocument/Statement")?;
     let statements = match statements {
@@ -36,7 +36,7 @@ fn is_about(statement: &Value, method_arn: &str) -> bool {
     any("Action", "execute-api:Invoke") && any("Resource", method_arn)
 }
 
-/// Whether a text fits a pattern in which `*` is any text and `?` any character.
+/// Whether a text matches a pattern in which `*` stands for any text and `?` for any character.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),

@@ -1,4 +1,4 @@
-//! A request on its way through the gateway, and what becomes known of it.
+//! A request in transit through the gateway, and what becomes known about it.
 
 use std::{
     net::IpAddr,
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) extended_id: String,
     pub(crate) trace_root: String,
     pub(crate) method: Method,
-    /// With the stage, without the query, as it was sent.
+    /// The path as it was sent, with the stage, without the query.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) source_ip: IpAddr,
@@ -30,7 +30,7 @@ pub(crate) struct Request {
     pub(crate) started: Instant,
 }
 
-/// What becomes known of a request.
+/// Everything learned about a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) account_id: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
     pub(crate) integration: Option<Integrated>,
 }
 
-/// What answered a request.
+/// The response of a request's integration.
 #[derive(Debug, Clone)]
 pub(crate) enum Integrated {
     /// A function.
@@ -91,7 +91,7 @@ impl Request {
         rest.strip_prefix(stage).unwrap_or_default()
     }
 
-    /// The headers as an integration gets them: the caller's, and those that API Gateway adds.
+    /// The headers that an integration receives: the caller's, and those that API Gateway adds.
     pub(crate) fn passed_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         let earlier = headers
@@ -110,7 +110,7 @@ impl Request {
         headers
     }
 
-    /// `$context.requestTime`: the common log format's time.
+    /// `$context.requestTime`: the time in common log format.
     pub(crate) fn common_log_time(&self) -> String {
         self.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
     }

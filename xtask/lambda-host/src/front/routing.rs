@@ -1,8 +1,8 @@
-//! Which resource and method a request is for.
+//! Finds the resource and method of a request.
 //!
-//! Of the resources whose path fits, the most specific one that has the method is taken: a literal
-//! goes before `{name}`, that before `{name+}`. A resource without the method does not keep a request
-//! from a less specific one that has it.
+//! Of the resources whose path matches, the most specific one with the method wins: a literal
+//! precedes `{name}`, which precedes `{name+}`. A resource without the method does not hide a less
+//! specific one that has it.
 
 use std::collections::BTreeMap;
 
@@ -17,29 +17,29 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 pub(crate) struct Resource {
     pub(crate) id: String,
     pub(crate) path: String,
-    /// By HTTP method, or `ANY`.
+    /// The methods by HTTP method, or `ANY`.
     pub(crate) methods: BTreeMap<String, Method>,
 }
 
-/// What becomes of a request.
+/// A method of a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Method {
     pub(crate) authorization: Authorization,
     pub(crate) integration: Integration,
 }
 
-/// Who may call a method.
+/// The authorization of a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Authorization {
-    /// Everybody.
+    /// Every caller is accepted.
     Open,
-    /// Whom this function lets through.
+    /// This function decides.
     Function(String),
-    /// Whom something else lets through, which the front cannot ask.
+    /// Something decides that the front cannot call.
     Unknown,
 }
 
-/// A resource and method that a request is for.
+/// The resource and method of a request.
 #[derive(Debug)]
 pub(crate) struct Matched<'a> {
     pub(crate) resource: &'a Resource,
@@ -48,7 +48,7 @@ pub(crate) struct Matched<'a> {
     pub(crate) parameters: BTreeMap<String, String>,
 }
 
-/// What a request of `method` for `path`, without the stage, is for.
+/// The resource and method of a request for `path`, without the stage, with `method`.
 pub(crate) fn matching<'a>(
     resources: &'a [Resource],
     method: &str,
@@ -69,7 +69,7 @@ pub(crate) fn matching<'a>(
     fitting.min_by_key(|matched| order(&matched.resource.path))
 }
 
-/// What sorts the more specific path first.
+/// A key that sorts the more specific path first.
 fn order(path: &str) -> Vec<u8> {
     let parts = path.split('/').filter(|part| !part.is_empty());
     parts
@@ -81,7 +81,7 @@ fn order(path: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The name of a variable, and whether it takes the rest of the path.
+/// The name of a variable, and whether it matches the rest of the path.
 fn variable(part: &str) -> Option<(&str, bool)> {
     let name = part.strip_prefix('{')?.strip_suffix('}')?;
     Some(match name.strip_suffix('+') {
@@ -90,8 +90,8 @@ fn variable(part: &str) -> Option<(&str, bool)> {
     })
 }
 
-/// The parameters of a path that fits a resource's. A slash at its end changes nothing but the value
-/// of a parameter that takes the rest.
+/// The parameters of a path that matches a resource's. A trailing slash only changes the value of a
+/// parameter that matches the rest.
 fn parameters(resource: &str, path: &str) -> Option<BTreeMap<String, String>> {
     let mut parameters = BTreeMap::new();
     let mut rest = path;

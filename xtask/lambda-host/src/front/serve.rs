@@ -39,7 +39,7 @@ use crate::{
 /// The account of the embedded AWS.
 const ACCOUNT: &str = "000000000000";
 
-/// The front and what it serves.
+/// The front and the stages that it serves.
 #[derive(Debug)]
 pub(crate) struct Front {
     functions: Arc<Functions>,
@@ -70,7 +70,7 @@ impl Front {
     }
 }
 
-/// Answers a request for `/{stage}/…`.
+/// Handles a request for `/{stage}/…`.
 pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body> {
     let (parts, body) = incoming.into_parts();
     let path = parts.uri.path();
@@ -101,7 +101,7 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
     finish(front, stage, &request, context, response).await
 }
 
-/// A stage that does not exist: API Gateway has no API to answer for.
+/// The response for a stage that does not exist: API Gateway has no API for it.
 fn forbidden() -> Response<Body> {
     let mut response = Response::new(Body::from("{\"message\":\"Forbidden\"}"));
     *response.status_mut() = StatusCode::FORBIDDEN;
@@ -170,7 +170,7 @@ async fn invoke(front: &Front, request: &Request, function: &str, event: &Value)
     }
 }
 
-/// What the authorizer returned, where it lets the request through.
+/// The authorizer's output, if it allows the request.
 async fn authorize(
     front: &Front,
     stage: &Stage,
@@ -185,7 +185,7 @@ async fn authorize(
     let error = error_message(&call);
     seen.authorizer = Some(call);
     let Some(answer) = answer else {
-        // "Unauthorized", exactly, is how an authorizer asks for a 401.
+        // Exactly "Unauthorized" is how an authorizer requests a 401.
         let unauthorized = error.as_deref() == Some("Unauthorized");
         return Err(if unauthorized {
             Kind::Unauthorized
@@ -201,8 +201,8 @@ async fn authorize(
     }
 }
 
-/// The response that a function's answer says; `None` for an answer that is none, or an error, which
-/// must not show to the caller.
+/// The response in a function's output; `None` for an invalid output or an error, which must not
+/// show to the caller.
 fn of_function(stage: &Stage, outcome: &Outcome) -> Option<Response<Body>> {
     let answer = document(outcome)?;
     let status = match answer.get("statusCode")? {
@@ -252,7 +252,7 @@ fn headers_of_function(answer: &Value) -> HeaderMap {
             }
         }
     }
-    // The length is the body's; the caller's may be another.
+    // The length of the body counts; the caller's header may differ.
     headers.remove(header::CONTENT_LENGTH);
     headers
         .entry(header::CONTENT_TYPE)
@@ -260,7 +260,7 @@ fn headers_of_function(answer: &Value) -> HeaderMap {
     headers
 }
 
-/// Has another API answer.
+/// Forwards the request to another API.
 async fn pass_on(
     front: &Front,
     stage: &Stage,
@@ -299,7 +299,7 @@ async fn pass_on(
         Unanswered::Unreachable(_) | Unanswered::TooLarge => Kind::IntegrationFailure,
     })?;
     let mut headers = headers::from_upstream(&answer.headers);
-    // Of an answer to `HEAD`, and of one without a body, the length is that of another.
+    // A response to `HEAD`, or without a body, keeps the length of the body that it does not carry.
     let is_bodiless = request.method == Method::HEAD || answer.status == StatusCode::NOT_MODIFIED;
     if !is_bodiless {
         headers.remove(header::CONTENT_LENGTH);
@@ -310,7 +310,7 @@ async fn pass_on(
     Ok(response)
 }
 
-/// The caller's headers, and in place of those of the same names what the method maps to them.
+/// The caller's headers, replaced by the method's mapped headers of the same names.
 fn mapped_headers(stage: &Stage, request: &Request, proxy: &Proxy, seen: &Seen) -> HeaderMap {
     let mut passed = headers::to_upstream(request.passed_headers());
     let context = Context::new(stage, request, seen);
@@ -344,7 +344,7 @@ fn of_mock(mock: &Mock, request: &Request) -> Response<Body> {
     response
 }
 
-/// Gives the answer its ids and writes its line of the access log.
+/// Adds the ids to the response and writes its line of the access log.
 async fn finish(
     front: &Front,
     stage: &Stage,

@@ -1,9 +1,9 @@
 //! Templates with `$context` variables, as access-log formats and gateway responses use them.
 
-/// Renders `template`; `value` gives a variable's value by its name without `$context.`.
+/// Renders `template`; `value` returns a variable's value by its name without `$context.`.
 ///
-/// Where the template is a JSON document, values are escaped to stay within their quotes:
-/// some of them (the user agent, the path) are the caller's.
+/// If the template is a JSON document, values are escaped to stay within their quotes: callers
+/// choose some of them (the user agent, the path).
 pub(crate) fn render(
     template: &str,
     absent: &str,
@@ -17,7 +17,7 @@ pub(crate) fn render(
         rendered.push_str(before);
         let (name, after) = split_name(after);
         match value(name) {
-            // The one variable whose value brings its own quotes.
+            // The only variable whose value includes its quotes.
             Some(value) if json && name != "error.messageString" => {
                 push_escaped(&mut rendered, &value);
             }

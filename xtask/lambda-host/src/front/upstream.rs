@@ -1,4 +1,4 @@
-//! Requests to another API. Nothing is followed, decompressed or retried.
+//! Requests to another API. Redirects are not followed, and nothing is decompressed or retried.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// API Gateway's limit of a payload in either direction, 10 MB
+/// API Gateway's limit for a payload in either direction, 10 MB
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
 pub(super) const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
@@ -19,11 +19,11 @@ pub(super) const LARGEST_BODY: usize = 10 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Upstreams {
     plain: Client<HttpConnector, Full<Bytes>>,
-    /// Missing where this machine has no root certificates.
+    /// `None` if this machine has no root certificates.
     secure: Option<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
 }
 
-/// What an upstream answered.
+/// An upstream's response.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: StatusCode,
@@ -31,7 +31,7 @@ pub(super) struct Answered {
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
     #[error("the endpoint cannot be reached")]
@@ -59,7 +59,7 @@ impl Default for Upstreams {
 }
 
 impl Upstreams {
-    /// Sends a request and gathers its answer, as API Gateway does before it answers.
+    /// Sends a request and collects its response, as API Gateway does before it responds.
     pub(super) async fn call(
         &self,
         method: Method,

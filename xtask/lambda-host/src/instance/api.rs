@@ -150,7 +150,7 @@ async fn error(
     Ok(accepted())
 }
 
-/// The error document as the runtime reported it; one without a body gets the header's type.
+/// The error document as the runtime reported it; without a body, it gets the header's type.
 fn reported(headers: &HeaderMap, body: Bytes) -> Outcome {
     if serde_json::from_slice::<Value>(&body).is_ok_and(|value| value.is_object()) {
         return Outcome::FunctionError(body);
@@ -171,7 +171,7 @@ async fn init_error(
     Ok(accepted())
 }
 
-/// An extension that reports before it exits; the exit itself decides what follows.
+/// An extension reports before it exits; the exit itself decides what follows.
 async fn exit_error(State(instance): State<Arc<Instance>>, body: Bytes) -> Response {
     tracing::warn!(
         function = instance.spec.name,
@@ -211,7 +211,7 @@ async fn register(
         }
     }
     if registered.shutdown {
-        // The host starts no external extensions, and Lambda refuses this to internal ones.
+        // The host starts no external extensions, and Lambda denies this to internal ones.
         tracing::warn!(
             function = instance.spec.name,
             "an extension registers for SHUTDOWN, which Lambda allows to external extensions only"

@@ -1,15 +1,15 @@
-//! What goes back and forth between the host and an instance.
+//! The messages between the host and an instance.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 
-/// Who asked for an invocation.
+/// The origin of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The local AWS, which writes START, END and REPORT lines to the log group by itself.
     Emulator,
-    /// The host: its mappings, or a program that holds it.
+    /// The host: its mappings, or a program that embeds it.
     Host,
 }
 
@@ -18,7 +18,7 @@ pub(crate) enum Origin {
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
     pub(crate) origin: Origin,
-    /// `X-Amzn-Trace-Id` of the request, if it came with one.
+    /// `X-Amzn-Trace-Id` of the request, if present.
     pub(crate) trace_id: Option<String>,
     pub(crate) payload: Bytes,
 }
@@ -36,19 +36,19 @@ pub(crate) enum Event {
     },
 }
 
-/// What extensions can register for.
+/// The events for which an extension can register.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Registration {
     pub(crate) invoke: bool,
     pub(crate) shutdown: bool,
 }
 
-/// A request of the process that does not fit what the instance is doing.
+/// A request of the process that does not fit the state of the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The runtime asked for an event before it answered the last one, or answered twice.
+    /// The runtime requested an event before it responded to the last one, or responded twice.
     InvalidTransition,
-    /// The request id is not the one being worked on.
+    /// The request id is not that of the current invocation.
     InvalidRequestId,
     /// Extensions register before the runtime's first `next`.
     RegistrationClosed,

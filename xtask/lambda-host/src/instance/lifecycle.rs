@@ -1,4 +1,4 @@
-//! What an instance is doing, and what may follow.
+//! The state of an instance, and its possible transitions.
 //!
 //! Pure state under one short lock: nothing here waits, and nothing here speaks HTTP. The rules
 //! are those of the developer guide's "Understanding the Lambda execution environment lifecycle",
@@ -38,7 +38,7 @@ struct Extension {
 struct Work {
     invocation: Arc<Invocation>,
     started: Instant,
-    /// Where the outcome goes; taken by the response.
+    /// Receives the outcome; the response takes it.
     reply: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -108,7 +108,8 @@ impl Instance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands an invocation to a waiting instance. An instance that is gone returns the reply.
+    /// Hands an invocation to a waiting instance. If the instance is gone, returns the reply
+    /// channel.
     pub(crate) fn begin(
         &self,
         invocation: &Arc<Invocation>,
@@ -137,7 +138,8 @@ impl Instance {
             .filter(|extension| extension.registered.invoke)
             .filter_map(|extension| extension.waiter.take());
         for waiter in waiters {
-            // A connection that broke while waiting asks again; the deadline ends it otherwise.
+            // If the connection broke while waiting, the process requests again; otherwise the
+            // deadline ends it.
             drop(waiter.send(event()));
         }
         if let Some(waiter) = state.runtime.take() {
@@ -146,7 +148,7 @@ impl Instance {
         Ok(())
     }
 
-    /// The runtime asks for its next event.
+    /// The runtime requests its next event.
     pub(crate) fn runtime_next(self: &Arc<Self>) -> Result<oneshot::Receiver<Event>, Refusal> {
         let mut state = self.state();
         match &state.phase {
@@ -160,7 +162,7 @@ impl Instance {
         Ok(receiver)
     }
 
-    /// An extension asks for its next event.
+    /// An extension requests its next event.
     pub(crate) fn extension_next(
         self: &Arc<Self>,
         id: &str,
@@ -195,7 +197,7 @@ impl Instance {
         Ok(id)
     }
 
-    /// The runtime's answer to the invocation; the caller has it at once.
+    /// The runtime's response to the invocation; the caller receives it at once.
     pub(crate) fn respond(&self, request_id: &str, outcome: Outcome) -> Result<(), Refusal> {
         let mut state = self.state();
         match &mut state.phase {
@@ -204,7 +206,7 @@ impl Instance {
             }
             Phase::Busy(work) => {
                 let reply = work.reply.take().ok_or(Refusal::InvalidTransition)?;
-                // A caller that no longer waits misses only the answer.
+                // A caller that no longer waits misses only the response.
                 drop(reply.send(outcome));
                 Ok(())
             }
@@ -229,7 +231,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Where everyone waits, initialisation or the invocation is over.
+    /// Once everyone waits, initialisation or the invocation is over.
     fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let all_wait = state.runtime.is_some()
             && state.extensions.iter().all(|extension| {
@@ -265,8 +267,9 @@ impl Instance {
         }
     }
 
-    /// When the supervisor has to look at the deadline again. An invocation that begins after
-    /// this look cannot be due before one timeout from now, so that no invocation has to wake it.
+    /// When the supervisor must check the deadline again. An invocation that begins after this
+    /// check is due no earlier than one timeout from now, so no invocation needs to wake the
+    /// supervisor.
     pub(crate) fn next_check(&self) -> Instant {
         let in_one_timeout = Instant::now() + self.spec.timeout;
         match &self.state().phase {
@@ -276,8 +279,8 @@ impl Instance {
         }
     }
 
-    /// What to log if initialisation or the invocation has taken too long; the instance is then
-    /// gone and its caller, if one still waits, has the error.
+    /// The message to log if initialisation or the invocation has taken too long; the instance is
+    /// then gone and its caller, if one still waits, has the error.
     pub(crate) fn time_out(&self) -> Option<String> {
         let mut state = self.state();
         let now = Instant::now();
@@ -304,14 +307,14 @@ impl Instance {
         matches!(self.state().phase, Phase::Gone)
     }
 
-    /// The process has ended. Whoever waits for it learns why.
+    /// The process has ended. Everyone who waits for it learns why.
     pub(crate) fn exited(&self, status: &str) {
         let what = format!("Runtime exited with error: {status}");
         end(&mut self.state(), "Runtime.ExitError", &what);
     }
 
-    /// Takes the instance out of use, for its shutdown. Returns what its extensions registered
-    /// for, or nothing if it has ended already.
+    /// Takes the instance out of use, for its shutdown. Returns what its extensions registered for,
+    /// or nothing if it has ended already.
     pub(crate) fn shut_down(&self, reason: &'static str, limit: Duration) -> Vec<Registration> {
         let mut state = self.state();
         if mem::take(&mut state.frozen) {
@@ -353,7 +356,8 @@ impl Instance {
 
     /// Asks the supervisor to end the process.
     pub(crate) fn stop(&self, stop: Stop) {
-        // A full queue means that it was asked already; a closed one that the process has ended.
+        // A full queue means that a stop was requested already; a closed one that the process has
+        // ended.
         let _ = self.stop.try_send(stop);
     }
 
@@ -363,7 +367,7 @@ impl Instance {
     }
 }
 
-/// Ends the phase for good. Waiting requests of the process itself stay open until it is killed.
+/// Ends the phase for good. Pending requests of the process itself stay open until it is killed.
 fn end(state: &mut State, error_type: &str, what: &str) {
     match mem::replace(&mut state.phase, Phase::Gone) {
         Phase::Init {

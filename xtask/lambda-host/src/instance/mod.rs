@@ -1,8 +1,8 @@
-//! One execution environment: a function process, and the Runtime and Extensions APIs it sees.
+//! One execution environment: a function process, and its Runtime and Extensions APIs.
 //!
-//! [`event`] names what goes back and forth, [`lifecycle`] holds the rules of what may follow what, [`api`] speaks HTTP, [`process`] owns
-//! the operating-system process. An instance gets its next event only when its runtime and every
-//! extension registered for `INVOKE` wait for one.
+//! [`event`] defines the messages, [`lifecycle`] holds the rules of their order, [`api`] speaks
+//! HTTP, and [`process`] owns the operating-system process. An instance receives its next event
+//! only when its runtime and every extension registered for `INVOKE` wait for one.
 
 mod api;
 mod event;

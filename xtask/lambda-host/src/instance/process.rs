@@ -33,14 +33,14 @@ use crate::{
 
 /// On-demand functions have 10 seconds to initialise.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
-/// Shutdown of an environment whose extensions are part of the runtime's process.
+/// Time for the shutdown of an environment whose extensions are part of the runtime's process.
 const INTERNAL_EXTENSION_LIMIT: Duration = Duration::from_millis(500);
-/// Shutdown of an environment with extensions that registered for `SHUTDOWN`.
+/// Time for the shutdown of an environment with extensions that registered for `SHUTDOWN`.
 const SHUTDOWN_EXTENSION_LIMIT: Duration = Duration::from_secs(2);
-/// Output that is still in the pipes when a process has ended.
+/// Time to read output that is still in the pipes when a process has ended.
 const LAST_OUTPUT_WITHIN: Duration = Duration::from_millis(500);
 
-/// What every instance of the host shares.
+/// The settings that all instances of the host share.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
     pub(crate) region: String,
@@ -50,7 +50,7 @@ pub(crate) struct Environment {
     pub(crate) logs: Logs,
 }
 
-/// How an instance is to end.
+/// How to end an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// As Lambda does it: SHUTDOWN events, SIGTERM, SIGKILL.
@@ -59,8 +59,8 @@ pub(crate) enum Stop {
     Kill,
 }
 
-/// Starts an instance and waits until it is initialised. Where that fails, Lambda tries once more
-/// as part of the invocation, within the function's timeout.
+/// Starts an instance and waits until it is initialised. If that fails, Lambda tries once more as
+/// part of the invocation, within the function's timeout.
 pub(crate) async fn start(
     environment: &Environment,
     spec: &Arc<FunctionSpec>,
@@ -152,8 +152,8 @@ fn spawn(spec: &FunctionSpec, variables: BTreeMap<String, String>) -> io::Result
         .spawn()
 }
 
-/// Lambda's documented variables, the deployed ones, and the address of the local AWS: nothing
-/// of the host's own environment.
+/// Lambda's documented variables, the deployed ones, and the address of the local AWS: nothing from
+/// the host's own environment.
 fn variables(
     environment: &Environment,
     spec: &FunctionSpec,
@@ -237,7 +237,7 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// Watches the process until it has ended, and leaves nothing of it behind.
+    /// Watches the process until it has ended, and leaves none of its children behind.
     async fn run(mut self) {
         loop {
             let check = Instant::from_std(self.instance.next_check());
@@ -257,7 +257,7 @@ impl Supervised {
                 }
             }
         }
-        // What the process itself started goes with it.
+        // Processes that it started itself end with it.
         let _ = kill_group(self.instance.pid);
         for reader in &mut self.output {
             if timeout(LAST_OUTPUT_WITHIN, &mut *reader).await.is_err() {
@@ -296,7 +296,7 @@ impl Supervised {
     }
 }
 
-/// The end of a process in the words of Lambda's error documents.
+/// The end of a process, worded as in Lambda's error documents.
 fn describe(status: io::Result<std::process::ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match status {
@@ -309,7 +309,7 @@ fn describe(status: io::Result<std::process::ExitStatus>) -> String {
     }
 }
 
-/// A signal in the words of Lambda's supervisor, which are those of Go's `syscall.Signal`.
+/// A signal, worded as in Lambda's supervisor: by the names of Go's `syscall.Signal`.
 fn name_of(signal: i32) -> String {
     let name = match Signal::try_from(signal) {
         Ok(Signal::SIGABRT) => "aborted",

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metric {
     pub(crate) namespace: String,
-    /// A `MetricDatum` without `Values` and `Counts`: equal ones are put together.
+    /// A `MetricDatum` without `Values` and `Counts`: equal ones are merged.
     pub(crate) datum: Value,
     pub(crate) values: Vec<f64>,
 }
 
-/// The metrics of a line; none for a line in another format.
+/// The metrics in a line; none for a line in another format.
 pub(super) fn read(line: &str) -> Vec<Metric> {
     if !line.starts_with('{') || !line.contains("\"_aws\"") {
         return Vec::new();
@@ -70,7 +70,7 @@ fn directive_metrics(root: &Map<String, Value>, directive: &Value, millis: i64) 
                     "MetricName": name,
                     "Dimensions": dimensions,
                     "Unit": unit,
-                    // Points of one second are put together.
+                    // Points of one second are merged.
                     "Timestamp": millis.div_euclid(1_000),
                     "StorageResolution": definition.get("StorageResolution").and_then(Value::as_i64).unwrap_or(60),
                 }),
@@ -81,7 +81,8 @@ fn directive_metrics(root: &Map<String, Value>, directive: &Value, millis: i64) 
     found
 }
 
-/// The dimensions a set names, with their values; a set whose member is missing gives no metric.
+/// The dimensions that a set names, with their values; a set with a missing member produces no
+/// metric.
 fn dimensions(root: &Map<String, Value>, set: &Value) -> Option<Vec<Value>> {
     set.as_array()?
         .iter()

@@ -1,4 +1,4 @@
-//! One log file for each function, each line with its time.
+//! One log file per function, each line with its time.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ impl Files {
         }
     }
 
-    /// Appends a line; a file that cannot be opened is reported once per line, not fatal.
+    /// Appends a line. A file that cannot be opened is reported once per line and is not fatal.
     pub(super) fn write(&mut self, function: &str, at: Timestamp, text: &str) {
         if !self.open.contains_key(function) {
             let path = self.folder.join(format!("{function}.log"));

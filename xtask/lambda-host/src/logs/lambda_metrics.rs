@@ -1,4 +1,4 @@
-//! The metrics that Lambda itself emits of an invocation, in the namespace `AWS/Lambda`.
+//! The metrics that Lambda itself emits for an invocation, in the namespace `AWS/Lambda`.
 //!
 //! Source: "Types of metrics for Lambda functions", Lambda developer guide.
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::embedded_metrics::Metric;
 use crate::function::Outcome;
 
-/// A throttled invocation is counted as nothing but a throttle.
+/// A throttled invocation counts as a throttle and nothing else.
 pub(super) fn of(
     function: &str,
     took: Duration,

@@ -1,8 +1,8 @@
-//! Where the output of functions goes: a file for each function, its log group in the local
+//! The destinations of the functions' output: a file per function, its log group in the local
 //! CloudWatch, and, for lines in the embedded metric format, the metrics they describe.
 //!
-//! Nothing here is on the path of an invocation: lines are queued, and shipped in batches. Where
-//! the local AWS does not take them, the file still has them.
+//! Nothing here delays an invocation: lines are queued, and shipped in batches. If the local AWS
+//! does not accept them, the file still has them.
 
 mod embedded_metrics;
 mod files;
@@ -27,7 +27,7 @@ use embedded_metrics::Metric;
 use files::Files;
 use shipper::Batches;
 
-/// Lines that may wait; a function that prints faster waits in its `write`.
+/// The most lines that may be queued; a function that prints faster blocks in its `write`.
 const QUEUE: usize = 16_384;
 /// How often batches are shipped.
 const SHIP_EVERY: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ enum Entry {
     Flush(oneshot::Sender<()>),
 }
 
-/// The way into the logs; clones share it.
+/// The entrance to the logs; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
     queue: mpsc::Sender<Entry>,
@@ -78,7 +78,7 @@ impl Logs {
         Ok(Self { queue })
     }
 
-    /// A line that a function printed.
+    /// Logs a line that a function printed.
     pub(crate) async fn output(&self, spec: &Arc<FunctionSpec>, stream: &str, text: &str) {
         let entry = Entry::Output {
             spec: Arc::clone(spec),
@@ -86,11 +86,11 @@ impl Logs {
             at: Timestamp::now(),
             text: text.to_owned(),
         };
-        // A closed queue is the end of the host.
+        // A closed queue means that the host is ending.
         drop(self.queue.send(entry).await);
     }
 
-    /// The line that Lambda writes when an invocation is over; dropped where the queue is full.
+    /// Logs the line that Lambda writes at the end of an invocation; dropped if the queue is full.
     pub(crate) fn report(
         &self,
         spec: &Arc<FunctionSpec>,
@@ -108,8 +108,8 @@ impl Logs {
         }));
     }
 
-    /// Lambda's own metrics of an invocation that the local AWS has no metrics of: of a mapping,
-    /// or behind the gateway. Dropped where the queue is full.
+    /// Emits Lambda's own metrics for an invocation for which the local AWS has none: one by a
+    /// mapping, or behind the gateway. Dropped if the queue is full.
     pub(crate) fn invoked(
         &self,
         function: &str,
@@ -121,7 +121,7 @@ impl Logs {
         drop(self.queue.try_send(Entry::Metrics(metrics)));
     }
 
-    /// A line for a log group that is no function's.
+    /// Logs a line for a log group that belongs to no function.
     pub(crate) async fn line(&self, line: Line) {
         drop(self.queue.send(Entry::Line(line)).await);
     }

@@ -1,4 +1,4 @@
-//! Batches of lines and metrics on their way to the local CloudWatch.
+//! Ships batches of lines and metrics to the local CloudWatch.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,17 +8,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Line, embedded_metrics::Metric};
 use crate::emulator::{Emulator, EmulatorError, Service};
 
-/// `PutLogEvents` takes 10,000 events and 1 MiB, 26 bytes an event counted in.
+/// `PutLogEvents` accepts 10,000 events and 1 MiB, including 26 bytes per event.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BATCH_BYTES: usize = 1_048_576;
 const EVENT_OVERHEAD: usize = 26;
-/// `PutMetricData` takes 1,000 metrics, and 150 values a metric.
+/// `PutMetricData` accepts 1,000 metrics, and 150 values per metric.
 const MAX_METRICS: usize = 1_000;
 const MAX_VALUES: usize = 150;
-/// What CloudWatch Logs answers where there is no such group.
+/// CloudWatch Logs's error code if the group does not exist.
 const NO_GROUP: &str = "ResourceNotFoundException";
 
-/// What waits to be shipped.
+/// Lines and metrics that wait to be shipped.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     lines: BTreeMap<(String, String), Vec<Line>>,
@@ -58,7 +58,7 @@ impl Batches {
 
 pub(super) type Shipment = (Batches, Option<oneshot::Sender<()>>);
 
-/// Ships what comes in, until the sender is gone.
+/// Ships what arrives, until the sender is gone.
 pub(super) async fn run(mut batches: mpsc::Receiver<Shipment>, emulator: Option<Emulator>) {
     let mut known = HashSet::new();
     while let Some((batch, done)) = batches.recv().await {
@@ -123,8 +123,8 @@ fn parts(mut lines: Vec<Line>) -> Vec<Vec<Value>> {
     parts
 }
 
-/// Puts lines into a stream of a group that is there. A group is its stack's to make: one that was
-/// deleted with its stack stays so, or the stack could not be deployed again.
+/// Puts lines into a stream of an existing group. Only its stack may create a group: one that was
+/// deleted with its stack must stay deleted, or the stack could not be deployed again.
 async fn put_lines(
     emulator: &Emulator,
     group: &str,
@@ -140,7 +140,7 @@ async fn put_lines(
     let input = json!({"logGroupName": group, "logStreamName": stream, "logEvents": events});
     let put = emulator.call(Service::Logs, "PutLogEvents", &input).await;
     if put.is_err() {
-        // The group may have been made anew, without the stream.
+        // The group may have been recreated without the stream.
         known.remove(&key);
     }
     put.map(drop)
@@ -159,7 +159,7 @@ async fn create_stream(
     }
 }
 
-/// The data of each namespace, equal values counted.
+/// The data of each namespace, with equal values counted.
 fn metric_data(metrics: impl Iterator<Item = Metric>) -> BTreeMap<String, Vec<Value>> {
     let mut data: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for metric in metrics {

@@ -1,4 +1,4 @@
-//! Checkpoints that survive a restart: one JSON file for each mapping.
+//! Checkpoints that survive a restart: one JSON file per mapping.
 
 use std::{
     collections::BTreeMap,
@@ -22,13 +22,13 @@ pub(super) struct Checkpoints {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Kept {
-    /// Sequence numbers mean nothing in another stream, even of the same name.
+    /// Sequence numbers mean nothing in another stream, even one of the same name.
     source_arn: String,
     shards: BTreeMap<String, Checkpoint>,
 }
 
 impl Checkpoints {
-    /// Reads the checkpoints of a mapping. A file that cannot be read is a mapping without
+    /// Reads the checkpoints of a mapping. If the file cannot be read, the mapping has no
     /// checkpoints: it begins at its starting position, and nothing is missed.
     pub(super) fn open(folder: &Path, uuid: &str, source_arn: &str) -> Self {
         let path = folder.join(format!("{uuid}.json"));
@@ -57,7 +57,8 @@ impl Checkpoints {
         self.changed
     }
 
-    /// Writes what changed, beside the file and then over it: it is whole at every moment.
+    /// Writes changes to a new file and replaces the old one with it: the file is complete at every
+    /// moment.
     pub(super) fn save(&mut self) -> io::Result<()> {
         if !self.changed {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the on-failure destination is told of records that were given up.
+//! The message to the on-failure destination about records that were given up.
 //!
 //! Source: "Retain discarded batch records for a Kinesis Data Streams event source in Lambda" and
 //! its page for DynamoDB: metadata to an SQS queue or SNS topic, without the records.
@@ -44,7 +44,7 @@ pub(super) fn message(mapping: &MappingSpec, discarded: &Discarded, now: Timesta
             "streamArn": mapping.source_arn,
         },
     });
-    // There is a response only where the function ran.
+    // There is a response only if the function ran.
     if discarded.invocations > 0
         && let Some(message) = message.as_object_mut()
     {

@@ -1,20 +1,20 @@
 //! Filter criteria: which records of a source reach the function.
 //!
-//! Source: "Control which events Lambda sends to your function", Lambda developer guide. A
-//! record that no filter takes is passed over as if it had been processed.
+//! Source: "Control which events Lambda sends to your function", Lambda developer guide. A record
+//! that matches no filter is skipped as if it had been processed.
 
 use serde_json::Value;
 
 /// A mapping's `FilterCriteria`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Filters {
-    /// One of these has to match; without any every record does.
+    /// One of these must match; if there are none, every record passes.
     patterns: Vec<Value>,
 }
 
 impl Filters {
-    /// Reads `FilterCriteria`. A pattern that is no JSON object cannot be deployed on AWS; here it
-    /// matches nothing.
+    /// Reads `FilterCriteria`. A pattern that is not a JSON object cannot be deployed on AWS; here
+    /// it matches nothing.
     pub(crate) fn read(criteria: Option<&Value>) -> Self {
         let filters = criteria
             .and_then(|criteria| criteria.get("Filters"))
@@ -32,8 +32,9 @@ impl Filters {
         self.patterns.is_empty()
     }
 
-    /// Whether a record passes: its metadata and, under `data` for Kinesis, its decoded payload.
-    /// A pattern for data that is not JSON, and so is not there, takes nothing, whatever it asks.
+    /// Whether a record passes: its metadata and, for Kinesis, its decoded payload under `data`. If
+    /// the data is not JSON, it is absent, and a pattern for data matches nothing, whatever it
+    /// requires.
     pub(crate) fn pass(&self, record: &Value) -> bool {
         let takes = |pattern: &Value| {
             let has_data = pattern.get("data").is_none() || record.get("data").is_some();
@@ -42,7 +43,7 @@ impl Filters {
         self.patterns.is_empty() || self.patterns.iter().any(takes)
     }
 
-    /// Whether any pattern looks at a Kinesis record's data.
+    /// Whether any pattern concerns a Kinesis record's data.
     pub(crate) fn look_at_data(&self) -> bool {
         self.patterns
             .iter()
@@ -50,7 +51,7 @@ impl Filters {
     }
 }
 
-/// An object descends, a list holds the rules of which one has to match.
+/// An object descends; a list holds the rules of which one must match.
 fn matches(pattern: &Value, value: Option<&Value>) -> bool {
     match pattern {
         Value::Object(members) => members.iter().all(|(name, pattern)| match name.as_str() {
@@ -80,7 +81,7 @@ fn rule_matches(rule: &Value, value: Option<&Value>) -> bool {
 
 fn operator_matches(operator: &str, operand: &Value, value: Option<&Value>) -> bool {
     match (operator, value) {
-        // Of leaves only: a node that is an object does not exist as a value.
+        // For leaves only: a node that is an object does not exist as a value.
         ("exists", value) => {
             let exists = value.is_some_and(|value| !value.is_object());
             operand.as_bool() == Some(exists)
@@ -130,7 +131,7 @@ fn numeric(operand: &Value, value: &Value) -> bool {
         })
 }
 
-/// Values are compared as they are written: `300` and `300.0` are not equal.
+/// Values are compared as text: `300` and `300.0` are not equal.
 fn equal(left: &Value, right: &Value) -> bool {
     left == right
 }

@@ -1,4 +1,4 @@
-//! The mappings that are polled.
+//! The polled mappings.
 
 use std::{
     collections::BTreeMap,
@@ -23,11 +23,11 @@ use super::{
 };
 use crate::{HostError, emulator::Emulator, functions::Functions};
 
-/// A mapping that stops waits this long for its invocations; what they process after that is
-/// delivered again.
+/// How long a mapping that stops waits for its invocations; records that they process after that
+/// are redelivered.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// The deployed mappings at work.
+/// The running mappings of the deployment.
 #[derive(Debug)]
 pub(crate) struct Mappings {
     emulator: Emulator,
@@ -82,13 +82,13 @@ impl Mappings {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Polls exactly these mappings from now on. An unchanged one goes on undisturbed; a changed
+    /// Polls exactly these mappings from now on. An unchanged one continues undisturbed; a changed
     /// one is stopped first and resumes at its checkpoints.
     pub(crate) async fn replace(&self, specs: Vec<MappingSpec>) {
         let mut wanted: BTreeMap<String, MappingSpec> = specs
             .into_iter()
             .map(|mut spec| {
-                // Not part of what is deployed: the look itself changes it.
+                // Not part of the deployment: the refresh itself changes it.
                 spec.polled_by_emulator = false;
                 (spec.uuid.clone(), spec)
             })
@@ -170,7 +170,7 @@ impl Mappings {
             .collect()
     }
 
-    /// Stops polling and waits for what is under way.
+    /// Stops polling and waits for invocations in flight.
     pub(crate) async fn shut_down(&self) {
         let running: Vec<Running> = std::mem::take(&mut *self.running()).into_values().collect();
         let ends: Vec<_> = running

@@ -1,4 +1,4 @@
-//! One mapping at work: carries out what the model decides.
+//! Runs one mapping: performs the actions of the model.
 
 use std::{
     collections::HashMap,
@@ -32,12 +32,12 @@ use crate::{
     instance::Origin,
 };
 
-/// Checkpoints are written at most this often.
+/// Minimum time between writes of checkpoints.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
-/// A destination that does not take a message is tried this often.
+/// How often to try a destination that does not accept a message.
 const SEND_ATTEMPTS: u32 = 5;
 
-/// What a mapping shares with whoever looks at it.
+/// The part of a mapping that its observers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) spec: MappingSpec,
@@ -63,7 +63,7 @@ pub(super) struct Poller {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// What comes back from I/O.
+/// Results of I/O.
 enum Done {
     Event(Event<Payload>),
     Read {
@@ -74,7 +74,7 @@ enum Done {
 }
 
 impl Poller {
-    /// Works until it is told to stop, then lets invocations under way end.
+    /// Runs until it is told to stop, then lets invocations in flight end.
     pub(super) async fn run(mut self) {
         let (sender, mut done) = mpsc::unbounded_channel();
         let mut iterators: HashMap<String, String> = HashMap::new();
@@ -136,7 +136,7 @@ impl Poller {
             Action::Wake(_) => {}
             Action::Checkpoint { shard, checkpoint } => self.checkpoints.set(shard, checkpoint),
             Action::Discard(discarded) => self.discard(&discarded).await,
-            // What is not begun now is begun after the restart.
+            // Actions skipped now happen after the restart.
             Action::List | Action::Poll { .. } if stopping => {}
             Action::Invoke(invocation) if stopping => {
                 let event = Event::Finished {
@@ -328,7 +328,7 @@ fn shard_is_gone(error: &EmulatorError) -> bool {
     error.code() == Some("ResourceNotFoundException")
 }
 
-/// The event of an invocation: the records are in their final form already.
+/// The event of an invocation: the records already have their final form.
 fn payload(records: &[Payload]) -> Bytes {
     let length: usize = records.iter().map(|record| record.len() + 1).sum();
     let mut event = String::with_capacity(length + 16);

@@ -1,4 +1,4 @@
-//! Reading a stream: its shards and records, in the form that Lambda's events have.
+//! Reads a stream: its shards and records, in the form of Lambda's events.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::{
     ids,
 };
 
-/// `GetRecords` returns at most this many records.
+/// The most records that `GetRecords` returns.
 const KINESIS_PAGE: usize = 10_000;
 const TABLE_PAGE: usize = 1_000;
 
-/// A record's event JSON, as it stands in the `Records` of an invocation.
+/// A record's event JSON, as it appears in the `Records` of an invocation.
 pub(super) type Payload = Arc<str>;
 
 /// A stream.
@@ -31,7 +31,7 @@ pub(super) struct Source {
     pub(super) filters: Filters,
 }
 
-/// What a read of a shard brought.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) records: Vec<Record<Payload>>,
@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// An iterator at a position, or at the oldest record where the position has been trimmed.
+    /// An iterator at a position, or at the oldest record if the position has been trimmed.
     pub(super) async fn iterator(
         &self,
         shard: &str,
@@ -103,7 +103,7 @@ impl Source {
         }
     }
 
-    /// Table streams know no times: there the caller passes over what is older.
+    /// Table streams do not support times: there the caller skips older records.
     async fn iterator_at(&self, shard: &str, from: &Position) -> Result<String, EmulatorError> {
         let (stream, sequence) = match self.kind {
             SourceKind::Kinesis => ("StreamARN", "StartingSequenceNumber"),
@@ -213,7 +213,7 @@ impl Source {
         ))
     }
 
-    /// Kinesis patterns look at the record's metadata and, under `data`, at its decoded JSON.
+    /// Kinesis patterns match against the record's metadata and, under `data`, its decoded JSON.
     fn kinesis_matches(&self, event: &Value, data: &str) -> bool {
         let mut seen = event.get("kinesis").cloned().unwrap_or_default();
         let decoded = if self.filters.look_at_data() {

@@ -7,7 +7,7 @@ use super::{
     model::{MAX_PAYLOAD_BYTES, Millis, Position, Settings},
 };
 
-/// What a mapping reads.
+/// The kind of a mapping's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     Kinesis,
@@ -31,8 +31,8 @@ pub(crate) struct MappingSpec {
 }
 
 impl MappingSpec {
-    /// Reads the emulator's event source mapping configuration; `None` for a source that is
-    /// neither a Kinesis nor a table stream, or an incomplete configuration.
+    /// Reads the emulator's event source mapping configuration; `None` for an incomplete
+    /// configuration or a source that is neither a Kinesis stream nor a table stream.
     pub(crate) fn read(configuration: &Value) -> Option<Self> {
         let text = |member: &str| configuration.get(member).and_then(Value::as_str);
         let source_arn = text("EventSourceArn")?;
@@ -59,8 +59,8 @@ impl MappingSpec {
     }
 }
 
-/// Milliseconds between reads of a shard: Lambda's base rate for table streams. It reads Kinesis
-/// once a second; here a call shall show as soon, and reading costs nothing.
+/// Milliseconds between reads of a shard: Lambda's base rate for table streams. Lambda reads
+/// Kinesis once a second; here calls should show as fast, and reading costs nothing.
 const POLL_EVERY: Millis = 250;
 
 /// The defaults are those of the parameters page of each source.
@@ -98,7 +98,7 @@ fn settings(configuration: &Value) -> Option<Settings> {
     })
 }
 
-/// CloudFormation may carry numbers and flags as text.
+/// CloudFormation may represent numbers and flags as text.
 fn number(value: &Value) -> Option<Millis> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
@@ -107,7 +107,7 @@ pub(crate) fn flag(value: Option<&Value>) -> bool {
     value.is_some_and(|value| value.as_bool().unwrap_or(value == "true"))
 }
 
-/// Seconds with a fraction, as AWS's JSON has times, in milliseconds.
+/// Seconds with a fraction, the form of times in AWS's JSON, in milliseconds.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "times lie far within the range"

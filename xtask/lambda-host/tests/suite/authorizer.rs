@@ -1,5 +1,5 @@
-//! The authorizer as it is deployed, run by this host: its event arrives for every call that it
-//! answers, however the calls before, beside and after it end.
+//! The authorizer as it is deployed, run by this host: the event of every call that it responds to
+//! arrives, however the calls before, beside and after it end.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,8 @@ const CALLS: usize = 10_000;
 const WORKERS: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The binary that `cargo xtask build` makes for `local`, and `cargo xtask test` before any test.
+/// The binary that `cargo xtask build` produces for `local`, and `cargo xtask test` before any
+/// test.
 fn binary() -> PathBuf {
     let path = target().join("functions/local/authorizer/bootstrap");
     assert!(
@@ -79,7 +80,7 @@ async fn the_authorizers_event_arrives_for_every_call_that_it_answers() {
     }
     unanswered.await.unwrap();
     all_idle(&functions).await;
-    // Before the shutdown, which would wake what sleeps on an event.
+    // Before the shutdown, which would wake everything that sleeps on an event.
     let arrived = cloud.events();
     functions.shut_down().await;
     for number in 0..CALLS {
@@ -107,7 +108,7 @@ async fn all_idle(functions: &Functions) {
     }
 }
 
-/// Every [`WORKERS`]th call; of ten calls, one is refused: to Lambda an error of the handler.
+/// Every [`WORKERS`]th call. One call in ten is refused: to Lambda that is an error of the handler.
 async fn answered(functions: Arc<Functions>, worker: usize) {
     let known = cloud::known();
     let unknown = ApiKey::mint("complical", [9; 24]);
@@ -123,8 +124,8 @@ async fn answered(functions: Arc<Functions>, worker: usize) {
     }
 }
 
-/// Calls in which the function ends before it answers. As it is built for Lambda a panic aborts
-/// it; one that hangs is stopped here, for nothing else keeps it from answering in time.
+/// Calls in which the function ends before it responds. Built as for Lambda, a panic aborts it; a
+/// hanging function is stopped here, because otherwise it would respond in time.
 async fn unanswered(
     functions: Arc<Functions>,
     processes: PathBuf,
@@ -160,8 +161,8 @@ async fn unanswered(
     }
 }
 
-/// The next process that looks the sticking key up. What comes from a process that has ended, or
-/// over a connection that the SDK has given up, is passed over.
+/// The next process that looks up the sticking key. Requests from a process that has ended, or over
+/// a connection that the SDK has given up, are skipped.
 async fn stuck_process(processes: &Path, stuck: &mut mpsc::UnboundedReceiver<SocketAddr>) -> Pid {
     loop {
         let from = tokio::time::timeout(TIMEOUT * 4, stuck.recv()).await;
@@ -172,7 +173,7 @@ async fn stuck_process(processes: &Path, stuck: &mut mpsc::UnboundedReceiver<Soc
     }
 }
 
-/// The recorded process that a connection comes from.
+/// The recorded process at the other end of a connection.
 fn owner(processes: &Path, from: SocketAddr) -> Option<Pid> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let local = format!("0100007F:{:04X}", from.port());

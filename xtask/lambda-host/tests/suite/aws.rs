@@ -1,4 +1,4 @@
-//! A stand-in for the local AWS that holds just what the host asks for.
+//! A stand-in for the local AWS with just what the host requests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ pub(crate) struct Deployed {
     pub(crate) resources: Vec<Value>,
     /// Records of the one shard.
     pub(crate) records: Vec<Value>,
-    /// The events and messages that were taken.
+    /// The events and messages that it accepted.
     pub(crate) log_lines: BTreeMap<String, Vec<String>>,
     /// Groups that were deleted with their stack.
     pub(crate) deleted_groups: BTreeSet<String>,
@@ -150,7 +150,8 @@ fn authorizers() -> Value {
     json!({"item": [{"id": "gate", "type": "REQUEST", "authorizerUri": lambda_uri()}]})
 }
 
-/// `/v1/x`, an authorizer and a proxy integration, both the function; and what a test adds.
+/// `/v1/x`, an authorizer and a proxy integration, both of them the function; and resources added
+/// by a test.
 async fn resources(State(aws): State<Aws>) -> Json<Value> {
     let mut resources = vec![
         json!({"id": "x", "path": "/v1/x", "resourceMethods": {"GET": {

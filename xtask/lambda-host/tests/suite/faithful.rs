@@ -42,7 +42,7 @@ fn events() -> Vec<Value> {
     ]
 }
 
-/// Where the commands keep cargo-lambda; installed if it is not there.
+/// The commands' installation of cargo-lambda; installed if missing.
 fn cargo_lambda() -> PathBuf {
     let asked = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--bin", "xtask", "--", "tools", "--json"])
@@ -126,7 +126,7 @@ fn function(port: u16) -> Ends {
     Ends(child.unwrap())
 }
 
-/// Whether the function failed, and what it answered.
+/// Whether the function failed, and its response.
 async fn through_watch(port: u16, event: &Value) -> (bool, Value) {
     let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/probe/invocations");
     let request = reqwest::Client::new().post(url).body(event.to_string());

@@ -106,7 +106,7 @@ impl Running {
         .unwrap();
     }
 
-    /// Stops the host and returns what has to outlive it.
+    /// Stops the host and returns what must outlive it.
     pub(crate) fn stop(mut self) -> (Aws, tempfile::TempDir) {
         self.signal(Signal::SIGTERM);
         assert!(self.child.wait().unwrap().success());
@@ -291,7 +291,7 @@ async fn records_reach_the_function_in_lambdas_form_and_checkpoints_survive() {
     again.stop();
 }
 
-// A local AWS that was restarted, or records that have expired: what is there is read.
+// The local AWS was restarted, or records have expired: the remaining ones are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_that_the_stream_no_longer_has_is_left_behind() {
     let host = Running::start(Deployed {
@@ -347,7 +347,7 @@ async fn a_record_that_always_fails_is_reported_to_the_destination() {
     host.stop();
 }
 
-/// Has the function print a line.
+/// Makes the function print a line.
 async fn print(host: &Running, line: &str) {
     let event = json!({"do": "print", "line": line});
     let url = format!("http://{}/invoke/f", host.address);
@@ -364,7 +364,7 @@ async fn a_log_group_that_went_with_its_stack_is_not_made_again() {
     })
     .await;
     print(&host, "lost").await;
-    // Lines are put half a second later. The next line comes once the stack is deployed again.
+    // Lines are put half a second later. The next line arrives after the stack is deployed again.
     tokio::time::sleep(Duration::from_secs(2)).await;
     host.aws.with(|aws| aws.deleted_groups.clear());
     print(&host, "kept").await;
@@ -430,7 +430,7 @@ async fn a_host_that_was_killed_leaves_nothing_after_reap() {
         .await
         .unwrap();
     let pid = serde_json::from_slice::<Value>(&body).unwrap()["pid"].to_string();
-    // Its runtime asks for the next event, and it is stopped.
+    // Its runtime requests the next event, and it is stopped.
     tokio::time::sleep(Duration::from_millis(100)).await;
     host.signal(Signal::SIGKILL);
     host.child.wait().unwrap();
@@ -491,18 +491,18 @@ async fn a_host_that_is_killed_at_any_moment_leaves_nothing_after_reap() {
     println!("{left_behind} processes left behind, {unrecorded} of them not recorded");
 }
 
-/// A client, and where the function is invoked.
+/// A client, and the URL that invokes the function.
 #[derive(Clone)]
 struct Caller(reqwest::Client, String);
 
 impl Caller {
-    /// Whether the host answered.
+    /// Whether the host responded.
     async fn invoke(&self, event: &'static str) -> bool {
         self.0.post(&self.1).body(event).send().await.is_ok()
     }
 }
 
-/// Invokes the function over and over; every other call ends its instance.
+/// Invokes the function in a loop; every other call ends its instance.
 async fn churn(caller: Caller) {
     for event in ["{}", r#"{"do": "exit"}"#].into_iter().cycle() {
         if !caller.invoke(event).await {
@@ -511,7 +511,7 @@ async fn churn(caller: Caller) {
     }
 }
 
-/// The processes that run a function's code below `folder`, frozen ones too.
+/// The processes that run a function's code below `folder`, including frozen ones.
 fn functions_of(folder: &Path) -> Vec<String> {
     let root = format!(
         "LAMBDA_TASK_ROOT={}",

@@ -1,4 +1,4 @@
-//! What an execution environment does, seen through real processes.
+//! The behaviour of an execution environment, seen through real processes.
 //!
 //! The function is the example `probe`; each test has its own state directory, and its processes
 //! end with it.
@@ -86,7 +86,7 @@ impl Setup {
         fs::read_to_string(self.config.log_dir.join(format!("{NAME}.log"))).unwrap_or_default()
     }
 
-    /// Processes that the host has recorded as its own.
+    /// Number of processes that the host has recorded as its own.
     fn processes(&self) -> usize {
         fs::read_dir(self.config.state_dir.join("processes"))
             .unwrap()
@@ -436,7 +436,7 @@ async fn work_after_the_response_is_done_for_every_call() {
     assert_eq!(setup.processes(), 0);
 }
 
-/// Makes a call; returns its id if the environment ended in it, and its report with it.
+/// Makes a call. Returns its id if the call ended the environment, and with it the report.
 async fn one_of_many(functions: &Functions, number: usize) -> Option<String> {
     let id = number.to_string();
     match number % 2_500 {
@@ -472,8 +472,8 @@ async fn a_killed_host_leaves_only_what_reap_kills() {
         .as_u64()
         .unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    // As far as the process is concerned, a host that is killed is one that is never heard of
-    // again: the instance stays stopped.
+    // To the process, a killed host is one that it never hears from again: the instance stays
+    // stopped.
     assert!(is_running(pid));
     assert_eq!(reap(&setup.config.state_dir).unwrap(), 1);
     assert!(!is_running(pid));

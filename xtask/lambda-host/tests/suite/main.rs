@@ -27,7 +27,7 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-/// Where everything is built, and the tools are installed.
+/// The target directory, which also holds the installed tools.
 fn target() -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target");
     PathBuf::from(root).canonicalize().unwrap()

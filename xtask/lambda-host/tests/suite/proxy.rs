@@ -1,5 +1,5 @@
-//! Another API behind the front: what it gets of a request, and what a caller gets of its response.
-//! Paths and headers are sent byte by byte, for a client would mend them.
+//! Another API behind the front: the requests that it receives, and the responses that a caller
+//! receives. Paths and headers are sent byte by byte, because a client would correct them.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ use crate::{
     host::{Running, format},
 };
 
-/// A request as the upstream got it.
+/// A request as the upstream received it.
 #[derive(Debug, Clone)]
 struct Got {
     method: String,
@@ -48,7 +48,7 @@ impl Got {
     }
 }
 
-/// An API that remembers what it gets.
+/// An API that records what it receives.
 #[derive(Clone)]
 struct Upstream {
     address: SocketAddr,
@@ -125,7 +125,7 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response<
     .unwrap()
 }
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
 struct Back {
     status: u16,
@@ -177,7 +177,7 @@ async fn send(to: SocketAddr, head: &str, body: &[u8]) -> Back {
     }
 }
 
-/// The methods of a resource before an upstream, as the stacks declare them.
+/// The methods of a resource in front of an upstream, as the stacks declare them.
 fn methods(uri: &str, millis: u64) -> Value {
     let mapped = |user: &str| {
         json!({

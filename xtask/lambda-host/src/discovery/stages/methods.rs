@@ -1,4 +1,4 @@
-//! What answers each method of a REST API, and who may call it.
+//! The integration of each method of a REST API, and its authorization.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::{
     ids,
 };
 
-/// What CloudFormation would replace by a secret
+/// The prefix of a reference that CloudFormation would replace by a secret
 /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html>).
-/// The emulator leaves it as it is.
+/// The emulator leaves it unresolved.
 const SECRET: &str = "{{resolve:secretsmanager:";
 const INTEGRATION_MILLIS: u64 = 29_000;
 
@@ -121,8 +121,8 @@ async fn proxy(emulator: &Emulator, integration: &Value, uri: &str) -> Option<Pr
     })
 }
 
-/// A value with the secret in place of its reference. Without the secret nothing is passed on: the
-/// upstream would take the reference for it.
+/// A value with the secret in place of its reference. Without the secret the header is omitted: the
+/// upstream would mistake the reference for it.
 async fn revealed(emulator: &Emulator, source: &str) -> Option<String> {
     let (before, rest) = source.split_once(SECRET)?;
     let (reference, after) = rest.split_once("}}")?;
@@ -169,7 +169,7 @@ fn mock(integration: &Value) -> Option<Mock> {
     })
 }
 
-/// The texts of an object.
+/// The string members of an object.
 fn strings(value: &Value, member: &str) -> BTreeMap<String, String> {
     let members = value.get(member).and_then(Value::as_object);
     members

@@ -5,7 +5,7 @@ use super::Millis;
 /// A record in a lane.
 #[derive(Debug, Clone)]
 pub(super) struct Entry<P> {
-    /// Place in the shard's order of reading.
+    /// Position in the order in which the shard was read.
     pub(super) ordinal: u64,
     pub(super) sequence: String,
     pub(super) arrived: Millis,
@@ -17,9 +17,9 @@ pub(super) struct Entry<P> {
 #[derive(Debug)]
 pub(super) struct Batch<P> {
     pub(super) entries: Vec<Entry<P>>,
-    /// Retries used of the quota.
+    /// Retries used up of the quota.
     pub(super) retries: u32,
-    /// Times the function ran with these records.
+    /// How often the function ran with these records.
     pub(super) invocations: u32,
     pub(super) not_before: Millis,
 }
@@ -34,7 +34,7 @@ impl<P> Batch<P> {
         }
     }
 
-    /// Splits off everything from `at` on. Both parts keep what they used of the retry quota.
+    /// Splits off everything from `at` on. Both parts keep the retries used so far.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         Self {
             entries: self.entries.split_off(at),
@@ -48,29 +48,30 @@ impl<P> Batch<P> {
 /// An invocation to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation<P> {
-    /// Names the invocation in [`Event::Finished`](super::Event::Finished).
+    /// Identifies the invocation in [`Event::Finished`](super::Event::Finished).
     pub id: u64,
-    /// The shard all records are of.
+    /// The shard of all records.
     pub shard: String,
     /// The records' payloads, in order.
     pub records: Vec<P>,
-    /// Arrival of the last record: `IteratorAge` is its age when the invocation has ended.
+    /// Arrival of the last record: `IteratorAge` is its age at the end of the invocation.
     pub last_arrived: Millis,
 }
 
 /// Why records were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// `MaximumRetryAttempts` are used up.
+    /// `MaximumRetryAttempts` is used up.
     RetryAttemptsExhausted,
     /// The records are older than `MaximumRecordAgeInSeconds`.
     RecordAgeExceeded,
 }
 
-/// Records that were given up, as the on-failure destination is told: metadata, no records.
+/// Records that were given up, as reported to the on-failure destination: metadata without the
+/// records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discarded {
-    /// Why.
+    /// The reason.
     pub condition: Condition,
     /// The shard.
     pub shard: String,
@@ -84,6 +85,6 @@ pub struct Discarded {
     pub last_arrived: Millis,
     /// Number of records.
     pub records: usize,
-    /// Times the function ran with them.
+    /// How often the function ran with them.
     pub invocations: u32,
 }

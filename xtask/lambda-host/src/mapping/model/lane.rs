@@ -1,5 +1,5 @@
-//! A lane: the batches of one shard that follow each other. Records with equal partition keys
-//! are in the same lane, so that their order holds however many lanes work at a time.
+//! A lane: consecutive batches of one shard. Records with equal partition keys are in the same
+//! lane, so that their order holds however many lanes work in parallel.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ use super::{
     response::Finished,
 };
 
-/// The first retry waits this long, each further one twice as long as the one before.
+/// Delay before the first retry; each further one waits twice as long as the previous one.
 const FIRST_DELAY: Millis = 100;
-/// No retry waits longer.
+/// The longest delay of a retry.
 const LONGEST_DELAY: Millis = 10_000;
-/// An invocation that was not made is tried again after this time.
+/// Delay before an invocation that could not be made is tried again.
 const NOT_INVOKED_DELAY: Millis = 250;
 /// `{"Records":[` and `]}`.
 const ENVELOPE_BYTES: usize = 14;
@@ -23,8 +23,8 @@ const ENVELOPE_BYTES: usize = 14;
 pub(super) struct Lane<P> {
     /// Records that are in no batch yet, with the time they were read.
     queue: VecDeque<(Millis, Entry<P>)>,
-    /// Batches that were begun: the first is invoked or waits for its retry, the others are what
-    /// splitting left.
+    /// Batches in progress: the first is being invoked or waits for its retry, the others are the
+    /// remains of splitting.
     begun: VecDeque<Batch<P>>,
     in_flight: Option<u64>,
 }
@@ -39,10 +39,10 @@ impl<P> Default for Lane<P> {
     }
 }
 
-/// Where a lane reports to.
+/// Collects a lane's results.
 pub(super) struct Report<'a, P> {
     pub(super) shard: &'a str,
-    /// Ordinals of records that are done: processed, or given up.
+    /// Ordinals of finished records: processed, or given up.
     pub(super) done: &'a mut Vec<u64>,
     pub(super) actions: &'a mut Vec<Action<P>>,
 }
@@ -78,7 +78,7 @@ impl<P: Clone> Lane<P> {
         self.in_flight
     }
 
-    /// Begins what can begin now, and lowers `wake` to when there is more to do.
+    /// Begins everything that can begin now, and lowers `wake` to the time of the next action.
     pub(super) fn advance(
         &mut self,
         settings: &Settings,
@@ -125,7 +125,7 @@ impl<P: Clone> Lane<P> {
         }));
     }
 
-    /// The invocation of the first batch ended.
+    /// Handles the end of the first batch's invocation.
     pub(super) fn finished(
         &mut self,
         settings: &Settings,
@@ -150,7 +150,7 @@ impl<P: Clone> Lane<P> {
                 let rest = batch.split_off(at);
                 report.done(&batch.entries);
                 if settings.bisect {
-                    // The batch was split where the function said: no retry is used.
+                    // The batch was split where the function said: this uses up no retry.
                     self.retry(now, rest);
                 } else {
                     self.failed(settings, now, rest, report);
@@ -159,7 +159,7 @@ impl<P: Clone> Lane<P> {
         }
     }
 
-    /// A batch that failed from its first record on.
+    /// Handles a batch that failed from its first record on.
     fn failed(
         &mut self,
         settings: &Settings,
@@ -189,7 +189,7 @@ impl<P: Clone> Lane<P> {
         self.begun.push_front(batch);
     }
 
-    /// Gives up the records of begun batches that have become too old.
+    /// Gives up the records of batches in progress that have become too old.
     fn drop_old_batches(&mut self, settings: &Settings, now: Millis, report: &mut Report<'_, P>) {
         while let Some(batch) = self.begun.front_mut() {
             let old = batch
@@ -223,8 +223,8 @@ impl<P: Clone> Lane<P> {
         report.discard(Condition::RecordAgeExceeded, &entries, 0);
     }
 
-    /// When the queued records are invoked: at once if a batch is full, its payload is, no window
-    /// is set or nothing more can come; else when the window ends.
+    /// When to invoke the queued records: at once if a batch is full, its payload is full, no
+    /// window is set or no more records can arrive; otherwise at the end of the window.
     fn ready_at(&self, settings: &Settings, ended: bool) -> Option<Millis> {
         let (read, _) = self.queue.front()?;
         let full = ended
@@ -233,7 +233,7 @@ impl<P: Clone> Lane<P> {
         Some(if full { *read } else { read + settings.window })
     }
 
-    /// Records of the queue that fit into one batch; at least one.
+    /// Number of queued records that fit into one batch; at least one.
     fn batch_length(&self, settings: &Settings) -> usize {
         let mut bytes = ENVELOPE_BYTES;
         let fitting = self
@@ -254,7 +254,7 @@ impl<P: Clone> Lane<P> {
     }
 }
 
-/// The index of the first record that failed; `None` where all succeeded.
+/// The index of the first record that failed; `None` if all succeeded.
 fn failed_from<P>(settings: &Settings, batch: &Batch<P>, outcome: &Finished) -> Option<usize> {
     match outcome {
         Finished::Failure | Finished::NotInvoked => Some(0),
@@ -265,7 +265,7 @@ fn failed_from<P>(settings: &Settings, batch: &Batch<P>, outcome: &Finished) -> 
                     .iter()
                     .position(|entry| entry.sequence == *sequence)
             };
-            // An identifier that is none of the batch's fails the whole batch.
+            // An identifier that is not in the batch fails the whole batch.
             let places: Option<Vec<usize>> = failed.iter().map(at).collect();
             Some(
                 places
@@ -273,7 +273,7 @@ fn failed_from<P>(settings: &Settings, batch: &Batch<P>, outcome: &Finished) -> 
                     .unwrap_or(0),
             )
         }
-        // Without `ReportBatchItemFailures` a response is not looked at.
+        // Without `ReportBatchItemFailures` the response is ignored.
         Finished::Success | Finished::ItemFailures(_) => None,
     }
 }

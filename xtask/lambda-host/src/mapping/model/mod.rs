@@ -1,12 +1,11 @@
 //! The event source mapping of a stream as a state machine over virtual time.
 //!
-//! [`Mapping::handle`] takes what happened and returns what to do; it reads no clock, does no
-//! I/O and holds no randomness, so that thousands of schedules a second can be driven through the
-//! same code that the host runs. What it does follows the developer guide's pages "How Lambda
-//! processes records from stream and queue-based event sources", "Polling and batching streams",
-//! "Configuring partial batch response with Kinesis Data Streams and Lambda" and "Retain discarded
-//! batch records for a Kinesis Data Streams event source in Lambda"; each test names its
-//! statement.
+//! [`Mapping::handle`] takes an event and returns the actions to perform. It reads no clock, does
+//! no I/O and uses no randomness, so that thousands of schedules a second can run through the same
+//! code that the host runs. Its behaviour follows the developer guide's pages "How Lambda processes
+//! records from stream and queue-based event sources", "Polling and batching streams", "Configuring
+//! partial batch response with Kinesis Data Streams and Lambda" and "Retain discarded batch records
+//! for a Kinesis Data Streams event source in Lambda"; each test quotes its statement.
 
 mod batch;
 mod lane;
@@ -32,16 +31,16 @@ pub type Millis = i64;
 /// The synchronous invocation payload limit, 6 MB.
 pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
-/// A mapping's configuration, as far as it decides what is invoked.
+/// The part of a mapping's configuration that decides about invocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where a mapping without checkpoints begins.
     pub starting_position: Position,
-    /// `BatchSize`: records of one invocation at most.
+    /// `BatchSize`: the most records per invocation.
     pub batch_size: usize,
     /// `MaximumBatchingWindowInSeconds`, in milliseconds.
     pub window: Millis,
-    /// `ParallelizationFactor`: batches of one shard at the same time.
+    /// `ParallelizationFactor`: concurrent batches per shard.
     pub parallelization: usize,
     /// `MaximumRetryAttempts`; `None` retries without limit.
     pub max_retries: Option<u32>,
@@ -51,10 +50,10 @@ pub struct Settings {
     pub bisect: bool,
     /// `FunctionResponseTypes` holds `ReportBatchItemFailures`.
     pub report_item_failures: bool,
-    /// Milliseconds between reads of a shard that has nothing more: Lambda's base rate is one
-    /// read a second for Kinesis, four for table streams.
+    /// Milliseconds between reads of a shard that has no more records: Lambda's base rate is one
+    /// read per second for Kinesis, four for table streams.
     pub poll_every: Millis,
-    /// Payload of one invocation at most.
+    /// The largest payload of one invocation.
     pub max_payload: usize,
 }
 
@@ -64,7 +63,7 @@ pub struct Settings {
 pub enum Position {
     /// The oldest record.
     TrimHorizon,
-    /// Only records that come from now on.
+    /// Only records that arrive from now on.
     Latest,
     /// The first record that arrived then or later.
     AtTimestamp(Millis),
@@ -72,17 +71,17 @@ pub enum Position {
     After(String),
 }
 
-/// How far a shard is done; what survives a restart.
+/// The progress of a shard, which survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Checkpoint {
-    /// Everything up to here is done.
+    /// Everything up to this position is done.
     At(Position),
-    /// The shard was closed and all of it is done.
+    /// The shard was closed, and all of it is done.
     Finished,
 }
 
-/// A record of a shard, with whatever the driver needs to build the event.
+/// A record of a shard, with the data that the driver needs to build the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<P> {
     /// Sequence number.
@@ -93,13 +92,13 @@ pub struct Record<P> {
     pub arrived: Millis,
     /// Size in the event's JSON.
     pub bytes: usize,
-    /// Whether the mapping's filter criteria take it.
+    /// Whether it matches the mapping's filter criteria.
     pub matches: bool,
-    /// The driver's own.
+    /// The driver's own data.
     pub payload: P,
 }
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<P> {
     /// The stream's shards.
@@ -110,12 +109,12 @@ pub enum Event<P> {
         shard: String,
         /// The records, oldest first.
         records: Vec<Record<P>>,
-        /// Whether more is known to wait.
+        /// Whether more records are known to wait.
         behind: bool,
         /// Whether the shard is closed and was read to its end.
         end: bool,
     },
-    /// A read of a shard failed and is to be repeated.
+    /// A read of a shard failed and must be repeated.
     PollFailed {
         /// The shard.
         shard: String,
@@ -124,14 +123,14 @@ pub enum Event<P> {
     Finished {
         /// The invocation.
         id: u64,
-        /// What came of it.
+        /// Its result.
         outcome: Finished,
     },
     /// Time has passed.
     Tick,
 }
 
-/// What to do, in this order.
+/// An action. Actions are performed in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<P> {
     /// List the stream's shards.
@@ -145,16 +144,16 @@ pub enum Action<P> {
     },
     /// Invoke the function.
     Invoke(Invocation<P>),
-    /// Records are given up; tell the on-failure destination.
+    /// Records are given up; notify the on-failure destination.
     Discard(Discarded),
-    /// Remember how far a shard is done.
+    /// Store the progress of a shard.
     Checkpoint {
         /// The shard.
         shard: String,
-        /// How far.
+        /// The progress.
         checkpoint: Checkpoint,
     },
-    /// Send a [`Event::Tick`] then, at the latest.
+    /// Send an [`Event::Tick`] at this time or earlier.
     Wake(Millis),
 }
 
@@ -170,11 +169,12 @@ pub struct Mapping<P> {
     next_invocation: u64,
 }
 
-/// How often new shards are looked for.
+/// How often to look for new shards.
 const LIST_EVERY: Millis = 10_000;
 
 impl<P: Clone> Mapping<P> {
-    /// A mapping that resumes at `checkpoints`, or begins at its starting position without any.
+    /// A mapping that resumes at `checkpoints`, or begins at its starting position if there are
+    /// none.
     pub fn new(settings: Settings, checkpoints: BTreeMap<String, Checkpoint>) -> Self {
         Self {
             settings,
@@ -187,7 +187,7 @@ impl<P: Clone> Mapping<P> {
         }
     }
 
-    /// Takes what happened at `now` and returns what to do.
+    /// Handles an event at `now` and returns the actions to perform.
     pub fn handle(&mut self, now: Millis, event: Event<P>) -> Vec<Action<P>> {
         let mut actions = Vec::new();
         match event {
@@ -220,8 +220,8 @@ impl<P: Clone> Mapping<P> {
         actions
     }
 
-    /// Opens shards that are new. Those of the first listing begin at the starting position;
-    /// later ones come from resharding, and nothing of them may be missed.
+    /// Opens new shards. Those of the first listing begin at the starting position; later ones come
+    /// from resharding, and none of their records may be missed.
     fn listed(&mut self, now: Millis, shards: Vec<ShardInfo>, actions: &mut Vec<Action<P>>) {
         self.listing = false;
         self.next_list = now + LIST_EVERY;
@@ -235,7 +235,7 @@ impl<P: Clone> Mapping<P> {
                 None if self.listed => Checkpoint::At(Position::TrimHorizon),
                 None => first_position(&self.settings.starting_position, &info),
             };
-            // `LATEST` means now also after a restart.
+            // After a restart, `LATEST` means now as well.
             let kept = match &start {
                 Checkpoint::At(Position::Latest) => Checkpoint::At(Position::AtTimestamp(now)),
                 other => other.clone(),
@@ -297,7 +297,7 @@ impl<P: Clone> Mapping<P> {
         actions.extend(wake.map(Action::Wake));
     }
 
-    /// A parent that is not there any more has expired with all its records.
+    /// A parent that no longer exists has expired with all its records.
     fn parents_are_done(&self, shard: &Shard<P>) -> bool {
         shard
             .parents()
@@ -318,7 +318,7 @@ impl<P: Clone> Mapping<P> {
     }
 }
 
-/// Where a shard of the first listing begins: `LATEST` of a closed shard is its end.
+/// Where to begin a shard of the first listing: `LATEST` of a closed shard is its end.
 fn first_position(starting: &Position, info: &ShardInfo) -> Checkpoint {
     match starting {
         Position::Latest if info.closed => Checkpoint::Finished,

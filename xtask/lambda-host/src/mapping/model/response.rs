@@ -1,21 +1,21 @@
-//! What a function's response to a batch means.
+//! Interprets a function's response to a batch.
 
 use serde_json::Value;
 
-/// How an invocation ended, for the mapping.
+/// The result of an invocation, for the mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finished {
     /// The whole batch is done.
     Success,
     /// These sequence numbers failed.
     ItemFailures(Vec<String>),
-    /// The function failed, or answered with what is no valid response: the whole batch failed.
+    /// The function failed, or its response is invalid: the whole batch failed.
     Failure,
-    /// The function did not run: throttled, or not there.
+    /// The function did not run: it was throttled, or does not exist.
     NotInvoked,
 }
 
-/// Reads a response under `ReportBatchItemFailures`.
+/// Parses a response under `ReportBatchItemFailures`.
 ///
 /// "Success and failure conditions" (Configuring partial batch response with Kinesis Data Streams
 /// and Lambda): an empty or null list, an empty or null response are a success; an empty, null or

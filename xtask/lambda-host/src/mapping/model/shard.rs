@@ -1,4 +1,4 @@
-//! A shard: where it is read, its lanes, and how far all before is done.
+//! A shard: its read position, its lanes, and its progress.
 
 use std::collections::VecDeque;
 
@@ -12,9 +12,9 @@ use super::{
     response::Finished,
 };
 
-/// A read that failed is repeated after this time at the earliest.
+/// Minimum delay before a failed read is repeated.
 const FAILED_POLL_DELAY: Millis = 1_000;
-/// Records a shard holds at most before it is read again, in batches of all lanes.
+/// The most records that a shard holds before it is read again, in batches of all lanes.
 const BATCHES_AHEAD: usize = 2;
 
 /// A shard as the stream lists it.
@@ -24,7 +24,7 @@ pub struct ShardInfo {
     pub id: String,
     /// The shards it came from: one for a split, two for a merge.
     pub parents: Vec<String>,
-    /// Whether it takes no more records.
+    /// Whether it accepts no more records.
     pub closed: bool,
 }
 
@@ -34,13 +34,13 @@ pub struct ShardInfo {
 pub struct ShardStatus {
     /// Shard id.
     pub shard: String,
-    /// How far it is done.
+    /// Its progress.
     pub checkpoint: Option<Checkpoint>,
-    /// Records read that are not done.
+    /// Records that were read but are not done.
     pub waiting: usize,
-    /// Invocations under way.
+    /// Invocations in flight.
     pub in_flight: usize,
-    /// Age of the oldest record that is not done; 0 without any.
+    /// Age of the oldest record that is not done; 0 if there is none.
     pub iterator_age_ms: Millis,
 }
 
@@ -57,14 +57,14 @@ pub(super) struct Shard<P> {
     id: String,
     parents: Vec<String>,
     lanes: Vec<Lane<P>>,
-    /// Where the next read goes on.
+    /// Where the next read resumes.
     read: Position,
     polling: bool,
     next_poll: Millis,
     /// The shard is closed and read to its end.
     ended: bool,
     finished: bool,
-    /// Every record read, from the first that is not done; `first` is its ordinal.
+    /// Every record read, starting with the first that is not done; `first` is its ordinal.
     order: VecDeque<Undone>,
     first: u64,
     bytes: usize,
@@ -168,7 +168,7 @@ impl<P: Clone> Shard<P> {
         self.next_poll = now + settings.poll_every.max(FAILED_POLL_DELAY);
     }
 
-    /// Whether the invocation was this shard's.
+    /// Handles the end of an invocation, if it belongs to this shard.
     pub(super) fn finished(
         &mut self,
         settings: &Settings,
@@ -239,7 +239,7 @@ impl<P: Clone> Shard<P> {
         }
     }
 
-    /// Whether enough is read for now.
+    /// Whether enough records are read for now.
     fn is_ahead(&self, settings: &Settings) -> bool {
         let lanes = self.lanes.len() * BATCHES_AHEAD;
         self.order.len() >= settings.batch_size.saturating_mul(lanes)
@@ -256,7 +256,7 @@ impl<P: Clone> Shard<P> {
         self.checkpoint();
     }
 
-    /// The checkpoint is the last record up to which all are done.
+    /// Advances the checkpoint to the last record up to which all are done.
     fn checkpoint(&mut self) {
         let mut last = None;
         while self.order.front().is_some_and(|record| record.done) {

@@ -1,4 +1,4 @@
-//! What goes into a batch, and when it is invoked.
+//! The content of a batch, and when it is invoked.
 
 use super::*;
 
@@ -98,7 +98,7 @@ fn parallel_batches_never_hold_the_same_key_and_keep_its_order() {
             distinct.len(),
             lanes.iter().map(BTreeSet::len).sum::<usize>()
         );
-        // The lanes end in another order than they began.
+        // The lanes finish in another order than they began.
         let invocation = open.pop().unwrap();
         total += invocation.records.len();
         for sequence in &invocation.records {

@@ -1,4 +1,4 @@
-//! What follows when a batch, or part of it, fails.
+//! The consequences when a batch, or part of it, fails.
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn responses_mean_what_the_documentation_says() {
     );
 }
 
-// A number that is none of the batch's tells no place to go on from: the batch has failed.
+// A number that is not in the batch names no position to resume at: the batch has failed.
 #[test]
 fn an_unknown_identifier_fails_the_whole_batch() {
     let mut stream = Stream::new(settings(), records(0..10));

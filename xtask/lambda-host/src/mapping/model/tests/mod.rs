@@ -1,4 +1,4 @@
-//! Each test holds the model to a statement of AWS's documentation, quoted above it.
+//! Each test checks the model against a statement of AWS's documentation, quoted above it.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -32,7 +32,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A shard's content and how far it was read, and the clock.
+/// A shard's content, the read position, and the clock.
 struct Stream {
     mapping: Mapping<String>,
     now: Millis,
@@ -72,7 +72,7 @@ impl Stream {
         stream
     }
 
-    /// Handles an event, and the reads it leads to.
+    /// Handles an event, and the reads that follow from it.
     fn event(&mut self, event: Event<String>) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {

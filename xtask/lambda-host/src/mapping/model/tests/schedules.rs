@@ -1,11 +1,11 @@
-//! Whatever the function does, in whatever order invocations end: nothing is lost, keys stay in
-//! order, and a checkpoint never passes what is not done.
+//! Whatever the function does, and in whatever order invocations end: nothing is lost, keys stay in
+//! order, and a checkpoint never passes a record that is not done.
 
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{super::shard::lane_of, *};
 
-/// What an invocation comes to.
+/// The fate of an invocation.
 #[derive(Debug, Clone)]
 enum Fate {
     Success,
@@ -46,7 +46,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         )
 }
 
-/// What became of the records, as an observer outside the mapping sees it.
+/// The fate of the records, as an observer outside the mapping sees it.
 #[derive(Default)]
 struct Observed {
     done: BTreeSet<u32>,
@@ -81,7 +81,7 @@ impl Observed {
         assert!(self.discarded.is_disjoint(&self.done));
     }
 
-    /// The checkpoint, and that all up to it is accounted for.
+    /// Checks that everything up to the checkpoint is accounted for.
     fn check(&self, stream: &Stream) {
         if let Checkpoint::At(Position::After(last)) = &stream.checkpoints[SHARD] {
             for number in 0..=last.parse::<u32>().unwrap() {

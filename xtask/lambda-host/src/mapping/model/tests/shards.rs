@@ -1,4 +1,4 @@
-//! Where shards are read, in which order, and how far they are done.
+//! Where and in which order shards are read, and their progress.
 
 use super::*;
 
@@ -74,7 +74,7 @@ fn each_starting_position_is_where_the_first_read_begins() {
     }
 }
 
-// A shard that appears later comes from resharding: also with LATEST nothing of it is missed.
+// A shard that appears later comes from resharding: nothing of it is missed, even with LATEST.
 #[test]
 fn a_shard_that_appears_later_is_read_from_its_beginning() {
     let latest = Settings {
@@ -96,7 +96,8 @@ fn a_shard_that_appears_later_is_read_from_its_beginning() {
     assert_eq!(*from, Position::TrimHorizon);
 }
 
-// Checkpoints survive a restart: the mapping resumes after what is done, and repeats the rest.
+// Checkpoints survive a restart: the mapping resumes after the finished records, and repeats the
+// rest.
 #[test]
 fn a_restarted_mapping_resumes_at_its_checkpoints() {
     let mut stream = Stream::new(settings(), records(0..20));
@@ -110,7 +111,7 @@ fn a_restarted_mapping_resumes_at_its_checkpoints() {
     }));
 }
 
-// A mapping that cannot keep up reads no further than a few batches ahead.
+// A mapping that cannot keep up reads only a few batches ahead.
 #[test]
 fn a_blocked_shard_is_not_read_without_end() {
     let mut stream = Stream::new(settings(), records(0..20));
