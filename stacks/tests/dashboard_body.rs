@@ -1,24 +1,24 @@
-//! What CloudWatch describes of a dashboard's body is held, member by member: each body breaks one
-//! statement of "Dashboard Body Structure and Syntax", CloudWatch API Reference.
+//! CloudWatch's description of a dashboard's body is enforced member by member: each body breaks
+//! one statement of "Dashboard Body Structure and Syntax", CloudWatch API Reference.
 
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
 use stacks::cfn::dashboard_problems;
 
-/// What is found in a body, one a line.
+/// The findings in a body, one per line.
 fn found(body: &Value) -> String {
     let problems = dashboard_problems(&body.to_string());
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 
-/// What is found in a widget.
+/// The findings in a widget.
 fn in_widget(widget: &Value) -> String {
     found(&json!({ "widgets": [widget] }))
 }
 
-/// A metric widget whose properties are changed by these.
+/// A metric widget with these changes to its properties.
 fn with(changes: &Value) -> Value {
     let mut properties = json!({
         "region": "eu-west-1",
@@ -30,12 +30,12 @@ fn with(changes: &Value) -> Value {
     json!({ "type": "metric", "properties": properties })
 }
 
-/// What is found in one metric widget changed by these properties.
+/// The findings in one metric widget with these changes to its properties.
 fn in_metrics(changes: &Value) -> String {
     in_widget(&with(changes))
 }
 
-/// What is found in these rows of metrics.
+/// The findings in these rows of metrics.
 fn in_rows(rows: &Value) -> String {
     in_metrics(&json!({ "metrics": rows }))
 }

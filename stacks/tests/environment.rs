@@ -1,4 +1,4 @@
-//! The environment file: what is refused, where, and what is said.
+//! The environment file: what is refused, at which position, with which message.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,14 +22,14 @@ fn refused(given: &str, instead: &str) -> String {
         .to_string()
 }
 
-/// `test.yaml` with one text replaced by another that may stand there.
+/// `test.yaml` with one text replaced by another valid one.
 fn accepted(given: &str, instead: &str) -> Environment {
     let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
     let text = text.replacen(given, instead, 1);
     Environment::parse("test", Path::new("test.yaml"), &text).unwrap()
 }
 
-/// The place and the beginning of the message.
+/// Checks the position and the beginning of the message.
 #[track_caller]
 fn refused_with(given: &str, instead: &str, expected: &str) {
     let error = refused(given, instead);
@@ -452,7 +452,7 @@ fn a_prefix_that_is_awss_own_is_refused() {
     }
 }
 
-/// What Lambda would refuse of the stack's functions, with what was measured.
+/// Lambda's limits for the stack's functions, with the measured sizes.
 #[test]
 fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
     let plans = (0..60)
@@ -503,7 +503,7 @@ fn what_overrides_the_file_wins() {
     assert_eq!(off.mode(), stacks::TrackingMode::Synchronous);
 }
 
-/// `test.yaml` with more at its end.
+/// `test.yaml` with more text at its end.
 fn with(more: &str) -> Result<Environment, stacks::EnvironmentError> {
     let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
     let path = folder().join("test.yaml");

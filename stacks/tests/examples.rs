@@ -1,4 +1,4 @@
-//! The worked examples say what they should, and stay short.
+//! The worked examples produce what they should, and stay short.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! `FAULTS.md` says of every seeded fault who stops it, and nothing else.
+//! `FAULTS.md` states for every seeded fault what stops it, and lists nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Test to who stops its fault.
+/// What stops a fault, by the name of its test.
 type Stopped = BTreeMap<String, String>;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The rows of the table, whose numbers follow each other.
+/// The rows of the table, numbered consecutively.
 fn table() -> Stopped {
     let document = read("FAULTS.md");
     let rows = document.lines().filter_map(|line| {
@@ -36,7 +36,7 @@ fn table() -> Stopped {
     stopped
 }
 
-/// What the tests seed, and who each says stops it.
+/// The seeded faults of the tests, and what stops each of them.
 fn seeded() -> Stopped {
     let mut stopped = Stopped::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
@@ -77,7 +77,7 @@ fn the_table_is_what_the_tests_seed() {
     assert_eq!(table, seeded());
 }
 
-/// The functions under `#[test]`, and what is in them.
+/// The functions under `#[test]`, with their bodies.
 fn tests_of(text: &str) -> impl Iterator<Item = (String, String)> {
     text.split("#[test]\nfn ")
         .skip(1)

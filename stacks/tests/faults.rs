@@ -1,5 +1,5 @@
-//! Faults that are only found when a stack is put together: each is refused with its place, what
-//! was given and what is allowed. Those that do not compile are in `compile_fail/`.
+//! Faults that are only found when a stack is assembled: each is refused with its position, the
+//! given value and the expected ones. Faults that do not compile are in `compile_fail/`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,14 +19,14 @@ use stacks::constructs::{
 };
 use stacks::environment::Architecture;
 
-/// What is wrong while a stack is put together, before any rule looks at it, one a line.
+/// The errors while a stack is assembled, before any rule checks it, one per line.
 fn construction(build: impl FnOnce(&mut Stack)) -> String {
     let mut stack = Stack::new("Faulty", "");
     build(&mut stack);
     lines(&stack.template().clone().finish().unwrap_err())
 }
 
-/// What is found only when a stack that was put together without a fault is synthesised.
+/// The errors that are found only when a stack without assembly errors is synthesised.
 fn synthesis(build: impl FnOnce(&mut Stack)) -> String {
     let mut stack = Stack::new("Faulty", "");
     build(&mut stack);

@@ -1,4 +1,4 @@
-//! What a grant allows: the least actions, on exactly what it was asked for.
+//! Grants: the fewest actions, on exactly the requested resource.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use stacks::constructs::{
 };
 use stacks::environment::{self, Architecture};
 
-/// The statements that a function's role holds beyond its log group's.
+/// The statements of a function's role besides that for its log group.
 fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Value> {
     let mut stack = Stack::new("Granted", "");
     let worker = Function::new(
@@ -128,7 +128,7 @@ fn sending_and_consuming_are_granted_apart() {
     assert_eq!(statements[0]["Action"], json!(["sqs:SendMessage"]));
 }
 
-/// The key that the tests of keys declare, as a template refers to it.
+/// The key that the tests of encryption declare, as a template refers to it.
 fn the_key() -> Value {
     json!({ "Fn::GetAtt": ["Key", "Arn"] })
 }

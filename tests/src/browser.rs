@@ -19,7 +19,7 @@ use crate::synthesised::root;
 /// How long the page may take to show something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A browser with one window, ended with the test.
+/// A browser with one window, which ends with the test.
 pub struct Browser {
     driver: Server,
     session: String,
@@ -27,13 +27,13 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one with a window of this size.
+    /// Starts a browser with a window of this size.
     pub async fn start(width: u32, height: u32) -> Self {
         let driver = Server::chromedriver().await;
         let client = reqwest::Client::new();
         let arguments = [
             "--headless=new",
-            // In containers Chromium runs as root, and has no shared memory to speak of.
+            // In containers Chromium runs as root and has almost no shared memory.
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
@@ -79,27 +79,27 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Opens an address.
+    /// Opens a URL.
     pub async fn open(&self, url: &str) {
-        // An address that differs behind `#` alone would not load the page again.
+        // A URL that differs only after `#` would not load the page again.
         self.post("url", &json!({"url": "about:blank"})).await;
         self.post("url", &json!({"url": url})).await;
     }
 
-    /// What a script returns.
+    /// Runs a script and returns its result.
     pub async fn eval(&self, script: &str) -> Value {
         let body = json!({"script": script, "args": []});
         self.post("execute/sync", &body).await
     }
 
-    /// What a script hands to `done`.
+    /// Runs a script and returns what it passes to `done`.
     pub async fn eval_async(&self, script: &str) -> Value {
         let script = format!("const done = arguments[arguments.length - 1]; {script}");
         let body = json!({"script": script, "args": []});
         self.post("execute/async", &body).await
     }
 
-    /// Waits until a script returns something true.
+    /// Waits until a script returns a truthy value.
     pub async fn until(&self, script: &str) -> Value {
         let start = Instant::now();
         loop {
@@ -119,7 +119,7 @@ impl Browser {
         }
     }
 
-    /// Sends keys to the element that has the focus, such as `\u{e004}` for Tab.
+    /// Sends keys to the focused element, such as `\u{e004}` for Tab.
     pub async fn keys(&self, keys: &str) {
         let typed = keys.chars().flat_map(|key| {
             [
@@ -138,7 +138,7 @@ impl Browser {
         self.post("goog/cdp/execute", &body).await
     }
 
-    /// Makes the window this large, and pages light or dark.
+    /// Sets the size of the window and the colour scheme of pages.
     pub async fn look(&self, (width, height): (u32, u32), scheme: &str) {
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
@@ -148,7 +148,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &features).await;
     }
 
-    /// Keeps a picture of the whole page under `target/screenshots`.
+    /// Saves a picture of the whole page under `target/screenshots`.
     pub async fn picture(&self, name: &str) {
         let whole = json!({"captureBeyondViewport": true});
         let taken = self.devtools("Page.captureScreenshot", &whole).await;
@@ -160,13 +160,13 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
     }
 
-    /// The entries of a log since it was last read.
+    /// The entries of a log since the last call.
     pub async fn log(&self, of: &str) -> Vec<Value> {
         let entries = self.post("se/log", &json!({"type": of})).await;
         entries.as_array().unwrap().clone()
     }
 
-    /// The addresses that were asked for since they were last read.
+    /// The URLs requested since the last call.
     pub async fn requests(&self) -> Vec<String> {
         let entries = self.log("performance").await.into_iter();
         let events = entries.filter_map(|entry| {
@@ -189,7 +189,7 @@ impl Browser {
     }
 }
 
-/// Where pictures are kept.
+/// The folder of pictures.
 pub fn screenshots() -> PathBuf {
     root().join("target/screenshots")
 }

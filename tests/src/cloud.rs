@@ -1,5 +1,6 @@
-//! An AWS that is not `local`'s: the commands reach it as they would reach AWS, with credentials and an
-//! address. Behind it is an embedded AWS; in front of it stands what AWS refuses and that one takes.
+//! An AWS that is not that of `local`: the commands reach it as they would reach AWS, with
+//! credentials and an endpoint. It consists of an embedded AWS behind a proxy that refuses what AWS
+//! refuses and the embedded one accepts.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -24,14 +25,14 @@ use crate::place::Place;
 use crate::server::Server;
 use crate::synthesised::root;
 
-/// How often a table is described as it was before a change, after one.
+/// How often a table is described in its previous state after a change.
 const BUSY: u32 = 2;
 
-/// The AWS, and a place whose environment `test` is there.
+/// The AWS, and a place with the environment `test`.
 pub struct Cloud {
-    /// Where commands are run.
+    /// The place where commands run.
     pub place: Place,
-    /// Where calls are refused as AWS refuses them.
+    /// The address of the proxy, which refuses calls as AWS does.
     pub address: String,
     server: Server,
     front: Arc<Front>,
@@ -39,7 +40,7 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one on an embedded AWS.
+    /// Starts a cloud on an embedded AWS.
     pub async fn start(server: Server) -> Self {
         let front = Arc::new(Front {
             aws: server.endpoint.clone(),
@@ -60,12 +61,12 @@ impl Cloud {
         }
     }
 
-    /// For clients of it, past what stands in front.
+    /// The configuration of clients that bypass the proxy.
     pub async fn sdk(&self) -> aws_config::SdkConfig {
         self.server.sdk().await
     }
 
-    /// Every action that was asked for, as IAM names it.
+    /// Every action requested so far, as IAM names it.
     pub fn asked(&self) -> BTreeSet<String> {
         self.front.asked.lock().unwrap().clone()
     }
@@ -77,8 +78,8 @@ impl Drop for Cloud {
     }
 }
 
-/// A place with the environment `test` of this repository, at this address, and with binaries that
-/// stand in for functions built for AWS.
+/// A place with this repository's environment `test`, at this address, and with stand-ins for the
+/// binaries of functions built for AWS.
 fn place(address: &str) -> Place {
     let place = Place::new();
     let environments = place.dir().join("environments");
@@ -87,7 +88,7 @@ fn place(address: &str) -> Place {
     let text = std::fs::read_to_string(file).unwrap();
     let text = format!("{text}endpoint: {address}\n");
     std::fs::write(environments.join("test.yaml"), text).unwrap();
-    // Nothing is built from here, but it is looked at.
+    // Nothing is built from here, but the commands inspect it.
     std::fs::create_dir(place.dir().join("functions")).unwrap();
     // The header of an ELF file for 64-bit ARM.
     let mut binary = b"\x7fELF\x02\x01".to_vec();
@@ -116,7 +117,7 @@ struct Front {
     aws: String,
     client: reqwest::Client,
     asked: Mutex<BTreeSet<String>>,
-    /// Tables that were changed, and how often they are still said to be changing.
+    /// Changed tables, and how often they are still described as changing.
     busy: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -152,7 +153,7 @@ impl Call {
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// The service that the call is signed for.
+    /// The service for which the call is signed.
     fn service(&self) -> String {
         let signed = self.header(AUTHORIZATION.as_str());
         let scope = signed.split_once("Credential=");
@@ -249,11 +250,11 @@ fn spared(template: &str) -> String {
 }
 
 impl Front {
-    /// What AWS refuses and the embedded one takes.
+    /// Refuses what AWS refuses and the embedded AWS accepts.
     fn refusal(&self, action: &str, call: &Call) -> Option<Response<Body>> {
         let owned = !call.header("x-amz-expected-bucket-owner").is_empty();
         if action.starts_with("s3:") && action != "s3:CreateBucket" && !owned {
-            // Not what AWS does: what this project wants of every call.
+            // AWS does not require this; this project requires it of every call.
             let body = "<Error><Code>AccessDenied</Code><Message>no owner</Message></Error>";
             return Some(answer(StatusCode::FORBIDDEN, body));
         }
@@ -293,7 +294,7 @@ impl Front {
         (status, headers, answer.bytes().await.unwrap())
     }
 
-    /// A table that was changed is still changing for a while.
+    /// A changed table remains in transition for a while.
     fn settle(
         &self,
         action: &str,

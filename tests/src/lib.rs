@@ -1,4 +1,5 @@
-//! What the suites share. Nothing here asserts but what every suite expects of a command.
+//! Code that the suites share. Nothing here asserts anything except what every suite expects of a
+//! command.
 
 pub mod alarms;
 pub mod bench;

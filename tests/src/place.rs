@@ -1,4 +1,4 @@
-//! Runs the command line in a place of its own.
+//! Runs the command line in an isolated place.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// The program, built if it is not what the sources say.
+/// The program, rebuilt if the sources have changed.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -22,31 +22,31 @@ fn program() -> &'static Path {
             .status()
             .unwrap();
         assert!(built.success());
-        // A test is `{target}/{profile}/deps/cli-…`; the program stands in `{target}/{profile}`.
+        // A test is `{target}/{profile}/deps/cli-…`; the program is in `{target}/{profile}`.
         let this = std::env::current_exe().unwrap();
         this.parent().unwrap().parent().unwrap().join("xtask")
     })
 }
 
-/// A place of its own for a local environment that must not meet the developer's.
+/// An isolated place for a local environment, separate from the developer's.
 pub struct Place {
     dir: TempDir,
     variables: Vec<(&'static str, String)>,
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code, unless a signal ended it.
     pub code: Option<i32>,
-    /// All it wrote there.
+    /// Its standard output.
     pub stdout: String,
-    /// All it wrote there.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl Place {
-    /// A place where nothing is yet.
+    /// An empty place.
     #[allow(clippy::new_without_default, reason = "a place is made, not assumed")]
     pub fn new() -> Self {
         Self {
@@ -55,25 +55,25 @@ impl Place {
         }
     }
 
-    /// With a variable of the command's environment.
+    /// Adds a variable to the command's environment.
     #[must_use]
     pub fn with(mut self, variable: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((variable, value.into()));
         self
     }
 
-    /// Sets a variable of the command's environment from here on.
+    /// Sets a variable of the command's environment from now on.
     pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.variables.retain(|(name, _)| *name != variable);
         self.variables.push((variable, value.into()));
     }
 
-    /// Where the place is.
+    /// The folder of the place.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Reads environment files from here instead of the repository's; the file is `custom.yaml`.
+    /// Uses its own environment files instead of the repository's; the file is `custom.yaml`.
     #[must_use]
     pub fn with_environment(self, yaml: &str) -> Self {
         std::fs::write(self.dir.path().join("custom.yaml"), yaml).unwrap();
@@ -81,7 +81,7 @@ impl Place {
         self.with("XTASK_ENVIRONMENTS_DIR", folder)
     }
 
-    /// Reads environment files from here instead of the repository's; the file is `local.yaml`.
+    /// Uses its own environment files instead of the repository's; the file is `local.yaml`.
     #[must_use]
     pub fn with_local(self, yaml: &str) -> Self {
         std::fs::write(self.dir.path().join("local.yaml"), yaml).unwrap();
@@ -119,7 +119,7 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// An error: this exit code, nothing on stdout, these words on stderr.
+    /// Expects an error: this exit code, an empty stdout, and these words on stderr.
     #[track_caller]
     pub fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:#?}");

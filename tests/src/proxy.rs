@@ -1,8 +1,8 @@
-//! What stands between the functions and the embedded AWS: it forwards every call, and has some of
-//! those to the tables and the stream fail.
+//! A proxy between the functions and the embedded AWS: it forwards every call, and makes some of
+//! the calls to the tables and the stream fail.
 //!
-//! It remembers each event that the stream took, and puts every tenth record again, as a producer
-//! does whose answer was lost.
+//! It remembers each event that the stream accepted, and puts every tenth record again, as a
+//! producer does that lost the response.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -29,41 +29,41 @@ use tokio::task::JoinHandle;
 
 use crate::faults::random::Random;
 
-/// One call in so many fails.
+/// One call in this many fails.
 const FAILS: u64 = 20;
-/// One record in so many is put again.
+/// One record in this many is put again.
 const AGAIN: u64 = 10;
 
-/// What a call does that fails.
+/// The fate of a failing call.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// It is refused before it does anything.
+    /// It is refused before it takes effect.
     Refused,
-    /// It asks to slow down, before it does anything.
+    /// It is throttled before it takes effect.
     Throttled,
-    /// It is done, and its answer is lost.
+    /// It takes effect, and its response is lost.
     AnswerLost,
 }
 
-/// What went through.
+/// The traffic through the proxy.
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Calls to the tables and the stream.
     pub calls: AtomicU64,
-    /// Those that were refused.
+    /// Calls that were refused.
     pub refused: AtomicU64,
-    /// Those that were done and whose answer was lost.
+    /// Calls that took effect and lost their response.
     pub lost: AtomicU64,
-    /// Records that the stream took once more.
+    /// Records that the stream accepted once more.
     pub again: AtomicU64,
 }
 
-/// An event that the stream took.
+/// An event that the stream accepted.
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// The event.
     pub event: UsageEvent,
-    /// The shard that it went into first.
+    /// The shard that it entered first.
     pub shard: String,
     /// Its position there.
     pub sequence_number: String,
@@ -80,7 +80,7 @@ struct Between {
     taken: Mutex<BTreeMap<EventId, Taken>>,
 }
 
-/// The proxy, ended when dropped.
+/// The proxy, which ends when dropped.
 pub struct Proxy {
     address: String,
     between: Arc<Between>,
@@ -88,7 +88,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before `aws`, and before `stream` for the stream alone if it is elsewhere.
+    /// A proxy in front of `aws`, and in front of `stream` for the stream alone if that is
+    /// elsewhere.
     pub async fn start(aws: &str, stream: Option<String>, seed: u64) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -117,22 +118,22 @@ impl Proxy {
         }
     }
 
-    /// Where it is called.
+    /// The address of the proxy.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Has calls fail from here on, or no more.
+    /// Switches failures on or off.
     pub fn fail(&self, fails: bool) {
         self.between.fails.store(fails, Ordering::Relaxed);
     }
 
-    /// What went through.
+    /// The traffic through the proxy.
     pub fn traffic(&self) -> &Traffic {
         &self.between.traffic
     }
 
-    /// Every event that the stream took.
+    /// Every event that the stream accepted.
     pub fn taken(&self) -> Vec<Taken> {
         let taken = self.between.taken.lock().unwrap();
         taken.values().cloned().collect()
@@ -156,7 +157,7 @@ async fn serve(State(between): State<Arc<Between>>, request: Request) -> Respons
         _ => &between.aws,
     };
     let mut headers = parts.headers;
-    // A signed call has a date. What checks no signature may still want it.
+    // A signed call has a date, and even a service that checks no signature may require it.
     headers
         .entry("x-amz-date")
         .or_insert(HeaderValue::from_static("20260101T000000Z"));

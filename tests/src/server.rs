@@ -1,5 +1,5 @@
-//! Servers that suites run beside the deployed system: each on loopback, in a folder and with an
-//! environment of its own, ended with the test however that goes.
+//! Servers that suites run beside the deployed system: each on loopback, with its own folder and
+//! environment, and ended with the test however that goes.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -19,11 +19,11 @@ use crate::tools::Tools;
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server that answers.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
-    /// Where.
+    /// Its URL.
     pub endpoint: String,
     _folder: TempDir,
 }
@@ -78,7 +78,7 @@ impl Server {
         Self::start(command, port, "/status").await
     }
 
-    /// Starts it, and waits until it answers at `health`.
+    /// Starts the server, and waits until it responds at `health`.
     async fn start(mut command: Command, port: u16, health: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if command.get_current_dir().is_none() {
@@ -109,7 +109,7 @@ impl Server {
         }
     }
 
-    /// For clients of it.
+    /// The configuration of its clients.
     pub async fn sdk(&self) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(&self.endpoint)
@@ -122,7 +122,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has no state to save; one that has ended by itself failed the test already.
+        // It has no state to save; if it ended by itself, the test has failed already.
         let _ended = self.process.kill();
         let _status = self.process.wait();
     }
@@ -133,7 +133,7 @@ fn endpoint(port: u16) -> String {
 }
 
 fn free_ports<const N: usize>() -> [u16; N] {
-    // All are bound before one is let go: they differ.
+    // All are bound before one is released, so they differ.
     let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }

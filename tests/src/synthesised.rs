@@ -24,14 +24,14 @@ pub fn environment(name: &str) -> Environment {
     Environment::load(&root().join(format!("stacks/environments/{name}.yaml"))).unwrap()
 }
 
-/// The environment `test` with a line more.
+/// The environment `test` with an additional line.
 pub fn parsed(line: &str) -> Environment {
     let path = root().join("stacks/environments/test.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     Environment::parse("test", &path, &format!("{text}{line}\n")).unwrap()
 }
 
-/// An upstream with everything that can be said of one, called by pages of two origins.
+/// An upstream with every option set, called by pages of two origins.
 pub const OWN_API: &str = "
 upstream:
   url: https://api.example.com/v2/
@@ -50,7 +50,7 @@ cors:
   methods: [GET, POST]
   credentials: true";
 
-/// A key of somebody's account.
+/// A key of some account.
 pub const KEY: &str =
     "arn:aws:kms:ap-south-1:123456789012:key/6f1c2a8e-1d2b-4c3d-9e4f-5a6b7c8d9e0f";
 
@@ -63,7 +63,7 @@ pub fn secured() -> Environment {
     ))
 }
 
-/// Every variant of what can be deployed, each with a word for what is special about it.
+/// Every variant of a deployment, each with a word for its special feature.
 pub fn variants() -> Vec<(&'static str, Assembly)> {
     let upstream = parsed("upstream: https://api.example.com");
     let own_api = parsed(OWN_API);
@@ -83,7 +83,7 @@ pub fn variants() -> Vec<(&'static str, Assembly)> {
     .into()
 }
 
-/// A zip per function, each under a digest of its own.
+/// One zip per function, each under its own digest.
 pub fn assets(folder: &Path) -> FunctionAssets {
     let all = Function::ALL.into_iter().enumerate();
     all.map(|(index, function)| {

@@ -1,4 +1,4 @@
-//! The deployed local system, as the suites over HTTP see it.
+//! The deployed local system, as suites see it over HTTP.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::place::{Ended, Place};
 
-/// How long a count may take to be seen.
+/// How long a count may take to appear.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The usage stream.
@@ -36,16 +36,16 @@ pub const USAGE_TABLE: &str = "complical-api-usage-local";
 
 /// A deployed local system, ended with the test however that goes.
 pub struct System {
-    /// Where it is deployed from.
+    /// The place it is deployed from.
     pub place: Place,
-    /// What `deploy` answered last.
+    /// The output of the last `deploy`.
     pub outputs: Value,
-    /// For calls of the API.
+    /// The client for calls of the API.
     pub client: reqwest::Client,
     guard: Guard,
 }
 
-/// Ends a system whose test cannot: one that is interrupted or killed runs nothing any more. What ends it
+/// Ends a system whose test cannot, because it was interrupted or killed. The process that ends it
 /// waits for the end of its standard input, which comes with the end of the test in whatever way.
 struct Guard(Child);
 
@@ -75,24 +75,24 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Killed before its input ends: it does nothing.
+        // If it is killed before its input ends, it does nothing.
         let _killed = self.0.kill();
         let _status = self.0.wait();
     }
 }
 
 impl System {
-    /// Deploys one.
+    /// Deploys a system.
     pub fn deploy() -> Self {
         Self::deploy_from(Place::new())
     }
 
-    /// Deploys one with another file for `local`.
+    /// Deploys a system with another file for `local`.
     pub fn deploy_as(environment: &str) -> Self {
         Self::deploy_from(Place::new().with_local(environment))
     }
 
-    /// Deploys one from a place.
+    /// Deploys a system from a place.
     pub fn deploy_from(place: Place) -> Self {
         let guard = Guard::of(&place);
         let outputs = deploy(&place);
@@ -104,7 +104,7 @@ impl System {
         }
     }
 
-    /// Ends the system as the end of a test does that is killed and drops nothing.
+    /// Ends the system in the same way as the end of a test that is killed and drops nothing.
     pub fn end_as_if_killed(&mut self) {
         drop(self.guard.0.stdin.take());
         let _status = self.guard.0.wait();
@@ -115,7 +115,7 @@ impl System {
         self.outputs.pointer(pointer).unwrap().as_str().unwrap()
     }
 
-    /// The address of an API path.
+    /// The URL of an API path.
     pub fn url(&self, path: &str) -> String {
         format!("{}/v1/{path}", self.text("/apiUrl"))
     }
@@ -127,7 +127,7 @@ impl System {
         )))
     }
 
-    /// Calls the API `calls` times, a few at once; says how often each status was answered.
+    /// Calls the API `calls` times, some concurrently. Returns how often each status occurred.
     pub async fn call(&self, key: Option<&str>, calls: usize) -> BTreeMap<u16, usize> {
         let mut statuses = BTreeMap::new();
         let mut rest = calls;
@@ -150,14 +150,14 @@ impl System {
         statuses
     }
 
-    /// What the analytics API answers an admin.
+    /// The analytics API's response to an admin.
     pub async fn analytics(&self, question: &str) -> Value {
         let (status, body) = self.ask(question).await;
         assert_eq!(status, 200, "{question}: {body}");
         body
     }
 
-    /// Status and body of an answer of the analytics API to an admin.
+    /// Status and body of the analytics API's response to an admin.
     pub async fn ask(&self, question: &str) -> (u16, Value) {
         let request = self.client.get(self.url(&format!("analytics/{question}")));
         let answer = request
@@ -168,7 +168,7 @@ impl System {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// Asks until the answer has `expected` at `pointer`.
+    /// Queries until the response has `expected` at `pointer`.
     pub async fn until(&self, question: &str, pointer: &str, expected: u64) -> Value {
         let start = Instant::now();
         loop {
@@ -190,7 +190,7 @@ impl System {
         }
     }
 
-    /// Asks until the points of a time series add up to `expected`.
+    /// Queries until the points of a time series add up to `expected`.
     pub async fn until_sum(&self, question: &str, member: &str, expected: u64) {
         let start = Instant::now();
         loop {
@@ -212,7 +212,7 @@ impl System {
         }
     }
 
-    /// A way to the embedded AWS.
+    /// The configuration of clients of the embedded AWS.
     pub async fn sdk(&self) -> aws_config::SdkConfig {
         aws_config::defaults(aws_config::BehaviorVersion::latest())
             .endpoint_url(self.text("/local/awsEndpoint"))
@@ -280,7 +280,7 @@ impl System {
     }
 }
 
-/// What a user's hours in the usage table show.
+/// The attributes of a user's hours in the usage table.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Hours {
     /// Accepted calls.
@@ -289,18 +289,18 @@ pub struct Hours {
     pub auth_failures: u64,
     /// Rate-limited calls.
     pub rate_limited: u64,
-    /// What accepted calls weigh.
+    /// Units of accepted calls.
     pub units: u64,
 }
 
-/// What of a deployed system is changed behind the deployer's back.
+/// Changes of a deployed system behind the deployer's back.
 impl System {
     /// Deployed name of a function.
     pub fn function(function: Function) -> String {
         Names::new("complical", "CompliCal", "local").function(function)
     }
 
-    /// Sets variables of a function, as its deployment would; says what they were before.
+    /// Sets variables of a function, as its deployment would. Returns the previous ones.
     pub async fn set_variables(
         &self,
         function: Function,
@@ -320,7 +320,7 @@ impl System {
         before
     }
 
-    /// Gives a function just these variables.
+    /// Gives a function exactly these variables.
     pub async fn replace_variables(&self, function: Function, all: HashMap<String, String>) {
         let functions = aws_sdk_lambda::Client::new(&self.sdk().await);
         functions
@@ -333,7 +333,7 @@ impl System {
         self.refresh().await;
     }
 
-    /// Has a function's mapping give records up after so many retries; -1 for never.
+    /// Makes a function's mapping give records up after this many retries; -1 for never.
     pub async fn set_retries(&self, function: Function, retries: i32) {
         let functions = aws_sdk_lambda::Client::new(&self.sdk().await);
         let listed = functions.list_event_source_mappings();
@@ -350,7 +350,7 @@ impl System {
         self.text("/apiUrl").strip_suffix("/local").unwrap()
     }
 
-    /// Has the host look at what is deployed.
+    /// Makes the host read the deployment again.
     pub async fn refresh(&self) {
         let url = format!("{}/_host/refresh", self.host());
         let answer = self.client.post(url).send().await.unwrap();
@@ -361,7 +361,7 @@ impl System {
         );
     }
 
-    /// What the host says of a function's mapping.
+    /// The host's status of a function's mapping.
     pub async fn mapping(&self, function: Function) -> Value {
         let url = format!("{}/_host/status", self.host());
         let status: Value = self
@@ -391,7 +391,7 @@ impl Drop for System {
     }
 }
 
-/// Deploys from a place; says what was put out.
+/// Deploys from a place and returns the outputs.
 pub fn deploy(place: &Place) -> Value {
     json_of(&place.run("deploy --yes --json"))
 }
@@ -403,7 +403,7 @@ pub fn json_of(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-/// A present event of `ann@example.com` that no call made.
+/// A current event of `ann@example.com` without a call.
 pub fn event(number: u64) -> UsageEvent {
     let now = UnixMillis::from(jiff::Timestamp::now());
     let mut event = sample::event(number, "ann@example.com", EventType::ApiCall, now);
@@ -413,7 +413,7 @@ pub fn event(number: u64) -> UsageEvent {
     event
 }
 
-/// The gateway's line of a call that was answered with 200 in 40 ms.
+/// The gateway's line of a call that got 200 after 40 ms.
 pub fn log_line(event: &UsageEvent) -> String {
     let data = &event.data;
     access_log::write(|member| match member {

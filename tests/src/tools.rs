@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use crate::place::Place;
 
-/// Where the tools are.
+/// The locations of the tools.
 #[derive(Debug)]
 pub struct Tools {
     /// Runs the embedded AWS: `-m ministack`.
     pub python: PathBuf,
-    /// AWS's linter of templates.
+    /// AWS's linter for templates.
     pub cfn_lint: PathBuf,
     /// Node.js.
     pub node: PathBuf,
@@ -33,8 +33,8 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools, installed under `target/tools` if they are not there; `cargo xtask test` does
-    /// that before any suite runs.
+    /// The tools, installed under `target/tools` if missing; `cargo xtask test` does that before
+    /// any suite runs.
     pub fn ensure() -> Self {
         let ended = Place::new().run("tools --json");
         assert_eq!(ended.code, Some(0), "{ended:#?}");

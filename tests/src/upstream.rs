@@ -1,4 +1,4 @@
-//! An API of somebody's own that remembers what it gets.
+//! A user's own API that records its requests.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, Response};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A request as the API got it.
+/// A request as the API received it.
 #[derive(Debug, Clone)]
 pub struct Got {
     /// Its method.
@@ -30,7 +30,7 @@ pub struct Got {
 }
 
 impl Got {
-    /// The one value of a header.
+    /// The single value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next();
@@ -39,7 +39,8 @@ impl Got {
     }
 }
 
-/// The API, ended when dropped, its connections too. `/status/N` answers N, everything else 200 with the body it got.
+/// The API, which ends when dropped, including its connections. `/status/N` responds N, everything
+/// else responds 200 with the request's body.
 pub struct Upstream {
     address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
@@ -48,7 +49,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts one.
+    /// Starts an API.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,7 +57,7 @@ impl Upstream {
         let router = Router::new().fallback(answer).with_state(Arc::clone(&got));
         let listener = listener.into_std().unwrap();
         let (stop, stopped) = oneshot::channel();
-        // A runtime of its own: connections that are kept open end with it.
+        // A separate runtime: connections that are kept open end with it.
         let serving = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().unwrap();
@@ -76,12 +77,12 @@ impl Upstream {
         }
     }
 
-    /// Where it is called.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything that it got so far, and forgets it.
+    /// Takes all requests so far.
     pub fn take(&self) -> Vec<Got> {
         std::mem::take(&mut *self.got.lock().unwrap())
     }
@@ -101,7 +102,7 @@ async fn answer(State(got): State<Arc<Mutex<Vec<Got>>>>, request: Request) -> Re
     let status = status.and_then(|status| status.parse::<u16>().ok());
     let status = status.unwrap_or(200);
     let mut response = Response::builder().status(status);
-    // Its own answers carry its own headers: a gateway passes them on.
+    // Its own responses carry its own headers: a gateway passes them on.
     if let Some(origin) = parts.headers.get("origin") {
         response = response.header("access-control-allow-origin", origin);
     }

@@ -1,5 +1,5 @@
-//! The alarms as the templates declare them, over series of traffic: none goes off without a failure,
-//! and each failure is told within ten minutes.
+//! The alarms as the templates declare them, over series of traffic: none goes off without a
+//! failure, and each failure raises an alarm within ten minutes.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use tests::synthesised::{assembly_of, environment, resources, root};
 const MONTH: usize = 30 * 24 * 60;
 /// Minutes of a day.
 const DAY: usize = 24 * 60;
-/// Minutes within which a failure is told.
+/// Minutes within which a failure raises an alarm.
 const TOLD_WITHIN: usize = 10;
 
 /// The alarms on what does not happen, or takes too long.
@@ -30,7 +30,7 @@ const DERIVED: [&str; 5] = [
     "AggregatorTickMissing",
 ];
 
-/// The environment `test` with windows of so many seconds.
+/// The environment `test` with these windows in seconds.
 fn windowed(processor: u32, aggregator: u32) -> Environment {
     let path = root().join("stacks/environments/test.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -67,7 +67,7 @@ fn alarms(environment: &Environment) -> BTreeMap<String, Alarm> {
 /// The windows of `local`, `test` and `prod`, and one of a minute.
 const WINDOWS: [(u32, u32); 4] = [(0, 1), (10, 10), (10, 60), (60, 60)];
 
-/// The alarms that go off where nothing fails, with the minutes.
+/// The alarms that go off without a failure, with the minutes.
 fn false_alarms(
     environment: &Environment,
     calls: &[i64],
@@ -92,7 +92,7 @@ const NONE: [(String, Vec<usize>); 0] = [];
 fn a_quiet_month_and_a_month_of_sparse_or_steady_calls_give_no_false_alarm() {
     for (processor, aggregator) in WINDOWS {
         let environment = windowed(processor, aggregator);
-        // One call in 50 minutes, in ten, in three, in one; then 0.1 and 0.3 calls a second.
+        // One call in 50 minutes, in ten, in three, in one; then 0.1 and 0.3 calls per second.
         for millihertz in [0, 1, 5, 16, 100, 300] {
             let calls = calls(millihertz, MONTH, 7);
             for lateness in [Lateness::Usual, Lateness::EffectsLate] {
@@ -123,8 +123,8 @@ fn three_days_of_one_to_three_calls_a_second_give_no_false_alarm() {
     }
 }
 
-/// Nobody calls, then somebody calls a thousand times within seconds: at every second of a minute,
-/// and a few calls every few minutes at the end of one.
+/// No calls, then a thousand within seconds, at every second of a minute; and a few calls every few
+/// minutes at the end of a minute.
 #[test]
 fn bursts_and_jobs_at_the_end_of_a_minute_give_no_false_alarm() {
     for (processor, aggregator) in WINDOWS {
@@ -159,7 +159,7 @@ fn every_failure_is_told_within_ten_minutes_by_its_alarm_and_by_no_other_first()
         (Fault::Tracking(from), "NoTrackingSuccess", 100),
         (Fault::Mapping(from), "AggregatorIdle", 0),
         (Fault::Tick(from), "AggregatorTickMissing", 100),
-        // Fewer calls a minute than can be judged are left to the age of the oldest record.
+        // Too few calls per minute to judge: the age of the oldest record covers them.
         (Fault::Slow(from), "ProcessingLatency", 1_000),
     ];
     for (processor, aggregator) in WINDOWS {

@@ -1,5 +1,5 @@
-//! The usage page of the deployed system in a real Chromium: it shows what the API says, asks nobody else,
-//! and is accessible. Pictures of it are kept under `target/screenshots`.
+//! The usage page of the deployed system in a real Chromium: it shows the API's data, sends
+//! requests nowhere else, and is accessible. Pictures of it are saved under `target/screenshots`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use tests::tools::Tools;
 const DESKTOP: (u32, u32) = (1200, 900);
 const PHONE: (u32, u32) = (390, 844);
 
-/// A page that is signed in and shows something.
+/// A signed-in page that shows data.
 const SHOWN: &str = "return document.body.dataset.asOf";
 
 /// Rows of a table, each cell as its text.
@@ -34,7 +34,7 @@ fn text(id: &str) -> String {
     format!("return document.querySelector('#{id}')?.textContent || ''")
 }
 
-/// A whole number as the page writes it.
+/// A whole number as the page formats it.
 fn number(text: &Value) -> u64 {
     let digits: String = text
         .as_str()
@@ -52,7 +52,7 @@ async fn charted(browser: &Browser) -> [u64; 3] {
     [1, 2, 3].map(|column| rows.iter().map(|row| number(&row[column])).sum())
 }
 
-/// The numbers of a list of the API under the names that the page shows them by.
+/// The numbers of a list of the API, by the names that the page shows.
 fn named(list: &Value, name: &str, count: &str) -> BTreeMap<String, u64> {
     let entries = list.as_array().unwrap().iter();
     let text = |value: &Value| {
@@ -72,7 +72,7 @@ async fn shown(browser: &Browser, table: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Whether axe (<https://github.com/dequelabs/axe-core>) finds anything.
+/// Checks that axe (<https://github.com/dequelabs/axe-core>) finds nothing.
 async fn is_accessible(browser: &Browser, axe: &str, view: &str) {
     browser.eval(axe).await;
     let found = browser
@@ -89,7 +89,7 @@ async fn is_accessible(browser: &Browser, axe: &str, view: &str) {
     );
 }
 
-/// A deployed system that was called.
+/// A deployed system with some calls.
 async fn called() -> (System, Vec<Value>) {
     let system = System::deploy();
     let mut keys = Vec::new();
@@ -106,7 +106,7 @@ async fn called() -> (System, Vec<Value>) {
     let minutes = "timeseries?granularity=minute&duration=1h";
     system.until_sum(minutes, "totalCalls", 65).await;
     system.until_sum(minutes, "authFailures", 7).await;
-    // Statuses come with the access log.
+    // Statuses arrive with the access log.
     let span = "endpoints?granularity=minute&duration=1h";
     system.until(span, "/statuses/0/count", 65).await;
     (system, keys)
@@ -142,7 +142,7 @@ async fn the_page_shows_what_the_api_says() {
         );
         assert!(!url.contains("eyJ"), "a token in an address: {url}");
     }
-    // The browser itself notes the refused token.
+    // The browser itself logs the refused token.
     let mut complaints = browser.log("browser").await;
     complaints.retain(|entry| !entry["message"].as_str().unwrap().contains("status of 401"));
     assert_eq!(complaints, Vec::<Value>::new());
@@ -150,7 +150,7 @@ async fn the_page_shows_what_the_api_says() {
     browser.end().await;
 }
 
-/// The dashboard as `cargo xtask dashboard` draws it: every call stands in its metrics.
+/// The dashboard as `cargo xtask dashboard` draws it: its metrics contain every call.
 async fn the_dashboard_draws_what_was_metered(system: &System, browser: &Browser) {
     let file = system.place.dir().join("dashboard.html");
     let command = format!("dashboard --json --out {}", file.display());
@@ -257,7 +257,7 @@ async fn a_user_sees_themselves(system: &System, browser: &Browser, (page, axe):
     let token = json_of(&system.place.run("token --email ann@example.com --json"));
     let paste = format!("document.activeElement.value = {}", token["token"]);
     browser.eval(&paste).await;
-    // By keyboard: on to the button, and press it.
+    // By keyboard: move on to the button and press it.
     browser.keys("\u{e004}\u{e007}").await;
     browser.until(SHOWN).await;
     assert_eq!(browser.eval(&text("whose")).await, "· ann@example.com");
@@ -352,8 +352,8 @@ async fn tables_are_saved_as_the_api_has_them(system: &System, browser: &Browser
     }
 }
 
-/// While calls come in, each refresh shows a number that the API said at that time, and the last shows
-/// all of them.
+/// While calls arrive, each refresh shows a number that the API returned at that time, and the last
+/// one shows all calls.
 async fn numbers_follow_the_traffic(system: &System, browser: &Browser, (page, key): (&str, &str)) {
     let token = system.text("/local/adminToken");
     let question = "endpoints?granularity=minute&duration=1h";
@@ -396,7 +396,7 @@ async fn numbers_follow_the_traffic(system: &System, browser: &Browser, (page, k
     assert!(seen.is_sorted() && seen.len() > 1, "{seen:?}");
 }
 
-/// What the page embeds is what the pinned package holds.
+/// The page embeds exactly the content of the pinned package.
 #[test]
 fn the_charts_are_those_of_the_pinned_package() {
     let package = Tools::ensure().node_modules.join("uplot");

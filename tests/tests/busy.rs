@@ -1,5 +1,5 @@
-//! One caller at 5,000 calls a second: spread over partition keys by a hundred authorizers, appended by
-//! the processor, folded by the aggregator, each call once.
+//! One caller at 5,000 calls per second: spread over partition keys by a hundred authorizers,
+//! appended by the processor, folded by the aggregator, each call counted once.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -28,12 +28,12 @@ const CALLER: &str = "ann@example.com";
 const START: UnixMillis = UnixMillis(1_795_366_797_000);
 const SECONDS: i64 = 6;
 const AUTHORIZERS: usize = 100;
-/// Calls of each authorizer in a second.
+/// Calls of each authorizer per second.
 const CALLS: i64 = 50;
-/// Records of a batch, and changes of one.
+/// Records per batch, and changes per batch.
 const BATCH: usize = 100;
 
-/// What the authorizers send, in the order of time, each with its partition key.
+/// The authorizers' events, in the order of time, each with its partition key.
 fn sent() -> Vec<(String, UsageEvent)> {
     let subject = Subject::user(CALLER);
     let mut authorizers: Vec<Spread> = std::iter::repeat_with(Spread::default)

@@ -1,5 +1,5 @@
-//! The cloud assembly is one that the CDK command line takes: `ls`, `diff`, `deploy` and `destroy`
-//! of the pinned npm `aws-cdk`, on an embedded AWS of the test's own.
+//! The CDK command line accepts the cloud assembly: `ls`, `diff`, `deploy` and `destroy` of the
+//! pinned npm `aws-cdk`, on the test's own embedded AWS.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,13 +23,13 @@ const STACKS: [&str; 3] = [
     "CompliCal-Kinesis-local",
 ];
 
-/// Assets are published to a bucket that is there: `deploy` makes it, the CDK does not.
+/// Assets need an existing bucket: `deploy` creates it, the CDK does not.
 async fn make_bucket(aws: &Server, name: &str) {
     let put = reqwest::Client::new().put(format!("{}/{name}", aws.endpoint));
     assert!(put.send().await.unwrap().status().is_success());
 }
 
-/// The CDK command line, in a home of its own.
+/// The CDK command line, in its own home folder.
 struct Cdk<'a> {
     tools: &'a Tools,
     aws: &'a Server,
@@ -60,7 +60,7 @@ impl Cdk<'_> {
             .unwrap()
     }
 
-    /// What it says, having succeeded.
+    /// Its output, expecting success.
     fn says(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = text(&output);
@@ -68,7 +68,7 @@ impl Cdk<'_> {
         said
     }
 
-    /// Whether a deploy would change anything, and what it says of it.
+    /// Whether a deploy would change anything, and the output about it.
     fn differs(&self) -> (bool, String) {
         let output = self.run(&["diff", "--all", "--fail"]);
         let said = text(&output);
@@ -85,7 +85,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both.concat()).into_owned()
 }
 
-/// What the embedded AWS refuses taken out of the templates, as `deploy` to `local` does.
+/// Removes from the templates what the embedded AWS refuses, as `deploy` to `local` does.
 fn without_refused(assembly: &Assembly, folder: &Path) {
     for stack in &assembly.stacks {
         let path = folder.join(format!("{}.template.json", stack.name));

@@ -1,8 +1,8 @@
-//! The deployed system at the highest rate it takes, while its functions are killed, calls to tables
-//! and stream fail or lose their answer, and records are put twice; and the same while the stream's
+//! The deployed system at its highest rate, while its functions are killed, calls to tables and
+//! stream fail or lose their response, and records are put twice; and the same while the stream's
 //! shards are split and merged.
 //!
-//! `cargo xtask test --chaos` runs both; they take minutes, so the ordinary run leaves them out.
+//! `cargo xtask test --chaos` runs both. They take minutes, so the ordinary run omits them.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,22 +27,22 @@ use tests::proxy::{Proxy, Taken};
 use tests::server::Server;
 use tests::system::{STREAM, System, deploy};
 
-/// Whether the second track brings back what an authorizer took with it when it was killed after its
-/// answer. Without it, such calls are the one difference there may be.
+/// Whether the second track recovers the calls that an authorizer lost when it was killed after its
+/// response. Without it, such calls are the only difference allowed.
 const RECONCILED: bool = true;
-/// Calls, unless `CHAOS_CALLS` says otherwise.
+/// Number of calls, unless `CHAOS_CALLS` overrides it.
 const CALLS: u64 = 20_000;
 const USERS: usize = 8;
-/// Calls after which it is said how many were made.
+/// Calls between progress reports.
 const PROGRESS: u64 = 1_000;
-/// Calls under way at a time.
+/// Concurrent calls.
 const AT_ONCE: usize = 24;
 /// How long counts may take to come to rest.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// What did not change for so long is at rest.
+/// Counts that did not change for this long are at rest.
 const REST: Duration = Duration::from_secs(8);
 
-/// A number that whoever runs the tests may give.
+/// A number that can be set for a run.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where these tests are told anything"
@@ -52,12 +52,12 @@ fn calls() -> u64 {
     given.map_or(CALLS, |text| text.parse().unwrap())
 }
 
-/// A user, and how the calls ended that were made with their key.
+/// A user, and the results of the calls made with their key.
 struct User {
     email: String,
     key: String,
     accepted: AtomicU64,
-    /// Calls that failed on the way: nobody can say from here whether they were decided on.
+    /// Calls that failed in transit: it is unknown whether they were decided on.
     unknown: AtomicU64,
 }
 
@@ -99,7 +99,7 @@ async fn open_shards(client: &aws_sdk_kinesis::Client) -> Vec<(u128, u128, Strin
     }
 }
 
-/// Splits and merges shards at random until it is told to stop; says how often it did which.
+/// Splits and merges shards at random until it is told to stop. Returns how often it did each.
 async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64, u64) {
     let mut random = Random::new(2);
     let (mut splits, mut merges) = (0, 0);
@@ -124,7 +124,7 @@ async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64
     (splits, merges)
 }
 
-/// The processes that run one of `functions`, of this system alone: those that its host recorded.
+/// The processes that run one of `functions` for this system: those that its host recorded.
 fn instances(processes: &Path, functions: &[String]) -> Vec<Pid> {
     let recorded = fs::read_dir(processes).unwrap().flatten();
     recorded
@@ -144,7 +144,7 @@ fn instances(processes: &Path, functions: &[String]) -> Vec<Pid> {
         .collect()
 }
 
-/// Kills instances at random until it is told to stop; says how many.
+/// Kills instances at random until it is told to stop. Returns how many.
 async fn kill(processes: PathBuf, stop: Arc<AtomicBool>) -> u64 {
     let functions = [
         Function::Authorizer,
@@ -182,7 +182,7 @@ fn users(system: &System) -> Arc<Vec<User>> {
     Arc::new(users)
 }
 
-/// Makes every call; says how often each status was answered.
+/// Makes every call. Returns how often each status occurred.
 async fn load(system: &System, users: &Arc<Vec<User>>, calls: u64) -> BTreeMap<u16, u64> {
     let next = Arc::new(AtomicU64::new(0));
     let url = system.url("deadlines?country=AU");
@@ -225,7 +225,7 @@ async fn stats(system: &System, users: &[User]) -> Vec<Value> {
     let mut all = Vec::new();
     for user in users {
         let question = format!("user-stats?email={}", user.email);
-        // Its reads fail as the others' do.
+        // Its reads fail like all others.
         let mut answer = system.ask(&question).await;
         let start = Instant::now();
         while answer.0 == 503 {
@@ -239,7 +239,7 @@ async fn stats(system: &System, users: &[User]) -> Vec<Value> {
     all
 }
 
-/// Waits until nothing is under way any more; says what is counted.
+/// Waits until nothing is in flight any more. Returns the counts.
 async fn rest(system: &System, users: &[User]) -> Vec<Value> {
     let start = Instant::now();
     let mut last = stats(system, users).await;
@@ -269,7 +269,7 @@ async fn rest(system: &System, users: &[User]) -> Vec<Value> {
     }
 }
 
-/// What the journal says was called, by user: ids of accepted calls.
+/// The calls in the journal, by user: ids of accepted calls.
 fn calls_of(system: &System) -> BTreeMap<String, BTreeSet<String>> {
     let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in system.events("--from 3h") {
@@ -282,7 +282,8 @@ fn calls_of(system: &System) -> BTreeMap<String, BTreeSet<String>> {
     calls
 }
 
-/// What the stream took is in the journal. Says where the stream put what is not.
+/// Everything that the stream accepted is in the journal. Reports where the stream put the missing
+/// events.
 fn each_is_there(taken: &[Taken], calls: &BTreeMap<String, BTreeSet<String>>, mapping: &Value) {
     let missing: Vec<_> = taken
         .iter()
@@ -295,16 +296,16 @@ fn each_is_there(taken: &[Taken], calls: &BTreeMap<String, BTreeSet<String>>, ma
     assert!(missing.is_empty(), "{missing:#?}\n{mapping:#}");
 }
 
-/// What was done to the system under load.
+/// The disturbances of the system under load.
 struct Ordeal {
     took: Duration,
     statuses: BTreeMap<u16, u64>,
     killed: u64,
-    /// Splits and merges, where the stream has any.
+    /// Splits and merges, if the stream supports them.
     resharded: Option<(u64, u64)>,
 }
 
-/// Makes every call while everything goes wrong that may.
+/// Makes every call while everything goes wrong that can.
 async fn ordeal(
     system: &System,
     stream: Option<&Kinesis>,
@@ -336,8 +337,8 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-/// What a user is told equals what the journal holds, down to method and endpoint, and is no more
-/// than was answered. Says how many calls were accepted and how many counted.
+/// A user's usage equals the content of the journal, down to method and endpoint, and does not
+/// exceed the calls that got a response. Returns how many calls were accepted and how many counted.
 fn compare(user: &User, stats: &Value, calls: &BTreeMap<String, BTreeSet<String>>) -> (u64, u64) {
     let counted = stats["totalCalls"].as_u64().unwrap();
     let held = calls.get(&user.email).map_or(0, BTreeSet::len);

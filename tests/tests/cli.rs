@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tests::place::{Ended, Place};
 
-/// An environment file that is sound, for others to spoil.
+/// A valid environment file, for tests to break.
 const SOUND: &str = "region: ap-south-1\n\
     plans:\n  free: {ratePerSecond: 10, burst: 20, monthlyQuota: null}\n\
     auth:\n  issuer: https://issuer.example\n  audience: metering\n  jwksUrl: https://issuer.example/keys\n";
@@ -115,7 +115,7 @@ fn an_unknown_environment_names_the_known() {
 #[test]
 fn a_sound_environment_file_of_ones_own_is_read() {
     let place = Place::new().with_environment(SOUND);
-    // Refused for what `token` is, not for the file.
+    // Refused because of `token` itself, not because of the file.
     place
         .run("token --env custom --email a@b.example")
         .fails(2, &["`local` only", "https://issuer.example"]);
@@ -264,7 +264,7 @@ fn a_state_that_cannot_be_read_is_told_and_does_not_stop_destroy() {
     std::fs::create_dir(&local).unwrap();
     std::fs::write(local.join("state.json"), "{half").unwrap();
     place.run("outputs").fails(1, &["state.json", "hint:"]);
-    // As the embedded AWS is told where its state is.
+    // It gets its state folder in the same way as the embedded AWS.
     let mut left = Command::new("sleep")
         .arg("60")
         .env("STATE_DIR", local.join("aws/state"))
@@ -444,7 +444,7 @@ fn the_rules_of_the_tree_hold() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
 
-/// Whether a process has said what it does when someone interrupts it (`proc(5)`, `SigCgt`).
+/// Whether a process handles interrupts (`proc(5)`, `SigCgt`).
 fn minds_interrupts(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -458,7 +458,7 @@ fn an_interrupt_ends_with_130_and_the_way_on() {
     let functions = place.dir().join("functions");
     let built = functions.join("target/functions/local");
     std::fs::create_dir_all(&built).unwrap();
-    // Whoever builds functions here waits for this.
+    // Every process that builds functions here waits for this lock.
     let lock = std::fs::File::create(built.join("lock")).unwrap();
     lock.lock().unwrap();
     let place = place.with("XTASK_FUNCTIONS_DIR", functions.display().to_string());

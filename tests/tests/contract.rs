@@ -1,6 +1,5 @@
-//! What functions and stacks promise each other: a stack sets every variable that its functions
-//! read, and a function's role allows the calls that its code makes, on its own resources, and no
-//! others.
+//! The contract between functions and stacks: a stack sets every variable that its functions read,
+//! and a function's role allows exactly the calls that its code makes, on its own resources.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +20,7 @@ fn in_mode(stream: bool) -> Environment {
     environment("test").with_analytics(Some(stream))
 }
 
-/// The declared functions, by what is deployed as them.
+/// The declared functions.
 fn functions(environment: &Environment) -> BTreeMap<Function, Value> {
     let resources = resources(&assembly_of(environment));
     let declared = resources
@@ -68,7 +67,7 @@ fn a_stack_sets_what_its_functions_read_and_nothing_else() {
     }
 }
 
-/// Each action of a function's role with the last part of each ARN it is allowed on.
+/// Each action of a function's role, with the last part of each ARN on which it is allowed.
 fn allowed(environment: &Environment, function: Function) -> BTreeSet<(String, String)> {
     let declared = &functions(environment)[&function];
     let role = declared["Properties"]["Role"]["Fn::GetAtt"][0]
@@ -103,7 +102,7 @@ fn strings(value: &Value) -> Vec<String> {
     }
 }
 
-/// The name at the end of an ARN, whether it is written out or taken from a resource.
+/// The name at the end of an ARN, whether it is literal or taken from a resource.
 fn arns(value: &Value, resources: &BTreeMap<String, Value>) -> Vec<String> {
     if let Value::Array(values) = value {
         return values
@@ -143,7 +142,7 @@ fn expected(calls: &[(&str, &str, &str)]) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// The calls to AWS that a function's code makes, logs apart.
+/// The calls to AWS that a function's code makes, except for logs.
 fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
     let (keys, usage, analytics) = (
         "complical-api-keys-test",

@@ -11,12 +11,12 @@ use std::time::Duration;
 use tests::faults::{Extent, run};
 use tests::synthesised::root;
 
-/// Schedules unless `FAULTS_SCHEDULES` says otherwise: these, or as many as the time allows.
+/// The number of schedules, unless `FAULTS_SCHEDULES` overrides it; fewer if the time runs out.
 const SCHEDULES: u64 = 100_000;
-/// Time after which no schedule begins.
+/// The time after which no schedule begins.
 const WITHIN: Duration = Duration::from_mins(5);
 
-/// A number that whoever runs the suite may give.
+/// A number that can be set for a run.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where this suite is told anything"
@@ -42,7 +42,7 @@ fn each_event_counts_once_whatever_goes_wrong() {
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
 }
 
-/// Whether the model finds them is for `cargo run --bin mutants` to say: it takes long.
+/// Whether the model finds them is up to `cargo run --bin mutants`: that takes long.
 #[test]
 fn every_deliberate_defect_still_applies() {
     let folder = root().join("tests/mutants");

@@ -1,5 +1,5 @@
-//! `stacks/FIRST-DEPLOY.md`, command by command, and what is around a first deploy: tables and log
-//! groups that were there before.
+//! `stacks/FIRST-DEPLOY.md`, command by command, and the surroundings of a first deploy: tables and
+//! log groups that existed before.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ fn run(cloud: &Cloud, arguments: &str) -> Ended {
     tokio::task::block_in_place(|| cloud.place.run(arguments))
 }
 
-/// Runs one that must succeed.
+/// Runs a command that must succeed.
 #[track_caller]
 fn succeed(cloud: &Cloud, arguments: &str) -> Ended {
     let ended = run(cloud, arguments);
@@ -52,7 +52,7 @@ fn option<'a>(words: &[&'a str], name: &str) -> &'a str {
     words[at + 1]
 }
 
-/// Does what a command of the AWS command line does, which is not installed here.
+/// Does the work of a command of the AWS command line, which is not installed here.
 async fn aws(cloud: &Cloud, words: &[&str]) {
     let stacks = aws_sdk_cloudformation::Client::new(&cloud.sdk().await);
     let name = option(words, "--stack-name");
@@ -90,15 +90,15 @@ async fn until_settled(stacks: &aws_sdk_cloudformation::Client, name: &str) {
     }
 }
 
-/// A cloud in synchronous mode: a stream that goes is first watched for the three minutes that AWS's
-/// metrics are late.
+/// A cloud in synchronous mode: before a stream is deleted, it is watched for the three minutes by
+/// which AWS's metrics are late.
 async fn cloud() -> Cloud {
     let mut cloud = Cloud::start(Server::ministack().await).await;
     cloud.place.set("ENABLE_KINESIS_ANALYTICS", "false");
     cloud
 }
 
-/// What the deploy role may do.
+/// The permissions of the deploy role.
 fn deploy_role() -> BTreeSet<String> {
     let template = stacks::roles(&environment("test")).unwrap();
     let template: Value = serde_json::from_str(&template).unwrap();
@@ -130,7 +130,7 @@ async fn every_command_of_the_page_does_what_it_says() {
             None => (command.as_str(), None),
         };
         let arguments = command.strip_prefix("cargo xtask ").unwrap();
-        // Not into the tree that is tested.
+        // Not into the tree under test.
         let arguments = arguments.replace("synth ", &synth_into(cloud.place.dir()));
         let ended = succeed(&cloud, &arguments);
         if let Some(file) = file {
@@ -144,7 +144,7 @@ fn synth_into(dir: &Path) -> String {
     format!("synth --out {} ", dir.join("assembly").display())
 }
 
-/// No table, no stack.
+/// No table and no stack is left.
 async fn nothing_is_left(cloud: &Cloud) {
     let sdk = cloud.sdk().await;
     let tables = aws_sdk_dynamodb::Client::new(&sdk).list_tables().send();
@@ -156,7 +156,7 @@ async fn nothing_is_left(cloud: &Cloud) {
 
 const ANALYTICS: &str = "complical-analytics-test";
 
-/// Makes a table that has nothing but a key.
+/// Creates a table that has only a key.
 async fn bare_table(cloud: &Cloud, partition: &str, sort: &str) {
     let part = |name: &str, role: KeyType| {
         let key = KeySchemaElement::builder().attribute_name(name);
@@ -182,7 +182,7 @@ async fn bare_table(cloud: &Cloud, partition: &str, sort: &str) {
         .unwrap();
 }
 
-/// The role by which API Gateway writes the account's logs.
+/// The role with which API Gateway writes the account's logs.
 async fn gateway_role(cloud: &Cloud) -> Option<String> {
     let gateway = aws_sdk_apigateway::Client::new(&cloud.sdk().await);
     gateway
@@ -243,14 +243,14 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     );
     // Tables outlive their stacks, and are adopted as they are.
     succeed(&cloud, "destroy --env test --yes");
-    // Services write on for a while after their stack is gone.
+    // Services continue to write for a while after their stack is gone.
     let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk().await);
     let group = "/aws/apigateway/CompliCal-API-test/access";
     let create = logs.create_log_group().log_group_name(group);
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
-    // The embedded AWS drops the expiry that a template declares: that alone is mended again.
+    // The embedded AWS drops the expiry that a template declares: only that is corrected again.
     assert!(!again.stderr.contains("it has no"), "{again:#?}");
     let unchanged = succeed(&cloud, "deploy --env test --yes");
     assert!(
@@ -260,7 +260,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     succeed(&cloud, "destroy --env test --delete-data --yes");
     nothing_is_left(&cloud).await;
 
-    // A role that the account has for the gateway's logs stays, and no other is made.
+    // If the account has a role for the gateway's logs, it stays, and no other is created.
     let others = "arn:aws:iam::000000000000:role/of-another-project";
     set_gateway_role(&cloud, others).await;
     let deployed = succeed(&cloud, "deploy --env test --yes");
@@ -269,7 +269,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     assert_eq!(gateway_role(&cloud).await.as_deref(), Some(others));
     succeed(&cloud, "destroy --env test --delete-data --yes");
 
-    // The commands did nothing that the deploy role may not.
+    // The commands did nothing that the deploy role must not do.
     let role = deploy_role();
     let asked = cloud.asked();
     let unasked: Vec<_> = asked

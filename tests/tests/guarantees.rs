@@ -1,5 +1,5 @@
-//! `GUARANTEES.md` promises only what a test shows: each promise has an id of its own and names tests
-//! that exist.
+//! `GUARANTEES.md` promises only what a test shows: each promise has its own id and names existing
+//! tests.
 //!
 //! A promise is a row `| G7 | promise | tests |`. Its tests are a list such as
 //! `` `path`: `name`, `name`; `path`: `name` ``.
@@ -19,7 +19,7 @@ fn root() -> PathBuf {
 /// A promise.
 struct Promise {
     id: String,
-    /// Files, each with a test in it.
+    /// Files, each with the name of a test in it.
     shown_by: Vec<(String, String)>,
 }
 
@@ -55,7 +55,7 @@ fn shown_by(cell: &str) -> Vec<(String, String)> {
     cell.split(';').flat_map(of_file).collect()
 }
 
-/// Whether a source file has a test of that name.
+/// Whether a source file contains a test of that name.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let starts = [format!("fn {name}("), format!("async fn {name}(")];
@@ -72,7 +72,7 @@ fn is_test_attribute(line: &str) -> bool {
     line.starts_with("#[test]") || line.starts_with("#[tokio::test")
 }
 
-/// What is wrong with a document, where `read` gives the text of a file if there is one.
+/// The errors in a document; `read` returns the text of a file if it exists.
 fn wrong(document: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (place, Promise { id, shown_by }) in promises(document).iter().enumerate() {

@@ -1,4 +1,5 @@
-//! The roles that `cargo xtask iam` prints: enough for the commands, and good for one environment only.
+//! The roles that `cargo xtask iam` prints: sufficient for the commands, and limited to one
+//! environment.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +54,7 @@ fn statements<'a>(policies: impl IntoIterator<Item = &'a Value>) -> Vec<Statemen
     .collect()
 }
 
-/// Whether a policy's pattern, in which `*` is anything, covers an ARN.
+/// Whether a policy's pattern, in which `*` matches anything, covers an ARN.
 fn covers(pattern: &str, arn: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = arn.strip_prefix(parts.next().unwrap()) else {
@@ -85,8 +86,8 @@ fn a_role_reaches_no_other_environment() {
     let of_prod: BTreeSet<&String> = prod.iter().flat_map(|one| &one.resources).collect();
     for statement in &test {
         for pattern in &statement.resources {
-            // What AWS names by ids of its own, or not at all, is bound by a condition or has its
-            // reason in the template.
+            // Resources that AWS names by its own ids, or not at all, are limited by a condition,
+            // or the template states the reason.
             let unnamed = pattern == "*"
                 || pattern.contains(":apigateway:")
                 || pattern.ends_with(":event-source-mapping:*");
@@ -172,7 +173,7 @@ const OF_OTHER_COMMANDS: [&str; 10] = [
     "sts:GetCallerIdentity",
 ];
 
-/// The IAM action of an operation where the two differ.
+/// The IAM action of an operation, if the two differ.
 fn action(service: &str, operation: &str) -> String {
     let action = match (service, operation) {
         ("s3", "HeadBucket") => "ListBucket",
@@ -188,8 +189,8 @@ fn action(service: &str, operation: &str) -> String {
     format!("{service}:{action}")
 }
 
-/// The service that an operation of a file of the deployer is of. A file that looks at resources of
-/// several services names each operation's here.
+/// The service of an operation in a file of the deployer. For a file that inspects resources of
+/// several services, each operation's service is listed here.
 fn service(text: &str, operation: &str) -> &'static str {
     let clients = [
         ("aws_sdk_apigateway", "apigateway"),
@@ -207,7 +208,7 @@ fn service(text: &str, operation: &str) -> &'static str {
     let used: Vec<&str> = used.map(|(_, service)| *service).collect();
     match (used.as_slice(), operation) {
         ([service], _) => service,
-        // Files without a client of their own extend `Stacks`.
+        // Files without their own client extend `Stacks`.
         ([], _) | (_, "DescribeStacks" | "ListStackResources") => "cloudformation",
         (_, "DescribeStreamSummary") => "kinesis",
         (_, "DescribeTable") => "dynamodb",

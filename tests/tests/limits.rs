@@ -1,5 +1,6 @@
-//! Keys, plans, limits and alerts of the deployed system: three plans over HTTP, and an endpoint that
-//! verifies what it gets with the reference library of Standard Webhooks, in another language.
+//! Keys, plans, limits and alerts of the deployed system: three plans over HTTP, and an endpoint
+//! that verifies its deliveries with the reference library of Standard Webhooks, in another
+//! language.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,9 +21,9 @@ use serde_json::{Value, json};
 use tests::system::{System, json_of};
 use tests::tools::Tools;
 
-/// How long something may take to be seen.
+/// How long a change may take to appear.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Within which a change of a key or a block takes effect everywhere.
+/// The time within which a change of a key or a block takes effect everywhere.
 const EFFECTIVE: Duration = Duration::from_secs(30);
 
 const PLANS: &str = "
@@ -33,7 +34,7 @@ plans:
   enterprise: {ratePerSecond: 1000, burst: 2000}
 ";
 
-/// A delivery as an endpoint gets it.
+/// A delivery as an endpoint receives it.
 #[derive(Debug, Clone)]
 struct Delivery {
     headers: BTreeMap<String, String>,
@@ -100,7 +101,7 @@ fn key(system: &System, email: &str, plan: &str) -> Value {
     )
 }
 
-/// One call: the status, the headers and the body.
+/// Makes one call and returns the status, the headers and the body.
 async fn call(system: &System, key: &str) -> (u16, HeaderMap, Value) {
     let request = system.client.get(system.url("deadlines?country=AU"));
     let answer = request.header("x-api-key", key).send().await.unwrap();
@@ -108,7 +109,7 @@ async fn call(system: &System, key: &str) -> (u16, HeaderMap, Value) {
     (status, headers, answer.json().await.unwrap())
 }
 
-/// Calls until a status is answered; how long that took.
+/// Calls until a status occurs. Returns how long that took.
 async fn until(system: &System, key: &str, expected: u16) -> Duration {
     let start = Instant::now();
     loop {
@@ -210,7 +211,7 @@ async fn alerts(system: &System, endpoint: &Endpoint) {
         assert!(start.elapsed() < PATIENCE, "{:?}", endpoint.got());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // Nothing comes twice.
+    // Nothing arrives twice.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let got = endpoint.got();
     let events: Vec<Value> = got

@@ -1,4 +1,4 @@
-//! What cfn-lint says of every template that can be deployed: nothing, in any region of note.
+//! cfn-lint finds nothing in any template that can be deployed, in any region of note.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 use tests::synthesised::{environment, secured, variants};
 use tests::tools::Tools;
 
-/// The default region, the one that AWS's limits differ in most often, and one of Europe's.
+/// The default region, the one whose limits differ most often, and one in Europe.
 const REGIONS: [&str; 3] = ["ap-south-1", "us-east-1", "eu-west-1"];
 
-/// Runs cfn-lint on all templates of a folder. Its exit code is 0 where it finds neither an error
-/// nor a warning.
+/// Runs cfn-lint on all templates of a folder. Its exit code is 0 if it finds neither an error nor
+/// a warning.
 fn lint(tools: &Tools, folder: &Path) -> Output {
     Command::new(&tools.cfn_lint)
         .current_dir(folder)

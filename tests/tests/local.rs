@@ -1,5 +1,5 @@
-//! The deployed system over HTTP: every call of every user counted once, in both modes, and
-//! nothing left behind.
+//! The deployed system over HTTP: every call of every user counts once, in both modes, and nothing
+//! is left behind.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::system::{Hours, System, deploy, event, json_of};
 
-/// How soon the usage table shows a call, with the window that `local` has.
+/// How soon the usage table shows a call, with the window of `local`.
 const CURRENT: Duration = Duration::from_secs(2);
 
 /// The usage table shows a user's hour in plain attributes within two seconds of a call.
@@ -105,7 +105,8 @@ async fn every_call_of_every_user_is_counted_once() {
         "{realtime}"
     );
 
-    // What a producer puts twice counts once; what is no event is kept as it came.
+    // A record that a producer puts twice counts once; a record that is not an event is kept
+    // verbatim.
     let extra = event(1).to_json();
     let poison = b"\xffnot an event".to_vec();
     system
@@ -138,7 +139,7 @@ async fn every_call_of_every_user_is_counted_once() {
 }
 
 /// A stack is deleted and deployed again, although something wrote to its log group in between: AWS
-/// makes a group that is gone again for the next line.
+/// recreates a deleted group for the next line.
 async fn stack_goes_and_comes_again(system: &mut System) {
     let ended = system.place.run("destroy CompliCal-Kinesis-local --yes");
     assert_eq!(ended.code, Some(0), "{ended:#?}");

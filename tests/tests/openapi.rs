@@ -1,5 +1,5 @@
-//! The description of the analytics API: what an outside validator says of it, and that the stack and
-//! the README list the endpoints that it describes.
+//! The description of the analytics API: an independent validator accepts it, and the stack and the
+//! README list the endpoints that it describes.
 
 #![allow(
     clippy::unwrap_used,

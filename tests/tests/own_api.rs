@@ -1,5 +1,5 @@
-//! An API of one's own behind the gateway, deployed locally: `docs/own-api.md`, sentence by sentence,
-//! with the clients that people use.
+//! A user's own API behind the gateway, deployed locally: `docs/own-api.md`, sentence by sentence,
+//! with popular clients.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -28,7 +28,7 @@ paths:
   /status/{code}: {get: {}}
 ";
 
-/// The local environment of the repository, before this upstream.
+/// The local environment of the repository, in front of this upstream.
 fn place(upstream: &Upstream, more: &str) -> Place {
     let place = Place::new();
     let file = root().join("stacks/environments/local.yaml");
@@ -41,7 +41,7 @@ fn place(upstream: &Upstream, more: &str) -> Place {
     place.with("XTASK_ENVIRONMENTS_DIR", folder)
 }
 
-/// What a client printed; `None` where this machine does not have it.
+/// The output of a client; `None` if this machine does not have it.
 fn client(program: &str, args: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     let command = command
@@ -72,7 +72,7 @@ fn counts(list: &Value, key: &str, count: &str) -> BTreeMap<String, u64> {
     .collect()
 }
 
-/// A deployed system before an upstream, and a user of it.
+/// A deployed system in front of an upstream, and a user of it.
 struct Metered {
     system: System,
     upstream: Upstream,
@@ -101,7 +101,7 @@ impl Metered {
         self.system.client.request(method.parse().unwrap(), url)
     }
 
-    /// Calls with the user's key; says the status.
+    /// Calls with the user's key and returns the status.
     async fn call(&self, method: &str, path: &str) -> u16 {
         let request = self.request(method, path).header("x-api-key", &self.key);
         request.send().await.unwrap().status().as_u16()
@@ -111,7 +111,7 @@ impl Metered {
         *self.due.entry(endpoint.to_owned()).or_default() += 1;
     }
 
-    /// Waits until just the calls that are due are counted, each under its route.
+    /// Waits until exactly the expected calls are counted, each under its route.
     async fn counted(&self) {
         let total = self.due.values().sum();
         let question = "user-stats?email=ann@example.com";
@@ -202,7 +202,7 @@ async fn every_call_reaches_the_api_and_says_who_calls(metered: &mut Metered) {
     );
 }
 
-/// Refusals, preflights, methods that the gateway does not take.
+/// Refusals, preflights, and methods that the gateway does not support.
 async fn what_is_no_call_reaches_nobody(metered: &Metered) {
     let origin = "https://app.example.com";
     let refused = metered.request("GET", "/items/7").header("origin", origin);
@@ -249,7 +249,7 @@ fn traffic_compares_what_was_let_through(metered: &Metered) {
     assert_eq!(both(&answer), (json!(40), json!(40)), "{answer}");
 }
 
-/// The clients that people use, as far as this machine has them: text and bytes pass.
+/// Popular clients, as far as this machine has them: text and bytes pass.
 fn clients(metered: &mut Metered) {
     let url = format!("{}/items/7", metered.api);
     let key = metered.key.clone();
@@ -281,8 +281,8 @@ fn clients(metered: &mut Metered) {
     metered.upstream.take();
 }
 
-/// A page of another origin: it calls with a key that the gateway knows and with one that it does not,
-/// and shows both answers.
+/// A page of another origin: it calls with a key that the gateway knows and with one that it does
+/// not know, and shows both responses.
 const PAGE: &str = "<body>waits<script>
     const asked = new URLSearchParams(location.search);
     const call = key => fetch(asked.get('api') + '/items/7', {headers: {'x-api-key': key}});
@@ -291,7 +291,7 @@ const PAGE: &str = "<body>waits<script>
       .catch(error => { document.body.textContent = error; });
     </script>";
 
-/// Serves the page; says its origin.
+/// Serves the page and returns its origin.
 async fn page() -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
         .await

@@ -1,5 +1,5 @@
-//! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be, and
-//! what was counted stays as it is, however often anything is offered again.
+//! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be,
+//! and what was counted stays as it is, however often anything is submitted again.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,14 +24,14 @@ use tests::system::{
 const PATIENCE: Duration = Duration::from_mins(1);
 const ANN: &str = "user-stats?email=ann@example.com";
 const USER: &str = "ann@example.com";
-/// What the processor gave up.
+/// Records that the processor gave up.
 const QUEUE: &str = "complical-usage-dlq-local";
-/// What the aggregator gave up.
+/// Changes that the aggregator gave up.
 const QUEUE_OF_CHANGES: &str = "complical-aggregator-dlq-local";
-/// What the reconciler gave up.
+/// Lines that the reconciler gave up.
 const QUEUE_OF_LINES: &str = "complical-reconcile-dlq-local";
 
-/// An event that is too far ahead to be counted, for so many seconds.
+/// An event that is too far ahead to be counted, for this many seconds.
 fn ahead(number: u64, seconds: i64) -> UsageEvent {
     let mut event = event(number);
     event.time = event.time.plus_millis(5 * 60_000 + seconds * 1_000);
@@ -44,7 +44,7 @@ fn errors(system: &System) -> Value {
     json_of(&system.place.run("errors list --json"))
 }
 
-/// Lists until there are so many records set aside and dead letters.
+/// Lists until there are this many records set aside and dead letters.
 async fn until_listed(system: &System, set_aside: usize, letters: Option<u64>) -> Value {
     let start = Instant::now();
     loop {
@@ -71,7 +71,7 @@ async fn counted(system: &System) -> Value {
     stats
 }
 
-/// Waits until the usage table shows so many calls.
+/// Waits until the usage table shows this many calls.
 async fn until_shown(system: &System, calls: u64) {
     let start = Instant::now();
     loop {
@@ -97,7 +97,7 @@ async fn delete_hours(system: &System) {
     assert_eq!(system.hours(USER).await, Hours::default());
 }
 
-/// A queue: its client and its address.
+/// A queue: its client and its URL.
 async fn queue_of(system: &System, queue: &str) -> (aws_sdk_sqs::Client, String) {
     let queues = aws_sdk_sqs::Client::new(&system.sdk().await);
     let url = queues.get_queue_url().queue_name(queue).send().await;
@@ -117,8 +117,8 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
     system.call(key["key"].as_str(), 20).await;
     system.until(ANN, "/totalCalls", 20).await;
 
-    // Two that are no events, one of them longer than what is kept of it; and two that are not
-    // due yet, one of them longer likewise.
+    // Two records that are not events, one of them too long to be kept whole; and two events that
+    // are not due yet, one of them too long as well.
     let long = [ahead(2, 8).to_json(), vec![b' '; 350_000]].concat();
     let records = [b"\xffno event".to_vec(), vec![b'x'; 400_000]];
     system.put(&records).await;
@@ -170,8 +170,8 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
     tell_what_is_counted_but_wrong(&system).await;
 }
 
-/// The processor is told of a table that is not there, and its records are given up. They are of no
-/// calls: those the second track would count meanwhile.
+/// The processor gets the name of a table that does not exist, and gives its records up. They do
+/// not come from calls: the second track would count those in the meantime.
 async fn give_up(system: &System) {
     let table = [("ANALYTICS_TABLE", "complical-nowhere")];
     let before = system.set_variables(Function::Processor, &table).await;
@@ -189,7 +189,7 @@ async fn give_up(system: &System) {
     assert_eq!(system.analytics(ANN).await["totalCalls"], 22);
 }
 
-/// The aggregator gave changes of the journal up: it folds the journal again.
+/// The aggregator gave up changes of the journal: it folds the journal again.
 async fn fold_again(system: &System) {
     until_shown(system, 37).await;
     delete_hours(system).await;
@@ -219,7 +219,7 @@ async fn fold_again(system: &System) {
     assert_eq!(system.hours(USER).await.total_calls, 37);
 }
 
-/// Lines of the access log that were given up, twice the same; and what holds no lines.
+/// Lines of the access log that were given up, the same ones twice; and a message without lines.
 async fn take_lines_again(system: &System) {
     let line = json!({"id": "1", "message": log_line(&event(18))});
     let lines = json!({"messageType": "DATA_MESSAGE", "logGroup": "g", "logStream": "s",
@@ -243,7 +243,7 @@ async fn take_lines_again(system: &System) {
     purge.send().await.unwrap();
 }
 
-/// A message about records that the stream no longer has stays, with a warning.
+/// A message about records that the stream no longer holds stays, with a warning.
 async fn keep_what_is_gone(system: &System) {
     let letter = json!({"version": "1.0", "KinesisBatchInfo": {
         "shardId": "shardId-000000000000", "startSequenceNumber": "1",
@@ -255,7 +255,8 @@ async fn keep_what_is_gone(system: &System) {
     until_listed(system, 2, Some(1)).await;
 }
 
-/// Lines that were set aside: one can be counted by now, one never can, nor what holds none.
+/// Lines that were set aside: one can be counted by now, one never can, nor can a message without
+/// lines.
 async fn offer_lines_set_aside(system: &System) {
     let line = |id: &str, message: &str| json!({"id": id, "message": message});
     let lines = json!({"messageType": "DATA_MESSAGE", "logGroup": "/aws/g", "logStream": "s",
@@ -264,7 +265,7 @@ async fn offer_lines_set_aside(system: &System) {
     for body in [lines, json!("no lines")] {
         send_letter(system, QUEUE_OF_LINES, &body).await;
     }
-    // The letter that was kept before is there again.
+    // The letter that was kept before is still there.
     let refused = system.place.run("errors redrive --yes --json");
     assert_eq!(refused.code, Some(1), "{refused:#?}");
     let listed = until_listed(system, 5, None).await;
@@ -291,7 +292,7 @@ async fn offer_lines_set_aside(system: &System) {
     }
 }
 
-/// In synchronous mode lines are set aside as before, and no processor takes records.
+/// In synchronous mode lines are set aside as before, and no processor accepts records.
 async fn list_without_the_stream(system: &mut System) {
     system.place.set("ENABLE_KINESIS_ANALYTICS", "false");
     system.outputs = deploy(&system.place);
@@ -318,8 +319,9 @@ async fn list_without_the_stream(system: &mut System) {
     until_listed(system, 5, Some(0)).await;
 }
 
-/// A conflict is counted and listed; an entry that cannot be read is parked, listed, and left out of
-/// `events`; the aggregator does both without the stream. Neither is offered to a function again.
+/// A conflict is counted and listed; an entry that cannot be read is parked, listed, and omitted
+/// from `events`; the aggregator does both without the stream. Neither is submitted to a function
+/// again.
 async fn tell_what_is_counted_but_wrong(system: &System) {
     let one = event(20);
     let mut other = one.clone();
@@ -361,7 +363,7 @@ fn error_of<'a>(listed: &'a Value, reason: &str) -> &'a Value {
     errors.find(|error| error["reason"] == reason).unwrap()
 }
 
-/// Puts an entry into the journal that no release has written; says where.
+/// Writes an entry into the journal that no release has written. Returns its key.
 async fn put_nonsense(system: &System) -> (String, String) {
     let at = UnixMillis::from(jiff::Timestamp::now());
     let key = ItemKey::new(table::journal(at), table::entry(at, Timing::InTime, "00ff"));
@@ -374,12 +376,12 @@ async fn put_nonsense(system: &System) -> (String, String) {
     (key.pk, key.sk)
 }
 
-/// Everything once more, twice.
+/// Replays everything, twice.
 async fn replay_twice(system: &System) {
     let before = counted(system).await;
     for _ in 0..2 {
         let replayed = json_of(&system.place.run("replay --from 1h --yes --json"));
-        // 20 calls, 17 events put by hand, 2 records that are none.
+        // 20 calls, 17 events put by hand, 2 records that are not events.
         let expected = json!(
             {"read": 39, "appended": 37, "setAside": 2, "failed": 0});
         assert_eq!(replayed, expected);

@@ -1,5 +1,5 @@
-//! The access log as the second track of every call, on the deployed system: it brings back what
-//! the stream never saw, and says how calls were answered.
+//! The access log as the second track of every call, on the deployed system: it recovers what the
+//! stream never received, and reports the responses to calls.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use serde_json::Value;
 use tests::place::Place;
 use tests::system::{System, event, log_line};
 
-/// How long a count may take to be seen.
+/// How long a count may take to appear.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The gateway's access log.
 const ACCESS_LOG: &str = "/aws/apigateway/CompliCal-API-local/access";
@@ -57,7 +57,7 @@ async fn write_lines(system: &System, lines: &[String]) {
         .create_log_stream()
         .log_group_name(ACCESS_LOG)
         .log_stream_name("test");
-    // There may be one from before.
+    // An earlier one may exist.
     let _ = stream.send().await;
     let now = jiff::Timestamp::now().as_millisecond();
     let event = |line: &String| {
@@ -72,7 +72,7 @@ async fn write_lines(system: &System, lines: &[String]) {
     put.send().await.unwrap();
 }
 
-/// Calls that were told as known to the log alone.
+/// Calls reported as known to the log alone.
 async fn reconciled(system: &System) -> f64 {
     let metrics = aws_sdk_cloudwatch::Client::new(&system.sdk().await);
     let now = jiff::Timestamp::now().as_second();
@@ -98,7 +98,7 @@ async fn reconciled(system: &System) -> f64 {
         .sum()
 }
 
-/// Asks until calls and statuses are those; says how the calls were answered.
+/// Queries until calls and statuses match. Returns the response body.
 async fn until_answered(system: &System, question: &str, expected: &BTreeMap<u64, u64>) -> Value {
     let start = Instant::now();
     loop {
@@ -137,7 +137,7 @@ fn authorizers(place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// `events` prints what the journal says of each call once, although both tracks say it.
+/// `events` prints each call in the journal once, although both tracks report it.
 fn events_are_printed_once(system: &System, calls: usize, of_log_alone: usize) {
     let events = system.events("--from 1h --user Ann@example.com");
     let text = |event: &Value, pointer: &str| event.pointer(pointer).cloned();
@@ -190,7 +190,7 @@ async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_ans
     write_lines(&system, &lines).await;
     until_answered(&system, question, &BTreeMap::from([(200, 65)])).await;
     events_are_printed_once(&system, 60, 5);
-    // Authorizers die at any moment, some between their answer and their report.
+    // Authorizers die at any moment, some between their response and their report.
     let killing = async {
         for _ in 0..40 {
             tokio::time::sleep(Duration::from_millis(150)).await;
@@ -212,7 +212,7 @@ async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_ans
     let logged = logged(&system, email).await;
     assert!(logged.values().sum::<u64>() > 100, "{logged:?}");
     until_answered(&system, question, &logged).await;
-    // Told by the tick after the minute in which the lines of those calls came.
+    // Reported by the tick after the minute in which the lines of those calls arrived.
     let start = Instant::now();
     while reconciled(&system).await < 5.0 {
         assert!(start.elapsed() < 3 * PATIENCE, "no `ReconciledCalls`");

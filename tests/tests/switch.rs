@@ -1,5 +1,5 @@
-//! The mode changes while calls are made: nothing is lost, nothing counts twice, and whatever keeps
-//! counts stays as it is.
+//! The mode changes while calls are made: nothing is lost, nothing counts twice, and everything
+//! that holds counts stays as it is.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use tests::system::{System, json_of};
 
 const USERS: usize = 4;
-/// Before a caller calls again.
+/// The pause between a caller's calls.
 const PACE: Duration = Duration::from_millis(60);
 /// How long calls are made in each mode, besides the time that a deploy takes.
 const BETWEEN: Duration = Duration::from_secs(4);
-/// How long statuses may take to follow: a window of the second track, and some.
+/// How long statuses may take to follow: a window of the second track, plus a margin.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A user, and how their calls ended.
+/// A user, and the results of their calls.
 struct User {
     email: String,
     key: String,
@@ -84,7 +84,7 @@ impl Calls {
             .sum()
     }
 
-    /// Stops; says how often each status was answered.
+    /// Stops the calls. Returns how often each status occurred.
     async fn end(&mut self) -> BTreeMap<u16, u64> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all: BTreeMap<u16, u64> = BTreeMap::new();
@@ -97,7 +97,7 @@ impl Calls {
     }
 }
 
-/// Changes the mode while calls are made; says how many were accepted meanwhile.
+/// Changes the mode while calls are made. Returns how many were accepted in the meantime.
 async fn switch(system: &mut System, calls: &Calls, verb: &str, mode: &str) -> u64 {
     let before = calls.accepted();
     let changed = tokio::task::block_in_place(|| system.place.run(&format!("{verb} --yes --json")));
@@ -114,12 +114,12 @@ async fn switch(system: &mut System, calls: &Calls, verb: &str, mode: &str) -> u
     calls.accepted() - before
 }
 
-/// What a verb would change, as it stands.
+/// The changes that a verb would make.
 fn plan(system: &System, verb: &str) -> Value {
     tokio::task::block_in_place(|| json_of(&system.place.run(&format!("{verb} --json"))))
 }
 
-/// A rollback is shown before it happens, and changes the API and the stream's stack alone.
+/// A rollback is shown before it happens, and changes only the API and the stream's stack.
 fn rollback_is_shown(system: &System) {
     let nothing = plan(system, "diff --exit-code");
     assert_eq!(nothing["differs"], false, "{nothing:#}");
@@ -182,7 +182,7 @@ async fn each_call_counts_once(system: &System, user: &User) {
     system.until_sum(&minutes, "totalCalls", accepted).await;
 }
 
-/// Every step of the check passes in this mode, and says how long a call took to be counted.
+/// Every step of the check passes in this mode, and reports how long a call took to be counted.
 fn all_is_verified(system: &System) {
     let verified = plan(system, "verify");
     let checks = verified["checks"].as_array().unwrap();
@@ -243,7 +243,7 @@ fn a_call_is_explained(system: &System, event: &Value) {
         .fails(1, &["counts nowhere", "hint:"]);
 }
 
-/// The status says that all is well, in words and with the members of the contract.
+/// The status reports that all is well, in words and with the members of the contract.
 fn all_is_well(system: &System, mode: &str) {
     let status = plan(system, "status");
     assert_eq!(status["mode"], mode);

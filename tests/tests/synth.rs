@@ -1,4 +1,4 @@
-//! What is deployed: snapshots of the templates for reviewers, and what holds for all of them.
+//! The deployed templates: snapshots for reviewers, and invariants of all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use tests::synthesised::{
     KEY, OWN_API, assembly_of, assets, environment, parsed, resources, secured, variants,
 };
 
-/// Every variant of what can be deployed.
+/// Every variant of a deployment.
 fn assemblies() -> impl Iterator<Item = Assembly> {
     variants().into_iter().map(|(_, assembly)| assembly)
 }
@@ -120,7 +120,7 @@ fn an_assembly_of_another_time_is_told_apart() {
 #[test]
 fn functions_run_on_what_their_binaries_are_for() {
     let zips = tempfile::tempdir().unwrap();
-    // The environment file may ask for another: what is deployed is what was built.
+    // The environment file may request another architecture: the deployment matches the build.
     for architecture in Architecture::ALL {
         let mut assets = assets(zips.path());
         for asset in assets.values_mut() {
@@ -148,7 +148,7 @@ fn templates_of_functions_that_nobody_built_are_marked_and_never_deployed() {
         let rules = unbuilt.as_object_mut().unwrap().remove("Rules").unwrap();
         let equal = &rules["NotDeployable"]["Assertions"][0]["Assert"]["Fn::Equals"];
         assert!(equal[0].is_string() && equal[0] != equal[1], "{rules}");
-        // For the rest they are what would be deployed, but for the names of the zips.
+        // Otherwise they match the deployment, except for the names of the zips.
         for template in [&mut unbuilt, &mut built] {
             for resource in template["Resources"].as_object_mut().unwrap().values_mut() {
                 if let Some(key) = resource.pointer_mut("/Properties/Code/S3Key") {
@@ -181,7 +181,7 @@ fn the_gateways_role_is_set_once_for_the_account_and_kept() {
     for id in ["ApiGatewayLogsRole", "ApiGatewayAccount"] {
         assert_eq!(leaving["Resources"][id], Value::Null, "{id}");
     }
-    // Another role has a name of CloudFormation's.
+    // All other roles get their names from CloudFormation.
     for assembly in assemblies() {
         for (id, role) in of_type(&resources(&assembly), "AWS::IAM::Role") {
             let named = role["Properties"]["RoleName"].is_string();
@@ -427,7 +427,7 @@ fn the_access_log_reports_each_call_and_whether_the_authorizer_was_asked() {
     let api = template(&assembly_of(&environment("test")), "-API-");
     let stage = &api["Resources"]["Stage"]["Properties"]["AccessLogSetting"];
     let format = stage["Format"].as_str().unwrap();
-    // The gateway takes lines of 3 KB and cuts what is longer.
+    // The gateway accepts lines of 3 KB and cuts longer ones.
     assert!(format.len() < 2_000, "{}", format.len());
     assert!(format.starts_with(r#"{"version":"3","extendedRequestId":"$context."#));
     let members: Value = serde_json::from_str(format).unwrap();
@@ -508,7 +508,7 @@ fn the_api_is_deployed_anew_only_when_it_changes() {
     );
 }
 
-/// Everything that holds what somebody called, or is on its way to it.
+/// Everything that holds calls, or carries them in transit.
 #[test]
 fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
     let resources = resources(&assembly_of(&secured()));
@@ -533,7 +533,7 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
     assert_eq!(encrypted, 1 + 3 + 6 + 1 + 8);
 }
 
-/// A function that reads or writes encrypted data needs the right to use its key.
+/// A function that reads or writes encrypted data needs permission to use its key.
 #[test]
 fn with_a_key_every_role_that_touches_data_may_use_it() {
     let resources = resources(&assembly_of(&secured()));
@@ -596,13 +596,13 @@ fn functions_write_json_and_lambda_itself_warnings_alone() {
             let logging = &function["Properties"]["LoggingConfig"];
             assert_eq!(logging["LogFormat"], "JSON", "{id}");
             assert_eq!(logging["SystemLogLevel"], "WARN", "{id}");
-            // Metrics are lines of this level to Lambda.
+            // To Lambda, metrics are lines of this level.
             assert_eq!(logging["ApplicationLogLevel"], "INFO", "{id}");
         }
     }
 }
 
-/// What a linter would find of security, with the reason why it stays beside it.
+/// The security findings of a linter, with the reason beside each for as long as it remains.
 #[test]
 fn findings_of_linters_are_explained_where_they_are_and_gone_with_their_options() {
     let findings = |environment: &Environment| {

@@ -1,8 +1,8 @@
-//! The store of the fault model answers as DynamoDB does: its schedules, checked against the
-//! oracle, are done again call by call on two other implementations of the real API, through the
-//! functions' own store; every answer and every item must be the same.
+//! The store of the fault model behaves like DynamoDB: its schedules, checked against the oracle,
+//! are repeated call by call on two other implementations of the real API, through the functions'
+//! own store; every result and every item must be the same.
 //!
-//! And where writers really meet: processors that append the same records at the same time, and
+//! It also tests real concurrency: processors that append the same records at the same time, and
 //! aggregators that fold the same minute.
 
 #![allow(
@@ -36,7 +36,7 @@ use runtime::store::{Page, Query, Store, Value, all};
 use tests::faults::{Traced, event_record, traced};
 use tests::server::Server;
 
-/// Time after which no schedule begins, and how many there are however long they take.
+/// The time after which no schedule begins, and the minimum number of schedules.
 const WITHIN: Duration = Duration::from_secs(25);
 const AT_LEAST: u64 = 10;
 
@@ -87,7 +87,7 @@ impl Tables {
         items
     }
 
-    /// Does every call of a schedule's table again, and sees each answered alike.
+    /// Repeats every call to a schedule's table, and checks that each result is the same.
     async fn answers_like(&self, name: &str, Traced { table, calls }: Traced) -> usize {
         let store = self.table(name).await;
         let done = calls.len();
@@ -145,7 +145,7 @@ impl Tables {
         }
     }
 
-    /// The model's pages are shorter: what they hold is what the table's pages begin with.
+    /// The model's pages are shorter: the table's pages begin with their content.
     async fn pages(&self, store: &DynamoStore, query: Query, page: Page) {
         let rows = all(store, query.clone()).await.unwrap();
         let begin: Vec<_> = rows.iter().take(page.items.len()).cloned().collect();
@@ -172,8 +172,8 @@ impl Tables {
         assert!(calls > 1_000, "{seed} schedules, {calls} calls");
     }
 
-    /// Four processors append the same records at the same time, cut into batches of their own, and two
-    /// aggregators fold what came of it: each event counts once.
+    /// Four processors append the same records at the same time, each with its own batches, and two
+    /// aggregators fold the result: each event counts once.
     async fn counts_once_among_many(&self) {
         let (analytics, usage) = (self.table("many").await, self.table("many-usage").await);
         let now = UnixMillis(1_796_083_200_000);

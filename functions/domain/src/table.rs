@@ -20,7 +20,7 @@
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
 //! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
-//! | a user's usage of a period, and its announced thresholds | `USER#{email}` | `PERIOD#{start}` | usage |
+//! | usage of a period, and announced thresholds | `USER#{email}` | `PERIOD#{start}` | usage |
 //! | a user's settings that override its plan's quota | `USER#{email}` | `SETTINGS` | usage |
 //! | an alert | `ALERTS` | `{id}` | usage |
 //! | a delivery of an alert | `DELIVERIES#{endpoint}` | `{id}` | usage |

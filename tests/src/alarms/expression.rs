@@ -18,7 +18,7 @@ impl Expression {
         expression
     }
 
-    /// Its value; nothing where a metric that it rests on has none.
+    /// Its value; `None` if a metric that it depends on has none.
     pub(super) fn value(&self, metric: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -55,7 +55,7 @@ impl Expression {
     }
 }
 
-/// What is left to read, the next first.
+/// The remaining tokens, the next one first.
 struct Tokens(std::collections::VecDeque<String>);
 
 impl Tokens {
@@ -75,7 +75,7 @@ impl Tokens {
         self.0.pop_front().unwrap()
     }
 
-    /// Operators of one rank follow each other from the left; ranks as `AND`, comparisons, sums,
+    /// Operators of one rank associate to the left. The ranks are `AND`, comparisons, sums,
     /// products.
     fn either(&mut self) -> Expression {
         self.ranked(&[&["AND"], &[">", ">=", "<"], &["+", "-"], &["*", "/"]])

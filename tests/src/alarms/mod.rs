@@ -1,6 +1,6 @@
 //! CloudWatch's alarms, evaluated as CloudWatch does (User Guide, "Alarm evaluation window" and
-//! "Configuring how CloudWatch alarms treat missing data"): once a minute, over sliding windows, with
-//! what is known by then.
+//! "Configuring how CloudWatch alarms treat missing data"): once a minute, over sliding windows,
+//! with the data available at that time.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ use expression::Expression;
 pub use series::Series;
 pub use world::{Fault, Lateness, World, calls};
 
-/// Windows beyond those of the alarm that CloudWatch looks back for values.
+/// Windows beyond the alarm's own in which CloudWatch looks back for values.
 const FURTHER: usize = 2;
 
 /// An alarm as a template declares it.
@@ -41,7 +41,7 @@ pub struct Alarm {
     missing_breaches: bool,
 }
 
-/// A metric by one statistic.
+/// A metric with one statistic.
 #[derive(Debug)]
 struct Watched {
     key: String,
@@ -74,7 +74,7 @@ impl Alarm {
     pub fn goes_off(&self, series: &Series) -> Vec<usize> {
         let mut minutes = Vec::new();
         let mut before = false;
-        // Before that, a window would begin before the series does.
+        // Before that, a window would begin before the series.
         let first = self.period * (self.periods + FURTHER);
         for now in first..=series.minutes() {
             let is_on = self.is_on(series, now);
@@ -86,8 +86,8 @@ impl Alarm {
         minutes
     }
 
-    /// Of the values that there are, the newest count; where they are too few, those that are
-    /// missing count as the alarm says.
+    /// The newest of the available values count; if they are too few, missing ones count as the
+    /// alarm specifies.
     fn is_on(&self, series: &Series, now: usize) -> bool {
         let windows = 0..self.periods + FURTHER;
         let values: Vec<f64> = windows
@@ -100,7 +100,7 @@ impl Alarm {
         breaching.count() + missing >= self.breaching
     }
 
-    /// The value of the window that ends at `end`, by what is known at `now`.
+    /// The value of the window that ends at `end`, based on the data available at `now`.
     fn value(&self, series: &Series, end: usize, now: usize) -> Option<f64> {
         let window = end - self.period..end;
         self.expression.value(&|id| {

@@ -1,16 +1,16 @@
-//! Metrics by minute, and when CloudWatch shows them.
+//! Metrics by minute, and when CloudWatch makes them visible.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// What a metric's values of one minute are.
+/// A metric's values in one minute.
 #[derive(Debug, Clone, Copy, Default)]
 struct Minute {
     samples: u32,
     sum: f64,
     most: f64,
     p99: f64,
-    /// The minute at whose beginning it shows.
+    /// The minute at whose start it becomes visible.
     shows_at: usize,
 }
 
@@ -22,7 +22,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// Series of so many minutes that hold nothing yet.
+    /// Series of `minutes` minutes without data.
     pub(super) fn new(minutes: usize) -> Self {
         Self {
             minutes,
@@ -30,12 +30,12 @@ impl Series {
         }
     }
 
-    /// How many minutes there are.
+    /// Number of minutes.
     pub fn minutes(&self) -> usize {
         self.minutes
     }
 
-    /// Adds a metric's values by minute. Each minute shows `late` minutes after it ended.
+    /// Adds a metric's values by minute. Each minute becomes visible `late` minutes after its end.
     pub(super) fn add(
         &mut self,
         key: &str,
@@ -63,8 +63,8 @@ impl Series {
         );
     }
 
-    /// A metric's statistic over a window, by what is known at `now`. A metric that is not there has
-    /// no values.
+    /// A metric's statistic over a window, based on the data available at `now`. A metric that does
+    /// not exist has no values.
     pub(super) fn value(
         &self,
         key: &str,

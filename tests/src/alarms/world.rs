@@ -1,4 +1,4 @@
-//! Traffic and what the system makes of it, as far as its metrics show.
+//! Traffic and the system's metrics under it.
 
 use stacks::{Environment, Function};
 
@@ -8,47 +8,47 @@ use crate::faults::random::Random;
 /// Milliseconds of a minute.
 const MINUTE: i64 = 60_000;
 
-/// What does not work, from some minute on.
+/// What fails from some minute on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Everything works.
+    /// Nothing fails.
     None,
     /// The processor is not invoked.
     Processor(usize),
     /// Nothing accepts the authorizer's events.
     Tracking(usize),
-    /// The aggregator's mapping is off.
+    /// The aggregator's mapping is disabled.
     Mapping(usize),
-    /// The aggregator's tick does not come.
+    /// The aggregator's tick stops.
     Tick(usize),
     /// Records take ten seconds longer.
     Slow(usize),
 }
 
-/// How late CloudWatch shows a minute.
+/// How late CloudWatch makes a minute visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lateness {
-    /// At its end or a minute later, as chance has it.
+    /// At its end or a minute later, at random.
     Usual,
-    /// What causes shows at once, what is caused two minutes late.
+    /// Causes are visible at once, effects two minutes late.
     EffectsLate,
 }
 
 /// A system under some traffic.
 #[derive(Debug)]
 pub struct World<'a> {
-    /// What is deployed.
+    /// The deployed environment.
     pub environment: &'a Environment,
-    /// How long it is looked at, in minutes.
+    /// The length of the observation, in minutes.
     pub minutes: usize,
-    /// What does not work.
+    /// The fault.
     pub fault: Fault,
-    /// How late metrics show.
+    /// The lateness of metrics.
     pub lateness: Lateness,
 }
 
-/// When calls come over so many minutes, in milliseconds: at `millihertz` calls in 1,000 seconds, by
-/// chance.
+/// Random times of calls over `minutes` minutes, in milliseconds, at `millihertz` calls per 1,000
+/// seconds.
 pub fn calls(millihertz: u64, minutes: usize, seed: u64) -> Vec<i64> {
     let mut random = Random::new(seed);
     let end = i64::try_from(minutes).unwrap() * MINUTE;
@@ -81,7 +81,7 @@ impl ByMinute {
     }
 }
 
-/// Things that are worked on together: the first one waits for a window.
+/// Items that are processed together: the first one waits for a window.
 struct Batches {
     window: i64,
     due: i64,
@@ -95,7 +95,7 @@ impl Batches {
         }
     }
 
-    /// When what comes at `at` is worked on, and whether it is the first of its batch.
+    /// When an item that arrives at `at` is processed, and whether it is the first of its batch.
     fn due(&mut self, at: i64) -> (i64, bool) {
         let first = at > self.due;
         if first {
@@ -106,7 +106,7 @@ impl Batches {
 }
 
 impl World<'_> {
-    /// The metrics of the system under these calls.
+    /// The system's metrics under these calls.
     pub fn under(&self, calls: &[i64], seed: u64) -> Series {
         let mut random = Random::new(seed);
         let mut series = Series::new(self.minutes);
@@ -121,7 +121,7 @@ impl World<'_> {
         series
     }
 
-    /// What the authorizer and the processor report. When something is written into the journal.
+    /// The metrics of the authorizer and the processor. Returns the times of writes to the journal.
     fn calls(&self, calls: &[i64], series: &mut Series, random: &mut Random) -> Vec<i64> {
         let names = self.environment.names();
         let window = self.environment.processor.batching_window_seconds.get();
@@ -141,7 +141,7 @@ impl World<'_> {
             }
             tracked.add(call + 30, 1.0);
             put.add(call + 20, 1.0);
-            // Lambda asks a shard once a second.
+            // Lambda polls a shard once a second.
             let (due, _) = batches.due(call + 20 + random.between(0, 1_000));
             let slow = !self.works(due, |fault| matches!(fault, Fault::Slow(_)));
             let starts = if random.once_in(500) { 400 } else { 0 };
@@ -192,7 +192,7 @@ impl World<'_> {
         written
     }
 
-    /// What the aggregator reports, which is woken by what is `written`.
+    /// The metrics of the aggregator, which the writes in `written` trigger.
     fn folds(&self, written: &[i64], ticks: &[i64], series: &mut Series, random: &mut Random) {
         let names = self.environment.names();
         let mut batches = Batches::of(self.environment.aggregator.window_seconds.get());
@@ -243,7 +243,7 @@ impl World<'_> {
         });
     }
 
-    /// Whether the fault that is meant is not there, or not yet.
+    /// Whether the matching fault is absent, or has not begun.
     fn works(&self, at: i64, meant: impl Fn(&Fault) -> bool) -> bool {
         let from = match self.fault {
             Fault::None => return true,

@@ -1,4 +1,4 @@
-//! Who calls in the benchmarks, and the events of their calls.
+//! The callers of the benchmarks, and the events of their calls.
 
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
@@ -7,11 +7,11 @@ use domain::time::UnixMillis;
 
 use crate::faults::random::Random;
 
-/// Routes that are called.
+/// Number of routes.
 pub(super) const ROUTES: u64 = 5;
-/// One call in so many fails to authenticate.
+/// One call in this many fails to authenticate.
 const FAILS_ONCE_IN: u64 = 50;
-/// Addresses that failures come from.
+/// Number of addresses that failures come from.
 const FAILING_ADDRESSES: u64 = 20;
 /// Exponent of Zipf's law.
 const ZIPF: f64 = 1.1;
@@ -21,21 +21,21 @@ const USER_AGENTS: [&str; 3] = [
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
 ];
 
-/// How calls are spread over users.
+/// The distribution of calls over users.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Spread {
-    /// Everybody calls as often.
+    /// All users call equally often.
     Even,
     /// The n-th user calls in proportion to 1/n^1.1.
     Zipf,
 }
 
-/// Users, and how often each calls.
+/// The users, and how often each of them calls.
 #[derive(Debug)]
 pub(super) struct Callers {
     /// Their names.
     pub(super) users: Vec<String>,
-    /// Of each user, the part of all calls that it and those before it make.
+    /// For each user, the share of all calls that it and the users before it make.
     shares: Vec<f64>,
 }
 
@@ -62,7 +62,7 @@ impl Callers {
         }
     }
 
-    /// The event of a call at `at`, with an id of its own.
+    /// The event of a call at `at`, with a new id.
     pub(super) fn call(&self, random: &mut Random, at: UnixMillis) -> UsageEvent {
         let user = self.pick(random);
         let is_failure = random.once_in(FAILS_ONCE_IN);
@@ -98,7 +98,7 @@ pub(super) fn endpoint(route: u64) -> String {
     format!("/v1/resource-{route}/{{id}}")
 }
 
-/// A failure comes with a key of its own, from its address; a call with its user's.
+/// A failure comes with a new key from its address, a call with its user's key.
 fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -> EventData {
     let route = random.below(ROUTES);
     let (key_id, plan, ip) = if is_failure {

@@ -1,17 +1,17 @@
 //! B4: the write and read units that DynamoDB bills for a thousand calls.
 //!
-//! The functions' own code runs in virtual time over tables in memory that bill by item size: a write
-//! costs the larger of the item before and after, per KB, index copies extra; a consistent read costs
-//! each page, per 4 KB. The system is in a steady state: it is day 15 of a month, every user has
-//! eleven months behind it, and the functions' instances are warm.
+//! The functions' own code runs in virtual time over tables in memory that bill by item size: a
+//! write costs the larger of the item before and after, per KB, plus index copies; a consistent
+//! read costs each page, per 4 KB. The system is in a steady state: it is day 15 of a month, every
+//! user has a history of eleven months, and the functions' instances are warm.
 //!
-//! Both tracks are on. The authorizer's reports reach the journal in batches of the stream's window,
-//! or one by one in synchronous mode. The access log brings a line for each accepted call: lines
-//! gather in 20 log streams, are delivered every five seconds, wait in the queue until its window of
-//! 15 minutes ends, and are appended in invocations as large as Lambda allows. The journal's changes
-//! come through four shards of the table stream, each with an aggregator of its own that folds at the
-//! end of its window; another aggregator ticks each minute. After an hour in which nobody calls any
-//! more, the day is closed and sealed. All of that counts.
+//! Both tracks are on. The authorizer's reports reach the journal in batches of the stream's
+//! window, or one by one in synchronous mode. The access log contains a line for each accepted
+//! call: lines collect in 20 log streams, are delivered every five seconds, wait in the queue until
+//! its window of 15 minutes ends, and are appended in invocations as large as Lambda allows. The
+//! journal's changes come through four shards of the table stream, each with its own aggregator
+//! that folds at the end of its window; another aggregator ticks each minute. After an hour without
+//! calls, the day is closed and sealed. All of that counts.
 
 use std::ops::{Add, AddAssign, Sub};
 
@@ -41,22 +41,22 @@ mod works;
 use access_log::{AccessLog, Line};
 use works::{WORKS, Work};
 
-/// Start of the day on which everybody calls, in milliseconds since the epoch: 2026-11-15T00:00:00Z.
+/// Start of the day of all calls, in milliseconds since the epoch: 2026-11-15T00:00:00Z.
 const DAY: UnixMillis = UnixMillis(1_794_700_800_000);
-/// How far virtual time goes at once.
+/// The step of virtual time.
 const STEP_MILLIS: i64 = 100;
 const MINUTE_MILLIS: i64 = 60_000;
 const HOUR_MILLIS: i64 = 60 * MINUTE_MILLIS;
 /// Shards of the table stream.
 const SHARDS: u32 = 4;
-/// Records that an aggregator is invoked with at most.
+/// The most records per invocation of an aggregator.
 const LARGEST_BATCH: usize = 10_000;
-/// Messages of an invocation of the reconciler at most, the bytes of a line, and those of an
-/// invocation.
+/// The most messages per invocation of the reconciler, the size of a line in bytes, and the size
+/// limit of an invocation.
 const MOST_MESSAGES: usize = 1_000;
 const LINE_BYTES: usize = 650;
 const LARGEST_INVOCATION: usize = 5_500_000;
-/// One accepted call in so many is answered with a 404.
+/// One accepted call in this many gets a 404.
 const NOT_FOUND_ONCE_IN: u64 = 50;
 /// Milliseconds that calls take.
 const LATENCY: (u64, u64) = (30, 800);
@@ -68,15 +68,15 @@ const RETENTION: Retention = Retention {
     hours: 90,
 };
 
-/// What a work costs.
+/// The cost of a workload.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
-    /// Which work, see benchmark B4.
+    /// The workload, see benchmark B4.
     name: &'static str,
-    /// Calls that were made.
+    /// Number of calls.
     calls: u64,
-    /// Units per 1,000 calls, all in all.
+    /// Units per 1,000 calls in total.
     total: Units,
     /// Of these: appending reports and lines.
     journal: Units,
@@ -95,7 +95,7 @@ struct Units {
     reads: u64,
 }
 
-/// Measures all works, in their order.
+/// Measures all workloads, in their order.
 pub fn measure() -> Vec<Cost> {
     let cost = |work: &Work| runtime().block_on(Simulation::new(*work).run());
     WORKS.iter().map(cost).collect()
@@ -148,7 +148,7 @@ impl Sub for Units {
     }
 }
 
-/// A shard of the table stream: changes and when they came, and who folds them.
+/// A shard of the table stream: changes with their times, and the aggregator that folds them.
 struct Shard {
     changes: Vec<(EventRecord, UnixMillis)>,
     aggregator: Aggregator<MemoryStore>,
@@ -258,7 +258,7 @@ impl Simulation {
         Units::of(&self.analytics) + Units::of(&self.usage)
     }
 
-    /// Everybody calls who is due to.
+    /// Makes the calls of all users that are due.
     async fn call(&mut self) {
         const MILLIONTHS: i64 = 1_000_000;
         self.due += self.work.calls_in_1000_s * STEP_MILLIS;
@@ -289,7 +289,7 @@ impl Simulation {
         }
     }
 
-    /// The stream hands on its batch where the window is over.
+    /// The stream delivers its batch if the window is over.
     async fn report(&mut self) {
         let window = self.work.batch_millis.unwrap_or(0);
         if !self.batch.is_empty() && self.now.since(self.batch_since) >= window {
@@ -324,7 +324,7 @@ impl Simulation {
         done.expect("the table in memory takes everything");
     }
 
-    /// The queue hands on the messages whose window is over.
+    /// The queue delivers the messages whose window is over.
     async fn reconcile(&mut self) {
         while let Some(messages) = self.log.take(self.now) {
             let (mut lines, mut count) = (Vec::new(), 0);
@@ -364,7 +364,7 @@ impl Simulation {
         }
     }
 
-    /// The day is closed, and sealed nine days later.
+    /// Closes the day, and seals it nine days later.
     async fn close(&self) {
         let end = Window::Day.end(DAY);
         for at in [

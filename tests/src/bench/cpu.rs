@@ -1,13 +1,13 @@
-//! B1: what the processor and the fold cost in CPU time, and how far one processor instance gets
-//! against a table that takes its time.
+//! B1: the CPU time of the processor and the fold, and the throughput of one processor instance
+//! against a slow table.
 //!
-//! The processor gets records of the stream with the JSON that the authorizer writes, made before the
-//! clock starts, and appends to a table in memory that answers at once. The fold gets a minute's
-//! entries as that table would return them. Calls are those of 100 users on five routes, one in fifty
-//! a failure with a key of its own; every event has an id of its own.
+//! The processor receives records of the stream with the JSON that the authorizer writes, generated
+//! before the clock starts, and appends to a table in memory that responds at once. The fold
+//! receives a minute's entries as that table would return them. The calls are those of 100 users on
+//! five routes; one in fifty is a failure with a new key. Every event has its own id.
 //!
-//! CPU time is that of the whole process, which does nothing else meanwhile; `/proc` tells it in
-//! hundredths of a second, so each measurement takes several passes over the same work.
+//! CPU time is that of the whole process, which does nothing else in the meantime. `/proc` reports
+//! it in hundredths of a second, so each measurement takes several passes over the same work.
 
 use std::time::{Duration, Instant};
 
@@ -31,21 +31,21 @@ use crate::faults::random::Random;
 const USERS: u32 = 100;
 /// The minute of all calls, in milliseconds since the epoch: 2026-11-15T12:00:00Z.
 const MINUTE: UnixMillis = UnixMillis(1_794_744_000_000);
-/// Events that the processor is given in a pass.
+/// Events that the processor receives per pass.
 const EVENTS: usize = 100_000;
-/// Events of the minute that is folded.
+/// Events of the folded minute.
 const EVENTS_OF_MINUTE: usize = 600_000;
 /// Passes of a measurement.
 const PASSES: u32 = 5;
-/// What a call of the slow table takes.
+/// Delay of each call to the slow table.
 const DELAY: Duration = Duration::from_millis(5);
-/// Batches that the slow table is given.
+/// Batches for the slow table.
 const DELAYED_BATCHES: usize = 500;
-/// Batches after which the processor's memory is read, and the events of each.
+/// Batches after which the processor's memory is measured, and the events of each.
 const BATCHES_IN_MEMORY: (usize, usize) = (200, 1_000);
 const RETENTION_DAYS: i64 = 90;
 
-/// What was measured.
+/// The results.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cpu {
@@ -53,7 +53,8 @@ pub struct Cpu {
     batches_of_100: u64,
     /// In batches of 1,000.
     batches_of_1000: u64,
-    /// Events a second of one instance in batches of 100 against a table that takes 5 ms a call.
+    /// Events per second of one instance in batches of 100, against a table that takes 5 ms per
+    /// call.
     slow_table: u64,
     /// Peak memory of the processor with batches of 1,000, in KB.
     processor_kilobytes: u64,
@@ -61,11 +62,11 @@ pub struct Cpu {
     entries_of_1000: u64,
     /// From entries of 100.
     entries_of_100: u64,
-    /// Peak memory of folding a minute of 600,000 events, in KB, its entries included.
+    /// Peak memory of folding a minute of 600,000 events, in KB, including its entries.
     fold_kilobytes: u64,
 }
 
-/// Measures all of it. What takes little memory comes first: a process's peak never falls.
+/// Measures everything. Work that needs little memory comes first: a process's peak never falls.
 pub fn measure() -> Cpu {
     let mut feed = Feed::new();
     let processor_kilobytes = processor_memory(&mut feed);
@@ -83,11 +84,11 @@ pub fn measure() -> Cpu {
     }
 }
 
-/// Where events come from.
+/// The source of events.
 struct Feed {
     random: Random,
     callers: Callers,
-    /// Events so far.
+    /// Number of events so far.
     number: u32,
 }
 
@@ -120,7 +121,7 @@ impl Feed {
         record
     }
 
-    /// A minute's entries of so many events each.
+    /// A minute's entries of `each` events.
     fn entries(&mut self, events: usize, each: usize) -> Vec<Vec<u8>> {
         let mut entries = Vec::new();
         for _ in 0..events / each {
@@ -151,7 +152,7 @@ async fn process<S: Store>(processor: &Processor<S>, batch: &[KinesisEventRecord
     assert_eq!(report.appended, batch.len() as u64, "every event is taken");
 }
 
-/// Batches come one by one, as to an instance.
+/// Batches arrive one by one, as at an instance.
 fn processor_memory(feed: &mut Feed) -> u64 {
     let (batches, events) = BATCHES_IN_MEMORY;
     let processor = processor(MemoryStore::default());
@@ -166,7 +167,7 @@ fn processor_memory(feed: &mut Feed) -> u64 {
 fn processed(feed: &mut Feed, events: usize) -> u64 {
     let batches: Vec<_> = (0..EVENTS / events).map(|_| feed.batch(events)).collect();
     per_cpu_second(EVENTS, || {
-        // An empty table each time: what it holds costs nothing then.
+        // An empty table each time, so that its content costs nothing.
         let processor = processor(MemoryStore::default());
         runtime().block_on(async {
             for batch in &batches {

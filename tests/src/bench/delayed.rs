@@ -1,4 +1,4 @@
-//! A table that takes its time.
+//! A slow table.
 
 use std::time::Duration;
 

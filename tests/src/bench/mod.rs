@@ -1,7 +1,7 @@
-//! What the counting core costs, measured in this process: no network, no Lambda, no DynamoDB.
+//! The cost of the counting core, measured in this process: no network, no Lambda, no DynamoDB.
 //!
-//! Each benchmark returns its figures and judges none of them: targets stand in `cargo xtask bench`,
-//! which shows them beside the figures. A result that is wrong, rather than slow, ends the program.
+//! Each benchmark returns its figures without judging them: `cargo xtask bench` holds the targets
+//! and shows them beside the figures. A wrong result, as opposed to a slow one, ends the program.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -28,7 +28,7 @@ fn runtime() -> Runtime {
     builder.build().expect("a runtime without I/O starts")
 }
 
-/// How many of `count` fall on a second of `time`.
+/// The rate per second of `count` in `time`.
 fn per_second(count: u64, time: Duration) -> u64 {
     let nanos = time.as_nanos().max(1);
     let rate = u128::from(count) * 1_000_000_000 / nanos;

@@ -1,4 +1,4 @@
-//! What this process has used so far, as Linux accounts for it
+//! This process's consumption so far, as Linux accounts for it
 //! (<https://man7.org/linux/man-pages/man5/proc.5.html>).
 
 use std::time::Duration;
@@ -23,10 +23,10 @@ impl CpuClock {
     }
 }
 
-/// CPU time of all threads, ended ones included, in user and kernel mode.
+/// CPU time of all threads, including ended ones, in user and kernel mode.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux mounts /proc");
-    // The command's name, in parentheses, may hold spaces.
+    // The command's name, in parentheses, may contain spaces.
     let (_, fields) = stat.rsplit_once(')').expect("a command has a name");
     let times = fields.split_whitespace().skip(BEFORE_USER_TIME).take(2);
     times

@@ -1,4 +1,4 @@
-//! B9: how many randomised schedules the fault model checks in a second.
+//! B9: how many randomised schedules per second the fault model checks.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use super::per_second;
 use super::process::CpuClock;
 use crate::faults::{Extent, run};
 
-/// Schedules of a measurement, those of the seeds from 0 on.
+/// Number of schedules per measurement, with seeds from 0 on.
 const SCHEDULES: u64 = 20_000;
 
-/// What was measured.
+/// The results.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedules {
-    /// Schedules run.
+    /// Number of schedules.
     checked: u64,
-    /// Seconds that took.
+    /// Duration in seconds.
     seconds: f64,
-    /// Schedules a second, on all processors.
+    /// Schedules per second, on all processors.
     per_second: u64,
-    /// Schedules per second of CPU time: what other work on the machine does not change.
+    /// Schedules per second of CPU time, which other load on the machine does not affect.
     per_cpu_second: u64,
 }
 
@@ -30,7 +30,7 @@ pub struct Schedules {
 ///
 /// # Errors
 ///
-/// A count was wrong: how fast that was found is no figure.
+/// A count was wrong: then the speed is meaningless.
 pub fn measure() -> anyhow::Result<Schedules> {
     let extent = Extent {
         schedules: SCHEDULES,

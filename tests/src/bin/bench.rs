@@ -1,4 +1,5 @@
-//! Measures what the counting core costs and prints one JSON document, a member for each benchmark.
+//! Measures the cost of the counting core and prints one JSON document with a member for each
+//! benchmark.
 
 use std::io::{self, Write};
 
@@ -13,7 +14,7 @@ use tests::bench::schedules::{self, Schedules};
 /// beside their targets.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Which; all unless given.
+    /// The benchmarks to run; all by default.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<Id>,
 }
@@ -26,7 +27,7 @@ enum Id {
     /// Write and read units per 1,000 calls.
     #[value(name = "B4")]
     Cost,
-    /// Schedules of the fault model a second.
+    /// Schedules of the fault model per second.
     #[value(name = "B9")]
     Schedules,
     /// Scale in virtual time.
@@ -50,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let is_asked = |id| arguments.only.is_empty() || arguments.only.contains(&id);
     let mut report = Report::default();
-    // First: it reads the process's peak memory, which the others raise.
+    // First, because it reads the process's peak memory, which the others raise.
     if is_asked(Id::Cpu) {
         report.cpu = Some(cpu::measure());
     }

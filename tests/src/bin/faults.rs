@@ -1,4 +1,5 @@
-//! Runs the fault model and says what it found: one JSON document on stdout, violations on stderr.
+//! Runs the fault model and reports its findings: one JSON document on stdout, violations on
+//! stderr.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,25 +12,25 @@ use tests::faults::{Extent, run};
 /// Runs randomised schedules of traffic and faults, and compares every count with an oracle's.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Schedules to run.
+    /// Number of schedules to run.
     schedules: u64,
-    /// Seed of the first schedule; each further one's is one more.
+    /// Seed of the first schedule; it increases by one with each schedule.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads, each with schedules of its own; as many as there are processors unless given.
+    /// Threads, each with its own schedules; by default as many as there are processors.
     #[arg(long)]
     threads: Option<usize>,
-    /// Do not say how many are done.
+    /// Do not report progress.
     #[arg(long)]
     quiet: bool,
 }
 
-/// How often it is said how many are done.
+/// Interval of progress reports.
 const PROGRESS: Duration = Duration::from_secs(10);
 
 fn main() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
-    // A schedule that panics is a violation and is told as one, where panics can be caught.
+    // A schedule that panics is reported as a violation, if panics can be caught.
     if cfg!(panic = "unwind") {
         std::panic::set_hook(Box::new(|_| {}));
     }
@@ -48,7 +49,7 @@ fn main() -> io::Result<ExitCode> {
             && !arguments.quiet
         {
             *told = Instant::now();
-            // Nobody reads it: no reason to stop.
+            // It does not matter if nobody reads it.
             let _ = writeln!(io::stderr(), "{done} of {} schedules", arguments.schedules);
         }
     });

@@ -1,7 +1,8 @@
-//! Applies each patch of `tests/mutants` to a copy of the tree, and sees the fault model find it.
+//! Applies each patch of `tests/mutants` to a copy of the tree, and checks that the fault model
+//! finds it.
 //!
-//! A fault model that finds nothing proves something only if it finds what is wrong on purpose.
-//! The copy and what is built of it lie under `target/mutants`.
+//! A fault model that finds nothing proves something only if it finds deliberate defects. The copy
+//! and its build are under `target/mutants`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,17 +15,17 @@ use clap::Parser;
 use serde_json::Value;
 use tests::synthesised::root;
 
-/// Sees that the fault model finds each of the deliberate defects of `tests/mutants`.
+/// Checks that the fault model finds each of the deliberate defects of `tests/mutants`.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Patches by name; all of them where none is named.
+    /// Patches by name; all of them by default.
     mutants: Vec<String>,
-    /// Schedules within which a defect must be found.
+    /// The number of schedules within which a defect must be found.
     #[arg(long, default_value_t = 20_000)]
     schedules: u64,
 }
 
-/// How a mutant ended.
+/// The result of a mutant.
 enum Ending {
     Found { schedules: u64, wrong: String },
     Survived,
@@ -81,7 +82,7 @@ fn all() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The copy of the tree and where it is built.
+/// The copy of the tree and its build folder.
 struct Bench {
     tree: PathBuf,
     target: PathBuf,
@@ -92,8 +93,8 @@ impl Bench {
         let folder = root().join("target/mutants");
         Self {
             tree: folder.join("tree"),
-            // Not the tree's own: cargo takes the copy's crates for the same, and would use what
-            // is wrong on purpose where it is not.
+            // Not the tree's own folder: cargo mistakes the copy's crates for the tree's, and would
+            // use the defective ones there.
             target: folder.join("target"),
         }
     }
@@ -125,7 +126,7 @@ impl Bench {
             let wrong = violation.get("wrong").and_then(Value::as_str)?;
             Some((violation.get("seed").and_then(Value::as_u64)?, wrong))
         });
-        // Several threads find more than one, in any order. Seeds count from 0.
+        // Several threads may find more than one, in any order. Seeds count from 0.
         Ok(match found.min() {
             Some((seed, wrong)) => Ending::Found {
                 schedules: seed + 1,
@@ -135,8 +136,8 @@ impl Bench {
         })
     }
 
-    /// Brings the copy to what the tree is: only what differs is written, so that only that is
-    /// built again.
+    /// Updates the copy from the tree. It writes only files that differ, so that only those are
+    /// rebuilt.
     fn copy(&self) -> Result<()> {
         let mut list = Command::new("git");
         list.current_dir(root()).args([
@@ -153,7 +154,7 @@ impl Bench {
         {
             let path = Path::new(std::str::from_utf8(path)?);
             let from = root().join(path);
-            // A file that git knows may be deleted and not yet committed so.
+            // A file that git tracks may have been deleted without a commit.
             if from.is_file() {
                 copy_if_changed(&from, &self.tree.join(path))?;
             }
@@ -173,7 +174,7 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end; its standard output.
+/// Runs a command to its end and returns its standard output.
 fn run(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.stderr(Stdio::piped()).output()?;
     if !output.status.success() {
@@ -182,7 +183,7 @@ fn run(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The program that cargo says it has built.
+/// The program that cargo reports as built.
 fn executable(messages: &[u8]) -> Result<PathBuf> {
     let mut found = None;
     for line in messages
@@ -201,7 +202,7 @@ fn executable(messages: &[u8]) -> Result<PathBuf> {
     found.context("cargo has built no program")
 }
 
-/// The first words of what was wrong.
+/// The first words of a violation.
 fn brief(wrong: &str) -> String {
     let text: String = wrong.chars().take(60).collect();
     text.replace('|', "/")

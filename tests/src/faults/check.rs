@@ -1,4 +1,4 @@
-//! Compares every count in every table with what the oracle knows. The arithmetic is its own: facts are
+//! Compares every count in every table with the oracle. It has its own arithmetic: facts are
 //! resolved and summed here one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::oracle::{Said, is_event};
 use super::schedule::End;
 use super::world::{KEPT_DAYS, World};
 
-/// What a user, or everybody, did in a span.
+/// The expected counts of a user, or of all users, in a span.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Expected {
     rank: u64,
@@ -78,7 +78,7 @@ impl Expected {
         }
     }
 
-    /// What is stored, in the same form.
+    /// The stored counts, in the same form.
     fn stored(rank: u64, counts: &Counts) -> Self {
         let tally = &counts.tally;
         Self {
@@ -96,7 +96,7 @@ impl Expected {
     }
 }
 
-/// An event with everything that was said of it.
+/// An event with all its facts.
 struct Resolved<'a> {
     id: EventId,
     said: &'a BTreeSet<Said>,
@@ -104,7 +104,7 @@ struct Resolved<'a> {
     response: Option<domain::response::Response>,
 }
 
-/// The report wins over a line, then what sorts first.
+/// The report wins over a line, then whatever sorts first.
 fn resolve(id: EventId, said: &BTreeSet<Said>) -> Resolved<'_> {
     // A report sorts before every line.
     let counted = said.first().expect("something was said");
@@ -117,7 +117,7 @@ fn resolve(id: EventId, said: &BTreeSet<Said>) -> Resolved<'_> {
     }
 }
 
-/// Everything that the journal's facts come to.
+/// The result of all facts in the journal.
 #[derive(Default)]
 struct Model {
     users: BTreeMap<(String, UnixMillis), Expected>,
@@ -126,7 +126,7 @@ struct Model {
     /// Failures and rate-limited calls by hour and address.
     addresses: BTreeMap<(UnixMillis, String), (u64, u64)>,
     conflicts: BTreeSet<EventId>,
-    /// Users whom anything says to have called in an hour.
+    /// For each hour, the users who called in it according to any fact.
     named: BTreeMap<UnixMillis, BTreeSet<String>>,
 }
 
@@ -190,7 +190,7 @@ impl Model {
     }
 }
 
-/// The addresses of the traffic, as they are told apart.
+/// The addresses of the traffic, by their labels.
 fn label(address: &str) -> String {
     if address.contains(':') {
         "2001:db8:0:1::/64".to_owned()
@@ -199,7 +199,7 @@ fn label(address: &str) -> String {
     }
 }
 
-/// Compares the tables with what is known.
+/// Compares the tables with the expectations.
 pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     let model = Model::of(world);
     accepted(world)?;
@@ -225,7 +225,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(
     Err(format!("{what}: found {found:?}, expected {expected:?}"))
 }
 
-/// Whatever was accepted stands in the journal.
+/// Every accepted event is in the journal.
 fn accepted(world: &World) -> Result<(), String> {
     let oracle = &world.oracle;
     let of_records = |records: &BTreeSet<usize>| -> BTreeSet<EventId> {
@@ -292,7 +292,7 @@ fn hours(world: &World, model: &Model) -> Result<(), String> {
     }
 }
 
-/// Whether what is kept of a minute is still kept.
+/// Whether the aggregates of a minute are still retained.
 fn is_kept(world: &World, minute: UnixMillis) -> bool {
     minute.plus_days(KEPT_DAYS) > world.now()
 }
@@ -304,7 +304,7 @@ fn peek(table: &MemoryStore, key: &ItemKey) -> Result<Sum, String> {
     }
 }
 
-/// Everybody's minutes, hours and days, and who called.
+/// The minutes, hours and days of all users, and the callers.
 fn everybody(world: &World, model: &Model, end: End) -> Result<(), String> {
     let mut hours: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
     let mut days: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
@@ -355,7 +355,7 @@ fn callers(world: &World, model: &Model, minute: UnixMillis, users: u64) -> Resu
     equal(|| format!("callers of {minute}"), &found, &expected)
 }
 
-/// Active users: those who called, and at most those whom anything ever said to have called.
+/// Active users: at least those who called, and at most those who called according to any fact.
 fn active(model: &Model, from: UnixMillis, to: UnixMillis, users: u64) -> Result<(), String> {
     let called = model
         .callers
@@ -374,7 +374,7 @@ fn active(model: &Model, from: UnixMillis, to: UnixMillis, users: u64) -> Result
     }
 }
 
-/// Failures by address, of both places in which an address may stand.
+/// Failures by address, from both places where an address may be listed.
 fn addresses(world: &World, model: &Model) -> Result<(), String> {
     let mut found: BTreeMap<(UnixMillis, String), AddressHour> = BTreeMap::new();
     let mut wrong = Ok(());
@@ -449,13 +449,13 @@ fn documents(world: &World) -> Vec<(ItemKey, Document)> {
     documents
 }
 
-/// Whether anything is parked.
+/// Whether any item is parked.
 pub(super) fn is_anything_parked(world: &World) -> bool {
     let mut parked = documents(world).into_iter();
     parked.any(|(key, _)| key.sk.starts_with("parked#"))
 }
 
-/// What was set aside has its bytes and its reason; what disagrees is told; nothing is owed.
+/// Every item set aside has its bytes and its reason; every conflict is recorded; nothing is owed.
 fn errors(world: &World, model: &Model) -> Result<(), String> {
     let (mut records, mut lines, mut conflicts) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

@@ -1,5 +1,5 @@
 //! A stream with its shards, and the mapping that feeds it to a function: the host's own model of
-//! Lambda's event source mapping over virtual time.
+//! Lambda's event source mapping in virtual time.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use lambda_host::mapping::model::{
 
 use super::schedule::Batching;
 
-/// Records that one read of a shard gives at most.
+/// The most records that one read of a shard returns.
 const READ_AT_A_TIME: usize = 8;
-/// Keys are spread over so many slots; a shard owns a range of them.
+/// Number of slots over which keys are spread; a shard owns a range of them.
 const SLOTS: u64 = 1 << 16;
 
-/// A stream and its mapping. What a record holds is the owner's: here it is a number.
+/// A stream and its mapping. The owner defines the content of a record: here it is a number.
 #[derive(Debug)]
 pub(super) struct Feed {
     settings: Settings,
@@ -25,9 +25,9 @@ pub(super) struct Feed {
     entries: Vec<Entry>,
     wake: i64,
     begun: Vec<Invocation<usize>>,
-    /// The first record that the stream still keeps.
+    /// The first record that the stream still holds.
     oldest: usize,
-    /// Rises when the mapping starts again: what was invoked before is nobody's any more.
+    /// Incremented when the mapping restarts: earlier invocations then have no owner.
     life: u32,
     /// Whether the function cannot be invoked.
     pub(super) down: bool,
@@ -66,8 +66,8 @@ impl Feed {
             batch_size: batching.size,
             window: 0,
             parallelization: batching.parallel,
-            // As deployed: a record is tried until the stream forgets it, which no schedule is
-            // long enough for.
+            // As deployed: a record is retried until it expires from the stream, and no schedule is
+            // long enough for that.
             max_retries: None,
             max_age: None,
             bisect: batching.bisect,
@@ -102,7 +102,7 @@ impl Feed {
         }
     }
 
-    /// Takes a record, whose number is the number of records before it.
+    /// Adds a record, whose number is the number of records before it.
     pub(super) fn put(&mut self, key: &str, bytes: usize, now: i64) {
         let slot = slot(key);
         let number = self.entries.len();
@@ -133,7 +133,7 @@ impl Feed {
         &self.shards[self.entries[number].shard].id
     }
 
-    /// Forgets everything: it was given up, or the stream is made anew.
+    /// Forgets everything: it was given up, or the stream was recreated.
     pub(super) fn forget(&mut self, now: i64) -> Vec<usize> {
         let pending = self.pending();
         self.oldest = self.entries.len();
@@ -141,7 +141,7 @@ impl Feed {
         pending
     }
 
-    /// Records that are not known to be done.
+    /// Records that may not be done.
     pub(super) fn pending(&self) -> Vec<usize> {
         let of_shard = |shard: &Shard| {
             let done = match self.checkpoints.get(&shard.id) {
@@ -159,12 +159,12 @@ impl Feed {
         self.shards.iter().flat_map(of_shard).collect()
     }
 
-    /// Forgets what came before `since`.
+    /// Drops records that arrived before `since`.
     pub(super) fn trim(&mut self, since: i64) {
         self.oldest = self.entries.partition_point(|entry| entry.arrived < since);
     }
 
-    /// Some of the records that are kept, which follow each other.
+    /// Some consecutive records that the stream still holds.
     pub(super) fn some(&self, choice: u64, length: usize) -> Vec<usize> {
         let end = self.entries.len();
         if self.oldest >= end {
@@ -174,7 +174,7 @@ impl Feed {
         (from..(from + length).min(end)).collect()
     }
 
-    /// When the mapping wants to be woken.
+    /// When the mapping needs the next event.
     pub(super) const fn wake(&self) -> i64 {
         self.wake
     }
@@ -185,7 +185,7 @@ impl Feed {
         }
     }
 
-    /// What is to be invoked now.
+    /// The invocations to make now.
     pub(super) fn begin(&mut self, now: i64) -> Vec<(InvocationId, Vec<usize>)> {
         let begun = std::mem::take(&mut self.begun);
         let life = self.life;
@@ -210,14 +210,14 @@ impl Feed {
         Vec::new()
     }
 
-    /// An invocation ended.
+    /// Handles the end of an invocation.
     pub(super) fn finish(&mut self, now: i64, of: InvocationId, outcome: Finished) {
         if of.life == self.life {
             self.handle(now, Event::Finished { id: of.id, outcome });
         }
     }
 
-    /// Starts the mapping again: from what it remembers, or from the oldest record.
+    /// Restarts the mapping, from its checkpoints or from the oldest record.
     pub(super) fn restart(&mut self, now: i64, forget: bool) {
         if forget {
             self.checkpoints.clear();
@@ -228,7 +228,7 @@ impl Feed {
         self.wake = now;
     }
 
-    /// Splits the open shard that `choice` falls on.
+    /// Splits the open shard that `choice` selects.
     pub(super) fn split(&mut self, choice: u64) {
         let open = self.open();
         let parent = open[place(choice, open.len())];
@@ -239,7 +239,7 @@ impl Feed {
         }
     }
 
-    /// Merges the open shard that `choice` falls on with its neighbour.
+    /// Merges the open shard that `choice` selects with its neighbour.
     pub(super) fn merge(&mut self, choice: u64) {
         let open = self.open();
         let one = open[place(choice, open.len())];

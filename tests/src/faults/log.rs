@@ -1,5 +1,5 @@
 //! The access log: the gateway's line of each call, the subscription that delivers lines, and the
-//! queue in which some of them wait.
+//! queue that delays some of them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,23 +17,23 @@ use super::random::Random;
 use super::schedule::Place;
 use super::weather::Weather;
 
-/// Milliseconds after which a message comes again that was not finished.
+/// Milliseconds after which an unfinished message is redelivered.
 const HIDDEN: i64 = 30_000;
 
 /// A line.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) text: String,
-    /// What it says of a call; `None` where it says nothing that counts.
+    /// Its content about a call; `None` if it says nothing that counts.
     pub(super) told: Option<ToldCall>,
-    /// Whether it is not a line at all.
+    /// Whether it is not a valid line.
     pub(super) poison: bool,
 }
 
-/// What a line says of a call.
+/// A line's content about a call.
 #[derive(Debug)]
 pub(super) struct ToldCall {
-    /// The event as the line tells it.
+    /// The event according to the line.
     pub(super) told: UsageEvent,
     pub(super) response: Option<Response>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Message {
     pub(super) id: usize,
     pub(super) body: String,
     ready: UnixMillis,
-    /// Whether it was finished, and comes again all the same.
+    /// Whether it was finished and is redelivered nevertheless.
     repeated: bool,
 }
 
@@ -54,7 +54,7 @@ impl Message {
     }
 }
 
-/// Lines, and where they are.
+/// Lines, and their locations.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) lines: Vec<Line>,
@@ -70,12 +70,12 @@ impl Log {
         self.lines.push(line);
     }
 
-    /// Lines were not taken, and will be delivered again.
+    /// Returns lines that were not accepted, to be redelivered.
     pub(super) fn put_back(&mut self, lines: &[usize]) {
         self.pending.extend(lines);
     }
 
-    /// Some of the lines that are not delivered, in whatever order.
+    /// Some undelivered lines, in any order.
     pub(super) fn some(&mut self, random: &mut Random) -> Vec<usize> {
         let most = 1 + random.place(6);
         let mut some = Vec::new();
@@ -85,19 +85,19 @@ impl Log {
         some
     }
 
-    /// All lines that are not delivered.
+    /// All undelivered lines.
     pub(super) fn all(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.pending)
     }
 
-    /// Lines that were written before, delivered or not.
+    /// Earlier lines, delivered or not.
     pub(super) fn again(&self, choice: u64, length: usize) -> Vec<usize> {
         let end = self.lines.len();
         let from = Random::new(choice).place(end);
         (from..(from + length).min(end)).collect()
     }
 
-    /// What the subscription delivers.
+    /// The payload of the subscription's delivery.
     pub(super) fn data(&self, lines: &[usize]) -> LogData {
         let event = |number: &usize| LogEvent {
             id: format!("line-{number}"),
@@ -111,7 +111,7 @@ impl Log {
         }
     }
 
-    /// The queue has taken messages.
+    /// The queue accepts messages.
     pub(super) fn queue(&mut self, bodies: Vec<(String, u32)>, now: UnixMillis) {
         for (body, delay) in bodies {
             self.messages += 1;
@@ -124,7 +124,7 @@ impl Log {
         }
     }
 
-    /// Messages that are due, at most so many.
+    /// Messages that are due, at most `most`.
     pub(super) fn due(&mut self, now: UnixMillis, most: usize) -> Vec<Message> {
         let mut due = Vec::new();
         while due.len() < most
@@ -135,7 +135,7 @@ impl Log {
         due
     }
 
-    /// A message was not finished, or the queue hands it out although it was.
+    /// Redelivers a message that was not finished, or that was.
     pub(super) fn hand_out_again(&mut self, message: Message, now: UnixMillis, repeated: bool) {
         self.waiting.push(Message {
             ready: now.plus_millis(HIDDEN),
@@ -175,7 +175,8 @@ fn line(members: &[(&str, String)]) -> String {
     })
 }
 
-/// The gateway's line of a call that an authorizer answered: `told` as the line tells it.
+/// The gateway's line of a call that an authorizer handled: `told` is the event according to the
+/// line.
 pub(super) fn of_call(
     told: &UsageEvent,
     (status, latency): (Option<u16>, Option<u32>),
@@ -188,7 +189,7 @@ pub(super) fn of_call(
         (log::REQUEST_TIME, requested_at.0.to_string()),
         (log::IP, data.ip.clone()),
         (log::METHOD, data.method.clone()),
-        // One resource to the gateway: the authorizer tells its routes apart.
+        // The gateway sees one resource: the authorizer distinguishes its routes.
         (log::RESOURCE_PATH, "/{proxy+}".to_owned()),
         (log::STAGE, text(&data.stage)),
         (log::REQUEST_ID, text(&data.request_id)),
@@ -245,7 +246,7 @@ pub(super) fn of_call(
     }
 }
 
-/// A call that the gateway refuses by itself: what it counts as, and its line.
+/// A call that the gateway refuses by itself: the event that it counts as, and its line.
 pub(super) fn refusal(mut event: UsageEvent, random: &mut Random) -> (UsageEvent, String) {
     let name = format!("{:016x}=", random.next());
     event.id = EventId::derive(event.time.0.unsigned_abs(), &name);

@@ -1,11 +1,12 @@
-//! The fault model: the functions' own code, run through schedules of traffic and of everything
-//! that can go wrong, against an oracle that knows what was sent and taken.
+//! The fault model: runs the functions' own code through schedules of traffic and of everything
+//! that can go wrong, against an oracle that knows what was sent and accepted.
 //!
-//! A schedule follows from its seed, and runs on one thread in virtual time: a call to a table or the
-//! stream stands still there, and the schedule decides which goes on, which is refused, whose answer is
-//! lost and who dies. The mappings of the streams to their functions are the Lambda host's own model.
-//! The analytics API is asked while the schedule runs. Once everything has come to rest, and once days
-//! are closed and sealed, every count in every table is compared with the oracle's.
+//! A schedule follows from its seed, and runs on one thread in virtual time. Each call to a table
+//! or the stream pauses, and the schedule decides which call continues, which is refused, which
+//! response is lost and which caller dies. The mappings of the streams to their functions are the
+//! Lambda host's own model. The analytics API is queried while the schedule runs. Once the system
+//! has come to rest, and once days are closed and sealed, every count in every table is compared
+//! with the oracle's.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -37,17 +38,17 @@ use tokio::runtime::{Builder, Runtime};
 pub use traffic::event_record;
 use world::World;
 
-/// Violations after which a run gives up: one is enough to go on from.
+/// Violations after which a run gives up: one is enough to work with.
 const ENOUGH: usize = 3;
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug, serde::Serialize)]
 pub struct Report {
-    /// Schedules run.
+    /// Number of schedules.
     pub schedules: u64,
-    /// Seconds that took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// What was counted wrong.
+    /// Wrong counts.
     pub violations: Vec<Violation>,
 }
 
@@ -56,31 +57,31 @@ pub struct Report {
 pub struct Violation {
     /// Its seed.
     pub seed: u64,
-    /// What was wrong.
+    /// The wrong count.
     pub wrong: String,
-    /// The fewest of its steps that still end so, one a line.
+    /// The fewest of its steps that still produce a violation, one per line.
     pub shrunk: Vec<String>,
 }
 
-/// How much is run.
+/// The extent of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
-    /// Schedules at most.
+    /// The most schedules to run.
     pub schedules: u64,
-    /// The first one's seed; each further one's is one more.
+    /// The first seed; it increases by one with each schedule.
     pub seed: u64,
-    /// Threads, each with schedules of its own.
+    /// Threads, each with its own schedules.
     pub threads: usize,
-    /// No schedule begins after that.
+    /// The time after which no schedule begins.
     pub within: Option<Duration>,
 }
 
-/// Runs schedules until they are done, time is over, or enough was found; after each, `progress`
-/// is told how many are done.
+/// Runs schedules until they are done, time is over, or enough violations were found. After each
+/// one, `progress` receives the number done.
 ///
 /// # Panics
 ///
-/// Where a schedule panics: that is a defect of the suite.
+/// If a schedule panics, which is a defect of the suite.
 pub fn run(extent: Extent, progress: impl Fn(u64) + Sync) -> Report {
     let began = Instant::now();
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -125,7 +126,7 @@ fn runtime() -> Runtime {
     builder.build().expect("a runtime without I/O starts")
 }
 
-/// Runs one schedule; says what was wrong.
+/// Runs one schedule and returns the violation, if any.
 fn attempt(runtime: &Runtime, schedule: &Schedule) -> Result<(), String> {
     let attempt = || {
         runtime.block_on(async {
@@ -140,20 +141,20 @@ fn attempt(runtime: &Runtime, schedule: &Schedule) -> Result<(), String> {
     })
 }
 
-/// A schedule's table, and what was asked of it from its first item on.
+/// A schedule's table, and all calls to it.
 pub struct Traced {
-    /// The table in memory, as it is after the schedule.
+    /// The table in memory after the schedule.
     pub table: MemoryStore,
-    /// Every call that was done, in order, and its answer.
+    /// Every call that took effect, in order, with its result.
     pub calls: Vec<Done>,
 }
 
-/// Runs one schedule without what changes tables behind the functions' backs; gives its analytics and
-/// its usage table, both compared with the oracle.
+/// Runs one schedule without actions that change tables behind the functions' backs. Returns its
+/// analytics and its usage table, both checked against the oracle.
 ///
 /// # Errors
 ///
-/// What was counted wrong.
+/// The wrong count.
 pub fn traced(seed: u64) -> Result<[Traced; 2], String> {
     let mut schedule = Schedule::draw(seed);
     schedule.steps.retain(|step| step.action.is_of_functions());

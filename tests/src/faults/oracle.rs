@@ -1,4 +1,4 @@
-//! What must be counted, told from what was sent and accepted alone.
+//! The expected counts, derived only from what was sent and accepted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,13 +11,13 @@ use domain::time::UnixMillis;
 use super::log::Line;
 use super::world::Sent;
 
-/// An event may be so far ahead of the function that appends it, in milliseconds.
+/// How far an event may be ahead of the function that appends it, in milliseconds.
 const AHEAD: i64 = 5 * 60 * 1_000;
-/// And so far behind.
+/// How far it may be behind.
 const BEHIND: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-/// What one track says of one event. Ordered as the rule has it: of two that disagree, the one that
-/// sorts first wins.
+/// One track's fact about one event. The order is that of the rule: of two facts that disagree, the
+/// one that sorts first wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Said {
     pub(super) by_line: bool,
@@ -50,7 +50,7 @@ impl Said {
         }
     }
 
-    /// Whether both say the same but for who says it, and how the call was answered.
+    /// Whether both agree on everything except the source and the response.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         let neutral = |said: &Self| Self {
             by_line: false,
@@ -61,20 +61,20 @@ impl Said {
     }
 }
 
-/// What is known of the events.
+/// The oracle's knowledge of events.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) known: Vec<Known>,
     by_payload: HashMap<Vec<u8>, usize>,
-    /// Everything that was ever said of an event, by anybody.
+    /// Every fact about an event that any party ever offered.
     pub(super) offered: BTreeMap<EventId, BTreeSet<Said>>,
-    /// What the journal has held.
+    /// The facts that the journal has held.
     pub(super) held: BTreeMap<EventId, BTreeSet<Said>>,
-    /// Records that were refused in any delivery.
+    /// Records refused in any delivery.
     pub(super) refusable: BTreeSet<usize>,
-    /// Records that were refused in a delivery that came to its end.
+    /// Records refused in a delivery that completed.
     pub(super) refused: BTreeSet<usize>,
-    /// Lines that came when their call could not be counted any more, or that are not lines.
+    /// Lines that arrived when their call could no longer be counted, or that are invalid.
     pub(super) refusable_lines: BTreeSet<usize>,
     /// Records that were in the stream when it was deleted.
     pub(super) dropped: BTreeSet<usize>,
@@ -83,12 +83,12 @@ pub(super) struct Oracle {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) event: UsageEvent,
-    /// An authorizer was told that the event is accepted.
+    /// An authorizer got the acknowledgement of the event.
     pub(super) accepted: bool,
 }
 
 impl Oracle {
-    /// Learns of an event; says its number.
+    /// Registers an event and returns its number.
     pub(super) fn learn(&mut self, event: UsageEvent) -> usize {
         let number = self.known.len();
         self.by_payload.insert(event.to_json(), number);
@@ -101,7 +101,7 @@ impl Oracle {
         number
     }
 
-    /// Learns of what a line says.
+    /// Registers the content of a line.
     pub(super) fn learn_line(&mut self, line: &Line) {
         if let Some(call) = &line.told {
             let offered = self.offered.entry(call.told.id).or_default();
@@ -118,12 +118,12 @@ impl Oracle {
         self.by_payload.get(payload).copied()
     }
 
-    /// An authorizer was told that the event is accepted.
+    /// Records that an authorizer got the acknowledgement of an event.
     pub(super) fn accepted(&mut self, number: usize) {
         self.known[number].accepted = true;
     }
 
-    /// The journal holds an entry.
+    /// Records an entry of the journal.
     pub(super) fn journal(&mut self, facts: &[u8]) -> Result<(), String> {
         let facts = Facts::read(facts).map_err(|error| error.to_string())?;
         let contents: Vec<_> = facts.contents().collect();
@@ -156,7 +156,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Records are handed to the processor.
+    /// Records that the processor receives records.
     pub(super) fn offered(&mut self, sent: &[Sent], numbers: &[usize], at: UnixMillis) {
         for number in numbers {
             if !self.is_timely(&sent[*number], at) {
@@ -165,7 +165,7 @@ impl Oracle {
         }
     }
 
-    /// The processor came to its end with these records, of which some failed; or died.
+    /// Records that the processor completed with these records, of which some failed, or died.
     pub(super) fn delivered(
         &mut self,
         sent: &[Sent],
@@ -187,7 +187,7 @@ impl Oracle {
         })
     }
 
-    /// Lines are handed to the reconciler.
+    /// Records that the reconciler receives lines.
     pub(super) fn lines_offered(&mut self, lines: &[Line], numbers: &[usize], at: UnixMillis) {
         for number in numbers {
             let Line { told, poison, .. } = &lines[*number];
@@ -201,7 +201,7 @@ impl Oracle {
         }
     }
 
-    /// Calls of a user that anybody ever spoke of: no answer says more.
+    /// Calls of a user according to any fact: no response may return more.
     pub(super) fn most_calls(&self, user: &str) -> u64 {
         let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
         let offered = self.offered.values();
@@ -210,7 +210,7 @@ impl Oracle {
             .count() as u64
     }
 
-    /// Whether any event was ever told of in two ways.
+    /// Whether the facts of any event disagree.
     pub(super) fn disagrees(&self) -> bool {
         let mut offered = self.offered.values();
         offered.any(|offered| {
@@ -220,7 +220,7 @@ impl Oracle {
     }
 }
 
-/// Whether a record's bytes are an event at all.
+/// Whether a record's bytes are a valid event.
 pub(super) fn is_event(payload: &[u8]) -> bool {
     EventRef::decode(payload).is_ok()
 }

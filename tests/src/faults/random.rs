@@ -1,6 +1,7 @@
-//! Numbers that follow from a seed alone: `SplitMix64` (<https://prng.di.unimi.it/splitmix64.c>).
+//! Random numbers that depend on a seed alone: `SplitMix64`
+//! (<https://prng.di.unimi.it/splitmix64.c>).
 
-/// A source of numbers.
+/// A source of random numbers.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -18,12 +19,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub const fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next() % end }
     }
 
-    /// A place in something that has `length` of them.
+    /// An index into something of this `length`.
     pub fn place(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
@@ -34,12 +35,12 @@ impl Random {
         from.saturating_add_unsigned(self.below(span))
     }
 
-    /// Whether something happens that does once in `times`.
+    /// True with a probability of one in `times`.
     pub const fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// One of `choices`, of which there are some.
+    /// One of `choices`, which must not be empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.place(choices.len())]
     }

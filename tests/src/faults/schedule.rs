@@ -1,7 +1,7 @@
-//! A schedule: what is called, what the pipeline looks like, and what goes wrong when.
+//! A schedule: the traffic, the shape of the pipeline, and the faults with their times.
 //!
-//! A schedule is data. Each step carries the seed of everything chosen after it, so that dropping
-//! one step leaves what the others do as it was: that is what makes a failing schedule shrink.
+//! A schedule is data. Each step carries the seed of everything chosen after it, so dropping one
+//! step does not affect the others: that makes it possible to shrink a failing schedule.
 
 use domain::event::EventType;
 use domain::names::TrackingMode;
@@ -13,7 +13,7 @@ use super::random::Random;
 /// A minute or a day, in milliseconds.
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
-/// Borders at which a minute, an hour, a day and a month begin, and at the second a year.
+/// Instants at which a minute, an hour, a day and a month begin, and at the second one also a year.
 const BORDERS: [i64; 2] = [1_796_083_200_000, 1_798_761_600_000];
 
 /// One run of the whole system.
@@ -21,15 +21,15 @@ const BORDERS: [i64; 2] = [1_796_083_200_000, 1_798_761_600_000];
 pub struct Schedule {
     /// When it begins.
     pub start: UnixMillis,
-    /// What the events run through.
+    /// The pipeline.
     pub pipeline: Pipeline,
-    /// What happens, in this order.
+    /// The actions, in order.
     pub steps: Vec<Step>,
-    /// How it ends.
+    /// The final state.
     pub end: End,
 }
 
-/// How far a schedule is followed once everything has come to rest.
+/// How far to follow a schedule once the system has come to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
     /// Everything is folded.
@@ -40,12 +40,12 @@ pub enum End {
     Sealed,
 }
 
-/// What the events run through.
+/// The pipeline that the events pass through.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// Shards of the stream to begin with.
+    /// Initial number of shards of the stream.
     pub shards: usize,
-    /// Shards of the table's stream to begin with.
+    /// Initial number of shards of the table's stream.
     pub table_shards: usize,
     /// The mapping of the stream to the processor.
     pub records: Batching,
@@ -55,133 +55,133 @@ pub struct Pipeline {
     pub clocks: Vec<i64>,
     /// How far the clocks of processor, reconciler, aggregator and tick are ahead.
     pub others: [i64; 4],
-    /// Seconds of the reconciler's window.
+    /// The reconciler's window in seconds.
     pub window: u32,
-    /// Items of a page.
+    /// Items per page.
     pub page: usize,
-    /// Whether the days before are closed.
+    /// Whether the days before the schedule are closed.
     pub closed: bool,
 }
 
 impl Pipeline {
-    /// Whether all clocks are within a minute: only then answers never go backwards.
+    /// Whether all clocks are within a minute: only then responses never go backwards.
     pub fn clocks_agree(&self) -> bool {
         let clocks = self.clocks.iter().chain(&self.others);
         clocks.into_iter().all(|ahead| ahead.abs() <= MINUTE)
     }
 }
 
-/// How a mapping makes batches.
+/// The batching of a mapping.
 #[derive(Debug, Clone, Copy)]
 pub struct Batching {
-    /// Records of one batch at most.
+    /// The most records per batch.
     pub size: usize,
-    /// Batches of one shard at a time.
+    /// Concurrent batches per shard.
     pub parallel: usize,
     /// Whether a failed batch is split.
     pub bisect: bool,
 }
 
-/// Something that happens, and how much goes on before the next.
+/// An action, and the number of turns before the next one.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// What happens.
+    /// The action.
     pub action: Action,
-    /// How often somebody then goes on.
+    /// How many turns tasks take after it.
     pub turns: u8,
-    /// What is chosen by.
+    /// The seed of further choices.
     pub seed: u64,
 }
 
-/// What the gateway asks of an authorizer.
+/// The gateway's request to an authorizer.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// Which authorizer.
+    /// The authorizer.
     pub instance: usize,
-    /// Which caller.
+    /// The caller.
     pub caller: usize,
-    /// What is decided.
+    /// The decision.
     pub event_type: EventType,
-    /// Which method and endpoint.
+    /// The method and endpoint.
     pub route: usize,
-    /// How the API answers, and what the log says of it.
+    /// The API's response, and the line about it.
     pub answer: Response,
 }
 
-/// How the API answers a call.
+/// The API's response to a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Response {
-    /// HTTP status; `None` where the line lacks it.
+    /// HTTP status; `None` if the line lacks it.
     pub status: Option<u16>,
-    /// Milliseconds that it takes; `None` where the gateway does not say.
+    /// Latency in milliseconds; `None` if the gateway does not report it.
     pub latency: Option<u32>,
-    /// Whether the log gets the call's line.
+    /// Whether the call's line reaches the log.
     pub logged: bool,
-    /// How the line disagrees with the authorizer.
+    /// The disagreement of the line with the authorizer.
     pub twist: Twist,
 }
 
-/// How a line of the log disagrees with the authorizer's report.
+/// The disagreement of a line of the log with the authorizer's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Twist {
-    /// It does not.
+    /// They agree.
     None,
     /// It names another route.
     Route,
-    /// It says that the call was over its plan.
+    /// It reports that the call was over its plan.
     Type,
     /// It names another user.
     Subject,
 }
 
-/// Something that happens.
+/// An action.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {
     /// A call.
     Call(Call),
-    /// The producer puts an event again that it put before.
+    /// A producer repeats an earlier put.
     PutAgain(u64),
-    /// An event comes that was made so many milliseconds ago, or is yet to be.
+    /// An event arrives that was made this many milliseconds ago, or in the future.
     Late(i64),
-    /// An event comes once more under its id, with other content.
+    /// An event arrives again under its id, with other content.
     Forge(u64),
-    /// A record comes that is not an event.
+    /// A record arrives that is not an event.
     Poison,
-    /// Calls to a place fail.
+    /// Calls to a component fail.
     Fail(Failure),
-    /// An authorizer works in another mode from here on.
+    /// An authorizer works in another mode from now on.
     Mode(usize, TrackingMode),
-    /// Nothing happens for so many milliseconds.
+    /// Nothing happens for this many milliseconds.
     Wait(i64),
     /// A shard is split in two.
     Split(Side, u64),
-    /// Two neighbouring shards become one.
+    /// Two neighbouring shards are merged.
     Merge(Side, u64),
-    /// Records that came before are handed to the processor once more.
+    /// The processor receives earlier records again.
     Redrive(u64, usize),
-    /// A mapping starts again from what it remembers.
+    /// A mapping restarts from its checkpoints.
     Restart(Side),
-    /// A mapping starts again from the oldest record.
+    /// A mapping restarts from the oldest record.
     Replay(Side),
-    /// Changes that were reported before are reported again, out of turn.
+    /// Earlier changes are reported again, out of order.
     Repeat(u64, usize),
-    /// Changes that nobody has folded are given up, without a dead letter.
+    /// Changes that are not folded yet are given up, without a dead letter.
     GiveUp,
-    /// A function cannot be invoked until the next such action.
+    /// A function cannot be invoked until the next action of this kind.
     Toggle(Side),
     /// The minute tick.
     Tick,
-    /// Everything comes to rest, so many days pass, and what may go is deleted.
+    /// The system comes to rest, this many days pass, and expired items are deleted.
     Pass(i64),
-    /// Some of what may go is deleted, in no order.
+    /// Some expired items are deleted, in any order.
     Expire(u64, usize),
-    /// The stream is deleted with everything in it, and made anew.
+    /// The stream is deleted with everything in it, and recreated.
     DropStream,
     /// The gateway refuses a call by itself.
     Refusal,
-    /// A line of the access log is not one.
+    /// A line of the access log is invalid.
     PoisonLine,
-    /// Lines come once more that came before, or will come.
+    /// Earlier or pending lines arrive once more.
     RepeatLines(u64, usize),
     /// The usage table is copied, and later restored from that copy.
     Backup,
@@ -191,9 +191,9 @@ pub enum Action {
     Downgrade(u64),
     /// The newer release is deployed again.
     Upgrade,
-    /// The aggregator's time is over after so many looks at the clock.
+    /// The aggregator runs out of time after it has read the clock this often.
     Hurry(u32),
-    /// Somebody asks the analytics API.
+    /// The analytics API is queried.
     Ask(usize),
 }
 
@@ -206,20 +206,20 @@ pub enum Side {
     Changes,
 }
 
-/// Calls that fail.
+/// Failing calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
-    /// What is called.
+    /// The called component.
     pub place: Place,
-    /// Calls that still go well.
+    /// Calls that still succeed.
     pub after: u32,
-    /// Calls that then do not.
+    /// Calls that then fail.
     pub times: u32,
-    /// What happens to them.
+    /// Their fate.
     pub fault: Fault,
 }
 
-/// Something that is called.
+/// A component that is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// The stream, by its producers.
@@ -228,7 +228,7 @@ pub enum Place {
     Analytics,
     /// The usage table.
     Usage,
-    /// The queue in which lines of the access log wait.
+    /// The queue that delays lines of the access log.
     Queue,
 }
 
@@ -270,7 +270,7 @@ impl Pipeline {
         };
         let clocks = (0..random.between(1, 3)).map(|_| clock(random)).collect();
         let mut others = [0; 4].map(|_| clock(random));
-        // What decides whether an event is too old or too new reads a clock that is nearly right.
+        // The check of whether an event is too old or too new reads a clock that is nearly right.
         for clock in others.iter_mut().take(2) {
             *clock = (*clock).clamp(-4 * MINUTE, 4 * MINUTE);
         }
@@ -352,7 +352,7 @@ impl Action {
 }
 
 impl Action {
-    /// Whether tables change by what functions do alone.
+    /// Whether only functions change tables.
     pub const fn is_of_functions(self) -> bool {
         !matches!(
             self,
@@ -361,7 +361,7 @@ impl Action {
     }
 }
 
-/// How long ago a late event was made: around each border of what is counted.
+/// The age of a late event: around each limit that decides what is counted.
 fn late(random: &mut Random) -> i64 {
     match random.below(7) {
         0 => random.between(0, 90 * MINUTE),

@@ -5,7 +5,7 @@ use tokio::runtime::Runtime;
 use super::schedule::Schedule;
 use super::{Violation, attempt};
 
-/// The fewest steps of a seed's schedule that still end wrong.
+/// The fewest steps of a seed's schedule that still produce a violation.
 pub(super) fn shrunk(runtime: &Runtime, seed: u64, wrong: String) -> Violation {
     let mut schedule = Schedule::draw(seed);
     let mut wrong = wrong;

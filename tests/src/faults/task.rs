@@ -1,5 +1,5 @@
-//! Invocations under way, each polled by hand: between two calls to a table or the stream any other
-//! may go on, and one that waits for an answer that never comes dies there.
+//! Invocations in flight, each polled by hand: between two calls to a table or the stream any other
+//! may continue, and one that waits for a response that never comes dies there.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ use super::weather::{ModelStream, Weather};
 
 /// Time that an authorizer has for one event.
 const TO_REPORT: Duration = Duration::from_secs(4);
-/// Longer than any pause before another attempt.
+/// Longer than any pause before a further attempt.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A clock that is ahead of the model's, or behind.
@@ -55,13 +55,13 @@ impl Clock for ModelClock {
 pub(super) type ModelTracking = Tracking<ModelStream, MemoryStore, ModelClock>;
 pub(super) type ModelAggregator = Aggregator<MemoryStore>;
 
-/// An invocation under way.
+/// An invocation in flight.
 pub(super) struct Task {
     pub(super) doing: Doing,
     future: Pin<Box<dyn Future<Output = Done> + Send>>,
 }
 
-/// What is under way.
+/// The work of a task.
 #[derive(Debug, Clone)]
 pub(super) enum Doing {
     /// An authorizer reports an event.
@@ -77,38 +77,39 @@ pub(super) enum Doing {
         at: UnixMillis,
         of: Option<InvocationId>,
     },
-    /// The aggregator folds what changed.
+    /// The aggregator folds changes.
     Fold {
         instance: usize,
         of: Option<InvocationId>,
     },
-    /// The aggregator works on what nobody is woken for.
+    /// The aggregator does the work that no change triggers.
     Tick,
-    /// The reconciler forwards lines; whether they come again where it fails.
+    /// The reconciler forwards lines; `again` states whether they are redelivered if it fails.
     Forward { lines: Vec<usize>, again: bool },
     /// The reconciler appends lines.
     Append { messages: Vec<Message> },
-    /// Somebody asks for a user's usage.
+    /// A user's usage is queried.
     Ask { caller: usize },
 }
 
-/// How it ended.
+/// The result of a task.
 #[derive(Debug)]
 pub(super) enum Done {
     /// Whether the event was accepted.
     Reported(bool),
-    /// The sequence numbers that must come again.
+    /// The sequence numbers to redeliver.
     Batch(Vec<String>),
     Ticked,
     /// Whether the lines were accepted.
     Forwarded(bool),
-    /// Calls of a user, and up to when they are counted; `None` where there was no answer.
+    /// Calls of a user, and the instant up to which they are counted; `None` if there was no
+    /// response.
     Answered(Option<(u64, UnixMillis)>),
 }
 
-/// What became of a task that was polled.
+/// The state of a task after a poll.
 pub(super) enum Polled {
-    /// It goes on.
+    /// It continues.
     Pending,
     /// It ended.
     Done(Done),
@@ -176,7 +177,7 @@ impl Task {
     pub(super) fn tick(aggregator: &Arc<ModelAggregator>, at: UnixMillis) -> Self {
         let aggregator = Arc::clone(aggregator);
         Self::new(Doing::Tick, async move {
-            // A tick that failed is not repeated: the next one goes on.
+            // A tick that failed is not repeated: the next one continues.
             let _ = aggregator.tick(at, &|| false).await;
             Done::Ticked
         })
@@ -227,7 +228,7 @@ impl Task {
         })
     }
 
-    /// Lets the task go on until it stands still, ends or dies.
+    /// Lets the task continue until it pauses, ends or dies.
     pub(super) async fn poll(&mut self, pace: &Pace, weather: &Weather) -> Polled {
         loop {
             let stops = pace.stops();
@@ -239,7 +240,7 @@ impl Task {
             match polled {
                 Poll::Ready(done) => return Polled::Done(done),
                 Poll::Pending if pace.stops() > stops => return Polled::Pending,
-                // It pauses before another attempt.
+                // It pauses before a further attempt.
                 Poll::Pending => tokio::time::advance(PAUSE).await,
             }
         }

@@ -1,5 +1,5 @@
-//! What is called and sent: events, records that are not events, and how a table's stream of keys
-//! reports a write.
+//! The traffic: events, records that are not events, and how a table's stream of keys reports a
+//! write.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use serde_dynamo::AttributeValue;
 use super::random::Random;
 
 pub(super) const SOURCE: &str = "/complical/test/api";
-/// The first is the busiest, the fourth is only refused, the last three are known by address.
+/// The first is the busiest, the fourth is only ever refused, the last three are known by address.
 pub(super) const CALLERS: [&str; 7] = [
     "ann@example.com",
     "bob#1@example.com",
@@ -60,7 +60,7 @@ pub(super) fn event(
         units,
         ip: ip.to_owned(),
         user_agent: None,
-        // Callers choose it, and one chose the same every time.
+        // Callers choose it, and one chose the same value every time.
         request_id: Some("chosen-by-the-caller".to_owned()),
         stage: None,
         mode: TrackingMode::Stream,
@@ -88,7 +88,7 @@ fn event_id(time: UnixMillis, random: &mut Random) -> EventId {
 ///
 /// # Panics
 ///
-/// Where `at` is beyond every calendar.
+/// If `at` is beyond every calendar.
 pub fn event_record(key: &ItemKey, name: &str, sequence: &str, at: UnixMillis) -> EventRecord {
     let keys = [(attribute::PK, &key.pk), (attribute::SK, &key.sk)];
     let keys = keys.map(|(name, text)| (name.to_owned(), AttributeValue::S(text.clone())));

@@ -1,5 +1,5 @@
-//! What goes wrong, and when: calls to the stream and the tables that are refused, lost, or never
-//! answered.
+//! The failures and their times: calls to the stream and the tables that are refused, lost, or
+//! never return.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,14 +9,14 @@ use runtime::stream::{EventStream, PutError};
 
 use super::schedule::{Failure, Place};
 
-/// The failures that are due.
+/// The failures that are planned.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Weather(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     due: Vec<Failure>,
-    /// Somebody waits for an answer that will never come.
+    /// A caller waits for a response that will never come.
     hung: bool,
 }
 
@@ -25,12 +25,12 @@ impl Weather {
         lock(&self.0).due.push(failure);
     }
 
-    /// From here on everything goes well.
+    /// From now on everything succeeds.
     pub(super) fn clear(&self) {
         lock(&self.0).due.clear();
     }
 
-    /// Whether the task that was polled last waits for an answer that will never come.
+    /// Whether the task that was polled last waits for a response that will never come.
     pub(super) fn take_hung(&self) -> bool {
         std::mem::take(&mut lock(&self.0).hung)
     }
@@ -55,7 +55,7 @@ impl Weather {
         decided
     }
 
-    /// Has calls to `table` fail as planned for `place`.
+    /// Makes calls to `table` fail as planned for `place`.
     pub(super) fn over(&self, table: &MemoryStore, place: Place) {
         let weather = self.clone();
         table.inject(move |_, _| weather.decide(place));
@@ -70,7 +70,7 @@ type Taken = Vec<(String, Vec<u8>)>;
 pub(super) struct ModelStream {
     weather: Weather,
     pace: Pace,
-    /// What it took and nobody has seen yet: partition keys and records.
+    /// Records accepted but not collected yet: partition keys and payloads.
     taken: Arc<Mutex<Taken>>,
 }
 

@@ -1,5 +1,5 @@
-//! The system that a schedule runs through: the functions' own code over tables and a stream in
-//! memory, in virtual time, on one thread.
+//! The system that a schedule runs: the functions' own code over tables and a stream in memory, in
+//! virtual time, on one thread.
 
 mod rest;
 
@@ -34,21 +34,21 @@ use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polle
 use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record};
 use super::weather::{ModelStream, Weather};
 
-/// How long everything is kept that expires: as short as an environment may say.
+/// Retention of everything that expires: the shortest that an environment file allows.
 pub(super) const KEPT_DAYS: i64 = 12;
-/// Longest that a pause of an authorizer's stream matters.
+/// The longest that a pause of an authorizer's stream lasts.
 const LONGEST_PAUSE: i64 = 6_000;
-/// Messages that the reconciler gets at most at once.
+/// The most messages that the reconciler receives at once.
 const MESSAGES: usize = 10;
-/// How old a copy may be that is restored: what it lacks must still stand in the journal, and an event
-/// may have been seven days old.
+/// The maximum age of a copy when it is restored: what it lacks must still be in the journal, and
+/// an event may have been seven days old.
 const RESTORED_WITHIN: i64 = (KEPT_DAYS - 8) * 86_400_000;
 /// The format of a later release.
 const LATER: u8 = 250;
 /// Items that an older release cannot read.
 const UNREADABLE: usize = 3;
 
-/// What a record of the stream holds.
+/// The content of a record of the stream.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) payload: Vec<u8>,
@@ -73,7 +73,7 @@ struct Changed {
 struct Saved {
     at: UnixMillis,
     backup: Backup,
-    /// The items in it that the release then deployed could not read.
+    /// The items in it that the release deployed at the time could not read.
     unreadable: Vec<(ItemKey, u8)>,
 }
 
@@ -88,7 +88,7 @@ pub(super) struct World {
     authorizers: Vec<Authorizer>,
     others: [i64; 4],
     processor: Arc<Processor<MemoryStore>>,
-    /// Instances that are warm: each remembers what it wrote.
+    /// Warm instances: each remembers what it wrote.
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
@@ -100,15 +100,15 @@ pub(super) struct World {
     tasks: Vec<Task>,
     pub(super) oracle: Oracle,
     saved: Option<Saved>,
-    /// Something happened that only the closing of a day mends.
+    /// Something happened that only the closing of a day repairs.
     pub(super) is_owed: bool,
-    /// Nothing happened by which an answer may go backwards.
+    /// Nothing happened that may make a response go backwards.
     is_steady: bool,
-    /// Items that the release which is deployed cannot read, and the first byte of each.
+    /// Items that the deployed release cannot read, and the first byte of each.
     unreadable: Vec<(ItemKey, u8)>,
-    /// Looks at the clock after which an aggregator's time is over.
+    /// The number of readings of the clock after which an aggregator runs out of time.
     patience: Option<u32>,
-    /// The last answer to each caller.
+    /// The last response to each caller.
     answers: BTreeMap<usize, (u64, UnixMillis)>,
     wrong: Option<String>,
 }
@@ -118,7 +118,7 @@ impl World {
         Self::over(schedule, Pace::default(), false)
     }
 
-    /// With tables that remember what is asked of them.
+    /// A world whose tables record the calls to them.
     pub(super) fn traced(schedule: &Schedule) -> Self {
         Self::over(schedule, Pace::default(), true)
     }
@@ -192,7 +192,7 @@ impl World {
         self.clock.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// The time as processor, reconciler, aggregator or tick has it.
+    /// The time according to processor, reconciler, aggregator or tick.
     fn now_of(&self, function: usize) -> UnixMillis {
         self.now().plus_millis(self.others[function])
     }
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    /// Runs the schedule, and then everything that is still under way to its end.
+    /// Runs the schedule, and then everything that is still in flight to its end.
     pub(super) async fn run(&mut self, schedule: &Schedule) -> Result<(), String> {
         for step in &schedule.steps {
             let mut random = Random::new(step.seed);
@@ -307,7 +307,7 @@ impl World {
         self.feed(side).restart(now, forget);
     }
 
-    /// The usage table is put back as it was. Marks go back with what they vouch for.
+    /// Restores the usage table. Marks are restored together with the data they vouch for.
     fn restore(&mut self) {
         let now = self.now();
         if let Some(saved) = &self.saved
@@ -317,7 +317,7 @@ impl World {
             self.unreadable.extend(saved.unreadable.iter().cloned());
             self.is_owed = true;
             self.is_steady = false;
-            // A table is restored while nothing writes to it, and functions begin anew.
+            // A table is restored while nothing writes to it, and functions start anew.
             self.tasks
                 .retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
             self.restart(Side::Changes, false);
@@ -343,7 +343,7 @@ impl World {
             }
         }
         self.is_steady &= self.unreadable.is_empty();
-        // Items that this release could not read are caches' no more.
+        // Caches no longer hold items that this release could not read.
         self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
     }
 
@@ -419,7 +419,7 @@ impl World {
         self.put(&event.partition_key(1), event.to_json());
     }
 
-    /// An event comes under an id that was used before.
+    /// An event arrives under an id that was used before.
     fn forge(&mut self, choice: u64) {
         let some = self.records.some(choice, 1);
         let number = some.first().and_then(|number| self.sent[*number].event);
@@ -435,7 +435,7 @@ impl World {
         self.put(&event.partition_key(1), event.to_json());
     }
 
-    /// What the stream accepted before comes once more, at its end.
+    /// A record that the stream accepted earlier arrives once more, at its end.
     fn put_again(&mut self, choice: u64) {
         if let Some(number) = self.records.some(choice, 1).first() {
             let key = self.records.key(*number).to_owned();
@@ -501,8 +501,8 @@ impl World {
         }
     }
 
-    /// An answer never says more than was ever said, and, where nothing disturbs it, never less than
-    /// an earlier one of no later time.
+    /// A response never returns more calls than any fact supports, and, unless something disturbs
+    /// it, never fewer than an earlier response with the same or an earlier time.
     fn answered(&mut self, caller: usize, (calls, as_of): (u64, UnixMillis)) {
         let user = CALLERS[caller];
         let most = self.oracle.most_calls(user);
@@ -520,7 +520,7 @@ impl World {
         }
     }
 
-    /// Some of what may go is deleted, hours before their journal or the reverse.
+    /// Some expired items are deleted, hours before their journal or vice versa.
     fn expire(&mut self, choice: u64, most: usize) {
         let mut random = Random::new(choice);
         let now = self.now();
@@ -533,7 +533,7 @@ impl World {
         }
     }
 
-    /// Deletes an item, of which the table's stream tells.
+    /// Deletes an item, which the table's stream reports.
     fn delete(&mut self, table: &MemoryStore, key: &ItemKey) {
         table.forget(key);
         if key.pk.starts_with(JOURNAL_PREFIX) {
@@ -541,7 +541,7 @@ impl World {
         }
     }
 
-    /// Takes over what the stream accepted and what the table changed.
+    /// Collects what the stream accepted and what the tables changed.
     fn collect(&mut self) {
         for (key, payload) in self.stream.take() {
             self.put(&key, payload);
@@ -567,7 +567,7 @@ impl World {
         self.changed.push(Changed { key, name, at });
     }
 
-    /// One of those under way goes on, or time does.
+    /// One of the tasks continues, or time does.
     async fn turn(&mut self, random: &mut Random) {
         self.begin();
         if self.tasks.is_empty() || random.once_in(12) {
@@ -578,7 +578,7 @@ impl World {
         }
     }
 
-    /// Begins what the mappings want to be invoked.
+    /// Begins the invocations that the mappings want.
     fn begin(&mut self) {
         let now = self.now().0;
         self.records.tick(now);
@@ -594,7 +594,7 @@ impl World {
     async fn pass_time(&mut self) {
         let mut next = self.records.wake().min(self.changes.wake());
         if self.records.is_done() && self.changes.is_done() {
-            // Nobody but the queue has anything to hand out.
+            // Only the queue has anything left to deliver.
             next = self.log.wake().map_or(next, |at| at.0.max(next));
         }
         let span = next.saturating_sub(self.now().0).clamp(1, 60_000);
@@ -603,15 +603,15 @@ impl World {
         tokio::time::advance(Duration::from_millis(span)).await;
     }
 
-    /// A task goes on until it stands still, ends or dies.
+    /// A task continues until it pauses, ends or dies.
     async fn go_on(&mut self, place: usize) {
         let polled = self.poll(place).await;
         self.collect();
         self.conclude(place, polled);
     }
 
-    /// The first task goes on until it ends or dies. Nothing else moves meanwhile, so neither the
-    /// mappings nor the log are asked between its calls.
+    /// The first task continues until it ends or dies. Nothing else moves in the meantime, so
+    /// neither the mappings nor the log are polled between its calls.
     async fn complete_first(&mut self) {
         let mut polled = self.poll(0).await;
         while matches!(polled, Polled::Pending) {
@@ -692,7 +692,7 @@ impl World {
         for message in messages {
             let id = message.id.to_string();
             let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
-            // The queue hands one in eight out again although it was finished.
+            // The queue redelivers one in eight although it was finished.
             let repeated = message.body.len() % 8 == 0 && message.first();
             if is_failed || repeated {
                 let now = self.now();
@@ -718,7 +718,7 @@ impl World {
         record
     }
 
-    /// Changes that were folded come once more, out of turn.
+    /// Folded changes arrive once more, out of order.
     fn repeat(&mut self, choice: u64, length: usize) {
         let pending = self.changes.pending();
         let mut numbers = self.changes.some(choice, length);
@@ -759,7 +759,7 @@ fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregat
     })
 }
 
-/// Days long before the schedule are sealed, and mostly all others closed.
+/// Days long before the schedule are sealed, and usually all others are closed.
 fn close_before(usage: &MemoryStore, start: UnixMillis, closed: bool) {
     let mut mark = DayMark::begin(start);
     mark.finish();
@@ -780,7 +780,7 @@ fn close_before(usage: &MemoryStore, start: UnixMillis, closed: bool) {
     }
 }
 
-/// Items of which a later release may have another format.
+/// Items that may have another format in a later release.
 fn has_format(key: &ItemKey) -> bool {
     let is_entry = matches!(
         JournalKey::parse(&key.pk, &key.sk),
@@ -799,7 +799,7 @@ fn facts_of(document: Option<&Document>) -> &[u8] {
     }
 }
 
-/// The event as a line tells it that disagrees with the authorizer.
+/// The event according to a line that disagrees with the authorizer.
 fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
     match twist {
         Twist::Route => event.data.endpoint.push_str("/twisted"),
@@ -814,7 +814,7 @@ fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
     event
 }
 
-/// What must come again; `None` where the function died.
+/// The records to redeliver; `None` if the function died.
 fn failed(done: Option<Done>) -> Option<Vec<String>> {
     match done {
         Some(Done::Batch(failed)) => Some(failed),

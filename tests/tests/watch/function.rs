@@ -1,4 +1,4 @@
-//! A function that needs nothing but the standard library, so that it is built in a moment.
+//! A function that needs only the standard library, so that it builds in a moment.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ fn main() {
     }
 }
 
-/// Calls the Runtime API; returns the id of the request that it hands over.
+/// Calls the Runtime API and returns the id of the request that it delivers.
 fn call(method: &str, path: &str, body: &str) -> String {
     let mut api = TcpStream::connect(std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap()).unwrap();
     let length = body.len();

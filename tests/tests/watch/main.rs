@@ -1,6 +1,7 @@
-//! `deploy --watch`: what is saved runs a moment later, and what does not compile changes nothing.
+//! `deploy --watch`: saved changes run a moment later, and code that does not compile changes
+//! nothing.
 //!
-//! The functions are those of a workspace of the test's own, so that nobody's sources change.
+//! The functions belong to the test's own workspace, so no real sources change.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +17,7 @@ use tests::synthesised::root;
 
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A local system that watches functions of its own, ended with the test however that goes.
+/// A local system that watches its own functions, ended with the test however that goes.
 struct Watching {
     place: Place,
     functions: PathBuf,
@@ -71,7 +72,7 @@ impl Watching {
         }
     }
 
-    /// What the changed function answers, through the API.
+    /// The response of the changed function, through the API.
     async fn answer(&self) -> String {
         let outputs = std::fs::read(self.place.dir().join("stdout")).unwrap();
         let outputs: Value = serde_json::from_slice(&outputs).unwrap();
@@ -147,7 +148,7 @@ async fn a_saved_change_is_live_and_one_that_does_not_compile_changes_nothing() 
     assert_eq!(watching.command.wait().unwrap().code(), Some(130));
     assert_eq!(watching.answer().await, "third", "the system goes on");
 
-    // What runs is what a deploy would deploy.
+    // The running code is what a deploy would deploy.
     let again = watching.place.run("deploy --yes");
     assert_eq!(again.code, Some(0), "{again:#?}");
     assert!(again.stderr.contains("=> nothing changed"), "{again:#?}");

@@ -1,4 +1,4 @@
-//! The access log on its way to the reconciler: log streams that deliver in turn, and a queue.
+//! The access log in transit to the reconciler: log streams that deliver in turn, and a queue.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use domain::time::UnixMillis;
 use super::MINUTE_MILLIS;
 use crate::faults::random::Random;
 
-/// Log streams that lines gather in.
+/// Number of log streams.
 const LOG_STREAMS: usize = 20;
 /// How often a log stream delivers.
 const DELIVERY_MILLIS: i64 = 5_000;
-/// How much later than the one before it each log stream delivers.
+/// Delay between the deliveries of consecutive log streams.
 const STAGGER_MILLIS: i64 = 700;
-/// How long the reconciler's queue gathers.
+/// The window of the reconciler's queue.
 const LINES_WINDOW_MILLIS: i64 = 15 * MINUTE_MILLIS;
 
-/// What the access log says of a call.
+/// A line about a call.
 pub(super) struct Line {
     pub(super) event: UsageEvent,
     pub(super) response: Response,
 }
 
-/// Lines on their way.
+/// Lines in transit.
 pub(super) struct AccessLog {
     streams: Vec<Vec<Line>>,
     /// Messages in the queue, by the end of their window.
@@ -45,7 +45,7 @@ impl AccessLog {
         self.streams[place].push(line);
     }
 
-    /// The log streams whose turn it is put their lines into the queue.
+    /// The log streams whose turn it is send their lines to the queue.
     pub(super) fn deliver(&mut self, now: UnixMillis) {
         let past_windows = now.0.div_euclid(LINES_WINDOW_MILLIS);
         let window_end = UnixMillis((past_windows + 1) * LINES_WINDOW_MILLIS);
@@ -60,7 +60,7 @@ impl AccessLog {
         }
     }
 
-    /// The messages of the oldest window, where it is over.
+    /// The messages of the oldest window, if it is over.
     pub(super) fn take(&mut self, now: UnixMillis) -> Option<Vec<Vec<Line>>> {
         let oldest = self.queue.first_entry()?;
         (*oldest.key() <= now).then(|| oldest.remove())

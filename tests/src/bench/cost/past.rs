@@ -1,4 +1,4 @@
-//! What the tables hold of the time before: eleven months of every user, and days that are closed.
+//! The tables' history: eleven months of every user, and closed days.
 
 use domain::counts::Sum;
 use domain::event::EventType;
@@ -27,14 +27,14 @@ const FACTS_OF_DAY: u64 = 2 * ROUTES * CALLS_TO_ROUTE;
 /// Calls of a user in a quarter of an hour.
 const CALLS_IN_QUARTER: u64 = 20;
 const QUARTERS: u8 = 96;
-/// Days that a user is known.
+/// Days since a user's first call.
 const KNOWN_DAYS: i64 = 300;
 /// Rank of a day's mark.
 const MARK_RANK: u64 = 40;
 /// Version of a day.
 const DAY_RANK: u64 = 3;
 
-/// Plants everything that is over when `today` begins.
+/// Writes all history before `today`.
 pub(super) fn plant(usage: &MemoryStore, users: &[String], today: UnixMillis) {
     for day in 1..=DAYS {
         plant_mark(usage, today.plus_days(-day), day > SEALED_AFTER);
@@ -62,7 +62,7 @@ pub(super) fn plant(usage: &MemoryStore, users: &[String], today: UnixMillis) {
     }
 }
 
-/// Marks the days around `day` as sealed: closing them is not what closing `day` costs.
+/// Marks the days around `day` as sealed, so that only the cost of closing `day` is measured.
 pub(super) fn seal_around(usage: &MemoryStore, day: UnixMillis) {
     for other in (-DAYS..0).chain(1..SEALED_AFTER) {
         plant_mark(usage, day.plus_days(other), true);

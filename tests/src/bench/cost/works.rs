@@ -1,20 +1,20 @@
-//! The works of B4: who calls, how often, and in which windows that is written.
+//! The workloads of B4: the callers, their rates, and the windows of writes.
 
 use super::super::callers::Spread;
 
-/// A work.
+/// A workload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub(super) name: &'static str,
     pub(super) users: u32,
     pub(super) spread: Spread,
-    /// Everybody's together.
+    /// Of all users together.
     pub(super) calls_in_1000_s: i64,
-    /// The stream's window; none in synchronous mode.
+    /// The stream's window; `None` in synchronous mode.
     pub(super) batch_millis: Option<i64>,
     /// The table stream's window.
     pub(super) fold_millis: i64,
-    /// How long calls are made, from the start of the day on.
+    /// The duration of the calls, from the start of the day on.
     pub(super) seconds: i64,
 }
 
@@ -29,7 +29,7 @@ const STEADY: Work = Work {
     seconds: 2 * 3_600,
 };
 
-/// Ten million calls a month: 3.86 a second, through the whole day but its last minute.
+/// Ten million calls a month: 3.86 per second, through the whole day except its last minute.
 const MONTHLY: Work = Work {
     name: "W5",
     users: 1_000,
@@ -40,7 +40,7 @@ const MONTHLY: Work = Work {
     ..STEADY
 };
 
-/// All of them.
+/// All workloads.
 pub(super) const WORKS: [Work; 7] = [
     STEADY,
     Work {

@@ -1,33 +1,33 @@
-//! AWS's limits, as far as traffic meets them.
+//! AWS's limits, as far as they affect traffic.
 
-/// Requests a second that one instance of a function answers
+/// Requests per second that one instance of a function handles
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>).
 pub(super) const CALLS_AN_INSTANCE: u64 = 10;
-/// Instances that a function gains in ten seconds, all of them at once where it rested
+/// Instances that a function gains in ten seconds, all of them at once if it was idle
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html>).
 const INSTANCES_IN_TEN_SECONDS: u64 = 1_000;
-/// Records that a shard takes a second.
+/// Records that a shard accepts per second.
 pub(super) const SHARD_RECORDS: u64 = 1_000;
-/// Write units that one partition key takes a second.
+/// Write units that one partition key accepts per second.
 pub(super) const KEY_WRITES: u64 = 1_000;
-/// Write units that a table on demand takes a second once it has grown: the default quota. A new
-/// one takes 4,000.
+/// Write units that a table on demand accepts per second once it has grown: the default quota. A
+/// new table accepts 4,000.
 const TABLE_WRITES: u64 = 40_000;
 
-/// What an account allows.
+/// The quotas of an account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quotas {
-    /// Requests a second of the gateway, and beyond them at once.
+    /// Requests per second of the gateway, and its burst.
     pub(super) gateway_rate: u64,
     pub(super) gateway_burst: u64,
     /// Instances of all functions.
     pub(super) concurrency: u64,
-    /// Write units a second of each table.
+    /// Write units per second of each table.
     pub(super) table_writes: u64,
 }
 
 impl Quotas {
-    /// Those of an account that has asked for nothing, its tables warmed.
+    /// The quotas of an account that has requested no increases, with its tables warmed.
     pub(super) const DEFAULT: Self = Self {
         gateway_rate: 10_000,
         gateway_burst: 5_000,
@@ -36,7 +36,7 @@ impl Quotas {
     };
 }
 
-/// What refills at a rate and holds so much: AWS's throttles.
+/// A token bucket with a refill rate and a capacity: AWS's throttles.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
     per_second: u64,
@@ -61,7 +61,7 @@ impl Bucket {
         self.level = level.min(self.holds * 1_000);
     }
 
-    /// Takes as many of `wanted` as are there.
+    /// Takes as many of `wanted` as the bucket holds.
     pub(super) fn take(&mut self, wanted: u64) -> u64 {
         let taken = wanted.min(self.level / 1_000);
         self.level -= taken * 1_000;
@@ -93,8 +93,8 @@ impl Instances {
         }
     }
 
-    /// Grows towards `wanted` as far as AWS lets it and the account has room. Instances that are
-    /// not wanted are kept: Lambda keeps them for minutes.
+    /// Grows towards `wanted` as far as AWS allows and the account has room. Surplus instances
+    /// stay: Lambda keeps them for minutes.
     pub(super) fn grow(&mut self, wanted: u64, room: u64, millis: u64) {
         self.growth.refill(millis);
         let missing = wanted.min(room).saturating_sub(self.running);

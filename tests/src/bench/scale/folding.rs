@@ -1,54 +1,54 @@
-//! How far the aggregator gets: one fold at a time, for the journal of an hour is one shard of the
-//! table stream.
+//! The aggregator's progress: one fold at a time, because the journal of an hour is one shard of
+//! the table stream.
 
 use lambda_host::mapping::model::Millis;
 
 /// The fold's window in production, and the function's timeout.
 const WINDOW: Millis = 60_000;
 pub(super) const TIMEOUT: Millis = 300_000;
-/// Facts that a millisecond folds (B1), and bytes of one in the journal (B4).
+/// Facts folded per millisecond (B1), and bytes of a fact in the journal (B4).
 const FACTS_A_MILLI: u64 = 1_000;
 const FACT_BYTES: u64 = 16;
-/// A page of the journal and what its read takes.
+/// Size of a page of the journal, and the duration of its read.
 const PAGE_BYTES: u64 = 1 << 20;
 const PAGE_MILLIS: u64 = 15;
-/// A user's hour is read and written, so many at once; its write units.
+/// Duration of reading and writing a user's hour, how many run concurrently, and its write units.
 const HOUR_MILLIS: u64 = 16;
 const AT_ONCE: u64 = 32;
 pub(super) const HOUR_WRITES: u64 = 2;
-/// Bytes of memory for a fact (B1: 97.7 MB for 600,000), and those that the function has.
+/// Bytes of memory per fact (B1: 97.7 MB for 600,000), and the function's memory.
 const MEMORY_BYTES: u64 = 163;
 const MEMORY: u64 = 1 << 30;
 
-/// A fold under way.
+/// A fold in progress.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fold {
     facts: u64,
     /// Users whose hours it writes.
     pub(super) users: u64,
     ends: Millis,
-    /// Of a thousand facts, those that it finishes before its time is over.
+    /// Of a thousand facts, the number that it finishes before its time is over.
     finishes: u64,
 }
 
-/// What waits to be folded.
+/// Facts that wait to be folded.
 #[derive(Debug, Default)]
 pub(super) struct Folding {
     facts: u64,
     since: Option<Millis>,
     under_way: Option<(Fold, Millis)>,
-    /// Events of the current minute, as they all have to fit into memory.
+    /// Events of the current minute, all of which must fit into memory.
     minute: (Millis, u64),
 }
 
 impl Folding {
-    /// Lines reached the journal: facts of minutes that are over, of events that are known.
+    /// Records that lines reached the journal: facts about known events of past minutes.
     pub(super) fn add_lines(&mut self, lines: u64, now: Millis) {
         self.facts += lines;
         self.since.get_or_insert(now);
     }
 
-    /// Reports reached the journal.
+    /// Records that reports reached the journal.
     pub(super) fn add(&mut self, facts: u64, now: Millis) {
         self.add_lines(facts, now);
         let minute = now / 60_000;
@@ -58,7 +58,7 @@ impl Folding {
         self.minute.1 += facts;
     }
 
-    /// Whether the facts of a minute outgrow the function.
+    /// Whether the facts of a minute exceed the function's memory.
     pub(super) const fn outgrows_memory(&self) -> bool {
         self.minute.1 * MEMORY_BYTES > MEMORY
     }
@@ -70,7 +70,7 @@ impl Folding {
         since.map_or(0, |since| now - since)
     }
 
-    /// Begins a fold where the window is over and none is under way.
+    /// Begins a fold if the window is over and no fold is in progress.
     pub(super) fn begin(
         &mut self,
         now: Millis,
@@ -100,8 +100,8 @@ impl Folding {
         Some(fold)
     }
 
-    /// Ends the fold under way where its time has come. Where the tables do not answer, all of it
-    /// comes again.
+    /// Ends the fold in progress if its time has come. If the tables do not respond, all of it is
+    /// redelivered.
     pub(super) fn end(&mut self, now: Millis, tables_answer: bool) -> Option<Fold> {
         let (fold, since) = self.under_way.filter(|(fold, _)| fold.ends <= now)?;
         self.under_way = None;
@@ -113,7 +113,7 @@ impl Folding {
         let left = fold.facts - done;
         if left > 0 {
             self.facts += left;
-            // Minutes are folded oldest first: what is left is younger by the part that is done.
+            // Minutes are folded oldest first: the finished part makes the rest younger.
             let done = i64::try_from(if tables_answer { fold.finishes } else { 0 }).unwrap_or(0);
             self.since = Some(since + (now - since) * done / 1_000);
         }
@@ -128,7 +128,8 @@ impl Fold {
     }
 }
 
-/// Users that so many calls of so many users are expected to be of: all but (1 - 1/users)^calls.
+/// The expected number of distinct users of `calls` calls among `users`: all but (1 -
+/// 1/users)^calls.
 fn distinct(calls: u64, users: u64) -> u64 {
     const ONE: u128 = 1 << 50;
     let users = u128::from(users.max(1));

@@ -1,10 +1,11 @@
 //! B10: scale, in virtual time.
 //!
-//! What is real: the event source mapping is the Lambda host's own state machine, and the spreading
-//! of a busy caller over partition keys is the authorizer's. What is modelled: AWS's limits (`aws`),
-//! and how long each step takes (`world`), from what benchmarks B1 and B4 measure and from 8 ms a
-//! call to a service. No event is simulated by its id: that each counts once is the fault model's to
-//! show; here every call is followed as a number from the gateway into the journal and the fold.
+//! Two parts are real: the event source mapping is the Lambda host's own state machine, and the
+//! spreading of a busy caller over partition keys is the authorizer's code. Two parts are modelled:
+//! AWS's limits (`aws`), and the duration of each step (`world`), based on the measurements of
+//! benchmarks B1 and B4 and on 8 ms per call to a service. No event is simulated with its id: the
+//! fault model shows that each counts once. Here every call is followed as a number from the
+//! gateway into the journal and the fold.
 
 mod aws;
 mod folding;
@@ -19,14 +20,14 @@ pub use report::Report;
 
 use scenario::{HUNDRED_THOUSAND, SCENARIOS};
 
-/// What came of all scenarios, and what gives first at a hundred thousand calls a second.
+/// The results of all scenarios, and the first bottlenecks at a hundred thousand calls per second.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scale {
     scenarios: Vec<Report>,
 }
 
-/// Runs all of them, in their order.
+/// Runs all scenarios, in their order.
 pub fn measure() -> Scale {
     let all = SCENARIOS.iter().chain([&HUNDRED_THOUSAND]);
     Scale {
@@ -40,7 +41,7 @@ mod tests {
     use super::scenario::Scenario;
     use super::*;
 
-    /// A short one.
+    /// A short scenario.
     const BRIEF: Scenario = Scenario {
         name: "brief",
         seconds: 120,

@@ -1,31 +1,31 @@
-//! What happens in each simulation.
+//! The scenarios of the simulations.
 
 use super::aws::Quotas;
 
-/// Seconds from and to which something is out of reach.
+/// Seconds from and to which something is unavailable.
 pub(super) type Outage = Option<(u64, u64)>;
 
-/// Traffic and trouble.
+/// Traffic and outages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
-    /// How long calls come.
+    /// Duration of the calls.
     pub(super) seconds: u64,
-    /// Calls a second before the spike, from its begin on, and the second in which that begins.
+    /// Calls per second before the spike and during it, and the second in which it begins.
     pub(super) rate: u64,
     pub(super) spike: Option<(u64, u64)>,
-    /// Of these, those of one caller.
+    /// Calls per second of one caller among them.
     pub(super) one_caller: u64,
     pub(super) users: u64,
     pub(super) shards: u64,
     pub(super) quotas: Quotas,
     pub(super) tables_down: Outage,
     pub(super) stream_down: Outage,
-    /// Calls that one simulated record stands for.
+    /// Calls represented by one simulated record.
     pub(super) weight: u64,
 }
 
-/// Seconds in which a spike reaches its height.
+/// Seconds until a spike reaches its height.
 const RISE: u64 = 10;
 
 impl Scenario {
@@ -43,7 +43,7 @@ impl Scenario {
         }
     }
 
-    /// The second from which nothing is out of the ordinary any more.
+    /// The second from which everything is normal again.
     pub(super) fn trouble_ends(&self) -> u64 {
         let outage = self.tables_down.or(self.stream_down).map(|(_, to)| to);
         let spike = self.spike.map(|(from, _)| from + RISE);
@@ -51,7 +51,7 @@ impl Scenario {
     }
 }
 
-/// Whether an outage lasts at this second.
+/// Whether an outage is in effect at this second.
 pub(super) fn is_down(outage: Outage, second: u64) -> bool {
     outage.is_some_and(|(from, to)| (from..to).contains(&second))
 }
@@ -70,7 +70,7 @@ const QUIET: Scenario = Scenario {
     weight: 2,
 };
 
-/// Quotas that an account asks for at 10,000 calls a second.
+/// Quotas that an account requests for 10,000 calls per second.
 const RAISED: Quotas = Quotas {
     gateway_rate: 20_000,
     gateway_burst: 10_000,
@@ -87,7 +87,7 @@ const BUSY: Scenario = Scenario {
     ..QUIET
 };
 
-/// All of them.
+/// All scenarios.
 pub(super) const SCENARIOS: [Scenario; 7] = [
     BUSY,
     Scenario {
@@ -132,7 +132,8 @@ pub(super) const SCENARIOS: [Scenario; 7] = [
     },
 ];
 
-/// A hundred thousand calls a second, with every quota that can be raised: what gives then.
+/// A hundred thousand calls per second, with every quota raised that can be: the remaining
+/// bottlenecks.
 pub(super) const HUNDRED_THOUSAND: Scenario = Scenario {
     name: "100,000 calls/s for ten minutes",
     seconds: 600,

@@ -13,7 +13,7 @@ use super::scenario::Scenario;
 
 /// Bytes of an event in an invocation.
 const EVENT_BYTES: usize = 1_000;
-/// Records that one read returns at most.
+/// The most records that one read returns.
 const PAGE: usize = 10_000;
 const BATCH_SIZE: u64 = 100;
 const WINDOW: Millis = 10_000;
@@ -24,17 +24,17 @@ const MOST_AGE: Millis = 518_400_000;
 struct Shard {
     bucket: Bucket,
     records: Vec<Record<Millis>>,
-    /// How far the mapping has read; what it has read is dropped now and then.
+    /// How far the mapping has read; records that were read are dropped now and then.
     read: usize,
     first: u64,
 }
 
-/// The stream and what reads it.
+/// The stream and its mapping.
 pub(super) struct Stream {
     shards: Vec<Shard>,
     mapping: Mapping<Millis>,
     weight: u64,
-    /// Invocations under way: when each ends, and its number.
+    /// Invocations in flight: when each ends, and its number.
     ends: BinaryHeap<Reverse<(Millis, u64)>>,
     running: BTreeMap<u64, Invocation<Millis>>,
     waiting: Vec<Invocation<Millis>>,
@@ -78,9 +78,9 @@ impl Stream {
         }
     }
 
-    /// Puts a record; false where the key's shard is full.
+    /// Puts a record; returns false if the key's shard is full.
     pub(super) fn put(&mut self, key: u64, now: Millis) -> bool {
-        // Kinesis places a key by its MD5: evenly.
+        // Kinesis places a key by its MD5, which is uniform.
         let place = key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
             % self.shards.len().max(1) as u64;
         let Some(shard) = usize::try_from(place)
@@ -104,7 +104,7 @@ impl Stream {
         true
     }
 
-    /// Lets the mapping work; returns the invocations that it wants made.
+    /// Lets the mapping work, and returns the invocations to make.
     pub(super) fn advance(&mut self, now: Millis) -> Vec<Invocation<Millis>> {
         self.handle(now, Event::Tick);
         std::mem::take(&mut self.waiting)
@@ -121,7 +121,7 @@ impl Stream {
         ended
     }
 
-    /// An invocation runs until then.
+    /// Runs an invocation until `until`.
     pub(super) fn run(&mut self, invocation: Invocation<Millis>, until: Millis) {
         self.ends.push(Reverse((until, invocation.id)));
         self.running.insert(invocation.id, invocation);
@@ -135,7 +135,7 @@ impl Stream {
         self.handle(now, Event::Finished { id, outcome });
     }
 
-    /// The age of the oldest record that is not done, and whether there is one.
+    /// The age of the oldest record that is not done.
     pub(super) fn lag(&self, now: Millis) -> Millis {
         let unread = self
             .shards

@@ -15,28 +15,28 @@ use super::stream::Stream;
 use crate::faults::random::Random;
 
 const STEP: u64 = 100;
-/// Milliseconds that an authorizer is busy with a call, and with one whose put a shard refuses
-/// three times before it appends.
+/// Milliseconds that an authorizer is busy with a call, and with a call whose put a shard refuses
+/// three times before it is appended.
 const BUSY: u64 = 9;
 const BUSY_WHEN_REFUSED: u64 = 330;
-/// Attempts of a put, and how long an instance leaves the stream alone after the last.
+/// Attempts at a put, and how long an instance leaves the stream alone after the last one.
 const ATTEMPTS: u64 = 3;
 const PAUSE: Millis = 5_000;
-/// Milliseconds of an invocation of the processor, beside its events; where no table answers.
+/// Milliseconds of an invocation of the processor besides its events, and if no table responds.
 const PROCESSING: u64 = 10;
 const WITHOUT_TABLES: u64 = 5_000;
 const EVENTS_A_MILLI: u64 = 80;
 /// Bytes of a report and of a line in the journal.
 const REPORT_BYTES: u64 = 14;
 const LINE_BYTES: u64 = 17;
-/// Seconds that lines wait for each other, and lines that two reconcilers append in a step.
+/// Seconds that lines wait in the queue, and lines that two reconcilers append per step.
 const LINES_WAIT: u64 = 900;
 const LINES_A_STEP: u64 = 2 * 8_000 * STEP / 152;
 /// Instances that other functions use.
 const OTHERS: u64 = 10;
-/// How long a scenario goes on after its last call.
+/// How long a scenario continues after its last call.
 const AFTERWARDS: u64 = 2_100;
-/// Lags at which nothing waits but for its windows.
+/// Lags at which records wait only for their windows.
 const CALM_STREAM: Millis = 13_000;
 const CALM_FOLD: Millis = 130_000;
 
@@ -46,11 +46,11 @@ struct World {
     random: Random,
     gateway: Bucket,
     authorizers: Instances,
-    /// Instances of the authorizer that the account counts now.
+    /// Instances of the authorizer that the account counts at present.
     occupied: u64,
-    /// Milliseconds that the calls of the last step kept an authorizer, on average.
+    /// Milliseconds that the calls of the last step occupied an authorizer, on average.
     busy: u64,
-    /// Thousandths of a call that are due, and served calls that make no record yet.
+    /// Thousandths of a call that are due, and served calls that are not in a record yet.
     due: u64,
     unrecorded: u64,
     spread: Spread,
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// Whether the instance that reports now leaves the stream alone, because a put failed there.
+    /// Whether the instance that reports now leaves the stream alone because a put failed there.
     fn is_paused(&mut self) -> bool {
         let now = self.now;
         while self.paused.front().is_some_and(|(until, _)| *until <= now) {
@@ -162,8 +162,8 @@ impl World {
         self.random.below(self.authorizers.running.max(1)) < paused
     }
 
-    /// Over how many keys an instance spreads the busiest caller: the authorizer's own code, given
-    /// the calls that one of the instances sees in a second.
+    /// The number of keys over which an instance spreads the busiest caller: the authorizer's own
+    /// code, given the calls that one of the instances sees in a second.
     fn spread_caller(&mut self) {
         if self.scenario.one_caller == 0 || self.second() >= self.scenario.seconds {
             return;
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// Calls come; returns those that an authorizer answers.
+    /// Serves incoming calls; returns the number that an authorizer handled.
     fn serve(&mut self) -> u64 {
         self.due += self.scenario.rate_at(self.second()) * STEP;
         let calls = self.due / 1_000;
@@ -207,7 +207,7 @@ impl World {
         served
     }
 
-    /// The authorizers report the calls that they answered.
+    /// The authorizers report the calls that they handled.
     fn report_calls(&mut self, served: u64) {
         self.unrecorded += served;
         let weight = self.scenario.weight;
@@ -218,15 +218,15 @@ impl World {
             busy += self.report_record(weight);
         }
         self.busy = busy.checked_div(records).unwrap_or(self.busy);
-        // The last calls are fewer than a record stands for.
+        // The last calls are fewer than a record represents.
         if self.second() >= self.scenario.seconds && self.unrecorded > 0 {
             let rest = std::mem::take(&mut self.unrecorded);
             self.append_directly(rest);
         }
     }
 
-    /// Puts a record, or appends it where the stream does not take it; returns the milliseconds
-    /// that this keeps an authorizer.
+    /// Puts a record, or appends it if the stream does not accept it. Returns the milliseconds that
+    /// this occupies an authorizer.
     fn report_record(&mut self, calls: u64) -> u64 {
         if is_down(self.scenario.stream_down, self.second()) || self.is_paused() {
             self.append_directly(calls);
@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    /// Each call is an entry of its own.
+    /// Each call is a separate entry.
     fn append_directly(&mut self, calls: u64) {
         if self.append(calls, calls) {
             self.report.directly += calls;
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// Appends facts in so many write units, to spread keys where the hour's own is full.
+    /// Appends facts in `units` write units, to spread keys if the hour's own is full.
     fn append(&mut self, facts: u64, units: u64) -> bool {
         if !self.tables_answer() {
             return false;

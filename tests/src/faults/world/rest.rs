@@ -1,4 +1,4 @@
-//! A schedule's end: everything comes through, days pass, and days are closed.
+//! A schedule's end: everything gets through, days pass, and days are closed.
 
 use domain::time::{UnixMillis, Window};
 
@@ -6,15 +6,15 @@ use super::super::check;
 use super::super::schedule::End;
 use super::{Doing, World};
 
-/// Days that the stream keeps its records, and the table's stream its changes.
+/// Days for which the stream keeps its records, and the table's stream its changes.
 const STREAM_DAYS: i64 = 7;
 const TABLE_STREAM_DAYS: i64 = 1;
-/// Turns after which a system that is left alone must have come to rest.
+/// Turns after which an undisturbed system must have come to rest.
 const PATIENCE: u32 = 200_000;
 const HOUR: i64 = 3_600_000;
 
 impl World {
-    /// Nothing goes wrong any more: everything comes through.
+    /// Nothing goes wrong any more: everything gets through.
     pub(super) async fn come_to_rest(&mut self) -> Result<(), String> {
         self.weather.clear();
         (self.records.down, self.changes.down) = (false, false);
@@ -22,7 +22,7 @@ impl World {
         let was_older = !self.unreadable.is_empty();
         self.upgrade();
         self.settle().await?;
-        // What is parked is owed to the tick.
+        // The tick owes parked items.
         if was_older || check::is_anything_parked(self) {
             self.tick_and_settle().await?;
         }
@@ -61,7 +61,7 @@ impl World {
         self.wait(at.since(self.now()).max(0));
     }
 
-    /// Days pass, each once everything has come through, and what may go is deleted.
+    /// Days pass, each once everything has got through, and expired items are deleted.
     pub(super) async fn pass(&mut self, days: i64) -> Result<(), String> {
         self.come_to_rest().await?;
         for _ in 0..days {
