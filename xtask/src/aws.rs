@@ -1,4 +1,4 @@
-//! The AWS that an environment lives on, and what of it stands there.
+//! The AWS of an environment, and the environment's stacks there.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use crate::stop::Stop;
 /// The stacks in the order in which they are first deployed.
 pub(crate) const STACKS: [StackKind; 3] = [StackKind::Data, StackKind::Kinesis, StackKind::Api];
 
-/// An environment, and a way to it.
+/// An environment, and the connection to its AWS.
 #[derive(Debug)]
 pub(crate) struct Reached {
     pub(crate) environment: Environment,
     pub(crate) session: Session,
-    /// Whose account it is.
+    /// The account of the credentials.
     pub(crate) caller: Caller,
     /// The processes of the local environment; `None` on AWS.
     pub(crate) running: Option<Running>,
 }
 
-/// Whether an environment has an embedded AWS of its own.
+/// Whether an environment has its own embedded AWS.
 pub(crate) fn is_embedded(environment: &Environment) -> bool {
     environment.is_local() && environment.endpoint.is_none()
 }
 
-/// Reaches the AWS of an environment that is deployed.
+/// Connects to the AWS of a deployed environment.
 pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
     let environment = context.environment()?;
     let region = environment.region.as_str();
@@ -59,8 +59,8 @@ pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
     })
 }
 
-/// Reaches an AWS that someone else runs, and makes sure that it is the right account: resources of
-/// the same names may stand in another.
+/// Connects to an external AWS, and makes sure that it is the right account: resources of the same
+/// names may exist in another one.
 pub(crate) async fn connect(environment: Environment) -> anyhow::Result<Reached> {
     let endpoint = environment.endpoint.as_ref();
     let endpoint = endpoint.map(Address::as_str);
@@ -101,14 +101,14 @@ pub(crate) fn nothing_deployed(environment: &Environment) -> Stop {
 }
 
 impl Reached {
-    /// The bucket that its assets are published to.
+    /// The bucket for its assets.
     pub(crate) fn assets_bucket(&self) -> Bucket {
         let name = stacks::assets_bucket(&self.environment);
         let name = name.replace("${AWS::AccountId}", self.caller.account());
         Bucket::new(&self.session, &name, &self.caller)
     }
 
-    /// The environment's stacks that are there, in deploy order.
+    /// The environment's existing stacks, in deploy order.
     pub(crate) async fn stacks(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
         let stacks = Stacks::new(&self.session);
         let names = self.environment.names();
@@ -121,7 +121,7 @@ impl Reached {
         Ok(found)
     }
 
-    /// The same, where at least the API must be there.
+    /// The same, if at least the API exists.
     pub(crate) async fn deployed(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
         let found = self.stacks().await?;
         let api = |(kind, stack): &(StackKind, Deployed)| {
@@ -134,7 +134,7 @@ impl Reached {
         }
     }
 
-    /// The address of the metered API, without a slash at its end.
+    /// The URL of the metered API, without a trailing slash.
     pub(crate) fn api_url(&self, found: &[(StackKind, Deployed)]) -> anyhow::Result<String> {
         if let Some(running) = &self.running {
             return Ok(running.api_url(&self.environment.name));
@@ -151,7 +151,7 @@ impl Reached {
     }
 }
 
-/// The mode that is deployed, whatever the file says now: what the API's authorizer was told.
+/// The deployed mode, whatever the file says now: the mode of the API's authorizer.
 pub(crate) fn deployed_mode(found: &[(StackKind, Deployed)]) -> TrackingMode {
     let api = found.iter().find(|(kind, _)| *kind == StackKind::Api);
     let told = api.and_then(|(_, stack)| stack.outputs.get("TrackingMode"));

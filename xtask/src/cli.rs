@@ -15,7 +15,7 @@ use crate::verbs::cost::{Shape, calls, shape};
 
 mod examples;
 
-/// Deploys, runs and looks after the metering system.
+/// Deploys, runs and operates the metering system.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",
@@ -31,14 +31,14 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What the command line says. Ends the process where it says nothing that is understood.
+    /// Parses the command line. Ends the process if it cannot be understood.
     pub(crate) fn read() -> Self {
         let matches = command().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-/// The commands with their examples: what `--help`, completions and the reference are made of.
+/// The commands with their examples: the source of `--help`, completions and the reference.
 pub(crate) fn command() -> clap::Command {
     examples::added(Cli::command())
 }
@@ -46,7 +46,7 @@ pub(crate) fn command() -> clap::Command {
 /// Options of every verb.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The environment: a file of `stacks/environments`, without `.yaml`
+    /// The environment: a file in `stacks/environments`, without `.yaml`
     #[arg(long, global = true, value_name = "NAME", default_value = "local")]
     pub(crate) env: String,
     /// One JSON document on stdout, nothing else
@@ -55,7 +55,7 @@ pub(crate) struct Global {
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Where the local environment lives, so that two can stand side by side
+    /// Folder of the local environment, so that two can run side by side
     #[arg(
         long,
         global = true,
@@ -65,7 +65,7 @@ pub(crate) struct Global {
         help_heading = "Local"
     )]
     pub(crate) local_dir: Option<PathBuf>,
-    /// Where environment files are, for those who keep theirs elsewhere
+    /// Folder of the environment files, if it is elsewhere
     #[arg(
         long,
         global = true,
@@ -74,7 +74,7 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) environments_dir: Option<PathBuf>,
-    /// Where the functions' workspace is, for tests of what is done with one that changes
+    /// Folder of the functions' workspace, for tests that change it
     #[arg(
         long,
         global = true,
@@ -83,7 +83,7 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) functions_dir: Option<PathBuf>,
-    /// Where `deploy` leaves the assembly that it deploys, for tests that deploy side by side
+    /// Folder of the assembly that `deploy` deploys, for tests that deploy side by side
     #[arg(
         long,
         global = true,
@@ -92,7 +92,7 @@ pub(crate) struct Global {
         hide = true
     )]
     pub(crate) assembly_dir: Option<PathBuf>,
-    /// Where the function host reaches the embedded AWS, for tests that put something between
+    /// URL at which the function host reaches the embedded AWS, for tests with a proxy in between
     #[arg(
         long,
         global = true,
@@ -101,19 +101,19 @@ pub(crate) struct Global {
         env = "XTASK_HOST_AWS_ENDPOINT"
     )]
     pub(crate) host_aws_endpoint: Option<String>,
-    /// Take the functions as they were last built; the tests build them once, before they run
+    /// Use the functions as last built; the tests build them once, before they run
     #[arg(long, global = true, hide = true, env = "XTASK_PREBUILT")]
     pub(crate) prebuilt: bool,
 }
 
-/// What to do.
+/// The verb.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build, synthesise, publish, and change the stacks
     Deploy(Deploy),
     /// Print what a deploy would change
     Diff(Diff),
-    /// Go back to synchronous mode without downtime: the API first, then the stream
+    /// Return to synchronous mode without downtime: the API first, then the stream
     Rollback(Consent),
     /// Delete the stacks
     Destroy(Destroy),
@@ -121,15 +121,15 @@ pub(crate) enum Verb {
     Synth(Synth),
     /// Build the functions' zips
     Build(Build),
-    /// Print what a REST API of your own needs to be metered by the environment
+    /// Print what your own REST API needs so that the environment meters it
     Attach(Attach),
-    /// Print what the stacks put out, and the local keys
+    /// Print stack outputs and the local keys
     Outputs,
-    /// Make, list, rotate, change, import and revoke API keys
+    /// Create, list, rotate, change, import and revoke API keys
     Keys(Keys),
-    /// List users, and change what holds for them in place of their plan
+    /// List users, and override their plans
     Users(Users),
-    /// Export what users used, for bills
+    /// Export each user's usage for billing
     Usage(Usage),
     /// List deliveries of alerts, redrive them, show secrets, test an endpoint
     Webhooks(Webhooks),
@@ -141,42 +141,43 @@ pub(crate) enum Verb {
     Token(Token),
     /// Send real calls, then compare calls sent with calls counted
     Traffic(Traffic),
-    /// Check that everything is there, and that one real call is counted
+    /// Check that every resource exists, and that one real call is counted
     Verify,
-    /// Print whether it is well: mode, calls, lag, alarms with what to do, dead letters
+    /// Print the health: mode, calls, lag, alarms with remedies, dead letters
     Status(Status),
-    /// Print what the functions wrote
+    /// Print the functions' logs
     Logs(Logs),
-    /// List what could not be processed, and offer it to the functions again
+    /// List what could not be processed, and submit it to the functions again
     Errors(Errors),
-    /// Read the stream again and offer every record once more; counts stay exact
+    /// Read the stream again and submit every record once more; counts stay exact
     Replay(Replay),
     /// Print the events of the journal as JSON lines, each once
     Events(Events),
-    /// Draw the dashboard that is deployed, with the environment's metrics, as a page
+    /// Draw the deployed dashboard, with the environment's metrics, as a page
     Dashboard(Dashboard),
-    /// Print the roles that deploy and look after an environment, as a CloudFormation template
+    /// Print the roles that deploy and operate an environment, as a CloudFormation template
     Iam,
-    /// Estimate what a month costs, what would be cheaper, and what other ways to count cost
+    /// Estimate the monthly cost, savings, and the cost of other ways to count
     Cost(Cost),
-    /// Print everything known of one call: who decided it, by which track it came, in which sums it is
+    /// Print everything known about one call: who decided it, by which track it arrived, in which
+    /// sums it counts
     Explain(Explain),
     /// Print JSON Schemas, and the description of the analytics API
     Schema(Schema),
-    /// Print what a shell needs to complete these commands
+    /// Print a script that completes these commands in a shell
     Completions(Completions),
-    /// Measure what the system costs, against targets and peers of the same run
+    /// Measure the cost and speed of the system, against targets and peers of the same run
     Bench(Bench),
-    /// Install and start what the tests need, then run them all
+    /// Install and start what the tests need, then run all tests
     Test(Test),
-    /// Check the rules that the compiler does not
+    /// Check the rules that the compiler does not enforce
     Check,
     /// Generate the resource types from AWS's published schema, and the reference of the commands
     Codegen(Codegen),
     /// Run functions for the local environment; started by `deploy`
     #[command(hide = true)]
     Host(Host),
-    /// Install the tools of the test suites; the suites ask where they are
+    /// Install the tools of the test suites, and print their locations
     #[command(hide = true)]
     Tools,
 }
@@ -184,7 +185,7 @@ pub(crate) enum Verb {
 /// Consent.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Consent {
-    /// Show what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Answer every question with yes
@@ -194,29 +195,29 @@ pub(crate) struct Consent {
 
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
-    /// The stacks; all unless given
+    /// The stacks; all by default
     #[arg(value_name = "STACK")]
     pub(crate) stacks: Vec<String>,
     #[command(flatten)]
     pub(crate) consent: Consent,
     #[command(flatten)]
     pub(crate) arch: ArchOption,
-    /// Loopback port of the local API; a free one that stays the same unless given
+    /// Loopback port of the local API; by default a free one, which stays the same
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Local")]
     pub(crate) port: Option<u16>,
-    /// Then wait for saved changes under `functions/`, and have each run as soon as it is built;
-    /// Ctrl-C ends the waiting, not the system. Changes elsewhere, such as under `stacks/`, take
-    /// another deploy
+    /// Then wait for saved changes under `functions/`, and run each as soon as it is built; Ctrl-C
+    /// ends the waiting, not the system. Changes elsewhere, such as under `stacks/`, need another
+    /// deploy
     #[arg(long, conflicts_with = "dry_run", help_heading = "Local")]
     pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The stacks; all unless given
+    /// The stacks; all by default
     #[arg(value_name = "STACK")]
     pub(crate) stacks: Vec<String>,
-    /// End with exit code 3 where there is a difference
+    /// Exit with code 3 if there is a difference
     #[arg(long)]
     pub(crate) exit_code: bool,
     #[command(flatten)]
@@ -225,8 +226,8 @@ pub(crate) struct Diff {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ArchOption {
-    /// The processor that functions are built for and run on; the environment file's
-    /// `architecture` unless given
+    /// The processor architecture to build functions for and run them on; by default the
+    /// environment file's `architecture`
     #[arg(long, value_name = "ARCH", value_parser = architecture())]
     pub(crate) arch: Option<Architecture>,
 }
@@ -239,7 +240,7 @@ fn architecture() -> impl TypedValueParser<Value = Architecture> {
 
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
-    /// The stacks; all unless given
+    /// The stacks; all by default
     #[arg(value_name = "STACK")]
     pub(crate) stacks: Vec<String>,
     #[command(flatten)]
@@ -254,13 +255,13 @@ pub(crate) struct Destroy {
 
 #[derive(Debug, Args)]
 pub(crate) struct Synth {
-    /// Write nothing; fail where the assembly, the schema or generated code is out of date
+    /// Write nothing; fail if the assembly, the schema or generated code is out of date
     #[arg(long)]
     pub(crate) check: bool,
-    /// Where to write
+    /// Output folder
     #[arg(long, value_name = "DIR", default_value = "cdk.out")]
     pub(crate) out: PathBuf,
-    /// Build no function: templates to review, which CloudFormation refuses to deploy
+    /// Build no function: the templates are for review, and CloudFormation refuses to deploy them
     #[arg(long, conflicts_with = "check")]
     pub(crate) no_build: bool,
     #[command(flatten)]
@@ -281,7 +282,7 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyAction {
-    /// Make a key; its secret is shown once
+    /// Create a key; its secret is shown once
     Create {
         /// The user
         #[arg(long, value_name = "EMAIL")]
@@ -297,17 +298,17 @@ pub(crate) enum KeyAction {
     },
     /// List all keys
     List,
-    /// Replace a key by a new one; the old one works until its grace ends
+    /// Replace a key by a new one; the old one works until its grace period ends
     Rotate {
         /// The key's id
         id: String,
-        /// How long the old key goes on working, at most until it would expire
+        /// How long the old key keeps working, at most until it would expire
         #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
         grace: Duration,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Change a key's plan, or give it a rate of its own within its user's
+    /// Change a key's plan, or give it its own rate limit within its user's
     Set {
         /// The key's id
         id: String,
@@ -316,7 +317,7 @@ pub(crate) enum KeyAction {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Accept a key that another system made, by its SHA-256
+    /// Accept a key that another system created, by its SHA-256
     Import {
         /// SHA-256 of the whole key, 64 hex digits
         #[arg(long, value_name = "HEX")]
@@ -342,20 +343,20 @@ pub(crate) enum KeyAction {
     },
 }
 
-/// What `keys set` changes.
+/// The change that `keys set` makes.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct KeyChange {
     /// A plan of the environment
     #[arg(long)]
     pub(crate) plan: Option<String>,
-    /// Calls a second of this key
+    /// Calls per second with this key
     #[arg(long, value_name = "N", requires = "burst", conflicts_with = "no_rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: Option<u32>,
-    /// Calls at once of this key
+    /// Burst with this key
     #[arg(long, value_name = "N", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) burst: Option<u32>,
-    /// No rate of its own any more
+    /// Remove the key's own rate limit
     #[arg(long)]
     pub(crate) no_rate: bool,
 }
@@ -368,9 +369,9 @@ pub(crate) struct Users {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserAction {
-    /// List users with what holds for them in place of their plan
+    /// List users with the settings that override their plan
     List,
-    /// Give a user a rate, a burst or a quota in place of the plan's
+    /// Override the plan's rate limit, burst or quota for a user
     Set {
         /// The user
         email: String,
@@ -381,20 +382,20 @@ pub(crate) enum UserAction {
     },
 }
 
-/// What `users set` changes.
+/// The change that `users set` makes.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct UserChange {
-    /// Calls a second, over all keys
+    /// Calls per second, over all keys
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: Option<u32>,
-    /// Calls at once, over all keys
+    /// Burst, over all keys
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) burst: Option<u32>,
-    /// Calls a period, over all keys; `none` for no limit
+    /// Units per period, over all keys; `none` for no limit
     #[arg(long, value_name = "N")]
     pub(crate) quota: Option<Quota>,
-    /// What the plan says, in everything that is not given
+    /// Return to the plan's values for everything that is not given
     #[arg(long)]
     pub(crate) by_plan: bool,
 }
@@ -407,12 +408,12 @@ pub(crate) struct Usage {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum UsageAction {
-    /// Print what each user used in a month of its plan, once nothing of it moves any more
+    /// Print each user's usage in a month of its plan, once the month is final
     Export {
         /// The month: `2026-11`
         #[arg(long, value_name = "M", value_parser = month)]
         month: UnixMillis,
-        /// As what
+        /// The format
         #[arg(long, value_name = "FORMAT", default_value = "csv")]
         format: UsageFormat,
     },
@@ -421,9 +422,9 @@ pub(crate) enum UsageAction {
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UsageFormat {
-    /// A header, then a line a user.
+    /// A header, then one line per user.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Jsonl,
 }
 
@@ -435,24 +436,24 @@ pub(crate) struct Webhooks {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhookAction {
-    /// List the deliveries to each endpoint, the latest first
+    /// List the deliveries to each endpoint, latest first
     List,
-    /// Have deliveries that were given up tried again
+    /// Retry deliveries that were given up
     Redrive {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Print the secret that deliveries to an endpoint are signed with
+    /// Print the secret that signs deliveries to an endpoint
     Secret {
         /// The endpoint's name
         name: String,
-        /// A new one; the one before signs too for 24 h
+        /// Create a new one; the previous one keeps signing for 24 h
         #[arg(long)]
         rotate: bool,
         #[command(flatten)]
         consent: Consent,
     },
-    /// Post one signed event from this machine, and print the answer's status
+    /// Post one signed event from this machine, and print the status of the response
     Test {
         /// A URL, or an endpoint's name
         #[arg(value_name = "URL|NAME")]
@@ -462,7 +463,7 @@ pub(crate) enum WebhookAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct Block {
-    /// An address (of IPv6 its /64 is meant), or a user's email
+    /// An address (for IPv6 its /64 counts), or a user's email
     #[arg(value_name = "ADDRESS|EMAIL")]
     pub(crate) whom: String,
     #[command(flatten)]
@@ -481,16 +482,16 @@ pub(crate) struct Token {
 
 #[derive(Debug, Args)]
 pub(crate) struct Traffic {
-    /// Calls a second, over all users
+    /// Calls per second, over all users
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rps: u32,
-    /// How long
+    /// Duration of the traffic
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) duration: Duration,
-    /// Users, each with a key of its own
+    /// Number of users, each with its own key
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=1_000), default_value = "5")]
     pub(crate) users: u16,
-    /// A path to call, with its query; several take turns. Unless given, the `GET` routes of
+    /// A path to call, with its query; several take turns. By default the `GET` routes of
     /// `upstream`, or the sample
     #[arg(long = "path", value_name = "PATH", value_parser = called_path)]
     pub(crate) paths: Vec<String>,
@@ -499,7 +500,7 @@ pub(crate) struct Traffic {
     pub(crate) method: String,
 }
 
-/// A path of the API, as it is put behind its address.
+/// A path of the API, to append to its URL.
 fn called_path(text: &str) -> Result<String, String> {
     let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_path.then(|| text.to_owned()).ok_or_else(|| {
@@ -510,31 +511,31 @@ fn called_path(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Status {
-    /// Look again every few seconds, until Ctrl-C
+    /// Refresh every few seconds, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The event's id, as `events` prints it; or the gateway's id of the request
+    /// The event's id, as `events` prints it, or the gateway's id of the request
     pub(crate) id: String,
-    /// How far back a request id is searched for: `6h`, or a time
+    /// How far back to search for a request id: `6h`, or a time
     #[arg(long, value_name = "T", value_parser = past, default_value = "24h")]
     pub(crate) since: Past,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// A function's folder name; all unless given
+    /// A function's folder name; all by default
     pub(crate) function: Option<String>,
-    /// Go on as more is written
+    /// Continue as more lines are written
     #[arg(long)]
     pub(crate) follow: bool,
     /// Lines that match this regular expression
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) grep: Option<Regex>,
-    /// Lines from then on: `15m` ago, or a time; an hour ago unless given
+    /// Lines since this time: `15m` ago, or a time
     #[arg(long, value_name = "T", value_parser = past, default_value = "1h")]
     pub(crate) since: Past,
     /// Lines that name this call, in every function: its event id or its request id
@@ -556,7 +557,7 @@ pub(crate) struct Errors {
 pub(crate) enum ErrorAction {
     /// List records set aside, parked items and conflicts, and count the dead letters
     List,
-    /// Offer records and dead letters to the functions again; what they take leaves the list
+    /// Submit records and dead letters to the functions again; what they accept leaves the list
     Redrive {
         #[command(flatten)]
         consent: Consent,
@@ -568,7 +569,7 @@ pub(crate) struct Replay {
     /// The first record: `6h` ago, or a time
     #[arg(long, value_name = "T", value_parser = past)]
     pub(crate) from: Past,
-    /// The last record; the present unless given
+    /// The last record; now by default
     #[arg(long, value_name = "T", value_parser = past)]
     pub(crate) to: Option<Past>,
     #[command(flatten)]
@@ -580,7 +581,7 @@ pub(crate) struct Events {
     /// The first event: `6h` ago, or a time
     #[arg(long, value_name = "T", value_parser = past)]
     pub(crate) from: Past,
-    /// Events before this; the present unless given
+    /// Events before this; now by default
     #[arg(long, value_name = "T", value_parser = past)]
     pub(crate) to: Option<Past>,
     /// One user's events only; `ip:ADDRESS` for calls without a known user
@@ -590,44 +591,44 @@ pub(crate) struct Events {
 
 #[derive(Debug, Args)]
 pub(crate) struct Dashboard {
-    /// Show the page in a browser
+    /// Open the page in a browser
     #[arg(long)]
     pub(crate) open: bool,
-    /// Where to write it; `target/dashboard-NAME.html` unless given
+    /// Output file; `target/dashboard-NAME.html` by default
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// How many hours back from now are shown
+    /// How many hours back from now to show
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
     pub(crate) hours: u8,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Cost {
-    /// Calls of a month, such as `10M` or `1B`
+    /// Calls per month, such as `10M` or `1B`
     #[arg(long, value_name = "N", value_parser = calls)]
     pub(crate) calls: u64,
     /// Traffic: any of `users=1000,peak=10,errors=2%,responseBytes=1024,serviceMillis=8`
     #[arg(long, value_name = "SHAPE", value_parser = shape)]
     pub(crate) shape: Option<Shape>,
-    /// Prices, in the form of `xtask/src/verbs/cost/prices.json`
+    /// Prices, in the format of `xtask/src/verbs/cost/prices.json`
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Which; all in one document unless given
+    /// The schema to print; by default all of them in one document
     pub(crate) of: Option<SchemaOf>,
 }
 
-/// What there is a schema of.
+/// The schemas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemaOf {
     /// The environment file.
     Environment,
-    /// The usage event, as it goes through the stream and as `events` prints it.
+    /// The usage event, as the stream carries it and as `events` prints it.
     Event,
-    /// The answers of the analytics API, by name.
+    /// The responses of the analytics API, by name.
     Answers,
     /// The analytics API as an `OpenAPI` 3.1 document.
     Openapi,
@@ -639,7 +640,7 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-/// A shell that completions can be made for.
+/// A shell for which completions exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
     /// GNU Bash.
@@ -652,36 +653,36 @@ pub(crate) enum Shell {
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Which; all unless given
+    /// The benchmarks; all by default
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<BenchmarkId>,
-    /// Where plots go
+    /// Folder for plots
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pub(crate) plots: PathBuf,
 }
 
-/// What can be measured.
+/// The benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchmarkId {
-    /// What the processor and the fold cost in CPU time and memory.
+    /// CPU time and memory of the processor and the fold.
     #[value(name = "B1")]
     Cpu,
     /// How long a caller waits for the authorizer, and what the function host adds.
     #[value(name = "B2")]
     Answers,
-    /// From the start of a process to its first answer, and what is deployed for it.
+    /// From the start of a process to its first response, and the size of the deployed zip.
     #[value(name = "B3")]
     ColdStart,
-    /// What DynamoDB bills per 1,000 calls, in write and read units.
+    /// Write and read units that DynamoDB bills per 1,000 calls.
     #[value(name = "B4")]
     Cost,
-    /// How long `synth` takes where the functions are built, and how much memory.
+    /// Time and memory of `synth` with built functions.
     #[value(name = "B7")]
     Synth,
-    /// What metering costs a month, beside a bare and an exact counter.
+    /// The monthly cost of metering, compared with a bare and an exact counter.
     #[value(name = "B8")]
     Bill,
-    /// How many schedules the fault model checks in a second.
+    /// How many schedules per second the fault model checks.
     #[value(name = "B9")]
     Schedules,
     /// Scale in virtual time, against AWS's limits; draws a plot for each scenario.
@@ -691,28 +692,28 @@ pub(crate) enum BenchmarkId {
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Run the fault model alone, through so many randomised schedules
+    /// Run the fault model alone, with this many randomised schedules
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) faults: Option<u64>,
-    /// Seed of the first schedule; each further one's is one more
+    /// Seed of the first schedule; it increases by one with each schedule
     #[arg(long, value_name = "S", requires = "faults", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Run the chaos tests alone: the deployed system while its functions die and its calls fail
     #[arg(long, conflicts_with = "faults")]
     pub(crate) chaos: bool,
-    /// Passed on to the test runner, such as a name to filter by
+    /// Arguments for the test runner, such as a name to filter by
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
-    /// What the API is written in
+    /// The language of the API's declaration
     #[arg(long = "as", value_enum, value_name = "LANGUAGE")]
     pub(crate) language: AttachAs,
 }
 
-/// What an API is written in.
+/// The language of an API's declaration.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum AttachAs {
     /// The AWS CDK in TypeScript
@@ -729,7 +730,7 @@ pub(crate) enum AttachAs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Codegen {
-    /// Write nothing; fail where generated code is out of date
+    /// Write nothing; fail if generated code is out of date
     #[arg(long)]
     pub(crate) check: bool,
 }

@@ -1,4 +1,4 @@
-//! What every verb needs to know: where the repository is, which environment, how to speak.
+//! The context of every verb: the repository, the environment, the output.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,24 @@ use crate::local::{Local, SigningKey};
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// Environments whose changes are agreed to by typing their name.
+/// Environments whose changes are confirmed by typing their name.
 const PRODUCTION: [&str; 2] = ["prod", "production"];
-/// Overrides `analytics.enabled` of the environment file, where set.
+/// Overrides `analytics.enabled` of the environment file, if set.
 const ANALYTICS_VARIABLE: &str = "ENABLE_KINESIS_ANALYTICS";
 
-/// The surroundings of a command.
+/// The context of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) root: PathBuf,
     /// The workspace that holds `functions/`.
     pub(crate) functions_root: PathBuf,
-    /// Where `deploy` leaves what it deploys.
+    /// The folder of the assembly that `deploy` deploys.
     pub(crate) assembly_dir: PathBuf,
-    /// Whether the functions are taken as they were last built.
+    /// Whether to use the functions as last built.
     pub(crate) prebuilt: bool,
-    /// Where the function host reaches the embedded AWS, unless there itself.
+    /// The URL at which the function host reaches the embedded AWS, if it is not the embedded AWS
+    /// itself.
     pub(crate) host_aws_endpoint: Option<String>,
     name: String,
     local_dir: PathBuf,
@@ -58,12 +59,12 @@ impl Context {
         }
     }
 
-    /// Where builds and tools go.
+    /// The folder of builds and tools.
     pub(crate) fn target(&self) -> PathBuf {
         self.root.join("target")
     }
 
-    /// The same surroundings, where little is said.
+    /// The same context with less output.
     pub(crate) fn hushed(&self) -> Self {
         Self {
             out: self.out.hushed(),
@@ -113,8 +114,8 @@ impl Context {
         ))
     }
 
-    /// The environment; where it has an embedded AWS, its analytics API also trusts the key that
-    /// signs this machine's tokens, beside what the file says.
+    /// The environment. If it has an embedded AWS, its analytics API also trusts the key that signs
+    /// this machine's tokens, in addition to the keys in the file.
     pub(crate) fn trusting_this_machine(
         &self,
         environment: Environment,
@@ -128,7 +129,7 @@ impl Context {
         })
     }
 
-    /// Asks whether something may be changed; in production its name is the answer.
+    /// Asks whether a change may proceed; in production the answer is the environment's name.
     pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
         if PRODUCTION.contains(&self.name.as_str()) {
             self.out.confirm_by_name(question, &self.name)
@@ -143,7 +144,7 @@ impl Context {
     }
 }
 
-/// Paths as the user sees them, from the repository's folder.
+/// Makes paths relative to the repository's folder, as the user knows them.
 fn relative(message: &str, root: &Path) -> String {
     message.replace(&format!("{}/", root.display()), "")
 }

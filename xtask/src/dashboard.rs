@@ -1,6 +1,6 @@
-//! Draws a CloudWatch dashboard: the body as AWS describes it ("Dashboard Body Structure and Syntax"),
-//! with metrics that somebody else reads. As far as the dashboards of `stacks` go: metric widgets with
-//! lines or single values, metric math, alarms and text.
+//! Draws a CloudWatch dashboard from its body ("Dashboard Body Structure and Syntax") and from
+//! metrics that the caller reads. It supports what the dashboards of `stacks` use: metric widgets
+//! with lines or single values, metric math, alarms and text.
 
 mod body;
 mod draw;

@@ -1,4 +1,4 @@
-//! Durations and times as the command line takes them.
+//! Durations and times in the form of the command line.
 
 use std::time::Duration;
 
@@ -30,17 +30,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     total.map(Duration::from_secs).ok_or_else(refused)
 }
 
-/// A time to come: a duration from now, or an RFC 3339 time.
+/// A time in the future: a duration from now, or an RFC 3339 time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// So long from now.
+    /// This long from now.
     In(Duration),
     /// At this time.
     At(UnixMillis),
 }
 
 impl When {
-    /// The instant meant, seen from `now`.
+    /// The instant, seen from `now`.
     pub(crate) fn from(self, now: UnixMillis) -> UnixMillis {
         match self {
             Self::In(duration) => {
@@ -70,17 +70,17 @@ pub(crate) fn month(text: &str) -> Result<UnixMillis, String> {
     })
 }
 
-/// A time gone by: a duration before now, or an RFC 3339 time.
+/// A time in the past: a duration before now, or an RFC 3339 time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
-    /// So long ago.
+    /// This long ago.
     Ago(Duration),
     /// At this time.
     At(UnixMillis),
 }
 
 impl Past {
-    /// The instant meant, seen from `now`.
+    /// The instant, seen from `now`.
     pub(crate) fn before(self, now: UnixMillis) -> UnixMillis {
         match self {
             Self::Ago(duration) => {
@@ -99,7 +99,7 @@ pub(crate) fn past(text: &str) -> Result<Past, String> {
     }
 }
 
-/// The span from `from` to `to`, or to the present at the latest. Refuses an empty one.
+/// The span from `from` to `to`, but no later than now. Refuses an empty one.
 pub(crate) fn span(
     from: Past,
     to: Option<Past>,

@@ -1,6 +1,6 @@
 //! The functions' zips.
 //!
-//! cargo-lambda builds the binaries; the zips are made here, so that equal binaries make equal
+//! cargo-lambda builds the binaries. The zips are made here, so that equal binaries make equal
 //! zips: one entry, a fixed time, fixed permissions.
 
 mod elf;
@@ -24,20 +24,20 @@ use crate::jobs::Job;
 use crate::local::{Tools, Zig};
 use crate::stop::Stop;
 
-/// What Lambda starts.
+/// The file that Lambda starts.
 const BOOTSTRAP: &str = "bootstrap";
 
-/// What is built, and for what.
+/// The target of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flavour {
     pub(crate) architecture: Architecture,
-    /// Optimised, for AWS; else quickly built, for this machine.
+    /// Optimised for AWS, or built quickly for this machine.
     pub(crate) release: bool,
 }
 
 impl Flavour {
-    /// The flavour of an environment: quick builds for the embedded AWS, else release builds; for the
-    /// architecture asked for on the command line, else the environment file's.
+    /// The flavour of an environment: quick builds for the embedded AWS, release builds otherwise;
+    /// for the architecture given on the command line, or else in the environment file.
     pub(crate) fn of(
         environment: &Environment,
         asked: Option<Architecture>,
@@ -67,7 +67,7 @@ impl Flavour {
         }
     }
 
-    /// What cargo compiles for.
+    /// cargo's target triple.
     const fn target(self) -> &'static str {
         match self.architecture {
             Architecture::Arm64 => "aarch64-unknown-linux-gnu",
@@ -76,7 +76,7 @@ impl Flavour {
     }
 }
 
-/// Builds every function and zips it. Nothing is compiled where no source changed since.
+/// Builds every function and zips it. Compiles nothing if no source has changed.
 pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result<FunctionAssets> {
     let binaries = binaries(context, flavour);
     let _alone = alone(&binaries).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn build(context: &Context, flavour: Flavour) -> anyhow::Result
     zip(binaries, flavour).await
 }
 
-/// Builds these functions, the others being built, and zips all.
+/// Builds these functions, while the others are built already, and zips all.
 pub(crate) async fn rebuild(
     context: &Context,
     tools: &Tools,
@@ -103,7 +103,7 @@ pub(crate) async fn rebuild(
     zip(binaries, flavour).await
 }
 
-/// Where binaries and zips are kept.
+/// The folder of binaries and zips.
 fn binaries(context: &Context, flavour: Flavour) -> PathBuf {
     let built = context.functions_root.join("target/functions");
     built.join(flavour.folder())
@@ -115,7 +115,7 @@ async fn zip(binaries: PathBuf, flavour: Flavour) -> anyhow::Result<FunctionAsse
         .context("zipping the functions")?
 }
 
-/// Waits until no other command builds or zips into `binaries`; holds others off while kept.
+/// Waits until no other command builds or zips into `binaries`; keeps others out while it is held.
 async fn alone(binaries: &Path) -> anyhow::Result<std::fs::File> {
     let path = binaries.join("lock");
     let taken = path.clone();
@@ -154,7 +154,7 @@ async fn compile(
     if flavour.release {
         check_target(flavour).await?;
         let zig = Zig::ensure(context).await?;
-        // How cargo-zigbuild, which is inside cargo-lambda, is told of a Python that has zig.
+        // This tells cargo-zigbuild, which is inside cargo-lambda, about a Python with zig.
         lambda = lambda.env("CARGO_ZIGBUILD_PYTHON_PATH", zig.python());
     }
     lambda
@@ -163,8 +163,8 @@ async fn compile(
         .context(Stop::failed("the functions were not built"))
 }
 
-/// What names a function to cargo: a package for AWS, so that it has no feature which only the
-/// commands want; a binary for this machine, so that it shares their dependencies.
+/// How cargo selects a function: by package for AWS, so that it has no feature which only the
+/// commands need; by binary for this machine, so that it shares their dependencies.
 const fn selection(flavour: Flavour) -> &'static str {
     if flavour.release {
         "--package"
@@ -173,8 +173,8 @@ const fn selection(flavour: Flavour) -> &'static str {
     }
 }
 
-/// cargo-lambda's options. For this machine plain cargo links, as it does for everything else
-/// here; for AWS zig does, against the C library that Lambda has.
+/// cargo-lambda's options. For this machine plain cargo links, as for everything else here; for AWS
+/// zig links, against Lambda's C library.
 fn options(flavour: Flavour) -> Vec<&'static str> {
     match (flavour.release, flavour.architecture) {
         (false, _) => vec!["--compiler", "cargo"],
@@ -189,7 +189,7 @@ fn path_with(first: &Path) -> anyhow::Result<std::ffi::OsString> {
     std::env::join_paths(folders).context("putting the tools first in `PATH`")
 }
 
-/// Says what is missing for a release build before cargo-lambda does so late and at length.
+/// Reports what is missing for a release build, before cargo-lambda does so late and at length.
 async fn check_target(flavour: Flavour) -> anyhow::Result<()> {
     let target = flavour.target();
     let libraries = Job::new("rustc")
@@ -209,7 +209,7 @@ async fn check_target(flavour: Flavour) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How hard a zip is made small: a smaller one starts faster on Lambda, a quick one sooner here.
+/// The compression effort: a smaller zip starts faster on Lambda, a quick one starts sooner here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Effort {
     Little,
@@ -225,7 +225,7 @@ impl Effort {
         }
     }
 
-    /// Of Deflate.
+    /// The Deflate level.
     const fn level(self) -> i64 {
         match self {
             Self::Little => 1,
@@ -245,8 +245,8 @@ fn zip_all(binaries: &Path, flavour: Flavour) -> anyhow::Result<FunctionAssets> 
     Ok(assets)
 }
 
-/// Zips a binary, unless the zip beside it is of the same binary, by its size and time of change,
-/// and made with the same effort.
+/// Zips a binary, unless the zip beside it was made from the same binary, by size and modification
+/// time, with the same effort.
 fn zip_one(folder: &Path, flavour: Flavour) -> anyhow::Result<FunctionAsset> {
     let path = folder.join(BOOTSTRAP);
     let architecture = runs_on(&path, flavour)?;
@@ -278,7 +278,7 @@ fn zip_one(folder: &Path, flavour: Flavour) -> anyhow::Result<FunctionAsset> {
     })
 }
 
-/// What the binary runs on: read from the binary itself, and what was to be built.
+/// The binary's architecture, read from the binary itself and compared with the target.
 fn runs_on(path: &Path, flavour: Flavour) -> anyhow::Result<Architecture> {
     let wanted = flavour.architecture;
     let found = elf::architecture(path)
@@ -296,7 +296,8 @@ fn runs_on(path: &Path, flavour: Flavour) -> anyhow::Result<Architecture> {
     .into())
 }
 
-/// What changes when a file is written: its size and its time of change, in one word.
+/// The part of a file's metadata that changes when it is written: size and modification time, in
+/// one word.
 fn mark(path: &Path) -> std::io::Result<String> {
     let metadata = std::fs::metadata(path)?;
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
@@ -390,7 +391,7 @@ mod tests {
         let bootstrap = dir.path().join(BOOTSTRAP);
         std::fs::write(&bootstrap, elf::header(HERE.architecture)).unwrap();
         zip_one(dir.path(), HERE).unwrap();
-        // Also where a zip of it is there from before.
+        // Even if a zip of it exists from before.
         let flavour = Flavour {
             architecture: other,
             ..HERE

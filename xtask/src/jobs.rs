@@ -1,4 +1,4 @@
-//! Other programs, run to their end. They end with us: dropping the future kills them.
+//! Runs other programs to their end. They end with this one: dropping the future kills them.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -10,15 +10,15 @@ use tokio::process::Command;
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// A program to be run.
+/// A program to run.
 #[derive(Debug)]
 pub(crate) struct Job {
     command: Command,
     name: String,
 }
 
-/// What cargo tells the programs it runs about themselves. A cargo started from here must not
-/// take it for its own: build scripts would see it change, and run again.
+/// Prefixes of the variables with which cargo tells programs about themselves. A cargo started from
+/// here must not see them: build scripts would notice the change and run again.
 const OF_THE_OUTER_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"];
 
 impl Job {
@@ -61,7 +61,7 @@ impl Job {
         self
     }
 
-    /// Without the variables whose names begin so.
+    /// Removes the variables whose names start with `prefix`.
     #[must_use]
     pub(crate) fn without(mut self, prefix: &str) -> Self {
         for (variable, _) in std::env::vars_os() {
@@ -72,7 +72,7 @@ impl Job {
         self
     }
 
-    /// Runs it; what it prints goes to stderr, or with `--quiet` is shown only if it fails.
+    /// Runs it. Its output goes to stderr; with `--quiet` it is shown only if the program fails.
     pub(crate) async fn run(mut self, out: Output) -> anyhow::Result<()> {
         if out.is_quiet() {
             let output = self.command.output().await;
@@ -94,13 +94,13 @@ impl Job {
         }
     }
 
-    /// Runs it with stdout as our own; says how it ended.
+    /// Runs it with our stdout and returns its exit status.
     pub(crate) async fn run_in_place(mut self) -> anyhow::Result<std::process::ExitStatus> {
         let status = self.command.status().await;
         status.with_context(|| format!("running `{}`", self.name))
     }
 
-    /// Runs it and hands on each line of its stdout; says how it ended.
+    /// Runs it, passes on each line of its stdout, and returns its exit status.
     pub(crate) async fn each_line(
         mut self,
         mut take: impl FnMut(&str) -> anyhow::Result<()>,
@@ -120,7 +120,7 @@ impl Job {
         child.wait().await.with_context(running)
     }
 
-    /// Runs it and returns what it printed.
+    /// Runs it and returns its output.
     pub(crate) async fn read(mut self) -> anyhow::Result<std::process::Output> {
         let output = self.command.output().await;
         output.with_context(|| format!("running `{}`", self.name))

@@ -1,7 +1,7 @@
 //! The commands of this repository: `cargo xtask VERB`.
 //!
-//! One module a verb. Verbs decide and talk; the work on AWS is `deployer`'s, what is deployed is
-//! `stacks`', and running functions here is `lambda-host`'s.
+//! One module per verb. Verbs decide and communicate; `deployer` does the work on AWS, `stacks`
+//! determines what is deployed, and `lambda-host` runs functions on this machine.
 #![allow(
     clippy::large_futures,
     reason = "a process runs one verb, whose future holds the whole environment file"
@@ -42,13 +42,13 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(supervise(&context, cli.verb));
-    // Whoever interrupts does not wait for what blocks, such as another command's lock.
+    // An interrupt does not wait for anything that blocks, such as another command's lock.
     runtime.shutdown_background();
     exit.into()
 }
 
-/// Runs the verb until it ends or someone interrupts it. Dropping it stops the programs it runs;
-/// whatever was under way on AWS is picked up by the next run.
+/// Runs the verb until it ends or is interrupted. Dropping it stops the programs it runs; the next
+/// run picks up everything that was under way on AWS.
 async fn supervise(context: &Context, verb: Verb) -> Exit {
     let mut interrupted = std::pin::pin!(interruption());
     let ended = tokio::select! {
@@ -63,7 +63,8 @@ async fn supervise(context: &Context, verb: Verb) -> Exit {
         }
         Some(Ok(exit)) => exit,
         Some(Err(error)) => {
-            // An interrupt also ends the program that was being waited for, perhaps seen first.
+            // An interrupt also ends the program that the verb waited for, and that may have been
+            // noticed first.
             let late = tokio::time::timeout(Duration::from_millis(100), interrupted).await;
             if late.is_ok() {
                 context.out.interrupted();
@@ -75,7 +76,7 @@ async fn supervise(context: &Context, verb: Verb) -> Exit {
     }
 }
 
-/// Ends when the user presses Ctrl-C, or someone asks the process to end.
+/// Ends when the user presses Ctrl-C, or something asks the process to end.
 async fn interruption() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (

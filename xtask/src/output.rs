@@ -1,4 +1,4 @@
-//! Everything that is printed: data to stdout, all else to stderr.
+//! Prints everything: data to stdout, everything else to stderr.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,7 +12,7 @@ use deployer::{Line, Progress, ResourceEvent, Tone};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where and how a command speaks.
+/// The form and the destinations of a command's output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -20,17 +20,17 @@ pub(crate) struct Output {
     colours: Colours,
 }
 
-/// Who takes colours.
+/// The streams that support colours.
 #[derive(Debug, Clone, Copy)]
 struct Colours {
     stderr: bool,
     stdout: bool,
 }
 
-/// Types that take AWS long enough for a user to wonder.
+/// Types for which AWS takes long enough to make a user wonder.
 const SLOW: [&str; 2] = ["AWS::DynamoDB::Table", "AWS::Kinesis::Stream"];
 
-/// The look of a word.
+/// The style of a word.
 #[derive(Debug, Clone, Copy)]
 enum Style {
     Error,
@@ -79,7 +79,7 @@ impl Output {
         self.quiet
     }
 
-    /// The command's answer: as JSON, or as what `text` makes of it.
+    /// Prints the command's result: as JSON, or as the text that `text` makes of it.
     pub(crate) fn answer<T: Serialize>(
         self,
         value: &T,
@@ -93,7 +93,7 @@ impl Output {
         Self::print(&document)
     }
 
-    /// One of many answers, while more may come: as JSON, one document a line.
+    /// Prints one of many results, while more may come: as JSON, one document per line.
     pub(crate) fn line<T: Serialize>(
         self,
         value: &T,
@@ -107,7 +107,7 @@ impl Output {
         Self::print(&document)
     }
 
-    /// An answer that replaces the one before on a terminal; elsewhere it follows it.
+    /// Prints a result that replaces the previous one on a terminal; elsewhere it follows it.
     pub(crate) fn screen<T: Serialize>(
         self,
         value: &T,
@@ -122,7 +122,7 @@ impl Output {
         })
     }
 
-    /// One of several names that lines begin with, each in a colour of its own.
+    /// One of several names that lines begin with, each in its own colour.
     pub(crate) fn name(self, number: usize, name: &str) -> String {
         // Cyan, magenta, blue, green, yellow, and their bright siblings.
         const COLOURS: [u8; 10] = [36, 35, 34, 32, 33, 96, 95, 94, 92, 93];
@@ -134,18 +134,18 @@ impl Output {
         }
     }
 
-    /// The text of an error answer.
+    /// A text in the style of errors.
     pub(crate) fn alarming(self, text: &str) -> String {
         painted(self.colours.stdout, Style::Error, text)
     }
 
-    /// A line of another program's stdout.
+    /// Prints a line of another program's stdout.
     pub(crate) fn raw(line: &str) -> anyhow::Result<()> {
         Self::print(line)
     }
 
-    /// A list that is printed item by item: as JSON, one document with the member `name`;
-    /// otherwise an item a line.
+    /// Starts a list that is printed item by item: as JSON, one document with the member `name`;
+    /// otherwise one item per line.
     pub(crate) fn list(self, name: &str) -> anyhow::Result<Document> {
         if self.json {
             Self::print(&format!("{{{}: [", Value::from(name)))?;
@@ -160,7 +160,7 @@ impl Output {
         Self::print_if_read(document).map(drop)
     }
 
-    /// Prints a document; says whether somebody still reads. A reader such as `| head` closes
+    /// Prints a document and returns whether anyone still reads. A reader such as `| head` closes
     /// stdout when it has seen enough.
     fn print_if_read(document: &str) -> anyhow::Result<bool> {
         let mut stdout = std::io::stdout().lock();
@@ -174,49 +174,49 @@ impl Output {
         painted(self.colours.stderr, style, text)
     }
 
-    /// A line of a review within a step.
+    /// Prints a line of a review within a step.
     pub(crate) fn review(self, line: &Line) {
         self.detail(&toned(self.colours.stderr, line));
     }
 
-    /// A line of a review as part of an answer.
+    /// Prints a line of a review as part of a result.
     pub(crate) fn review_data(self, line: &Line) -> String {
         toned(self.colours.stdout, line)
     }
 
-    /// A step that begins.
+    /// Announces a step.
     pub(crate) fn step(self, text: &str) {
         if !self.quiet {
             eprintln!("{} {text}", self.paint(Style::Progress, "=>"));
         }
     }
 
-    /// Something within a step.
+    /// Prints a detail of a step.
     pub(crate) fn detail(self, text: &str) {
         if !self.quiet {
             eprintln!("   {text}");
         }
     }
 
-    /// Something within a step that few will read.
+    /// Prints a detail that few users need.
     pub(crate) fn aside(self, text: &str) {
         if !self.quiet {
             eprintln!("   {}", self.paint(Style::Quiet, text));
         }
     }
 
-    /// Something that the user should know even with `--quiet`.
+    /// Prints a message that the user should see even with `--quiet`.
     pub(crate) fn warning(self, text: &str) {
         eprintln!("{} {text}", self.paint(Style::Warning, "warning:"));
     }
 
-    /// An error, its causes, and what can be done.
+    /// Prints an error, its causes, and a hint.
     pub(crate) fn failure(self, error: &anyhow::Error) {
         eprintln!("{} {error}", self.paint(Style::Error, "error:"));
         let mut said = error.to_string();
         for cause in error.chain().skip(1) {
             let text = cause.to_string();
-            // Some libraries repeat their source's words in their own.
+            // Some libraries repeat their source's message in their own.
             if !said.ends_with(&text) {
                 eprintln!("  caused by: {text}");
             }
@@ -227,7 +227,7 @@ impl Output {
         }
     }
 
-    /// The user pressed Ctrl-C.
+    /// Reports that the user pressed Ctrl-C.
     pub(crate) fn interrupted(self) {
         eprintln!(
             "\n{} interrupted; what AWS has begun it finishes: run the command again to go on from here",
@@ -235,19 +235,19 @@ impl Output {
         );
     }
 
-    /// Asks; without a terminal the answer is no.
+    /// Asks a question; without a terminal the answer is no.
     pub(crate) fn confirm(self, question: &str) -> anyhow::Result<bool> {
         let answer = self.ask(question, "[y/N]")?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
     }
 
-    /// Asks for a name, so that nobody says yes out of habit; without a terminal the answer is no.
+    /// Asks for a name, to prevent a yes out of habit; without a terminal the answer is no.
     pub(crate) fn confirm_by_name(self, question: &str, name: &str) -> anyhow::Result<bool> {
         let answer = self.ask(question, &format!("[type `{name}`]"))?;
         Ok(answer.as_deref() == Some(name))
     }
 
-    /// The answer to a question; none without a terminal.
+    /// The answer to a question; `None` without a terminal.
     fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             eprintln!("{question} {choice} no: there is no terminal to ask, and no `--yes`");
@@ -280,7 +280,7 @@ fn toned(colour: bool, line: &Line) -> String {
     }
 }
 
-/// A list under way.
+/// A list that is being printed.
 #[derive(Debug)]
 pub(crate) struct Document {
     json: bool,
@@ -288,7 +288,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Prints an item; says whether somebody still reads.
+    /// Prints an item and returns whether anyone still reads.
     pub(crate) fn item(&mut self, item: &Value) -> anyhow::Result<bool> {
         let comma = if self.json && self.has_items { "," } else { "" };
         self.has_items = true;
@@ -306,13 +306,13 @@ impl Document {
 
 impl Progress for Output {
     fn resource(&self, event: &ResourceEvent) {
-        // Each resource is told of once, when it is done; only a long wait needs its beginning.
+        // Each resource is reported once, when it is done; only long waits report their start.
         let begins = event.status.ends_with("_IN_PROGRESS");
         if begins && !event.is_of_the_stack() && !SLOW.contains(&event.kind.as_str()) {
             return;
         }
         let reason = event.reason.as_deref().map_or(String::new(), |reason| {
-            // CloudFormation's own small talk.
+            // CloudFormation's standard reasons carry no information.
             if matches!(reason, "Resource creation Initiated" | "User Initiated") {
                 String::new()
             } else {

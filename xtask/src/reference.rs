@@ -1,10 +1,10 @@
-//! The reference of the commands, as a page: made of the same definitions as `--help`.
+//! The reference of the commands, as a page, generated from the same definitions as `--help`.
 
 use clap::{Arg, Command};
 
 use crate::cli;
 
-/// Where it stands, from the repository's folder.
+/// Its path from the repository's folder.
 pub(crate) const PAGE: &str = "docs/commands.md";
 
 const HEAD: &str = "# Commands
@@ -73,7 +73,7 @@ fn is_of_every_verb(all: &Command, arg: &Arg) -> bool {
     id == "help" || globals(all).iter().any(|global| global.get_id() == id)
 }
 
-/// An example: what it does, then the command, which `--help` shows the other way round.
+/// An example: its effect, then the command; `--help` shows them the other way round.
 fn example(lines: &[&str]) -> String {
     match lines {
         [command, what] => format!("# {}\n{}\n", what.trim(), command.trim()),
@@ -88,7 +88,7 @@ fn arguments(args: &[&Arg]) -> String {
     format!("| | |\n|---|---|\n{}", rows.collect::<String>())
 }
 
-/// The argument as it is written on the command line.
+/// The argument in the form of the command line.
 fn shown(arg: &Arg) -> String {
     let values = arg.get_value_names().unwrap_or_default().join(" ");
     let takes = arg.get_action().takes_values();

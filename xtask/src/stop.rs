@@ -1,22 +1,22 @@
-//! How a command ends when it does not succeed.
+//! Commands that do not succeed: exit codes and hints.
 
 mod hints;
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// The exit codes, all of them.
+/// All exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
     Done = 0,
-    /// Failed; also where nothing is deployed and something must be.
+    /// Failed; also if something must be deployed and is not.
     Failed = 1,
-    /// Used or configured wrongly; also an unknown stack, function or key.
+    /// Used or configured wrongly; also for an unknown stack, function or key.
     Usage = 2,
-    /// Something differs that should not.
+    /// There is a difference where there should be none.
     Difference = 3,
-    /// AWS said no.
+    /// AWS refused.
     Refused = 4,
     /// Interrupted.
     Interrupted = 130,
@@ -28,7 +28,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error whose exit code or remedy is known. Put into a chain as its context, or on its own.
+/// An error with a known exit code or remedy. It is added to a chain as context, or used on its
+/// own.
 #[derive(Debug)]
 pub(crate) struct Stop {
     exit: Exit,
@@ -56,7 +57,7 @@ impl Stop {
         }
     }
 
-    /// What the user can do.
+    /// Adds what the user can do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -72,7 +73,7 @@ impl fmt::Display for Stop {
 
 impl std::error::Error for Stop {}
 
-/// The exit code that an error stands for.
+/// The exit code of an error.
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         stop.exit

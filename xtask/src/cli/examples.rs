@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-/// A verb, without `cargo xtask`; and command lines, each with what it does.
+/// A verb, without `cargo xtask`; and command lines, each with its effect.
 type Verb = (&'static str, &'static [(&'static str, &'static str)]);
 
 const EXAMPLES: &[Verb] = &[

@@ -1,10 +1,10 @@
-//! The body of a dashboard, read.
+//! Reads the body of a dashboard.
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Widgets in their places.
+/// Widgets with their places.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Body {
     pub(crate) widgets: Vec<Widget>,
@@ -20,7 +20,7 @@ pub(crate) struct Widget {
     pub(crate) content: Content,
 }
 
-/// What a widget shows.
+/// The content of a widget.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Content {
     Text(String),
@@ -46,7 +46,7 @@ pub(crate) struct Line {
     pub(crate) source: Source,
 }
 
-/// Where a line's values come from.
+/// The source of a line's values.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Source {
     Metric(Metric),
@@ -54,7 +54,7 @@ pub(crate) enum Source {
     Expression(String),
 }
 
-/// A metric as it is looked at.
+/// A metric with its statistic and period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Metric {
     pub(crate) namespace: String,
@@ -98,7 +98,7 @@ struct Properties {
     metrics: Vec<Vec<Value>>,
 }
 
-/// The period of a widget that names none.
+/// The period of a widget without one.
 const fn five_minutes() -> u32 {
     300
 }

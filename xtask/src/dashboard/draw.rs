@@ -1,4 +1,4 @@
-//! Widgets as one HTML page with SVG charts, which loads nothing.
+//! Draws widgets as one self-contained HTML page with SVG charts.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub(crate) struct DrawnWidget {
     pub(crate) title: String,
     /// `lines`, `numbers`, `alarms` or `text`.
     pub(crate) kind: &'static str,
-    /// Seconds of a period.
+    /// The period in seconds.
     pub(crate) period: u32,
     pub(crate) lines: Vec<DrawnLine>,
     #[serde(skip)]
@@ -58,7 +58,7 @@ const COLOURS: [&str; 6] = [
 ];
 /// Size of a chart, in its own units.
 const SIZE: (f64, f64) = (560.0, 200.0);
-/// What is left for the numbers beside a chart.
+/// Space for the numbers beside a chart.
 const LEFT: f64 = 52.0;
 const BOTTOM: f64 = 8.0;
 
@@ -140,7 +140,7 @@ fn chart(lines: &[DrawnLine]) -> String {
     svg
 }
 
-/// A line that ends where there is no value; a value between two gaps is a dot.
+/// A path that ends where there is no value; a value between two gaps is a dot.
 fn path(values: &Series, top: f64) -> String {
     let (width, height) = SIZE;
     let steps = u32::try_from(values.len().saturating_sub(1).max(1)).unwrap_or(u32::MAX);
@@ -188,7 +188,7 @@ fn rows(rows: &[(String, String)]) -> String {
     list + "</ul>"
 }
 
-/// At most two digits behind the point.
+/// Formats with at most two decimals.
 fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

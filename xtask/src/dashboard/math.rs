@@ -1,17 +1,17 @@
-//! Metric math (CloudWatch User Guide, "Using math expressions with CloudWatch metrics"): what the
-//! expressions of `stacks` use of it.
+//! Metric math (CloudWatch User Guide, "Using math expressions with CloudWatch metrics"), as far as
+//! the expressions of `stacks` use it.
 //!
-//! A series has a value or none for each period. Arithmetic gives a value where both sides have one;
-//! `FILL` gives one everywhere.
+//! A series has an optional value for each period. Arithmetic produces a value if both sides have
+//! one; `FILL` produces one everywhere.
 
 use std::collections::BTreeMap;
 
 use anyhow::bail;
 
-/// A value or none for each period.
+/// An optional value for each period.
 pub(crate) type Series = Vec<Option<f64>>;
 
-/// What an expression comes to, over so many periods.
+/// The value of an expression over `periods` periods.
 pub(crate) fn evaluate(
     expression: &str,
     of: &BTreeMap<String, Series>,
@@ -30,7 +30,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Names, numbers and signs.
+/// Splits an expression into names, numbers and signs.
 fn words(expression: &str) -> anyhow::Result<Vec<String>> {
     let mut words: Vec<String> = Vec::new();
     let mut rest = expression.trim_start();
@@ -167,7 +167,7 @@ impl Reading<'_> {
             ("IF", [holds, then, otherwise]) => each
                 .map(|at| {
                     let of = |series: &Series| series.get(at).copied().flatten();
-                    // Zero is false, and so exactly.
+                    // Only exactly zero is false.
                     let holds = of(holds)?.abs() > 0.0;
                     if holds { of(then) } else { of(otherwise) }
                 })

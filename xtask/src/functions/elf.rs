@@ -1,4 +1,4 @@
-//! Which processor a binary is for, from the header of its file (ELF: `elf(5)`).
+//! Reads the architecture of a binary from the header of its file (ELF: `elf(5)`).
 
 use std::io::Read;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) enum NotRunnable {
     OtherMachine(u16),
 }
 
-/// What the binary at `path` runs on.
+/// The architecture of the binary at `path`.
 pub(super) fn architecture(path: &Path) -> Result<Architecture, NotRunnable> {
     let mut header = Vec::with_capacity(HEADER);
     let file = std::fs::File::open(path)?;
@@ -45,7 +45,7 @@ const fn number(architecture: Architecture) -> u16 {
     }
 }
 
-/// The header of a binary for this processor.
+/// The header of a binary for this architecture.
 #[cfg(test)]
 pub(super) fn header(of: Architecture) -> Vec<u8> {
     let mut header = OF_64_BITS.to_vec();

@@ -1,8 +1,9 @@
-//! Whether the functions need compiling at all.
+//! Decides whether the functions need compiling at all.
 //!
-//! cargo-lambda takes seconds to find that nothing changed. Cargo leaves the sources of each binary
-//! in a file beside it (<https://doc.rust-lang.org/cargo/reference/build-cache.html#dep-info-files>):
-//! as long as each of them, and what the build is configured with, is as it was, so are the binaries.
+//! cargo-lambda takes seconds to find that nothing has changed. Cargo lists the sources of each
+//! binary in a file beside it
+//! (<https://doc.rust-lang.org/cargo/reference/build-cache.html#dep-info-files>): as long as all of
+//! them and the build's configuration are unchanged, so are the binaries.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,9 +16,9 @@ use domain::time::UnixMillis;
 
 use super::{BOOTSTRAP, Flavour, hex, mark, write_whole};
 
-/// Where the inputs of the last build are noted.
+/// The file that records the inputs of the last build.
 const NOTE: &str = "built-from";
-/// What configures a build, from the repository's folder.
+/// Files that configure a build, from the repository's folder.
 const CONFIGURATION: [&str; 4] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -27,7 +28,7 @@ const CONFIGURATION: [&str; 4] = [
 /// Variables that configure a build.
 const VARIABLES: [&str; 3] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN"];
 
-/// Whether the binaries are what a build would make.
+/// Whether a build would produce the same binaries.
 pub(super) fn is_fresh(root: &Path, flavour: Flavour, binaries: &Path) -> bool {
     let built = Function::ALL
         .iter()
@@ -36,7 +37,7 @@ pub(super) fn is_fresh(root: &Path, flavour: Flavour, binaries: &Path) -> bool {
     built && noted.is_some() && noted == inputs(root, flavour).map(|inputs| inputs.digest)
 }
 
-/// Notes what the binaries were just built from, unless that changed while they were.
+/// Records the inputs of the build that just ended, unless they changed during the build.
 pub(super) fn note(
     root: &Path,
     flavour: Flavour,
@@ -53,13 +54,13 @@ pub(super) fn note(
     }
 }
 
-/// What the binaries depend on.
+/// The inputs of the binaries.
 struct Inputs {
     digest: String,
     last_change: UnixMillis,
 }
 
-/// None where something is missing, such as a source that was moved.
+/// `None` if something is missing, such as a source that was moved.
 fn inputs(root: &Path, flavour: Flavour) -> Option<Inputs> {
     let profile = if flavour.release { "release" } else { "debug" };
     let built = root.join("target").join(flavour.target()).join(profile);
@@ -92,7 +93,7 @@ fn changed(file: &Path) -> Option<UnixMillis> {
     Some(UnixMillis(since.as_millis().try_into().ok()?))
 }
 
-/// The prerequisites of a dep-info file: paths after the first colon, blanks in them escaped.
+/// The prerequisites in a dep-info file: paths after the first colon, with escaped blanks.
 fn sources(dep_info: &str) -> BTreeSet<PathBuf> {
     let rules = dep_info
         .lines()
@@ -108,7 +109,7 @@ fn sources(dep_info: &str) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// The manifest of the package that a source belongs to.
+/// The manifest of a source's package.
 fn manifest(source: &Path) -> Option<PathBuf> {
     source
         .ancestors()
@@ -150,7 +151,7 @@ mod tests {
         binaries
     }
 
-    /// Long after anything here is written.
+    /// Long after everything here is written.
     const LATER: UnixMillis = UnixMillis(i64::MAX);
 
     #[test]

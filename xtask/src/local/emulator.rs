@@ -1,7 +1,7 @@
-//! The embedded AWS: MiniStack, on loopback, in a process environment of its own.
+//! The embedded AWS: MiniStack, on loopback, with its own process environment.
 //!
-//! Functions would inherit what the emulator has in its environment; so it gets only what it
-//! needs. Its state is written when it ends, and read when it starts.
+//! Functions would inherit the emulator's environment, so it gets only what it needs. Its state is
+//! written when it ends, and read when it starts.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,17 +21,17 @@ use super::{Local, address, ports};
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// How long a start may take. Under a second is usual; a saved state takes longer.
+/// The start timeout. Under a second is usual; a saved state takes longer.
 const START: Duration = Duration::from_mins(1);
-/// How long it may take to answer that it is well.
+/// The timeout of a health check.
 const HEALTH: Duration = Duration::from_secs(3);
-/// How long it may take to save its state and end.
+/// The timeout for saving its state and ending.
 const STOP: Duration = Duration::from_secs(30);
 
-/// The variables that the emulator keeps of ours.
+/// The variables that the emulator inherits from us.
 const KEPT: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// How the emulator is started.
+/// The settings of the emulator.
 #[derive(Debug)]
 pub(crate) struct Emulator<'a> {
     pub(crate) local: &'a Local,
@@ -42,12 +42,12 @@ pub(crate) struct Emulator<'a> {
 }
 
 impl Emulator<'_> {
-    /// Whether the recorded emulator runs and answers.
+    /// Whether the recorded emulator is running and responds.
     pub(crate) async fn answers(record: &ProcessRecord) -> bool {
         record.is_alive() && healthy(record.port).await
     }
 
-    /// Ends the emulator of a local environment, recorded or not. It saves its state.
+    /// Ends the emulators of a local environment, recorded or not. They save their state.
     pub(crate) async fn stop_all(local: &Local, record: Option<&ProcessRecord>) {
         if let Some(record) = record {
             Self::stop(record).await;
@@ -63,8 +63,8 @@ impl Emulator<'_> {
         record.stop(STOP).await
     }
 
-    /// A running emulator with these settings: the recorded one if it is sound, else a new one,
-    /// recorded from its first moment.
+    /// A running emulator with these settings: the recorded one if it is healthy, otherwise a new
+    /// one, recorded from its first moment.
     pub(crate) async fn ensure(
         &self,
         state: &mut State,
@@ -95,7 +95,7 @@ impl Emulator<'_> {
         record.with_context(|| ended(&log, "ended at once"))
     }
 
-    /// Starts the process; says where it logs.
+    /// Starts the process and returns the path of its log.
     fn spawn(&self, port: u16) -> anyhow::Result<(Child, PathBuf)> {
         let log = self.local.logs_dir().join("aws.log");
         let opened = File::create(&log).and_then(|out| Ok((out.try_clone()?, out)));
@@ -123,7 +123,7 @@ impl Emulator<'_> {
         Ok((child, log))
     }
 
-    /// Tells whether an emulator was started just so, from these very tools.
+    /// Identifies the settings and tools with which an emulator was started.
     fn digest(&self, port: u16) -> String {
         let tools = self.tools.python().display().to_string();
         let mut settings = self.settings(port);
@@ -146,7 +146,7 @@ impl Emulator<'_> {
             ("S3_DATA_DIR", path("s3")),
             ("TMPDIR", path("tmp")),
             ("LOG_LEVEL", "WARNING".to_owned()),
-            // Listeners on ports of their own, for services that nothing here uses.
+            // Listeners on separate ports, for services that nothing here uses.
             ("IOT_MTLS_ENABLED", "0".to_owned()),
             ("SFTP_ENABLED", "0".to_owned()),
         ];
@@ -163,7 +163,7 @@ impl Emulator<'_> {
     }
 }
 
-/// Waits until the process answers; one that does not is ended.
+/// Waits until the process responds, and ends it if it does not.
 async fn wait_until_healthy(child: &mut Child, port: u16, log: &Path) -> anyhow::Result<()> {
     let until = tokio::time::Instant::now() + START;
     loop {

@@ -14,24 +14,24 @@ use super::{Local, address, emulator::tail};
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// This program, also while a build is replacing its file.
+/// This program, even while a build is replacing its file.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 const START: Duration = Duration::from_secs(30);
 const HEALTH: Duration = Duration::from_secs(3);
-/// How long it may take to end the functions it runs.
+/// How long ending its functions may take.
 const STOP: Duration = Duration::from_secs(10);
 
 /// The host's process.
 pub(crate) struct HostProcess;
 
 impl HostProcess {
-    /// Whether the recorded host runs and answers.
+    /// Whether the recorded host is running and responds.
     pub(crate) async fn answers(record: &ProcessRecord) -> bool {
         record.is_alive() && healthy(record.port).await
     }
 
-    /// Ends the host, recorded or not, and every function process it left.
+    /// Ends the host, recorded or not, and every function process that it left behind.
     pub(crate) async fn stop(local: &Local, record: Option<&ProcessRecord>) -> anyhow::Result<()> {
         if let Some(record) = record {
             record.stop(STOP).await;
@@ -43,7 +43,7 @@ impl HostProcess {
         Ok(())
     }
 
-    /// A running host with these settings: the recorded one if it is sound, else a new one,
+    /// A running host with these settings: the recorded one if it is healthy, otherwise a new one,
     /// recorded from its first moment.
     pub(crate) async fn ensure(
         local: &Local,
@@ -71,7 +71,7 @@ impl HostProcess {
     }
 }
 
-/// What the host of a local environment, and nothing else, is told to read.
+/// The settings file that only the host of this local environment reads.
 fn settings(local: &Local) -> PathBuf {
     local.dir().join("host.json")
 }
@@ -121,13 +121,13 @@ async fn healthy(port: u16) -> bool {
         .is_some()
 }
 
-/// What the host says of itself.
+/// The status that the host reports.
 pub(crate) async fn status(host: &str) -> Option<serde_json::Value> {
     let text = get(&format!("{host}/_host/status"), Duration::from_secs(10)).await?;
     serde_json::from_str(&text).ok()
 }
 
-/// The body of a successful answer from this machine.
+/// The body of a successful response from this machine.
 pub(super) async fn get(url: &str, patience: Duration) -> Option<String> {
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -141,7 +141,7 @@ pub(super) async fn get(url: &str, patience: Duration) -> Option<String> {
     }
 }
 
-/// Tells this build from another: a host that a rebuild has outdated is replaced.
+/// Identifies this build: a host from an older build is replaced.
 fn own_build() -> String {
     let build = std::fs::metadata(OWN_PROGRAM)
         .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));

@@ -1,7 +1,7 @@
-//! One command at a time changes a local environment.
+//! Only one command at a time changes a local environment.
 //!
-//! The lock is a file beside the environment's folder, which `destroy` removes: a lock on a file inside
-//! would be lost with it.
+//! The lock is a file beside the environment's folder, because `destroy` removes the folder: a lock
+//! on a file inside would be lost with it.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,10 +14,10 @@ use super::Local;
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// How often a lock that somebody else holds is tried again.
+/// How often to try a lock that another command holds.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Held until it is dropped, however the process ends.
+/// Held until it is dropped, or until the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -25,7 +25,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or refuses: two deploys at once would each undo the other's.
+    /// Takes the lock, or refuses: two concurrent deploys would each undo the other's changes.
     pub(crate) fn take(local: &Local) -> anyhow::Result<Self> {
         let path = path(local);
         try_lock(&path)?.ok_or_else(|| {
@@ -38,7 +38,7 @@ impl Lock {
         })
     }
 
-    /// Takes the lock once its holder is done: what must go goes after all.
+    /// Takes the lock once its holder is done, for a removal that must happen in any case.
     pub(crate) async fn wait(local: &Local, out: Output) -> anyhow::Result<Self> {
         let path = path(local);
         let mut told = false;
@@ -53,9 +53,9 @@ impl Lock {
         }
     }
 
-    /// Removes the file with the environment that it guarded.
+    /// Removes the lock file together with the environment.
     pub(crate) fn remove(self) {
-        // Left where it cannot be removed: an empty file that locks nothing.
+        // It may stay if it cannot be removed: an empty file that locks nothing.
         let _left = std::fs::remove_file(&self.path);
     }
 }
@@ -75,7 +75,7 @@ fn try_lock(path: &Path) -> anyhow::Result<Option<Lock>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error).with_context(locking),
     }
-    // Its last holder may have removed the file that is locked now.
+    // The previous holder may have removed the file that is locked now.
     let locked = file.metadata().with_context(locking)?.ino();
     let is_current = std::fs::metadata(path).is_ok_and(|there| there.ino() == locked);
     Ok(is_current.then(|| Lock {

@@ -1,7 +1,7 @@
 //! The local environment: its folder, its processes, its keys.
 //!
-//! Everything it leaves on this machine is inside one folder (`target/local`) and the processes
-//! that the folder's `state.json` names.
+//! Everything it leaves on this machine is in one folder (`target/local`) and in the processes that
+//! the folder's `state.json` lists.
 
 mod emulator;
 pub(crate) mod host;
@@ -37,7 +37,7 @@ pub(crate) struct Local {
     dir: PathBuf,
 }
 
-/// The processes of a local environment that is up.
+/// The processes of a running local environment.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
     pub(crate) emulator_port: u16,
@@ -61,7 +61,7 @@ impl Running {
     }
 }
 
-/// An address on this machine that only this machine reaches.
+/// A URL that only this machine reaches.
 pub(crate) fn address(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
@@ -75,12 +75,12 @@ impl Local {
         &self.dir
     }
 
-    /// What the embedded AWS keeps between runs.
+    /// The data that the embedded AWS keeps between runs.
     pub(crate) fn emulator_dir(&self) -> PathBuf {
         self.dir.join("aws")
     }
 
-    /// What the host keeps between runs.
+    /// The data that the host keeps between runs.
     pub(crate) fn host_dir(&self) -> PathBuf {
         self.dir.join("host")
     }
@@ -110,7 +110,7 @@ impl Local {
         state.write(&self.dir.join("state.json"))
     }
 
-    /// The processes, if both are up and answer.
+    /// The processes, if both are running and respond.
     pub(crate) async fn running(&self) -> anyhow::Result<Option<Running>> {
         let state = self.state()?;
         let (Some(emulator), Some(host)) = (&state.emulator, &state.host) else {

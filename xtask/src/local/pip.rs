@@ -1,16 +1,16 @@
-//! pip's own settings, without those that say where to install.
+//! pip's own settings, without those about the place of installation.
 //!
-//! An index, a proxy or a certificate that the user has set must hold; `user`, `target` and the like
-//! would put the tools outside their virtual environment, or make pip refuse to install at all.
-//! pip ignores a setting only where all of its files are ignored, so everything else is handed over as
-//! variables (<https://pip.pypa.io/en/stable/topics/configuration/>).
+//! A user's index, proxy or certificate must apply, but `user`, `target` and the like would put the
+//! tools outside their virtual environment, or make pip refuse to install at all. pip ignores a
+//! setting only if all of its files are ignored, so everything else is passed as variables
+//! (<https://pip.pypa.io/en/stable/topics/configuration/>).
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::jobs::Job;
 
-/// Settings that say where to, or whether to, install.
+/// Settings about where, or whether, to install.
 const PLACES: [&str; 9] = [
     "break-system-packages",
     "config-file",
@@ -23,10 +23,10 @@ const PLACES: [&str; 9] = [
     "user",
 ];
 
-/// A setting's section, the later winning over the earlier.
+/// Sections of settings; later ones win over earlier ones.
 const SECTIONS: [&str; 3] = ["global", "install", ":env:"];
 
-/// `pip` of a virtual environment, as the user has set it up, installing into that environment.
+/// `pip` of a virtual environment, with the user's settings, installing into that environment.
 pub(super) async fn pip(python: &Path) -> anyhow::Result<Job> {
     let listed = Job::new(python)
         .args(["-m", "pip", "config", "list"])
@@ -41,7 +41,8 @@ pub(super) async fn pip(python: &Path) -> anyhow::Result<Job> {
     }))
 }
 
-/// What `pip config list` says, by name: `section.name='value'` a line, the value as Python writes it.
+/// Parses `pip config list`, by name: `section.name='value'` per line, with the value in Python's
+/// notation.
 fn settings(listed: &str) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     for section in SECTIONS {
@@ -60,7 +61,7 @@ fn settings(listed: &str) -> BTreeMap<String, String> {
     settings
 }
 
-/// A string as Python's `repr` writes it.
+/// Parses a string in the notation of Python's `repr`.
 fn unquoted(value: &str) -> String {
     let inner = ['\'', '"']
         .iter()
@@ -70,7 +71,7 @@ fn unquoted(value: &str) -> String {
     for character in inner.unwrap_or(value).chars() {
         match (escaped, character) {
             (false, '\\') => escaped = true,
-            // A list is one value a line in a file, and separated by blanks in a variable.
+            // A list has one value per line in a file, and is separated by blanks in a variable.
             (true, 'n' | 'r' | 't') => {
                 text.push(' ');
                 escaped = false;

@@ -1,16 +1,16 @@
-//! Loopback ports: which are free, and who has one that is not.
+//! Loopback ports: which are free, and which process uses one.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Whether a loopback port can be listened on now.
+/// Whether it is possible to listen on a loopback port now.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// `wanted` if it is free, else any port that is.
+/// `wanted` if it is free, otherwise any free port.
 pub(crate) fn free_port(wanted: Option<u16>) -> anyhow::Result<u16> {
     if let Some(port) = wanted.filter(|port| is_free(*port)) {
         return Ok(port);
@@ -19,7 +19,7 @@ pub(crate) fn free_port(wanted: Option<u16>) -> anyhow::Result<u16> {
     Ok(listener.local_addr().context("finding a free port")?.port())
 }
 
-/// Who listens on a port: the process as the user knows it, if this user may see it.
+/// The process that listens on a port, in words that the user understands, if this user may see it.
 pub(crate) fn taken_by(port: u16) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let inode = listener_inode(&table, port)?;

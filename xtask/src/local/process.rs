@@ -1,6 +1,7 @@
 //! Processes that outlive the command that started them.
 //!
-//! A pid alone names no process: it is used again. With the start time it does.
+//! A pid alone does not identify a process, because pids are reused. Together with the start time
+//! it does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +19,13 @@ pub(crate) struct ProcessRecord {
     pub(crate) started: u64,
     /// The loopback port it listens on.
     pub(crate) port: u16,
-    /// A digest of what it was started with; another digest means it must be started anew.
+    /// A digest of its settings; if the digest differs, the process must be restarted.
     pub(crate) settings: String,
 }
 
-/// How often a process that should end is looked at.
+/// How often to check whether a process has ended.
 const POLL: Duration = Duration::from_millis(50);
-/// How often, and how many times, a process without arguments is looked at again.
+/// How often, and how many times, to check a process without arguments again.
 const STARTING_POLL: Duration = Duration::from_millis(1);
 const STARTING_LOOKS: u32 = 100;
 
@@ -40,8 +41,8 @@ impl ProcessRecord {
         })
     }
 
-    /// The processes that were started with this argument or variable, recorded or not: whoever
-    /// starts one may be killed before it is recorded.
+    /// The processes that were started with this argument or variable, recorded or not: a command
+    /// may be killed between starting a process and recording it.
     pub(crate) fn told(what: &str) -> Vec<Self> {
         let own = std::process::id();
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -51,18 +52,18 @@ impl ProcessRecord {
             .collect()
     }
 
-    /// Whether the process runs, and is the one recorded.
+    /// Whether the process is running and is the recorded one.
     pub(crate) fn is_alive(&self) -> bool {
         start_time(self.pid) == Some(self.started)
     }
 
-    /// Asks the process to end, and after `patience` makes it; returns whether it ended by itself.
+    /// Asks the process to end, and kills it after `patience`. Returns whether it ended by itself.
     pub(crate) async fn stop(&self, patience: Duration) -> bool {
         if !self.is_alive() {
             return true;
         }
         self.signal(Signal::SIGTERM);
-        // A process that was stopped takes no signal before it goes on.
+        // A stopped process receives no signal before it continues.
         self.signal(Signal::SIGCONT);
         if self.gone_within(patience).await {
             return true;
@@ -84,14 +85,14 @@ impl ProcessRecord {
     }
 
     fn signal(&self, signal: Signal) {
-        // Between the look and the signal the process may end: then there is nothing to do.
+        // The process may end between the check and the signal: then there is nothing to do.
         if self.is_alive() {
             let _ended = kill(Pid::from_raw(self.pid), signal);
         }
     }
 }
 
-/// Looks where a process finds its arguments and variables, each ended by a zero (proc(5)).
+/// Searches a process's arguments and variables, each terminated by a zero (proc(5)).
 fn was_told(pid: u32, what: &str) -> bool {
     let process = Path::new("/proc").join(pid.to_string());
     let holds = |told: &[u8]| {
@@ -99,8 +100,8 @@ fn was_told(pid: u32, what: &str) -> bool {
             .any(|one| one == what.as_bytes())
     };
     let mut arguments = read_or_empty(&process.join("cmdline"));
-    // Its starter goes on a moment before a new program's arguments and variables can be read.
-    // A thread of the kernel never has any, nor a program.
+    // A starter continues a moment before the new program's arguments and variables are readable. A
+    // kernel thread never has any, nor a program.
     for _ in 0..STARTING_LOOKS {
         if !arguments.is_empty() || std::fs::read_link(process.join("exe")).is_err() {
             break;
@@ -122,7 +123,7 @@ fn start_time(pid: i32) -> Option<u64> {
 }
 
 fn parse_stat(stat: &str) -> Option<u64> {
-    // The command name, in parentheses, may itself hold spaces and parentheses.
+    // The command name, in parentheses, may itself contain spaces and parentheses.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<_> = fields.split_ascii_whitespace().collect();
     let state = *fields.first()?;

@@ -1,4 +1,4 @@
-//! The Python that the embedded AWS runs on.
+//! The Python that runs the embedded AWS.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use crate::jobs::Job;
 use crate::stop::Stop;
 
-/// The oldest Python that the pinned tools run on.
+/// The oldest Python that the pinned tools support.
 const OLDEST: (u32, u32) = (3, 10);
-/// Names the interpreter, where set.
+/// Names the interpreter, if set.
 const VARIABLE: &str = "PYTHON";
 const VERSION_SCRIPT: &str = "import sys; print('%d.%d' % sys.version_info[:2])";
 
@@ -19,7 +19,7 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// `$PYTHON`, else `python3`, else `python`.
+    /// `$PYTHON`, otherwise `python3`, otherwise `python`.
     pub(crate) async fn find() -> anyhow::Result<Self> {
         let named = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
         let candidates = match named {

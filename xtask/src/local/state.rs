@@ -1,4 +1,4 @@
-//! `state.json`: what must be known of a local environment from one command to the next.
+//! `state.json`: what commands need to know about a local environment from earlier commands.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::process::ProcessRecord;
 use crate::stop::Stop;
 
-/// Raised when a field changes its meaning.
+/// Incremented when a field changes its meaning.
 const FORMAT: u32 = 1;
 
-/// The state. It holds secrets of the local environment: only its owner may read the file.
+/// The state. It holds secrets of the local environment, so only its owner may read the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct State {
@@ -22,12 +22,12 @@ pub(crate) struct State {
     pub(crate) emulator: Option<ProcessRecord>,
     /// The host of functions.
     pub(crate) host: Option<ProcessRecord>,
-    /// The ports used last, taken again where they are free.
+    /// The last ports, reused if they are free.
     pub(crate) emulator_port: Option<u16>,
     pub(crate) host_port: Option<u16>,
     /// The key that `outputs` prints.
     pub(crate) demo_key: Option<DemoKey>,
-    /// What signs bearer tokens: PKCS #8, base64.
+    /// The key that signs bearer tokens: PKCS #8, base64.
     pub(crate) signing_key: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Default for State {
 }
 
 impl State {
-    /// The state in the file; the empty one where there is no file.
+    /// The state in the file; an empty state if there is no file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    /// Writes the state so that a reader sees the old or the new, never half of either.
+    /// Writes the state atomically: a reader sees either the old or the new one.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let writing = || format!("writing `{}`", path.display());
         let text = serde_json::to_string_pretty(self).with_context(writing)?;

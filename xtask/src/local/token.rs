@@ -1,4 +1,4 @@
-//! Bearer tokens of the local environment, signed with a key pair of its own.
+//! Bearer tokens of the local environment, signed with its own key pair.
 
 use anyhow::{Context as _, anyhow};
 use aws_lc_rs::rand::SystemRandom;
@@ -9,10 +9,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use stacks::environment::Key;
 
-/// The scope that sees every user's data.
+/// The scope that grants access to every user's data.
 pub(crate) const ADMIN_SCOPE: &str = "metering:admin";
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
@@ -78,7 +78,7 @@ impl SigningKey {
         hash.chars().take(16).collect()
     }
 
-    /// A token that says `claims`.
+    /// A token with `claims`.
     pub(crate) fn sign(&self, claims: &Claims) -> anyhow::Result<String> {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.id());

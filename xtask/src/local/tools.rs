@@ -1,4 +1,4 @@
-//! The pinned tools: the embedded AWS and cargo-lambda, in a virtual environment of their own.
+//! The pinned tools: the embedded AWS and cargo-lambda, in their own virtual environment.
 
 use std::path::PathBuf;
 
@@ -17,9 +17,9 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Installs the tools unless they are there.
+    /// Installs the tools unless they are installed.
     pub(crate) async fn ensure(context: &Context) -> anyhow::Result<Self> {
-        // Also where they are installed: a Python that was named and does not run is a mistake.
+        // Even if they are installed: a Python that was named and does not run is a mistake.
         Python::find().await?;
         let venv = Venv::of(context, "", REQUIREMENTS, &[])?;
         let _lock = venv.lock().await?;
@@ -47,7 +47,7 @@ impl Tools {
         self.venv.bin()
     }
 
-    /// Removes tools of other versions, which nothing runs from any more.
+    /// Removes tools of other versions, which nothing uses any more.
     pub(crate) fn remove_others(&self) {
         let own = self.venv.dir();
         let all = own.parent().and_then(|all| std::fs::read_dir(all).ok());
@@ -56,7 +56,7 @@ impl Tools {
             let name = name.to_string_lossy();
             let of_others = [SUITES, ZIG].iter().any(|prefix| name.starts_with(prefix));
             if other.path() != own && !of_others {
-                // Left where it cannot be removed: it is only disk space.
+                // They may stay if they cannot be removed: they only take disk space.
                 let _left = std::fs::remove_dir_all(other.path());
             }
         }

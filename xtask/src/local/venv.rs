@@ -1,4 +1,4 @@
-//! A virtual environment that holds exactly what a file of pinned requirements names.
+//! A virtual environment that contains exactly what a file of pinned requirements names.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,24 @@ use crate::context::Context;
 use crate::jobs::Job;
 use crate::stop::Stop;
 
-/// Written last, with what was installed: without it, or with another text, all is done again.
+/// Written last, with the list of what was installed: if it is missing or differs, everything is
+/// installed again.
 const MARKER: &str = "installed";
 
 /// A virtual environment, installed or not.
 #[derive(Debug, Clone)]
 pub(super) struct Venv {
     dir: PathBuf,
-    /// From the repository's folder.
+    /// The path from the repository's folder.
     requirements: &'static str,
-    /// What makes it another environment, the requirements among it.
+    /// Everything that identifies the environment, including the requirements.
     pinned: String,
 }
 
 impl Venv {
-    /// The environment under `target/tools/{prefix}{digest}` of a file of requirements, and of
-    /// further files that say what goes into it. Other contents get another folder: something may
-    /// still run from the last.
+    /// The environment under `target/tools/{prefix}{digest}` for a file of requirements and for
+    /// further files that determine its content. Other contents get another folder: something may
+    /// still run from the previous one.
     pub(super) fn of(
         context: &Context,
         prefix: &str,
@@ -65,7 +66,7 @@ impl Venv {
         self.dir.join("bin")
     }
 
-    /// Keeps others from installing at the same time, for as long as it lives.
+    /// Keeps others from installing at the same time while it is held.
     pub(super) async fn lock(&self) -> anyhow::Result<File> {
         let path = self.dir.with_extension("lock");
         if let Some(folder) = path.parent() {
@@ -78,7 +79,7 @@ impl Venv {
         locked.await.with_context(locking)?.with_context(locking)
     }
 
-    /// Whether these very versions are there, and the Python they were installed for still runs.
+    /// Whether exactly these versions are installed, and their Python still runs.
     pub(super) async fn is_installed(&self, probe: &str) -> bool {
         let marked = std::fs::read_to_string(self.dir.join(MARKER));
         if marked.ok().as_ref() != Some(&self.pinned) {
@@ -88,7 +89,7 @@ impl Venv {
         run.read().await.is_ok_and(|output| output.status.success())
     }
 
-    /// Makes it anew, with what is pinned.
+    /// Creates it anew with the pinned requirements.
     pub(super) async fn install(&self, context: &Context) -> anyhow::Result<()> {
         let python = Python::find().await?;
         self.make(context, &python).await?;
@@ -110,7 +111,7 @@ impl Venv {
         )
     }
 
-    /// Notes that everything is there.
+    /// Records that everything is installed.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         let marker = self.dir.join(MARKER);
         std::fs::write(&marker, &self.pinned)

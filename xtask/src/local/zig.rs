@@ -1,5 +1,5 @@
-//! The pinned zig, which links functions for AWS against the C library that Lambda has. Apart from the
-//! other tools: it is large, and only builds for AWS need it.
+//! The pinned zig, which links functions for AWS against Lambda's C library. It is separate from
+//! the other tools because it is large and only builds for AWS need it.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use super::python::Python;
 use super::venv::Venv;
 use crate::context::Context;
 
-/// What its folder's name begins with.
+/// Prefix of its folder's name.
 pub(super) const ZIG: &str = "zig-";
 const REQUIREMENTS: &str = "xtask/tools/requirements-zig.txt";
-/// On a disk, measured on Linux; a fifth of it is downloaded.
+/// Its size on disk, measured on Linux; the download is a fifth of it.
 const SIZE: &str = "410 MB";
 
 /// The installed zig.
@@ -20,7 +20,7 @@ pub(crate) struct Zig {
 }
 
 impl Zig {
-    /// Installs zig unless it is there.
+    /// Installs zig unless it is installed.
     pub(crate) async fn ensure(context: &Context) -> anyhow::Result<Self> {
         Python::find().await?;
         let venv = Venv::of(context, ZIG, REQUIREMENTS, &[])?;
@@ -35,7 +35,7 @@ impl Zig {
         Ok(Self { venv })
     }
 
-    /// The Python that has zig as a module.
+    /// The Python with zig as a module.
     pub(crate) fn python(&self) -> PathBuf {
         self.venv.python()
     }

@@ -1,10 +1,10 @@
-//! What can be done about what AWS refuses, for the refusals met most.
+//! Hints for the most frequent refusals by AWS.
 //!
-//! AWS's codes are few and its words many: where a code says too little, the words decide.
+//! AWS has few codes and many messages: if a code is too general, the message decides.
 
 use deployer::Error;
 
-/// A remedy, by what AWS's words contain. The first that fits is told.
+/// Hints by fragments of AWS's messages. The first match wins.
 const WORDS: [(&str, &str); 17] = [
     (
         "TerminationProtection",
@@ -73,7 +73,7 @@ const WORDS: [(&str, &str); 17] = [
     ),
 ];
 
-/// What the user can do about an error of AWS.
+/// The hint for an error from AWS.
 pub(super) fn of(error: &Error) -> Option<String> {
     match error {
         Error::Unreachable { .. } => Some(
@@ -93,7 +93,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
     }
 }
 
-/// How to go on without what cannot be rolled back.
+/// How to continue without the resources that cannot be rolled back.
 fn stuck(stack: &str, skip: &[String]) -> String {
     let console = "mend what the reason names and run the command again";
     if skip.is_empty() {

@@ -1,4 +1,4 @@
-//! `block` and `unblock`: addresses and users that are refused.
+//! `block` and `unblock`: refused addresses and users.
 
 use std::net::IpAddr;
 
@@ -16,11 +16,11 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// What is refused or accepted again.
+/// The address or user that is refused or accepted again.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    /// The address, of IPv6 its /64; or the email.
+    /// The address, for IPv6 its /64; or the email.
     whom: String,
     blocked: bool,
 }
@@ -92,7 +92,7 @@ async fn set_address(reached: &Reached, address: &str, blocked: bool) -> anyhow:
     Ok(())
 }
 
-/// Whom a call comes from.
+/// The source of calls.
 enum Whom {
     /// An address.
     Address(String),

@@ -1,6 +1,6 @@
-//! `check`: the rules that the compiler does not hold.
+//! `check`: the rules that the compiler does not enforce.
 //!
-//! Who may depend on whom, from `cargo metadata`; and what the tree may not hold.
+//! They concern dependencies between crates, from `cargo metadata`, and contents of the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,7 +39,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 /// The suites may use everything.
 const SUITES: &str = "tests";
 
-/// What pure crates may not use: AWS, tokio, an HTTP client.
+/// Crates that pure crates must not use: AWS, tokio, an HTTP client.
 const PURE: [&str; 2] = ["domain", "stacks"];
 const IMPURE: [&str; 5] = ["aws-", "aws_", "tokio", "reqwest", "lambda_runtime"];
 
@@ -57,7 +57,7 @@ struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// `dev` for what only tests use, which may go anywhere.
+    /// `dev` for dependencies of tests, which may point anywhere.
     kind: Option<String>,
 }
 
@@ -87,7 +87,7 @@ async fn metadata(context: &Context) -> anyhow::Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("reading `cargo metadata`")
 }
 
-/// Dependencies that go the wrong way.
+/// Dependencies in a forbidden direction.
 fn direction(metadata: &Metadata) -> Vec<String> {
     let allowed: BTreeMap<_, _> = MAY_USE.into_iter().collect();
     let members: BTreeSet<_> = metadata
@@ -123,7 +123,7 @@ fn direction(metadata: &Metadata) -> Vec<String> {
     found
 }
 
-/// The files of the tree, as git knows them.
+/// The files of the tree that git tracks.
 async fn tracked(context: &Context) -> anyhow::Result<Vec<String>> {
     let output = Job::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -134,9 +134,9 @@ async fn tracked(context: &Context) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// Modules are named for what they hold.
+/// Modules are named for their content.
 const NAMELESS: [&str; 4] = ["utils", "helpers", "common", "misc"];
-/// Reference material beside the checkout, which nothing may need: not in a text to be found here.
+/// Reference material beside the checkout, on which nothing may depend: no file may mention it.
 const OUTSIDE: &str = "../shared";
 
 fn paths(files: &[String], root: &Path) -> Vec<String> {

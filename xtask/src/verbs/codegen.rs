@@ -33,18 +33,18 @@ fn write_reference(context: &Context) -> anyhow::Result<()> {
     std::fs::write(&page, reference::page()).with_context(writing)
 }
 
-/// Whether the reference says what the command line takes.
+/// Whether the reference matches the command line.
 pub(super) fn is_current(root: &Path) -> bool {
     let written = std::fs::read_to_string(root.join(reference::PAGE));
     written.is_ok_and(|written| written == reference::page())
 }
 
-/// That a generated file is not what it would be now.
+/// The message that a generated file is out of date.
 pub(super) fn out_of_date(file: &str) -> String {
     format!("`{file}` is out of date: `cargo xtask codegen` writes it")
 }
 
-/// Says what a run found.
+/// Reports the result of a run.
 pub(super) fn report(context: &Context, outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::UpToDate => {

@@ -1,7 +1,7 @@
-//! `completions`: what a shell needs to complete `cargo xtask`.
+//! `completions`: scripts that complete `cargo xtask` in a shell.
 //!
-//! The words after `cargo xtask` are completed as those of a program of its own. What differs from
-//! shell to shell is how cargo's own completion gives way to it.
+//! The words after `cargo xtask` are completed like those of a separate program. Shells differ in
+//! how cargo's own completion yields to it.
 
 use clap::Command;
 use clap_complete::Shell as Generator;
@@ -10,7 +10,7 @@ use crate::cli::{self, Shell};
 use crate::output::Output;
 use crate::stop::Exit;
 
-/// Bash has one completion for `cargo`: this one, which asks cargo's for everything else.
+/// Bash has one completion for `cargo`: this one, which calls cargo's for everything else.
 const BASH: &str = r#"
 _cargo_xtask() {
     if [[ ${COMP_CWORD} -ge 2 && ${COMP_WORDS[1]} == xtask ]]; then
@@ -24,7 +24,7 @@ _cargo_xtask() {
 complete -o bashdefault -o default -F _cargo_xtask cargo
 "#;
 
-/// fish completes the words as if they stood after `xtask`.
+/// fish completes the words as if they followed `xtask`.
 const FISH: &str = r"
 function __cargo_xtask_complete
     set -l words (commandline -opc) (commandline -ct)
@@ -41,7 +41,7 @@ pub(super) fn run(shell: Shell) -> anyhow::Result<Exit> {
 fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => generated(Generator::Bash, "xtask") + BASH,
-        // Cargo's completion of zsh calls `_cargo-VERB` for verbs that it does not know.
+        // zsh's completion of cargo calls `_cargo-VERB` for verbs that it does not know.
         Shell::Zsh => generated(Generator::Zsh, "cargo-xtask"),
         Shell::Fish => generated(Generator::Fish, "xtask") + FISH,
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use std::process::Command as Program;
 
-    /// What Bash offers for a command line whose last word is being written.
+    /// The completions that Bash offers for a command line whose last word is incomplete.
     fn offered(words: &str) -> Vec<String> {
         let count = words.split(' ').count();
         let ask = format!(

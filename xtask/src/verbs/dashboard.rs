@@ -1,4 +1,4 @@
-//! `dashboard`: draws the dashboard that is deployed, with the environment's metrics.
+//! `dashboard`: draws the deployed dashboard with the environment's metrics.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

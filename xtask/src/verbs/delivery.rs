@@ -1,8 +1,8 @@
-//! Records handed to the processor and lines of the access log to the reconciler, as Lambda hands
-//! them over; hours handed to the aggregator, to be folded again.
+//! Delivers records to the processor and lines of the access log to the reconciler, as Lambda does,
+//! and hours to the aggregator, to be folded again.
 //!
-//! An event counts once however often it is appended, and a fold replaces counts, so whatever fails
-//! here can be repeated any number of times.
+//! An event counts once however often it is appended, and a fold replaces counts, so everything
+//! that fails here can be repeated any number of times.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,25 +21,25 @@ use serde::{Deserialize, Serialize};
 use crate::aws::Reached;
 use crate::stop::Stop;
 
-/// Records of one invocation at most.
+/// The most records per invocation.
 const MOST_RECORDS: usize = 200;
-/// And bytes of JSON: an invocation takes 6 MB (Lambda quotas).
+/// The most bytes of JSON per invocation, which accepts 6 MB (Lambda quotas).
 const MOST_BYTES: usize = 4_000_000;
-/// Times that what fails is offered.
+/// Number of attempts.
 const ATTEMPTS: u32 = 5;
 /// Before the second attempt; doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(250);
-/// JSON around a record's payload, at most.
+/// Upper bound for the JSON around a record's payload.
 const AROUND: usize = 1_000;
 
-/// What became of records.
+/// The fate of records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Delivered {
     /// Events appended to the journal, for the first time or again.
     pub(super) appended: u64,
     /// Positions of the records set aside, now or once more.
     pub(super) set_aside: BTreeSet<String>,
-    /// Positions of the records that failed at every attempt: nothing is known of them.
+    /// Positions of the records that failed at every attempt: their fate is unknown.
     pub(super) failed: BTreeSet<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Delivery {
     region: String,
 }
 
-/// An event as Lambda makes it.
+/// An event as Lambda sends it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<R> {
@@ -99,7 +99,7 @@ struct KinesisData<'a> {
     approximate_arrival_timestamp: f64,
 }
 
-/// What an operator asks the aggregator for: a span of time, both ends included.
+/// An operator's request to the aggregator: a span of time, both ends included.
 #[derive(Debug, Serialize)]
 struct FoldAgain {
     fold: Span,
@@ -111,13 +111,13 @@ struct Span {
     to: UnixMillis,
 }
 
-/// What the aggregator answers to it.
+/// The aggregator's response to it.
 #[derive(Debug, Deserialize)]
 struct FoldedAgain {
     minutes: u64,
 }
 
-/// A message of the queue in which lines wait.
+/// A message of the queue that delays lines.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct QueueRecord<'a> {
@@ -133,7 +133,7 @@ struct OfLog {
     _lines: serde::de::IgnoredAny,
 }
 
-/// A line as it waits in that queue.
+/// A line in a message of that queue.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogData<'a> {
@@ -161,7 +161,7 @@ impl Delivery {
         }
     }
 
-    /// Offers records of one shard to the processor, which appends their events.
+    /// Submits records of one shard to the processor, which appends their events.
     pub(super) async fn offer(
         &self,
         shard: &str,
@@ -182,7 +182,7 @@ impl Delivery {
         Ok(delivered)
     }
 
-    /// Offers lines of one log to the reconciler, which appends what they report.
+    /// Submits lines of one log to the reconciler, which appends what they report.
     pub(super) async fn offer_lines(
         &self,
         log: &str,
@@ -210,8 +210,8 @@ impl Delivery {
         Ok(delivered)
     }
 
-    /// Offers what has these identifiers to a function, again where it fails; says what became of
-    /// it, and what failed at every attempt.
+    /// Submits the items with these identifiers to a function, and retries those that fail. Returns
+    /// the fate of all, and the items that failed at every attempt.
     async fn offer_all<'a, R: Serialize>(
         &self,
         function: &str,
@@ -224,7 +224,7 @@ impl Delivery {
                 records: rest.iter().map(|(_, record)| record).collect(),
                 report_outcome: true,
             };
-            // A function that died took some of its records, or none: they come again.
+            // A function that died processed some of its records, or none: all are submitted again.
             let answer = self.invoke(function, json(&event)?).await?;
             let Some(mut answer): Option<BatchAnswer> = answer else {
                 continue;
@@ -245,8 +245,8 @@ impl Delivery {
         Ok((delivered, failed.collect()))
     }
 
-    /// Has the aggregator fold the hour of `at` again. Says how many of its minutes have entries;
-    /// `None` where the aggregator failed at every attempt.
+    /// Makes the aggregator fold the hour of `at` again. Returns how many of its minutes have
+    /// entries; `None` if the aggregator failed at every attempt.
     pub(super) async fn fold_hour(&self, at: UnixMillis) -> anyhow::Result<Option<u64>> {
         let from = Window::Hour.start(at);
         let to = Window::Hour.end(at).plus_millis(-1);
@@ -263,8 +263,8 @@ impl Delivery {
         Ok(None)
     }
 
-    /// Hands the reconciler what it gave up: an invocation by the log's subscription, or a message
-    /// of its queue. Says whether it took all of it.
+    /// Sends the reconciler what it gave up: an invocation by the log's subscription, or a message
+    /// of its queue. Returns whether it accepted all of it.
     pub(super) async fn reconcile(&self, id: &str, body: &str) -> anyhow::Result<bool> {
         let payload = if serde_json::from_str::<OfLog>(body).is_ok() {
             body.as_bytes().to_vec()
@@ -281,7 +281,7 @@ impl Delivery {
         self.is_taken(&self.reconciler, payload).await
     }
 
-    /// Whether a function takes all of an event, in as many attempts as it needs.
+    /// Whether a function accepts all of an event, in as many attempts as it needs.
     async fn is_taken(&self, function: &str, payload: Vec<u8>) -> anyhow::Result<bool> {
         for attempt in 0..ATTEMPTS {
             pause_before(attempt).await;
@@ -293,7 +293,7 @@ impl Delivery {
         Ok(false)
     }
 
-    /// Invokes a function; `None` where it ran and did not answer, or cannot take so much.
+    /// Invokes a function; `None` if it ran without producing a response, or cannot accept so much.
     async fn invoke<A: DeserializeOwned>(
         &self,
         function: &str,
@@ -332,7 +332,7 @@ impl Delivery {
     }
 }
 
-/// Waits before an attempt that is not the first.
+/// Waits before every attempt but the first.
 async fn pause_before(attempt: u32) {
     if let Some(earlier) = attempt.checked_sub(1) {
         tokio::time::sleep(PAUSE * 2_u32.pow(earlier)).await;
@@ -343,7 +343,7 @@ fn json(event: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     serde_json::to_vec(event).context("writing an event")
 }
 
-/// Refusals of an invocation that concern its records, or pass.
+/// Refusals of an invocation that concern its records, or are transient.
 const TRANSIENT: [&str; 4] = [
     "RequestEntityTooLargeException",
     "RequestTooLargeException",
@@ -351,8 +351,8 @@ const TRANSIENT: [&str; 4] = [
     "TooManyRequestsException",
 ];
 
-/// A message as the reconciler's queue has them, of one line: each fails alone. What stands there in
-/// place of a log is a message of its own already, one that held no lines.
+/// A message with one line, in the form of the reconciler's queue: each line fails on its own. For
+/// a message without lines, which stands in place of a log, this is the message itself.
 fn line_message(log: &str, line: &SetAside) -> anyhow::Result<String> {
     let message = std::str::from_utf8(&line.payload).context("a line is no text")?;
     let Some((log_group, log_stream)) = log.rsplit_once('/') else {
@@ -370,18 +370,18 @@ fn line_message(log: &str, line: &SetAside) -> anyhow::Result<String> {
     serde_json::to_string(&data).context("writing a line")
 }
 
-/// Milliseconds as Lambda's events have them: seconds with a fraction.
+/// Milliseconds in the form of Lambda's events: seconds with a fraction.
 #[expect(clippy::cast_precision_loss, reason = "times fit 53 bits")]
 fn seconds(at: UnixMillis) -> f64 {
     at.0 as f64 / 1_000.0
 }
 
-/// Parts of what follows each other that one invocation takes.
+/// Consecutive parts that each fit into one invocation.
 fn batches<T>(all: &[T], bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut batches = Vec::new();
     let (mut from, mut size) = (0, 0);
     for (at, one) in all.iter().enumerate() {
-        // Base64 makes four bytes of three.
+        // Base64 turns three bytes into four.
         let more = bytes(one) / 3 * 4 + AROUND;
         if at > from && (at - from >= MOST_RECORDS || size + more > MOST_BYTES) {
             batches.extend(all.get(from..at));

@@ -1,4 +1,4 @@
-//! `destroy`: stacks go in the order in which nothing is lost; in `local`, everything goes.
+//! `destroy`: deletes stacks in an order in which nothing is lost; in `local`, deletes everything.
 
 use std::io::ErrorKind;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// Options that mean something on one side only are refused on the other.
+/// Refuses options that do not apply to this kind of environment.
 fn check_options(environment: &Environment, embedded: bool, args: &Destroy) -> anyhow::Result<()> {
     let name = &environment.name;
     if embedded && args.delete_data {
@@ -76,7 +76,7 @@ fn nothing(context: &Context, environment: &Environment) {
         .step(&format!("nothing is deployed in `{}`", environment.name));
 }
 
-/// The chosen stacks that are there, in the order in which they go.
+/// The selected stacks that exist, in the order of their deletion.
 fn chosen(found: Vec<(StackKind, Deployed)>, kinds: &[StackKind]) -> Vec<(StackKind, Deployed)> {
     let mut found: Vec<_> = found
         .into_iter()
@@ -120,7 +120,7 @@ fn agreed(
     Ok(false)
 }
 
-/// Deletes stacks, API first. The stream goes only when it is drained.
+/// Deletes stacks, the API first, and the stream only when it is drained.
 async fn delete_stacks(
     context: &Context,
     reached: &Reached,
@@ -157,9 +157,9 @@ async fn delete_tables(context: &Context, reached: &Reached) -> anyhow::Result<(
     Ok(())
 }
 
-/// Empties the bucket of the functions' code. It stays, unless everything goes for good: an empty
-/// bucket costs nothing, and S3 keeps the name of a deleted one from the next deploy for up to an
-/// hour.
+/// Empties the bucket of the functions' code. The bucket stays, unless everything is deleted for
+/// good: an empty bucket costs nothing, and S3 withholds the name of a deleted one from the next
+/// deploy for up to an hour.
 async fn clear_bucket(context: &Context, reached: &Reached, for_good: bool) -> anyhow::Result<()> {
     let bucket = reached.assets_bucket();
     let name = bucket.name();
@@ -219,8 +219,8 @@ async fn everything_local(
     Ok(Exit::Done)
 }
 
-/// The state, or an empty one where it cannot be read: what is wrecked must still go, and its
-/// processes are found without it.
+/// The state, or an empty one if it cannot be read: a broken environment must still be removable,
+/// and its processes are found without the state.
 fn state_of_wreck(context: &Context, local: &Local) -> State {
     local.state().unwrap_or_else(|error| {
         context.out.warning(&error.to_string());
@@ -234,7 +234,7 @@ async fn end_processes(local: &Local, state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes the stacks, which retain their tables, and has the embedded AWS save those.
+/// Deletes the stacks, which retain their tables, and makes the embedded AWS save those.
 async fn keep_data(context: &Context, local: &Local) -> anyhow::Result<()> {
     let mut state = local.state()?;
     if local.running().await?.is_some() {

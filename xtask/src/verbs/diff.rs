@@ -1,4 +1,4 @@
-//! `diff`: what a deploy would change.
+//! `diff`: the changes that a deploy would make.
 
 use super::deploy;
 use crate::cli::Diff;

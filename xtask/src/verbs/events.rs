@@ -1,8 +1,8 @@
 //! `events`: prints the events of the journal as JSON lines, each once.
 //!
-//! Every batch of the stream and of the access log is an entry, and so may be any event in several.
-//! Like the fold, this takes the union by id: the authorizer's report wins over a line, and what a
-//! line adds is how the call was answered. A minute is held at a time.
+//! Every batch of the stream and of the access log is an entry, and any event may occur in several.
+//! Like the fold, this takes the union by id: the authorizer's report wins over a line, and a line
+//! adds the response to the call. Only one minute is held in memory at a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,11 +28,11 @@ use crate::stop::{Exit, Stop};
 /// How often progress is reported.
 const TELL: Duration = Duration::from_secs(5);
 
-/// What is printed.
+/// The requested events.
 pub(super) struct Wanted {
     /// The first instant.
     from: UnixMillis,
-    /// The first instant after the last.
+    /// The end of the span, exclusive.
     to: UnixMillis,
     subject: Option<Subject>,
 }
@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> 
     };
     let mut printer = Printer::new(context.out, &wanted)?;
     let read = printer.read(&journal).await;
-    // Also after a failure: what stands on stdout is a document.
+    // Even after a failure, so that stdout is a valid document.
     printer.document.end()?;
     read?;
     match printer.unreadable {
@@ -110,7 +110,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Prints a minute's events; says whether somebody still reads.
+    /// Prints a minute's events and returns whether anyone still reads.
     fn minute(&mut self, minute: &JournalMinute) -> anyhow::Result<bool> {
         let mut union = Union::default();
         for entry in &minute.entries {
@@ -145,7 +145,7 @@ pub(super) struct Union {
     by_id: BTreeMap<EventId, Told>,
 }
 
-/// What the journal says of an event.
+/// The journal's facts about an event.
 #[derive(Debug)]
 pub(super) struct Told {
     kind: Kind,
@@ -154,7 +154,7 @@ pub(super) struct Told {
 }
 
 impl Union {
-    /// Adds an entry's events; one that cannot be read adds nothing.
+    /// Adds an entry's events; an entry that cannot be read adds nothing.
     pub(super) fn add(
         &mut self,
         minute: UnixMillis,
@@ -174,12 +174,12 @@ impl Union {
         Ok(())
     }
 
-    /// What the journal says of an event.
+    /// The journal's facts about an event.
     pub(super) fn get(&self, id: EventId) -> Option<&Told> {
         self.by_id.get(&id)
     }
 
-    /// As the fold decides: of two that disagree, the report, then the one that sorts first.
+    /// As in the fold: of two that disagree, the report wins, then the one that sorts first.
     fn take(&mut self, kind: Kind, response: Option<Response>, event: &EventRef<'_>) {
         let Some(told) = self.by_id.get_mut(&event.id) else {
             let event = event.to_owned();
@@ -218,22 +218,22 @@ impl Wanted {
 }
 
 impl Told {
-    /// When the call was decided.
+    /// The time of the decision.
     pub(super) const fn at(&self) -> UnixMillis {
         self.event.time
     }
 
-    /// What was decided.
+    /// The decision.
     pub(super) const fn event_type(&self) -> EventType {
         self.event.event_type
     }
 
-    /// The user, where one is known.
+    /// The user, if known.
     pub(super) fn email(&self) -> Option<&str> {
         self.event.subject.email()
     }
 
-    /// The event as it was reported, and how the call was answered where a line says so.
+    /// The event as it was reported, with the response to the call if a line reports it.
     pub(super) fn to_json(&self) -> anyhow::Result<Value> {
         let mut event: Value =
             serde_json::from_slice(&self.event.to_json()).context("writing an event")?;

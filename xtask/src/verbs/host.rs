@@ -1,4 +1,4 @@
-//! `host`: the function host as a process of its own. `deploy` starts it, `destroy` ends it.
+//! `host`: the function host as a separate process. `deploy` starts it, `destroy` ends it.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Host) -> ExitCode {
 }
 
 fn serve(args: &Host) -> anyhow::Result<()> {
-    // Already leading a session, as under some supervisors, is as good.
+    // It does not matter if the process already leads a session, as under some supervisors.
     let _session = nix::unistd::setsid();
     let config = HostConfig::read(&args.config)?;
     let runtime = tokio::runtime::Runtime::new()?;

@@ -1,4 +1,4 @@
-//! `iam`: the least permissions to deploy and to operate an environment, as a template.
+//! `iam`: the minimum permissions to deploy and to operate an environment, as a template.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -10,7 +10,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let template = stacks::roles(&environment).context("working out the permissions")?;
     let document: Value = serde_json::from_str(&template).context("reading the template")?;
-    // JSON is the one form that it has.
+    // JSON is its only form.
     context.out.answer(&document, |_| template.clone())?;
     Ok(Exit::Done)
 }

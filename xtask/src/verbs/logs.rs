@@ -1,4 +1,4 @@
-//! `logs`: what the functions wrote. In `local` the host keeps a file for each; on AWS they are
+//! `logs`: the functions' logs. In `local` the host keeps a file for each function; on AWS they are
 //! in CloudWatch Logs.
 
 use std::collections::HashMap;
@@ -21,17 +21,17 @@ use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
 const POLL: Duration = Duration::from_secs(1);
-/// How a line reports an error: as a level, or as the text that Lambda writes when a function dies.
+/// Marks of an error: a level, or the text that Lambda writes when a function dies.
 const ALARMING: [&str; 3] = ["\"level\":\"ERROR\"", "ERROR", "Task timed out"];
 
-/// A line and when it was written, where that is known.
+/// A line and its time, if known.
 type Line = (Option<UnixMillis>, String);
 
-/// Which lines are shown.
+/// The lines to show.
 struct Filter {
     since: UnixMillis,
     grep: Option<Regex>,
-    /// A line must name one of these; any line does where there are none.
+    /// A line must contain one of these; if there are none, every line matches.
     names: Vec<String>,
 }
 
@@ -112,7 +112,8 @@ async fn follow_files(
     }
 }
 
-/// A file's lines with the time that each begins with. A line without one belongs to the line before.
+/// A file's lines with the time at the start of each. A line without one belongs to the previous
+/// line.
 fn timed(text: &str) -> impl Iterator<Item = Line> {
     let mut last = None;
     text.lines().map(move |line| {
@@ -122,7 +123,8 @@ fn timed(text: &str) -> impl Iterator<Item = Line> {
     })
 }
 
-/// What a file has gained since it was read to `from`; nothing where there is no file yet.
+/// The content added to a file since it was read up to `from`; empty if the file does not exist
+/// yet.
 fn read_from(file: &PathBuf, from: &mut u64) -> anyhow::Result<String> {
     let mut opened = match std::fs::File::open(file) {
         Ok(opened) => opened,
@@ -134,7 +136,7 @@ fn read_from(file: &PathBuf, from: &mut u64) -> anyhow::Result<String> {
         .seek(SeekFrom::Start(*from))
         .and_then(|_| opened.read_to_end(&mut bytes))
         .with_context(|| format!("reading `{}`", file.display()))?;
-    // A line that is still being written is left for the next look.
+    // An incomplete line is left for the next poll.
     let whole = bytes
         .iter()
         .rposition(|byte| *byte == b'\n')

@@ -1,4 +1,4 @@
-//! The verbs, a module each.
+//! The verbs, one module each.
 
 mod attach;
 mod bench;
@@ -39,7 +39,7 @@ use crate::cli::Verb;
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// Does what the command line says.
+/// Runs the verb of the command line.
 pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         // By far the largest.
@@ -76,7 +76,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Check => check::run(context).await,
         Verb::Codegen(args) => codegen::run(context, args.check),
         Verb::Tools => tools::run(context).await,
-        // Runs without the surroundings that this needs; `main` took care of it.
+        // It runs without this context; `main` handles it.
         Verb::Host(_) => Ok(Exit::Done),
     }
 }

@@ -1,4 +1,4 @@
-//! `outputs`: what the stacks put out, and the keys of the local environment.
+//! `outputs`: the outputs of the stacks, and the keys of the local environment.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::aws::{self, Reached, reach};
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// Whose data the printed admin token is for, besides everyone's.
+/// The user of the printed admin token, which gives access to everyone's data.
 pub(super) const DEMO_EMAIL: &str = "demo@example.com";
 
-/// What `outputs` and `deploy` answer.
+/// The result of `outputs` and `deploy`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outputs {
@@ -24,7 +24,7 @@ pub(super) struct Outputs {
     mode: &'static str,
     api_url: String,
     dashboard_url: Option<String>,
-    /// What can be called as it is.
+    /// A path that can be called as it is.
     #[serde(skip)]
     callable: Option<String>,
     stacks: BTreeMap<String, BTreeMap<String, String>>,
@@ -35,7 +35,7 @@ pub(super) struct Outputs {
 #[serde(rename_all = "camelCase")]
 struct LocalOutputs {
     aws_endpoint: String,
-    /// Missing where the key table is.
+    /// Missing if the key table is missing.
     demo_key: Option<String>,
     admin_token: String,
 }
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Everything, as it is deployed now.
+/// All current outputs.
 pub(super) async fn collect(context: &Context, reached: &Reached) -> anyhow::Result<Outputs> {
     let found = reached.deployed().await?;
     let api_url = reached.api_url(&found)?;
@@ -75,7 +75,7 @@ pub(super) async fn collect(context: &Context, reached: &Reached) -> anyhow::Res
     })
 }
 
-/// Paths that answer a `GET` as they are: of the upstream, those that its routes name without
+/// Paths that respond to a `GET` as they are: for an upstream, those that its routes name without
 /// variables or with examples.
 pub(super) fn callable(environment: &Environment) -> Vec<String> {
     match &environment.upstream {
@@ -84,7 +84,7 @@ pub(super) fn callable(environment: &Environment) -> Vec<String> {
     }
 }
 
-/// The dashboard; the embedded AWS has no console, and shows the usage page instead.
+/// The URL of the dashboard; the embedded AWS has no console, and shows the usage page instead.
 fn dashboard_url(
     reached: &Reached,
     found: &[(StackKind, Deployed)],
@@ -99,7 +99,7 @@ fn dashboard_url(
 }
 
 impl Outputs {
-    /// The outputs as a person reads them.
+    /// The outputs as text.
     pub(super) fn text(&self) -> String {
         let mut lines = vec![
             format!(
@@ -126,7 +126,7 @@ impl Outputs {
         lines.join("\n")
     }
 
-    /// A call that a reader can make at once, where one is known to work.
+    /// A call that the user can make at once, if one is known to work.
     pub(super) fn curl(&self) -> Option<String> {
         let local = self.local.as_ref()?;
         Some(format!(

@@ -1,10 +1,10 @@
-//! `replay`: reads the stream again and offers every record to the processor once more.
+//! `replay`: reads the stream again and submits every record to the processor once more.
 //!
-//! All shards advance together, the one furthest behind in time first, and a shard only once the
-//! shards it was made of are at their end. So there is one time up to which everything was
-//! replayed: the command reports it on the way, and an interrupted run continues from there. The
-//! processor appends each event again and the fold drops what it already has, so a run from any
-//! time, any number of times, is safe.
+//! All shards advance together, the one furthest behind in time first, and a shard only once its
+//! parents are at their end. So there is one time up to which everything was replayed: the command
+//! reports it as it goes, and an interrupted run can continue from there. The processor appends
+//! each event again and the fold drops what it already has, so a run from any time, any number of
+//! times, is safe.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,9 +24,10 @@ use crate::context::Context;
 use crate::duration::span;
 use crate::stop::{Exit, Stop};
 
-/// A shard is read five times a second at most, by everybody together, and its mapping reads once.
+/// A shard supports five reads per second from all readers together, and its mapping makes one of
+/// them.
 const EACH_SHARD: Duration = Duration::from_millis(300);
-/// Before a shard is read again that was read too often or too fast.
+/// Delay after a read that was throttled.
 const THROTTLED: Duration = Duration::from_secs(1);
 /// How often progress is reported.
 const TELL: Duration = Duration::from_secs(5);
@@ -44,18 +45,18 @@ struct Replayed {
     failed: u64,
 }
 
-/// A shard that is read.
+/// A shard that is being read.
 #[derive(Debug)]
 struct Reader {
     shard: String,
     iterator: Option<String>,
     last: Option<String>,
-    /// Everything of the shard that came before was read.
+    /// Everything before this in the shard was read.
     at: UnixMillis,
     not_before: Instant,
 }
 
-/// The shards of a replay: those that wait for their parents, and those at work.
+/// The shards of a replay: those that wait for their parents, and those being read.
 #[derive(Debug)]
 struct Shards {
     waiting: Vec<Shard>,
@@ -149,7 +150,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Reads a page and offers it; says whether the shard is over.
+    /// Reads a page and submits it. Returns whether the shard is finished.
     async fn read(&mut self, reader: &mut Reader) -> anyhow::Result<bool> {
         tokio::time::sleep_until(reader.not_before).await;
         reader.not_before = Instant::now() + EACH_SHARD;
@@ -198,7 +199,7 @@ impl Replay<'_> {
         self.done.failed += delivered.failed.len() as u64;
     }
 
-    /// Reports progress now and then.
+    /// Reports progress at intervals.
     fn tell(&mut self, at: UnixMillis) {
         if self.told.elapsed() < TELL {
             return;
@@ -221,8 +222,8 @@ impl Shards {
         }
     }
 
-    /// The waiting shards that need not wait any more. A parent that the stream has forgotten is
-    /// waited for no more than one that was read.
+    /// The waiting shards whose parents are finished. A parent that the stream no longer lists
+    /// counts as finished.
     fn ready(&mut self) -> Vec<String> {
         let (known, over) = (&self.known, &self.over);
         let is_over = |parent: &String| over.contains(parent) || !known.contains(parent);
@@ -243,7 +244,7 @@ impl Shards {
         });
     }
 
-    /// Takes out the shard that everything waits for.
+    /// Takes out the shard that is furthest behind.
     fn furthest_behind(&mut self) -> Option<Reader> {
         let readers = self.at_work.iter().enumerate();
         let (place, _) = readers.min_by_key(|(_, reader)| reader.at)?;

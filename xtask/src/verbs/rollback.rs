@@ -1,8 +1,8 @@
 //! `rollback`: switches to synchronous mode and overrides the environment file.
 //!
-//! It is the deploy of an environment whose `analytics.enabled` is `false`: the API first, whose
-//! authorizer then appends to the journal itself; then the stream's stack, once the processor has
-//! emptied the stream. No file is changed, so the next `deploy` follows the file again.
+//! It deploys an environment whose `analytics.enabled` is `false`: the API first, whose authorizer
+//! then appends to the journal itself; then the stream's stack, once the processor has emptied the
+//! stream. No file changes, so the next `deploy` follows the file again.
 
 use domain::names::{StackKind, TrackingMode};
 

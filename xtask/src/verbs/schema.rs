@@ -8,7 +8,7 @@ use crate::cli::SchemaOf;
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// The analytics API's description, which its function serves as well.
+/// The analytics API's description, which its function also serves.
 const OPENAPI: &str = include_str!("../../../functions/analytics/openapi.json");
 
 pub(super) fn run(context: &Context, of: Option<SchemaOf>) -> anyhow::Result<Exit> {
@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, of: Option<SchemaOf>) -> anyhow::Result<Exi
         Some(of) => schema(of)?,
         None => all()?,
     };
-    // A schema has no other form than JSON.
+    // A schema exists only as JSON.
     context
         .out
         .answer(&schema, |schema| format!("{schema:#}"))?;
@@ -77,7 +77,7 @@ fn refer_to_definitions(value: &mut Value) {
     }
 }
 
-/// The usage event. Readers ignore members that they do not know.
+/// The usage event. Readers ignore unknown members.
 fn event() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     json!({

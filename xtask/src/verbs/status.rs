@@ -1,4 +1,4 @@
-//! `status`: is it well? For somebody who knows no AWS, on one screen.
+//! `status`: the health of the system on one screen, for someone who does not know AWS.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// Incoming and processed records are summed over this long.
+/// The span over which incoming and processed records are summed.
 const WINDOW_MILLIS: i64 = 3_600_000;
-/// Calls "now" are those of this long.
+/// The span that counts as "now".
 const NOW_MILLIS: i64 = 300_000;
-/// A lag up to this is what the windows of the environment files make.
+/// A lag up to this is normal with the windows of the environment files.
 const LAG_MILLIS: u64 = 120_000;
-/// Between two looks of `--watch`.
+/// Interval of `--watch`.
 const AGAIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Serialize)]
@@ -28,15 +28,15 @@ const AGAIN: Duration = Duration::from_secs(3);
 struct Status {
     environment: String,
     mode: &'static str,
-    /// What is not well; empty where all is.
+    /// Problems; empty if all is well.
     troubles: Vec<String>,
     stacks: Vec<StackStatus>,
     stream: Option<StreamStatus>,
     /// Calls counted in the last five minutes.
     calls_now: Option<u64>,
-    /// How far the journal and the counts are behind the calls.
+    /// The lag of the journal and the counts behind the calls.
     lag_ms: Option<u64>,
-    /// When the oldest call was made that is not counted yet; null where every call is.
+    /// Time of the oldest call that is not counted yet; null if every call is.
     oldest_uncounted: Option<String>,
     alarms: Vec<AlarmState>,
     dead_letters: Option<u64>,
@@ -190,12 +190,12 @@ async fn processed(
 }
 
 impl Status {
-    /// What is not well, the worst first.
+    /// The problems, the worst first.
     fn found_troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
         for stack in &self.stacks {
             let up = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
-            // What a failed update rolled back to is what ran before.
+            // A failed update rolled back to what ran before.
             if !up && stack.status != "UPDATE_ROLLBACK_COMPLETE" {
                 troubles.push(format!("stack `{}` is `{}`", stack.name, stack.status));
             }
@@ -299,7 +299,7 @@ fn counted_u32(number: u32, noun: &str) -> String {
     counted(usize::try_from(number).unwrap_or(usize::MAX), noun)
 }
 
-/// Milliseconds as somebody says them.
+/// Milliseconds as people say them.
 fn seconds(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),

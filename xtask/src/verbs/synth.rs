@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::functions::{self, Flavour};
 use crate::stop::Exit;
 
-/// The schema that editors check environment files with.
+/// The schema with which editors check environment files.
 const SCHEMA: &str = "stacks/environments/environment.schema.json";
 
 #[derive(Serialize)]
@@ -82,8 +82,8 @@ async fn assembly(
     assembly.context("synthesising the stacks")
 }
 
-/// What must not differ from what would be written. An assembly that was never written is no
-/// difference: only those who deploy have one.
+/// The files that must match what would be written. An assembly that was never written is not a
+/// difference: only users who deploy have one.
 fn check(context: &Context, assembly: &[PathBuf]) -> anyhow::Result<Exit> {
     let mut found: Vec<String> = assembly
         .iter()

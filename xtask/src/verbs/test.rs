@@ -1,4 +1,5 @@
-//! `test`: what the suites need, then all of them, in one run whose summary comes last.
+//! `test`: installs what the suites need, then runs all of them in one run with the summary at the
+//! end.
 
 use std::process::ExitStatus;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
         return chaos(context, &args.args).await;
     }
     let nextest = has_nextest().await;
-    // Examples in documentation are run by cargo alone.
+    // Only cargo can run examples in documentation.
     if args.args.is_empty() {
         context
             .out
@@ -59,7 +60,7 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
     })
 }
 
-/// Runs the tests that are too long for every run, one after the other, and shows what they report.
+/// Runs the tests that take too long for every run, one after the other, and shows their reports.
 async fn chaos(context: &Context, args: &[String]) -> anyhow::Result<Exit> {
     context.out.step("running the chaos tests");
     let run = ["test", "--test", "chaos", "--"];
@@ -71,7 +72,7 @@ async fn chaos(context: &Context, args: &[String]) -> anyhow::Result<Exit> {
     })
 }
 
-/// What the program `faults` of the suites found.
+/// The result of the suites' program `faults`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Found {
     schedules: u64,
@@ -87,14 +88,15 @@ struct Violation {
     shrunk: Vec<String>,
 }
 
-/// Runs the fault model through so many schedules. It tells of each violation itself, beginning
-/// with the line that shows it again.
+/// Runs the fault model through this many schedules. It reports each violation itself, beginning
+/// with the command that reproduces it.
 async fn faults(context: &Context, schedules: u64, seed: u64) -> anyhow::Result<Exit> {
     context.out.step(&format!(
         "running {schedules} schedules from seed {seed} on"
     ));
-    // Not `-p tests`: with the features of the whole workspace, as all that is built already. Not
-    // optimised for release either: there a panic would end the run, here it is a violation.
+    // Not `-p tests`: with the features of the whole workspace, like everything that is built
+    // already. Not optimised for release either: there a panic would end the run, here it is a
+    // violation.
     let run = ["run", "--quiet", "--bin", "faults", "--"];
     let mut asked = vec![schedules.to_string(), format!("--seed={seed}")];
     asked.extend(context.out.is_quiet().then(|| "--quiet".to_owned()));
@@ -139,13 +141,13 @@ fn cargo(context: &Context, verb: &[&str], args: &[String]) -> Job {
     Job::new(program)
         .args(verb)
         .args(args)
-        // cargo-lambda moves binaries away that other tests run.
+        // cargo-lambda moves away binaries that other tests run.
         .env("XTASK_PREBUILT", "true")
         .current_dir(&context.root)
 }
 
-/// The programs of the suite `browser` that are not on the path. They come with the system: no registry
-/// of packages has a browser that runs without its libraries.
+/// The programs of the suite `browser` that are not on the path. The system must provide them: no
+/// package registry has a browser that runs without its libraries.
 fn missing_browser() -> Vec<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&path).collect();
@@ -164,7 +166,7 @@ async fn has_nextest() -> bool {
     run.is_ok_and(|output| output.status.success())
 }
 
-/// `cargo test` sums up each binary on its own; the sum of all comes last, in the same words.
+/// `cargo test` sums up each binary separately; the total comes last, in the same words.
 async fn with_cargo_test(context: &Context, args: &[String]) -> anyhow::Result<ExitStatus> {
     let all = ["test", "--workspace", "--all-targets", "--no-fail-fast"];
     let mut total = Summary::default();

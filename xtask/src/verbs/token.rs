@@ -1,5 +1,5 @@
-//! `token`: a bearer token for the analytics API, in `local` only. Elsewhere tokens come from
-//! whoever the environment's `auth` names.
+//! `token`: a bearer token for the analytics API, in `local` only. Elsewhere the issuer in the
+//! environment's `auth` issues tokens.
 
 use anyhow::Context as _;
 use domain::time::UnixMillis;
@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::local::{ADMIN_SCOPE, Claims, SigningKey, State};
 use crate::stop::{Exit, Stop};
 
-/// How long a token is good for: a working day.
+/// How long a token is valid: a working day.
 const HOURS: i64 = 12;
 
-/// A token, and what it is good for.
+/// A token with its validity.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Issued {

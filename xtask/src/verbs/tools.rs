@@ -1,4 +1,4 @@
-//! `tools`: where the tools of the test suites are, installed if they are not there.
+//! `tools`: the locations of the tools of the test suites, installed if missing.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! `usage export`: what each user used in a month, once nothing of it moves any more.
+//! `usage export`: each user's usage in a month, once the month is final.
 //!
-//! It is read from days that are sealed: run again, it is the same, byte by byte.
+//! It is read from sealed days: another run produces the same output, byte by byte.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::stop::{Exit, Stop};
 /// Header of the CSV form, in the order of [`Row`].
 const HEADER: &str = "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units";
 
-/// What a user used in a period.
+/// A user's usage in a period.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -30,7 +30,7 @@ struct Row {
     total_calls: u64,
     auth_failures: u64,
     rate_limited: u64,
-    /// What accepted calls weigh, by the units of their routes.
+    /// Units of accepted calls, by the weights of their routes.
     units: u64,
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
     Ok(Exit::Done)
 }
 
-/// Refuses a month of which a day is not sealed: calls of it may still come.
+/// Refuses a month with a day that is not sealed: calls of that day may still arrive.
 fn check_closed(
     marks: &[(UnixMillis, DayMark)],
     label: &str,
@@ -78,7 +78,7 @@ fn check_closed(
         .iter()
         .map(|(day, mark)| (*day, mark.round == Round::Sealed))
         .collect();
-    // Of days before the first that is marked nothing was ever counted.
+    // Nothing was ever counted for days before the first marked one.
     let first = sealed.keys().next().copied().unwrap_or(to).max(from);
     let mut day = Window::Day.start(first);
     while day <= to {
@@ -96,7 +96,7 @@ fn check_closed(
     Ok(())
 }
 
-/// What each user used in its plan's month, by email. `days` come user by user.
+/// Each user's usage in the month of its plan, by email. `days` come user by user.
 fn rows(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> Vec<Row> {
     let users = days.chunk_by(|one, other| one.user == other.user);
     users.filter_map(|days| row(days, plans, month)).collect()
@@ -148,13 +148,13 @@ fn csv(rows: &[Row]) -> String {
         text += &fields.join(",");
         text.push('\n');
     }
-    // The line's end is printed.
+    // Printing adds the end of the line.
     text.pop();
     text
 }
 
-/// A field by RFC 4180. One that a spreadsheet would take for a formula is quoted behind an
-/// apostrophe: the local part of an email may begin with `=`.
+/// A field by RFC 4180. A field that a spreadsheet would mistake for a formula is quoted and
+/// prefixed with an apostrophe: the local part of an email may begin with `=`.
 fn quoted(field: &str) -> String {
     let formula = field.starts_with(['=', '+', '-', '@']);
     if formula {

@@ -1,5 +1,5 @@
-//! `users`: what holds for a user in place of the plan. Every key of the user carries it, so that it is
-//! found together with the key, without a further look-up.
+//! `users`: settings that override a user's plan. Every key of the user carries them, so that one
+//! look-up finds both.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Listed {
     users: Vec<User>,
 }
 
-/// A user, with what holds in place of the plan.
+/// A user with the settings that override the plan.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct User {
@@ -27,7 +27,7 @@ struct User {
     keys: usize,
     rate_per_second: Option<u32>,
     burst: Option<u32>,
-    /// A number of calls, or `none`.
+    /// A number of units, or `none`.
     monthly_quota: Option<String>,
     blocked_at: Option<String>,
 }
@@ -51,7 +51,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
         let settings = record.more.user;
         let user = users.entry(record.email.clone());
         let user = user.or_insert_with(|| shown(&record.email, 0, settings));
-        // The newest key says what holds.
+        // The newest key's settings apply.
         *user = shown(&record.email, user.keys + 1, settings);
     }
     let listed = Listed {
@@ -121,7 +121,7 @@ async fn set(
     Ok(Exit::Done)
 }
 
-/// Has thresholds follow the quota that holds for the user.
+/// Makes thresholds follow the quota that applies to the user.
 async fn set_quota(reached: &Reached, email: &str, change: UserChange) -> anyhow::Result<()> {
     if change.quota.is_none() && !change.by_plan {
         return Ok(());
@@ -132,7 +132,7 @@ async fn set_quota(reached: &Reached, email: &str, change: UserChange) -> anyhow
     Ok(())
 }
 
-/// The keys of a user, of whom there must be one.
+/// The keys of a user, who must have at least one.
 pub(super) async fn keys_of(reached: &Reached, email: &str) -> anyhow::Result<Vec<KeyRecord>> {
     let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
     let keys = table(reached).of_user(&email).await?;

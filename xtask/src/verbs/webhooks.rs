@@ -1,4 +1,4 @@
-//! `webhooks`: deliveries of alerts, the secrets that sign them, and a test of an endpoint.
+//! `webhooks`: deliveries of alerts, their signing secrets, and a test of an endpoint.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// How long a secret goes on signing beside the one that replaces it.
+/// How long a secret keeps signing beside its replacement.
 const GRACE_MILLIS: i64 = 24 * 3_600_000;
-/// How long an endpoint has to answer a test.
+/// The timeout for an endpoint's response to a test.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize)]
@@ -30,7 +30,7 @@ struct Listed {
     webhooks: Vec<Listing>,
 }
 
-/// An endpoint with its deliveries, the latest first.
+/// An endpoint with its deliveries, latest first.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listing {
@@ -101,7 +101,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The deliveries to an endpoint, the latest first.
+/// The deliveries to an endpoint, latest first.
 async fn deliveries(reached: &Reached, name: &str) -> anyhow::Result<Vec<(String, Delivery)>> {
     let table = states(reached);
     let mut all: Vec<(String, Delivery)> = table.list(&table::deliveries(name)).await?;
@@ -142,7 +142,7 @@ impl Listed {
     }
 }
 
-/// Has every delivery that was given up tried again.
+/// Retries every delivery that was given up.
 async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
@@ -185,7 +185,7 @@ async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Shows an endpoint's secret, a new one if wanted.
+/// Shows an endpoint's secret, or a new one if requested.
 async fn secret(
     context: &Context,
     name: &str,
@@ -220,7 +220,7 @@ async fn secret(
     Ok(Exit::Done)
 }
 
-/// The secret that signs, made if there is none yet.
+/// The secret that signs, created if there is none yet.
 async fn current(reached: &Reached, name: &str, rotate: bool) -> anyhow::Result<Secret> {
     let now = clock::now();
     let new = Secret::new(random::<SECRET_BYTES>()?);
@@ -316,7 +316,7 @@ async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
     })
 }
 
-/// An alert about nobody.
+/// A sample alert.
 fn sample(now: UnixMillis) -> Alert {
     let period = Period {
         start: now,

@@ -1,11 +1,11 @@
-//! B8: what metering costs a month, without the gateway and the API behind it.
+//! B8: the monthly cost of metering, without the gateway and the API behind it.
 
 use super::Figure;
 use crate::context::Context;
 use crate::verbs::cost::{self, Compared};
 
 const ID: &str = "B8";
-/// Calls of a month, each with how it is called.
+/// Calls per month, each with a description.
 const SCALES: [(u64, &str); 4] = [
     (10_000_000, "10 M calls"),
     (100_000_000, "100 M calls"),
@@ -15,10 +15,10 @@ const SCALES: [(u64, &str); 4] = [
 /// The most that ten million calls may cost, in dollars.
 const MOST_SYNCHRONOUS: f64 = 30.0;
 const MOST_LEAN: f64 = 40.0;
-/// The most that a billion calls may cost, of what an exact counter costs.
+/// The highest share of an exact counter's cost that a billion calls may cost.
 const MOST_OF_EXACT: f64 = 0.2;
 
-/// Of the environment asked for.
+/// The figures of the environment.
 pub(super) fn figures(context: &Context) -> anyhow::Result<Vec<Figure>> {
     let environment = context.environment()?;
     let mut figures = Vec::new();

@@ -1,6 +1,6 @@
-//! `bench`: what the system costs, measured now and here.
+//! `bench`: the cost and speed of the system, measured here and now.
 //!
-//! Times on a shared machine drift: what counts is the ratio to what was measured in the same run.
+//! Times on a shared machine drift: only the ratio to a measurement of the same run is meaningful.
 //! Nothing here fails for being slow.
 
 mod bill;
@@ -22,11 +22,11 @@ use crate::jobs::Job;
 use crate::local::{SuiteTools, Tools};
 use crate::stop::{Exit, Stop};
 
-/// Who measures, and what it is measured with: examples of the function host.
+/// The crate of the measuring program and its subjects: examples of the function host.
 const HOST: &str = "lambda-host";
 const MEASURING: &str = "bench";
 const TRIVIAL: &str = "probe";
-/// Who measures the counting core: a program of the suites.
+/// The crate that measures the counting core: a program of the suites.
 const SUITES: &str = "tests";
 const OF_CORE: &str = "bench";
 
@@ -38,7 +38,7 @@ struct Answer {
     results: Vec<Figure>,
 }
 
-/// One figure, and what it is held against.
+/// One figure, and its references.
 #[derive(Debug, Serialize)]
 struct Figure {
     id: &'static str,
@@ -47,14 +47,14 @@ struct Figure {
     unit: &'static str,
     target: Option<String>,
     met: Option<bool>,
-    /// What was measured beside it.
+    /// The peer measured beside it.
     peer: Option<String>,
-    /// The value over the peer's.
+    /// The ratio of the value to the peer's.
     ratio: Option<f64>,
 }
 
-/// Runs a command again and again, the first time unmeasured: prints the seconds that each run took,
-/// the shortest first, and the kilobytes of the largest.
+/// Runs a command repeatedly, the first time unmeasured. Prints the seconds of each run, shortest
+/// first, and the kilobytes of the largest run.
 const TIMES: &str = "\
 import json, resource, subprocess, sys, time
 
@@ -69,14 +69,14 @@ kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(json.dumps({'seconds': seconds, 'kilobytes': kilobytes}))
 ";
 
-/// What [`TIMES`] prints.
+/// The output of [`TIMES`].
 #[derive(Debug, Deserialize)]
 struct Times {
     seconds: Vec<f64>,
     kilobytes: u32,
 }
 
-/// What the measuring program prints.
+/// The output of the measuring program.
 #[derive(Debug, Deserialize)]
 struct Report {
     #[serde(rename = "B2")]
@@ -113,7 +113,7 @@ struct Cold {
     bare_node: Spread,
 }
 
-/// What the program that measures the counting core prints.
+/// The output of the program that measures the counting core.
 #[derive(Debug, Deserialize)]
 struct CoreReport {
     #[serde(rename = "B1")]
@@ -126,7 +126,7 @@ struct CoreReport {
     scale: Option<scale::Scale>,
 }
 
-/// Events per CPU-second where not said otherwise.
+/// Events per CPU-second unless stated otherwise.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Cpu {
@@ -140,7 +140,7 @@ struct Cpu {
     fold_kilobytes: u32,
 }
 
-/// What a work costs per 1,000 calls.
+/// The cost of a workload per 1,000 calls.
 #[derive(Debug, Deserialize)]
 struct Cost {
     name: String,
@@ -167,7 +167,7 @@ struct Spread {
     p99: u32,
 }
 
-/// The programs that take part.
+/// The programs to measure.
 struct Built {
     measuring: PathBuf,
     trivial: PathBuf,
@@ -240,7 +240,7 @@ async fn figures_of_core(
 async fn figures_of_host(context: &Context, ids: &[BenchmarkId]) -> anyhow::Result<Vec<Figure>> {
     let tools = SuiteTools::ensure(context).await?;
     let function = Function::Authorizer.folder();
-    // The function apart, so that it has no feature that only commands want.
+    // The function is built separately, so that it has no feature that only commands need.
     let of_host = ["-p", HOST, "--example", MEASURING, "--example", TRIVIAL];
     let release = build(context, &[&of_host, &["-p", function]]).await?;
     let built = Built {
@@ -263,7 +263,7 @@ async fn figures_of_host(context: &Context, ids: &[BenchmarkId]) -> anyhow::Resu
     Ok(figures)
 }
 
-/// Builds for release, each with features of its own; says where that is.
+/// Builds for release, each with its own features. Returns the folder.
 async fn build(context: &Context, each: &[&[&str]]) -> anyhow::Result<PathBuf> {
     context
         .out
@@ -296,7 +296,7 @@ fn names(ids: &[BenchmarkId]) -> impl Iterator<Item = String> {
     ids.map(|id| id.get_name().to_owned())
 }
 
-/// What a measuring program prints.
+/// The output of a measuring program.
 async fn read<T: DeserializeOwned>(job: Job) -> anyhow::Result<T> {
     let output = job.read().await?;
     if !output.status.success() {
@@ -306,7 +306,7 @@ async fn read<T: DeserializeOwned>(job: Job) -> anyhow::Result<T> {
     serde_json::from_slice(&output.stdout).context("reading what was measured")
 }
 
-/// All stacks, by this very program, the functions being built.
+/// Synthesises all stacks with this very program, while the functions are built.
 async fn time_synth(context: &Context) -> anyhow::Result<Times> {
     let tools = Tools::ensure(context).await?;
     context
@@ -371,7 +371,7 @@ fn millis(nanos: u32) -> f64 {
 
 fn of_answers(answers: &Answers) -> Vec<Figure> {
     const ID: &str = "B2";
-    // Where instances suffice, a stream that is slow or dead must not be felt.
+    // With enough instances, a slow or dead stream must not affect callers.
     const UNFELT: f64 = 1.05;
     let figure = |name: &str, nanos: u32| Figure::new(ID, name, micros(nanos), "µs");
     let paced = &answers.paced;
@@ -455,7 +455,7 @@ fn of_cpu(cpu: &Cpu) -> Vec<Figure> {
     ]
 }
 
-/// The most write and read units that each work may take.
+/// The most write and read units that each workload may take.
 fn most_units(work: &str) -> Option<(f64, f64)> {
     let most = match work {
         "W1" => (120.0, 200.0),
@@ -493,7 +493,7 @@ fn of_schedules(schedules: &Schedules) -> [Figure; 2] {
     ]
 }
 
-/// What would be deployed: the binary of this machine, zipped as the deploy zips.
+/// The deployed size: this machine's binary, zipped as a deploy zips it.
 fn of_zip(binary: &Path) -> anyhow::Result<Figure> {
     let binary = std::fs::read(binary).context("reading the authorizer's binary")?;
     let bytes =
@@ -524,7 +524,7 @@ fn machine() -> String {
     format!("{cpus} × {model}")
 }
 
-/// The commit, and whether the tree is another by now.
+/// The commit, and whether the tree has changed since.
 async fn commit(context: &Context) -> String {
     let git = Job::new("git")
         .args(["describe", "--always", "--dirty", "--exclude", "*"])

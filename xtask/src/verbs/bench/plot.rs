@@ -7,7 +7,7 @@ const LEFT: u64 = 70;
 const WIDTH: u64 = 650;
 const TOP: u64 = 40;
 const HEIGHT: u64 = 120;
-/// From one panel to the next.
+/// Distance from one panel to the next.
 const PANEL: u64 = 160;
 
 /// A figure with panels below each other.
@@ -17,7 +17,7 @@ pub(super) struct Plot {
     pub(super) panels: [Panel; 2],
 }
 
-/// Lines with one scale.
+/// Lines with a common scale.
 #[derive(Debug)]
 pub(super) struct Panel {
     pub(super) unit: &'static str,
@@ -34,7 +34,7 @@ pub(super) struct Line {
 }
 
 impl Plot {
-    /// As a document of its own.
+    /// The plot as a separate document.
     pub(super) fn svg(&self) -> String {
         let (width, height) = (LEFT + WIDTH + 30, TOP + 2 * PANEL + 10);
         let mut svg = format!(

@@ -10,12 +10,12 @@ use super::plot::{Line, Panel, Plot};
 use crate::context::Context;
 
 const ID: &str = "B10";
-/// Seconds within which nothing waits any more.
+/// Seconds within which the backlog must be gone.
 const CAUGHT_UP_WITHIN: f64 = 600.0;
-/// How long a scenario is watched after its last call: the figure of what does not catch up.
+/// How long a scenario is observed after its last call: the figure for one that does not catch up.
 const WATCHED_SECONDS: u32 = 2_100;
 
-/// What the measuring program prints.
+/// The output of the measuring program.
 #[derive(Debug, Deserialize)]
 pub(super) struct Scale {
     scenarios: Vec<Scenario>,
@@ -50,7 +50,7 @@ struct Sample {
 }
 
 impl Scale {
-    /// Draws a plot of each scenario into `folder`, and says what gave.
+    /// Draws a plot of each scenario into `folder`, and reports the bottlenecks.
     pub(super) fn draw(&self, context: &Context, folder: &Path) -> anyhow::Result<()> {
         let folder = context.root.join(folder);
         let at = || format!("writing plots to `{}`", folder.display());
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(svg.matches("<polyline").count(), 4);
         assert!(svg.contains("spike &amp; more"));
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-        // The second sample is at the right edge, its 100 calls at the top of their panel.
+        // The second sample is at the right edge, with its 100 calls at the top of their panel.
         assert!(svg.contains("720,40"), "{svg}");
     }
 }

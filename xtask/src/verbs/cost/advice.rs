@@ -1,4 +1,4 @@
-//! Settings that would cost less, each with what is saved and what is given up.
+//! Cheaper settings, each with its saving and its price.
 
 use std::cmp::Reverse;
 
@@ -10,7 +10,7 @@ use super::estimate::{self, Traffic};
 use super::money::Money;
 use super::prices::Prices;
 
-/// A setting to change.
+/// A recommended change of a setting.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Advice {
@@ -26,7 +26,7 @@ struct Variant {
     gives_up: &'static str,
 }
 
-/// What saves money, the most first.
+/// The changes that save money, the largest saving first.
 pub(super) fn advise(
     deployment: &Deployment,
     synchronous: &Deployment,
@@ -205,7 +205,7 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[0].saving >= pair[1].saving)
         );
-        // What is set already is not advised.
+        // A setting that is in effect already is not recommended.
         assert!(
             advice
                 .iter()

@@ -1,4 +1,4 @@
-//! What other ways to count calls cost, and what they do not do.
+//! The cost of other ways to count calls, and their limitations.
 
 use serde::Serialize;
 
@@ -13,21 +13,21 @@ use super::shape::{DAYS, SECONDS};
 pub(super) struct Alternative {
     pub(super) name: &'static str,
     pub(super) monthly: Money,
-    /// Whether each call counts once when parts fail.
+    /// Whether each call counts once when components fail.
     pub(super) exact: bool,
     pub(super) note: &'static str,
 }
 
-/// Milliseconds and MB of a function that counts within a call.
+/// Duration in milliseconds times memory in MB of a function that counts within a call.
 const FUNCTION: u128 = 10 * 128;
-/// The same of the original design's processor, for a batch of 2.2 records.
+/// The same for the original design's processor, for a batch of 2.2 records.
 const PROCESSOR: u128 = 50 * 512;
-/// Bytes of a metric line with the overhead of a log line.
+/// Size of a metric line, including the overhead of a log line.
 const METRIC_LINE: u128 = 276;
-/// Metrics of a user: calls, failures, refusals.
+/// Metrics per user: calls, failures, refusals.
 const METRICS_A_USER: u128 = 3;
 
-/// All of them, for the same calls.
+/// All alternatives, for the same calls.
 pub(super) fn all(traffic: Traffic, prices: &Prices) -> Vec<Alternative> {
     vec![
         bare_counter(traffic, prices),
@@ -57,7 +57,7 @@ pub(super) fn bare_counter(traffic: Traffic, prices: &Prices) -> Alternative {
     }
 }
 
-/// A transaction of an item that remembers the call and of the counter: two writes, each doubled.
+/// A transaction on an item that records the call and on the counter: two writes, each doubled.
 pub(super) fn exact_counter(traffic: Traffic, prices: &Prices) -> Alternative {
     Alternative {
         name: "an exact counter: a transaction a call",
@@ -91,8 +91,8 @@ fn edge(traffic: Traffic, prices: &Prices) -> Alternative {
     }
 }
 
-/// The original design: two shards for seven days, a processor that counts each record,
-/// 4,900 writes for 1,000 calls as measured of it, and no window: some 2.2 records a batch.
+/// The original design: two shards for seven days, a processor that counts each record, 4,900
+/// writes per 1,000 calls as measured on it, and no window: some 2.2 records per batch.
 fn original_design(traffic: Traffic, prices: &Prices) -> Alternative {
     let shards = 2.max(traffic.shards());
     let hours = u128::from(DAYS * 24 * shards);

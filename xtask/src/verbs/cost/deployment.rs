@@ -1,4 +1,4 @@
-//! What is deployed, as far as it costs: read from the synthesised templates.
+//! The parts of a deployment that cost money, read from the synthesised templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::estimate::Traffic;
 pub(super) struct Deployed {
     pub(super) memory_mb: u64,
     pub(super) is_arm: bool,
-    /// Whether the platform writes START, END and REPORT of each invocation.
+    /// Whether the platform writes START, END and REPORT for each invocation.
     pub(super) has_platform_lines: bool,
 }
 
@@ -35,14 +35,14 @@ pub(super) struct Stream {
     pub(super) parallelization: u64,
 }
 
-/// Which gateway answers.
+/// The type of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gateway {
     Rest,
     Http,
 }
 
-/// All of it.
+/// All billed parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deployment {
     pub(super) functions: BTreeMap<Function, Deployed>,
@@ -52,7 +52,7 @@ pub(super) struct Deployment {
     pub(super) raw_retention_days: u64,
     pub(super) log_retention_days: u64,
     pub(super) has_backups: bool,
-    /// Metrics that alarms watch: each is charged.
+    /// Metrics that alarms watch; AWS charges for each.
     pub(super) alarm_metrics: u64,
     pub(super) dashboards: u64,
     /// Custom metrics that alarms and dashboards name.
@@ -60,14 +60,16 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// What this environment deploys. No function is built for it: templates hold digests only.
+    /// The deployment of this environment. No function is built for it: templates hold digests
+    /// only.
     pub(super) fn of(environment: &Environment) -> anyhow::Result<Self> {
         let assembly =
             stacks::synthesise_unbuilt(environment).context("synthesising the stacks")?;
         Self::read(&Resources::of(&assembly)?, &environment.names())
     }
 
-    /// The same over as few shards as the peak needs, kept for a day, one batch a shard at a time.
+    /// The same with as few shards as the peak needs, one day of retention, and one concurrent
+    /// batch per shard.
     pub(super) fn lean(mut self, traffic: Traffic) -> Self {
         if let Some(stream) = &mut self.stream {
             stream.retention_hours = 24;
@@ -220,7 +222,7 @@ impl Resources {
     }
 
     /// Metrics outside AWS's namespaces that an alarm or a dashboard names. Every metric here has
-    /// one dimension with one value, so a name is a metric.
+    /// one dimension with one value, so each name is one metric.
     fn custom_metrics(&self) -> BTreeSet<(String, String)> {
         let mut found = BTreeSet::new();
         for alarm in self.of_type("AWS::CloudWatch::Alarm") {
@@ -265,7 +267,7 @@ fn is_custom(namespace: &str) -> bool {
     namespace.contains('/') && !namespace.starts_with("AWS/")
 }
 
-/// An alarm is charged for each metric that it watches.
+/// AWS charges an alarm for each metric that it watches.
 fn alarm_metrics(alarm: &Value) -> u64 {
     let metrics = alarm.get("Metrics").and_then(Value::as_array);
     let watched = metrics
@@ -311,9 +313,10 @@ pub(super) mod tests {
         let authorizer = deployment.function(Function::Authorizer).unwrap();
         assert!(authorizer.is_arm);
         assert!(authorizer.memory_mb >= 128);
-        // Both of the authorizer's and those of the contract's other namespace are watched or drawn.
+        // Alarms and dashboards use both metrics of the authorizer and those of the contract's
+        // other namespace.
         assert!(deployment.metrics >= 10, "{}", deployment.metrics);
-        // An alarm on metric math is charged for each of its metrics.
+        // AWS charges an alarm on metric math for each of its metrics.
         assert!(
             deployment.alarm_metrics > 15,
             "{}",

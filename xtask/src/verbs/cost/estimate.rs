@@ -1,8 +1,8 @@
-//! What a month of a deployment is billed for.
+//! The monthly bill of a deployment.
 //!
-//! Amounts are whole numbers of what AWS counts. Where calls meet in batches, the number of batches is
-//! the expected one for calls that spread evenly; where AWS does not say how it batches, the way that
-//! makes most of them is taken: an estimate is rather too high.
+//! Amounts are whole numbers of the units that AWS bills. Where calls are batched, the number of
+//! batches is the expected one for calls that are spread evenly. Where AWS does not document how it
+//! batches, the estimate assumes the way with the most batches: it is rather too high than too low.
 
 use domain::names::Function;
 use serde::Serialize;
@@ -15,42 +15,43 @@ use super::units::{self, Units, Way};
 
 /// Hours of the month.
 const HOURS: u64 = DAYS * 24;
-/// Records that a shard takes a second.
+/// Records that a shard accepts per second.
 const SHARD_RECORDS: u64 = 1_000;
-/// Shards of an on-demand stream that has just been made.
+/// Shards of a new on-demand stream.
 const ON_DEMAND_SHARDS: u64 = 4;
-/// A record is billed by the started KB in on-demand mode; an event has some 700 bytes.
+/// On-demand mode bills a record by the started KB; an event has some 700 bytes.
 const RECORD_BYTES: u128 = 1_024;
-/// Milliseconds that the authorizer computes for a call, billed as started ones.
+/// Milliseconds that the authorizer computes per call, billed as started ones.
 const AUTHORIZER_MILLIS: u64 = 1;
-/// Events that a function handles in a millisecond: benchmark B1, development build, rounded down.
+/// Events that a function processes per millisecond: benchmark B1, development build, rounded down.
 const EVENTS_A_MILLI: u64 = 80;
-/// Table calls that a function makes at once.
+/// Concurrent table calls of a function.
 const CALLS_AT_ONCE: u64 = 32;
-/// Bytes of the journal for a call, both tracks: the packed entries of benchmark B4's W3.
+/// Bytes of the journal per call, both tracks: the packed entries of benchmark B4's W3.
 const JOURNAL_BYTES: u128 = 75;
-/// What CloudWatch adds to each line, and the lines themselves: the access log's (B4), a
-/// function's START, END and REPORT, and metric lines of the authorizer and of other functions.
+/// CloudWatch's overhead per line, and the sizes of the lines: the access log's (B4), a function's
+/// START, END and REPORT, and metric lines of the authorizer and of other functions.
 const LINE_OVERHEAD: u64 = 26;
 const ACCESS_LINE: u64 = 650 + LINE_OVERHEAD;
 const PLATFORM_LINES: u64 = 253 + 3 * LINE_OVERHEAD;
 const CALL_METRICS: u64 = 224 + LINE_OVERHEAD;
 const OTHER_METRICS: u64 = 700 + LINE_OVERHEAD;
-/// Of a hundred bytes of a log, those that are stored compressed.
+/// Stored size of a log in percent: logs are stored compressed.
 const STORED_PERCENT: u128 = 15;
-/// Log streams that the gateway writes at once, and seconds between two deliveries of one (B4).
+/// Log streams that the gateway writes concurrently, and seconds between two deliveries of one
+/// (B4).
 const LOG_STREAMS: u64 = 20;
 const DELIVERY_SECONDS: u64 = 5;
-/// Lines that one invocation of the reconciler appends at most.
+/// The most lines that one invocation of the reconciler appends.
 const LINES_AN_APPEND: u64 = 8_000;
-/// Messages of one request to the queue.
+/// Messages per request to the queue.
 const MESSAGES_A_REQUEST: u64 = 10;
-/// Requests that Lambda makes of an empty queue: five pollers that wait 20 seconds each.
+/// Requests that Lambda makes to an empty queue: five pollers that wait 20 seconds each.
 const EMPTY_RECEIVES: u64 = 5 * SECONDS / 20;
-/// Batches of a month for which benchmark B4 counts the journal's writes: one in ten seconds.
+/// Batches per month for which benchmark B4 counts the journal's writes: one every ten seconds.
 const MEASURED_BATCHES: u64 = SECONDS / 10;
-/// Failures of which benchmark B4 counts the writes, of 1,000 calls, and what each further one
-/// writes at most.
+/// Failures per 1,000 calls whose writes are included in benchmark B4, and the most that each
+/// further one writes.
 const MEASURED_ERRORS: u64 = 20;
 const FAILURE_WRITES: u64 = 2;
 
@@ -60,9 +61,9 @@ const FAILURE_WRITES: u64 = 2;
 pub(super) struct Line {
     pub(super) service: &'static str,
     pub(super) item: String,
-    /// What AWS counts, in its smallest part.
+    /// The billed amount, in AWS's smallest unit.
     pub(super) amount: String,
-    /// Whether it is for metering, rather than for the API that is metered.
+    /// Whether it pays for metering rather than for the metered API.
     pub(super) metering: bool,
     pub(super) monthly: Money,
 }
@@ -80,13 +81,13 @@ impl Traffic {
         self.calls.saturating_mul(self.shape.peak).div_ceil(SECONDS)
     }
 
-    /// Shards that the busiest second needs.
+    /// The number of shards for the busiest second.
     pub(super) fn shards(&self) -> u64 {
         self.peak_rate().div_ceil(SHARD_RECORDS).max(1)
     }
 }
 
-/// The bill as it grows.
+/// A bill under construction.
 struct Bill<'a> {
     prices: &'a Prices,
     deployment: &'a Deployment,
@@ -95,7 +96,7 @@ struct Bill<'a> {
     log_bytes: u128,
 }
 
-/// The bill of a month.
+/// The monthly bill.
 pub(super) fn bill(
     deployment: &Deployment,
     traffic: Traffic,
@@ -122,7 +123,7 @@ pub(super) fn bill(
     Ok(bill.lines)
 }
 
-/// What metering costs of a bill.
+/// The cost of metering within a bill.
 pub(super) fn metering(lines: &[Line]) -> Money {
     let own = lines.iter().filter(|line| line.metering);
     own.map(|line| line.monthly).sum()
@@ -156,7 +157,7 @@ impl Bill<'_> {
         self.add("Data transfer", "answers", Unit::TransferGbOut, bytes);
     }
 
-    /// Invocations, and the milliseconds of all of them together.
+    /// Bills invocations, and their total duration in milliseconds.
     fn function(
         &mut self,
         function: Function,
@@ -184,7 +185,8 @@ impl Bill<'_> {
         Ok(())
     }
 
-    /// Computes for the answer, then puts the event; the instance is billed until it is put.
+    /// Computes for the response, then puts the event; the instance is billed until the put is
+    /// done.
     fn authorizer(&mut self) -> anyhow::Result<()> {
         let millis = AUTHORIZER_MILLIS + self.traffic.shape.service_millis;
         self.log_bytes += self.calls() * u128::from(ACCESS_LINE + CALL_METRICS);
@@ -199,7 +201,7 @@ impl Bill<'_> {
         const SERVICE: &str = "Kinesis";
         match stream.capacity {
             Capacity::Shards(shards) => {
-                // Scaling adds the shards that the peak needs.
+                // Scaling adds the shards for the peak.
                 let hours = u128::from(HOURS * shards.max(self.traffic.shards()));
                 self.add(SERVICE, "shards", Unit::StreamShardHours, hours);
                 if stream.retention_hours > 24 {
@@ -238,8 +240,8 @@ impl Bill<'_> {
         let windows = SECONDS / self.deployment.fold_window_seconds.max(1);
         let (folds, ticks) = (windows.min(self.traffic.calls), SECONDS / 60);
         let service = u128::from(self.traffic.shape.service_millis);
-        // A fold reads in turn and writes many items at once; every event is read and folded, and
-        // folded again where its minute is.
+        // A fold reads sequentially and writes many items concurrently. Every event is read and
+        // folded, and folded again whenever its minute is.
         let each = 5 + 4 * service;
         let writes = self.units().writes * self.traffic.calls / 1_000;
         let writing = u128::from(writes / CALLS_AT_ONCE) * service;
@@ -249,7 +251,7 @@ impl Bill<'_> {
         self.function(Function::Aggregator, folds + ticks, millis)
     }
 
-    /// Forwards each delivery of the log to the queue, and appends what met there.
+    /// Forwards each delivery of the log to the queue, and appends what was collected there.
     fn reconciler(&mut self) -> anyhow::Result<()> {
         let deliveries = spread(self.traffic.calls, LOG_STREAMS, DELIVERY_SECONDS);
         let appends = self.traffic.calls.div_ceil(LINES_AN_APPEND);
@@ -263,7 +265,7 @@ impl Bill<'_> {
             forwarding + appending,
         )?;
         self.log_bytes += u128::from(appends) * u128::from(OTHER_METRICS);
-        // Each message is sent alone; receives and deletes take ten.
+        // Each message is sent individually; receives and deletes handle ten.
         let requests = deliveries + 2 * deliveries.div_ceil(MESSAGES_A_REQUEST) + EMPTY_RECEIVES;
         self.add("SQS", "requests", Unit::QueueRequests, requests.into());
         Ok(())
@@ -335,8 +337,8 @@ impl Bill<'_> {
     }
 }
 
-/// Batches of a month. Each of the batches that a shard may have at a time waits for a window of its
-/// own, so that a low rate spreads thin over many.
+/// Batches per month. Each of the concurrent batches of a shard waits for its own window, so a low
+/// rate spreads thinly over many.
 pub(super) fn batches(stream: Stream, traffic: Traffic) -> u64 {
     let shards = match stream.capacity {
         Capacity::Shards(shards) => shards.max(traffic.shards()),
@@ -351,8 +353,8 @@ pub(super) fn batches(stream: Stream, traffic: Traffic) -> u64 {
     by_window.max(traffic.calls.div_ceil(stream.batch_size.max(1)))
 }
 
-/// How many of a month's pairs of a place and a window at least one of `calls` falls into: what is
-/// expected where they spread evenly over the month and over `places`.
+/// How many of a month's pairs of a place and a window contain at least one of `calls`: the
+/// expectation if they are spread evenly over the month and over `places`.
 fn spread(calls: u64, places: u64, window_seconds: u64) -> u64 {
     const ONE: u128 = 1 << 40;
     let (windows, places) = (SECONDS / window_seconds.max(1), places.max(1));
@@ -425,7 +427,7 @@ mod tests {
         // Two shards of ten batches each, every ten seconds for 30 days: 5,184,000, of which
         // 0.95^39 = 13.5276 % get none of a window's 39 calls.
         is("Lambda", "processor, requests", "4482729", "0.8965458");
-        // W5: 843 of 1,000 calls, and 259,200 batches fewer than these: the benchmark's own.
+        // W5: 843 per 1,000 calls, and 259,200 batches fewer than these: the benchmark's own.
         is("DynamoDB", "writes", "12653529", "8.98400559");
         is("DynamoDB", "reads", "3410000", "0.485925");
         // One fold and one tick a minute.
@@ -439,7 +441,7 @@ mod tests {
         let deployment = Deployment::of(&environment).unwrap();
         let lines = bill(&deployment, traffic(10_000_000), &prices()).unwrap();
         assert!(lines.iter().all(|line| line.service != "Kinesis"));
-        // W6: 1,760 of 1,000 calls.
+        // W6: 1,760 per 1,000 calls.
         assert_eq!(of(&lines, "DynamoDB", "writes").monthly, dollars("12.496"));
     }
 

@@ -1,8 +1,8 @@
-//! `cost`: what a month of an environment is billed for, what would be cheaper, and what other ways
-//! to count calls cost.
+//! `cost`: the monthly bill of an environment, cheaper settings, and the cost of other ways to
+//! count calls.
 //!
-//! Amounts come from the synthesised templates and from what the benchmarks measure, prices from a
-//! dated table. Nothing is deployed for it, and no account is asked.
+//! Amounts come from the synthesised templates and from the benchmarks, prices from a dated table.
+//! This needs no deployment and no account.
 
 mod advice;
 mod alternatives;
@@ -33,7 +33,7 @@ use prices::Prices;
 
 pub(crate) use shape::{Shape, calls, shape};
 
-/// Of what the amounts rest on, what no measurement here can show.
+/// Assumptions behind the amounts that no measurement here can confirm.
 const ASSUMED: [&str; 5] = [
     "a month has 30 days; free tiers, volume discounts and taxes are left out",
     "DynamoDB units are those of benchmark B4 with 1,000 users by Zipf's law, whatever `users` says: fewer users cost less, more cost more; beyond the measured rates the last one's units per call hold",
@@ -41,14 +41,14 @@ const ASSUMED: [&str; 5] = [
     "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; nobody has measured them on AWS here",
     "each batch that a shard may have at a time waits for a window of its own; the gateway writes 20 log streams, each delivered every five seconds: AWS documents neither",
 ];
-/// What no line of the bill is for.
+/// Costs that no line of the bill covers.
 const LEFT_OUT: [&str; 3] = [
     "the API behind the gateway, its function and its logs",
     "calls of the analytics API, and counts kept for longer than the journal: some cents",
     "KMS requests, alarm mails, S3 for the functions' zips: some cents",
 ];
 
-/// A sum, and what falls on a thousand calls.
+/// A sum, and its share per thousand calls.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Sum {
@@ -73,7 +73,7 @@ struct Item {
     per_thousand_calls: Money,
 }
 
-/// A service, and what all its lines come to.
+/// A service, and the sum of all its lines.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Service {
@@ -82,7 +82,7 @@ struct Service {
     sum: Sum,
 }
 
-/// A mode, and what metering costs in it.
+/// A mode, and the cost of metering in it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Mode {
@@ -110,7 +110,8 @@ struct Answer {
     prices: Table,
     items: Vec<Item>,
     services: Vec<Service>,
-    /// Without the gateway and the answers' transfer, which the API would cost unmetered.
+    /// Without the gateway and the transfer of responses, which the API would cost without metering
+    /// as well.
     metering: Sum,
     total: Sum,
     modes: Vec<Mode>,
@@ -185,7 +186,7 @@ fn items(lines: Vec<Line>, calls: u64) -> Vec<Item> {
     lines.into_iter().map(item).collect()
 }
 
-/// In the order of their first lines.
+/// The services, in the order of their first lines.
 fn services(lines: &[Line], calls: u64) -> Vec<Service> {
     let mut sums: Vec<(&'static str, Money)> = Vec::new();
     for line in lines {
@@ -201,21 +202,22 @@ fn services(lines: &[Line], calls: u64) -> Vec<Service> {
     sums.into_iter().map(service).collect()
 }
 
-/// What metering costs a month in the cases of benchmark B8.
+/// The monthly cost of metering in the cases of benchmark B8.
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) calls: u64,
     /// In synchronous mode.
     pub(crate) synchronous: Money,
-    /// Over as few shards as the peak needs, kept for a day, one batch a shard at a time.
+    /// With as few shards as the peak needs, one day of retention, and one concurrent batch per
+    /// shard.
     pub(crate) lean_stream: Money,
-    /// As the environment says.
+    /// With the environment's settings.
     pub(crate) as_set: Money,
     pub(crate) bare_counter: Money,
     pub(crate) exact_counter: Money,
 }
 
-/// The cases of benchmark B8, of one environment.
+/// The cases of benchmark B8 for one environment.
 pub(crate) fn compare(environment: &Environment, calls: u64) -> anyhow::Result<Compared> {
     let traffic = Traffic {
         calls,

@@ -1,4 +1,4 @@
-//! Amounts of money, exact.
+//! Exact amounts of money.
 
 use std::fmt;
 use std::iter::Sum;
@@ -6,7 +6,7 @@ use std::ops::{Add, Sub};
 
 use serde::{Serialize, Serializer};
 
-/// Decimals that an amount keeps: a price per unit has up to ten.
+/// Decimals of an amount: a price per unit has up to ten.
 const DECIMALS: usize = 12;
 const DOLLAR: i128 = 1_000_000_000_000;
 
@@ -17,7 +17,7 @@ pub(crate) struct Money(i128);
 impl Money {
     pub(super) const NONE: Self = Self(0);
 
-    /// Reads a decimal such as `0.0000133334`: digits, and at most one point with digits on both
+    /// Parses a decimal such as `0.0000133334`: digits, and at most one point with digits on both
     /// sides.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -34,14 +34,14 @@ impl Money {
         Some(Self(whole * DOLLAR + fraction))
     }
 
-    /// What `amount` units cost where this is the price of `per` of them, rounded half up.
+    /// The cost of `amount` units if this is the price of `per` of them, rounded half up.
     pub(super) fn of(self, amount: u128, per: u128) -> Self {
         let (amount, per) = (i128::try_from(amount), i128::try_from(per));
         let (amount, per) = (amount.unwrap_or(i128::MAX), per.unwrap_or(i128::MAX).max(1));
         Self((self.0.saturating_mul(amount).saturating_add(per / 2)) / per)
     }
 
-    /// With so many decimals, rounded half up.
+    /// Formats with `decimals` decimals, rounded half up.
     fn text(self, decimals: usize) -> String {
         let unit = 10_i128.pow(u32::try_from(DECIMALS - decimals.min(DECIMALS)).unwrap_or(0));
         let rounded = (self.0.abs() + unit / 2) / unit;
@@ -59,12 +59,12 @@ impl Money {
         self.text(2)
     }
 
-    /// Six decimals, for what a thousand calls cost.
+    /// Six decimals, for the cost of a thousand calls.
     pub(super) fn micros(self) -> String {
         self.text(6)
     }
 
-    /// For a chart or a ratio; never to be added up.
+    /// For a chart or a ratio; never add these up.
     pub(crate) fn approximate(self) -> f64 {
         let micros = self.0 / 1_000_000;
         let millions = i32::try_from(micros / 1_000_000).unwrap_or(i32::MAX);
@@ -109,7 +109,7 @@ impl Sum for Money {
 }
 
 impl Serialize for Money {
-    /// As text with six decimals: JSON numbers are floats to most readers.
+    /// As text with six decimals: most readers parse JSON numbers as floats.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.micros().replace(',', ""))
     }

@@ -1,4 +1,4 @@
-//! The price table: what AWS charges for a unit, by region, with where each price is from.
+//! The price table: AWS's unit prices by region, with the source of each price.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::money::Money;
 use crate::stop::Stop;
 
-/// The table of this repository.
+/// This repository's table.
 const TABLE: &str = include_str!("prices.json");
 
-/// What is priced. Requests and units are priced by the million, all else by one.
+/// Billed units. Requests and units are priced per million, everything else per one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Unit {
@@ -70,8 +70,8 @@ impl Unit {
         Self::EdgeGbSeconds,
     ];
 
-    /// How many of the counted amount the price is for: amounts are requests, units, hours,
-    /// MB-milliseconds of Lambda, bytes, and byte-days of storage.
+    /// The amount that a price is for: amounts are requests, units, hours, MB-milliseconds of
+    /// Lambda, bytes, and byte-days of storage.
     const fn per(self) -> u128 {
         const GB: u128 = 1 << 30;
         match self {
@@ -99,7 +99,7 @@ impl Unit {
     }
 }
 
-/// Where a price is from.
+/// The source of a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Basis {
@@ -134,12 +134,12 @@ pub(super) struct Prices {
     pub(super) date: String,
     pub(super) source: String,
     by_unit: BTreeMap<Unit, Money>,
-    /// Prices that are not from the price list, each with what it is.
+    /// Prices that are not from the price list, each with a description.
     pub(super) doubts: Vec<String>,
 }
 
 impl Prices {
-    /// Those of `region`, from a file or the table of this repository.
+    /// The prices of `region`, from a file or from this repository's table.
     pub(super) fn load(file: Option<&Path>, region: &str) -> anyhow::Result<Self> {
         let text = match file {
             None => TABLE.to_owned(),
@@ -155,7 +155,7 @@ impl Prices {
         table.of(region, &name)
     }
 
-    /// What an amount costs.
+    /// The cost of an amount.
     pub(super) fn price(&self, unit: Unit, amount: u128) -> Money {
         let price = self.by_unit.get(&unit).copied().unwrap_or(Money::NONE);
         price.of(amount, unit.per())

@@ -1,23 +1,23 @@
-//! The traffic that is estimated for.
+//! The traffic to estimate.
 
 use serde::Serialize;
 
-/// Days of the month that is estimated.
+/// Days of the estimated month.
 pub(super) const DAYS: u64 = 30;
 /// Its seconds.
 pub(super) const SECONDS: u64 = DAYS * 86_400;
 
-/// Traffic, as far as it is not the number of calls.
+/// The properties of traffic besides the number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shape {
-    /// Users that call.
+    /// Users who call.
     pub(super) users: u64,
-    /// The busiest second over the average one.
+    /// The ratio of the busiest second to the average one.
     pub(super) peak: u64,
-    /// Of a thousand calls, those that fail to authenticate.
+    /// Calls per thousand that fail to authenticate.
     pub(super) errors_per_thousand: u64,
-    /// Bytes of an answer, headers included.
+    /// Size of a response in bytes, including headers.
     pub(super) response_bytes: u64,
     /// Milliseconds that a call to DynamoDB, Kinesis or SQS takes.
     pub(super) service_millis: u64,
@@ -37,7 +37,7 @@ impl Default for Shape {
 
 const ALLOWED: &str = "expected `users=N`, `peak=N`, `errors=N%`, `responseBytes=N` or `serviceMillis=N`, separated by commas";
 
-/// Reads `users=200,peak=5,errors=1%`; what is not named keeps its default.
+/// Parses `users=200,peak=5,errors=1%`; omitted members keep their defaults.
 pub(crate) fn shape(text: &str) -> Result<Shape, String> {
     let mut shape = Shape::default();
     for part in text.split(',') {
@@ -67,7 +67,7 @@ pub(crate) fn shape(text: &str) -> Result<Shape, String> {
     Ok(shape)
 }
 
-/// Reads a number of calls: `10M`, `2B`, `500k` or plain digits.
+/// Parses a number of calls: `10M`, `2B`, `500k` or plain digits.
 pub(crate) fn calls(text: &str) -> Result<u64, String> {
     const MOST: u64 = 1_000_000_000_000;
     let (digits, factor) = match text.char_indices().next_back() {

@@ -3,10 +3,10 @@
 use super::money::grouped;
 use super::{Answer, Money};
 
-/// Columns: what is on the left, and what is right-aligned.
+/// Columns: the left-aligned one, and the right-aligned ones.
 type Row = [String; 3];
 
-/// All of it, for people.
+/// The whole estimate, for people.
 pub(super) fn render(answer: &Answer) -> String {
     let mut parts = vec![heading(answer), bill(answer), modes(answer)];
     if !answer.advice.is_empty() {

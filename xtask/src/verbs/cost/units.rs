@@ -1,13 +1,13 @@
-//! Write and read units that DynamoDB bills, as benchmark B4 measures them.
+//! Write and read units that DynamoDB bills, as measured by benchmark B4.
 
-/// Units of 1,000 calls.
+/// Units per 1,000 calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Units {
     pub(super) writes: u64,
     pub(super) reads: u64,
 }
 
-/// How events reach the journal and how often it is folded.
+/// How events reach the journal, and how often it is folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// Over the stream in windows of ten seconds, folded every minute.
@@ -22,7 +22,7 @@ pub(super) enum Way {
 
 /// A measurement: 1,000 users by Zipf's law with the exponent 1.1, both tracks.
 struct Point {
-    /// Calls of a month at the measured rate.
+    /// Calls per month at the measured rate.
     calls: u64,
     units: Units,
 }
@@ -38,13 +38,13 @@ const MINUTE: [Point; 2] = [point(10_000_000, 843, 341), point(259_200_000, 279,
 const TEN_SECONDS: [Point; 1] = [point(10_000_000, 1_378, 640)];
 /// W6.
 const ONE_BY_ONE: [Point; 1] = [point(10_000_000, 1_760, 559)];
-/// Not measured: W6, and what the shorter window adds to W5.
+/// Not measured: W6, plus what the shorter window adds to W5.
 const ONE_BY_ONE_TEN_SECONDS: [Point; 1] = [point(10_000_000, 2_295, 858)];
 
-/// What so many calls of a month take.
+/// The units of this many calls per month.
 ///
-/// Between two measured rates the units of the month are interpolated; below the first and above
-/// the last, their units per call hold. Per call they fall as calls rise, so above the last that is
+/// Between two measured rates the monthly units are interpolated; below the first and above the
+/// last, their units per call apply. Units per call fall as calls rise, so above the last this is
 /// an upper bound.
 pub(super) fn of_month(way: Way, calls: u64) -> Units {
     let points: &[Point] = match way {
@@ -101,7 +101,7 @@ mod tests {
     fn more_calls_never_cost_less_in_all() {
         let months = (1..=400).map(|millions| millions * 1_000_000);
         let totals: Vec<u64> = months.map(|calls| calls * writes(calls)).collect();
-        // Rounding up per thousand calls is the only way down.
+        // Only rounding up per thousand calls can lower it.
         assert!(
             totals
                 .windows(2)

@@ -1,4 +1,4 @@
-//! What AWS keeps for the whole account and region, which no environment may take from another.
+//! AWS's settings for the whole account and region, which no environment may take from another.
 
 use deployer::gateway_logs_role;
 use stacks::environment::Environment;
@@ -6,11 +6,11 @@ use stacks::environment::Environment;
 use crate::aws::{Reached, connect};
 use crate::context::Context;
 
-/// What API Gateway takes of an account in most regions, in requests a second.
+/// API Gateway's usual quota for an account, in requests per second.
 const USUAL_QUOTA: u32 = 10_000;
 
-/// Reaches the account of an environment outside `local`, and finds out what it has that the stacks
-/// must leave alone.
+/// Connects to the account of an environment outside `local`, and finds out which of its settings
+/// the stacks must leave alone.
 pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow::Result<Reached> {
     let mut reached = connect(environment).await?;
     tell_quota(context, &reached.environment);
@@ -26,7 +26,7 @@ pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow
     Ok(reached)
 }
 
-/// Says where a region takes fewer calls than most.
+/// Reports a region with a lower quota than most.
 fn tell_quota(context: &Context, environment: &Environment) {
     let region = &environment.region;
     let quota = region.gateway_requests_per_second();
@@ -38,7 +38,7 @@ fn tell_quota(context: &Context, environment: &Environment) {
     }
 }
 
-/// Whether the account's role `present` is not the environment's own.
+/// Whether the account's role `present` differs from the environment's own.
 fn is_of_another(present: Option<&str>, own: &str) -> bool {
     let name = present.and_then(|arn| arn.rsplit('/').next());
     name.is_some_and(|name| name != own)

@@ -1,11 +1,11 @@
-//! Tables that a stack adopts although they are not what it declares.
+//! Tables that a stack adopts although they differ from their declaration.
 
 use deployer::{Adoption, Review};
 
 use crate::context::Context;
 use crate::stop::Stop;
 
-/// Shows in what each table differs, and what becomes of it.
+/// Shows the differences of each table, and what will happen to it.
 pub(super) fn show(context: &Context, adoptions: &[Adoption]) {
     for adoption in adoptions {
         let table = &adoption.table;
@@ -21,7 +21,7 @@ pub(super) fn show(context: &Context, adoptions: &[Adoption]) {
     }
 }
 
-/// Refuses what cannot be mended.
+/// Refuses tables that cannot be changed to match.
 pub(super) fn possible(adoptions: &[Adoption], review: &Review) -> anyhow::Result<()> {
     let mut adoptions = adoptions.iter();
     let Some(Adoption { table, .. }) =

@@ -1,4 +1,4 @@
-//! After the stacks: the API answers, the keys are there, the user knows what to do next.
+//! After the stacks: checks that the API responds, creates keys, and tells the user the next steps.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::verbs::keys;
 use crate::verbs::outputs::{self, Outputs};
 use crate::verbs::verify;
 
-/// How long the API may take to answer after a deploy.
+/// How long the API may take to respond after a deploy.
 const ANSWER: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(
@@ -51,7 +51,7 @@ pub(super) async fn run(
         context.out.step("try it:");
         context.out.detail(&curl);
     }
-    // Behind an endpoint of its own may be an AWS that runs no function.
+    // An external endpoint may be an AWS that runs no functions.
     if reached.running.is_none() && reached.environment.endpoint.is_none() {
         return verified(context, reached).await;
     }
@@ -74,7 +74,7 @@ async fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Exit> 
     )
 }
 
-/// Has the function host look at what is deployed now.
+/// Makes the function host read the deployment again.
 pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
     let url = format!("{}/_host/refresh", running.host());
     let client = client(Duration::from_mins(1))?;
@@ -95,7 +95,7 @@ pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
     )
 }
 
-/// A client for this machine: no proxy.
+/// A client for this machine, without a proxy.
 fn client(patience: Duration) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
@@ -104,7 +104,7 @@ fn client(patience: Duration) -> anyhow::Result<reqwest::Client> {
         .context("making an HTTP client")
 }
 
-/// Waits until the way from the front to a function works. The `OpenAPI` document needs no key and
+/// Waits until requests get from the front to a function. The `OpenAPI` document needs no key and
 /// no token, so the probe is not metered.
 async fn wait_for_api(
     context: &Context,
@@ -136,7 +136,7 @@ async fn wait_for_api(
     }
 }
 
-/// Makes the demo key, unless the one of an earlier deploy still works.
+/// Creates the demo key, unless one from an earlier deploy still works.
 async fn demo_key(context: &Context, reached: &Reached) -> anyhow::Result<()> {
     let local = context.local();
     let mut state = local.state()?;
@@ -167,7 +167,7 @@ async fn demo_key(context: &Context, reached: &Reached) -> anyhow::Result<()> {
     local.save(&state)
 }
 
-/// `free` if there is such a plan: what a first user would have.
+/// `free` if there is such a plan: a new user would have it.
 fn demo_plan(environment: &Environment) -> Option<&str> {
     let plans = &environment.plans;
     plans

@@ -1,7 +1,7 @@
-//! How far the processor is behind the stream.
+//! The processor's lag behind the stream.
 //!
-//! On AWS the metrics of Kinesis and Lambda say so, about a minute late. The embedded AWS has
-//! neither: there the function host, which polls the stream, says so.
+//! On AWS it comes from the metrics of Kinesis and Lambda, about a minute late. The embedded AWS
+//! has neither: there it comes from the function host, which polls the stream.
 
 use deployer::{Metrics, Streams};
 use domain::names::Function;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::aws::Reached;
 use crate::local::host;
 
-/// Metrics this old are complete ("CloudWatch metrics are delayed", up to about two minutes).
+/// Metrics of this age are complete ("CloudWatch metrics are delayed", up to about two minutes).
 const SETTLED_MILLIS: i64 = 180_000;
-/// An authorizer that was replaced may still be sending what its last calls left.
+/// An authorizer that was replaced may still be sending the events of its last calls.
 const LAST_SENDS_MILLIS: i64 = 3_000;
 
-/// A count or a time that a metric gives as a floating-point number.
+/// Converts a count or a time that a metric reports as a floating-point number.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -26,12 +26,13 @@ pub(in crate::verbs) fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
-/// Milliseconds that the stream's oldest unprocessed record has waited; `None` where no metric says.
+/// Milliseconds that the stream's oldest unprocessed record has waited; `None` if there is no
+/// metric.
 pub(in crate::verbs) async fn iterator_age(reached: &Reached) -> anyhow::Result<Option<u64>> {
     iterator_age_of(reached, Function::Processor).await
 }
 
-/// The same of the stream that a function reads.
+/// The same for the stream that a function reads.
 pub(in crate::verbs) async fn iterator_age_of(
     reached: &Reached,
     function: Function,
@@ -53,8 +54,8 @@ pub(in crate::verbs) async fn iterator_age_of(
     Ok(age.map(whole))
 }
 
-/// Records that came into the stream. The embedded AWS keeps no such metric, but its stream is small
-/// enough to count them.
+/// Number of records that arrived in the stream. The embedded AWS has no such metric, but its
+/// stream is small enough to count them.
 pub(in crate::verbs) async fn incoming(
     reached: &Reached,
     window: (UnixMillis, UnixMillis),
@@ -75,8 +76,8 @@ pub(in crate::verbs) async fn incoming(
     Ok(whole(sum.unwrap_or(0.0)))
 }
 
-/// Whether everything sent before `since` is in the journal, and nothing is sent any more. How far
-/// the journal is folded does not matter: the aggregator stays when the stream goes.
+/// Whether everything sent before `since` is in the journal, and nothing is being sent any more.
+/// The progress of folding does not matter: the aggregator stays when the stream is deleted.
 pub(super) async fn is_drained(reached: &Reached, since: UnixMillis) -> anyhow::Result<bool> {
     let now = crate::clock::now();
     let settled = if reached.running.is_some() {
@@ -93,7 +94,7 @@ pub(super) async fn is_drained(reached: &Reached, since: UnixMillis) -> anyhow::
     Ok(quiet && !behind)
 }
 
-/// What the function host says of the records that wait for a function.
+/// The function host's report about the records that wait for a function.
 fn of_host(status: &Value, function: &str) -> Option<u64> {
     let mappings = status.get("mappings")?.as_array()?.iter();
     let of_function = mappings

@@ -1,5 +1,5 @@
-//! Log groups that are there although their stack is gone: they would keep it from being deployed
-//! again.
+//! Log groups that exist although their stack is gone: they would prevent the next deploy of the
+//! stack.
 
 use deployer::{Deployed, LeftOver, Logs, Stacks};
 use serde_json::Value;
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::Deployment;
 use super::review::consented;
 
-/// Removes the log groups that `template` declares and that a deleted stack has left; says whether
-/// the deploy may go on. In a dry run they are only shown.
+/// Removes the log groups that `template` declares and that a deleted stack left behind. Returns
+/// whether the deploy may continue. A dry run only shows them.
 pub(super) async fn cleared(
     deployment: &Deployment<'_>,
     current: Option<&Deployed>,

@@ -1,7 +1,7 @@
 //! `deploy`: from source to a running system.
 //!
-//! The way is the same for every environment. The local one has an embedded AWS to start before
-//! and keys to make after; everything between differs by endpoint and credentials alone.
+//! All environments are deployed in the same way. The local one needs an embedded AWS before and
+//! keys after; everything between differs only by endpoint and credentials.
 
 mod account;
 mod adoption;
@@ -67,7 +67,7 @@ pub(super) async fn with(
     } else {
         None
     };
-    // Before anything is built: whose account it is, and what it has already.
+    // Before anything is built: which account it is, and what it contains already.
     let outside = if embedded {
         None
     } else {
@@ -77,7 +77,7 @@ pub(super) async fn with(
         .as_ref()
         .map_or(environment, |reached| reached.environment.clone());
     let tools = Tools::ensure(context).await?;
-    // What is saved from here on is not yet in what is built now.
+    // Changes saved from now on are not part of the current build.
     let sources = watch::Sources::look(&context.functions_root)?;
     let assets = functions::build(context, flavour).await?;
     if embedded {
@@ -118,7 +118,7 @@ pub(super) async fn with(
     Ok(exit)
 }
 
-/// A deployment under way.
+/// A deployment in progress.
 struct Deployment<'a> {
     context: &'a Context,
     reached: Reached,
@@ -172,7 +172,7 @@ impl Deployment<'_> {
         self.assembly.stacks.iter().find(|stack| stack.name == name)
     }
 
-    /// Puts every asset where its stack expects it.
+    /// Uploads every asset to where its stack expects it.
     async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
         bucket.ensure(&self.context.out).await?;
         let mut published = 0;
@@ -189,7 +189,7 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// Changes one stack into what the assembly says.
+    /// Changes one stack to match the assembly.
     async fn deploy(&self, artifact: &StackArtifact, bucket: &Bucket) -> anyhow::Result<Decision> {
         let out = self.context.out;
         let name = &artifact.name;
@@ -221,7 +221,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// Makes the changes of a change set, if it may and can.
+    /// Executes a change set, if that is permitted and possible.
     async fn carry_out(
         &self,
         stacks: &Stacks,
@@ -250,7 +250,7 @@ impl Deployment<'_> {
         Ok(Decision::Changed)
     }
 
-    /// The review without what only the embedded AWS's ignorance suggests.
+    /// The review without replacements that only the embedded AWS's ignorance suggests.
     fn believed(&self, review: Review) -> Review {
         match self.reached.running {
             Some(_) => without_doubts(review),
@@ -258,7 +258,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// The template, for the AWS it goes to.
+    /// The template for the target AWS.
     fn template(&self, artifact: &StackArtifact) -> anyhow::Result<serde_json::Value> {
         let parsed = start::parsed(artifact)?;
         if self.reached.running.is_none() {
@@ -269,7 +269,7 @@ impl Deployment<'_> {
     }
 }
 
-/// The stacks' places in a deploy: those given, or all.
+/// The kinds of stacks to deploy: those given, or all.
 pub(super) fn in_order(kinds: &[StackKind]) -> Vec<StackKind> {
     STACKS
         .into_iter()

@@ -1,9 +1,9 @@
-//! Which stacks to deploy, in which order, and how to remove the one that a change of mode leaves
-//! over.
+//! Which stacks to deploy, in which order, and how to remove the stack that a change of mode makes
+//! obsolete.
 //!
 //! Towards synchronous mode the API changes first: its authorizer then appends to the journal
 //! itself. Once the processor has emptied the stream, the stream's stack is deleted. Towards stream
-//! mode the stream's stack comes before the API. Neither direction changes the Data stack.
+//! mode the stream's stack is deployed before the API. Neither direction changes the Data stack.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::stop::Stop;
 const DRAIN: Duration = Duration::from_mins(15);
 const POLL: Duration = Duration::from_secs(1);
 
-/// The stacks named on the command line, in deploy order; all unless any is.
+/// The stacks named on the command line, in deploy order; all by default.
 pub(in crate::verbs) fn selected(
     environment: &Environment,
     given: &[String],
@@ -48,7 +48,7 @@ pub(in crate::verbs) fn selected(
     })
 }
 
-/// Says that the mode changes, before anything does.
+/// Announces a change of mode before anything happens.
 pub(super) fn announce(
     context: &Context,
     environment: &Environment,
@@ -66,7 +66,7 @@ pub(super) fn announce(
     }
 }
 
-/// The stack that the environment's mode no longer has.
+/// The stack that the environment's mode no longer includes.
 pub(super) fn retired(
     environment: &Environment,
     before: &[(StackKind, Deployed)],
@@ -80,7 +80,7 @@ pub(super) fn retired(
     found.map(|(_, stack)| stack.clone())
 }
 
-/// Deletes the stream's stack once nothing is left in the stream.
+/// Deletes the stream's stack once the stream is empty.
 pub(super) async fn retire(
     context: &Context,
     reached: &Reached,

@@ -1,5 +1,5 @@
-//! What a deploy would do, for `diff` and `deploy --dry-run`: worked out by CloudFormation, shown,
-//! and thrown away.
+//! The changes that a deploy would make, for `diff` and `deploy --dry-run`: computed by
+//! CloudFormation, shown, and discarded.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::functions::{self, Flavour};
 use crate::stop::Stop;
 
-/// All that a deploy would change: what text and JSON are both made of.
+/// All changes of a deploy: the source of both the text and the JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::verbs) struct Plan {
@@ -27,18 +27,18 @@ pub(in crate::verbs) struct Plan {
     stacks: Vec<StackPlan>,
 }
 
-/// The mode that is deployed, where something is, and the one that would be.
+/// The deployed mode, if anything is deployed, and the new one.
 #[derive(Debug, Serialize)]
 struct Mode {
     before: Option<&'static str>,
     after: &'static str,
 }
 
-/// What would happen to a stack.
+/// The changes of a stack.
 #[derive(Debug, Serialize)]
 struct StackPlan {
     action: StackAction,
-    /// What a deploy would ask about.
+    /// The reasons for a confirmation.
     concerns: Vec<String>,
     #[serde(flatten)]
     review: Review,
@@ -53,7 +53,7 @@ enum StackAction {
     Delete,
 }
 
-/// Works out what a deploy of `environment` would change; changes nothing.
+/// Determines the changes of a deploy of `environment`, without making any.
 pub(in crate::verbs) async fn plan(
     context: &Context,
     environment: Environment,
@@ -80,7 +80,7 @@ pub(in crate::verbs) async fn plan(
             let stacks = new_locally(context, &environment, &assembly, &selection)?;
             return Ok(Plan::new(&environment, None, stacks));
         }
-        // As it is deployed, in the mode that it would get.
+        // The deployed environment in the mode that it would get.
         None => Reached {
             environment,
             ..reach(context).await?
@@ -103,7 +103,7 @@ pub(in crate::verbs) async fn plan(
     deployment.plan().await
 }
 
-/// The stacks that would be made on an embedded AWS that does not run yet.
+/// The stacks that would be created on an embedded AWS that is not running yet.
 fn new_locally(
     context: &Context,
     environment: &Environment,
@@ -155,7 +155,7 @@ impl Deployment<'_> {
         let parsed = self.template(artifact)?;
         let stacks = Stacks::new(&self.reached.session);
         let current = stacks.find(name).await?;
-        // In a dry run they are shown, and stay.
+        // A dry run only shows them.
         leftovers::cleared(self, current.as_ref(), &parsed, name).await?;
         let Some(current) = current.filter(|stack| !stack.never_came_up()) else {
             return Ok(StackPlan::of(Review::of_new_stack(name, &parsed)));
@@ -178,7 +178,7 @@ impl Deployment<'_> {
     }
 }
 
-/// Refuses a stack that CloudFormation makes no change set of.
+/// Refuses a stack for which CloudFormation creates no change set.
 fn comparable(stack: &Deployed) -> Result<(), Stop> {
     let Deployed { name, status, .. } = stack;
     let hint = if !stack.is_settled() {
@@ -218,7 +218,7 @@ impl Plan {
         self.differs
     }
 
-    /// Prints it.
+    /// Prints the plan.
     pub(in crate::verbs) fn show(&self, context: &Context) -> anyhow::Result<()> {
         let out = context.out;
         out.answer(self, |plan| {

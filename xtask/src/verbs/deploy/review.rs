@@ -1,4 +1,4 @@
-//! Showing what would happen, and asking whether it may.
+//! Shows changes, and asks whether they may proceed.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use stacks::StackArtifact;
 use crate::cli::Consent;
 use crate::context::Context;
 
-/// How a change is made.
+/// How to make a change.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::verbs) struct Manner {
     pub(in crate::verbs) consent: Consent,
-    /// Outside `local` every change is asked about.
+    /// Every change outside `local` needs a confirmation.
     pub(in crate::verbs) outside_local: bool,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::verbs) enum Decision {
     /// There was nothing to do.
     Unchanged,
     /// It was done.
     Changed,
-    /// Someone said no.
+    /// The user declined.
     Declined,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn show(context: &Context, review: &Review) {
     }
 }
 
-/// What the embedded AWS leaves out or cannot check: never passed over.
+/// Shows what the embedded AWS leaves out or cannot check: this is never skipped.
 pub(super) fn show_unsupported(context: &Context, artifact: &StackArtifact) {
     let mut by_what: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for item in &artifact.unsupported_locally {
@@ -49,7 +49,7 @@ pub(super) fn show_unsupported(context: &Context, artifact: &StackArtifact) {
     }
 }
 
-/// The resources that the embedded AWS would roll the stack back for.
+/// The resources that would make the embedded AWS roll the stack back.
 pub(super) fn refused(artifact: &StackArtifact) -> Vec<String> {
     let items = artifact.unsupported_locally.iter();
     items
@@ -58,7 +58,7 @@ pub(super) fn refused(artifact: &StackArtifact) -> Vec<String> {
         .collect()
 }
 
-/// The question that a change needs; `None` where it may be done without one.
+/// The question that a change needs; `None` if it may proceed without one.
 fn question(outside_local: bool, stack: &str, concerns: &[String]) -> Option<String> {
     match (concerns.is_empty(), outside_local) {
         (true, false) => None,
@@ -67,12 +67,12 @@ fn question(outside_local: bool, stack: &str, concerns: &[String]) -> Option<Str
     }
 }
 
-/// Whether the change may be made.
+/// Whether the change may proceed.
 pub(super) fn agreed(context: &Context, manner: Manner, review: &Review) -> anyhow::Result<bool> {
     consented(context, manner, &review.stack, &review.concerns())
 }
 
-/// Whether a change of `stack` that raises `concerns` may be made.
+/// Whether a change of `stack` that raises `concerns` may proceed.
 pub(super) fn consented(
     context: &Context,
     manner: Manner,

@@ -1,4 +1,4 @@
-//! Reaching the AWS that is deployed to; in `local`, starting it.
+//! Connects to the target AWS; in `local`, starts it.
 
 use anyhow::Context as _;
 use deployer::{Caller, Session};
@@ -13,12 +13,12 @@ use crate::local::{
 };
 use crate::stop::Stop;
 
-/// Instances of one function at most, on this machine.
+/// The most instances of one function on this machine.
 const CONCURRENCY: u16 = 4;
 /// Seconds after which an unused instance ends.
 const IDLE_SECONDS: u64 = 300;
 
-/// Refuses a port that someone else has, before anything is built.
+/// Refuses a port that another process uses, before anything is built.
 pub(super) fn check_port(context: &Context, port: Option<u16>) -> anyhow::Result<()> {
     let Some(port) = port else { return Ok(()) };
     let state = context.local().state()?;
@@ -35,7 +35,7 @@ pub(super) fn check_port(context: &Context, port: Option<u16>) -> anyhow::Result
         .into())
 }
 
-/// Makes the key pair that signs this machine's tokens, unless it is there.
+/// Creates the key pair that signs this machine's tokens, unless it exists.
 pub(super) fn make_signing_key(local: &Local) -> anyhow::Result<()> {
     local.make()?;
     let mut state = local.state()?;
@@ -46,7 +46,7 @@ pub(super) fn make_signing_key(local: &Local) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the embedded AWS and the function host up.
+/// Starts the embedded AWS and the function host.
 pub(super) async fn embedded(
     context: &Context,
     environment: Environment,
@@ -68,7 +68,7 @@ pub(super) async fn embedded(
     })
 }
 
-/// The port that the host has or gets: the emulator must know it before the host runs.
+/// The host's present or future port: the emulator must know it before the host runs.
 fn host_port(state: &State, asked: Option<u16>) -> anyhow::Result<u16> {
     let present = state.host.as_ref().filter(|record| record.is_alive());
     match (asked, present) {

@@ -1,11 +1,11 @@
-//! `deploy --watch`: what is saved under `functions/` runs in the local system a moment later.
+//! `deploy --watch`: changes saved under `functions/` run in the local system a moment later.
 //!
-//! A change goes the way of every deploy, through the stack that declares the function: what runs
-//! is what the stacks say, and a later deploy finds it so. Only what a saved change cannot have
-//! touched is left out.
+//! A change takes the same path as every deploy, through the stack that declares the function: the
+//! running system matches the stacks, and a later deploy finds no difference. Only steps that a
+//! saved change cannot affect are skipped.
 //!
-//! Files are looked at again and again rather than watched: some two hundred of them take a
-//! millisecond, it works on every file system, and the file itself says when it was saved.
+//! Files are polled rather than watched: polling some two hundred files takes a millisecond and
+//! works on every file system, and the file itself records when it was saved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,14 +30,14 @@ use crate::functions::{self, Flavour};
 use crate::local::{Tools, host};
 use crate::stop::{Exit, Stop};
 
-/// How often files are looked at.
+/// How often to poll files.
 const POLL: Duration = Duration::from_millis(100);
-/// An editor may save several files, or one in several steps: nothing changes for so long.
+/// How long files must stay unchanged: an editor may save several files, or one in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
-/// Where in its workspace a function is.
+/// The folder of functions in their workspace.
 const FUNCTIONS: &str = "functions";
 
-/// Refuses to watch where that means nothing.
+/// Refuses to watch if that is meaningless.
 pub(super) fn check(context: &Context, environment: &Environment) -> anyhow::Result<()> {
     if !is_embedded(environment) {
         return Err(Stop::usage(format!(
@@ -52,14 +52,14 @@ pub(super) fn check(context: &Context, environment: &Environment) -> anyhow::Res
     Ok(())
 }
 
-/// What is deployed, and how it was built.
+/// The deployed assembly, and how it was built.
 pub(super) struct Built {
     pub(super) tools: Tools,
     pub(super) flavour: Flavour,
     pub(super) assets: FunctionAssets,
 }
 
-/// Deploys change after change, until someone interrupts it.
+/// Deploys change after change, until interrupted.
 pub(super) async fn run(
     mut deployment: Deployment<'_>,
     mut sources: Sources,
@@ -72,7 +72,7 @@ pub(super) async fn run(
     context
         .out
         .step("waiting for saved changes under `functions/`; Ctrl-C ends the waiting");
-    // What was saved and is not yet live: a failed build leaves it to the next.
+    // Changes that were saved and are not live yet: a failed build leaves them to the next one.
     let mut changed = BTreeSet::new();
     loop {
         let saved = sources.next_change().await?;
@@ -101,7 +101,7 @@ fn told(live: &[Function], millis: i64) -> String {
     format!("{} live after {seconds}.{tenth} s", names.join(", "))
 }
 
-/// Builds what changed, and has it run; says which functions are others than before.
+/// Builds the changes and runs them. Returns the functions that changed.
 async fn change(
     context: &Context,
     deployment: &mut Deployment<'_>,
@@ -174,15 +174,15 @@ async fn confirm(
     Ok(())
 }
 
-/// Something that was saved.
+/// A saved change.
 #[derive(Debug, PartialEq, Eq)]
 struct Saved {
     functions: BTreeSet<Function>,
-    /// When, at the earliest.
+    /// The earliest time at which it was saved.
     at: UnixMillis,
 }
 
-/// The files under `functions/`, as they were looked at last.
+/// The files under `functions/` at the last poll.
 #[derive(Debug)]
 pub(super) struct Sources {
     root: PathBuf,
@@ -190,11 +190,11 @@ pub(super) struct Sources {
     looked: UnixMillis,
 }
 
-/// Length and time of change, by path from `functions/`.
+/// Length and modification time, by path from `functions/`.
 type Files = BTreeMap<PathBuf, (u64, UnixMillis)>;
 
 impl Sources {
-    /// Looks at the functions of the workspace `root`.
+    /// Reads the functions of the workspace `root`.
     pub(super) fn look(root: &Path) -> anyhow::Result<Self> {
         let root = root.join(FUNCTIONS);
         let looked = clock::now();
@@ -206,7 +206,7 @@ impl Sources {
         })
     }
 
-    /// Waits until something was saved and no more is.
+    /// Waits until something was saved and saving has stopped.
     async fn next_change(&mut self) -> anyhow::Result<Saved> {
         let (mut looked, mut files) = self.again()?;
         while files == self.files {
@@ -239,7 +239,8 @@ fn look(root: &Path) -> anyhow::Result<Files> {
     Ok(files)
 }
 
-/// What is hidden is an editor's, and what is built is no source. Files may come and go meanwhile.
+/// Hidden files belong to editors, and build output is not a source. Files may come and go in the
+/// meantime.
 fn collect(root: &Path, folder: &Path, files: &mut Files) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -269,7 +270,7 @@ fn millis(time: SystemTime) -> UnixMillis {
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What differs, and since when: the last of the files' times, if it lies between the two looks.
+/// The differences, and since when: the latest modification time, if it lies between the two polls.
 fn saved(before: &Files, after: &Files, looked: UnixMillis, now: UnixMillis) -> Saved {
     let gone = before.keys().filter(|path| !after.contains_key(*path));
     let other = after
@@ -283,7 +284,7 @@ fn saved(before: &Files, after: &Files, looked: UnixMillis, now: UnixMillis) -> 
     }
 }
 
-/// The functions that a file can be part of.
+/// The functions that may depend on a file.
 fn depending_on(path: &Path) -> Vec<Function> {
     let folder = path.iter().next();
     let own = Function::ALL

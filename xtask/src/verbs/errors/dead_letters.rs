@@ -1,8 +1,9 @@
-//! Dead letters: Lambda's messages about records that it gave up. They name positions, not records
-//! (Lambda Developer Guide, "Retain discarded batch records").
+//! Dead letters: Lambda's messages about records that it gave up. They contain positions, not
+//! records (Lambda Developer Guide, "Retain discarded batch records").
 //!
-//! Records of the usage stream are read again while the stream has them. Changes of the journal are
-//! not: the journal itself is folded again. The reconciler's messages hold the lines themselves.
+//! Records of the usage stream are read again while the stream holds them. Changes of the journal
+//! need no reading: the journal itself is folded again. The reconciler's messages contain the lines
+//! themselves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use super::redrive::Redrive;
 use crate::clock;
 
-/// How long a message is ours: longer than its records take.
+/// How long we hold a message: longer than its records take.
 const OURS: Duration = Duration::from_mins(15);
 
 /// A message of an event source mapping.
@@ -25,7 +26,7 @@ struct Letter {
     of_stream: Option<Batch>,
 }
 
-/// Where the records were that were given up.
+/// The position of the records that were given up.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch {
@@ -35,7 +36,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// The records of the usage stream that a message names.
+    /// The records of the usage stream that a message refers to.
     fn of(body: &str) -> Option<Self> {
         serde_json::from_str::<Letter>(body).ok()?.of_stream
     }
@@ -68,7 +69,7 @@ pub(super) async fn redrive(redrive: &mut Redrive<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Releases what is still there, also after a failure: the next run must not wait for it.
+/// Releases the remaining messages, even after a failure: the next run must not wait for them.
 async fn released(
     queue: &Queue,
     kept: &[Message],
@@ -111,7 +112,7 @@ async fn of_processor(
     let mut seen = BTreeSet::new();
     loop {
         let messages = queue.receive(OURS).await?;
-        // What comes back after its time was seen to before: everything has had its turn.
+        // A message that comes back after its time was handled before: everything has had its turn.
         if messages.iter().all(|message| seen.contains(&message.id)) {
             kept.extend(messages);
             return Ok(());
@@ -174,7 +175,7 @@ async fn of_aggregator(
     Ok(())
 }
 
-/// Folds yesterday's and today's hours again; otherwise says which hour failed.
+/// Folds yesterday's and today's hours again; otherwise returns the hour that failed.
 async fn fold_open_days(redrive: &mut Redrive<'_>) -> anyhow::Result<Result<(), UnixMillis>> {
     let now = clock::now();
     let mut hour = Window::Day.start(now).plus_days(-1);
@@ -207,7 +208,7 @@ fn keep(redrive: &mut Redrive<'_>, kept: &mut Vec<Message>, message: Message, wh
     kept.push(message);
 }
 
-/// Reads the records again and offers them; says why the message must stay, if it must.
+/// Reads the records again and submits them. Returns the reason if the message must stay.
 async fn records(redrive: &mut Redrive<'_>, batch: &Batch) -> anyhow::Result<Option<String>> {
     let Batch {
         shard_id: shard,

@@ -1,4 +1,4 @@
-//! `errors list`: what could not be processed, and how many dead letters each queue holds.
+//! `errors list`: items that could not be processed, and the number of dead letters in each queue.
 
 use deployer::{ErrorTable, Queues, SetAside};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::stop::Exit;
 #[serde(rename_all = "camelCase")]
 struct Listed {
     errors: Vec<Listing>,
-    /// In all queues together; `None` where there is no queue.
+    /// In all queues together; `None` if there is no queue.
     dead_letters: Option<u64>,
     /// By queue.
     #[serde(skip)]
@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// `None` of no queue.
+/// `None` if there are no queues.
 fn sum(queues: &[(String, u64)]) -> Option<u64> {
     (!queues.is_empty()).then(|| queues.iter().map(|(_, depth)| depth).sum())
 }

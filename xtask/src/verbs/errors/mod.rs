@@ -1,4 +1,4 @@
-//! `errors`: lists what could not be processed, and offers it to the functions again.
+//! `errors`: lists what could not be processed, and submits it to the functions again.
 
 mod dead_letters;
 mod list;

@@ -1,9 +1,9 @@
-//! `errors redrive`: offers what could not be processed to processor and reconciler again, and has
-//! the aggregator fold again what it gave up.
+//! `errors redrive`: submits what could not be processed to processor and reconciler again, and
+//! makes the aggregator fold again what it gave up.
 //!
-//! An item or message is deleted only when every record of it was appended or, for messages, stands
-//! under `PK = ERRORS`. The fold counts each event once, so a run can be interrupted or repeated at
-//! any point.
+//! An item or message is deleted only when every record of it was appended or, for messages, is
+//! recorded under `PK = ERRORS`. The fold counts each event once, so a run can be interrupted or
+//! repeated at any point.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) struct Redriven {
     pub(super) minutes_folded: u64,
 }
 
-/// What a redrive works with.
+/// The context of a redrive.
 pub(super) struct Redrive<'a> {
     pub(super) context: &'a Context,
     pub(super) reached: &'a Reached,
@@ -194,7 +194,7 @@ impl Redrive<'_> {
         Ok(())
     }
 
-    /// The record with all its bytes, if anybody still has them.
+    /// The complete record, if anything still holds it.
     async fn whole(&self, shard: &str, record: &SetAside) -> anyhow::Result<Option<StreamRecord>> {
         let position = record.sequence_number.as_str();
         if record.is_cut() {
@@ -203,15 +203,15 @@ impl Redrive<'_> {
         }
         Ok(Some(StreamRecord {
             sequence_number: position.to_owned(),
-            // Nothing is counted by it; the item does not have it.
+            // Counts do not depend on it, and the item lacks it.
             partition_key: String::new(),
             arrived: record.received_at.parse().unwrap_or(UnixMillis(0)),
             data: record.payload.clone(),
         }))
     }
 
-    /// The records of a shard from one position to another, both included, that the stream still
-    /// has.
+    /// The records of a shard from one position to another, both included, as far as the stream
+    /// still holds them.
     pub(super) async fn read(
         &self,
         shard: &str,
@@ -226,7 +226,7 @@ impl Redrive<'_> {
             let mut is_over = true;
             while let Some(iterator) = next {
                 let Some(page) = self.streams.page(&iterator).await? else {
-                    // The iterator is too old by now: another one goes on.
+                    // The iterator has expired: another one continues.
                     is_over = false;
                     break;
                 };
@@ -246,13 +246,13 @@ impl Redrive<'_> {
     }
 }
 
-/// Whether a function can take it. The tick folds a parked item's minute again by itself, as soon as
-/// a release reads the item; a conflict is a report about an event that is counted.
+/// Whether a function can process it. The tick folds a parked item's minute again by itself, as
+/// soon as a release can read the item; a conflict reports an event that is counted.
 fn is_offered(record: &SetAside) -> bool {
     matches!(record.source(), Source::Stream | Source::Log)
 }
 
-/// Takes what lies between the positions; says whether nothing more can come.
+/// Collects the records between the positions. Returns whether no more can follow.
 fn take(found: &mut Vec<StreamRecord>, page: &Page, first: &str, last: &str) -> bool {
     use std::cmp::Ordering::{Equal, Greater, Less};
     for record in &page.records {

@@ -1,8 +1,8 @@
-//! `explain`: everything known of one call. The answer to "why was I billed for this?".
+//! `explain`: everything known about one call. It answers "why was I billed for this?".
 //!
-//! An event's id holds its time, so its minute of the journal is read and nothing else. A request id
-//! holds none: the journal is searched from the present backwards. What counts is decided as the fold
-//! decides it, by the code of `events`.
+//! An event's id contains its time, so only its minute of the journal is read. A request id
+//! contains no time: the journal is searched backwards from now. The code of `events` decides what
+//! counts, as the fold does.
 
 mod reports;
 mod sums;
@@ -23,19 +23,20 @@ use crate::stop::{Exit, Stop};
 use reports::Report;
 use sums::Sums;
 
-/// What is known of a call.
+/// The knowledge about a call.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Explanation {
     id: String,
-    /// How the call counts: the event's type, or nothing where it was never appended.
+    /// How the call counts: the event's type, or nothing if it was never appended.
     counts_as: &'static str,
-    /// The event as it is counted, with the status and the latency of the answer where a line says so.
+    /// The event as it is counted, with the status and the latency of the response if a line
+    /// reports them.
     event: Value,
-    /// Every entry of the journal that holds it.
+    /// Every entry of the journal that contains it.
     reports: Vec<Report>,
     sums: Sums,
-    /// What is listed under `PK = ERRORS` of it.
+    /// Items under `PK = ERRORS` about it.
     set_aside: Vec<SetAside>,
 }
 
@@ -65,8 +66,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
-/// What the functions' logs may call a call: what was given, and its request id where it is an event
-/// that the journal knows.
+/// The names by which the functions' logs may refer to a call: the given one, and the request id if
+/// it is an event in the journal.
 pub(super) async fn names_of(reached: &Reached, given: &str) -> anyhow::Result<Vec<String>> {
     let mut names = vec![given.to_owned()];
     if let Ok(id) = given.parse::<EventId>() {
@@ -81,7 +82,7 @@ pub(super) async fn names_of(reached: &Reached, given: &str) -> anyhow::Result<V
     Ok(names)
 }
 
-/// The one event of a request. Callers can choose a request's id, so there may be more.
+/// The only event of a request. Callers can choose a request's id, so there may be several.
 fn one(request: &str, found: &[EventId]) -> Result<EventId, Stop> {
     match found {
         [id] => Ok(*id),
@@ -126,7 +127,8 @@ async fn explain(reached: &Reached, journal: &Journal, id: EventId) -> anyhow::R
     })
 }
 
-/// Reads the minute of an event: what it says of it, which entries do, and what cannot be read.
+/// Reads the minute of an event: the facts about it, the entries with them, and the unreadable
+/// ones.
 async fn read(
     journal: &Journal,
     id: EventId,
@@ -150,7 +152,7 @@ async fn read(
     Ok((union, reports, unreadable))
 }
 
-/// Why there is nothing to tell.
+/// Why there is nothing to explain.
 fn not_appended(id: EventId, set_aside: &[SetAside]) -> Stop {
     let at = id.minted_at();
     let stop = Stop::failed(format!(
@@ -168,7 +170,7 @@ fn not_appended(id: EventId, set_aside: &[SetAside]) -> Stop {
     }
 }
 
-/// What is listed of an event: a conflict, or a record that holds its id.
+/// Items recorded about an event: a conflict, or a record that contains its id.
 async fn set_aside(reached: &Reached, id: EventId) -> anyhow::Result<Vec<SetAside>> {
     let id = id.to_string();
     let names = reached.environment.names();
@@ -231,7 +233,7 @@ impl Explanation {
     }
 }
 
-/// What a decision means, for somebody who reads a bill.
+/// The meaning of a decision, for the reader of a bill.
 fn decision(event_type: &str) -> &'static str {
     match event_type {
         "API_CALL" => "accepted: one call",

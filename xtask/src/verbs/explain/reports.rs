@@ -1,4 +1,4 @@
-//! Which entries of the journal hold an event, and who appended them.
+//! The entries of the journal that contain an event, and the tracks that appended them.
 
 use deployer::{Journal, JournalEntry, hours};
 use domain::entry::{self, Facts, Kind};
@@ -7,10 +7,10 @@ use domain::table::{ItemKey, JournalKey, Timing};
 use domain::time::UnixMillis;
 use serde::Serialize;
 
-/// Requests of one id that are looked for at most.
+/// The most requests with one id to search for.
 const MOST: usize = 20;
 
-/// An entry that holds the event.
+/// An entry that contains the event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -54,7 +54,7 @@ impl Report {
         }
     }
 
-    /// The report in a line.
+    /// The report as a line.
     pub(super) fn line(&self) -> String {
         let by = match self.by {
             "authorizer" => "the authorizer",
@@ -99,7 +99,7 @@ pub(super) async fn of_request(
     Ok(found)
 }
 
-/// The events of an entry that carry this request id. An entry that cannot be read has none.
+/// The events of an entry with this request id. An entry that cannot be read has none.
 fn with_request(entry: &JournalEntry, request: &str) -> Vec<EventId> {
     let Ok(facts) = Facts::read(&entry.facts) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The sums that an event counts in, as they stand.
+//! The current sums in which an event counts.
 
 use deployer::{CountTables, StoredCounts};
 use domain::counts::Hour;
@@ -16,15 +16,15 @@ use crate::verbs::events::Told;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sums {
-    /// How far the closing of its day is: until `closed`, the user's day is the sum of its hours.
+    /// The progress of closing its day: until `closed`, the user's day is the sum of its hours.
     day: &'static str,
-    /// Of the user, from the minute to all time.
+    /// The user's sums, from the minute to all time.
     user: Vec<Sum>,
-    /// Of everybody.
+    /// The sums over all users.
     everybody: Vec<Sum>,
 }
 
-/// Counts of a span; none of its members where the span has no item yet.
+/// Counts of a span; without members if the span has no item yet.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sum {
@@ -40,7 +40,7 @@ struct Counts {
     rate_limited: u64,
 }
 
-/// Reads the sums that an event is in.
+/// Reads the sums that include an event.
 pub(super) async fn of(reached: &Reached, names: &Names, told: &Told) -> anyhow::Result<Sums> {
     let tables = CountTables::new(&reached.session, names);
     let at = told.at();

@@ -1,4 +1,4 @@
-//! `keys import`: a key that another system made, known by its SHA-256 alone.
+//! `keys import`: a key that another system created, known by its SHA-256 alone.
 
 use domain::key::{KeyDetails, KeyRecord, normal_email};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::duration::When;
 use crate::stop::{Exit, Stop};
 
-/// What is known of a key that is imported.
+/// The known properties of an imported key.
 #[derive(Debug)]
 pub(super) struct Imported {
     pub(super) hash: String,

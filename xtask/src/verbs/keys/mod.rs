@@ -1,5 +1,5 @@
-//! `keys`: API keys, made, listed, rotated, changed, imported and revoked. Each change is noted in the
-//! audit log.
+//! `keys`: creates, lists, rotates, changes, imports and revokes API keys. Each change is recorded
+//! in the audit log.
 
 mod import;
 mod rotate;
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// A key that was just made. The one time that its secret is seen.
+/// A key that was just created. Its secret is visible only here.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewKey {
@@ -131,7 +131,7 @@ async fn create(
     Ok(Exit::Done)
 }
 
-/// Outside `local` every change is asked about.
+/// Every change outside `local` needs a confirmation.
 pub(super) fn agreed(
     context: &Context,
     environment: &Environment,
@@ -144,7 +144,7 @@ pub(super) fn agreed(
     context.out.confirm(question)
 }
 
-/// Makes a key and stores its record.
+/// Creates a key and stores its record.
 pub(super) async fn make(
     reached: &Reached,
     email: &str,
@@ -179,14 +179,14 @@ pub(super) async fn make(
     })
 }
 
-/// What holds for a user in place of the plan: every key of the user carries it.
+/// The settings that override a user's plan: every key of the user carries them.
 async fn settings_of(reached: &Reached, email: &str) -> anyhow::Result<UserSettings> {
     let keys = table(reached).of_user(email).await?;
     let newest = keys.last();
     Ok(newest.map(|key| key.more.user).unwrap_or_default())
 }
 
-/// Notes a change in the audit log.
+/// Records a change in the audit log.
 pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow::Result<()> {
     let who = if reached.environment.is_local() {
         "local".to_owned()
@@ -199,7 +199,7 @@ pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow
     Ok(())
 }
 
-/// The key that people call `id`.
+/// The key with the id `id`.
 pub(super) async fn find(reached: &Reached, id: &str) -> anyhow::Result<KeyRecord> {
     let found = table(reached).find(id).await?;
     Ok(found.ok_or_else(|| {

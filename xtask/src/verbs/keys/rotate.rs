@@ -1,4 +1,4 @@
-//! `keys rotate`: a new key in place of another, which goes on working for a while.
+//! `keys rotate`: replaces a key by a new one, and keeps the old one working for a while.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// A key that replaces another. The one time that its secret is seen.
+/// A key that replaces another. Its secret is visible only here.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Rotated {
@@ -73,8 +73,8 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Makes the new key, then ends the old one. If only the first is done both work, and the command can
-/// be run again.
+/// Creates the new key, then ends the old one. If only the first step succeeds, both keys work and
+/// the command can be run again.
 async fn replace(
     reached: &Reached,
     old: &KeyRecord,

@@ -1,4 +1,4 @@
-//! `keys set`: a key's plan, and a rate of its own.
+//! `keys set`: a key's plan and its own rate limit.
 
 use domain::key::{KeyRecord, attribute};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::cli::{Consent, KeyChange};
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// A key as it is now.
+/// A key after the change.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Set {

@@ -1,4 +1,4 @@
-//! What the analytics API has counted, user by user.
+//! The analytics API's counts, user by user.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stop::Stop;
 /// How long counts may take to be complete.
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(250);
-/// Once complete, counts are looked at again after this long: one too many would come late.
+/// Once complete, counts are checked again after this long: a duplicate would appear late.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Reads counts.
@@ -24,13 +24,13 @@ pub(super) struct Counter {
     token: String,
 }
 
-/// Sent against counted.
+/// Calls sent and calls counted.
 #[derive(Debug, PartialEq)]
 pub(super) struct Counts {
     pub(super) counted: u64,
     pub(super) missing: u64,
     pub(super) extra: u64,
-    /// From the last answer until all were counted; `None` if they never were.
+    /// From the last response until all calls were counted; `None` if they never were.
     pub(super) seconds: Option<f64>,
 }
 
@@ -80,7 +80,7 @@ impl Counter {
         Ok(user.total_calls)
     }
 
-    /// Waits until every accepted call is counted, or patience ends.
+    /// Waits until every accepted call is counted, or until the timeout.
     pub(super) async fn until_counted(
         &self,
         out: Output,
@@ -110,7 +110,7 @@ impl Counter {
     }
 }
 
-/// Each user on their own: one call too many for one does not make up for another's.
+/// Each user separately: one call too many for one user does not compensate for another's.
 fn compare(before: &[u64], now: &[u64], accepted: &[u64]) -> Counts {
     let mut counts = Counts {
         counted: 0,

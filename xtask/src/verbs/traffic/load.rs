@@ -1,4 +1,4 @@
-//! The calls: each at its time, whether earlier ones were answered or not.
+//! Makes the calls: each at its time, whether or not earlier ones got their response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use tokio::time::Instant;
 use super::User;
 use crate::output::Output;
 
-/// Calls under way at once. Beyond that the schedule slips, and the report says so.
+/// Concurrent calls. Beyond that the schedule slips, and the report mentions it.
 const AT_ONCE: usize = 256;
-/// Later than this, a call was not sent at its time.
+/// A call sent later than this after its time counts as late.
 const LATE: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// What is to be sent.
+/// The calls to make.
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) rate: u32,
     pub(super) duration: Duration,
     pub(super) method: reqwest::Method,
-    /// In turn.
+    /// URLs, used in turn.
     pub(super) urls: Vec<String>,
 }
 
-/// What was sent.
+/// The calls that were made.
 #[derive(Debug)]
 pub(super) struct Sent {
     /// Calls that were let through, user by user.
     pub(super) accepted: Vec<u64>,
-    /// Answers by status; `error` for calls without an answer.
+    /// Responses by status; `error` for calls without a response.
     pub(super) statuses: BTreeMap<String, u64>,
     late: u64,
     elapsed: Duration,
 }
 
 impl Load {
-    /// How many calls that makes.
+    /// Number of calls.
     fn calls(&self) -> u64 {
         let millis = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         (u64::from(self.rate).saturating_mul(millis) / 1_000).max(1)
@@ -51,7 +51,7 @@ impl Load {
         Duration::from_nanos(call.saturating_mul(1_000_000_000) / u64::from(self.rate))
     }
 
-    /// Sends every call, users in turn, and waits for every answer.
+    /// Makes every call, users in turn, and waits for every response.
     pub(super) async fn run(&self, out: Output, users: &[User]) -> anyhow::Result<Sent> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -115,7 +115,7 @@ impl Answered {
         )
     }
 
-    /// What the gateway answers by itself it names. It answers for an upstream that fails, and then
+    /// The gateway marks its own responses. It also responds for an upstream that fails, and then
     /// the call was let through.
     fn new(status: u16, error_type: Option<&str>) -> Self {
         let for_upstream = error_type == Some("InternalServerErrorException");
@@ -139,7 +139,7 @@ impl Sent {
         }
     }
 
-    /// Says where the wanted rate was not reached.
+    /// Reports if the requested rate was not reached.
     pub(super) fn report(&self, out: Output, load: &Load) {
         if self.late > 0 {
             out.warning(&format!(

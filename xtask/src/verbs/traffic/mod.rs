@@ -1,7 +1,7 @@
-//! `traffic`: real calls, then the comparison of calls sent with calls counted.
+//! `traffic`: makes real calls, then compares calls sent with calls counted.
 //!
-//! A call counts as sent if the authorizer allowed it, whichever status it got. Counted is
-//! what the analytics API says of each user, after less before.
+//! A call counts as sent if the authorizer allowed it, whatever its status. Counted is the
+//! difference that the analytics API reports for each user between before and after.
 
 mod counting;
 mod load;
@@ -26,10 +26,10 @@ use load::Load;
 
 /// An admin's bearer token, for environments where tokens come from elsewhere.
 const TOKEN_VARIABLE: &str = "METERING_TOKEN";
-/// Keys made for a run end by themselves this long after it, should the run be killed.
+/// Keys created for a run expire this long after it, in case the run is killed.
 const KEYS_OUTLIVE_MILLIS: i64 = 600_000;
 
-/// What a run comes to.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exi
         urls: paths.iter().map(|path| format!("{api}{path}")).collect(),
     };
     let outcome = drive(context, &load, &api, &token, &users).await;
-    // Also after a failure: keys must not outlive their run.
+    // Even after a failure: keys must not outlive their run.
     revoke(&reached, &users).await?;
     let answer = outcome?;
     context.out.answer(&answer, Answer::text)?;
@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exi
     })
 }
 
-/// What is called: what was asked for, or what the environment says can be called as it is.
+/// The paths to call: those given, or those that the environment declares as callable.
 fn paths(environment: &Environment, args: &Traffic) -> anyhow::Result<Vec<String>> {
     let paths = if args.paths.is_empty() {
         outputs::callable(environment)
@@ -112,7 +112,7 @@ fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
     })
 }
 
-/// The plan that refuses last: no quota if possible, then the highest rate.
+/// The plan with the widest limits: no quota if possible, then the highest rate.
 pub(super) fn widest_plan(environment: &Environment) -> Option<&str> {
     let plans = environment.plans.iter();
     let widest =
@@ -120,7 +120,7 @@ pub(super) fn widest_plan(environment: &Environment) -> Option<&str> {
     widest.map(|(name, _)| name.as_str())
 }
 
-/// Users that nobody else is, so that their counts are this run's alone.
+/// Creates users that exist only for this run, so that their counts are this run's alone.
 async fn make_users(
     context: &Context,
     reached: &Reached,

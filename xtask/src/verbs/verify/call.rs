@@ -1,4 +1,4 @@
-//! One metered call: made with a key of its own, and followed until it is counted and measured.
+//! One metered call: made with its own key, and followed until it is counted and measured.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ use crate::verbs::traffic::widest_plan;
 
 /// How long the API may take to let a call through after a deploy.
 const ANSWER: Duration = Duration::from_mins(1);
-/// How long a count may take besides the windows that it waits for.
+/// How long a count may take in addition to the windows that it waits for.
 const COUNT: Duration = Duration::from_mins(1);
 /// How long metrics may take: CloudWatch shows them within minutes.
 const METRICS: Duration = Duration::from_mins(5);
 const METRICS_LOCALLY: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(250);
-/// A key that a killed run leaves ends by itself after this long.
+/// A key left behind by a killed run expires after this long.
 const KEY_MILLIS: i64 = 900_000;
 /// From an event's time until it is in the journal, when everything is warm.
 const LATENCY_MILLIS: f64 = 1_000.0;
 
-/// What became of the call.
+/// The result of the call.
 pub(super) struct Counted {
     pub(super) checks: Vec<Check>,
     pub(super) seconds: Option<f64>,
 }
 
-/// A call under way.
+/// A call in progress.
 struct Call<'a> {
     context: &'a Context,
     reached: &'a Reached,
@@ -50,14 +50,15 @@ struct Call<'a> {
     has_stream: bool,
 }
 
-/// Makes the call, waits until it is counted, and looks at what it left in the metrics.
+/// Makes the call, waits until it is counted, and checks its metrics.
 pub(super) async fn make(
     context: &Context,
     reached: &Reached,
     found: &[(StackKind, Deployed)],
 ) -> anyhow::Result<Counted> {
     let plan = widest_plan(&reached.environment).context("the environment has no plan")?;
-    // Without a route that can be called as it is, any path is decided, and counted if let through.
+    // If no route can be called as it is, any path works: it is decided on, and counted if let
+    // through.
     let paths = outputs::callable(&reached.environment);
     let path = paths.first().map_or("/", String::as_str);
     let started = clock::now();
@@ -85,7 +86,7 @@ pub(super) async fn make(
         has_stream: has(found, StackKind::Kinesis),
     };
     let followed = call.follow().await;
-    // Also after a failure: the key must not outlive the check.
+    // Even after a failure: the key must not outlive the check.
     let table = keys::table(reached);
     let made = ApiKey::parse(&key.key).context("reading the key back")?;
     if let Some(record) = table.by_hash(&made.hash()).await? {
@@ -135,13 +136,13 @@ impl Call<'_> {
         }
     }
 
-    /// Makes one call; says whether the authorizer let it through.
+    /// Makes one call and returns whether the authorizer let it through.
     async fn once(&self) -> (bool, String) {
         let request = self.client.get(&self.url).header("x-api-key", &self.key);
         match request.send().await {
             Ok(answer) => {
                 let status = answer.status();
-                // What the API behind it answers is its own matter.
+                // The status from the API behind it does not matter.
                 let refused = matches!(status.as_u16(), 401 | 403 | 429 | 500..=599);
                 (!refused, format!("answered {status}"))
             }
@@ -149,12 +150,12 @@ impl Call<'_> {
         }
     }
 
-    /// Seconds until the user's hour shows a call; none where it never does.
+    /// Seconds until the user's hour shows a call; `None` if it never does.
     async fn until_counted(&self, sent: Instant) -> anyhow::Result<Option<f64>> {
         let tables = CountTables::new(&self.reached.session, &self.reached.environment.names());
         let patience = COUNT + self.windows();
         loop {
-            // The hour may have turned.
+            // A new hour may have begun.
             for at in [self.started, clock::now()] {
                 let hour = tables.usage(&ItemKey::hour(&self.email, at)).await?;
                 if hour.is_some_and(|hour| hour.total_calls > 0) {
@@ -168,7 +169,7 @@ impl Call<'_> {
         }
     }
 
-    /// How long a count waits by the environment's own settings.
+    /// How long a count waits because of the environment's own settings.
     fn windows(&self) -> Duration {
         let environment = &self.reached.environment;
         let seconds = u64::from(environment.aggregator.window_seconds.get())
@@ -176,7 +177,7 @@ impl Call<'_> {
         Duration::from_secs(seconds)
     }
 
-    /// The metrics that a counted call leaves.
+    /// The metrics of a counted call.
     async fn metrics(&self) -> anyhow::Result<Vec<Check>> {
         let names = self.reached.environment.names();
         let (api, kinesis) = (names.api_namespace(), names.kinesis_namespace());
@@ -219,8 +220,8 @@ impl Call<'_> {
         }
     }
 
-    /// From the event's time to the journal. The first call wakes every function; where it was slow,
-    /// more are made.
+    /// The latency from the event's time to the journal. The first call wakes every function; if it
+    /// was slow, more calls are made.
     async fn latency(&self, namespace: &str) -> anyhow::Result<Check> {
         let metrics = Metrics::new(&self.reached.session);
         let dimension = (METRIC_DIMENSION, self.reached.environment.name.as_str());
@@ -264,7 +265,7 @@ impl Call<'_> {
         }
     }
 
-    /// From the minute of the call to now: metrics stand at the start of their minute.
+    /// From the minute of the call to now: metrics carry the start of their minute.
     fn span(&self) -> (UnixMillis, UnixMillis) {
         (
             Window::Minute.start(self.started),

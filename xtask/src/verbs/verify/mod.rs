@@ -1,8 +1,8 @@
-//! `verify`: after a deploy, whether everything is there and one real call is counted.
+//! `verify`: checks after a deploy that every resource exists and one real call is counted.
 //!
 //! The steps are those that a person would take by hand: the stacks with every resource that they
-//! declare, the stream, the tables, the functions, the mode that the authorizer's description tells,
-//! a metered call, its metrics, the dashboard, what is under `PK = ERRORS`, and the latency.
+//! declare, the stream, the tables, the functions, the mode in the authorizer's description, a
+//! metered call, its metrics, the dashboard, the items under `PK = ERRORS`, and the latency.
 
 mod call;
 mod resources;
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::Exit;
 
-/// What was checked.
+/// The results of the checks.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verification {
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     Ok(verification.exit())
 }
 
-/// Takes every step, whatever became of those before.
+/// Takes every step, whatever the results of the previous ones.
 pub(super) async fn verify(context: &Context, reached: &Reached) -> anyhow::Result<Verification> {
     let found = reached.deployed().await?;
     let mut verification = Verification {
@@ -66,7 +66,7 @@ fn has(found: &[(StackKind, Deployed)], wanted: StackKind) -> bool {
     found.iter().any(|(kind, _)| *kind == wanted)
 }
 
-/// What was set aside: nothing may have been since `started`.
+/// Items set aside: there must be none since `started`.
 async fn of_errors(reached: &Reached, started: UnixMillis) -> anyhow::Result<Check> {
     let names = reached.environment.names();
     let all = ErrorTable::new(&reached.session, &names).describe().await?;
@@ -99,7 +99,7 @@ impl Verification {
         self.checks.extend(checks);
     }
 
-    /// How a command ends that is about nothing else.
+    /// The exit code of a command that only verifies.
     pub(super) fn exit(&self) -> Exit {
         if self.checks.iter().all(|check| check.ok) {
             Exit::Done
@@ -108,7 +108,7 @@ impl Verification {
         }
     }
 
-    /// A line for each step, what is missing last.
+    /// One line per step, failures last.
     pub(super) fn text(&self) -> String {
         let (done, missing): (Vec<_>, Vec<_>) = self.checks.iter().partition(|check| check.ok);
         let line =

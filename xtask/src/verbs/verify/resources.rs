@@ -1,4 +1,4 @@
-//! Whether what was declared is there.
+//! Checks that declared resources exist.
 
 use deployer::{Deployed, Inspector, Stacks, StreamFacts};
 use domain::names::{Function, StackKind, TrackingMode};
@@ -79,8 +79,8 @@ pub(super) async fn of_stream(reached: &Reached, found: &Found) -> anyhow::Resul
     }])
 }
 
-/// In what the stream is not as the environment file says. Shards may have been split or merged since.
-/// The embedded AWS encrypts nothing.
+/// The differences between the stream and the environment file. Shards may have been split or
+/// merged since. The embedded AWS encrypts nothing.
 fn differences(facts: &StreamFacts, environment: &Environment, embedded: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     if facts.status != "ACTIVE" {
@@ -102,7 +102,7 @@ fn differences(facts: &StreamFacts, environment: &Environment, embedded: bool) -
     wrong
 }
 
-/// Every table, with its key and what reads its changes.
+/// Every table, with its key and its stream.
 pub(super) async fn of_tables(reached: &Reached) -> anyhow::Result<Vec<Check>> {
     let names = reached.environment.names();
     let inspector = Inspector::new(&reached.session);
@@ -134,21 +134,21 @@ pub(super) async fn of_tables(reached: &Reached) -> anyhow::Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Every function of the mode; the authorizer's description tells the mode.
+/// Every function of the mode; the authorizer's description names the mode.
 pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Result<Vec<Check>> {
     let names = reached.environment.names();
     let inspector = Inspector::new(&reached.session);
     let mode = deployed_mode(found);
     let mut checks = Vec::new();
     for function in Function::ALL {
-        // Without its stack it is not missing: the stack is, and says so.
+        // If its stack is missing, the function is not reported: the stack is.
         if !has(found, function.stack()) {
             continue;
         }
         let deployed = names.function(function);
         let name = format!("function `{deployed}`");
         match inspector.function(&deployed).await? {
-            // A sample that an environment with an API of its own does not have.
+            // A sample that does not exist in an environment with its own API.
             None if function == Function::Deadlines => {}
             None => checks.push(Check::new(name, false, "not there")),
             Some(facts) => {
@@ -164,7 +164,7 @@ pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Re
     Ok(checks)
 }
 
-/// Whether the authorizer's description tells the mode that is deployed.
+/// Whether the authorizer's description names the deployed mode.
 fn of_description(description: &str, mode: TrackingMode) -> Check {
     let told = match mode {
         TrackingMode::Stream => "Kinesis-enabled authorizer for real-time analytics",
