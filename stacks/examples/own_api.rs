@@ -1,7 +1,7 @@
-//! An API of one's own project, in a stack of its own, metered by the environment `test`.
+//! A project's own API in its own stack, metered by the environment `test`.
 //!
-//! `cargo run -p stacks --example own_api` prints the template. The environment is deployed apart
-//! (`cargo xtask deploy --env test`), and before this stack.
+//! `cargo run -p stacks --example own_api` prints the template. The environment is deployed
+//! separately (`cargo xtask deploy --env test`), before this stack.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! A stack of one's own: a queue, a function that empties it, an alarm on what it cannot.
+//! A stack of your own: a queue, a function that empties it, and an alarm on messages that it
+//! cannot process.
 //!
 //! `cargo run -p stacks --example worker` prints the template.
 

@@ -1,10 +1,11 @@
-//! The least that somebody must be allowed to deploy an environment, and to look at one.
+//! The minimum permissions to deploy an environment, and to inspect one.
 //!
-//! Both follow from the stacks: who deploys a table must be allowed to make it, and no other. The roles
-//! are a template of their own, deployed once by somebody who may make roles.
+//! Both follow from the stacks: a principal that deploys a table must be allowed to create this
+//! table, and no other. The roles are a separate template, deployed once by someone who may create
+//! roles.
 //!
-//! A principal that deploys functions also writes their roles, and so can do anything these roles allow.
-//! The deploy role is the least for its work; it is not harmless.
+//! A principal that deploys functions also writes their roles, and so can do anything these roles
+//! allow. The deploy role has the minimum permissions for its work; it is not harmless.
 
 mod kinds;
 
@@ -19,18 +20,19 @@ use crate::cfn::{Arn, LogicalId, Problem, Template, Val, iam, sub};
 use crate::environment::{Encryption, Environment};
 use crate::{SynthError, assets, rules, synthesise_unbuilt};
 
-/// Characters of a managed policy, blanks aside (IAM User Guide, "IAM and AWS STS quotas").
+/// The size limit of a managed policy in characters, not counting blanks (IAM User Guide, "IAM and
+/// AWS STS quotas").
 const POLICY_CHARACTERS: usize = 6_144;
 
-/// The template of the roles `{stackPrefix}-deploy-{env}` and `{stackPrefix}-operate-{env}`, which any
-/// principal of the account may assume that its own policies let.
+/// The template of the roles `{stackPrefix}-deploy-{env}` and `{stackPrefix}-operate-{env}`, which
+/// any principal of the account may assume if its own policies allow it.
 ///
 /// # Errors
 ///
-/// As [`synthesise`](crate::synthesise); and where a stack declares a type of resource of which it is
-/// not known what deploying it takes.
+/// As [`synthesise`](crate::synthesise); also if a stack declares a type of resource for which the
+/// permissions to deploy it are unknown.
 pub fn roles(environment: &Environment) -> Result<String, SynthError> {
-    // Stream mode has everything that there can be. Account and gateway are as in a first deploy.
+    // Stream mode has every resource. Account and gateway are as in a first deploy.
     let widest = environment
         .clone()
         .with_analytics(Some(true))
@@ -60,8 +62,8 @@ pub fn roles(environment: &Environment) -> Result<String, SynthError> {
     Ok(dense(&template.finish().map_err(invalid)?))
 }
 
-/// The same JSON with one space a level: CloudFormation takes 51,200 bytes in a request, and roles of
-/// many statements come near that.
+/// The same JSON with one space per level: CloudFormation accepts 51,200 bytes in a request, and
+/// roles with many statements come near that.
 fn dense(template: &str) -> String {
     let lines = template.lines().map(|line| {
         let text = line.trim_start();
@@ -75,11 +77,11 @@ fn dense(template: &str) -> String {
 struct Declared {
     stack: String,
     kind: String,
-    /// Its name, where it has a fixed one.
+    /// Its name, if it has a fixed one.
     name: Option<String>,
 }
 
-/// The resources of all stacks. A type of which nothing is known is a problem.
+/// The resources of all stacks. An unknown type is a problem.
 fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
     let mut found = Vec::new();
     let mut problems = Vec::new();
@@ -111,8 +113,8 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
     }
 }
 
-/// What `deploy` and `destroy` take: first the commands' own calls, then for each stack what
-/// CloudFormation does on their behalf.
+/// The permissions of `deploy` and `destroy`: first the commands' own calls, then for each stack
+/// the calls that CloudFormation makes on their behalf.
 fn deploying(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
     let mut statements = commands(environment, &environment.names(), resources);
     let mut stacks: BTreeMap<&str, BTreeMap<&str, Vec<&Declared>>> = BTreeMap::new();
@@ -124,8 +126,8 @@ fn deploying(environment: &Environment, resources: &[Declared]) -> Vec<Statement
     statements
 }
 
-/// What deploying the resources of one stack takes. Types of one service that need the same rights of
-/// the same resources share a statement.
+/// The permissions to deploy the resources of one stack. Types of one service that need the same
+/// rights on the same resources share a statement.
 fn of_stack(kinds: &BTreeMap<&str, Vec<&Declared>>) -> Vec<Statement> {
     let mut merged: BTreeMap<Vec<String>, Vec<&'static str>> = BTreeMap::new();
     let mut statements = Vec::new();
@@ -173,8 +175,8 @@ fn arns<'a>(
         .map(sub)
 }
 
-/// What services require of a caller who makes them encrypt with a customer key (DynamoDB Developer Guide,
-/// "Encryption at rest: usage notes"; the other services ask for less).
+/// The permissions that services require of a caller who makes them encrypt with a customer key
+/// (DynamoDB Developer Guide, "Encryption at rest: usage notes"; the other services require less).
 fn encrypting(encryption: &Encryption) -> Statement {
     let actions = vec![
         "kms:CreateGrant",
@@ -245,7 +247,8 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ],
             tables(),
         ),
-        // A deploy ends with a metered call: its key, its count, and what was set aside meanwhile.
+        // A deploy ends with a metered call: its key, its count, and items set aside in the
+        // meantime.
         Statement::of(
             vec![
                 "dynamodb:GetItem",
@@ -255,7 +258,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ],
             tables(),
         ),
-        // Whether the stream is drained before it goes.
+        // To check whether the stream is drained before it is deleted.
         Statement::of(vec!["sqs:GetQueueAttributes", "sqs:GetQueueUrl"], queues()),
         Statement::allow_on_all(
             ["cloudwatch:GetMetricStatistics"],
@@ -271,7 +274,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
     statements
 }
 
-/// What the commands take that change nothing: `status`, `outputs`, `logs`, `errors list`, `events`,
+/// The permissions of the read-only commands: `status`, `outputs`, `logs`, `errors list`, `events`,
 /// `explain`, `keys list`, `dashboard`.
 fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
@@ -329,7 +332,7 @@ fn stack_arns(names: &Names) -> Vec<Val<String>> {
     stacks.into()
 }
 
-/// Adds a role and its policies, as many as its statements take.
+/// Adds a role with as many policies as its statements need.
 fn add_role(template: &mut Template, id: &str, name: &str, statements: Vec<Statement>) {
     let mut attached = Vec::new();
     for (index, statements) in packed(statements).into_iter().enumerate() {
@@ -361,12 +364,12 @@ fn add_role(template: &mut Template, id: &str, name: &str, statements: Vec<State
     );
 }
 
-/// The statements of one policy after the other, in their order, each as long as AWS takes it.
+/// Packs statements into policies, in their order, each as long as AWS accepts.
 fn packed(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
     let mut policies: Vec<Vec<Statement>> = Vec::new();
     let mut left = 0;
     for statement in statements {
-        // With the frame of a document of its own: a little more than it takes beside others.
+        // As a separate document: a little longer than beside other statements.
         let characters = longest(&policy::document([statement.clone()]).0);
         if characters > left {
             policies.push(Vec::new());
@@ -380,7 +383,7 @@ fn packed(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
     policies
 }
 
-/// How many characters a document has once its account, region and partition are put in, at most;
+/// The most characters that a document has once its account, region and partition are filled in;
 /// blanks do not count.
 fn longest(document: &Value) -> usize {
     if let Some(text) = document.get("Fn::Sub").and_then(Value::as_str) {

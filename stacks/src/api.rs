@@ -73,14 +73,14 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     Ok(stack)
 }
 
-/// The REST API as it is deployed.
+/// The deployed REST API.
 struct Gateway {
     url: Val<String>,
     watched: alarms::Stage,
     sample: Option<Function>,
 }
 
-/// Declares the REST API: its routes, its own answers and its stage.
+/// Declares the REST API: its routes, its own responses and its stage.
 fn gateway(
     context: &Context<'_>,
     stack: &mut Stack,
@@ -109,9 +109,10 @@ fn gateway(
     );
     let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
     let sample = metered::declare(context, stack, &mut api, &gate)?;
-    // The analytics API verifies bearer tokens itself. The page answers under `/v1/analytics/` as well:
-    // a REST API takes a path with a slash at its end for the same resource, and leaves the slash in
-    // the event's `path` (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
+    // The analytics API verifies bearer tokens itself. The page is also served under
+    // `/v1/analytics/`: for a REST API, a path with a trailing slash names the same resource, and
+    // the slash stays in the event's `path`
+    // (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
     for endpoint in Endpoint::ALL {
         let answers = Integration::Function(analytics);
         let route = (Verb::Get, endpoint.path());
@@ -142,7 +143,7 @@ fn gateway(
     })
 }
 
-/// Lets the gateways of APIs that exist already ask the authorizer, and nothing else.
+/// Allows the gateways of existing APIs to call the authorizer, and nothing else.
 fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
     for attached in &context.environment.attached {
         let api = attached.api_id.as_str();
@@ -169,7 +170,7 @@ fn inline_jwks(context: &Context<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// Decides, answers, and reports afterwards.
+/// The authorizer: decides, responds, and reports afterwards.
 fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let mode = context.environment.mode();
@@ -206,12 +207,12 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::RESERVED_HEADERS, metered::reserved(context).into()),
         ]),
     )?;
-    // Keys, and when they were last used; limits, and the addresses that are refused.
+    // Keys, with their last use; limits, and refused addresses.
     for table in [names.api_keys_table(), names.usage_table()] {
         let using = ["dynamodb:GetItem", "dynamodb:UpdateItem"];
         context.table(&table).grant(&authorizer, using);
     }
-    // In stream mode for the events that the stream does not accept.
+    // In stream mode for events that the stream does not accept.
     let journal = context.table(&names.analytics_table());
     journal.grant(&authorizer, ["dynamodb:PutItem"]);
     if mode == TrackingMode::Stream {
@@ -221,7 +222,7 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
     Ok(authorizer)
 }
 
-/// Answers users and operators from both tables.
+/// The analytics API: serves users and operators from both tables.
 fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let auth = &context.environment.auth;
@@ -274,7 +275,7 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
     Ok(analytics)
 }
 
-/// The name of the access log's group, which metered APIs of other stacks write to as well.
+/// The name of the access log's group, to which metered APIs of other stacks write as well.
 pub(crate) fn access_log_name(names: &Names) -> String {
     format!("/aws/apigateway/{}/access", names.stack(StackKind::Api))
 }
@@ -282,11 +283,11 @@ pub(crate) fn access_log_name(names: &Names) -> String {
 struct AccessLog {
     name: String,
     group: Handle<logs::LogGroup>,
-    /// Absent where the account has a role for it already.
+    /// Absent if the account already has a role for it.
     account: Option<Handle<cfn::apigateway::Account>>,
 }
 
-/// The access log's group, and the role by which API Gateway writes to it.
+/// The access log's group, and the role with which API Gateway writes to it.
 fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
     let name = access_log_name(&context.names);
     let group = context.encryption().encrypt_log(
@@ -303,11 +304,11 @@ fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
     }
 }
 
-/// The role by which API Gateway writes logs. It is a setting of the account and region, not of an
-/// API: the stack makes it only where the account has none, because another's role may serve APIs
-/// that this project knows nothing of.
+/// The role with which API Gateway writes logs. It is a setting of the account and region, not of
+/// an API. The stack creates it only if the account has none, because an existing role may serve
+/// APIs that are unknown to this project.
 ///
-/// Role and setting are retained: taking them away with one environment would silence the logs of all
+/// Role and setting are retained: deleting them with one environment would silence the logs of all
 /// others. The role has a fixed name, so that the next deploy of the environment adopts it.
 fn gateway_account(context: &Context<'_>, stack: &mut Stack) -> Handle<cfn::apigateway::Account> {
     let template = stack.template();

@@ -1,4 +1,4 @@
-//! The cloud assembly: what the CDK command line, and this project's own, deploy.
+//! The cloud assembly, which both the CDK command line and this project's own deploy.
 //!
 //! Layout of `@aws-cdk/cloud-assembly-schema` 36.0.0: `manifest.json`, a template and an asset
 //! manifest per stack, the zips beside them.
@@ -16,7 +16,7 @@ use crate::local::Unsupported;
 
 /// The layout's version.
 const VERSION: &str = "36.0.0";
-/// What CloudFormation takes from S3.
+/// The largest template that CloudFormation accepts from S3.
 const TEMPLATE_BYTES: usize = 1024 * 1024;
 
 /// Everything that one environment deploys.
@@ -24,7 +24,7 @@ const TEMPLATE_BYTES: usize = 1024 * 1024;
 pub struct Assembly {
     /// The environment's name.
     pub environment: String,
-    /// The account, or `unknown-account` for that of the credentials.
+    /// The account, or `unknown-account` for the account of the credentials.
     pub account: String,
     /// The region.
     pub region: String,
@@ -41,27 +41,27 @@ pub struct StackArtifact {
     pub name: String,
     /// Its template, JSON.
     pub template: String,
-    /// The stacks that are deployed before it. Nothing refers to them: an order, no dependency
-    /// that would forbid deleting one.
+    /// The stacks that are deployed before it. Nothing refers to them: this is an order, not a
+    /// dependency that would prevent the deletion of one.
     pub depends_on: Vec<String>,
-    /// What is published before.
+    /// The files to publish before it is deployed.
     pub assets: Vec<FileAsset>,
-    /// What the embedded AWS does not do of it.
+    /// The parts of it that the embedded AWS does not support.
     pub unsupported_locally: Vec<Unsupported>,
-    /// Tags of the stack, which every resource that can be tagged also carries itself.
+    /// Tags of the stack; every taggable resource also carries them itself.
     pub tags: BTreeMap<String, String>,
 }
 
 impl StackArtifact {
-    /// The alarms on metric math: the embedded AWS rolls the stack back for one. Whoever deploys
-    /// to it takes these out of the template, and says so.
+    /// The alarms on metric math: the embedded AWS rolls the stack back for one. A deploy to it
+    /// removes these from the template, and reports that.
     pub fn metric_math_alarms(&self) -> Vec<LogicalId> {
         let refused = self.unsupported_locally.iter().filter(|u| u.refused);
         refused.map(|u| u.logical_id.clone()).collect()
     }
 }
 
-/// Why an assembly was not written or compared.
+/// Why an assembly could not be written or compared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssemblyError {
@@ -70,18 +70,18 @@ pub enum AssemblyError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A manifest could not be written down.
+    /// A manifest could not be serialised.
     #[error("the manifest of `{artifact}` cannot be written as JSON")]
     Manifest {
-        /// Of what.
+        /// The artifact.
         artifact: String,
-        /// Why not.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// CloudFormation takes no template of this size.
+    /// CloudFormation does not accept a template of this size.
     #[error("the template of `{stack}` has {bytes} bytes, {TEMPLATE_BYTES} are allowed")]
     TooLarge {
         /// The stack.
@@ -92,12 +92,12 @@ pub enum AssemblyError {
 }
 
 impl Assembly {
-    /// Writes the assembly into a folder, the zips too. Files that an earlier assembly left there
-    /// are removed; others are not touched.
+    /// Writes the assembly into a folder, including the zips. Files that an earlier assembly left
+    /// there are removed; others are not touched.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or written, or a template is larger than CloudFormation takes.
+    /// If a file cannot be read or written, or a template is larger than CloudFormation accepts.
     pub fn write(&self, dir: &Path) -> Result<(), AssemblyError> {
         std::fs::create_dir_all(dir).map_err(|source| file(dir, source))?;
         let files = self.files()?;
@@ -110,7 +110,7 @@ impl Assembly {
         }
         for (name, zip) in self.zips() {
             let path = dir.join(name);
-            // Named by its digest: what is there already is the same.
+            // It is named by its digest: an existing file is the same.
             if !path.exists() {
                 std::fs::copy(&zip, &path).map_err(|source| file(&zip, source))?;
             }
@@ -118,7 +118,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// The files of a folder that are not what [`Assembly::write`] would write there; writes
+    /// The files of a folder that differ from what [`Assembly::write`] would write there; writes
     /// nothing. Zips are compared by their names, which are their digests.
     ///
     /// # Errors
@@ -207,8 +207,8 @@ impl StackArtifact {
         format!("{}.template.json", self.name)
     }
 
-    /// The template's key in the bucket of the stack's assets, where it has any. CloudFormation takes
-    /// at most 51,200 bytes in a request, and more from S3.
+    /// The template's key in the bucket of the stack's assets, if it has any. CloudFormation
+    /// accepts at most 51,200 bytes in a request, and more from S3.
     fn template_key(&self) -> String {
         let digest = Sha256::digest(&self.template);
         let digits = digest.iter().map(|byte| format!("{byte:02x}"));
@@ -317,7 +317,7 @@ struct AssetManifest<'a> {
     docker_images: NoImages,
 }
 
-/// No stack here has a container image; the layout wants the member all the same.
+/// No stack here has a container image; the layout requires the member nevertheless.
 #[derive(Serialize)]
 struct NoImages {}
 

@@ -10,12 +10,12 @@ use crate::environment::{Architecture, Environment, LOCAL_ACCOUNT};
 /// One built zip of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionAsset {
-    /// Of the zip's bytes, in hexadecimal.
+    /// Digest of the zip's bytes, in hexadecimal.
     pub sha256: String,
-    /// Where the zip is.
+    /// The path of the zip.
     pub zip: PathBuf,
-    /// What the binary inside runs on, read from the binary. The template says the same of the
-    /// function, even if the environment file asks for another.
+    /// The architecture of the binary inside, read from the binary. The template declares the same
+    /// architecture for the function, even if the environment file requests another.
     pub architecture: Architecture,
 }
 
@@ -38,12 +38,12 @@ pub(crate) fn unbuilt(architecture: Architecture) -> FunctionAssets {
 /// A file to publish to S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileAsset {
-    /// Of its bytes, in hexadecimal.
+    /// Digest of its bytes, in hexadecimal.
     pub sha256: String,
-    /// Where it is.
+    /// Its path.
     pub zip: PathBuf,
-    /// The bucket, in which `${AWS::AccountId}` and `${AWS::Region}` stand for what is deployed
-    /// to, as in the CDK's asset manifests.
+    /// The bucket, in which `${AWS::AccountId}` and `${AWS::Region}` stand for the target account
+    /// and region, as in the CDK's asset manifests.
     pub bucket: String,
     /// The object's key.
     pub key: String,
@@ -66,11 +66,11 @@ impl FileAsset {
     }
 }
 
-/// The bucket that the environment's files are published to. It belongs to this environment alone:
-/// deleting it with the environment leaves every other one its code.
+/// The bucket for the environment's files. It belongs to this environment alone: deleting it with
+/// the environment leaves every other environment its code.
 ///
-/// Where the account is known neither from the file nor because it is `local`, the name holds
-/// `${AWS::AccountId}`: whoever publishes puts in the account of the credentials.
+/// If the account is known neither from the file nor because it is `local`, the name contains
+/// `${AWS::AccountId}`: the publisher fills in the account of the credentials.
 pub fn assets_bucket(environment: &Environment) -> String {
     let account = match &environment.account {
         Some(account) => account.as_str(),
@@ -80,7 +80,7 @@ pub fn assets_bucket(environment: &Environment) -> String {
     named(environment, account, environment.region.as_str())
 }
 
-/// The same for every account and region: what templates and manifests hold.
+/// The same for every account and region, as templates and manifests hold it.
 pub(crate) fn bucket_pattern(environment: &Environment) -> String {
     named(environment, "${AWS::AccountId}", "${AWS::Region}")
 }

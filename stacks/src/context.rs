@@ -1,4 +1,4 @@
-//! What every stack is built from: the environment, its names, the zips.
+//! The context of every stack: the environment, its names, the zips.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::constructs::{
 use crate::environment::{Bounded, Environment};
 use crate::{FileAsset, FunctionAssets, SynthError, assets};
 
-/// Shared by the three stacks of one environment.
+/// The context that the three stacks of one environment share.
 pub(crate) struct Context<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) names: Names,
     assets: &'a FunctionAssets,
 }
 
-/// How big a function is.
+/// The size of a function.
 pub(crate) struct Size {
     pub(crate) memory: u32,
     pub(crate) timeout: u32,
@@ -34,7 +34,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// `complical-{noun}-test`: what has a name but no reader outside the stacks.
+    /// `complical-{noun}-test`: for resources whose name only the stacks read.
     pub(crate) fn named(&self, noun: &str) -> String {
         format!(
             "{}-{noun}-{}",
@@ -42,7 +42,7 @@ impl<'a> Context<'a> {
         )
     }
 
-    /// The name of the one topic that all alarms notify.
+    /// The name of the topic that all alarms notify.
     pub(crate) fn alarm_topic(&self) -> String {
         self.named("alarms")
     }
@@ -62,7 +62,7 @@ impl<'a> Context<'a> {
         Ok(Function::new(stack, id, settings))
     }
 
-    /// What is the same for all of this project's functions.
+    /// The settings that all of this project's functions share.
     pub(crate) fn settings<'s>(
         &self,
         name: &'s str,
@@ -97,7 +97,7 @@ impl<'a> Context<'a> {
         own.map_or(Encryption::Managed, |own| Encryption::under(&own.key))
     }
 
-    /// A table of another stack, by the name that both write.
+    /// A table of another stack, by the name that both use.
     pub(crate) fn table(&self, name: &str) -> Table {
         Table::named(name, []).encrypted(self.encryption())
     }
@@ -113,7 +113,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What DynamoDB throttles of a table in a minute.
+    /// DynamoDB's throttles of a table per minute.
     pub(crate) fn throttles(table: &str) -> Expression {
         let throttled = |name| {
             let metric = Metric::new("AWS/DynamoDB", name, Statistic::Sum, Period::MINUTE);
@@ -127,7 +127,7 @@ impl<'a> Context<'a> {
         self.own(self.names.api_namespace(), name, statistic, period)
     }
 
-    /// A metric of what is counted, by the processor, the aggregator or the reconciler.
+    /// A metric about counting, by the processor, the aggregator or the reconciler.
     pub(crate) fn kinesis_metric(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! The dashboard of an environment, a part of `CompliCal-API-{env}`: is everything counted, how
-//! soon, and at what cost. In synchronous mode it leaves out the stream and its processor.
+//! The dashboard of an environment, a part of `CompliCal-API-{env}`: it shows whether everything is
+//! counted, how soon, and at what cost. In synchronous mode it omits the stream and its processor.
 
 use domain::names::{Function as Of, TrackingMode, api_metric, kinesis_metric as metric};
 
@@ -33,7 +33,7 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
     );
 }
 
-/// The dashboard's address in the console of the region's partition, for `Fn::Sub`.
+/// The dashboard's URL in the console of the region's partition, for `Fn::Sub`.
 pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
     let console = context.environment.region.partition().console();
     format!(
@@ -41,7 +41,7 @@ pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
     )
 }
 
-/// What the widgets show.
+/// The content of the widgets.
 struct View<'a> {
     context: &'a Context<'a>,
     /// Absent in synchronous mode.
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
         self.context.kinesis_metric(name, Statistic::Sum, period)
     }
 
-    /// The functions that this mode has, with the name that a widget gives them.
+    /// The functions of this mode, with their names in widgets.
     fn functions(&self) -> impl Iterator<Item = (&'static str, Of)> {
         let processor = self.stream.as_ref().map(|_| ("processor", Of::Processor));
         [("authorizer", Of::Authorizer)]
@@ -112,7 +112,7 @@ impl<'a> View<'a> {
         ]
     }
 
-    /// How soon the stream's records are in the journal.
+    /// How soon the stream's records reach the journal.
     fn processing(&self) -> [Widget; 3] {
         let period = Period::MINUTE;
         let latency = |by| {
@@ -147,10 +147,10 @@ impl<'a> View<'a> {
         ]
     }
 
-    /// What goes wrong.
+    /// Errors.
     fn errors(&self) -> [Widget; 3] {
         let period = Period::MINUTE;
-        // The authorizer fails on purpose, for the gateway to answer 401.
+        // The authorizer fails on purpose, so that the gateway responds 401.
         let failing = self.functions().filter(|(_, of)| *of != Of::Authorizer);
         let failed = failing.fold(
             Widget::graph("Failed invocations", period),
@@ -190,7 +190,7 @@ impl<'a> View<'a> {
         )
     }
 
-    /// What drives the bill.
+    /// The drivers of the bill.
     fn cost(&self) -> Vec<Widget> {
         let period = Period::HOUR;
         let invocations = |of| self.function(of, "Invocations", Statistic::Sum, period);
@@ -209,7 +209,7 @@ impl<'a> View<'a> {
                 .line("usage", written(names.usage_table())),
         ];
         if let Some(stream) = &self.stream {
-            // A PUT unit is 25 KB of a record: small records take one each.
+            // A PUT unit is 25 KB of a record: a small record uses one.
             let records = stream.metric("IncomingRecords", Statistic::Sum, period);
             let batch = Expression::from(records.clone()) / invocations(Of::Processor);
             let stream = Widget::graph("Cost: stream (hour)", period)
@@ -221,7 +221,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What goes into the stream and out of it.
+/// Records that enter and leave the stream.
 fn stream_traffic(stream: &Stream) -> [Widget; 3] {
     let period = Period::MINUTE;
     let sum = |name| stream.metric(name, Statistic::Sum, period);

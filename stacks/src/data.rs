@@ -1,6 +1,6 @@
 //! `CompliCal-Data-{env}`: the tables, which outlive everything else, and the aggregator, which
-//! folds the journal into counts. It also holds the topic that all alarms notify: this stack
-//! exists in both modes.
+//! folds the journal into counts. It also holds the topic that all alarms notify, because this
+//! stack exists in both modes.
 //!
 //! The aggregator reads the analytics table's stream. A table stream's ARN contains a time, so only
 //! the table's own stack can name it.
@@ -32,8 +32,8 @@ const SIZE: Size = Size {
     memory: 1024,
     timeout: FOLD_SECONDS,
 };
-/// Changes of the journal that one invocation gets at most: Lambda's limit. The more changes of a
-/// minute meet in a batch, the less often that minute is folded.
+/// The most changes of the journal per invocation: Lambda's limit. The more changes of a minute
+/// share a batch, the less often that minute is folded.
 const BATCH: u32 = 10_000;
 
 /// Declares the stack.
@@ -126,7 +126,7 @@ const ITEM_KEY: Key = Key {
     sort: Some(attribute::SK),
 };
 
-/// Each user's hours, days, months and all time, and how far days are closed.
+/// Each user's hours, days, months and all time, and the progress of closing days.
 fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
     Table::new(
         stack,
@@ -143,7 +143,7 @@ fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
     )
 }
 
-/// The journal, everybody's totals, and what could not be processed.
+/// The journal, the totals over all users, and items that could not be processed.
 fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
     Table::new(
         stack,
@@ -160,7 +160,7 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
                 projection: Projection::Keys,
             }),
             expires: Some(attribute::TTL),
-            // A fold reads the journal itself: which minutes changed is all that it needs to know.
+            // A fold reads the journal itself: it only needs to know which minutes changed.
             stream: Some(StreamView::Keys),
             protected: !context.environment.is_local(),
             encryption: context.encryption(),
@@ -168,7 +168,7 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
     )
 }
 
-/// Journal to counts: on each change of the journal, and each minute to close days.
+/// The aggregator, invoked by each change of the journal, and each minute to close days.
 fn aggregator(
     context: &Context<'_>,
     stack: &mut Stack,
@@ -256,8 +256,8 @@ fn seconds_until_reconciled(context: &Context<'_>) -> u32 {
         + environment.processor.batching_window_seconds.get()
 }
 
-/// Counts are written into the same table and must not wake the fold that writes them. Neither must
-/// entries that expire: a fold without them would find fewer facts.
+/// Counts are written to the same table and must not trigger the fold that writes them. Neither
+/// must expiring entries: a fold without them would find fewer facts.
 fn journal_only() -> String {
     format!(
         r#"{{"eventName":["INSERT","MODIFY"],"dynamodb":{{"Keys":{{"PK":{{"S":[{{"prefix":"{JOURNAL_PREFIX}"}}]}}}}}}}}"#

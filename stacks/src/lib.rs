@@ -1,22 +1,22 @@
-//! What is deployed, as Rust types.
+//! The deployed resources, as Rust types.
 //!
 //! [`synthesise`] turns an [`Environment`] and the functions' zips into an [`Assembly`]: the three
-//! stacks of the contract as CloudFormation templates, and what has to be published for them.
-//! Equal inputs give equal bytes. Nothing here reads a clock, an environment variable or the
-//! network; who deploys is `xtask`.
+//! stacks of the contract as CloudFormation templates, and the files to publish for them. Equal
+//! inputs give equal bytes. Nothing here reads a clock, an environment variable or the network;
+//! `xtask` deploys.
 //!
 //! - [`environment`]: the environment file; every error in it has a line and a column.
 //! - [`constructs`]: resources with safe defaults and grants, and a guide to a stack of your own;
 //!   `examples/worker.rs` is one.
 //! - [`cfn`]: CloudFormation's types, generated, for what has no construct; and its JSON.
-//! - [`attach`]: what somebody's own REST API needs to be metered, in five languages;
+//! - [`attach`]: the declarations that your own REST API needs to be metered, in five languages;
 //!   `examples/own_api.rs` is a stack with one.
-//! - [`rules`]: what every stack must keep to, whatever it holds.
+//! - [`rules`]: the rules that every stack must keep, whatever it contains.
 //!
-//! `FAULTS.md` lists which mistakes the compiler stops, which construction, which synthesis, and
-//! which cfn-lint, that looks at all templates in the tests. AWS's own `cloudformation-validate` is
-//! not among them: the crate asks for a newer compiler than the workspace is pinned to, would be
-//! built by everyone who runs a test, and of 25 seeded faults found one that cfn-lint did not.
+//! `FAULTS.md` lists which mistakes are found by the compiler, by construction, by synthesis, and
+//! by cfn-lint, which checks all templates in the tests. AWS's own `cloudformation-validate` is not
+//! among them: the crate requires a newer compiler than the pinned one, would be built by everyone
+//! who runs a test, and found only one of 25 seeded faults that cfn-lint had missed.
 //!
 //! # An environment, synthesised
 //!
@@ -46,26 +46,26 @@
 //!
 //! # Deploying an assembly
 //!
-//! Deploy [`Assembly::stacks`] in order, delete them in the reverse order. Before each, publish its
-//! [`StackArtifact::assets`]: put the account and region deployed to in place of
-//! `${AWS::AccountId}` and `${AWS::Region}` in [`FileAsset::bucket`], or take [`assets_bucket`].
-//! Templates name no account and no region, and have no parameters.
-//! One role has a name, so that a later deploy finds it: deploying takes `CAPABILITY_NAMED_IAM`.
+//! Deploy [`Assembly::stacks`] in order, and delete them in the reverse order. Before each, publish
+//! its [`StackArtifact::assets`]: replace `${AWS::AccountId}` and `${AWS::Region}` in
+//! [`FileAsset::bucket`] by the target account and region, or use [`assets_bucket`]. Templates name
+//! no account and no region, and have no parameters. One role has a fixed name, so that a later
+//! deploy finds it: deploying requires `CAPABILITY_NAMED_IAM`.
 //!
-//! [`synthesise_unbuilt`] makes templates to read where no function is built. Each carries a rule
-//! that CloudFormation never finds fulfilled, so that no one deploys it.
+//! [`synthesise_unbuilt`] produces templates for review without building a function. Each contains
+//! a rule that CloudFormation never finds satisfied, so that nobody deploys it.
 //!
-//! The embedded AWS does not do all of it. [`StackArtifact::unsupported_locally`] says what, for
-//! the user to see. What it refuses ([`StackArtifact::metric_math_alarms`]) must be taken out of
-//! the `Resources` of the template that is sent to it: nothing refers to an alarm by `Ref`, so the
-//! rest stands.
+//! The embedded AWS does not support everything. [`StackArtifact::unsupported_locally`] lists what,
+//! for the user to see. The resources that it refuses ([`StackArtifact::metric_math_alarms`]) must
+//! be removed from the `Resources` of the template that is sent to it: nothing refers to an alarm
+//! by `Ref`, so the rest stays valid.
 //!
-//! # What AWS keeps for the whole account
+//! # API Gateway's settings for the whole account
 //!
-//! API Gateway has one role for logs per account and region. The API stack sets one where the account
+//! API Gateway has one role for logs per account and region. The API stack sets one if the account
 //! has none, under a fixed name and retained: destroying an environment takes it from no other, and
-//! deploying it again adopts it. A role that the account has is left alone: whoever deploys looks, and
-//! says so with [`Environment::leaving_gateway_account`].
+//! deploying it again adopts it. A role that the account already has is left alone: the deploying
+//! program checks for it, and declares it with [`Environment::leaving_gateway_account`].
 
 pub mod attach;
 pub mod cfn;

@@ -1,11 +1,12 @@
-//! What security linters say of the templates and why it stays, written beside each resource in the
-//! form that checkov reads.
+//! Findings of security linters in the templates, each with the reason why it stays, written beside
+//! each resource in the form that checkov reads.
 
 use serde_json::{Map, Value, json};
 
 use crate::cfn::Template;
 
-/// A finding: its type of resource, whether it is found, checkov's name of it, and why it stays.
+/// A finding: its type of resource, whether it applies, checkov's name for it, and the reason why
+/// it stays.
 type Finding = (
     &'static str,
     fn(&Map<String, Value>) -> bool,
@@ -92,7 +93,7 @@ fn has(properties: &Map<String, Value>, pointer: &str) -> bool {
     found.is_some()
 }
 
-/// Writes beside each resource which findings of checkov stay, and why.
+/// Writes beside each resource which of checkov's findings stay, and why.
 pub(crate) fn explain(template: &mut Template) {
     for declaration in template.declarations() {
         let kind = declaration.kind;

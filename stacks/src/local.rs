@@ -1,26 +1,26 @@
-//! What the embedded AWS does not do of a template, so that whoever deploys can say so.
+//! The parts of a template that the embedded AWS does not support, for a deploy to report.
 
 use serde_json::{Map, Value};
 
 use crate::cfn::{LogicalId, Template};
 
-/// Something of a resource that the embedded AWS (MiniStack 1.5.33) drops or refuses.
+/// A feature of a resource that the embedded AWS (MiniStack 1.5.33) drops or refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
     /// The resource.
     pub logical_id: LogicalId,
     /// Its type.
     pub resource_type: &'static str,
-    /// What is not done, for the user to read.
+    /// The unsupported feature, for the user to read.
     pub what: &'static str,
-    /// It refuses the whole stack: the resource must be left out of the template that is deployed
-    /// to it. Otherwise it silently does without.
+    /// Whether it refuses the whole stack: the resource must then be left out of the template that
+    /// is deployed to it. Otherwise it silently ignores the feature.
     pub refused: bool,
 }
 
 type Rule = (&'static str, &'static str, &'static str, bool);
 
-/// Type, property, what is not done, whether it is refused. Read from MiniStack's source, file
+/// Type, property, unsupported feature, whether it is refused. Taken from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
 const RULES: [Rule; 9] = [
     (
@@ -80,7 +80,7 @@ const RULES: [Rule; 9] = [
     ),
 ];
 
-/// What of a template is not done, by logical id.
+/// The unsupported features of a template, by logical id.
 pub(crate) fn unsupported(template: &Template) -> Vec<Unsupported> {
     let resources = template.resources().iter();
     resources

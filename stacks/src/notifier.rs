@@ -1,5 +1,5 @@
-//! The notifier, a part of `CompliCal-Data-{env}`: alerts wait in a queue, and so does each delivery
-//! that failed.
+//! The notifier, a part of `CompliCal-Data-{env}`: alerts wait in a queue, and so does each failed
+//! delivery.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +26,14 @@ const SIZE: Size = Size {
     memory: 256,
     timeout: 60,
 };
-/// One slow endpoint takes ten seconds: batches are small, so that it holds up few others.
+/// One slow endpoint takes ten seconds: batches are small, so that it delays few others.
 const HANDING: Handing = Handing {
     batch_size: 5,
     window_seconds: 0,
     concurrency: 2,
     timeout_seconds: SIZE.timeout,
 };
-/// Times that a message is delivered before it is given up: at six minutes each, ten hours.
+/// How often a message is delivered before it is given up: at six minutes each, ten hours.
 const RECEIVES: u32 = 100;
 
 /// Declares the queue of alerts, and the notifier behind it.

@@ -2,9 +2,8 @@
 //! which forwards them to a queue, and from the queue back to the reconciler, which appends them to
 //! the journal.
 //!
-//! Each message is delayed until the end of its window, so that the lines of many log streams meet
-//! in few batches. The track belongs to the API and not to the stream, and is the same in both
-//! modes.
+//! Each message is delayed until the end of its window, so that the lines of many log streams share
+//! few batches. The track belongs to the API and not to the stream, and is the same in both modes.
 
 use std::collections::BTreeMap;
 
@@ -30,14 +29,14 @@ const SIZE: Size = Size {
     memory: 256,
     timeout: 60,
 };
-/// All messages of a window become due at once: they meet in few, large batches.
+/// All messages of a window become due at once: they arrive in a few large batches.
 const HANDING: Handing = Handing {
     batch_size: 1_000,
     window_seconds: 5,
     concurrency: 2,
     timeout_seconds: SIZE.timeout,
 };
-/// Times that a message is delivered before it is given up: at six minutes each, ten hours.
+/// How often a message is delivered before it is given up: at six minutes each, ten hours.
 const RECEIVES: u32 = 100;
 
 /// Declares the second track over the access log `group`.
@@ -84,7 +83,7 @@ pub(crate) fn declare(
     Ok(reconciler)
 }
 
-/// Seconds beyond its window that a message may wait: a delivery that failed is hidden for six
+/// Seconds beyond its window that a message may wait: after a failed delivery it is hidden for six
 /// minutes, and the next one may fill a batch.
 const WAIT: u32 = 900;
 

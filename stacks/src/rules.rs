@@ -1,16 +1,16 @@
-//! What every stack must keep to, whatever it holds. Each rule looks at the finished template and
-//! has no exception but the ones written down beside a resource with a reason.
+//! The rules that every stack must keep, whatever it contains. Each rule checks the finished
+//! template and has no exceptions except those written beside a resource with a reason.
 
 use serde_json::Value;
 
 use crate::cfn::{Declaration, LogicalId, Problem, Template, dashboard_problems};
 
-/// Written beside a resource that lets something be done on `*`.
+/// Written beside a resource that allows something on `*`.
 pub const ANY_RESOURCE: &str = "AnyResource";
-/// Written beside a stateful resource that goes with its stack.
+/// Written beside a stateful resource that is deleted with its stack.
 pub const NOT_RETAINED: &str = "NotRetained";
 
-/// Types whose property says how long a name AWS takes, in characters.
+/// Types with a name property, and the longest name that AWS accepts, in characters.
 const NAMES: [(&str, &str, usize); 12] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
@@ -38,8 +38,8 @@ const ENCRYPTED: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Data that nothing else holds. The others of AWS's stateful types hold what is on its way or
-/// what was said of it: queues, streams and logs go with their stack.
+/// Types whose data nothing else holds. AWS's other stateful types hold data in transit or records
+/// of past events: queues, streams and logs are deleted with their stack.
 const KEPT: [&str; 6] = [
     "AWS::Cognito::UserPool",
     "AWS::DynamoDB::GlobalTable",
@@ -49,7 +49,7 @@ const KEPT: [&str; 6] = [
     "AWS::SecretsManager::Secret",
 ];
 
-/// Applies every rule; what breaks one becomes a problem of the template.
+/// Applies every rule; a violation becomes a problem of the template.
 pub fn check(template: &mut Template) {
     let mut found: Vec<(LogicalId, String)> = Vec::new();
     for (id, declaration) in template.resources() {
@@ -73,7 +73,7 @@ pub fn check(template: &mut Template) {
     }
 }
 
-/// A dashboard's body is only a text to CloudFormation.
+/// To CloudFormation a dashboard's body is only a text.
 fn dashboard(declaration: &Declaration) -> Vec<Problem> {
     const BODY: &str = "DashboardBody";
     let body = match declaration.properties.get(BODY) {
@@ -98,14 +98,14 @@ fn name_fits(declaration: &Declaration) -> Option<Problem> {
     (length > *most).then(|| Problem::here(message).within(property))
 }
 
-/// Bytes of a function's variables, as one JSON object: how Lambda measures them, and says so where
-/// it refuses (Lambda Developer Guide, "Lambda quotas": 4 KB).
+/// The size limit of a function's variables in bytes, as one JSON object: this is how Lambda
+/// measures them and reports a violation (Lambda Developer Guide, "Lambda quotas": 4 KB).
 const VARIABLES: usize = 4096;
-/// Bytes that what an intrinsic function yields is taken for: the longest are the ARN of a function
-/// and the address of a queue.
+/// The assumed size in bytes of an intrinsic function's result: the longest are the ARN of a
+/// function and the URL of a queue.
 const INTRINSIC: usize = 200;
 
-/// A function with more variables is refused by Lambda, while the stack is deployed.
+/// Lambda refuses a function with larger variables while the stack is deployed.
 fn variables_fit(declaration: &Declaration) -> Option<Problem> {
     const PROPERTY: (&str, &str) = ("Environment", "Variables");
     let variables = declaration.properties.get(PROPERTY.0)?.get(PROPERTY.1)?;

@@ -22,26 +22,26 @@ pub enum SynthError {
         /// The function.
         of: Function,
     },
-    /// The plans cannot be handed to the functions.
+    /// The plans cannot be passed to the functions.
     #[error("the plans cannot be written as JSON")]
     Plans {
-        /// Why not.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// The routes cannot be told apart.
+    /// Two routes match the same calls.
     #[error("the routes cannot be told apart")]
     Routes(#[from] domain::route::RoutesError),
-    /// A stack holds what AWS would refuse.
+    /// A stack contains something that AWS would refuse.
     #[error("stack `{stack}` cannot be deployed:{}", List(problems))]
     Invalid {
         /// The stack.
         stack: String,
-        /// Each with its place.
+        /// The problems, each with its place.
         problems: Vec<Problem>,
     },
 }
 
-/// Problems, one a line.
+/// Problems, one per line.
 struct List<'a>(&'a [Problem]);
 
 impl fmt::Display for List<'_> {
@@ -53,17 +53,17 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// What CloudFormation says of a template whose functions were not built.
+/// CloudFormation's message for a template whose functions were not built.
 const NOT_BUILT: &str = "Made by `cargo xtask synth --no-build`, for review only: no function is built. \
                          `cargo xtask deploy` builds and deploys.";
 
-/// The stacks of an environment, in the order in which they are deployed: data, then the stream's
-/// (in stream mode), then the API's. They are deleted in the reverse order.
+/// The stacks of an environment, in the order of their deployment: data, then the stream's (in
+/// stream mode), then the API's. They are deleted in the reverse order.
 ///
 /// # Errors
 ///
-/// Where a function has no zip, and where anything breaks a limit that AWS publishes or a rule of
-/// this crate: all of it, each with the logical id and property.
+/// If a function has no zip, or anything breaks a limit that AWS publishes or a rule of this crate:
+/// all problems, each with the logical id and property.
 pub fn synthesise(
     environment: &Environment,
     assets: &FunctionAssets,
@@ -71,8 +71,8 @@ pub fn synthesise(
     assembled(environment, assets, None)
 }
 
-/// The same for review, where no function is built: templates that CloudFormation refuses to deploy,
-/// and nothing to publish.
+/// The same for review, without building functions: templates that CloudFormation refuses to
+/// deploy, and nothing to publish.
 ///
 /// # Errors
 ///
@@ -122,8 +122,8 @@ fn assembled(
     })
 }
 
-/// What the file alone makes undeployable, before any function is built: the stacks are synthesised
-/// over stand-ins. Stream mode declares everything that there can be.
+/// The problem that makes the file undeployable before any function is built: the stacks are
+/// synthesised over stand-ins. Stream mode declares every resource.
 pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
     let environment = environment.clone().with_analytics(Some(true));
     let stand_ins = assets::unbuilt(environment.architecture());
@@ -141,7 +141,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
     }
 }
 
-/// The setting that a problem of a template comes from.
+/// The setting that causes a problem of a template.
 fn setting(problem: &Problem) -> &'static str {
     match problem.path.last().map_or("", String::as_str) {
         env::PLANS => "plans",
@@ -178,7 +178,7 @@ fn artifact(
     })
 }
 
-/// The environment file's tags, and which environment it is.
+/// The environment file's tags, and the tag with the environment's name.
 fn tags(environment: &Environment) -> std::collections::BTreeMap<String, String> {
     let given = environment.tags.iter();
     let given = given.map(|(key, value)| (key.to_string(), value.to_string()));

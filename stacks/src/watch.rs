@@ -1,4 +1,4 @@
-//! Alarms as the stacks list them: what is looked at, how long it must last, and what it says.
+//! Alarms as the stacks list them: what they watch, for how long it must last, and their message.
 //!
 //! Thresholds are derived here and beside each alarm. `tests/tests/alarms.rs` evaluates the alarms of
 //! the templates as CloudWatch does, over quiet, steady, bursting, late and failing series.
@@ -10,11 +10,11 @@ use crate::constructs::{
 use crate::context::Context;
 use crate::dashboard;
 
-/// An alarm as a stack lists it.
+/// An alarm in a stack's list.
 pub(crate) struct Watch<'a> {
     pub(crate) id: &'static str,
     pub(crate) noun: &'static str,
-    /// What happens, what it means for the counts, and what to do.
+    /// What happened, what it means for the counts, and what to do.
     pub(crate) means: &'a str,
     pub(crate) watched: Watched,
     pub(crate) breaches: Comparison,
@@ -29,11 +29,11 @@ pub(crate) struct Lasting {
 }
 
 impl Lasting {
-    /// One period: of what is wrong whenever it happens.
+    /// One period: for conditions that are wrong whenever they occur.
     pub(crate) const ONCE: Self = Self::of(1, 1);
     /// Two periods in a row.
     pub(crate) const TWICE: Self = Self::of(2, 2);
-    /// Three of the last five periods: of what passes by itself.
+    /// Three of the last five periods: for conditions that pass by themselves.
     pub(crate) const MOSTLY: Self = Self::of(3, 5);
 
     const fn of(breaching: u32, periods: u32) -> Self {
@@ -41,21 +41,21 @@ impl Lasting {
     }
 }
 
-/// Minutes after a minute by which CloudWatch shows its values, as a rule at most. `FILL` takes what
-/// is late for what never was: the newest period of an expression proves nothing by itself.
+/// Minutes after a minute within which CloudWatch usually shows its values. `FILL` treats late
+/// values as missing: the newest period of an expression proves nothing by itself.
 const LATE: u32 = 2;
 
 /// The period of an alarm on a cause whose effect is missing, [twice](Lasting::TWICE) in a row.
 ///
 /// `delay` is the longest time in seconds from cause to effect. Of the two periods the older one
-/// ended a period ago. Whatever was caused in it has had its effect by then, and CloudWatch shows it:
-/// the two can breach together only where the effect does not come. A failure is told after two
-/// periods and a minute: within ten minutes for delays of up to two minutes.
+/// ended a period ago. Everything caused in it has had its effect by then, and CloudWatch shows it:
+/// the two can breach together only if the effect does not occur. A failure raises the alarm after
+/// two periods and a minute: within ten minutes for delays of up to two minutes.
 pub(crate) fn settled(delay: u32) -> Period {
     minutes(delay.div_ceil(60) + LATE)
 }
 
-/// The same for an effect that comes at least every `gap` seconds, whatever happens.
+/// The same for an effect that occurs at least every `gap` seconds, in any case.
 pub(crate) fn recurring(gap: u32) -> Period {
     minutes(gap.div_ceil(60))
 }
@@ -65,7 +65,7 @@ fn minutes(minutes: u32) -> Period {
     Period::minutes(std::num::NonZeroU16::new(minutes).unwrap_or(std::num::NonZeroU16::MIN))
 }
 
-/// 1 where there is a cause and no effect, else 0.
+/// 1 if there is a cause and no effect, otherwise 0.
 pub(crate) fn unanswered(
     cause: impl Into<Expression>,
     effect: impl Into<Expression>,
@@ -80,8 +80,8 @@ pub(crate) fn unanswered(
 }
 
 impl Context<'_> {
-    /// Declares an alarm that notifies the topic. A period without values does not breach it: nothing
-    /// happened, or an expression says what else it means.
+    /// Declares an alarm that notifies the topic. A period without values does not breach it:
+    /// nothing happened, or an expression defines what else it means.
     pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
         Alarm::new(
             stack,
@@ -99,7 +99,7 @@ impl Context<'_> {
         )
     }
 
-    /// What the alarm says, and where to read on.
+    /// The alarm's message, with a link to further reading.
     fn description(&self, watch: &Watch<'_>) -> Val<String> {
         sub(format!(
             "{} Runbook: RUNBOOK.md#{}. Dashboard: {}",

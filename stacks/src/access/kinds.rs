@@ -1,6 +1,6 @@
-//! What deploying a resource takes, by its type: the rights that CloudFormation uses on behalf of
-//! whoever deploys (the `handlers` of each type's schema in the CloudFormation registry, and the
-//! Service Authorization Reference for what they name).
+//! The permissions to deploy a resource, by its type: the rights that CloudFormation uses on behalf
+//! of the deploying principal (the `handlers` of each type's schema in the CloudFormation registry,
+//! and the Service Authorization Reference for their resources).
 
 use crate::cfn::policy::Statement;
 use crate::cfn::sub;
@@ -9,19 +9,19 @@ use crate::cfn::sub;
 pub(super) struct Kind {
     /// The property that holds its name.
     pub(super) named_by: &'static str,
-    /// The resources to which the actions go, as `Fn::Sub` writes them, from the stack's name and the
+    /// The resources of the actions, in the form of `Fn::Sub`, from the stack's name and the
     /// resource's own.
     pub(super) arns: fn(stack: &str, name: Option<&str>) -> Vec<String>,
-    /// What is done to them.
+    /// The actions.
     pub(super) actions: &'static [&'static str],
-    /// What goes to other resources, or under a condition, from the stack's name and those that
-    /// resources of this type have in it.
+    /// Actions on other resources, or under a condition, from the stack's name and the names of the
+    /// resources of this type in it.
     pub(super) further: Option<Further>,
 }
 
 type Further = fn(stack: &str, names: &[&str]) -> Vec<Statement>;
 
-/// Everything that is known of a type.
+/// The knowledge about a type.
 pub(super) fn of(kind: &str) -> Option<&'static Kind> {
     let found = KINDS.iter().find(|(name, _)| *name == kind);
     found.map(|(_, kind)| kind)
@@ -206,7 +206,7 @@ const KINDS: &[(&str, Kind)] = &[
                     let pass = Statement::of(vec!["iam:PassRole"], vec![sub(role(stack, name))]);
                     pass.when_equal("iam:PassedToService", service)
                 };
-                // The one role with a name is API Gateway's.
+                // Only API Gateway's role has a fixed name.
                 let named = names
                     .iter()
                     .map(|name| pass("apigateway.amazonaws.com", Some(*name)));
@@ -381,8 +381,8 @@ fn of_name(service: &str, prefix: &str, name: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-/// A role of this name; or all whose names CloudFormation makes of the stack's. It cuts the stack's
-/// part where the whole would have more than 64 characters, and leaves at least 24 of it.
+/// A role of this name, or all roles whose names CloudFormation derives from the stack's. It cuts
+/// the stack's part if the whole would exceed 64 characters, and keeps at least 24 of it.
 fn role(stack: &str, name: Option<&str>) -> String {
     const LEFT: usize = 24;
     let of_stack = match stack.get(..LEFT) {
@@ -393,7 +393,7 @@ fn role(stack: &str, name: Option<&str>) -> String {
     format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}")
 }
 
-/// A mapping's id is AWS's: the function that it feeds says whose it is.
+/// AWS chooses a mapping's id, so the mapping is identified by the function that it feeds.
 fn of_functions(stack: &str, statement: Statement) -> Statement {
     let functions = in_region("lambda", &format!("function:{stack}-*"));
     statement.when_like("lambda:FunctionArn", sub::<String>(functions))
@@ -408,7 +408,7 @@ fn mappings(stack: &str) -> Statement {
     of_functions(stack, Statement::of(actions, all_mappings()))
 }
 
-/// Tags know no function.
+/// Tags do not know the function.
 fn tags_of_mappings() -> Statement {
     let actions = vec![
         "lambda:ListTags",

@@ -1,4 +1,4 @@
-//! The alarms on the gateway and on what a call waits for.
+//! The alarms on the gateway and on everything that a call waits for.
 
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, api_metric};
 
@@ -8,7 +8,7 @@ use crate::constructs::{
 use crate::context::Context;
 use crate::watch::{Lasting, Watch, settled, unanswered};
 
-/// The names of this stack's alarms but the reconciler's, as the dashboard shows them.
+/// The names of this stack's alarms except the reconciler's, as the dashboard shows them.
 pub(crate) const ALARMS: [&str; 8] = [
     TRACKING_FAILURES,
     NO_TRACKING_SUCCESS,
@@ -28,7 +28,7 @@ const AUTHORIZER_DURATION: &str = "authorizer-duration";
 const BACKGROUND_THROTTLES: &str = "background-throttles";
 const CONCURRENCY: &str = "concurrency";
 
-/// What the gateway's stage says of itself, per minute.
+/// The stage's metrics, per minute.
 pub(super) struct Stage {
     calls: Metric,
     errors: Metric,
@@ -42,7 +42,7 @@ impl Stage {
         }
     }
 
-    /// Calls answered 5xx, in hundredths of all: 0 where too few are there to judge.
+    /// Calls with a 5xx response in percent of all; 0 if there are too few to judge.
     fn share(&self) -> Expression {
         const ERRORS_TO_JUDGE: f64 = 5.0;
         let errors = Expression::from(self.errors.clone());
@@ -53,7 +53,7 @@ impl Stage {
     }
 }
 
-/// All of them.
+/// All alarms.
 pub(super) fn of(
     context: &Context<'_>,
     authorizer: &Function,
@@ -173,7 +173,7 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
     ]
 }
 
-/// Throttles of every function but the authorizer.
+/// Throttles of every function except the authorizer.
 fn throttled(context: &Context<'_>) -> Expression {
     let streaming = context.environment.mode() == TrackingMode::Stream;
     let mut functions = vec![Of::Aggregator, Of::Reconciler, Of::Analytics];
@@ -188,7 +188,7 @@ fn throttled(context: &Context<'_>) -> Expression {
         .unwrap_or(Expression::Number(0.0))
 }
 
-/// Concurrent executions of the account in the region, in hundredths of its quota.
+/// Concurrent executions of the account in the region, in percent of its quota.
 fn concurrency() -> Expression {
     let used = Metric::new(
         "AWS/Usage",

@@ -1,11 +1,11 @@
-//! What the gateway answers by itself: always JSON, never a stack trace, never the key.
+//! The gateway's own responses: always JSON, never a stack trace, never the key.
 
 use crate::cfn::apigateway::GatewayResponseResponseType as To;
 use crate::constructs::Answer;
 
 const JSON: (&str, &str) = ("Content-Type", "'application/json'");
 
-/// By logical id.
+/// The responses by logical id.
 pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
     (
         "AnswerUnauthorized",
@@ -17,7 +17,8 @@ pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
         },
     ),
     (
-        // The authorizer denies only what is over its plan: all else it fails with 401 or 500.
+        // The authorizer denies only calls that are over their plan: everything else fails with 401
+        // or 500.
         "AnswerAccessDenied",
         Answer {
             to: To::AccessDenied,
@@ -41,7 +42,8 @@ pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
         },
     ),
     (
-        // What the stage or the account does not take. The authorizer is not asked, and nothing counts.
+        // The stage or the account throttled the call. The authorizer is not called, and nothing
+        // counts.
         "AnswerThrottled",
         Answer {
             to: To::Throttled,
@@ -51,7 +53,7 @@ pub(crate) const ALL: [(&str, Answer<'_>); 9] = [
         },
     ),
     (
-        // What the gateway calls a missing token is a path or a verb that no route has.
+        // The gateway reports a path or a method without a route as a missing token.
         "AnswerNoRoute",
         Answer {
             to: To::MissingAuthenticationToken,

@@ -1,6 +1,6 @@
-//! What pages of other origins are told: in preflights, and in what the gateway answers by itself.
-//! What the upstream answers carries the upstream's own headers: a proxy integration passes an
-//! answer on as it is
+//! Responses to pages of other origins: to preflights, and the gateway's own responses. The
+//! upstream's responses carry the upstream's own headers: a proxy integration passes a response
+//! through unchanged
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>).
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use crate::environment::{Cors, Origins};
 
 const ORIGIN: &str = "Access-Control-Allow-Origin";
 const CREDENTIALS: &str = "Access-Control-Allow-Credentials";
-/// A cache may hand an answer to another page only where it does not name one.
+/// A cache may give a response to another page only if it does not name an origin.
 const VARY: (&str, &str) = ("Vary", "Origin");
 
-/// The answer to a preflight.
+/// The response to a preflight.
 pub(super) fn preflight(cors: &Cors) -> Preflight {
     let mut headers = BTreeMap::from([
         (
@@ -44,7 +44,8 @@ pub(super) fn preflight(cors: &Cors) -> Preflight {
     Preflight { headers, origins }
 }
 
-/// The origin that gateway answers name: any, or the only one. Browsers block others by it.
+/// The origin that the gateway's responses name: any, or the only one. Browsers block other pages
+/// by it.
 fn one_for_all(cors: &Cors) -> Option<&str> {
     match &cors.origins {
         Origins::Any => Some("*"),
@@ -55,8 +56,8 @@ fn one_for_all(cors: &Cors) -> Option<&str> {
     }
 }
 
-/// The headers of what the gateway answers by itself. Of several origins a gateway response cannot
-/// choose: it names the one that asks, and says nothing that a page may not read.
+/// The headers of the gateway's own responses. A gateway response cannot choose between several
+/// origins: it names the requesting one, and contains nothing that a page must not read.
 pub(super) fn answered(cors: Option<&Cors>) -> BTreeMap<String, String> {
     let Some(cors) = cors else {
         return BTreeMap::new();

@@ -1,12 +1,12 @@
 //! The access log's format: the gateway's own report of every call, which the reconciler appends to
-//! the journal. `domain::access_log` has its members and their order.
+//! the journal. `domain::access_log` defines its members and their order.
 
 use domain::access_log as log;
 use domain::names::context;
 
-/// The gateway's variable of a member
+/// The gateway's variable for a member
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html>).
-/// A member that shares the variable's name has no arm of its own.
+/// A member with the same name as its variable has no arm of its own.
 fn variable(member: &'static str) -> String {
     let variable = match member {
         log::IP => "identity.sourceIp",

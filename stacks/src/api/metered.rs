@@ -1,8 +1,8 @@
 //! The routes whose calls are counted: the user's own API, or the sample.
 //!
-//! An upstream is two resources to the gateway, `/` and `/{proxy+}`: the authorizer tells its routes
-//! apart. As resources of the gateway they would be limited to 300, could not have two variables of
-//! different names in one place, and would answer 404 for every path that no route lists.
+//! For the gateway, an upstream is two resources, `/` and `/{proxy+}`: the authorizer distinguishes
+//! its routes. As resources of the gateway they would be limited to 300, could not have two
+//! variables of different names in one place, and would respond 404 for every path without a route.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::environment::{Identity, SAMPLE, Secret, Upstream};
 
 /// The header that carries the caller's key.
 const KEY_HEADER: &str = "x-api-key";
-/// What an upstream gets in place of the caller's key, which is the gateway's secret. A proxy passes
-/// every header on; a mapping of the same name stands in for the caller's. A fixed value is in
-/// single quotes, and is not empty for AWS documents no empty one (API Gateway Developer Guide,
-/// "Parameter mapping examples for REST APIs").
+/// What an upstream gets in place of the caller's key, which is the gateway's secret. A proxy
+/// passes every header on; a mapping of the same name replaces the caller's. A fixed value is in
+/// single quotes. It is not empty, because AWS does not document empty ones (API Gateway Developer
+/// Guide, "Parameter mapping examples for REST APIs").
 const WITHHELD: &str = "'withheld'";
-/// Who calls, where nobody is asked: in a preflight.
+/// The caller in a preflight, which no authorizer checks.
 const NOBODY: &str = "'none'";
 
 /// The resources of an upstream, each with the ids of its methods.
@@ -31,7 +31,7 @@ const RESOURCES: [(&str, &str, &str); 2] = [
     ("/{proxy+}", "Upstream", "UpstreamPreflight"),
 ];
 
-/// Declares the routes; the sample's function where the sample answers.
+/// Declares the routes; returns the sample's function if the sample is used.
 pub(super) fn declare(
     context: &Context<'_>,
     stack: &mut Stack,
@@ -61,7 +61,7 @@ pub(super) fn declare(
     Ok(Some(sample))
 }
 
-/// Everything goes to the upstream but preflights, where the file says how those are answered.
+/// Forwards everything to the upstream, except preflights if the file configures them.
 fn proxy(
     stack: &mut Stack,
     api: &mut RestApi,
@@ -90,7 +90,8 @@ fn proxy(
     }
 }
 
-/// What the upstream gets beside what the caller sends; `who` gives what is said of the caller.
+/// The headers that the upstream gets besides the caller's; `who` returns the gateway's variables
+/// about the caller.
 fn headers(upstream: &Upstream, who: impl Fn(&str) -> String) -> BTreeMap<String, String> {
     let Identity {
         user,
@@ -116,7 +117,8 @@ fn headers(upstream: &Upstream, who: impl Fn(&str) -> String) -> BTreeMap<String
     headers
 }
 
-/// What CloudFormation replaces by the secret while it deploys: a template never holds it
+/// The reference that CloudFormation replaces by the secret while it deploys: a template never
+/// holds the secret
 /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html>).
 fn reference(secret: &Secret) -> String {
     let name = &secret.secrets_manager;
@@ -133,19 +135,19 @@ pub(super) fn routes(context: &Context<'_>) -> Result<Routes, SynthError> {
         let units = environment.units_of(Some(&route));
         (route, units)
     });
-    // The sample is a resource of its own: only its units need a table.
+    // The sample is a separate resource: only its units need a table.
     let routes = routes.filter(|(_, units)| environment.upstream.is_some() || *units != 1);
     Ok(Routes::new(routes, environment.units_of(None))?)
 }
 
-/// The headers that no call may bring, as the authorizer reads them.
+/// The headers that no call may carry, in the authorizer's form.
 pub(super) fn reserved(context: &Context<'_>) -> String {
     let upstream = context.environment.upstream.as_ref();
     let headers = upstream.map(Upstream::reserved_headers);
     headers.unwrap_or_default().join(" ")
 }
 
-/// The sample API, metered if the environment names no other.
+/// The sample API, metered if the environment declares no upstream.
 fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     context.function(
         stack,

@@ -1,20 +1,20 @@
-//! Limits of a property, and what is said where a value breaks them.
+//! Limits of a property, and the messages about values that break them.
 
 use std::fmt;
 
 use super::value::Scalar;
 
-/// A value that breaks a limit: where it stands, what it is, what is allowed.
+/// A value that breaks a limit: its place, the value, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// From the outside in: logical id, property, index or key.
     pub path: Vec<String>,
-    /// What was given and what is allowed.
+    /// The given value and what is expected.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at the place that is being looked at; containers put themselves before it.
+    /// A problem at the current place; containers prepend themselves to the path.
     pub(crate) fn here(message: impl Into<String>) -> Self {
         Self {
             path: Vec::new(),
@@ -38,8 +38,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The limits that AWS publishes for a property. Only literals can be checked: what an intrinsic
-/// function yields is known at deployment.
+/// The limits that AWS publishes for a property. Only literals can be checked: the result of an
+/// intrinsic function is known at deployment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Check {
     length: (u64, u64),
@@ -58,25 +58,25 @@ impl Check {
         pattern: "",
     };
 
-    /// Characters of a text, both included.
+    /// Minimum and maximum length of a text.
     pub(crate) const fn length(mut self, least: u64, most: u64) -> Self {
         self.length = (least, most);
         self
     }
 
-    /// Items of a list, both included.
+    /// Minimum and maximum number of items of a list.
     pub(crate) const fn items(mut self, least: u64, most: u64) -> Self {
         self.items = (least, most);
         self
     }
 
-    /// A number, both included.
+    /// Minimum and maximum of a number.
     pub(crate) const fn range(mut self, least: f64, most: f64) -> Self {
         self.range = (least, most);
         self
     }
 
-    /// The whole numbers allowed.
+    /// The valid whole numbers.
     pub(crate) const fn one_of(mut self, allowed: &'static [i64]) -> Self {
         self.one_of = allowed;
         self
@@ -88,7 +88,7 @@ impl Check {
         self
     }
 
-    /// Looks at one scalar.
+    /// Checks one scalar.
     pub(crate) fn scalar(&self, value: &Scalar, problems: &mut Vec<Problem>) {
         match value {
             Scalar::Text(text) => self.text(text, problems),
@@ -98,7 +98,7 @@ impl Check {
         }
     }
 
-    /// Looks at how many items a list has.
+    /// Checks the number of items of a list.
     pub(crate) fn count(&self, items: usize, problems: &mut Vec<Problem>) {
         let count = u64::try_from(items).unwrap_or(u64::MAX);
         if count < self.items.0 || count > self.items.1 {
@@ -170,7 +170,7 @@ fn span((least, most): (u64, u64)) -> String {
     }
 }
 
-/// Enough of a long text to know it by.
+/// Enough of a long text to recognise it.
 fn excerpt(text: &str) -> String {
     const SHOWN: usize = 80;
     if text.chars().count() <= SHOWN {

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::value::Val;
 
-/// `AWS::AccountId`: the account deployed to.
+/// `AWS::AccountId`: the target account.
 pub fn account_id() -> Val<String> {
     pseudo("AWS::AccountId")
 }
 
-/// `AWS::Region`: the region deployed to.
+/// `AWS::Region`: the target region.
 pub fn region() -> Val<String> {
     pseudo("AWS::Region")
 }
@@ -33,7 +33,7 @@ pub fn sub<T>(text: impl Into<String>) -> Val<T> {
     Val::intrinsic(json!({ "Fn::Sub": text.into() }))
 }
 
-/// `Fn::Join` of the parts, with nothing between them.
+/// `Fn::Join` of the parts, without a separator.
 pub fn join<const N: usize>(parts: [Val<String>; N]) -> Val<String> {
     let parts: Vec<_> = parts.into_iter().map(Val::into_json).collect();
     Val::intrinsic(json!({ "Fn::Join": ["", parts] }))

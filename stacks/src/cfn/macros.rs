@@ -1,4 +1,4 @@
-//! What generated code repeats.
+//! Macros for repetitive generated code.
 
 /// A property type: lowered as the properties it wraps.
 macro_rules! property_type {
@@ -15,7 +15,7 @@ macro_rules! property_type {
     };
 }
 
-/// An enum of allowed values.
+/// An enum of the valid values.
 macro_rules! literals {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$of:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -34,7 +34,7 @@ macro_rules! literals {
     };
 }
 
-/// A marker for a property that takes any of several references.
+/// A marker for a property that accepts several kinds of references.
 macro_rules! references {
     ($(#[$doc:meta])* pub enum $name:ident { $($target:ty),* }) => {
         $(#[$doc])*

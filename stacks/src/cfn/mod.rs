@@ -1,8 +1,8 @@
 //! CloudFormation: values, resource types, templates. The only place that knows its JSON.
 //!
-//! The resource types are [generated] from AWS's published schema. A type with required
-//! properties cannot be made without them; every scalar is a [`Val`], a literal or an intrinsic
-//! function; an ARN says what it is the ARN of:
+//! The resource types are [generated] from AWS's published schema. A type with required properties
+//! cannot be created without them; every scalar is a [`Val`], a literal or an intrinsic function;
+//! an ARN's type names the resource:
 //!
 //! ```
 //! use stacks::cfn::{Template, existing, kinesis, lambda};
@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Ranges, lengths and patterns are checked when a property is set; [`Template::finish`] reports
-//! all that was found, each with its place. This module decides nothing about what is deployed.
+//! all problems, each with its place. This module decides nothing about what is deployed.
 
 pub(crate) mod dashboard;
 pub mod policy;
@@ -55,7 +55,7 @@ pub use value::{
     Arn, Existing, Id, IntoList, IntoMap, Json, List, Literal, Map, Reference, Tag, Val, existing,
 };
 
-/// What generated modules use.
+/// The items that generated modules use.
 mod generate {
     pub(crate) use super::check::Check;
     pub(crate) use super::macros::{literals, property_type, references};

@@ -1,4 +1,4 @@
-//! IAM policy documents: typed statements, so that what a role may do can be read and checked.
+//! IAM policy documents: typed statements, so that a role's permissions can be read and checked.
 
 use serde_json::{Value, json};
 
@@ -15,11 +15,11 @@ pub struct Statement {
     pub(crate) conditions: Vec<Condition>,
 }
 
-/// What a statement is about.
+/// The resources of a statement.
 #[derive(Clone, Debug)]
 pub(crate) enum Resources {
     Exact(Vec<Val<String>>),
-    /// `*`, and why nothing narrower exists.
+    /// `*`, and the reason why nothing narrower exists.
     Any(&'static str),
 }
 
@@ -49,8 +49,8 @@ impl Statement {
         }
     }
 
-    /// Allows actions on `*`: only where AWS offers nothing narrower. The reason is written into
-    /// the template.
+    /// Allows actions on `*`: only if AWS offers nothing narrower. The reason is written into the
+    /// template.
     pub fn allow_on_all<const N: usize>(actions: [&'static str; N], reason: &'static str) -> Self {
         Self {
             actions: actions.into(),
@@ -59,7 +59,7 @@ impl Statement {
         }
     }
 
-    /// Allows actions on several resources: for lists that are worked out.
+    /// Allows actions on several resources, for computed lists.
     pub(crate) const fn of(actions: Vec<&'static str>, on: Vec<Val<String>>) -> Self {
         Self {
             actions,
@@ -68,7 +68,7 @@ impl Statement {
         }
     }
 
-    /// Only where the request's `key` is an ARN like `value`, in which `*` stands for anything.
+    /// Only if the request's `key` is an ARN like `value`, in which `*` stands for anything.
     #[must_use]
     pub(crate) fn when_like(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {
         self.conditions.push(Condition {
@@ -79,7 +79,7 @@ impl Statement {
         self
     }
 
-    /// Only where the request's `key` equals `value`.
+    /// Only if the request's `key` equals `value`.
     #[must_use]
     pub fn when_equal(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {
         self.conditions.push(Condition {
@@ -90,7 +90,7 @@ impl Statement {
         self
     }
 
-    /// Why it says `*`, if it does.
+    /// The reason for `*`, if the statement has it.
     pub(crate) fn reason(&self) -> Option<&'static str> {
         match self.resources {
             Resources::Exact(_) => None,
@@ -98,7 +98,7 @@ impl Statement {
         }
     }
 
-    /// What AWS would refuse of it, or what is wider than need be.
+    /// Problems: whatever AWS would refuse, or is wider than necessary.
     pub(crate) fn problems(&self) -> Vec<String> {
         let actions = self.actions.iter();
         actions
@@ -130,7 +130,7 @@ impl Statement {
     }
 }
 
-/// Whether an action can name a resource; nothing where there is no such action.
+/// Whether an action can name a resource; `None` if the action does not exist.
 fn known(action: &str) -> Option<bool> {
     let action = action.to_ascii_lowercase();
     let found = ACTIONS.binary_search_by(|(name, _)| (*name).cmp(action.as_str()));
@@ -165,7 +165,7 @@ pub fn document(statements: impl IntoIterator<Item = Statement>) -> Json {
     Json(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-/// Lets principals of the account assume a role, if their own policies do.
+/// Allows principals of the account to assume a role, if their own policies do.
 pub(crate) fn assumed_by_account() -> Json {
     Json(json!({
         "Version": "2012-10-17",
@@ -177,7 +177,7 @@ pub(crate) fn assumed_by_account() -> Json {
     }))
 }
 
-/// Lets a service assume a role: `lambda.amazonaws.com`.
+/// Allows a service to assume a role: `lambda.amazonaws.com`.
 pub fn assumed_by(service: &'static str) -> Json {
     Json(json!({
         "Version": "2012-10-17",
@@ -189,7 +189,7 @@ pub fn assumed_by(service: &'static str) -> Json {
     }))
 }
 
-/// Lets a service act on a resource, of one source only.
+/// Allows a service to act on a resource, for one source only.
 pub fn granted_to(
     service: &'static str,
     actions: &[&'static str],
@@ -212,7 +212,8 @@ pub fn granted_to(
     Json(json!({ "Version": "2012-10-17", "Statement": [statement] }))
 }
 
-/// Leaves a key to the policies of its account, and lets services use it on the account's behalf.
+/// Leaves a key to the policies of its account, and allows services to use it on the account's
+/// behalf.
 pub fn of_key(services: &[&'static str]) -> Json {
     let mut statements = vec![json!({
         "Effect": "Allow",
@@ -238,7 +239,7 @@ pub fn of_key(services: &[&'static str]) -> Json {
     Json(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-/// Where a queue's messages go that were received this often without being deleted.
+/// Where a queue sends messages that were received this often without being deleted.
 pub fn redrive(dead_letters: Val<Arn<sqs::Queue>>, receives: u32) -> Json {
     Json(json!({
         "deadLetterTargetArn": dead_letters.into_json(),

@@ -1,4 +1,4 @@
-//! The properties set so far: what every generated type wraps.
+//! The properties set so far, which every generated type wraps.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Check, Problem};
 use super::value::Lower;
 
-/// Properties by CloudFormation name, with what is wrong with them.
+/// Properties by CloudFormation name, with their problems.
 #[derive(Clone, Debug, Default)]
 pub struct Properties {
     values: BTreeMap<&'static str, Value>,
@@ -18,16 +18,16 @@ pub struct Properties {
 pub trait ResourceType {
     /// `AWS::Kinesis::Stream`
     const TYPE: &'static str;
-    /// Holds data that deleting it would lose.
+    /// Whether deleting it would lose data.
     const STATEFUL: bool;
-    /// Where its tags go, if it can be tagged.
+    /// The place of its tags, if it can be tagged.
     const TAGS: Option<Tags>;
 
-    /// The properties set.
+    /// The properties that were set.
     fn into_properties(self) -> Properties;
 }
 
-/// Where a resource keeps its tags.
+/// The place of a resource's tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tags {
     /// A list of keys and values under this property.

@@ -1,4 +1,4 @@
-//! A template: what it declares, and its JSON.
+//! A template: its declarations and its JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::value::{Id, Val};
 pub struct LogicalId(String);
 
 impl LogicalId {
-    /// The text of it.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -40,14 +40,14 @@ impl fmt::Display for LogicalId {
     }
 }
 
-/// A resource that a template declares: how others refer to it.
+/// A declared resource, for references from others.
 pub struct Handle<R> {
     id: LogicalId,
     of: PhantomData<fn() -> R>,
 }
 
 impl<R> Handle<R> {
-    /// The handle of what will be declared under this id.
+    /// The handle of a resource that will be declared under this id.
     pub(crate) const fn of(id: LogicalId) -> Self {
         Self {
             id,
@@ -89,13 +89,13 @@ impl<R> fmt::Debug for Handle<R> {
 /// An output of a template.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// What it is.
+    /// Its description.
     pub description: &'static str,
     /// Its value.
     pub value: Val<String>,
 }
 
-/// What one resource's JSON is made of.
+/// The parts of one resource's JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Declaration {
     pub(crate) kind: &'static str,
@@ -105,14 +105,14 @@ pub(crate) struct Declaration {
     pub(crate) depends_on: Vec<LogicalId>,
     pub(crate) retained: bool,
     pub(crate) reasons: BTreeMap<&'static str, String>,
-    /// What linters find and what stays, each with its reason.
+    /// Findings of linters that stay, each with its reason.
     pub(crate) findings: Vec<Value>,
 }
 
-/// A template under construction. Logical ids are unique and sorted; what is wrong is kept until
-/// [`Template::finish`], which tells all of it.
+/// A template under construction. Logical ids are unique and sorted. Problems are collected until
+/// [`Template::finish`], which reports all of them.
 ///
-/// It has no parameters: an update that sends none keeps a parameter's previous value, whatever the
+/// It has no parameters: an update without a parameter keeps its previous value, whatever the
 /// template says by then, and a value has at most 4,096 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
@@ -124,7 +124,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// A template that holds nothing yet.
+    /// An empty template.
     pub fn new(description: impl Into<String>) -> Self {
         Self {
             description: description.into(),
@@ -161,7 +161,7 @@ impl Template {
         Handle::of(id)
     }
 
-    /// Keeps the resource when it leaves the template, when it is replaced, and when the stack is
+    /// Retains the resource when it leaves the template, when it is replaced, and when the stack is
     /// deleted.
     pub fn retain<R>(&mut self, resource: &Handle<R>) {
         if let Some(declaration) = self.resources.get_mut(&resource.id) {
@@ -169,7 +169,7 @@ impl Template {
         }
     }
 
-    /// Makes one resource wait for another where no reference says so.
+    /// Makes one resource wait for another if no reference implies it.
     pub fn depends_on<R, S>(&mut self, resource: &Handle<R>, on: &Handle<S>) {
         if let Some(declaration) = self.resources.get_mut(&resource.id) {
             declaration.depends_on.push(on.id.clone());
@@ -178,14 +178,14 @@ impl Template {
         }
     }
 
-    /// Writes beside a resource why it is as it is; a check asks for it.
+    /// Writes beside a resource the reason for a feature of it, if a check requires one.
     pub fn explain<R>(&mut self, resource: &Handle<R>, what: &'static str, why: impl Into<String>) {
         if let Some(declaration) = self.resources.get_mut(&resource.id) {
             declaration.reasons.insert(what, why.into());
         }
     }
 
-    /// Has CloudFormation refuse the template, with this reason.
+    /// Makes CloudFormation refuse the template, with this reason.
     pub fn never_deploy(&mut self, reason: &'static str) {
         self.undeployable = Some(reason);
     }
@@ -201,13 +201,13 @@ impl Template {
         self.outputs.insert(name, Output { description, value });
     }
 
-    /// Notes what is wrong with a resource, for [`Template::finish`].
+    /// Records a problem of a resource, for [`Template::finish`].
     pub fn problem(&mut self, id: &LogicalId, message: impl Into<String>) {
         self.problems
             .push(Problem::here(message).within(id.as_str()));
     }
 
-    /// Notes what is wrong inside a resource.
+    /// Records a problem inside a resource.
     pub(crate) fn problem_within(&mut self, id: &LogicalId, problem: Problem) {
         self.problems.push(problem.within(id.as_str()));
     }
@@ -220,18 +220,18 @@ impl Template {
         self.resources.values_mut()
     }
 
-    /// Puts tags on every resource that can be tagged, beside those that it has.
+    /// Adds tags to every resource that can be tagged.
     pub fn tag(&mut self, tags: &BTreeMap<String, String>) {
         for declaration in self.resources.values_mut() {
             declaration.tag(tags);
         }
     }
 
-    /// The template's JSON: keys sorted, a newline at the end.
+    /// The template's JSON: keys sorted, a trailing newline.
     ///
     /// # Errors
     ///
-    /// All that was found wrong, in the order in which it was declared.
+    /// All problems, in the order of the declarations.
     pub fn finish(self) -> Result<String, Vec<Problem>> {
         if !self.problems.is_empty() {
             return Err(self.problems);
@@ -272,7 +272,7 @@ fn insert<K: ToString, V>(
     document.insert(section.to_owned(), Value::Object(entries.collect()));
 }
 
-/// A rule that no deployment fulfils (CloudFormation User Guide, "Template rules").
+/// A rule that no deployment satisfies (CloudFormation User Guide, "Template rules").
 fn never_fulfilled(reason: &str) -> Value {
     let assertion = json!({
         "Assert": { "Fn::Equals": ["deployable", "not deployable"] },
@@ -338,7 +338,7 @@ impl Declaration {
     }
 }
 
-/// Keys in order, whatever features of `serde_json` another crate of the build turns on.
+/// Sorts keys, whatever features of `serde_json` another crate of the build enables.
 pub(crate) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! Values of properties: literals and intrinsic functions, typed by what they stand for.
+//! Values of properties: literals and intrinsic functions, typed by their meaning.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -13,7 +13,7 @@ pub struct Val<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// What a [`Val`] holds, whatever it stands for.
+/// The content of a [`Val`], whatever its type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar {
     Text(String),
@@ -29,15 +29,15 @@ pub struct Arn<R>(PhantomData<fn() -> R>);
 /// The name or id of an `R`, what `Ref` yields: as the type of a [`Val`].
 pub struct Id<R>(PhantomData<fn() -> R>);
 
-/// What refers to a resource: an ARN, an id, or one of several.
+/// A reference to a resource: an ARN, an id, or one of several.
 pub trait Reference {}
 
 impl<R> Reference for Arn<R> {}
 impl<R> Reference for Id<R> {}
 
-/// An enum of the values that AWS allows for a property.
+/// An enum of a property's valid values.
 pub trait Literal: Copy {
-    /// The value as CloudFormation has it.
+    /// The value in CloudFormation's form.
     fn text(self) -> &'static str;
 }
 
@@ -53,7 +53,7 @@ impl<T> Val<T> {
         Self::new(Scalar::Intrinsic(value))
     }
 
-    /// The same value, as something else.
+    /// The same value with another type.
     pub(crate) fn cast<U>(self) -> Val<U> {
         Val::new(self.scalar)
     }
@@ -63,12 +63,12 @@ impl<T> Val<T> {
     }
 }
 
-/// A reference to what no template here declares, as AWS writes it.
+/// A reference to a resource that no template here declares, in AWS's form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing(String);
 
-/// A reference, of whichever kind is wanted, to what no template here declares. Its form is
-/// checked where AWS publishes one, but nobody knows whether it is there.
+/// A reference, of whichever kind is required, to a resource that no template here declares. Its
+/// form is checked if AWS publishes one, but its existence is not.
 pub fn existing(text: impl Into<String>) -> Existing {
     Existing(text.into())
 }
@@ -187,7 +187,7 @@ impl<L: Literal> From<L> for Val<L> {
     }
 }
 
-/// What becomes JSON under a check.
+/// A type that becomes JSON under a check.
 pub(crate) trait Lower {
     fn lower(self, check: &Check, problems: &mut Vec<Problem>) -> Value;
 }
@@ -204,11 +204,11 @@ impl<T> Lower for Val<T> {
 pub struct Json(pub(crate) Value);
 
 impl Json {
-    /// Any document, from a type that says its shape.
+    /// Any document, from a type that defines its shape.
     ///
     /// # Errors
     ///
-    /// When the type cannot be written as JSON, such as a map whose keys are no texts.
+    /// If the type cannot be serialised as JSON, such as a map whose keys are not texts.
     pub fn of(document: &impl serde::Serialize) -> Result<Self, serde_json::Error> {
         serde_json::to_value(document).map(Self)
     }
@@ -244,13 +244,13 @@ impl Lower for Tag {
 pub struct List<T>(Vec<T>);
 
 impl<T> List<T> {
-    /// From anything that becomes a list.
+    /// Creates a list from anything that becomes one.
     pub fn of(items: impl IntoList<T>) -> Self {
         items.into_list()
     }
 }
 
-/// What a property that is a list takes: an array, a vector, or a [`List`].
+/// The values that a list property accepts: an array, a vector, or a [`List`].
 pub trait IntoList<T> {
     /// The list.
     fn into_list(self) -> List<T>;
@@ -292,13 +292,13 @@ impl<T: Lower> Lower for List<T> {
 pub struct Map<T>(BTreeMap<String, T>);
 
 impl<T> Map<T> {
-    /// From anything that becomes a map.
+    /// Creates a map from anything that becomes one.
     pub fn of(entries: impl IntoMap<T>) -> Self {
         entries.into_map()
     }
 }
 
-/// What a property that is a map takes: pairs, or a [`Map`].
+/// The values that a map property accepts: pairs, or a [`Map`].
 pub trait IntoMap<T> {
     /// The map.
     fn into_map(self) -> Map<T>;

@@ -1,11 +1,11 @@
-//! An alarm over a metric or an expression, told to a topic both ways.
+//! An alarm on a metric or an expression, which notifies a topic of failure and recovery.
 
 use super::metric::{Expression, Ids, Metric, Statistic};
 use super::stack::Stack;
 use super::topic::Topic;
 use crate::cfn::{LogicalId, Val, cloudwatch};
 
-/// What an alarm looks at.
+/// What an alarm watches.
 #[derive(Clone, Debug)]
 pub enum Watched {
     /// One metric.
@@ -39,33 +39,33 @@ pub enum Comparison {
     AtMost(f64),
 }
 
-/// What a period without values counts as.
+/// How to treat a period without values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// As one that does not breach: nothing happened.
+    /// Not breaching: nothing happened.
     Fine,
-    /// As one that breaches: something should have happened.
+    /// Breaching: something should have happened.
     Breaching,
 }
 
-/// What an alarm is.
+/// The settings of an alarm.
 #[derive(Clone, Debug)]
 pub struct AlarmSettings<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it means and what to do, at most 1,024 characters.
+    /// Its meaning and the remedy, at most 1,024 characters.
     pub description: Val<String>,
-    /// What it looks at.
+    /// What it watches.
     pub watched: Watched,
     /// When a value breaches.
     pub breaches: Comparison,
-    /// Periods that are looked at: the last ones.
+    /// The number of recent periods to evaluate.
     pub periods: u32,
-    /// Periods of them that must breach.
+    /// How many of them must breach.
     pub breaching: u32,
-    /// What a period without values counts as.
+    /// How to treat a period without values.
     pub missing: Missing,
-    /// Who is told, of trouble and of recovery.
+    /// The topic to notify, of failure and of recovery.
     pub topic: &'a Topic,
 }
 
@@ -75,7 +75,7 @@ pub struct Alarm {
     pub(crate) name: String,
 }
 
-/// CloudWatch takes ten metrics in an alarm's expression.
+/// CloudWatch accepts ten metrics in an alarm's expression.
 const METRICS: usize = 10;
 
 impl Alarm {

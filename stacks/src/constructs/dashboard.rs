@@ -18,7 +18,7 @@ pub struct Dashboard {
     problems: Vec<String>,
 }
 
-/// Something to look at.
+/// A widget.
 #[derive(Clone, Debug)]
 pub struct Widget {
     width: u32,
@@ -88,7 +88,7 @@ impl Widget {
         }
     }
 
-    /// Adds a line or number. The period is the widget's.
+    /// Adds a line or number, with the widget's period.
     #[must_use]
     pub fn line(mut self, label: &str, of: impl Into<Expression>) -> Self {
         if let Kind::Metrics { lines, .. } = &mut self.content {
@@ -106,7 +106,7 @@ impl Widget {
 }
 
 impl Dashboard {
-    /// Puts widgets side by side, below what is there.
+    /// Adds a row of widgets at the bottom.
     #[must_use]
     pub fn row(mut self, widgets: impl IntoIterator<Item = Widget>) -> Self {
         let mut left = 0;
@@ -127,7 +127,7 @@ impl Dashboard {
         self
     }
 
-    /// Declares the dashboard. What it shows is checked with the stack, against CloudWatch's own
+    /// Declares the dashboard. Its content is checked with the stack, against CloudWatch's own
     /// description: [`crate::cfn::dashboard_problems`].
     pub fn declare(self, stack: &mut Stack, id: impl Into<LogicalId>, name: &str) {
         let id = id.into();

@@ -7,23 +7,24 @@ use crate::cfn::{Arn, LogicalId, Val, existing, kms, logs};
 use crate::environment::KeyArn;
 use crate::rules;
 
-/// The key that encrypts a stream, a table, a queue.
+/// The key that encrypts a stream, a table or a queue.
 #[derive(Clone, Debug)]
 pub enum Encryption {
-    /// AWS's own, usable by whoever may use what it encrypts.
+    /// AWS's own key, usable by everyone who may use the encrypted resource.
     Managed,
-    /// The user's own: a grant on what it encrypts grants its use too, on this key and no other.
+    /// A customer key: a grant on the encrypted resource also grants its use, on this key and no
+    /// other.
     Key(Val<Arn<kms::Key>>),
 }
 
 impl Encryption {
-    /// The key of the user's own under which an ARN of the environment file names it.
+    /// The customer key with an ARN of the environment file.
     pub fn under(key: &KeyArn) -> Self {
         Self::Key(existing(key.as_str()).into())
     }
 
-    /// A log group under the user's own key. The key's policy must let CloudWatch Logs use it, for a
-    /// log group has no role that a grant could reach.
+    /// Encrypts a log group with the customer key. The key's policy must allow CloudWatch Logs to
+    /// use it, because a log group has no role that a grant could reach.
     pub fn encrypt_log(&self, group: logs::LogGroup) -> logs::LogGroup {
         match self {
             Self::Managed => group,
@@ -31,7 +32,7 @@ impl Encryption {
         }
     }
 
-    /// Allows actions on the user's own key; with AWS's there is nothing to allow.
+    /// Allows actions on the customer key; for AWS's own key there is nothing to allow.
     pub(super) fn allow<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
         if let Self::Key(key) = self {
             to.grants().allow(Statement::allow(actions, key.clone()));
@@ -39,20 +40,21 @@ impl Encryption {
     }
 }
 
-/// A symmetric key of a stack's own: rotated each year, retained with what it encrypts.
+/// A symmetric key of the stack's own: rotated each year, and retained like the data that it
+/// encrypts.
 #[derive(Clone, Debug)]
 pub struct EncryptionKey {
     arn: Val<Arn<kms::Key>>,
 }
 
 impl EncryptionKey {
-    /// Declares a key that this account's policies decide on.
+    /// Declares a key governed by this account's policies.
     pub fn new(stack: &mut Stack, id: impl Into<LogicalId>, description: &str) -> Self {
         Self::used_by(stack, id, description, [])
     }
 
-    /// Declares a key that services, too, may use on behalf of this account:
-    /// `cloudwatch.amazonaws.com` where alarms publish to a topic that it encrypts, for alarms
+    /// Declares a key that services may also use on behalf of this account:
+    /// `cloudwatch.amazonaws.com` if alarms publish to a topic that it encrypts, because alarms
     /// have no role that a grant could reach.
     pub fn used_by<const N: usize>(
         stack: &mut Stack,
@@ -79,7 +81,7 @@ impl EncryptionKey {
         self.arn.clone()
     }
 
-    /// As what encrypts a resource.
+    /// The key in the form that resources accept.
     pub fn encryption(&self) -> Encryption {
         Encryption::Key(self.arn())
     }

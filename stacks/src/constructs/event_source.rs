@@ -1,4 +1,4 @@
-//! What a stream invokes a function with: nothing is dropped before the stream itself drops it.
+//! A function's invocation by a stream: nothing is dropped before the stream itself drops it.
 
 use super::function::Function;
 use super::queue::Queue;
@@ -7,7 +7,7 @@ use super::stream::Stream;
 use super::table::Table;
 use crate::cfn::{LogicalId, Val, lambda};
 
-/// Where batches come from.
+/// The source of batches.
 #[derive(Clone, Debug)]
 pub enum EventSource<'a> {
     /// A Kinesis stream.
@@ -16,43 +16,44 @@ pub enum EventSource<'a> {
     TableStream(&'a Table),
 }
 
-/// Where reading starts. A stream cannot be read without one.
+/// Where to start reading. A stream cannot be read without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The oldest record that is still there.
+    /// At the oldest record that still exists.
     Oldest,
-    /// Records that come from now on.
+    /// At records that arrive from now on.
     Now,
 }
 
-/// How batches are made, and what becomes of those that fail.
+/// How batches are formed, and how failed ones are handled.
 #[derive(Clone, Debug)]
 pub struct EventSourceSettings<'a> {
-    /// Where reading starts.
+    /// Where to start reading.
     pub start: Start,
-    /// Records a batch at most.
+    /// The most records per batch.
     pub batch_size: u32,
     /// Seconds that a batch waits to fill.
     pub window_seconds: u32,
-    /// Batches of one shard at once.
+    /// Concurrent batches per shard.
     pub parallelization: u32,
-    /// Where the whereabouts of records go that were given up after six days.
+    /// The queue for the positions of records that were given up after six days.
     pub dead_letters: &'a Queue,
-    /// Which records the function gets, as Lambda's filter patterns; all where empty.
+    /// The records that the function receives, in the form of Lambda's filter patterns; all if
+    /// `None`.
     pub filter: Option<&'a str>,
 }
 
-/// A record is retried for six days. What is given up is named by a dead letter alone, and must be
-/// read from the stream again to be counted: a seventh day is left for that, in which it is counted
-/// still. Retries are not counted, so that an outage of a day loses nothing.
+/// A record is retried for six days. After that only a dead letter names it, and it must be read
+/// from the stream again to be counted: that leaves a seventh day, in which it still counts. The
+/// number of retries is unlimited, so that an outage of a day loses nothing.
 const GIVE_UP_SECONDS: u32 = 518_400;
 
-/// A table's stream keeps its records for a day. Given up an hour before, a record leaves a dead letter;
-/// what the stream has dropped leaves none.
+/// A table's stream keeps its records for a day. A record that is given up an hour earlier leaves a
+/// dead letter; a record that the stream has dropped leaves none.
 const TABLE_STREAM_SECONDS: u32 = 82_800;
 
 impl EventSource<'_> {
-    /// Declares the mapping, and grants what it needs.
+    /// Declares the mapping, and grants the permissions that it needs.
     pub fn feed(
         &self,
         stack: &mut Stack,

@@ -1,19 +1,19 @@
-//! A web application firewall before a stage of a REST API.
+//! A web application firewall in front of a stage of a REST API.
 
 use super::stack::Stack;
 use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, sub, wafv2};
 
-/// Blocks an address that calls more often than it may; the gateway answers 403 in its place.
+/// Blocks an address that exceeds its rate; the gateway then responds 403.
 #[derive(Clone, Copy, Debug)]
 pub struct Firewall<'a> {
     /// Its name, and that of its metrics.
     pub name: &'a str,
-    /// Calls of one address in five minutes.
+    /// The most calls of one address in five minutes.
     pub calls: u32,
 }
 
 impl Firewall<'_> {
-    /// Declares the firewall `id`, and puts it before the stage as `{id}Association`.
+    /// Declares the firewall `id`, and associates it with the stage as `{id}Association`.
     pub fn guard(
         &self,
         stack: &mut Stack,
@@ -47,7 +47,7 @@ impl Firewall<'_> {
         );
     }
 
-    /// Counts each address apart, over five minutes.
+    /// Counts each address separately, over five minutes.
     fn rule(&self) -> wafv2::WebACLRule {
         let rate = wafv2::WebACLRateBasedStatement::new(wafv2::WebACLRateBasedStatementRequired {
             aggregate_key_type: wafv2::WebACLRateBasedStatementAggregateKeyType::Ip.into(),
@@ -63,7 +63,7 @@ impl Firewall<'_> {
         .action(wafv2::WebACLRuleAction::new().block(wafv2::WebACLBlockAction::new()))
     }
 
-    /// Counts calls, and keeps none of them: a sample would hold keys.
+    /// Counts calls without keeping samples, which would hold keys.
     fn visibility(&self) -> wafv2::WebACLVisibilityConfig {
         wafv2::WebACLVisibilityConfig::new(wafv2::WebACLVisibilityConfigRequired {
             cloud_watch_metrics_enabled: true.into(),

@@ -20,20 +20,21 @@ pub struct Function {
     grants: Grants,
 }
 
-/// What a function is.
+/// The settings of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionSettings<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it does, for whoever meets it in the console.
+    /// Its purpose, for people who find it in the console.
     pub description: &'a str,
     /// Its zip: a `bootstrap` for the operating-system-only runtime.
     pub code: FileAsset,
-    /// What the zip was built for.
+    /// The architecture that the zip was built for.
     pub architecture: Architecture,
-    /// MB; more is a larger share of a processor too, 1,769 a whole one.
+    /// Memory in MB; more memory also means a larger share of a processor, with a whole one at
+    /// 1,769.
     pub memory: u32,
-    /// Seconds until an invocation is given up.
+    /// Timeout of an invocation in seconds.
     pub timeout: u32,
     /// Its environment variables.
     pub variables: BTreeMap<&'static str, Val<String>>,
@@ -48,17 +49,17 @@ pub struct FunctionSettings<'a> {
 /// The log of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionLog {
-    /// Days that its lines are kept.
+    /// Days for which its lines are kept.
     pub days: u32,
-    /// What the function writes. Of Lambda's own lines only warnings are written: three of some 100
-    /// to 200 bytes each would follow every invocation otherwise.
+    /// The level of the function's own lines. Of Lambda's lines only warnings are written;
+    /// otherwise three of some 100 to 200 bytes each would follow every invocation.
     pub level: LogLevel,
     /// The key that encrypts it.
     pub encryption: Encryption,
 }
 
 impl FunctionLog {
-    /// A log that keeps its lines so many days, under AWS's own key.
+    /// A log that keeps its lines for `days` days, under AWS's own key.
     pub const fn kept(days: u32) -> Self {
         Self {
             days,
@@ -74,8 +75,8 @@ impl Function {
         Self::declare(stack, id, settings, None)
     }
 
-    /// As [`Function::new`]; invocations that nobody waits for and that fail again and again go to
-    /// `dead_letters`, whole.
+    /// Like [`Function::new`]; asynchronous invocations that fail repeatedly go to `dead_letters`
+    /// in full.
     pub fn with_dead_letters(
         stack: &mut Stack,
         id: &'static str,
@@ -140,22 +141,22 @@ impl Function {
         self.handle.arn()
     }
 
-    /// How resources of this stack refer to it.
+    /// The handle for references from this stack.
     pub fn handle(&self) -> &Handle<lambda::Function> {
         &self.handle
     }
 
-    /// What its role may do.
+    /// The permissions of its role.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }
 
-    /// A metric of AWS's about it: `Invocations`, `Errors`, `Duration`, `IteratorAge`.
+    /// One of AWS's metrics about it: `Invocations`, `Errors`, `Duration`, `IteratorAge`.
     pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
         Self::metric_of(&self.name, name, statistic, period)
     }
 
-    /// [`Function::metric`] of a function of another stack.
+    /// [`Function::metric`] for a function of another stack.
     pub fn metric_of(
         function: &str,
         name: &'static str,
@@ -166,7 +167,7 @@ impl Function {
     }
 }
 
-/// A function that something invokes: of this stack, or of another and known by its name.
+/// A function to invoke: of this stack, or of another one and known by its name.
 #[derive(Clone, Debug)]
 pub struct Invoked {
     pub(super) name: Val<lambda::PermissionFunctionName>,
@@ -174,7 +175,7 @@ pub struct Invoked {
 }
 
 impl Invoked {
-    /// A function of another stack, in this account and region. It must be there when this stack is
+    /// A function of another stack, in this account and region. It must exist when this stack is
     /// deployed.
     pub fn named(name: &str) -> Self {
         Self {

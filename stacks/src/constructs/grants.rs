@@ -1,11 +1,11 @@
-//! What a role may do, gathered while the stack is built.
+//! The permissions of a role, collected while the stack is built.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cfn::policy::Statement;
 
-/// The statements of one role. Clones share them: a grant given to a function reaches its role.
+/// The statements of one role. Clones share them: a grant to a function reaches its role.
 #[derive(Clone, Debug, Default)]
 pub struct Grants(Rc<RefCell<Vec<Statement>>>);
 
@@ -15,7 +15,7 @@ impl Grants {
         self.0.borrow_mut().push(statement);
     }
 
-    /// What was granted so far, in order.
+    /// The statements granted so far, in order.
     pub(crate) fn statements(&self) -> Vec<Statement> {
         self.0.borrow().clone()
     }

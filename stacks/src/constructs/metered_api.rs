@@ -1,9 +1,9 @@
-//! A REST API of a stack of one's own that an environment meters: the environment's authorizer decides
-//! who may call, and the environment's access log takes the API's lines, from where the reconciler gets
-//! them.
+//! A REST API in your own stack that an environment meters: the environment's authorizer decides
+//! which calls to accept, and the environment's access log receives the API's lines, from where the
+//! reconciler reads them.
 //!
-//! The environment is deployed by itself, before this stack. What it has is found by name: nothing else
-//! ties the stacks together.
+//! The environment is deployed separately, before this stack. Its resources are found by name:
+//! nothing else ties the stacks together.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct MeteredApi {
     log: String,
 }
 
-/// What a metered API is.
+/// The settings of a metered API.
 #[derive(Clone, Copy, Debug)]
 pub struct MeteredApiSettings<'a> {
     /// The names of the environment that meters it:
@@ -32,20 +32,20 @@ pub struct MeteredApiSettings<'a> {
     pub names: &'a Names,
     /// Its name.
     pub name: &'a str,
-    /// What it is for.
+    /// Its purpose.
     pub description: &'a str,
     /// The name of its stage: the first part of every path.
     pub stage: &'a str,
-    /// Calls a second that the stage takes, and calls above that at once.
+    /// Calls per second that the stage accepts, and its burst.
     pub throttle: (u32, u32),
-    /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
-    /// UTF-8.
+    /// Whether bodies are passed on byte for byte. Otherwise the gateway treats them as UTF-8
+    /// texts.
     pub binary: bool,
 }
 
 impl MeteredApi {
-    /// Declares the API `{id}`, its authorizer `{id}Authorizer` with the permission to ask it, and
-    /// what the gateway answers by itself.
+    /// Declares the API `{id}`, its authorizer `{id}Authorizer` with the permission to call it, and
+    /// the gateway's own responses.
     pub fn new(stack: &mut Stack, id: &'static str, settings: &MeteredApiSettings<'_>) -> Self {
         let own = RestApiSettings {
             name: settings.name,
@@ -71,7 +71,7 @@ impl MeteredApi {
         }
     }
 
-    /// Declares a route whose calls are metered, under the path as it is declared.
+    /// Declares a route whose calls are metered, under the path as declared.
     pub fn route(
         &mut self,
         stack: &mut Stack,
@@ -83,7 +83,7 @@ impl MeteredApi {
         self.api.route(stack, id, route, integration, access);
     }
 
-    /// Declares a route that everybody may call, and that is not metered.
+    /// Declares a route that is open to everyone and not metered.
     pub fn open_route(
         &mut self,
         stack: &mut Stack,
@@ -94,7 +94,7 @@ impl MeteredApi {
         self.api.route(stack, id, route, integration, Access::Open);
     }
 
-    /// Where it is called, without a slash at the end.
+    /// Its URL, without a trailing slash.
     pub fn url(&self) -> Val<String> {
         self.api.url()
     }

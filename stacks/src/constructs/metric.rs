@@ -1,11 +1,11 @@
 //! Metrics as values, and arithmetic over them.
 //!
-//! An expression is composed of metrics, never of ids: the ids are given when it is written down,
-//! so none can be undefined, and none can mean two things.
+//! An expression is composed of metrics, never of ids: ids are assigned when it is written, so none
+//! can be undefined, and none can mean two things.
 
 use std::ops::{Add, Div, Mul, Sub};
 
-/// How often a metric is looked at. CloudWatch takes 10, 20 or 30 seconds and whole minutes.
+/// The period of a metric. CloudWatch accepts 10, 20 or 30 seconds and whole minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(u32);
 
@@ -32,20 +32,20 @@ impl Period {
     }
 }
 
-/// What is made of the values within a period.
+/// How the values within a period are combined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
     /// Their sum.
     Sum,
     /// Their average.
     Average,
-    /// The least.
+    /// Their minimum.
     Minimum,
-    /// The most.
+    /// Their maximum.
     Maximum,
-    /// How many there are.
+    /// Their number.
     SampleCount,
-    /// What this part of them stays under.
+    /// A percentile of them.
     Percentile(Percentile),
 }
 
@@ -56,9 +56,9 @@ pub struct Percentile(u16);
 impl Percentile {
     /// The median.
     pub const P50: Self = Self(500);
-    /// 95 of 100.
+    /// The 95th.
     pub const P95: Self = Self(950);
-    /// 99 of 100.
+    /// The 99th.
     pub const P99: Self = Self(990);
 
     /// Tenths of a percent, at most 1,000.
@@ -72,7 +72,7 @@ impl Percentile {
 }
 
 impl Statistic {
-    /// As CloudWatch writes it.
+    /// The percentile in CloudWatch's form.
     pub fn text(self) -> String {
         match self {
             Self::Sum => "Sum".to_owned(),
@@ -86,7 +86,7 @@ impl Statistic {
     }
 }
 
-/// One metric, looked at in one way.
+/// One metric with its statistic and period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     pub(crate) namespace: String,
@@ -113,14 +113,14 @@ impl Metric {
         }
     }
 
-    /// The same metric of one value of a dimension.
+    /// The same metric for one value of a dimension.
     #[must_use]
     pub fn dimension(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.dimensions.push((name, value.into()));
         self
     }
 
-    /// The same metric by another statistic.
+    /// The same metric with another statistic.
     #[must_use]
     pub fn by(mut self, statistic: Statistic) -> Self {
         self.statistic = statistic;
@@ -135,9 +135,9 @@ pub enum Expression {
     Metric(Metric),
     /// A number.
     Number(f64),
-    /// Two expressions and what stands between them.
+    /// Two expressions and the operator between them.
     Binary(Box<Self>, &'static str, Box<Self>),
-    /// A function of CloudWatch's.
+    /// One of CloudWatch's functions.
     Call(&'static str, Vec<Self>),
 }
 
@@ -158,56 +158,56 @@ impl Expression {
         Self::Binary(Box::new(self), operator, Box::new(other.into()))
     }
 
-    /// With this number where there is no value.
+    /// Replaces missing values by this number.
     #[must_use]
     pub fn filled(self, with: f64) -> Self {
         Self::Call("FILL", vec![self, Self::Number(with)])
     }
 
-    /// Without its sign.
+    /// The absolute value.
     #[must_use]
     pub fn abs(self) -> Self {
         Self::Call("ABS", vec![self])
     }
 
-    /// The quota that AWS applies to this usage: of metrics in `AWS/Usage` alone (CloudWatch User
+    /// The quota that AWS applies to this usage; only for metrics in `AWS/Usage` (CloudWatch User
     /// Guide, "Visualizing your service quotas and setting alarms").
     #[must_use]
     pub fn service_quota(self) -> Self {
         Self::Call("SERVICE_QUOTA", vec![self])
     }
 
-    /// 1 where it is greater, else 0.
+    /// 1 if it is greater, otherwise 0.
     #[must_use]
     pub fn greater_than(self, than: impl Into<Self>) -> Self {
         self.binary(">", than)
     }
 
-    /// 1 where it is as great or greater, else 0.
+    /// 1 if it is greater or equal, otherwise 0.
     #[must_use]
     pub fn at_least(self, least: impl Into<Self>) -> Self {
         self.binary(">=", least)
     }
 
-    /// 1 where it is less, else 0.
+    /// 1 if it is less, otherwise 0.
     #[must_use]
     pub fn less_than(self, than: impl Into<Self>) -> Self {
         self.binary("<", than)
     }
 
-    /// 1 where both hold, else 0.
+    /// 1 if both are true, otherwise 0.
     #[must_use]
     pub fn and(self, also: impl Into<Self>) -> Self {
         self.binary("AND", also)
     }
 
-    /// One where this holds, else the other.
+    /// This value if `holds` is true, otherwise the other.
     #[must_use]
     pub fn choose(self, holds: impl Into<Self>, otherwise: impl Into<Self>) -> Self {
         Self::Call("IF", vec![self, holds.into(), otherwise.into()])
     }
 
-    /// The expression with an id for each different metric, and the metrics by id.
+    /// The expression with an id for each distinct metric, and the metrics by id.
     pub(crate) fn written(&self, ids: &mut Ids) -> (String, Vec<(String, Metric)>) {
         let mut metrics = Vec::new();
         let text = self.write(ids, &mut metrics, true);
@@ -274,7 +274,7 @@ operators! {
     Div div "/";
 }
 
-/// Gives out ids, each once.
+/// Assigns ids, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     metrics: u32,

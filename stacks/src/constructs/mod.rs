@@ -1,13 +1,13 @@
 //! Resources with safe defaults, written by hand over the generated types.
 //!
-//! A construct declares what belongs together (a function, its role, its log group), encrypts,
-//! retains and limits unless told otherwise, and hands out grants that name exactly what they
-//! allow. Logical ids come from the caller as literals and never change. No construct knows what
-//! this project deploys: that is `data.rs`, `kinesis.rs` and `api.rs`.
+//! A construct declares resources that belong together (a function, its role, its log group),
+//! encrypts, retains and limits by default, and offers grants that allow exactly what they name.
+//! Logical ids come from the caller as literals and never change. No construct knows what this
+//! project deploys: that is in `data.rs`, `kinesis.rs` and `api.rs`.
 //!
 //! # A stack of your own
 //!
-//! Begin with a [`Stack`], declare what holds data, then what works on it:
+//! Begin with a [`Stack`], declare the resources that hold data, then those that work on it:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -56,8 +56,8 @@
 //! assert!(template.contains(r#""dynamodb:GetItem""#));
 //! ```
 //!
-//! [`Stack::synthesise`] tells everything that is wrong at once, each with its place: what AWS
-//! would refuse, and what breaks a [rule](crate::rules).
+//! [`Stack::synthesise`] reports all problems at once, each with its place: whatever AWS would
+//! refuse, and whatever breaks a [rule](crate::rules).
 //!
 //! ```
 //! use stacks::constructs::{Encryption, Queue, QueueKind, QueueSettings, Stack};
@@ -80,7 +80,7 @@
 //! # Watching it
 //!
 //! A [`Metric`] is a value, and so is arithmetic over metrics: there are no ids to mistype. Alarms
-//! and dashboards take both.
+//! and dashboards accept both.
 //!
 //! ```
 //! use stacks::constructs::{
@@ -117,16 +117,16 @@
 //! assert!(template.contains(r#""Expression": "(m1 * 100) / m2""#));
 //! ```
 //!
-//! # A key of one's own
+//! # Your own key
 //!
-//! What takes an [`Encryption`] takes an [`EncryptionKey`]'s: every grant then grants the key's use
-//! too, on that key's ARN.
+//! A resource that accepts an [`Encryption`] accepts an [`EncryptionKey`]'s: every grant then also
+//! grants the use of that key, on its ARN.
 //!
-//! # What has no construct
+//! # Resources without a construct
 //!
-//! [`Stack::template`] takes every type of [`cfn`](crate::cfn), and [`Function::grants`] any
-//! [`Statement`](crate::cfn::policy::Statement); the rules hold for them all the same. Where one
-//! must be broken, [`Template::explain`](crate::cfn::Template::explain) writes why into the
+//! [`Stack::template`] accepts every type of [`cfn`](crate::cfn), and [`Function::grants`] any
+//! [`Statement`](crate::cfn::policy::Statement); the rules apply to them all the same. If a rule
+//! must be broken, [`Template::explain`](crate::cfn::Template::explain) writes the reason into the
 //! template.
 
 mod alarm;

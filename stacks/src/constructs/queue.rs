@@ -1,4 +1,4 @@
-//! An SQS queue: encrypted, its messages kept two weeks.
+//! An SQS queue: encrypted, with messages kept for two weeks.
 
 use super::encryption::Encryption;
 use super::function::Function;
@@ -16,28 +16,29 @@ pub struct Queue {
     key: Encryption,
 }
 
-/// How a function gets a queue's messages.
+/// How a function receives a queue's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handing {
-    /// Messages a batch at most: 10, or with a window up to 10,000.
+    /// The most messages per batch: 10, or with a window up to 10,000.
     pub batch_size: u32,
     /// Seconds that a batch waits to fill, at most 300.
     pub window_seconds: u32,
-    /// Batches at once, at least 2.
+    /// Concurrent batches, at least 2.
     pub concurrency: u32,
     /// The function's timeout in seconds.
     pub timeout_seconds: u32,
 }
 
 impl Handing {
-    /// Seconds that a message is hidden while the function has it: six timeouts and the window
-    /// (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping").
+    /// Seconds for which a message is hidden while the function has it: six timeouts plus the
+    /// window (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source
+    /// mapping").
     const fn hidden_seconds(self) -> u32 {
         self.timeout_seconds * 6 + self.window_seconds
     }
 }
 
-/// Whether order and single delivery are kept.
+/// The guarantees about order and duplicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueKind {
     /// At least once, roughly in order.
@@ -46,16 +47,16 @@ pub enum QueueKind {
     Fifo,
 }
 
-/// How a queue differs from the others.
+/// The settings in which queues differ.
 #[derive(Clone, Debug)]
 pub struct QueueSettings<'a> {
     /// Its name, without `.fifo`.
     pub name: &'a str,
-    /// Whether order is kept.
+    /// Its kind.
     pub kind: QueueKind,
-    /// Where messages go that were received this often without being deleted.
+    /// The queue for messages that were received this often without being deleted.
     pub dead_letters: Option<(&'a Queue, u32)>,
-    /// The key that encrypts its messages; SQS's own where it is AWS's.
+    /// The key that encrypts its messages; SQS's own key if it is AWS's.
     pub encryption: Encryption,
 }
 
@@ -69,7 +70,7 @@ impl Queue {
         Self::declare(stack, id.into(), settings, queue)
     }
 
-    /// Declares a queue whose messages a function gets, see [`Queue::feed`].
+    /// Declares a queue whose messages a function receives, see [`Queue::feed`].
     pub fn handing_out(
         stack: &mut Stack,
         id: impl Into<LogicalId>,
@@ -121,7 +122,7 @@ impl Queue {
         }
     }
 
-    /// Its name, `.fifo` included.
+    /// Its name, including `.fifo`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -131,12 +132,13 @@ impl Queue {
         self.arn.clone()
     }
 
-    /// The address that messages are sent to.
+    /// The URL to send messages to.
     pub fn url(&self) -> Val<Id<sqs::Queue>> {
         self.url.clone()
     }
 
-    /// Gives a function the messages in batches. Those that it reports as failed come again.
+    /// Delivers the messages to a function in batches. Those that it reports as failed are
+    /// redelivered.
     pub fn feed(
         &self,
         stack: &mut Stack,
@@ -159,12 +161,12 @@ impl Queue {
         stack.template().add(id, mapping);
     }
 
-    /// How many messages wait.
+    /// The number of waiting messages.
     pub fn depth(&self, period: Period) -> Metric {
         Self::depth_of(&self.name, period)
     }
 
-    /// How many messages wait in a queue of another stack.
+    /// The number of waiting messages in a queue of another stack.
     pub fn depth_of(queue: &str, period: Period) -> Metric {
         Metric::new(
             "AWS/SQS",
@@ -175,7 +177,7 @@ impl Queue {
         .dimension("QueueName", queue)
     }
 
-    /// How long its oldest message waits, in seconds.
+    /// The age of its oldest message, in seconds.
     pub fn age(&self, period: Period) -> Metric {
         Metric::new(
             "AWS/SQS",
@@ -186,16 +188,16 @@ impl Queue {
         .dimension("QueueName", &self.name)
     }
 
-    /// Lets a function send messages.
+    /// Allows a function to send messages.
     pub fn grant_send(&self, to: &Function) {
         to.grants()
             .allow(Statement::allow(["sqs:SendMessage"], self.arn()));
-        // A producer also decrypts: it is told a digest of what was stored (SQS Developer Guide,
+        // A producer also decrypts: it receives a digest of what was stored (SQS Developer Guide,
         // "Key management").
         self.key.allow(to, ["kms:Decrypt", "kms:GenerateDataKey"]);
     }
 
-    /// Lets a function receive and delete messages.
+    /// Allows a function to receive and delete messages.
     pub fn grant_consume(&self, to: &Function) {
         to.grants().allow(Statement::allow(
             [

@@ -18,38 +18,38 @@ pub struct RestApi {
     stage: String,
     handle: Handle<apigateway::RestApi>,
     pub(super) paths: Paths,
-    /// What the deployed API is made of.
+    /// The parts of the deployed API.
     parts: Vec<LogicalId>,
     throttle: (u32, u32),
     tracing: bool,
 }
 
-/// What a REST API is.
+/// The settings of a REST API.
 #[derive(Clone, Copy, Debug)]
 pub struct RestApiSettings<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is for.
+    /// Its purpose.
     pub description: &'a str,
     /// The name of its stage: the first part of every path.
     pub stage: &'a str,
-    /// Whether bodies are passed on byte for byte. Otherwise the gateway takes them for texts in
-    /// UTF-8.
+    /// Whether bodies are passed on byte for byte. Otherwise the gateway treats them as UTF-8
+    /// texts.
     pub binary: bool,
-    /// Calls a second that the stage takes, and calls above that at once.
+    /// Calls per second that the stage accepts, and its burst.
     pub throttle: (u32, u32),
     /// Whether X-Ray traces its calls.
     pub tracing: bool,
-    /// Its security policy of TLS; AWS's default without one.
+    /// Its TLS security policy; AWS's default if `None`.
     pub tls_policy: Option<&'a str>,
 }
 
-/// What a gateway response says, where the gateway itself answers.
+/// A gateway response, which the gateway itself sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// What it is about.
+    /// The type of response.
     pub to: apigateway::GatewayResponseResponseType,
-    /// Its HTTP status, where not the gateway's own.
+    /// Its HTTP status, unless it is the gateway's own.
     pub status: Option<u16>,
     /// Its headers, by name: a value in single quotes, or one of the gateway's variables.
     pub headers: &'a [(&'a str, &'a str)],
@@ -57,7 +57,7 @@ pub struct Answer<'a> {
     pub body: &'a str,
 }
 
-/// An authorizer that is asked at every request: its answers are not cached.
+/// An authorizer that is called for every request: its responses are not cached.
 #[derive(Clone, Debug)]
 pub struct Authorizer(Handle<apigateway::Authorizer>);
 
@@ -82,8 +82,8 @@ impl RestApi {
             );
         if let Some(policy) = settings.tls_policy {
             api = api.security_policy(policy);
-            // Policies of the newer kind want one (API Gateway Developer Guide, "Security policies
-            // for REST APIs").
+            // Newer policies require one (API Gateway Developer Guide, "Security policies for REST
+            // APIs").
             if policy.starts_with("SecurityPolicy_") {
                 api = api.endpoint_access_mode("STRICT");
             }
@@ -111,7 +111,7 @@ impl RestApi {
         self.handle.reference()
     }
 
-    /// The resource that every path begins at.
+    /// The root resource of all paths.
     pub(super) fn root(&self) -> Val<Id<apigateway::Resource>> {
         self.handle.root_resource_id().cast()
     }
@@ -121,7 +121,7 @@ impl RestApi {
         &self.stage
     }
 
-    /// Where it is called, without a slash at the end.
+    /// Its URL, without a trailing slash.
     pub fn url(&self) -> Val<String> {
         join([
             "https://".into(),
@@ -131,7 +131,7 @@ impl RestApi {
         ])
     }
 
-    /// A metric of AWS's about its stage: `Count`, `4XXError`, `5XXError`, `Latency`.
+    /// One of AWS's metrics about its stage: `Count`, `4XXError`, `5XXError`, `Latency`.
     pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
         Metric::new("AWS/ApiGateway", name, statistic, period)
             .dimension("ApiName", &self.name)
@@ -143,8 +143,8 @@ impl RestApi {
         self.parts.push(part.logical_id().clone());
     }
 
-    /// Declares an authorizer that gets the whole request, also one without a key, and is asked
-    /// every time: a cached answer would be an uncounted call.
+    /// Declares an authorizer that receives the whole request, even one without a key, and is
+    /// called every time: a cached response would be an uncounted call.
     pub fn authorizer(
         &mut self,
         stack: &mut Stack,
@@ -183,7 +183,7 @@ impl RestApi {
         Authorizer(handle)
     }
 
-    /// Declares what the gateway answers by itself, with `common` headers beside its own.
+    /// Declares a response of the gateway itself, with `common` headers in addition to its own.
     pub fn answer(
         &mut self,
         stack: &mut Stack,
@@ -212,8 +212,8 @@ impl RestApi {
         self.changes_with(&handle);
     }
 
-    /// Declares the deployment and the stage, after all routes. The deployment's logical id holds
-    /// a digest of the API's parts: only then does CloudFormation deploy a change.
+    /// Declares the deployment and the stage, after all routes. The deployment's logical id
+    /// contains a digest of the API's parts: only then does CloudFormation deploy a change.
     pub fn deploy(
         self,
         stack: &mut Stack,

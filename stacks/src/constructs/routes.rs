@@ -1,4 +1,4 @@
-//! The routes of a REST API: which path and verb goes where, and who may call it.
+//! The routes of a REST API: the integration of each path and method, and its access.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use super::rest_api::{Authorizer, RestApi};
 use super::stack::Stack;
 use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, sub};
 
-/// A verb of HTTP.
+/// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `GET`
     Get,
     /// `OPTIONS`
     Options,
-    /// Every verb.
+    /// Every method.
     Any,
 }
 
@@ -27,7 +27,7 @@ impl Verb {
         }
     }
 
-    /// As an `execute-api` ARN writes it.
+    /// The method in the form of an `execute-api` ARN.
     const fn in_arn(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -37,44 +37,44 @@ impl Verb {
     }
 }
 
-/// What answers a route.
+/// The integration of a route.
 #[derive(Clone, Copy, Debug)]
 pub enum Integration<'a> {
-    /// A function, given the whole request.
+    /// A function that receives the whole request.
     Function(&'a Function),
     /// Another API.
     Upstream(Passage<'a>),
-    /// The gateway itself, to a browser that asks what a page may do.
+    /// The gateway itself, for preflights of browsers.
     Preflight(&'a Preflight),
 }
 
-/// What another API gets of a request. It gets everything that the caller sends, but for what stands
+/// The request that another API receives: everything that the caller sends, except for what is set
 /// here.
 #[derive(Clone, Copy, Debug)]
 pub struct Passage<'a> {
-    /// Its address, to which the path is appended.
+    /// Its URL, to which the path is appended.
     pub address: &'a str,
-    /// Headers by name: a value in single quotes, or one of the gateway's variables. A header of the
-    /// same name that the caller sends is replaced.
+    /// Headers by name: a value in single quotes, or one of the gateway's variables. They replace
+    /// headers of the same name that the caller sends.
     pub headers: &'a BTreeMap<String, String>,
 }
 
-/// The answer to a browser that asks what a page may do.
+/// The response to a browser's preflight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
     /// Headers by name, the same for every page.
     pub headers: BTreeMap<String, String>,
-    /// Origins of which the one that asks is named in `Access-Control-Allow-Origin`. Empty where a
-    /// header names one for every page.
+    /// Origins that `Access-Control-Allow-Origin` may name, if the request comes from one of them.
+    /// Empty if a header names one for every page.
     pub origins: Vec<String>,
 }
 
-/// Who may call a route.
+/// The access to a route.
 #[derive(Clone, Copy, Debug)]
 pub enum Access<'a> {
-    /// Whom the authorizer lets through.
+    /// Callers that the authorizer accepts.
     Authorized(&'a Authorizer),
-    /// Everybody: what answers decides.
+    /// Everyone: the integration decides.
     Open,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Paths(BTreeMap<String, Handle<apigateway::Resource>>);
 
 impl RestApi {
     /// Declares a route: its path's resources, its method `{id}`, and the permission
-    /// `{id}Permission` where a function answers.
+    /// `{id}Permission` if the integration is a function.
     pub fn route(
         &mut self,
         stack: &mut Stack,
@@ -126,7 +126,7 @@ impl RestApi {
         }
     }
 
-    /// Lets this route, and nothing else, invoke the function.
+    /// Allows this route, and nothing else, to invoke the function.
     fn permit(
         &self,
         stack: &mut Stack,
@@ -197,7 +197,7 @@ fn to_function(function: &Function) -> apigateway::MethodIntegration {
         .uri(invocation_uri(&function.into()))
 }
 
-/// The gateway's longest wait for an answer, which is also its default
+/// The gateway's longest timeout for a response, which is also its default
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
 const INTEGRATION_MILLIS: i32 = 29_000;
 
@@ -226,8 +226,8 @@ fn to_upstream(path: &str, passage: Passage<'_>) -> apigateway::MethodIntegratio
         .timeout_in_millis(INTEGRATION_MILLIS)
 }
 
-/// The gateway takes bodies for bytes where `*/*` is a binary media type, and applies templates to
-/// texts alone: what goes through one is converted
+/// The gateway treats bodies as bytes if `*/*` is a binary media type, and applies templates to
+/// texts only: a body for a template is converted
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html>).
 fn to_browser(preflight: &Preflight) -> apigateway::MethodIntegration {
     let headers = preflight.headers.iter();
@@ -252,7 +252,7 @@ fn to_browser(preflight: &Preflight) -> apigateway::MethodIntegration {
         .integration_responses([response])
 }
 
-/// Names the origin that asks, if it is one of these. A header's name is as the client writes it.
+/// Names the requesting origin, if it is one of these. Clients choose the case of a header's name.
 fn named_origin(origins: &[String]) -> String {
     let asked: Vec<String> = origins
         .iter()
@@ -269,7 +269,7 @@ fn named_origin(origins: &[String]) -> String {
     .concat()
 }
 
-/// The headers that the answer may have.
+/// The headers that the response may have.
 fn told(preflight: &Preflight) -> apigateway::MethodMethodResponse {
     let chosen = (!preflight.origins.is_empty()).then_some("Access-Control-Allow-Origin");
     let names = preflight.headers.keys().map(String::as_str).chain(chosen);
@@ -279,7 +279,7 @@ fn told(preflight: &Preflight) -> apigateway::MethodMethodResponse {
     apigateway::MethodMethodResponse::new("204").response_parameters(parameters)
 }
 
-/// The address under which API Gateway invokes a function.
+/// The URI with which API Gateway invokes a function.
 pub(super) fn invocation_uri(function: &Invoked) -> Val<String> {
     join([
         sub(

@@ -4,19 +4,19 @@ use super::function::Function;
 use super::stack::Stack;
 use crate::cfn::{LogicalId, Val, events, lambda};
 
-/// An EventBridge rule with one target. What arrives is EventBridge's own `Scheduled Event`.
+/// An EventBridge rule with one target, which receives EventBridge's own `Scheduled Event`.
 #[derive(Clone, Copy, Debug)]
 pub struct ScheduleRule<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is for.
+    /// Its purpose.
     pub description: &'a str,
     /// Minutes between two invocations, at least 1.
     pub every_minutes: std::num::NonZeroU16,
 }
 
 impl ScheduleRule<'_> {
-    /// Declares the rule `id`, and the permission `{id}Permission` that lets it invoke.
+    /// Declares the rule `id`, and the permission `{id}Permission` that allows it to invoke.
     pub fn invoke(&self, stack: &mut Stack, id: &'static str, function: &Function) {
         let minutes = self.every_minutes.get();
         let unit = if minutes == 1 { "minute" } else { "minutes" };

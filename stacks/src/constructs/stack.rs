@@ -1,4 +1,4 @@
-//! One stack under construction: its template, its assets, what its roles may do.
+//! One stack under construction: its template, its assets, and the permissions of its roles.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Stack {
     assets: BTreeMap<String, FileAsset>,
 }
 
-/// A role that is not yet in the template.
+/// A role that is not in the template yet.
 #[derive(Debug)]
 struct Role {
     id: LogicalId,
@@ -26,7 +26,7 @@ struct Role {
 }
 
 impl Stack {
-    /// A stack that holds nothing yet.
+    /// An empty stack.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -64,12 +64,12 @@ impl Stack {
         (Handle::of(id), grants)
     }
 
-    /// Notes a file that must be published before the stack can be deployed.
+    /// Records a file that must be published before the stack is deployed.
     pub fn asset(&mut self, asset: FileAsset) {
         self.assets.insert(asset.sha256.clone(), asset);
     }
 
-    /// The template with every role in it, and the assets. Problems are kept in the template.
+    /// The template with every role, and the assets. The template holds the problems.
     pub fn into_parts(mut self) -> (String, Template, Vec<FileAsset>) {
         for role in std::mem::take(&mut self.roles) {
             add_role(&mut self.template, &role);
@@ -82,7 +82,7 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// All that was found wrong.
+    /// All problems.
     pub fn synthesise(self) -> Result<String, Vec<Problem>> {
         let (_, mut template, _) = self.into_parts();
         rules::check(&mut template);

@@ -54,8 +54,8 @@ impl Stream {
         }
     }
 
-    /// A stream of another stack, in this account and region, under AWS's own key. It need not be
-    /// there: nothing ties the stacks together.
+    /// A stream of another stack, in this account and region, under AWS's own key. It need not
+    /// exist: nothing ties the stacks together.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -66,7 +66,7 @@ impl Stream {
         }
     }
 
-    /// The same stream, where its own stack encrypts it with a key.
+    /// The same stream, if its own stack encrypts it with a key.
     #[must_use]
     pub fn encrypted(mut self, key: Encryption) -> Self {
         self.key = key;
@@ -83,17 +83,17 @@ impl Stream {
         self.arn.clone()
     }
 
-    /// A metric of AWS's about it: `IncomingRecords`, `WriteProvisionedThroughputExceeded`.
+    /// One of AWS's metrics about it: `IncomingRecords`, `WriteProvisionedThroughputExceeded`.
     pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
         Metric::new("AWS/Kinesis", name, statistic, period).dimension("StreamName", &self.name)
     }
 
-    /// Lets a function put records, one at a time.
+    /// Allows a function to put records, one at a time.
     pub fn grant_write(&self, to: &Function) {
         self.grant_put(to, "kinesis:PutRecord");
     }
 
-    /// Lets a function put records, up to 500 at a time.
+    /// Allows a function to put records, up to 500 at a time.
     pub fn grant_write_batches(&self, to: &Function) {
         self.grant_put(to, "kinesis:PutRecords");
     }
@@ -103,7 +103,7 @@ impl Stream {
         self.key.allow(to, ["kms:GenerateDataKey"]);
     }
 
-    /// Lets a function's event source mapping read: what Lambda's documentation asks for.
+    /// Allows a function's event source mapping to read, as Lambda's documentation requires.
     pub fn grant_read(&self, to: &Function) {
         to.grants().allow(Statement::allow(
             [

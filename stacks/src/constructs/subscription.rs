@@ -1,11 +1,11 @@
-//! A function that gets every line of a log group.
+//! A function that receives every line of a log group.
 
 use super::function::Function;
 use super::stack::Stack;
 use crate::cfn::{Handle, LogicalId, Val, lambda, logs};
 
-/// What a log group invokes. What arrives is the lines, packed, some seconds after they were
-/// written; an invocation that fails is tried twice more.
+/// A subscription of a function to a log group. The function receives the lines, packed, some
+/// seconds after they were written; an invocation that fails is retried twice.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription<'a> {
     /// The log group.
@@ -13,7 +13,7 @@ pub struct Subscription<'a> {
 }
 
 impl Subscription<'_> {
-    /// Declares the filter `id`, and the permission `{id}Permission` that lets it invoke.
+    /// Declares the filter `id`, and the permission `{id}Permission` that allows it to invoke.
     pub fn invoke(&self, stack: &mut Stack, id: &'static str, function: &Function) {
         let permission = stack.template().add(
             LogicalId::from(format!("{id}Permission")),
@@ -32,7 +32,7 @@ impl Subscription<'_> {
                 log_group_name: self.group.reference(),
             }),
         );
-        // A filter that may not invoke is refused.
+        // AWS refuses a filter without permission to invoke.
         stack.template().depends_on(&filter, &permission);
     }
 }

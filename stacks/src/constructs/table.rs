@@ -25,27 +25,27 @@ pub struct Key {
     pub sort: Option<&'static str>,
 }
 
-/// An index of text attributes. It holds only items that have its key's attributes.
+/// An index of text attributes. It contains only items that have the attributes of its key.
 #[derive(Clone, Copy, Debug)]
 pub struct Index {
     /// Its name.
     pub name: &'static str,
     /// Its key.
     pub key: Key,
-    /// What it holds of an item.
+    /// The attributes that it contains.
     pub projection: Projection,
 }
 
-/// What an index holds of an item.
+/// The attributes that an index contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Projection {
     /// Every attribute.
     All,
-    /// The table's key and its own.
+    /// The keys of the table and of the index.
     Keys,
 }
 
-/// What a table's stream holds of a change.
+/// The content of a table's stream about a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamView {
     /// The item's key.
@@ -54,7 +54,7 @@ pub enum StreamView {
     Images,
 }
 
-/// How a table differs from the others.
+/// The settings in which tables differ.
 #[derive(Clone, Debug)]
 pub struct TableSettings<'a> {
     /// Its name.
@@ -63,9 +63,9 @@ pub struct TableSettings<'a> {
     pub key: Key,
     /// Its index.
     pub index: Option<Index>,
-    /// The attribute that holds when an item expires.
+    /// The attribute with an item's expiry time.
     pub expires: Option<&'static str>,
-    /// What its stream holds, if it has one.
+    /// The content of its stream, if it has one.
     pub stream: Option<StreamView>,
     /// Whether AWS refuses to delete it.
     pub protected: bool,
@@ -73,8 +73,8 @@ pub struct TableSettings<'a> {
     pub encryption: Encryption,
 }
 
-/// What DynamoDB does with a table's own key for whoever calls it: it makes and opens the keys of
-/// tables (DynamoDB Developer Guide, "DynamoDB encryption at rest: usage notes").
+/// What DynamoDB does with a table's own key on behalf of its caller: it creates and opens the keys
+/// of tables (DynamoDB Developer Guide, "DynamoDB encryption at rest: usage notes").
 const KEY_ACTIONS: [&str; 3] = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
 
 impl Key {
@@ -137,8 +137,8 @@ impl Table {
         }
     }
 
-    /// A table of another stack, in this account and region, with the indexes that are used, under
-    /// AWS's own key.
+    /// A table of another stack, in this account and region, with the indexes in use, under AWS's
+    /// own key.
     pub fn named<const N: usize>(name: &str, indexes: [&'static str; N]) -> Self {
         Self {
             name: name.to_owned(),
@@ -149,7 +149,7 @@ impl Table {
         }
     }
 
-    /// The same table, where its own stack encrypts it with a key.
+    /// The same table, if its own stack encrypts it with a key.
     #[must_use]
     pub fn encrypted(mut self, key: Encryption) -> Self {
         self.key = key;
@@ -166,14 +166,14 @@ impl Table {
         self.stream.clone()
     }
 
-    /// Lets a function call these actions (`dynamodb:GetItem`) on the table.
+    /// Allows a function to call these actions (`dynamodb:GetItem`) on the table.
     pub fn grant<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
         to.grants()
             .allow(Statement::allow(actions, self.arn.clone()));
         self.allow_key(to);
     }
 
-    /// Lets a function use the table's own key, through DynamoDB only.
+    /// Allows a function to use the table's own key, through DynamoDB only.
     fn allow_key(&self, to: &Function) {
         if let Encryption::Key(key) = &self.key {
             let through = sub::<String>("dynamodb.${AWS::Region}.amazonaws.com".to_owned());
@@ -183,7 +183,7 @@ impl Table {
         }
     }
 
-    /// Lets a function query each index.
+    /// Allows a function to query each index.
     pub fn grant_query_indexes(&self, to: &Function) {
         for index in &self.indexes {
             let arn: Val<String> = sub(format!("{}/index/{index}", arn_of(&self.name)));
@@ -195,7 +195,7 @@ impl Table {
         }
     }
 
-    /// Lets a function's event source mapping read the stream, if there is one.
+    /// Allows a function's event source mapping to read the stream, if there is one.
     pub fn grant_read_stream(&self, to: &Function) {
         if let Some(stream) = self.stream_arn() {
             to.grants().allow(Statement::allow(

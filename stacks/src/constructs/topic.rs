@@ -15,10 +15,10 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Declares a topic that this account's alarms may publish to. Without a key it is not
+    /// Declares a topic to which this account's alarms may publish. Without a key it is not
     /// encrypted: alarms cannot publish under AWS's own key for SNS (CloudWatch User Guide, "SNS
-    /// encryption"), and what they say holds no user's data. A key must be one
-    /// [used by](super::EncryptionKey::used_by) `cloudwatch.amazonaws.com`.
+    /// encryption"), and their messages contain no user's data. A key must be one [used
+    /// by](super::EncryptionKey::used_by) `cloudwatch.amazonaws.com`.
     pub fn of_alarms(
         stack: &mut Stack,
         id: &'static str,
@@ -73,14 +73,14 @@ impl Topic {
         self.arn.clone()
     }
 
-    /// Lets a function publish.
+    /// Allows a function to publish.
     pub fn grant_publish(&self, to: &Function) {
         to.grants()
             .allow(Statement::allow(["sns:Publish"], self.arn()));
         self.key.allow(to, ["kms:Decrypt", "kms:GenerateDataKey"]);
     }
 
-    /// What `Ref` would give: its ARN.
+    /// The value of `Ref`: its ARN.
     pub fn reference(&self) -> Val<Id<sns::Topic>> {
         self.arn.clone().cast()
     }

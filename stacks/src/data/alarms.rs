@@ -39,7 +39,7 @@ const AGGREGATOR_DURATION: &str = "aggregator-duration";
 /// Seconds between two ticks.
 const TICK: u32 = 60;
 
-/// All of them.
+/// All alarms.
 pub(super) fn of(
     context: &Context<'_>,
     [keys, usage, analytics]: [&Table; 3],
@@ -127,13 +127,13 @@ fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
     ]
 }
 
-/// Calls that only the access log reported, in hundredths of all: 0 where too few are there to judge.
+/// Calls that only the access log reported, in percent of all; 0 if there are too few to judge.
 fn reconciled(context: &Context<'_>) -> Expression {
     const CALLS_TO_JUDGE: f64 = 10.0;
     let sum = |name| context.kinesis_metric(name, Statistic::Sum, Period::FIVE_MINUTES);
     let reconciled = Expression::from(sum(metric::RECONCILED_CALLS)).filled(0.0);
     let all = Expression::from(sum(metric::TOTAL_API_CALLS)).filled(0.0);
-    // What is reconciled was called a window ago: there may be fewer calls now.
+    // Reconciled calls were made a window ago: there may be fewer calls now.
     let share = reconciled.clone() * 100.0 / (all + reconciled.clone());
     reconciled.at_least(CALLS_TO_JUDGE).choose(share, 0.0)
 }
@@ -191,10 +191,9 @@ fn failures(
     ]
 }
 
-/// What only shows by what does not happen. `IteratorAge` is reported by invocations of the table's
-/// stream alone, so the tick, which comes each minute whatever happens, hides nothing. Each tick
-/// changes the journal by its beacon: a stream that works wakes the aggregator even while nobody
-/// calls.
+/// The alarms on what does not happen. `IteratorAge` is reported only by invocations of the table's
+/// stream, so the tick, which comes each minute in any case, hides nothing. Each tick changes the
+/// journal by its beacon: a working stream triggers the aggregator even without calls.
 fn silences(
     context: &Context<'_>,
     aggregator: &Function,

@@ -1,4 +1,4 @@
-//! Addresses of HTTP, and what each of them may hold.
+//! HTTP addresses, and what each kind may contain.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,37 +9,37 @@ use serde::de::{Deserialize, Deserializer};
 use super::text::{Text, texts};
 
 texts! {
-    /// An `http` or `https` address of a server, without query, fragment and credentials.
+    /// An `http` or `https` URL of a server, without query, fragment and credentials.
     Address: address, "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$".to_owned();
-    /// The address of an API that the gateway forwards to: also without braces and dollar signs,
-    /// which the gateway reads as parameters, and on a port that it connects to.
+    /// The URL of an API to which the gateway forwards: also without braces and dollar signs, which
+    /// the gateway reads as parameters, and on a port that it supports.
     UpstreamAddress: upstream, "^https?://[^\\s/?#@{}$]+(/[^\\s?#{}$]*)?$".to_owned();
-    /// The address of a key set: `https`, or `http` on this machine.
+    /// The URL of a key set: `https`, or `http` on this machine.
     KeySetAddress: key_set, "^(https://|http://(localhost|127\\.|\\[::1\\]))[^\\s@#]+$".to_owned();
 }
 
 impl Address {
-    /// Whether it is of the machine that reads it.
+    /// Whether it is on the machine that reads it.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(self.as_str())
     }
 }
 
 impl UpstreamAddress {
-    /// Whether it is of the machine that reads it.
+    /// Whether it is on the machine that reads it.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(self.as_str())
     }
 }
 
 impl KeySetAddress {
-    /// Whether it is of the machine that reads it.
+    /// Whether it is on the machine that reads it.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(self.as_str())
     }
 }
 
-/// The ports that a REST API connects to (API Gateway Developer Guide, "HTTP integrations for REST
+/// The ports that a REST API supports (API Gateway Developer Guide, "HTTP integrations for REST
 /// APIs").
 fn is_reached_by_gateway(port: u16) -> bool {
     port == 80 || port == 443 || port >= 1024
@@ -129,7 +129,7 @@ fn parts(text: &str) -> Result<Parts<'_>, String> {
         .ok_or_else(|| format!("`{text}` is not an address: `https://` or `http://`, then a host"))
 }
 
-/// Refuses what an address that is only called, and never shown, must not hold. A message does not
+/// Refuses the parts that a URL must not have if it is only called and never shown. Messages do not
 /// repeat credentials.
 fn bare(text: &str, queries: bool) -> Result<Parts<'_>, String> {
     let parts = parts(text)?;

@@ -10,45 +10,45 @@ use super::text::{Bounded, CorsMethod, FieldName, PageOrigin};
 #[serde(try_from = "Section")]
 #[schemars(with = "Section")]
 pub struct Cors {
-    /// Where pages may come from.
+    /// The origins of pages.
     pub origins: Origins,
-    /// The headers that they may send; `x-api-key` is among them.
+    /// The headers that they may send, including `x-api-key`.
     pub headers: Vec<String>,
     /// The methods that they may use.
     pub methods: Vec<String>,
-    /// Whether cookies and the like go along.
+    /// Whether requests carry cookies and other credentials.
     pub credentials: bool,
-    /// How long a browser remembers the answer.
+    /// How long a browser caches the response.
     pub max_age_seconds: u32,
 }
 
-/// Where pages may come from.
+/// The origins of pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// From anywhere.
+    /// Any origin.
     Any,
-    /// From these.
+    /// These origins.
     Listed(Vec<String>),
 }
 
-/// `cors` as the file has it.
+/// `cors` in the form of the file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Cors")]
 struct Section {
-    /// Where pages may come from: `https://app.example.com`, or `*` alone for anywhere.
+    /// The origins of pages: `https://app.example.com`, or `*` alone for any origin.
     #[schemars(length(min = 1))]
     origins: Vec<PageOrigin>,
-    /// The headers that pages may send, beside `x-api-key`; `content-type` where absent.
+    /// The headers that pages may send in addition to `x-api-key`; by default `content-type`.
     #[serde(default = "content_type")]
     headers: Vec<FieldName>,
-    /// The methods that pages may use; all where absent.
+    /// The methods that pages may use; all by default.
     #[serde(default = "CorsMethod::all")]
     methods: Vec<CorsMethod>,
-    /// Whether cookies and the like go along; not with the origin `*`.
+    /// Whether requests carry cookies and other credentials; not with the origin `*`.
     #[serde(default)]
     credentials: bool,
-    /// How long a browser remembers the answer, in seconds.
+    /// How long a browser caches the response, in seconds.
     #[serde(default = "ten_minutes")]
     max_age_seconds: Bounded<0, 86_400>,
 }

@@ -1,4 +1,4 @@
-//! What is wrong with an environment file, and where.
+//! Problems of an environment file, and their positions.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentError {
-    /// The file is not there or not readable.
+    /// The file does not exist or is unreadable.
     #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file's name cannot be an environment's.
+    /// The file's name is not valid for an environment.
     #[error("`{}`: {message}", path.display())]
     Name {
         /// The file.
         path: PathBuf,
-        /// What is allowed.
+        /// What is expected.
         message: String,
     },
-    /// A key is unknown, or a value cannot be.
+    /// A key is unknown, or a value is invalid.
     #[error("{}:{place}: {message}", path.display())]
     Value {
         /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The position.
         place: Place,
-        /// What was given and what is allowed.
+        /// The given value and what is expected.
         message: String,
     },
 }
 
-/// A place in a file, both counted from 1.
+/// A position in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line.
@@ -45,9 +45,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a key's value stands, or the key where its value is on the lines below it. Keys of
-    /// block mappings only, as deep as they are there: `stream.shards` where only `stream` is
-    /// there gives that.
+    /// The position of a key's value, or of the key if its value is on the lines below it. Keys of
+    /// block mappings only, as deep as they exist: `stream.shards` gives the position of `stream`
+    /// if only that exists.
     pub(super) fn of_path(text: &str, path: &str) -> Option<Self> {
         let mut found = None;
         let mut lines = text.lines().enumerate();
@@ -72,8 +72,8 @@ impl Place {
     }
 }
 
-/// Where the value of a key's line stands: after the key, or where the key stands for one whose
-/// value is on later lines. Nothing for a line of another key.
+/// The column of the value on a key's line: after the key, or at the key if its value is on later
+/// lines. `None` for a line of another key.
 fn value_of(line: &str, key: &str) -> Option<usize> {
     let rest = line.strip_prefix(key)?.strip_prefix(':')?;
     let value = rest.trim_start();
@@ -90,7 +90,7 @@ impl fmt::Display for Place {
 }
 
 impl EnvironmentError {
-    /// What is wrong with the value that a message names first: `upstream.openapi: …`.
+    /// Places a problem at the value that its message names first: `upstream.openapi: …`.
     pub(super) fn placed(path: &Path, text: &str, message: String) -> Self {
         Self::Value {
             path: path.to_owned(),
@@ -112,8 +112,8 @@ impl EnvironmentError {
             .unwrap_or(&said);
         let place = match unknown(message) {
             Some(key) => of_unknown(text, place, key),
-            // What concerns several keys is found when the parser is past them, and placed at
-            // their section's start: the key named first in the message stands below it.
+            // A problem of several keys is found when the parser is past them, and placed at the
+            // start of their section: the key named first in the message is below it.
             None => of_prefix(text, message).map_or(place, |named| named.max(place)),
         };
         Self::Value {
@@ -124,7 +124,7 @@ impl EnvironmentError {
     }
 }
 
-/// Where the path stands that a message begins with: `stream.shards: …`.
+/// The position of the path at the start of a message: `stream.shards: …`.
 fn of_prefix(text: &str, message: &str) -> Option<Place> {
     let (path, _) = message.split_once(": ")?;
     let keys = path
@@ -139,7 +139,7 @@ fn unknown(message: &str) -> Option<&str> {
     rest.split_once('`').map(|(key, _)| key)
 }
 
-/// Where an unknown key stands: the parser names the place after it.
+/// The position of an unknown key: the parser reports the position after it.
 fn of_unknown(text: &str, at: Place, key: &str) -> Place {
     let lines: Vec<&str> = text.lines().collect();
     let from = at.line.min(lines.len());
@@ -163,7 +163,7 @@ fn of_unknown(text: &str, at: Place, key: &str) -> Place {
     at
 }
 
-/// Adds the nearest allowed key to "unknown field …, expected one of …".
+/// Adds the most similar valid key to "unknown field …, expected one of …".
 fn with_suggestion(message: &str) -> String {
     let message = message.replace("unknown field", "unknown key");
     let Some((_, rest)) = message.split_once("unknown key `") else {
@@ -186,7 +186,7 @@ fn with_suggestion(message: &str) -> String {
     }
 }
 
-/// Edits between two names, case apart (Levenshtein).
+/// The edit distance of two names, ignoring case (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

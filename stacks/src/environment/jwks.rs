@@ -1,4 +1,4 @@
-//! A key set of the environment file. A set that could not verify any token is refused.
+//! A key set in the environment file. A set that could not verify any token is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwks {
-    /// The public keys, each with `kty`, `kid`, `alg` and what belongs to its type: RSA for RS256,
-    /// EC with P-256 for ES256. `kid` may be absent where no other key has the type.
+    /// The public keys, each with `kty`, `kid`, `alg` and the members of its type: RSA for RS256,
+    /// EC with P-256 for ES256. `kid` may be absent if no other key has the type.
     #[serde(deserialize_with = "keys")]
     #[schemars(length(min = 1))]
     pub keys: Vec<Key>,
 }
 
-/// One key, as the standard writes it.
+/// One key, in the standard's form.
 pub type Key = BTreeMap<String, Value>;
 
 /// Members of a private or a shared key (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1).

@@ -1,9 +1,9 @@
-//! The environment file: what a user decides, read into types that hold only what can be deployed.
+//! The environment file: a user's decisions, read into types that hold only what can be deployed.
 //!
 //! Every check happens while reading, so that an error knows the line and column of the value.
-//! What only the stacks show, such as names that get too long and variables that take too much, is
-//! asked of `synth`. This module reads no environment variable: its caller overrides with
-//! [`Environment::with_analytics`].
+//! `synth` checks what only the stacks show, such as names that get too long and variables that
+//! take too much space. This module reads no environment variable: its caller overrides settings
+//! with [`Environment::with_analytics`].
 
 mod address;
 mod cors;
@@ -43,9 +43,9 @@ pub use text::{
 };
 pub use upstream::{Identity, Secret, Upstream};
 
-/// The account that an embedded AWS has.
+/// The account of an embedded AWS.
 pub const LOCAL_ACCOUNT: &str = "000000000000";
-/// The path of the sample, which is metered where the file names no upstream.
+/// The path of the sample, which is metered if the file declares no upstream.
 pub const SAMPLE: &str = "/v1/deadlines";
 /// The environment that runs on the embedded AWS.
 pub const LOCAL: &str = "local";
@@ -57,32 +57,32 @@ pub struct Environment {
     /// The file's name without `.yaml`: part of every resource's name.
     #[serde(skip)]
     pub name: String,
-    /// Whether the account has a role for API Gateway's logs that is not this environment's. Found
-    /// out, not read: see [`Environment::leaving_gateway_account`].
+    /// Whether the account has a role for API Gateway's logs that is not this environment's. This
+    /// is detected, not read: see [`Environment::leaving_gateway_account`].
     #[serde(skip)]
     pub leaves_gateway_account: bool,
-    /// The AWS account, twelve digits. Where absent, that of the credentials is deployed to.
+    /// The AWS account, twelve digits. By default the account of the credentials.
     pub account: Option<Account>,
     /// The AWS region.
     #[serde(default)]
     pub region: Region,
-    /// What the names of tables, stream, queue and dashboard begin with.
+    /// Prefix of the names of tables, stream, queue and dashboard.
     #[serde(default)]
     pub resource_prefix: ResourcePrefix,
-    /// What the names of stacks, functions and metric namespaces begin with.
+    /// Prefix of the names of stacks, functions and metric namespaces.
     #[serde(default)]
     pub stack_prefix: StackPrefix,
-    /// An AWS-compatible endpoint that someone else runs; absent for AWS itself.
+    /// The endpoint of an external AWS-compatible service; absent for AWS itself.
     pub endpoint: Option<Address>,
-    /// The functions' instruction set: `arm64` where absent, for `local` this machine's.
+    /// The functions' instruction set: by default `arm64`, for `local` this machine's.
     pub architecture: Option<Architecture>,
-    /// Whether usage takes the stream, or goes to the journal directly.
+    /// Whether usage goes through the stream, or directly to the journal.
     #[serde(default)]
     pub analytics: Analytics,
     /// The usage stream.
     #[serde(default)]
     pub stream: Stream,
-    /// How the processor takes records from the stream.
+    /// How the processor reads records from the stream.
     #[serde(default)]
     pub processor: Processor,
     /// How the aggregator folds the journal into counts.
@@ -97,60 +97,60 @@ pub struct Environment {
     /// The functions' and the gateway's logs.
     #[serde(default)]
     pub logs: Logs,
-    /// Plan name to what its users may use. At least one.
+    /// Plans by name, with the limits of their users. At least one.
     #[serde(deserialize_with = "plans::plans")]
     #[schemars(with = "BTreeMap<String, Plan>", length(min = 1))]
     pub plans: BTreeMap<String, Plan>,
-    /// Who signs the bearer tokens of the analytics API.
+    /// The issuer of the bearer tokens of the analytics API.
     #[serde(default)]
     pub auth: Auth,
-    /// Endpoints that alerts are posted to.
+    /// Endpoints to which alerts are posted.
     #[serde(default, deserialize_with = "settings::webhooks")]
     #[schemars(with = "Vec<Webhook>")]
     pub webhooks: Vec<Webhook>,
-    /// Who is told of alarms.
+    /// The recipient of alarms.
     #[serde(default)]
     pub alarms: Alarms,
-    /// The API that is metered; where absent, the sample answers.
+    /// The API to meter; by default the sample.
     pub upstream: Option<Upstream>,
-    /// What a call to a route weighs, where not one unit: `GET /search: 10`. `other` is what a call
-    /// weighs that no route fits.
+    /// The units of calls by route, if not one: `GET /search: 10`. `other` gives the units of a
+    /// call that no route matches.
     #[serde(default)]
     pub units: BTreeMap<Weighed, Bounded<0, 1_000_000>>,
-    /// Which pages may call the API from a browser. Where absent, preflights go to the upstream,
+    /// Which pages may call the API from a browser. Without it, preflights go to the upstream,
     /// unmetered.
     pub cors: Option<Cors>,
-    /// APIs that exist already and are metered: their gateways may ask the authorizer.
+    /// Existing APIs to meter: their gateways may call the authorizer.
     #[serde(default)]
     pub attached: Vec<Attached>,
-    /// How many calls the gateway takes.
+    /// How many calls the gateway accepts.
     #[serde(default)]
     pub throttle: Throttle,
-    /// Concurrent executions that are reserved.
+    /// Reserved concurrent executions.
     #[serde(default)]
     pub concurrency: Concurrency,
-    /// The key that encrypts what is stored; AWS's own where absent.
+    /// The key that encrypts stored data; by default AWS's own.
     pub encryption: Option<Encryption>,
-    /// Whether X-Ray traces calls and functions. AWS bills traces apart.
+    /// Whether X-Ray traces calls and functions. AWS bills traces separately.
     #[serde(default)]
     pub tracing: bool,
-    /// A web application firewall before the stage; none where absent.
+    /// A web application firewall in front of the stage; none by default.
     pub waf: Option<Waf>,
-    /// Which versions and ciphers of TLS the API's address accepts; AWS's default where absent.
+    /// Which TLS versions and ciphers the API accepts; AWS's default if absent.
     pub tls_policy: Option<TlsPolicy>,
-    /// Tags of every resource, at most 49: AWS takes 50, and one is the environment's.
+    /// Tags of every resource, at most 49: AWS accepts 50, and one is the environment's.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 49))]
     pub tags: BTreeMap<TagKey, TagValue>,
 }
 
 impl Environment {
-    /// Reads an environment file. The environment's name is the file's.
+    /// Reads an environment file. The file's name is the environment's name.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds an unknown key or a value that cannot be: the error
-    /// says the line, the column, what was given and what is allowed.
+    /// If the file cannot be read, or contains an unknown key or an invalid value: the error states
+    /// the line, the column, the given value and what is expected.
     pub fn load(path: &Path) -> Result<Self, EnvironmentError> {
         let text = std::fs::read_to_string(path).map_err(|source| EnvironmentError::Read {
             path: path.to_owned(),
@@ -188,7 +188,8 @@ impl Environment {
         }
     }
 
-    /// The same environment, whose analytics API also trusts these keys: those of this machine.
+    /// The same environment, whose analytics API also trusts these keys, which belong to this
+    /// machine.
     #[must_use]
     pub fn trusting(mut self, keys: Vec<Key>) -> Self {
         let trusted = self.auth.jwks.get_or_insert(Jwks { keys: Vec::new() });
@@ -196,8 +197,8 @@ impl Environment {
         self
     }
 
-    /// The same environment with analytics on or off, where something stronger than the file says
-    /// so: `ENABLE_KINESIS_ANALYTICS`, or a rollback.
+    /// The same environment with analytics on or off, if something overrides the file:
+    /// `ENABLE_KINESIS_ANALYTICS`, or a rollback.
     #[must_use]
     pub fn with_analytics(mut self, enabled: Option<bool>) -> Self {
         if let Some(enabled) = enabled {
@@ -206,20 +207,20 @@ impl Environment {
         self
     }
 
-    /// The same environment, which leaves the account's role for API Gateway's logs alone, or sets
-    /// one.
+    /// The same environment, which either leaves the account's role for API Gateway's logs alone,
+    /// or sets one.
     #[must_use]
     pub const fn leaving_gateway_account(mut self, leaves: bool) -> Self {
         self.leaves_gateway_account = leaves;
         self
     }
 
-    /// The file's JSON Schema, as `stacks/environments/environment.schema.json` holds it.
+    /// The file's JSON Schema, as in `stacks/environments/environment.schema.json`.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
     }
 
-    /// [`Environment::schema`] as the file's text: keys sorted, a newline at the end.
+    /// [`Environment::schema`] as the file's text: keys sorted, a trailing newline.
     pub fn schema_text() -> String {
         format!("{:#}\n", crate::cfn::sorted(Self::schema()))
     }
@@ -265,7 +266,7 @@ impl Environment {
         }
     }
 
-    /// What a call to `route` weighs; to no route for `other`.
+    /// The units of a call to `route`; `None` stands for `other`.
     pub fn units_of(&self, route: Option<&Route>) -> u32 {
         let name = route.map_or_else(|| OTHER.to_owned(), ToString::to_string);
         let given = self.units.iter();
@@ -273,7 +274,7 @@ impl Environment {
         given.next().map_or(1, |(_, units)| units.get())
     }
 
-    /// Units of a route that is none would weigh nothing.
+    /// Units for a route that does not exist would have no effect.
     fn unroutable(&self) -> Option<Refusal> {
         let routes: Vec<String> = self.routes().iter().map(ToString::to_string).collect();
         let mut weighed = self.units.keys().map(Weighed::as_str);
@@ -287,7 +288,7 @@ impl Environment {
         ))
     }
 
-    /// What several keys of the file decide together, or with the stacks that follow from them.
+    /// Checks that involve several keys of the file, or the stacks that follow from them.
     fn refusal(&self) -> Option<Refusal> {
         self.unsigned()
             .or_else(|| self.unreachable())
@@ -300,7 +301,8 @@ impl Environment {
             .or_else(|| crate::synth::refusal(self))
     }
 
-    /// S3 takes names of 63 characters, and the bucket's holds the account and the region too.
+    /// S3 accepts names of 63 characters, and the bucket's name also contains the account and the
+    /// region.
     fn bucketless(&self) -> Option<Refusal> {
         const MOST: usize = 63;
         let name = crate::assets::named(self, LOCAL_ACCOUNT, self.region.as_str());
@@ -315,7 +317,7 @@ impl Environment {
         ))
     }
 
-    /// Outside `local`, where a key pair is made for it, someone must sign the tokens.
+    /// Outside `local`, which gets its own key pair, an issuer must sign the tokens.
     fn unsigned(&self) -> Option<Refusal> {
         let signed = self.auth.jwks_url.is_some() || self.auth.jwks.is_some();
         (!signed && !self.is_local()).then(|| {
@@ -327,7 +329,7 @@ impl Environment {
         })
     }
 
-    /// AWS reaches nothing on the machine that deploys to it.
+    /// AWS cannot reach anything on the machine that deploys to it.
     fn unreachable(&self) -> Option<Refusal> {
         let loopback = [
             (
@@ -355,7 +357,7 @@ impl Environment {
         !self.is_local() && !here
     }
 
-    /// The embedded AWS neither encrypts with a key, nor traces, nor has a firewall or TLS.
+    /// The embedded AWS supports neither encryption with a key, nor tracing, nor a firewall or TLS.
     fn unenforced(&self) -> Option<Refusal> {
         let settings = [
             ("encryption", self.encryption.is_some()),
@@ -395,7 +397,7 @@ impl Environment {
         ))
     }
 
-    /// A key encrypts in its own region only.
+    /// A key encrypts only in its own region.
     fn elsewhere(&self) -> Option<Refusal> {
         let key = &self.encryption.as_ref()?.key;
         (key.region() != self.region.as_str()).then(|| {
@@ -410,7 +412,8 @@ impl Environment {
         })
     }
 
-    /// AWS takes 50 tags a resource; IAM, for one, takes no two keys that differ in case alone.
+    /// AWS accepts 50 tags per resource; IAM, for one, does not accept two keys that differ only in
+    /// case.
     fn untaggable(&self) -> Option<Refusal> {
         const MOST: usize = 49;
         if self.tags.len() > MOST {
@@ -434,12 +437,12 @@ impl Environment {
     }
 }
 
-/// A setting that cannot be deployed: its place in the file, and why.
+/// A setting that cannot be deployed: its place in the file, and the reason.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// Keys from the outside in: `auth.jwks`. Empty where no single one is to blame.
+    /// Keys from the outside in: `auth.jwks`. Empty if no single one is to blame.
     pub(crate) setting: &'static str,
-    /// What was given and what is allowed.
+    /// The given value and what is expected.
     pub(crate) message: String,
 }
 

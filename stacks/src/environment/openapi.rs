@@ -1,8 +1,8 @@
 //! The routes of an `OpenAPI` document, 3.0 or 3.1, JSON or YAML.
 //!
-//! Only `paths` are read, and of an operation only what its parameters look like. The crates that read
-//! whole documents each read one of the two versions, refuse documents over members that no route
-//! depends on, and bring a type for everything that a document may hold.
+//! Only `paths` are read, and of an operation only its parameters. The crates that read whole
+//! documents each support one of the two versions, refuse documents over members on which no route
+//! depends, and bring a type for everything that a document may contain.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,16 @@ use serde_json::{Map, Value};
 /// Largest document in bytes.
 const LARGEST: u64 = 32 * 1024 * 1024;
 
-/// What is read of a document.
+/// The parts of a document that are read.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Document {
-    /// Every path with every method that the gateway takes.
+    /// Every path with every method that the gateway supports.
     pub(super) routes: Vec<Route>,
-    /// Paths of `GET` operations, their variables filled with the examples that the document gives.
+    /// Paths of `GET` operations, with variables replaced by the document's examples.
     pub(super) examples: Vec<String>,
 }
 
-/// A document that no routes can be read from.
+/// A document without readable routes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenApiError {
     #[error("cannot read `{}`: {source}", path.display())]
@@ -63,7 +63,8 @@ pub(super) fn read(path: &Path) -> Result<Document, OpenApiError> {
     parse(path, &text)
 }
 
-/// Reads the text of a file. JSON is read as JSON, for a tab is white space there and not in YAML.
+/// Parses the text of a file. JSON is parsed as JSON, because a tab is white space there but not in
+/// YAML.
 fn parse(path: &Path, text: &str) -> Result<Document, OpenApiError> {
     let is_json = text.trim_start().starts_with('{');
     let root: Value = if is_json {
@@ -79,7 +80,7 @@ fn parse(path: &Path, text: &str) -> Result<Document, OpenApiError> {
     let mut document = Document::default();
     let paths = root.get("paths").and_then(Value::as_object);
     for (template, item) in paths.into_iter().flatten() {
-        // Extensions stand beside paths.
+        // Extensions are siblings of paths.
         if !template.starts_with('/') {
             continue;
         }
@@ -138,7 +139,7 @@ impl Document {
     fn add(&mut self, template: &str, item: &Value, root: &Value) -> Result<(), BadRoute> {
         let operations = item.as_object().into_iter().flatten();
         for (method, operation) in operations {
-            // A preflight is not metered; the gateway does not take `trace`.
+            // A preflight is not metered; the gateway does not support `trace`.
             let mut metered = METHODS.into_iter().filter(|method| *method != "OPTIONS");
             if !metered.any(|known| known.eq_ignore_ascii_case(method)) {
                 continue;
@@ -166,8 +167,8 @@ fn resolved<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
         .unwrap_or(value)
 }
 
-/// A path that can be called: variables and required parameters of the query as the document's
-/// examples have them. `None` where one has no example.
+/// A path that can be called: variables and required query parameters take the document's examples.
+/// `None` if one has no example.
 fn example(template: &str, parameters: &[&Value]) -> Option<String> {
     let mut called = String::new();
     let mut rest = template;
@@ -225,7 +226,7 @@ fn example_of(parameters: &[&Value], name: &str, place: &str) -> Option<String> 
     }
 }
 
-/// Percent-encoded but for the unreserved characters of RFC 3986.
+/// Percent-encodes everything except the unreserved characters of RFC 3986.
 fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut encoded, byte| {

@@ -1,4 +1,4 @@
-//! The plans of the environment file, and what of them the functions get.
+//! The plans of the environment file, and the part of them that the functions get.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,35 +9,35 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{Bounded, TimeZone};
 
-/// What the users of a plan may use.
+/// The limits of a plan's users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
-    /// Calls a second, sustained.
+    /// Sustained calls per second.
     pub rate_per_second: Bounded<1, 100_000>,
-    /// Calls above the rate that are let through at once.
+    /// Calls accepted at once above the rate.
     pub burst: Bounded<1, 1_000_000>,
-    /// Calls a calendar month; `null` for no limit.
+    /// Units per calendar month; `null` for no limit.
     #[serde(default)]
     pub monthly_quota: Option<u64>,
-    /// Percentages of the quota at which the user is told.
+    /// Percentages of the quota at which an alert is sent.
     #[serde(default)]
     pub alerts_percent: Vec<Bounded<1, 200>>,
-    /// Whether limits may be overshot a little for speed.
+    /// Whether calls may exceed limits slightly in exchange for speed.
     #[serde(default)]
     pub limit_mode: LimitMode,
-    /// IANA time zone whose months the quota counts; UTC where absent.
+    /// IANA time zone whose months are the quota's periods; by default UTC.
     pub timezone: Option<TimeZone>,
 }
 
-/// How exactly limits are kept.
+/// How strictly limits are enforced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitMode {
-    /// Without a shared counter: a little may pass.
+    /// Without a shared counter: a few calls too many may pass.
     #[default]
     Soft,
-    /// With a shared counter: nothing passes.
+    /// With a shared counter: not one call too many passes.
     Hard,
 }
 
@@ -70,7 +70,7 @@ impl Serialize for TimeZone {
     }
 }
 
-/// Plans by name, refusing a name that a key could not carry.
+/// Plans by name; refuses a name that a key could not carry.
 pub(super) fn plans<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, Plan>, D::Error> {

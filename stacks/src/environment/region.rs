@@ -1,4 +1,4 @@
-//! What differs between the regions of AWS.
+//! Differences between the regions of AWS.
 
 use super::text::Region;
 
@@ -47,8 +47,8 @@ pub(super) const REGIONS: [&str; 40] = [
     "us-west-2",
 ];
 
-/// Regions in which API Gateway takes fewer requests a second unless AWS raises the quota (API Gateway
-/// Developer Guide, "Quotas", account-level throttling).
+/// Regions in which API Gateway accepts fewer requests per second unless AWS raises the quota (API
+/// Gateway Developer Guide, "Quotas", account-level throttling).
 const SLOWER: [&str; 13] = [
     "af-south-1",
     "ap-south-2",
@@ -65,7 +65,7 @@ const SLOWER: [&str; 13] = [
     "mx-central-1",
 ];
 
-/// A part of AWS with accounts, addresses and ARNs of its own.
+/// A part of AWS with its own accounts, addresses and ARNs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partition {
     /// Commercial regions.
@@ -86,8 +86,9 @@ impl Partition {
         }
     }
 
-    /// The domain of the console, to which a region is put in front (AWS Management Console
-    /// documentation, "Service endpoints and quotas"; the guides of China and of US government regions).
+    /// The domain of the console, to which a region is prefixed (AWS Management Console
+    /// documentation, "Service endpoints and quotas"; the guides of China and of US government
+    /// regions).
     pub(crate) const fn console(self) -> &'static str {
         match self {
             Self::Commercial => "console.aws.amazon.com",
@@ -98,7 +99,7 @@ impl Partition {
 }
 
 impl Region {
-    /// The partition that it belongs to.
+    /// The partition of the region.
     pub fn partition(&self) -> Partition {
         let name = self.as_str();
         if name.starts_with("cn-") {
@@ -110,7 +111,7 @@ impl Region {
         }
     }
 
-    /// Requests a second that API Gateway takes of all APIs of an account here, unless AWS has
+    /// Requests per second that API Gateway accepts for all APIs of an account here, unless AWS has
     /// raised the quota.
     pub fn gateway_requests_per_second(&self) -> u32 {
         if SLOWER.contains(&self.as_str()) {

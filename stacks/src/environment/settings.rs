@@ -12,12 +12,12 @@ use super::address::{Address, KeySetAddress};
 use super::jwks::Jwks;
 use super::text::{ApiId, Bounded, Email, WebhookName, Words};
 
-/// Whether usage takes the stream, or goes to the journal directly.
+/// Whether usage goes through the stream, or directly to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Analytics {
     /// `false`: no stream, the authorizer appends each event itself. The variable
-    /// `ENABLE_KINESIS_ANALYTICS`, where set, wins.
+    /// `ENABLE_KINESIS_ANALYTICS`, if set, overrides it.
     pub enabled: bool,
 }
 
@@ -32,18 +32,18 @@ impl Default for Analytics {
 #[serde(try_from = "StreamSection")]
 #[schemars(with = "StreamSection")]
 pub struct Stream {
-    /// How much it takes.
+    /// Its capacity.
     pub capacity: StreamCapacity,
-    /// Hours that records are kept.
+    /// Hours for which records are kept.
     pub retention_hours: Bounded<24, 8760>,
 }
 
-/// How much a stream takes. On demand there is no shard count to give.
+/// The capacity of a stream. An on-demand stream has no shard count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamCapacity {
     /// AWS scales it.
     OnDemand,
-    /// By shards: 1 MB or 1,000 records a second each.
+    /// By shards: 1 MB or 1,000 records per second each.
     Provisioned {
         /// Shards that a new stream starts with.
         shards: u32,
@@ -54,7 +54,7 @@ pub enum StreamCapacity {
     },
 }
 
-/// `stream` as the file has it.
+/// `stream` in the form of the file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Stream")]
@@ -62,13 +62,14 @@ struct StreamSection {
     /// `provisioned`: by shards. `onDemand`: scaled by AWS.
     #[serde(default)]
     mode: StreamMode,
-    /// Shards that a new stream starts with; 2 where absent.
+    /// Shards that a new stream starts with; by default 2.
     shards: Option<Bounded<1, 500>>,
-    /// `verify` reports a stream that has fewer; 1 where absent. Nothing scales the stream by itself.
+    /// `verify` reports a stream that has fewer; by default 1. Nothing scales the stream
+    /// automatically.
     min_shards: Option<Bounded<1, 500>>,
-    /// `verify` reports a stream that has more; 10 or `shards`, whichever is more, where absent.
+    /// `verify` reports a stream that has more; by default 10 or `shards`, whichever is more.
     max_shards: Option<Bounded<1, 500>>,
-    /// Hours that records are kept.
+    /// Hours for which records are kept.
     #[serde(default = "week")]
     retention_hours: Bounded<24, 8760>,
 }
@@ -143,13 +144,13 @@ fn provisioned(section: &StreamSection) -> Result<StreamCapacity, String> {
     })
 }
 
-/// How the processor takes records from the stream.
+/// How the processor reads records from the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Processor {
-    /// Records a batch at most.
+    /// The most records per batch.
     pub batch_size: Bounded<1, 10_000>,
-    /// Batches of one shard at once; each subject stays in order.
+    /// Concurrent batches per shard; each subject stays in order.
     pub parallelization_factor: Bounded<1, 10>,
     /// Seconds that a batch waits to fill: fewer invocations, later counts.
     pub batching_window_seconds: Bounded<0, 300>,
@@ -169,8 +170,8 @@ impl Default for Processor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Aggregator {
-    /// Seconds that changes of the journal gather before they are folded: fewer writes, later
-    /// metrics and alerts. Answers of the analytics API do not wait for it.
+    /// Seconds for which changes of the journal are collected before they are folded: fewer writes,
+    /// later metrics and alerts. Responses of the analytics API do not wait for it.
     pub window_seconds: Bounded<0, 300>,
 }
 
@@ -186,8 +187,8 @@ impl Default for Aggregator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Reconciler {
-    /// Seconds that lines of the access log gather before they are appended: fewer writes. A
-    /// call's status and latency, and calls that only the log knows, show after that.
+    /// Seconds for which lines of the access log are collected before they are appended: fewer
+    /// writes. A call's status and latency, and calls that only the log knows, appear after that.
     pub window_seconds: Bounded<0, 900>,
 }
 
@@ -203,19 +204,19 @@ impl Default for Reconciler {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retention {
-    /// Days that raw events are kept. At least 12: a day is counted a second time nine days after
-    /// it ended.
+    /// Days for which raw events are kept. At least 12: a day is counted a second time nine days
+    /// after it ended.
     #[serde(deserialize_with = "counted_again")]
     pub raw_days: Bounded<LEAST_RETENTION_DAYS, 3650>,
-    /// Days that minutes are kept.
+    /// Days for which minutes are kept.
     pub minute_days: Bounded<1, 3650>,
-    /// Days that hours are kept. At least 12: a day is counted a second time nine days after it
-    /// ended.
+    /// Days for which hours are kept. At least 12: a day is counted a second time nine days after
+    /// it ended.
     #[serde(deserialize_with = "counted_again")]
     pub hour_days: Bounded<LEAST_RETENTION_DAYS, 3650>,
 }
 
-/// Reads how long something is kept that a day is counted from.
+/// Reads the retention of something from which days are counted again.
 fn counted_again<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Bounded<LEAST_RETENTION_DAYS, 3650>, D::Error> {
@@ -240,26 +241,27 @@ impl Default for Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Logs {
-    /// Days that log lines are kept; one of the numbers that CloudWatch Logs allows.
+    /// Days for which log lines are kept; one of the numbers that CloudWatch Logs supports.
     pub retention_days: LogDays,
-    /// What the functions write of themselves. Lambda's own lines are warnings alone.
+    /// The level of the functions' own lines. Of Lambda's lines only warnings are written.
     pub level: LogLevel,
 }
 
-/// What a function writes. Metrics are lines of level `info` to Lambda, so no setting is above it.
+/// The level of a function's lines. To Lambda, metrics are lines of level `info`, so no level is
+/// above it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LogLevel {
-    /// What it does, and what it works on.
+    /// Its actions and their data.
     Trace,
-    /// What it does.
+    /// Its actions.
     Debug,
-    /// What somebody should know.
+    /// Events that operators should know about.
     #[default]
     Info,
 }
 
-/// A number of days that CloudWatch Logs allows (`PutRetentionPolicy`).
+/// A number of days that CloudWatch Logs supports (`PutRetentionPolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogDays(u32);
 
@@ -326,16 +328,16 @@ impl Default for Logs {
     }
 }
 
-/// Who signs the bearer tokens of the analytics API.
+/// The issuer of the bearer tokens of the analytics API.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(try_from = "AuthSection")]
 #[schemars(with = "AuthSection")]
 pub struct Auth {
-    /// What a token's `iss` must be.
+    /// The required `iss` of a token.
     pub issuer: Option<Words>,
-    /// What a token's `aud` must hold.
+    /// The required `aud` of a token.
     pub audience: Option<Words>,
-    /// Where the key set is read.
+    /// The URL of the key set.
     pub jwks_url: Option<KeySetAddress>,
     /// The key set itself.
     pub jwks: Option<Jwks>,
@@ -343,21 +345,22 @@ pub struct Auth {
     pub email_is_verified: EmailIsVerified,
 }
 
-/// `auth` as the file has it.
+/// `auth` in the form of the file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Auth")]
 struct AuthSection {
-    /// What a token's `iss` must be.
+    /// The required `iss` of a token.
     issuer: Option<Words>,
-    /// What a token's `aud` must hold.
+    /// The required `aud` of a token.
     audience: Option<Words>,
-    /// Where the key set is read, with `https`; not beside `jwks`.
+    /// The URL of the key set, with `https`; not together with `jwks`.
     jwks_url: Option<KeySetAddress>,
-    /// The key set itself; not beside `jwksUrl`.
+    /// The key set itself; not together with `jwksUrl`.
     jwks: Option<Jwks>,
-    /// `claimed`: a token's email identifies its bearer only where the token says
-    /// `email_verified: true`. `always`: the issuer lets nobody choose an email that is not theirs.
+    /// `claimed`: a token's email identifies its bearer only if the token says
+    /// `email_verified: true`. `always`: the issuer does not let users choose an email that is not
+    /// theirs.
     #[serde(default)]
     email_is_verified: Verified,
 }
@@ -398,7 +401,7 @@ impl TryFrom<AuthSection> for Auth {
     }
 }
 
-/// The instruction set that functions are built for and run on.
+/// The instruction set for which functions are built and on which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Architecture {
     /// AWS Graviton: a fifth cheaper per GB-second.
@@ -410,10 +413,10 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Every one that Lambda has.
+    /// Every instruction set that Lambda supports.
     pub const ALL: [Self; 2] = [Self::Arm64, Self::X8664];
 
-    /// Lambda's name of it.
+    /// Lambda's name for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
@@ -421,12 +424,12 @@ impl Architecture {
         }
     }
 
-    /// The one of this name.
+    /// The instruction set of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == name)
     }
 
-    /// That of the machine this runs on.
+    /// The instruction set of the current machine.
     pub const fn host() -> Self {
         if cfg!(target_arch = "aarch64") {
             Self::Arm64
@@ -442,34 +445,34 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// An endpoint that alerts are posted to.
+/// An endpoint to which alerts are posted.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Webhook {
-    /// How people speak of it, in `cargo xtask webhooks`.
+    /// Its name in `cargo xtask webhooks`.
     pub name: WebhookName,
-    /// Where alerts are posted: `https://…`, unless it may be private.
+    /// The URL to which alerts are posted: `https://…`, unless it may be private.
     pub url: Address,
-    /// What is posted.
+    /// The format of the posted body.
     #[serde(default)]
     pub format: WebhookFormat,
-    /// Whether the endpoint may have an address that is not public, and no certificate.
+    /// Whether the endpoint may have a private address, and no certificate.
     #[serde(default)]
     pub allow_private: bool,
 }
 
-/// What is posted to an endpoint.
+/// The format of the posted body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum WebhookFormat {
     /// The event as `CloudEvents` JSON.
     #[default]
     CloudEvents,
-    /// A text, as chat systems such as Slack take it.
+    /// A text for chat systems such as Slack.
     Slack,
 }
 
-/// The endpoints: each name once, and none in the clear that must be public.
+/// The endpoints: each name once, and only private ones unencrypted.
 pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Webhook>, D::Error> {
@@ -489,7 +492,7 @@ pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     Ok(webhooks)
 }
 
-/// An API that exists already.
+/// An existing API.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attached {
@@ -497,10 +500,10 @@ pub struct Attached {
     pub api_id: ApiId,
 }
 
-/// Who is told of alarms.
+/// The recipient of alarms.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Alarms {
-    /// Is asked by AWS to confirm, then told of every alarm and every recovery.
+    /// AWS asks it to confirm, then sends every alarm and every recovery.
     pub email: Option<Email>,
 }

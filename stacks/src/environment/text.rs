@@ -1,4 +1,4 @@
-//! Values that are only what can be: regions, accounts, prefixes, addresses, bounded numbers.
+//! Validated values: regions, accounts, prefixes, addresses, bounded numbers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::region::REGIONS;
 
-/// A text that passed its check. The schema carries the same rule as a pattern.
+/// A text that passed its check. The schema contains the same rule as a pattern.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident: $check:path, $pattern:expr;)*) => {
         $(
@@ -58,7 +58,7 @@ macro_rules! texts {
 pub(super) use texts;
 
 texts! {
-    /// An AWS account: twelve digits, quoted, for YAML takes them for a number.
+    /// An AWS account: twelve digits, quoted, because YAML would read them as a number.
     Account: account, "^[0-9]{12}$".to_owned();
     /// An AWS region.
     Region: region, format!("^({})$", REGIONS.join("|"));
@@ -77,15 +77,15 @@ texts! {
     TagKey: tag_key, format!("^(?![aA][wW][sS]:){TAG}{{1,128}}$");
     /// The value of a tag: 1 to 256 letters, digits, spaces and `_ . : / = + - @`.
     TagValue: tag_value, format!("^{TAG}{{1,256}}$");
-    /// The ARN of a KMS key: `arn:aws:kms:ap-south-1:123456789012:key/…`; an alias names no key in a
-    /// policy.
+    /// The ARN of a KMS key: `arn:aws:kms:ap-south-1:123456789012:key/…`; an alias does not
+    /// identify a key in a policy.
     KeyArn: key_arn, "^arn:aws(-cn|-us-gov)?:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$".to_owned();
     /// A security policy of API Gateway: `TLS_1_2`, or one of those that begin with
     /// `SecurityPolicy_`.
     TlsPolicy: tls_policy, "^(TLS_1_2|SecurityPolicy_[A-Za-z0-9_]+)$".to_owned();
     /// A text of at least one character that is not a space.
     Words: words, "\\S".to_owned();
-    /// A header of ours: lower-case letters, digits and hyphens, such as `x-usage-user`.
+    /// A custom header: lower-case letters, digits and hyphens, such as `x-usage-user`.
     HeaderName: header_name, "^x-[a-z0-9-]{1,60}$".to_owned();
     /// Any header's name in lower case.
     FieldName: field_name, "^[a-z0-9-]{1,64}$".to_owned();
@@ -93,9 +93,9 @@ texts! {
     SecretName: secret_name, "^[A-Za-z0-9/_+=.@-]{1,512}$".to_owned();
     /// A key of a secret that is a JSON object.
     SecretKey: secret_key, "^[A-Za-z0-9/_+=.@-]{1,512}$".to_owned();
-    /// Where a page comes from: scheme, host and port, or `*`.
+    /// The origin of a page: scheme, host and port, or `*`.
     PageOrigin: page_origin, "^(\\*|https?://[^\\s/?#'\"]+)$".to_owned();
-    /// What units are given for: a route, such as `GET /search`, or `other`.
+    /// The key of an entry in `units`: a route, such as `GET /search`, or `other`.
     Weighed: weighed, "^(other|(ANY|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /[^ ]*)$".to_owned();
     /// The id of an API: lower-case letters and digits.
     ApiId: api_id, "^[a-z0-9]{1,32}$".to_owned();
@@ -103,7 +103,7 @@ texts! {
     CorsMethod: cors_method, format!("^({})$", CORS_METHODS.join("|"));
 }
 
-/// The methods of the gateway but `OPTIONS`, which browsers use to ask.
+/// The methods of the gateway except `OPTIONS`, which browsers use for preflights.
 const CORS_METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
 impl CorsMethod {
@@ -124,8 +124,8 @@ impl FieldName {
     }
 }
 
-/// What tags are made of: what every service takes that is tagged here (AWS General Reference,
-/// "Tag naming limits and requirements").
+/// The characters of tags: those that every tagged service accepts (AWS General Reference, "Tag
+/// naming limits and requirements").
 const TAG: &str = "[\\p{L}\\p{N} _.:/=+@-]";
 
 impl Default for Region {
@@ -146,7 +146,7 @@ impl Default for StackPrefix {
     }
 }
 
-/// What an environment's name, and so its file's, may be.
+/// The valid names of environments, and so of their files.
 pub(super) fn environment_name(name: &str) -> Result<(), String> {
     let fits = (1..=16).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -190,7 +190,7 @@ fn stack_prefix(text: &str) -> Result<(), String> {
 }
 
 fn prefix(text: &str, cased: bool, letters: &str) -> Result<(), String> {
-    // Namespaces and tags of the prefix would begin as AWS's own do.
+    // Otherwise namespaces and tags with the prefix would begin like AWS's own.
     let fits = cased
         && !text.eq_ignore_ascii_case("aws")
         && (1..=20).contains(&text.len())
@@ -256,7 +256,7 @@ fn secret_key(text: &str) -> Result<(), String> {
     })
 }
 
-/// What Secrets Manager takes as a name (`CreateSecret`).
+/// The names that Secrets Manager accepts (`CreateSecret`).
 fn is_secret(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
     (1..=512).contains(&text.len()) && text.bytes().all(plain)
@@ -347,7 +347,8 @@ fn tag_value(text: &str) -> Result<(), String> {
     })
 }
 
-/// Spaces at an end are refused too: services cut them, and a tag would differ from its template.
+/// Spaces at either end are refused too: services cut them, and a tag would differ from its
+/// template.
 fn is_tag(text: &str, most: usize) -> bool {
     let character = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
     (1..=most).contains(&text.chars().count())
@@ -397,7 +398,7 @@ fn tls_policy(text: &str) -> Result<(), String> {
 }
 
 impl KeyArn {
-    /// The region that it is of.
+    /// The region of the key.
     pub(super) fn region(&self) -> &str {
         self.as_str().split(':').nth(3).unwrap_or_default()
     }
@@ -409,7 +410,7 @@ fn words(text: &str) -> Result<(), String> {
         .ok_or_else(|| "an empty text is given".to_owned())
 }
 
-/// Reads a text and checks it, while the parser still knows where it stands.
+/// Reads a text and checks it while the parser still knows its position.
 pub(super) struct Text(pub(super) fn(&str) -> Result<(), String>);
 
 impl Visitor<'_> for Text {
@@ -430,7 +431,7 @@ impl Visitor<'_> for Text {
 pub struct Bounded<const LEAST: u32, const MOST: u32>(u32);
 
 impl<const LEAST: u32, const MOST: u32> Bounded<LEAST, MOST> {
-    /// The number, brought into the bounds.
+    /// The number, clamped to the bounds.
     pub const fn clamped(number: u32) -> Self {
         if number < LEAST {
             Self(LEAST)
@@ -446,7 +447,7 @@ impl<const LEAST: u32, const MOST: u32> Bounded<LEAST, MOST> {
         self.0
     }
 
-    /// Reads a number. The error for one out of range ends with the reason for the range.
+    /// Reads a number. The error for a number out of range ends with the reason for the range.
     pub(super) fn because<'de, D: Deserializer<'de>>(
         deserializer: D,
         reason: &'static str,
@@ -482,7 +483,7 @@ impl<const LEAST: u32, const MOST: u32> JsonSchema for Bounded<LEAST, MOST> {
 }
 
 struct Number<const LEAST: u32, const MOST: u32> {
-    /// Why the range is what it is; empty where that needs no words.
+    /// The reason for the range; empty if it needs no explanation.
     reason: &'static str,
 }
 

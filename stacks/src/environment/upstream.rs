@@ -1,5 +1,5 @@
-//! `upstream`: the API that is metered, under which routes its calls are counted, and what it learns
-//! of a caller.
+//! `upstream`: the API to meter, the routes under which its calls are counted, and what it learns
+//! about a caller.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,35 +15,35 @@ use super::address::UpstreamAddress;
 use super::openapi;
 use super::text::{HeaderName, SecretKey, SecretName};
 
-/// The API that is metered.
+/// The API to meter.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
 #[schemars(with = "Form")]
 pub struct Upstream {
-    /// Its address: the first part of every path.
+    /// Its URL: the first part of every path.
     pub url: UpstreamAddress,
-    /// The routes under which calls are counted. Where there are none, all calls count as one
+    /// The routes under which calls are counted. If there are none, all calls count as one
     /// endpoint.
     pub routes: Vec<Route>,
-    /// The `OpenAPI` document that the routes were read from.
+    /// The `OpenAPI` document with the routes.
     pub openapi: Option<PathBuf>,
     /// `GET` routes that can be called as they are: paths without variables, or with examples.
     pub examples: Vec<String>,
-    /// What it learns of a caller.
+    /// The headers about the caller.
     pub identity: Identity,
-    /// Whether it gets the caller's key.
+    /// Whether it receives the caller's key.
     pub pass_key: bool,
-    /// By what it knows that a call comes through the gateway.
+    /// The secret by which it recognises calls through the gateway.
     pub secret: Option<Secret>,
 }
 
-/// `upstream` as the file has it.
+/// `upstream` in the form of the file.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "read by the schema alone")]
 enum Form {
-    /// The address alone.
+    /// The URL alone.
     Address(UpstreamAddress),
-    /// The address and more.
+    /// The URL and more.
     Section(Section),
 }
 
@@ -51,24 +51,26 @@ enum Form {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Upstream")]
 struct Section {
-    /// Its address: the first part of every path.
+    /// Its URL: the first part of every path.
     url: UpstreamAddress,
-    /// The routes under which calls are counted, such as `GET /users/{id}`; not beside `openapi`.
+    /// The routes under which calls are counted, such as `GET /users/{id}`; not together with
+    /// `openapi`.
     routes: Option<Vec<RouteText>>,
-    /// The `OpenAPI` document (3.0 or 3.1, JSON or YAML) whose paths are the routes: a file, named
-    /// from this one's folder; not beside `routes`.
+    /// The `OpenAPI` document (3.0 or 3.1, JSON or YAML) whose paths are the routes: a path
+    /// relative to this file's folder; not together with `routes`.
     openapi: Option<PathBuf>,
-    /// The headers that tell it who calls.
+    /// The headers that identify the caller to it.
     #[serde(default)]
     identity: Identity,
-    /// Whether it gets the caller's key in `x-api-key`.
+    /// Whether it receives the caller's key in `x-api-key`.
     #[serde(default)]
     pass_key: bool,
-    /// A header by which it knows that a call comes through the gateway.
+    /// A header by which it recognises calls through the gateway.
     secret: Option<Secret>,
 }
 
-/// The headers that tell the upstream who calls. A call that brings one of them is refused.
+/// The headers that identify the caller to the upstream. A call that carries one of them is
+/// refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Identity {
@@ -90,7 +92,7 @@ impl Default for Identity {
     }
 }
 
-/// A secret that only the gateway and the upstream know. It is stored in AWS Secrets Manager, and is
+/// A secret that only the gateway and the upstream know. It is stored in AWS Secrets Manager, and
 /// read when the API is deployed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -100,7 +102,7 @@ pub struct Secret {
     pub header: HeaderName,
     /// Its name in Secrets Manager.
     pub secrets_manager: SecretName,
-    /// Its key, where it is a JSON object.
+    /// Its key, if it is a JSON object.
     pub key: Option<SecretKey>,
 }
 
@@ -123,7 +125,7 @@ impl Upstream {
         }
     }
 
-    /// The headers that the gateway sets, and no caller may.
+    /// The headers that the gateway sets, and that no caller may send.
     pub fn reserved_headers(&self) -> Vec<&str> {
         let Identity {
             user,
@@ -135,7 +137,8 @@ impl Upstream {
         all.map(HeaderName::as_str).collect()
     }
 
-    /// Reads the routes of the `OpenAPI` document, named from the folder of the environment's file.
+    /// Reads the routes of the `OpenAPI` document, relative to the folder of the environment's
+    /// file.
     pub(super) fn read_openapi(&mut self, file: &Path) -> Result<(), String> {
         let Some(named) = &self.openapi else {
             return Ok(());
@@ -149,7 +152,7 @@ impl Upstream {
     }
 }
 
-/// Whether each call fits one route best.
+/// Checks that every call has a single best route.
 fn check_routes(routes: &[Route]) -> Result<(), String> {
     let routes = routes.iter().map(|route| (route.clone(), 1));
     Routes::new(routes, 1)
@@ -222,7 +225,7 @@ impl<'de> Visitor<'de> for UpstreamVisitor {
     }
 }
 
-/// A route as the file has it.
+/// A route in the form of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RouteText(Route);
 

@@ -27,21 +27,22 @@ const PROCESSOR_DURATION: &str = "processor-duration";
 const DEAD_LETTERS: &str = "dead-letters";
 const PROCESSED_NOT_INCOMING: &str = "processed-not-incoming";
 
-/// Records that a minute must have for its latency to be judged: a percentile of fewer is a single
-/// record's, such as the one that started the function.
+/// The number of records that a minute needs for its latency to be judged: a percentile of fewer is
+/// a single record's, such as the one that started the function.
 const RECORDS_TO_JUDGE: f64 = 20.0;
-/// Milliseconds beyond the batching window that a record may take: Lambda asks each shard once a
+/// Milliseconds beyond the batching window that a record may take: Lambda polls each shard once a
 /// second, and up to two more go to the put, to a function that starts, and to an append that is
-/// tried twice.
+/// retried.
 const PROCESSING_MILLIS: f64 = 3_000.0;
-/// The hundredths of incoming records that may still wait at a period's end. Half is far from what a
-/// busy moment leaves to the next period; a smaller backlog shows in the age of the oldest record.
+/// The percentage of incoming records that may still wait at the end of a period. Half is far from
+/// what a busy moment leaves to the next period; a smaller backlog shows in the age of the oldest
+/// record.
 const SHARE: f64 = 50.0;
-/// Records of a period below which a share is chance, and only the lack of any processed record says
-/// something.
+/// The number of records of a period below which a share is chance, and only the lack of any
+/// processed record means something.
 const RECORDS_TO_SHARE: f64 = 50.0;
 
-/// All of them.
+/// All alarms.
 pub(super) fn of(
     context: &Context<'_>,
     stream: &Stream,
@@ -138,7 +139,7 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
 }
 
 /// Milliseconds until an event is in the journal, beyond the batching window, which delays events
-/// on purpose. 0 where too few records are there to judge.
+/// on purpose; 0 if there are too few records to judge.
 fn latency(context: &Context<'_>) -> Expression {
     let minute = Period::MINUTE;
     let p99 = Statistic::Percentile(Percentile::P99);
@@ -150,9 +151,9 @@ fn latency(context: &Context<'_>) -> Expression {
         .choose(latency - f64::from(window) * 1_000.0, 0.0)
 }
 
-/// The records that were put and not processed, in hundredths of those that were put: of few records
-/// 100 or 0, as none or any was processed. Below 0 where more were processed, which only says that
-/// they were delivered again.
+/// The records that were put and not processed, in percent of those that were put. For few records
+/// it is 100 or 0, depending on whether any was processed. It is below 0 if more were processed,
+/// which only means that they were redelivered.
 fn unprocessed(context: &Context<'_>, stream: &Stream) -> Expression {
     /// Seconds until a record is processed, beyond the window.
     const PROCESSING: u32 = 5;

@@ -1,8 +1,8 @@
-//! The members of a dashboard's body and of its widgets, as the page lists them.
+//! The members of a dashboard's body and of its widgets, as AWS's page lists them.
 
 use super::shape::{Member, Shape, may, must};
 
-/// CloudWatch's limits of one widget and of a dashboard.
+/// CloudWatch's limits for one widget and for a dashboard.
 pub(super) const WIDGETS: usize = 500;
 pub(super) const METRICS_OF_ONE: usize = 500;
 const ALARMS: usize = 100;
@@ -239,7 +239,7 @@ const VERTICAL: Shape = Shape::Object(&[
     may("visible", Shape::Flag),
 ]);
 
-/// How one metric is drawn: the object that ends its row.
+/// The options for drawing one metric: the object at the end of its row.
 pub(super) const RENDERING: Shape = Shape::Object(&OF_ROW);
 /// The object that is the whole row of an expression.
 pub(super) const EXPRESSION: Shape = Shape::Object(&OF_EXPRESSION);

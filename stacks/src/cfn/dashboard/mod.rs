@@ -1,5 +1,5 @@
 //! The body of a CloudWatch dashboard: AWS's "Dashboard Body Structure and Syntax" as types, so
-//! that only what that page describes can be written.
+//! that only valid bodies can be written.
 
 use serde_json::{Map, Value, json};
 
@@ -12,11 +12,11 @@ use super::value::Val;
 
 pub use structure::dashboard_problems;
 
-/// The widgets of a dashboard, each in its place.
+/// The widgets of a dashboard with their places.
 #[derive(Debug, Default)]
 pub(crate) struct Body(Vec<(Place, Content)>);
 
-/// Where a widget stands on the grid.
+/// The place of a widget on the grid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) x: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) height: u32,
 }
 
-/// What a widget shows.
+/// The content of a widget.
 #[derive(Debug)]
 pub(crate) enum Content {
     Metrics {
@@ -42,7 +42,7 @@ pub(crate) enum Content {
     Text(String),
 }
 
-/// How a widget shows its metrics.
+/// The way in which a widget shows its metrics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View {
     TimeSeries,
@@ -54,7 +54,7 @@ pub(crate) enum View {
 pub(crate) enum Series {
     Metric {
         id: String,
-        /// Absent where only an expression uses it.
+        /// Absent if only an expression uses it.
         label: Option<String>,
         namespace: String,
         name: String,
@@ -73,7 +73,7 @@ impl Body {
         self.0.push((place, content));
     }
 
-    /// The body's text, in which the region and the account stand for themselves.
+    /// The body's text, in which the region and the account are filled in at deployment.
     pub(crate) fn json(&self) -> Val<String> {
         let widgets: Vec<Value> = self.0.iter().map(widget).collect();
         sub(json!({ "widgets": widgets }).to_string())

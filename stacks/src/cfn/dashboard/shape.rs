@@ -1,17 +1,17 @@
-//! Shapes of JSON, and what is said where a value has another.
+//! Shapes of JSON, and the messages about values with another shape.
 
 use serde_json::{Map, Value};
 
 use crate::cfn::check::Problem;
 
-/// What a value may be.
+/// The valid values.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Text,
     /// A text of at least one and at most this many characters.
     TextUpTo(usize),
     OneOf(&'static [&'static str]),
-    /// A text that matches, and what such a text is called.
+    /// A text that matches, and the name for such texts.
     Like(&'static str, &'static str),
     Flag,
     Number,
@@ -21,7 +21,7 @@ pub(super) enum Shape {
     Whole(u64, u64),
     /// Seconds: whole minutes.
     Minutes,
-    /// At least and at most so many of one shape.
+    /// At least and at most this many items of one shape.
     List(&'static Shape, usize, usize),
     /// One of a shape, or a list of exactly two: the edges of a band.
     OneOrBand(&'static Shape),
@@ -47,7 +47,7 @@ pub(super) const fn may(name: &'static str, shape: Shape) -> Member {
     }
 }
 
-/// A member that must be there.
+/// A required member.
 pub(super) const fn must(name: &'static str, shape: Shape) -> Member {
     Member {
         name,
@@ -57,7 +57,7 @@ pub(super) const fn must(name: &'static str, shape: Shape) -> Member {
 }
 
 impl Shape {
-    /// What is wrong with a value, each with its place inside it.
+    /// The problems of a value, each with its place inside the value.
     pub(super) fn check(self, value: &Value, problems: &mut Vec<Problem>) {
         match (self, value) {
             (Self::Any, _)
@@ -139,7 +139,7 @@ fn object_of(members: &[Member], object: &Map<String, Value>, problems: &mut Vec
     }
 }
 
-/// What is found inside a member or item, placed there.
+/// The problems inside a member or item, with their place.
 pub(super) fn within(
     place: &str,
     problems: &mut Vec<Problem>,
@@ -154,7 +154,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     regex_lite::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
 }
 
-/// Enough of a value to know it by.
+/// Enough of a value to recognise it.
 fn excerpt(value: &Value) -> String {
     const SHOWN: usize = 60;
     let text = match value {

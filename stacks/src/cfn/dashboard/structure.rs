@@ -1,9 +1,9 @@
-//! Whether a dashboard's body is what CloudWatch describes: "Dashboard Body Structure and Syntax",
-//! CloudWatch API Reference. CloudFormation takes any text for a body, and the dashboard then shows
-//! an error where a widget should be.
+//! Checks a dashboard's body against CloudWatch's description: "Dashboard Body Structure and
+//! Syntax", CloudWatch API Reference. CloudFormation accepts any text as a body, and the dashboard
+//! then shows an error in place of a widget.
 //!
-//! [`members`](super::members) holds what stands in the page's lists; here is what it says in
-//! words, and that ids are unique and defined.
+//! [`members`](super::members) holds the page's lists. This module holds the rules that the page
+//! states in words, and checks that ids are unique and defined.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use super::members::{self, COLUMNS, EXPRESSION, RENDERING};
 use super::shape::within;
 use crate::cfn::check::Problem;
 
-/// Metrics of a dashboard, in all ("CloudWatch quotas").
+/// The most metrics of a dashboard in total ("CloudWatch quotas").
 const METRICS: usize = 2500;
-/// What a widget is wide where it does not say.
+/// The default width of a widget.
 const WIDTH: u64 = 6;
 
-/// What is wrong with a body, each with its place in it; nothing where CloudWatch can show it.
+/// The problems of a body, each with its place in it; none if CloudWatch can show it.
 ///
 /// ```
 /// use stacks::cfn::dashboard_problems;
@@ -58,11 +58,11 @@ pub fn dashboard_problems(body: &str) -> Vec<Problem> {
     problems
 }
 
-/// What counts for the dashboard as a whole.
+/// Facts about the dashboard as a whole.
 #[derive(Default)]
 struct Metrics {
     count: usize,
-    /// The console draws one widget's metric in another where both have the same id.
+    /// The console draws one widget's metric in another if both have the same id.
     ids: BTreeSet<String>,
 }
 
@@ -192,7 +192,7 @@ fn check_row(row: &Value, first: bool, problems: &mut Vec<Problem>) {
             "namespace, name, dimensions and their values are texts, not empty",
         ));
     }
-    // `.` repeats one text of the row before, `...` all but what follows it.
+    // `.` repeats one text of the previous row, `...` all of them except those that follow it.
     let repeats = texts.iter().any(|text| matches!(*text, "." | "..."));
     if first && repeats {
         problems.push(Problem::here(
