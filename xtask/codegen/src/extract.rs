@@ -1,4 +1,4 @@
-//! The vendored extract, as it is read. Knows nothing of Rust names.
+//! The vendored extract, as it is parsed. Knows nothing about Rust names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,15 +47,15 @@ pub(crate) struct Resource {
     pub(crate) documentation: String,
     /// By CloudFormation name.
     pub(crate) properties: BTreeMap<String, Property>,
-    /// What `Fn::GetAtt` gives.
+    /// The results of `Fn::GetAtt`.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, Attribute>,
     /// Property types that the properties use.
     pub(crate) types: BTreeMap<String, PropertyType>,
-    /// Holds data that deleting it would lose.
+    /// Whether deleting it would lose data.
     #[serde(default)]
     pub(crate) stateful: bool,
-    /// Where its tags go.
+    /// The place of its tags.
     pub(crate) tags: Option<Tags>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct PropertyType {
 pub(crate) struct Property {
     /// Markdown.
     pub(crate) documentation: String,
-    /// What it holds.
+    /// Its content.
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
     /// CloudFormation refuses the resource without it.
@@ -85,7 +85,7 @@ pub(crate) struct Property {
     pub(crate) replacement: Option<String>,
 }
 
-/// What a property holds, and its limits.
+/// The content of a property, and its limits.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Kind {
@@ -134,12 +134,12 @@ pub(crate) enum Kind {
 pub(crate) struct Attribute {
     /// Markdown.
     pub(crate) documentation: String,
-    /// `string`, `integer`, `boolean`, `number`, or what no scalar can hold.
+    /// `string`, `integer`, `boolean`, `number`, or a kind that no scalar can hold.
     #[serde(rename = "type")]
     pub(crate) kind: String,
 }
 
-/// Where a resource's tags go, and in which shape.
+/// The place of a resource's tags, and their shape.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tags {
@@ -154,7 +154,7 @@ impl Extract {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds anything that this generator does not know.
+    /// If the file cannot be read, or contains anything unknown to this generator.
     pub(crate) fn read(path: &Path) -> Result<Self, CodegenError> {
         let text = std::fs::read_to_string(path).map_err(|source| CodegenError::File {
             path: path.to_owned(),

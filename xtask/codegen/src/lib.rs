@@ -1,9 +1,8 @@
 //! Generates the resource types of `stacks` (`stacks/src/cfn/generated`) from the vendored
 //! extract of AWS's published schema (`stacks/spec/cloudformation.json`).
 //!
-//! A crate of its own so that a build of the stacks never waits for it. It reads the extract and
-//! nothing else: no network, no other copy of the schema. How the extract is made says
-//! `stacks/spec/extract.py`.
+//! It is a separate crate so that a build of the stacks never waits for it. It reads only the
+//! extract: no network, no other copy of the schema. `stacks/spec/extract.py` makes the extract.
 
 mod extract;
 mod names;
@@ -21,12 +20,12 @@ use extract::Extract;
 const EXTRACT: &str = "stacks/spec/cloudformation.json";
 const GENERATED: &str = "stacks/src/cfn/generated";
 
-/// What a run found, paths relative to the workspace.
+/// The result of a run, with paths relative to the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every generated file is what the extract yields.
+    /// Every generated file matches the extract.
     UpToDate,
-    /// These files differ from what the extract yields; `--check` leaves them so.
+    /// These files differ from the extract; `--check` leaves them unchanged.
     OutOfDate(Vec<PathBuf>),
     /// These files were written or removed.
     Written(Vec<PathBuf>),
@@ -41,13 +40,13 @@ pub enum CodegenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The extract is not what this generator reads.
+    /// This generator cannot read the extract.
     #[error("`{EXTRACT}` is not an extract of format 1")]
     Extract {
-        /// Where in the file.
+        /// The position in the file.
         source: serde_json::Error,
     },
     /// Two items of the extract get the same Rust name.
@@ -55,15 +54,15 @@ pub enum CodegenError {
     SameName {
         /// The Rust name.
         name: String,
-        /// What had it first.
+        /// The first item with the name.
         first: String,
-        /// What wanted it too.
+        /// The second item with the name.
         second: String,
     },
     /// rustfmt is missing or refused the generated text.
     #[error("rustfmt did not format the generated code: {message}")]
     Format {
-        /// What it said.
+        /// Its message.
         message: String,
     },
 }
@@ -72,7 +71,7 @@ pub enum CodegenError {
 ///
 /// # Errors
 ///
-/// When the extract cannot be read, or rustfmt cannot be run.
+/// If the extract cannot be read, or rustfmt cannot be run.
 pub fn run(check: bool, root: &Path) -> Result<Outcome, CodegenError> {
     let extract = Extract::read(&root.join(EXTRACT))?;
     let folder = root.join(GENERATED);
@@ -161,7 +160,7 @@ fn format_rust(text: &str) -> Result<String, CodegenError> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|source| failed(source.to_string()))?;
-    // rustfmt reads all before it writes: filling its input first cannot block.
+    // rustfmt reads all input before it writes: filling its input first cannot block.
     if let Some(mut input) = child.stdin.take() {
         input
             .write_all(text.as_bytes())

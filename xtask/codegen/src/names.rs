@@ -1,4 +1,4 @@
-//! Rust names of CloudFormation's names. Pure; decides nothing else.
+//! Converts CloudFormation's names to Rust names. Pure; decides nothing else.
 
 /// `DynamoDB` → `dynamodb`.
 pub(crate) fn module(service: &str) -> String {

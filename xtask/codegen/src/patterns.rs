@@ -1,11 +1,11 @@
-//! Patterns that AWS publishes in a dialect that the checks' engine does not run: look-around,
-//! classes of Unicode, `\Z`. Each is written anew here without those, or left to AWS with a reason;
-//! a test holds that the two lists are complete and nothing else.
+//! Patterns that AWS publishes in a dialect that the checks' engine does not support: look-around,
+//! Unicode classes, `\Z`. Each is either rewritten here without those, or left to AWS with a
+//! reason; a test checks that the two lists are complete and contain nothing else.
 
 use std::borrow::Cow;
 
-/// What the engine runs in place of what AWS publishes. Each takes what AWS's takes; those over
-/// classes of Unicode also take what no class holds, such as unassigned characters.
+/// Replacements for AWS's patterns. Each matches everything that AWS's matches; those for Unicode
+/// classes also match characters in no class, such as unassigned ones.
 const REWRITTEN: [(&str, &str); 20] = [
     // Not blank.
     (r"^(?!\s*$).+$", r"^.*\S.*$"),
@@ -41,13 +41,13 @@ const REWRITTEN: [(&str, &str); 20] = [
         r"^jdbc:(redshift|postgresql)://((?!-)[A-Za-z0-9-]{1,63}(?<!-)\.)+(redshift(-serverless)?)\.([a-zA-Z0-9\.\-]+):\d{1,5}/[a-zA-Z0-9_$-]+$",
         r"^jdbc:(redshift|postgresql)://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(redshift(-serverless)?)\.([a-zA-Z0-9.-]+):\d{1,5}/[a-zA-Z0-9_$-]+$",
     ),
-    // The end of the text, in Python's words.
+    // The end of the text, in Python's notation.
     (r"^[.\-_/#A-Za-z0-9]{1,512}\Z", r"^[._/#A-Za-z0-9-]{1,512}$"),
     (
         r"^arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/.+\Z",
         r"^arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/.+$",
     ),
-    // Letters, marks, symbols, numbers, punctuation: what can be seen. With `\s`, or separators,
+    // Letters, marks, symbols, numbers, punctuation: visible characters. With `\s`, or separators,
     // also the white space that the class names.
     (r"^\p{Print}+$", r"^[^\x00-\x1F\x7F]+$"),
     (r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$", r"^[^\x00-\x20\x7F]+$"),
@@ -81,13 +81,13 @@ const REWRITTEN: [(&str, &str); 20] = [
     ),
 ];
 
-/// What is left to AWS, and why.
+/// Patterns left to AWS, with the reason.
 const LEFT: [(&str, &str); 1] = [(
     r"^(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)$",
     "a collection of DocumentDB, which no stack here reads from",
 )];
 
-/// The pattern as the engine runs it; nothing where it is left to AWS.
+/// The pattern in the engine's dialect; `None` if it is left to AWS.
 pub(crate) fn runnable(pattern: &str) -> Option<Cow<'_, str>> {
     let rewritten = REWRITTEN
         .iter()
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::extract::{Extract, Kind, Property};
 
-    /// The patterns of the extract that the engine does not run.
+    /// The patterns of the extract that the engine does not support.
     fn foreign() -> BTreeSet<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let extract = Extract::read(&root.join(crate::EXTRACT)).unwrap();

@@ -1,18 +1,19 @@
-//! Which properties take another resource, and how: by its ARN, or by its name or id.
+//! Properties that refer to another resource, and the form of the reference: its ARN, or its name
+//! or id.
 
 use std::collections::BTreeSet;
 
 use crate::extract::Extract;
 use crate::names;
 
-/// The attribute that is a resource's own ARN where it is not called `Arn` or `{Resource}Arn`.
+/// The attribute with a resource's own ARN, if it is not called `Arn` or `{Resource}Arn`.
 const OWN_ARN: [(&str, &str); 3] = [
     ("AWS::IAM::ManagedPolicy", "PolicyArn"),
     ("AWS::Kinesis::StreamConsumer", "ConsumerARN"),
     ("AWS::Lambda::Version", "FunctionArn"),
 ];
 
-/// Attributes that are the ARN of something that belongs to the resource: its marker type.
+/// Attributes with the ARN of a part of the resource, and the part's marker type.
 const PART_ARN: [(&str, &str, &str); 2] = [
     ("AWS::DynamoDB::Table", "StreamArn", "TableStream"),
     (
@@ -50,7 +51,7 @@ impl Target {
     }
 }
 
-/// What the attribute of a resource is the ARN of.
+/// The resource whose ARN the attribute of a resource holds.
 pub(crate) fn arn_of(resource: &str, attribute: &str) -> Option<String> {
     let name = resource.rsplit("::").next().unwrap_or(resource);
     let own = attribute == "Arn"
@@ -65,7 +66,8 @@ pub(crate) fn arn_of(resource: &str, attribute: &str) -> Option<String> {
         .map(|(_, _, marker)| path(resource, marker))
 }
 
-/// What a property with these references takes; empty where no resource of the extract is meant.
+/// The targets of a property with these references; empty if the extract contains none of the
+/// resources.
 pub(crate) fn targets(extract: &Extract, refers: &[String]) -> BTreeSet<Target> {
     refers
         .iter()
@@ -81,7 +83,7 @@ pub(crate) fn targets(extract: &Extract, refers: &[String]) -> BTreeSet<Target> 
         .collect()
 }
 
-/// Whether a reference means a resource type that the extract does not hold.
+/// Whether a reference targets a resource type outside the extract.
 pub(crate) fn refers_outside(extract: &Extract, refers: &[String]) -> bool {
     refers.iter().any(|reference| {
         reference

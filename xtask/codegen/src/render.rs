@@ -1,7 +1,7 @@
 //! Writes the Rust source of one service's resource types.
 //!
-//! The generated types are thin: a wrapper over the properties set so far, a method a property.
-//! No derive, no field a property: thousands of them must not weigh on a build.
+//! The generated types are thin: a wrapper over the properties set so far, with one method per
+//! property. No derives, no fields per property: thousands of them would slow the build down.
 
 mod docs;
 mod kinds;
@@ -73,7 +73,7 @@ pub(crate) fn service(
     Ok(module.text)
 }
 
-/// What a struct is generated for.
+/// The item for which a struct is generated.
 struct Shape<'a> {
     /// The Rust name.
     name: String,
@@ -81,7 +81,7 @@ struct Shape<'a> {
     of: String,
     documentation: &'a str,
     properties: &'a BTreeMap<String, Property>,
-    /// Of the resource it belongs to: the prefix of its types' names.
+    /// The resource it belongs to: the prefix of its types' names.
     resource: &'a str,
 }
 
@@ -209,7 +209,7 @@ impl Module<'_> {
         Ok(())
     }
 
-    /// `new`, by what is required: nothing, one value, or a struct that names each.
+    /// `new`, depending on what is required: nothing, one value, or a struct that names each.
     fn constructor(
         &mut self,
         shape: &Shape<'_>,
@@ -264,7 +264,7 @@ impl Module<'_> {
         }
     }
 
-    /// An enum of allowed values.
+    /// An enum of the valid values.
     fn allowed(&mut self, name: &str, of: &str, values: &[String]) -> Result<(), CodegenError> {
         self.name(name, of)?;
         let mut variants = BTreeMap::new();
@@ -294,7 +294,7 @@ impl Module<'_> {
         Ok(())
     }
 
-    /// A marker for a property that takes more than one kind of reference.
+    /// A marker for a property that accepts more than one kind of reference.
     fn union(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The generated types in the tree are those that the extract yields.
+//! The generated types in the tree match the extract.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

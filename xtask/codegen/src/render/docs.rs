@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::extract::{Kind, Property};
 
-/// The comment of an item: AWS's words, or the item's own name where AWS has none.
+/// The comment of an item: AWS's text, or the item's own name if AWS has none.
 pub(super) fn doc(markdown: &str, name: &str) -> String {
     let mut lines = lines(markdown);
     if lines.is_empty() {
@@ -13,7 +13,7 @@ pub(super) fn doc(markdown: &str, name: &str) -> String {
     comment(&lines)
 }
 
-/// The comment of a property: AWS's words, then its limits.
+/// The comment of a property: AWS's text, then its limits.
 pub(super) fn property_doc(property: &str, spec: &Property) -> String {
     let mut lines = lines(&spec.documentation);
     if !lines.is_empty() {
@@ -41,7 +41,8 @@ fn comment(lines: &[String]) -> String {
         .join("\n")
 }
 
-/// Lines that rustdoc takes for what they are: no code block by indentation, none run as a test.
+/// Lines in a form that rustdoc renders correctly: no code block by indentation, none run as a
+/// test.
 fn lines(markdown: &str) -> Vec<String> {
     let mut fenced = false;
     let mut lines: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! The Rust type, the parameter and the check of what a property holds.
+//! The Rust type, the parameter and the check of a property's content.
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,11 @@ use crate::references::{self, Target};
 
 /// How a property is written in Rust.
 pub(super) struct Item {
-    /// The type that a field holds: `Val<String>`.
+    /// The type of a field: `Val<String>`.
     pub(super) held: String,
-    /// The type that a method takes: `impl Into<Val<String>>`.
+    /// The type of a method's parameter: `impl Into<Val<String>>`.
     pub(super) parameter: String,
-    /// From what the method takes to what is held.
+    /// The conversion from the parameter to the field.
     pub(super) conversion: &'static str,
     /// The limits, as an expression.
     pub(super) check: String,
@@ -48,7 +48,7 @@ impl Module<'_> {
         })
     }
 
-    /// The type held, declaring the enum or marker it needs.
+    /// The type of the field; declares the enum or marker that it needs.
     fn held(
         &mut self,
         shape: &Shape<'_>,
