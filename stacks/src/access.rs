@@ -92,7 +92,7 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
             let kind = resource.get("Type").and_then(Value::as_str);
             let kind = kind.unwrap_or_default();
             let Some(known) = kinds::of(kind) else {
-                let message = format!("nothing says what deploying a `{kind}` takes");
+                let message = format!("the permissions to deploy a `{kind}` are unknown");
                 problems.push(Problem::here(message).within(id));
                 continue;
             };

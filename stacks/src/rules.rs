@@ -92,7 +92,7 @@ fn name_fits(declaration: &Declaration) -> Option<Problem> {
     let name = declaration.properties.get(*property)?.as_str()?;
     let length = name.chars().count();
     let message = format!(
-        "the name `{name}` has {length} characters, AWS takes {most}; shorten the prefix or the \
+        "the name `{name}` has {length} characters, AWS accepts {most}; shorten the prefix or the \
          environment's name"
     );
     (length > *most).then(|| Problem::here(message).within(property))

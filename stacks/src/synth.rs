@@ -29,7 +29,7 @@ pub enum SynthError {
         source: serde_json::Error,
     },
     /// Two routes match the same calls.
-    #[error("the routes cannot be told apart")]
+    #[error("two routes match the same calls")]
     Routes(#[from] domain::route::RoutesError),
     /// A stack contains something that AWS would refuse.
     #[error("stack `{stack}` cannot be deployed:{}", List(problems))]

@@ -126,7 +126,7 @@ fn the_place_of_a_widget_is_held() {
     assert!(placed(json!({ "width": 0 })).contains("a whole number from 1 to 24"));
     assert!(placed(json!({ "height": 1001 })).contains("a whole number from 1 to 1000"));
     assert!(placed(json!({ "y": -1, "x": 0 })).contains("a whole number from 0"));
-    assert!(placed(json!({ "colour": "red" })).contains("`colour` is not known"));
+    assert!(placed(json!({ "colour": "red" })).contains("`colour` is unknown"));
 }
 
 #[test]
@@ -148,8 +148,14 @@ fn what_a_metric_widget_must_have_is_held() {
 fn what_a_metric_widget_may_have_is_held() {
     for (changes, said) in [
         (json!({ "view": "donut" }), "one of `timeSeries`"),
-        (json!({ "period": 45 }), "`45` is given, a multiple of 60"),
-        (json!({ "period": 0 }), "`0` is given, a multiple of 60"),
+        (
+            json!({ "period": 45 }),
+            "`45` is given, expected a multiple of 60",
+        ),
+        (
+            json!({ "period": 0 }),
+            "`0` is given, expected a multiple of 60",
+        ),
         (json!({ "period": "300" }), "a multiple of 60"),
         (json!({ "stat": "Median" }), "a statistic of CloudWatch's"),
         (json!({ "stat": "p101" }), "a statistic of CloudWatch's"),
@@ -161,10 +167,7 @@ fn what_a_metric_widget_may_have_is_held() {
         (json!({ "legend": { "position": "top" } }), "one of `right`"),
         (json!({ "legend": {} }), "`position` is missing"),
         (json!({ "yAxis": { "left": { "min": "0" } } }), "a number"),
-        (
-            json!({ "yAxis": { "middle": {} } }),
-            "`middle` is not known",
-        ),
+        (json!({ "yAxis": { "middle": {} } }), "`middle` is unknown"),
         (
             json!({ "table": { "summaryColumns": ["MEDIAN"] } }),
             "one of `MIN`",
@@ -185,7 +188,7 @@ fn what_a_metric_widget_may_have_is_held() {
             json!({ "annotations": { "alarms": ["orders"] } }),
             "an alarm's ARN",
         ),
-        (json!({ "perdiod": 300 }), "`perdiod` is not known"),
+        (json!({ "perdiod": 300 }), "`perdiod` is unknown"),
     ] {
         let found = in_metrics(&changes);
         assert!(found.contains(said), "{changes}: {found}");
@@ -215,7 +218,7 @@ fn the_forms_of_a_metric_are_held() {
         ),
         (
             json!([["AWS/SQS", "x", { "expression": "m1" }]]),
-            "`expression` is not known",
+            "`expression` is unknown",
         ),
         (json!([[{ "label": "x" }]]), "`expression` is missing"),
         (

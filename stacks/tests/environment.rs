@@ -96,7 +96,7 @@ fn a_region_that_is_none_is_refused_with_those_that_are() {
     refused_with(
         "ap-south-1",
         "ap-south-9",
-        "4:9: region: `ap-south-9` is not an AWS region, such as `ap-south-1`; it is one of af-",
+        "4:9: region: `ap-south-9` is not an AWS region, such as `ap-south-1`: expected one of af-",
     );
 }
 
@@ -105,7 +105,7 @@ fn a_number_out_of_range_is_refused_with_the_range() {
     refused_with(
         "shards: 2",
         "shards: 900",
-        "11:11: stream.shards: `900` is out of range, 1 to 500 is allowed",
+        "11:11: stream.shards: `900` is out of range: expected 1 to 500",
     );
     refused_with(
         "batchSize: 100",
@@ -115,22 +115,22 @@ fn a_number_out_of_range_is_refused_with_the_range() {
     refused_with(
         "[50, 80, 100]",
         "[50, 80, 300]",
-        "35:29: plans.free.alertsPercent[2]: `300` is out of range, 1 to 200 is allowed",
+        "35:29: plans.free.alertsPercent[2]: `300` is out of range: expected 1 to 200",
     );
     refused_with(
         "aggregator:\n  windowSeconds: 10",
         "aggregator:\n  windowSeconds: 301",
-        "24:18: aggregator.windowSeconds: `301` is out of range, 0 to 300 is allowed",
+        "24:18: aggregator.windowSeconds: `301` is out of range: expected 0 to 300",
     );
     refused_with(
         "reconciler:\n  windowSeconds: 60",
         "reconciler:\n  windowSeconds: 901",
-        "28:18: reconciler.windowSeconds: `901` is out of range, 0 to 900 is allowed",
+        "28:18: reconciler.windowSeconds: `901` is out of range: expected 0 to 900",
     );
     refused_with(
         "retentionDays: 14",
         "retentionDays: 15",
-        "55:18: logs.retentionDays: `15` days is no retention of CloudWatch Logs; it is one of 1, 3,",
+        "55:18: logs.retentionDays: `15` days is not a retention of CloudWatch Logs: expected one of 1, 3,",
     );
 }
 
@@ -141,8 +141,8 @@ fn what_a_day_is_counted_from_cannot_expire_before_its_second_count() {
         let error = refused("logs:", &format!("{retention}logs:"));
         let column = 5 + key.len();
         let expected = format!(
-            "stacks/environments/test.yaml:55:{column}: retention.{key}: `11` is out of range, 12 \
-             to 3650 is allowed: a day is counted a second time nine days after it ended"
+            "stacks/environments/test.yaml:55:{column}: retention.{key}: `11` is out of range: expected \
+             12 to 3650: a day is counted a second time nine days after it ended"
         );
         assert!(error.starts_with(&expected), "\n{error}\n{expected}");
     }
@@ -275,7 +275,7 @@ const EC: &str = "kty: EC, crv: P-256, alg: ES256, x: AAAA, y: AAAA";
 #[test]
 fn key_sets_that_verify_no_token_are_refused() {
     for (keys, why) in [
-        (String::new(), "no key is there"),
+        (String::new(), "there are no keys"),
         (
             format!("{{{EC}, d: AAAA, kid: a}}"),
             "key 1: `d` belongs to a private or shared key",
@@ -294,11 +294,11 @@ fn key_sets_that_verify_no_token_are_refused() {
         ),
         (
             "{kty: RSA, n: AAAA, kid: a}".to_owned(),
-            "key 1: `e` is missing or no base64url",
+            "key 1: `e` is missing or not base64url",
         ),
         (
             "{kty: RSA, n: 'A+A=', e: AQAB, kid: a}".to_owned(),
-            "key 1: `n` is missing or no base64url",
+            "key 1: `n` is missing or not base64url",
         ),
         (
             "{kty: RSA, n: AAAA, e: AQAB, alg: RS512, kid: a}".to_owned(),
@@ -358,7 +358,7 @@ fn tags_that_a_service_would_not_take_are_refused() {
         ("AWS:team: c", "`AWS:team` cannot be the key of a tag"),
         (
             "Application: other",
-            "the tag `application` is there twice, case aside",
+            "the tag `application` occurs twice, ignoring case",
         ),
         (
             "complical:Environment: test",
@@ -593,7 +593,7 @@ fn an_upstream_that_cannot_be_is_refused() {
         ),
         (
             "upstream:\n  url: https://a.example\n  routes: []\n  openapi: a.yaml",
-            "upstream.routes: stands beside `openapi`; give one",
+            "upstream.routes: conflicts with `openapi`; give one of them",
         ),
         (
             "upstream:\n  url: https://a.example\n  identity: {user: authorization}",
@@ -658,7 +658,7 @@ fn pages_that_may_call_are_listed_or_all() {
         ("cors: {origins: []}", "cors.origins: no page may call"),
         (
             "cors: {origins: ['*', 'https://a.example']}",
-            "cors.origins: `*` stands beside others",
+            "cors.origins: `*` includes all others",
         ),
         (
             "cors: {origins: ['*'], credentials: true}",

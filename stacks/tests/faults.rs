@@ -111,7 +111,7 @@ fn a_number_out_of_range() {
     });
     assert_eq!(
         said,
-        "`Stream.RetentionPeriodHours`: `9000` is out of range, 1 to 8760 is allowed"
+        "`Stream.RetentionPeriodHours`: `9000` is out of range: expected 1 to 8760"
     );
 }
 
@@ -128,7 +128,9 @@ fn a_number_that_is_none_of_those_allowed() {
         let group = logs::LogGroup::new().retention_in_days(15);
         stack.template().add("Logs", group);
     });
-    assert!(said.starts_with("`Logs.RetentionInDays`: `15` is not allowed, it is one of 1, 3, 5,"));
+    assert!(
+        said.starts_with("`Logs.RetentionInDays`: `15` is not allowed: expected one of 1, 3, 5,")
+    );
 }
 
 #[test]
@@ -261,7 +263,7 @@ fn an_iam_action_that_is_none() {
             .grants()
             .allow(Statement::allow(["sqs:SendMesage"], arn));
     });
-    assert_eq!(said, "`WorkerRole`: `sqs:SendMesage` is no IAM action");
+    assert_eq!(said, "`WorkerRole`: `sqs:SendMesage` is not an IAM action");
 }
 
 #[test]
@@ -272,7 +274,7 @@ fn every_action_on_everything() {
             .grants()
             .allow(Statement::allow_on_all(["*"], "it is easier"));
     });
-    assert_eq!(said, "`WorkerRole`: `*` is no IAM action");
+    assert_eq!(said, "`WorkerRole`: `*` is not an IAM action");
 }
 
 #[test]
@@ -365,7 +367,7 @@ fn a_name_longer_than_aws_takes() {
     let said = synthesis(|stack| {
         queue(stack, &"w".repeat(81), QueueKind::Standard);
     });
-    assert!(said.contains("has 81 characters, AWS takes 80"), "{said}");
+    assert!(said.contains("has 81 characters, AWS accepts 80"), "{said}");
 }
 
 #[test]
@@ -428,7 +430,7 @@ fn dashboard(stack: &mut Stack, body: &str) {
 fn a_dashboard_whose_body_is_no_json() {
     let said = synthesis(|stack| dashboard(stack, r#"{"widgets": [}"#));
     assert!(
-        said.starts_with("`Dashboard.DashboardBody`: the body is no JSON: "),
+        said.starts_with("`Dashboard.DashboardBody`: the body is not JSON: "),
         "{said}"
     );
 }
@@ -444,7 +446,7 @@ fn a_widget_of_no_known_type() {
     assert_eq!(
         said,
         "`Dashboard.DashboardBody.widgets.0.type`: `graph` is given, \
-         one of `metric`, `text`, `log`, `alarm`, `explorer` is allowed"
+         expected one of `metric`, `text`, `log`, `alarm`, `explorer`"
     );
 }
 
@@ -477,7 +479,7 @@ fn a_widget_with_a_period_of_ten_seconds() {
     });
     assert_eq!(
         said,
-        "`Dashboard.DashboardBody.widgets.0.properties.period`: `10` is given, a multiple of 60 is allowed"
+        "`Dashboard.DashboardBody.widgets.0.properties.period`: `10` is given, expected a multiple of 60"
     );
 }
 

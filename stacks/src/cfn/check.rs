@@ -136,7 +136,7 @@ impl Check {
         if !self.one_of.is_empty() && !self.one_of.contains(&number) {
             let allowed: Vec<String> = self.one_of.iter().map(ToString::to_string).collect();
             problems.push(Problem::here(format!(
-                "`{number}` is not allowed, it is one of {}",
+                "`{number}` is not allowed: expected one of {}",
                 allowed.join(", ")
             )));
         }
@@ -156,7 +156,7 @@ impl Check {
                 _ => format!("{most} and less"),
             };
             problems.push(Problem::here(format!(
-                "`{shown}` is out of range, {allowed} is allowed"
+                "`{shown}` is out of range: expected {allowed}"
             )));
         }
     }

@@ -103,7 +103,7 @@ impl Statement {
         let actions = self.actions.iter();
         actions
             .filter_map(|action| match (known(action), &self.resources) {
-                (None, _) => Some(format!("`{action}` is no IAM action")),
+                (None, _) => Some(format!("`{action}` is not an IAM action")),
                 (Some(true), Resources::Any(_)) => Some(format!(
                     "`{action}` is allowed on `*`, but can name a resource"
                 )),

@@ -74,7 +74,7 @@ impl TryFrom<Section> for Cors {
             [] => return Err("cors.origins: no page may call; leave `cors` out"),
             [any] if any == "*" => Origins::Any,
             all if all.iter().any(|origin| origin == "*") => {
-                return Err("cors.origins: `*` stands beside others; it is all of them");
+                return Err("cors.origins: `*` includes all others; give it alone");
             }
             _ => Origins::Listed(origins),
         };

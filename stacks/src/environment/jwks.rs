@@ -32,7 +32,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error
 
 fn check(keys: &[Key]) -> Result<(), String> {
     if keys.is_empty() {
-        return Err("no key is there; no token could be verified".to_owned());
+        return Err("there are no keys, so no token could be verified".to_owned());
     }
     let mut named = BTreeSet::new();
     for (index, key) in keys.iter().enumerate() {
@@ -84,7 +84,7 @@ fn type_of(key: &Key) -> Result<&'static str, String> {
     };
     for part in parts {
         if !text(part).is_some_and(is_base64url) {
-            return Err(format!("`{part}` is missing or no base64url"));
+            return Err(format!("`{part}` is missing or not base64url"));
         }
     }
     for (member, allowed) in [("alg", algorithm), ("use", "sig")] {

@@ -348,7 +348,7 @@ impl Environment {
             .find(|(_, loopback)| *loopback == Some(true) && self.endpoint_is_remote())?;
         Some(Refusal::new(
             setting,
-            format!("`{setting}` is on this machine, which AWS does not reach"),
+            format!("`{setting}` is on this machine, which AWS cannot reach"),
         ))
     }
 
@@ -371,7 +371,7 @@ impl Environment {
         Some(Refusal::new(
             setting,
             format!(
-                "`{setting}` has no effect in `local`, whose embedded AWS does without; leave it out"
+                "`{setting}` has no effect in `local`, whose embedded AWS does not support it; leave it out"
             ),
         ))
     }
@@ -418,7 +418,7 @@ impl Environment {
         const MOST: usize = 49;
         if self.tags.len() > MOST {
             let message = format!(
-                "{} tags are given, {MOST} are allowed: AWS takes 50 a resource, and one names the \
+                "{} tags are given, {MOST} are allowed: AWS accepts 50 per resource, and one names the \
                  environment",
                 self.tags.len()
             );
@@ -431,7 +431,7 @@ impl Environment {
             .keys()
             .find(|key| !keys.insert(key.as_str().to_lowercase()))?;
         let message = format!(
-            "the tag `{twice}` is there twice, case aside, or is the one that names the environment"
+            "the tag `{twice}` occurs twice, ignoring case, or is the one that names the environment"
         );
         Some(Refusal::new("tags", message))
     }

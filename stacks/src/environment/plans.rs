@@ -99,11 +99,11 @@ impl<'de> Visitor<'de> for Plans {
                 )));
             }
             if plans.insert(name.clone(), plan).is_some() {
-                return Err(A::Error::custom(format!("plan `{name}` is there twice")));
+                return Err(A::Error::custom(format!("plan `{name}` occurs twice")));
             }
         }
         if plans.is_empty() {
-            return Err(A::Error::custom("no plan is there; a key needs one"));
+            return Err(A::Error::custom("there are no plans; a key needs one"));
         }
         Ok(plans)
     }

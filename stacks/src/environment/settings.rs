@@ -312,7 +312,7 @@ impl Visitor<'_> for LogDaysVisitor {
         days.map(LogDays).ok_or_else(|| {
             let allowed: Vec<String> = LogDays::ALLOWED.iter().map(ToString::to_string).collect();
             E::custom(format!(
-                "`{given}` days is no retention of CloudWatch Logs; it is one of {}",
+                "`{given}` days is not a retention of CloudWatch Logs: expected one of {}",
                 allowed.join(", ")
             ))
         })
@@ -379,7 +379,7 @@ impl TryFrom<AuthSection> for Auth {
 
     fn try_from(section: AuthSection) -> Result<Self, Self::Error> {
         if section.jwks_url.is_some() && section.jwks.is_some() {
-            return Err("auth.jwks: stands beside `jwksUrl`; give one");
+            return Err("auth.jwks: conflicts with `jwksUrl`; give one of them");
         }
         let signed = section.jwks_url.is_some() || section.jwks.is_some();
         if signed && (section.issuer.is_none() || section.audience.is_none()) {
@@ -481,7 +481,7 @@ pub(super) fn webhooks<'de, D: Deserializer<'de>>(
     for webhook in &webhooks {
         let name = webhook.name.as_str();
         if !names.insert(name) {
-            return Err(D::Error::custom(format!("webhook `{name}` is there twice")));
+            return Err(D::Error::custom(format!("webhook `{name}` occurs twice")));
         }
         if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
             return Err(D::Error::custom(format!(

@@ -172,7 +172,7 @@ fn region(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{text}` is not an AWS region, such as `ap-south-1`; it is one of {}",
+        "`{text}` is not an AWS region, such as `ap-south-1`: expected one of {}",
         REGIONS.join(", ")
     ))
 }
@@ -277,7 +277,7 @@ fn page_origin(text: &str) -> Result<(), String> {
         .then_some(())
         .ok_or_else(|| {
             format!(
-                "`{text}` is not where a page comes from: scheme, host and port in lower case, \
+                "`{text}` is not the origin of a page: scheme, host and port in lower case, \
                  such as `https://app.example.com`, or `*`"
             )
         })
@@ -302,7 +302,7 @@ fn api_id(text: &str) -> Result<(), String> {
 fn cors_method(text: &str) -> Result<(), String> {
     CORS_METHODS.contains(&text).then_some(()).ok_or_else(|| {
         format!(
-            "`{text}` is not a method that pages may use: it is one of {}",
+            "`{text}` is not a method that pages may use: expected one of {}",
             CORS_METHODS.join(", ")
         )
     })
@@ -494,7 +494,7 @@ impl<const LEAST: u32, const MOST: u32> Number<LEAST, MOST> {
             .filter(|number| (LEAST..=MOST).contains(number))
             .ok_or_else(|| {
                 E::custom(format!(
-                    "`{given}` is out of range, {LEAST} to {MOST} is allowed{colon}{}",
+                    "`{given}` is out of range: expected {LEAST} to {MOST}{colon}{}",
                     self.reason
                 ))
             })

@@ -165,7 +165,7 @@ impl TryFrom<Section> for Upstream {
 
     fn try_from(section: Section) -> Result<Self, String> {
         if section.routes.is_some() && section.openapi.is_some() {
-            return Err("upstream.routes: stands beside `openapi`; give one".to_owned());
+            return Err("upstream.routes: conflicts with `openapi`; give one of them".to_owned());
         }
         let routes = section.routes.unwrap_or_default();
         let routes: Vec<Route> = routes.into_iter().map(|route| route.0).collect();

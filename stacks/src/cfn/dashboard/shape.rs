@@ -83,7 +83,7 @@ impl Shape {
             (Self::OneOrBand(of), Value::Object(_)) => of.check(value, problems),
             (Self::Object(members), Value::Object(object)) => object_of(members, object, problems),
             _ => problems.push(Problem::here(format!(
-                "`{}` is given, {} is allowed",
+                "`{}` is given, expected {}",
                 excerpt(value),
                 self.allowed()
             ))),
@@ -133,7 +133,7 @@ fn object_of(members: &[Member], object: &Map<String, Value>, problems: &mut Vec
     for name in object.keys().filter(|name| !known(name)) {
         let names: Vec<&str> = members.iter().map(|member| member.name).collect();
         problems.push(Problem::here(format!(
-            "`{name}` is not known, allowed are `{}`",
+            "`{name}` is unknown, expected one of `{}`",
             names.join("`, `")
         )));
     }

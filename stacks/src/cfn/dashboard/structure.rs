@@ -29,14 +29,14 @@ const WIDTH: u64 = 6;
 ///     found,
 ///     [
 ///         "`widgets.0.properties`: `markdown` is missing",
-///         "`widgets.0.properties`: `markdwon` is not known, allowed are `markdown`, `background`",
+///         "`widgets.0.properties`: `markdwon` is unknown, expected one of `markdown`, `background`",
 ///     ]
 /// );
 /// ```
 pub fn dashboard_problems(body: &str) -> Vec<Problem> {
     let body: Value = match serde_json::from_str(body) {
         Ok(body) => body,
-        Err(error) => return vec![Problem::here(format!("the body is no JSON: {error}"))],
+        Err(error) => return vec![Problem::here(format!("the body is not JSON: {error}"))],
     };
     let mut problems = Vec::new();
     members::BODY.check(&body, &mut problems);
