@@ -150,7 +150,7 @@ fn a_setting_that_can_never_work_is_refused_before_anything_is_built() {
         (
             key_set,
             "jwks: {keys: []}",
-            "custom.yaml:7:9: auth.jwks: no key is there",
+            "custom.yaml:7:9: auth.jwks: there are no keys",
         ),
         ("region: ap-south-1", "tags: {team: a&b}", "custom.yaml:1:"),
         (

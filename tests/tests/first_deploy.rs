@@ -225,7 +225,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     bare_table(&cloud, "PK", "SK").await;
     let deployed = succeed(&cloud, "deploy --env test --yes");
     for mended in ["it has no stream", "it has no index `byTime`"] {
-        let said = format!("{mended}; which is mended first");
+        let said = format!("{mended}; which is corrected first");
         assert!(deployed.stderr.contains(&said), "{deployed:#?}");
     }
     let described = tables.describe_table().table_name(ANALYTICS).send();

@@ -133,7 +133,7 @@ async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
 
     let dry = system.place.run("errors redrive --dry-run");
     assert_eq!(dry.code, Some(0), "{dry:#?}");
-    assert!(dry.stderr.contains("would offer 4 records"), "{dry:#?}");
+    assert!(dry.stderr.contains("would submit 4 records"), "{dry:#?}");
     tokio::time::sleep(due.saturating_duration_since(Instant::now())).await;
     let none = json!({"found": 0, "deleted": 0, "kept": 0});
     assert_eq!(
@@ -298,7 +298,7 @@ async fn list_without_the_stream(system: &mut System) {
     system.outputs = deploy(&system.place);
     send_letter(system, QUEUE_OF_LINES, &json!("no lines either")).await;
     let dry = system.place.run("errors redrive --dry-run");
-    assert!(dry.stderr.contains("would offer 4 records"), "{dry:#?}");
+    assert!(dry.stderr.contains("would submit 4 records"), "{dry:#?}");
     let kept = system.place.run("errors redrive --yes --json");
     assert_eq!(kept.code, Some(1), "{kept:#?}");
     assert!(
@@ -355,7 +355,7 @@ async fn tell_what_is_counted_but_wrong(system: &System) {
     assert_eq!(events["events"].as_array().unwrap().len(), 40);
 
     let dry = system.place.run("errors redrive --dry-run");
-    assert!(dry.stderr.contains("would offer 5 records"), "{dry:#?}");
+    assert!(dry.stderr.contains("would submit 5 records"), "{dry:#?}");
 }
 
 fn error_of<'a>(listed: &'a Value, reason: &str) -> &'a Value {

@@ -43,7 +43,7 @@ pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
         return Err(match state.emulator.as_ref().or(state.host.as_ref()) {
             None => nothing_deployed(&environment),
             Some(record) => Stop::failed(format!(
-                "the local environment does not answer (process {} was to serve it)",
+                "the local environment does not respond (process {} should serve it)",
                 record.pid
             ))
             .hint("`cargo xtask deploy` brings it up again, `cargo xtask destroy` clears it away"),

@@ -235,7 +235,7 @@ pub(crate) struct ArchOption {
 /// Reads one of Lambda's architectures.
 fn architecture() -> impl TypedValueParser<Value = Architecture> {
     PossibleValuesParser::new(Architecture::ALL.map(Architecture::as_str))
-        .try_map(|name| Architecture::parse(&name).ok_or("no architecture of Lambda"))
+        .try_map(|name| Architecture::parse(&name).ok_or("not an architecture of Lambda"))
 }
 
 #[derive(Debug, Args)]

@@ -158,7 +158,7 @@ fn analytics_override() -> anyhow::Result<Option<bool>> {
         Some("false") => Ok(Some(false)),
         Some("") => Ok(None),
         _ => Err(Stop::usage(format!(
-            "`{ANALYTICS_VARIABLE}` is `{}`: allowed are `true` and `false`",
+            "`{ANALYTICS_VARIABLE}` is `{}`: expected `true` or `false`",
             value.display()
         ))
         .into()),

@@ -230,7 +230,7 @@ impl Output {
     /// Reports that the user pressed Ctrl-C.
     pub(crate) fn interrupted(self) {
         eprintln!(
-            "\n{} interrupted; what AWS has begun it finishes: run the command again to go on from here",
+            "\n{} interrupted; AWS finishes what it has begun: run the command again to continue",
             self.paint(Style::Error, "error:")
         );
     }

@@ -131,7 +131,7 @@ async fn a_saved_change_is_live_and_one_that_does_not_compile_changes_nothing() 
     assert_eq!(watching.answer().await, "second");
 
     watching.save("fn main() { nonsense", "fn main() {");
-    watching.until_said("saved, and no function is another for it", 1);
+    watching.until_said("saved, but no function changed", 1);
     watching.save("second", "third");
     watching.until_said("analytics live after ", 2);
     assert_eq!(watching.answer().await, "third");

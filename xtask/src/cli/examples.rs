@@ -33,7 +33,7 @@ const EXAMPLES: &[Verb] = &[
             ),
             (
                 "diff --env prod --exit-code",
-                "exit code 3 where anything differs",
+                "exit code 3 if anything differs",
             ),
         ],
     ),
@@ -47,12 +47,15 @@ const EXAMPLES: &[Verb] = &[
     (
         "destroy",
         &[
-            ("destroy", "nothing runs any more, nothing is left"),
+            ("destroy", "everything stops, and nothing is left"),
             (
                 "destroy --env test",
                 "the tables stay, and the next deploy adopts them",
             ),
-            ("destroy --env test --delete-data", "the tables go too"),
+            (
+                "destroy --env test --delete-data",
+                "the tables are deleted too",
+            ),
         ],
     ),
     (
@@ -61,7 +64,7 @@ const EXAMPLES: &[Verb] = &[
             ("synth --env prod", "the cloud assembly, in `cdk.out`"),
             (
                 "synth --check",
-                "exit code 3 where something generated is out of date",
+                "exit code 3 if something generated is out of date",
             ),
         ],
     ),
@@ -137,7 +140,7 @@ const EXAMPLES: &[Verb] = &[
         &[
             (
                 "users set ann@example.com --quota 50000",
-                "calls a period, over all keys of the user",
+                "units per period, over all keys of the user",
             ),
             (
                 "users set ann@example.com --by-plan",
@@ -163,7 +166,7 @@ const EXAMPLES: &[Verb] = &[
         "webhooks redrive",
         &[(
             "webhooks redrive",
-            "sends again what was given up after a day",
+            "retries deliveries that were given up after a day",
         )],
     ),
     (
@@ -195,7 +198,7 @@ const EXAMPLES: &[Verb] = &[
         "token",
         &[(
             "token --email ann@example.com --admin",
-            "may read everybody's data",
+            "may read all users' data",
         )],
     ),
     (
@@ -213,7 +216,7 @@ const EXAMPLES: &[Verb] = &[
         "status",
         &[
             ("status --env prod", "is it well?"),
-            ("status --watch", "and how it goes on"),
+            ("status --watch", "the same, refreshed every few seconds"),
         ],
     ),
     (
@@ -239,7 +242,7 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "errors redrive",
-        &[("errors redrive --dry-run", "what would be offered again")],
+        &[("errors redrive --dry-run", "what would be submitted again")],
     ),
     (
         "replay",
@@ -266,7 +269,7 @@ const EXAMPLES: &[Verb] = &[
         "iam",
         &[(
             "iam --env test",
-            "the least roles to deploy and to look, as a template",
+            "the minimal roles to deploy and to operate, as a template",
         )],
     ),
     (
@@ -337,14 +340,14 @@ const EXAMPLES: &[Verb] = &[
         "check",
         &[(
             "check",
-            "who may depend on whom, and what the tree may not hold",
+            "dependencies between crates, and forbidden contents of the tree",
         )],
     ),
     (
         "codegen",
         &[(
             "codegen --check",
-            "exit code 3 where generated files are out of date",
+            "exit code 3 if generated files are out of date",
         )],
     ),
 ];

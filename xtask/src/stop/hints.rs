@@ -12,11 +12,11 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "is in UPDATE_IN_PROGRESS state",
-        "somebody else is changing the stack: run the command again, it waits for them",
+        "someone else is changing the stack: run the command again, and it waits for them",
     ),
     (
         "state and can not be updated",
-        "somebody else is changing the stack: run the command again, it waits for them",
+        "someone else is changing the stack: run the command again, and it waits for them",
     ),
     (
         "already exists",
@@ -24,7 +24,7 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "not authorized to perform",
-        "the credentials, or CloudFormation's role, lack that permission: `cargo xtask iam` prints the roles that deploy and look after this environment",
+        "the credentials, or CloudFormation's role, lack that permission: `cargo xtask iam` prints the roles that deploy and operate this environment",
     ),
     (
         "explicit deny",
@@ -37,7 +37,7 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "cannot be assumed by Lambda",
-        "a role that was just made is not known everywhere yet: run the command again",
+        "a new role is not known everywhere yet: run the command again",
     ),
     (
         "LimitExceeded",
@@ -57,11 +57,11 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "S3 Error Code: NoSuchKey",
-        "a function's zip is gone from the bucket of assets: run the command again, it publishes what is absent",
+        "a function's zip is missing from the bucket of assets: run the command again to publish it",
     ),
     (
         "CloudWatch Logs role ARN must be set",
-        "API Gateway may not write logs in this account yet: run the command again, the role takes a moment to be known",
+        "API Gateway may not write logs in this account yet: run the command again, the role takes a moment to propagate",
     ),
     (
         "being deleted",
@@ -69,7 +69,7 @@ const WORDS: [(&str, &str); 17] = [
     ),
     (
         "Internal Failure",
-        "AWS failed by itself: run the command again; if it fails again, look at the AWS Health Dashboard",
+        "AWS had an internal error: run the command again; if it fails again, look at the AWS Health Dashboard",
     ),
 ];
 
@@ -95,7 +95,7 @@ pub(super) fn of(error: &Error) -> Option<String> {
 
 /// How to continue without the resources that cannot be rolled back.
 fn stuck(stack: &str, skip: &[String]) -> String {
-    let console = "mend what the reason names and run the command again";
+    let console = "fix what the reason names and run the command again";
     if skip.is_empty() {
         return console.to_owned();
     }
@@ -114,7 +114,7 @@ fn by_code(code: &str) -> Option<&'static str> {
             "the credentials are not valid: log in again, or choose another `AWS_PROFILE`"
         }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-            "the credentials lack that permission: `cargo xtask iam` prints the roles that deploy and look after this environment"
+            "the credentials lack that permission: `cargo xtask iam` prints the roles that deploy and operate this environment"
         }
         "Throttling"
         | "ThrottlingException"
@@ -124,7 +124,7 @@ fn by_code(code: &str) -> Option<&'static str> {
             "the account may not use this service or region yet: enable it in the console"
         }
         "InvalidChangeSetStatus" | "ChangeSetNotFound" => {
-            "somebody else changed the stack meanwhile: run the command again, and look at what changes now"
+            "someone else changed the stack in the meantime: run the command again, and review its changes"
         }
         "InsufficientCapabilitiesException" => {
             "the role of CloudFormation does not accept named roles: use one that may deploy this environment"
@@ -160,7 +160,7 @@ mod tests {
         );
         assert!(
             hint("Stack:arn:x is in UPDATE_IN_PROGRESS state and can not be updated.")
-                .contains("somebody else")
+                .contains("someone else")
         );
         assert_eq!(hint("something new"), "");
     }

@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context, args: &Block, blocked: bool) -> anyho
         };
         format!("{} is {is}", answer.whom)
     })?;
-    context.out.step("it holds everywhere within 30 s");
+    context.out.step("it takes effect everywhere within 30 s");
     Ok(Exit::Done)
 }
 

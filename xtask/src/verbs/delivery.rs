@@ -230,7 +230,7 @@ impl Delivery {
                 continue;
             };
             let outcome = answer.outcome.take().with_context(|| {
-                Stop::failed(format!("`{function}` does not say what became of records"))
+                Stop::failed(format!("`{function}` does not report the fate of records"))
                     .hint("it is of an earlier version: deploy first")
             })?;
             delivered.appended += outcome.appended;
@@ -354,7 +354,7 @@ const TRANSIENT: [&str; 4] = [
 /// A message with one line, in the form of the reconciler's queue: each line fails on its own. For
 /// a message without lines, which stands in place of a log, this is the message itself.
 fn line_message(log: &str, line: &SetAside) -> anyhow::Result<String> {
-    let message = std::str::from_utf8(&line.payload).context("a line is no text")?;
+    let message = std::str::from_utf8(&line.payload).context("a line is not text")?;
     let Some((log_group, log_stream)) = log.rsplit_once('/') else {
         return Ok(message.to_owned());
     };

@@ -57,7 +57,7 @@ fn check_options(environment: &Environment, embedded: bool, args: &Destroy) -> a
     let name = &environment.name;
     if embedded && args.delete_data {
         return Err(Stop::usage(format!(
-            "`--delete-data` is for AWS: in `{name}` all data goes unless `--keep-data` is given"
+            "`--delete-data` is for AWS: in `{name}` all data is deleted unless `--keep-data` is given"
         ))
         .into());
     }
@@ -189,7 +189,7 @@ async fn everything_local(
     let data = if args.keep_data {
         "its data is kept"
     } else {
-        "all its data goes"
+        "all its data is deleted"
     };
     context.out.detail(&format!(
         "- the local environment in `{}`; {data}",

@@ -88,10 +88,10 @@ pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> 
         shards.len()
     );
     if args.consent.dry_run {
-        context.out.step(&format!("would offer {what}"));
+        context.out.step(&format!("would submit {what}"));
         return Ok(Exit::Done);
     }
-    let question = format!("offer {what}, to the processor of `{name}` again?");
+    let question = format!("submit {what}, to the processor of `{name}` again?");
     if !agreed(context, &reached.environment, args.consent, &question)? {
         return Ok(Exit::Failed);
     }

@@ -103,10 +103,10 @@ async fn set(
     if consent.dry_run {
         context
             .out
-            .step(&format!("would change what holds for `{email}`"));
+            .step(&format!("would change the settings of `{email}`"));
         return Ok(Exit::Done);
     }
-    let question = format!("change what holds for `{email}`?");
+    let question = format!("change the settings of `{email}`?");
     if !agreed(context, &reached.environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
@@ -117,7 +117,7 @@ async fn set(
     let settings = settings.last().map(|key| key.more.user).unwrap_or_default();
     let user = shown(email, keys.len(), settings);
     context.out.answer(&user, User::text)?;
-    context.out.step("it holds everywhere within 30 s");
+    context.out.step("it takes effect everywhere within 30 s");
     Ok(Exit::Done)
 }
 

@@ -215,7 +215,9 @@ async fn secret(
     };
     context.out.answer(&shown, |shown| shown.secret.clone())?;
     if rotate {
-        context.out.step("the secret before signs too for 24 h");
+        context
+            .out
+            .step("the previous secret keeps signing for 24 h");
     }
     Ok(Exit::Done)
 }

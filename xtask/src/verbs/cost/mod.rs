@@ -38,7 +38,7 @@ const ASSUMED: [&str; 5] = [
     "a month has 30 days; free tiers, volume discounts and taxes are left out",
     "DynamoDB units are those of benchmark B4 with 1,000 users by Zipf's law, whatever `users` says: fewer users cost less, more cost more; beyond the measured rates the last one's units per call hold",
     "a fold window under ten seconds is counted as ten, though it takes more writes; one from 10 to 59 as ten, a longer one as 60",
-    "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; nobody has measured them on AWS here",
+    "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; these were not measured on AWS",
     "each batch that a shard may have at a time waits for a window of its own; the gateway writes 20 log streams, each delivered every five seconds: AWS documents neither",
 ];
 /// Costs that no line of the bill covers.

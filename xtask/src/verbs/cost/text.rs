@@ -83,7 +83,7 @@ fn advice(answer: &Answer) -> String {
         format!("  ${saving}  {}\n      gives up: {gives_up}\n", one.change)
     });
     let lines: String = lines.collect();
-    format!("Would save a month, each alone:\n{}", lines.trim_end())
+    format!("Savings per month, each on its own:\n{}", lines.trim_end())
 }
 
 fn alternatives(answer: &Answer) -> String {

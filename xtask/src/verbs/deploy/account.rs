@@ -32,7 +32,7 @@ fn tell_quota(context: &Context, environment: &Environment) {
     let quota = region.gateway_requests_per_second();
     if quota < USUAL_QUOTA {
         context.out.aside(&format!(
-            "API Gateway takes {quota} requests a second of an account in `{region}`, all its APIs \
+            "API Gateway accepts {quota} requests a second from an account in `{region}`, all its APIs \
              together, unless AWS has raised that quota"
         ));
     }

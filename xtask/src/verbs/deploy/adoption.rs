@@ -11,9 +11,9 @@ pub(super) fn show(context: &Context, adoptions: &[Adoption]) {
         let table = &adoption.table;
         for difference in &adoption.differences {
             let end = if difference.is_obstacle() {
-                "which no change of the table removes"
+                "which no change of the table can remove"
             } else {
-                "which is mended first"
+                "which is corrected first"
             };
             let line = format!("! table `{table}`: {difference}; {end}");
             context.out.detail(&line);

@@ -68,8 +68,8 @@ async fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Exit> 
         return Ok(Exit::Done);
     }
     Err(
-        Stop::failed("the stacks are deployed, and not everything works")
-            .hint("what is missing stands above; `cargo xtask verify` checks again")
+        Stop::failed("the stacks are deployed, but not everything works")
+            .hint("the failed checks are listed above; `cargo xtask verify` checks again")
             .into(),
     )
 }
@@ -90,7 +90,7 @@ pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
     let text = answer.text().await.unwrap_or_default();
     Err(
         Stop::failed(format!("the function host answered {status}: {text}"))
-            .hint("its log is `logs/host.log` in the local folder, `target/local` unless given")
+            .hint("its log is `logs/host.log` in the local folder, `target/local` by default")
             .into(),
     )
 }

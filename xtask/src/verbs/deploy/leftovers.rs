@@ -44,6 +44,6 @@ pub(super) async fn cleared(
 fn line(left: &LeftOver) -> String {
     let LeftOver { group, bytes } = left;
     format!(
-        "- log group `{group}` of a stack that is gone: removed with the {bytes} bytes of lines that came after"
+        "- log group `{group}` of a stack that is gone: removed with the {bytes} bytes of lines written after it"
     )
 }

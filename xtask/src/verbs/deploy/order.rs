@@ -95,7 +95,7 @@ pub(super) async fn retire(
         stack.name
     ));
     if !consented(context, manner, &stack.name, &concerns)? {
-        out.warning(&format!("declined: stack `{}` still stands", stack.name));
+        out.warning(&format!("declined: stack `{}` still exists", stack.name));
         return Ok(Decision::Declined);
     }
     if let Some(running) = &reached.running {

@@ -189,7 +189,7 @@ fn comparable(stack: &Deployed) -> Result<(), Stop> {
         return Ok(());
     };
     Err(Stop::failed(format!(
-        "stack `{name}` is `{status}`: what would change is not known"
+        "stack `{name}` is `{status}`: its changes are unknown"
     ))
     .hint(hint))
 }
@@ -284,7 +284,7 @@ impl StackPlan {
         let name = &self.review.stack;
         let head = match self.action {
             StackAction::Nothing => return Vec::new(),
-            StackAction::Create => format!("stack `{name}` is made:"),
+            StackAction::Create => format!("stack `{name}` is created:"),
             StackAction::Update => format!("stack `{name}` is changed:"),
             StackAction::Delete => {
                 format!("stack `{name}` is deleted, once the processor has emptied the stream")
@@ -343,7 +343,7 @@ mod tests {
             texts(&plan),
             [
                 "the mode changes from `synchronous` to `stream`",
-                "stack `S` is made:",
+                "stack `S` is created:",
                 "  + Queue (AWS::SQS::Queue)",
                 "stack `K` is deleted, once the processor has emptied the stream",
                 "  3 dead letters in `q` are lost",

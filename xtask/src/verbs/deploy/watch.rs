@@ -41,7 +41,7 @@ const FUNCTIONS: &str = "functions";
 pub(super) fn check(context: &Context, environment: &Environment) -> anyhow::Result<()> {
     if !is_embedded(environment) {
         return Err(Stop::usage(format!(
-            "`--watch` is for `local`: what runs in `{}` changes by a deploy of its own",
+            "`--watch` is for `local`: deploy `{}` to change what runs there",
             environment.name
         ))
         .into());
@@ -94,7 +94,7 @@ pub(super) async fn run(
 fn told(live: &[Function], millis: i64) -> String {
     let names: Vec<_> = live.iter().map(|function| function.folder()).collect();
     if names.is_empty() {
-        return "saved, and no function is another for it".to_owned();
+        return "saved, but no function changed".to_owned();
     }
     let tenths = (millis + 50) / 100;
     let (seconds, tenth) = (tenths / 10, tenths % 10);
@@ -156,7 +156,7 @@ async fn confirm(
         return Ok(());
     };
     let status = host::status(&running.host()).await;
-    let status = status.context("the function host does not say what it runs")?;
+    let status = status.context("the function host does not report what it runs")?;
     let names = deployment.reached.environment.names();
     for function in functions {
         let zip = assets.get(function).context("the function was not built")?;

@@ -72,14 +72,14 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         let described = table.describe().await?;
         let offered = described.iter().filter(|record| is_offered(record));
         context.out.step(&format!(
-            "would offer {} records set aside and what {} dead letters name",
+            "would submit {} records set aside and the records of {} dead letters",
             offered.count(),
             letters.unwrap_or(0)
         ));
         return Ok(Exit::Done);
     }
     let question = format!(
-        "offer what failed in `{}` to its functions again?",
+        "submit what failed in `{}` to its functions again?",
         reached.environment.name
     );
     if !agreed(context, &reached.environment, consent, &question)? {
@@ -95,7 +95,7 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         done: Redriven::default(),
         table,
     };
-    context.out.step("offering the records set aside");
+    context.out.step("submitting the records set aside");
     redrive.errors().await?;
     dead_letters::redrive(&mut redrive).await?;
     context.out.answer(&redrive.done, Redriven::text)?;

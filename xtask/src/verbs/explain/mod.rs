@@ -219,7 +219,7 @@ impl Explanation {
                 Some(status) => {
                     format!("answered     {status} after {} ms", text("/data/latencyMs"))
                 }
-                None => "answered     not known: no line of the access log has come".to_owned(),
+                None => "answered     unknown: no line of the access log has arrived".to_owned(),
             },
         ];
         lines.extend(self.reports.iter().map(Report::line));
@@ -237,8 +237,8 @@ impl Explanation {
 fn decision(event_type: &str) -> &'static str {
     match event_type {
         "API_CALL" => "accepted: one call",
-        "API_AUTH_FAILED" => "refused without a usable key: no call",
-        _ => "refused over the plan's rate or quota: no call",
+        "API_AUTH_FAILED" => "refused without a valid key: not a call",
+        _ => "refused over the plan's rate or quota: not a call",
     }
 }
 

@@ -154,9 +154,9 @@ impl Sums {
                 "open: its hours are read, and days, months and all time follow when it is closed"
             }
             "closing" => "being closed: its hours are read until it is",
-            "closed" => "closed: the day is read; once more it is folded, nine days after its end",
+            "closed" => "closed: the day is read; it is folded once more, nine days after its end",
             "sealing" => "being sealed: the day is read",
-            _ => "sealed: nothing of it moves any more",
+            _ => "sealed: it never changes again",
         };
         lines.push(format!("day          {day}"));
         lines

@@ -43,7 +43,7 @@ pub(super) async fn run(
     reached.deployed().await?;
     if let Some(known) = table(&reached).by_hash(&hash).await? {
         let message = format!(
-            "the key is there already, as `{}` of `{}`",
+            "the key exists already, as `{}` of `{}`",
             known.id, known.email
         );
         return Err(Stop::usage(message).into());

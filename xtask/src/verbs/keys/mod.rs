@@ -105,17 +105,17 @@ async fn create(
     let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
     check_plan(&environment, plan)?;
     if expires.is_some_and(|expires| expires <= clock::now()) {
-        return Err(Stop::usage("a key that has expired already is of no use to anyone").into());
+        return Err(Stop::usage("the key would have expired already").into());
     }
     let reached = reach(context).await?;
     reached.deployed().await?;
     if consent.dry_run {
-        context
-            .out
-            .step(&format!("would make a key for `{email}` on plan `{plan}`"));
+        context.out.step(&format!(
+            "would create a key for `{email}` on plan `{plan}`"
+        ));
         return Ok(Exit::Done);
     }
-    let question = format!("make a key for `{email}` in `{}`?", environment.name);
+    let question = format!("create a key for `{email}` in `{}`?", environment.name);
     if !agreed(context, &environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
@@ -127,7 +127,7 @@ async fn create(
     })?;
     context
         .out
-        .step("the key is shown this once; only its hash is stored");
+        .step("the key is shown only this once; only its hash is stored");
     Ok(Exit::Done)
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn run(
             status.as_str()
         );
         return Err(Stop::usage(message)
-            .hint("make a new one with `cargo xtask keys create`")
+            .hint("create a new one with `cargo xtask keys create`")
             .into());
     }
     let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
@@ -68,7 +68,7 @@ pub(super) async fn run(
         format!("{}\n{}", rotated.id, rotated.key)
     })?;
     context.out.step(&format!(
-        "the key is shown this once; `{id}` works until {until}"
+        "the key is shown only this once; `{id}` works until {until}"
     ));
     Ok(Exit::Done)
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(
     context
         .out
         .answer(&set, |set| format!("{} is on plan {}", set.id, set.plan))?;
-    context.out.step("it holds everywhere within 30 s");
+    context.out.step("it takes effect everywhere within 30 s");
     Ok(Exit::Done)
 }
 

@@ -116,8 +116,10 @@ impl Verification {
         let mut lines: Vec<_> = done.iter().map(|check| line("ok", check)).collect();
         lines.extend(missing.iter().map(|check| line("MISSING", check)));
         lines.push(match (missing.len(), self.seconds_to_counted) {
-            (0, Some(seconds)) => format!("all is there; a call is counted after {seconds:.1} s"),
-            (0, None) => "all is there".to_owned(),
+            (0, Some(seconds)) => {
+                format!("everything exists; a call is counted after {seconds:.1} s")
+            }
+            (0, None) => "everything exists".to_owned(),
             (count, _) => format!("{count} of {} checks failed", self.checks.len()),
         });
         lines.join("\n")
@@ -148,7 +150,7 @@ mod tests {
         assert!(
             verification
                 .text()
-                .ends_with("all is there; a call is counted after 1.2 s")
+                .ends_with("everything exists; a call is counted after 1.2 s")
         );
         assert_eq!(
             serde_json::to_value(&verification).unwrap(),
