@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
 /// use domain::names::{TrackingMode, env};
 ///
 /// runtime::settings! {
-///     /// What this function is told.
+///     /// The settings of this function.
 ///     pub struct Settings {
 ///         /// How to report.
 ///         pub mode: TrackingMode = env::TRACKING_MODE,

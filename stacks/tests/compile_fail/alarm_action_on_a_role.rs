@@ -1,4 +1,4 @@
-//! An alarm that tells a role.
+//! An alarm that notifies a role.
 use stacks::cfn::{Template, cloudwatch, iam, policy};
 
 fn main() {
