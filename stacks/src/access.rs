@@ -315,7 +315,7 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
             vec!["dynamodb:GetItem", "dynamodb:Query"],
             table(names.analytics_table()),
         ),
-        // What `usage export`, `users list` and `webhooks list` read.
+        // For `usage export`, `users list` and `webhooks list`.
         Statement::of(
             vec!["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"],
             table(names.usage_table()),

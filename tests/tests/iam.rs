@@ -169,7 +169,7 @@ const OF_OTHER_COMMANDS: [&str; 10] = [
     "sqs:DeleteMessage",
     "sqs:ReceiveMessage",
     "sqs:SendMessage",
-    // Everybody may ask who they are.
+    // Every caller may ask for its own identity.
     "sts:GetCallerIdentity",
 ];
 

@@ -17,10 +17,10 @@ use crate::time::UnixMillis;
 pub const CALL: i64 = 1_000;
 /// Slots that a bucket's memory is divided into.
 const SLOTS: i64 = 64;
-/// Slots that shared counters keep beyond that memory, so that a [`Carry`] and the slots behind it
-/// leave no gap: at least the second that passes between the reports of an authorizer under load.
+/// Slots that shared counters keep beyond that memory, so that a [`Carry`] and the slots after it
+/// leave no gap: at least the second between two reports of an authorizer under load.
 const LINGER: i64 = 16;
-/// Seconds that reports may be late.
+/// How late reports may be, in milliseconds.
 const LATE_MILLIS: i64 = 5_000;
 /// The share of a rate that an authorizer need not report, as a divisor.
 const QUIET: i64 = 40;
@@ -100,7 +100,7 @@ impl Bucket {
         self.full_at = from.saturating_add(calls.saturating_mul(CALL));
     }
 
-    /// The emptier of two.
+    /// The emptier of the two.
     fn emptier(self, other: Self) -> Self {
         Self {
             full_at: self.full_at.max(other.full_at),
@@ -150,18 +150,18 @@ pub struct Report {
     pub units: u64,
     /// The first slot that is still needed.
     pub oldest: i64,
-    /// How empty the bucket was before them, once this authorizer knows.
+    /// How empty the bucket was before those slots, once this authorizer knows.
     pub carry: Option<Carry>,
 }
 
-/// How empty a bucket is by the calls of all slots before one. A bucket that is never full again
-/// remembers calls for ever; without this, an authorizer that starts, or that slept, would believe the
-/// bucket full where the slots that it learns begin.
+/// How empty a bucket is by the calls of all slots before one. A bucket that never gets full again
+/// remembers calls forever. Without this, an authorizer that starts, or that was frozen, would
+/// assume a full bucket at the first slot that it learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carry {
-    /// The first slot that is not in it.
+    /// The first slot that it does not include.
     pub slot: i64,
-    /// The tick at which the bucket is full again, at the earliest.
+    /// The earliest tick at which the bucket is full again.
     pub full_at: i64,
 }
 
@@ -172,7 +172,7 @@ pub struct Shared {
     pub slots: Slots,
     /// Units of all authorizers in the period.
     pub units: u64,
-    /// What the last report left of earlier slots.
+    /// The effect of earlier slots, from the last report.
     pub carry: Option<Carry>,
 }
 
@@ -187,7 +187,7 @@ impl Report {
         all
     }
 
-    /// What it sets, two counters that belong together.
+    /// The counters to set: two that belong together.
     pub fn assignments(&self, rate: Rate) -> Vec<(String, i64)> {
         let carry = self.carry.into_iter();
         carry
@@ -300,11 +300,11 @@ fn signed(calls: u64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Meter {
     limits: Limits,
-    /// What the bucket was before the slots from `horizon` on.
+    /// The bucket as it was before the slots from `horizon` on.
     before: Bucket,
-    /// Calls of earlier slots are in `before`.
+    /// `before` includes the calls of earlier slots.
     horizon: i64,
-    /// What the shared counters said.
+    /// The shared counters as last read.
     shared: Shared,
     /// Accepted here and not reported yet.
     own: Report,
@@ -315,7 +315,7 @@ pub struct Meter {
     /// The level of the share of the rate that need not be reported, in thousandths of a call.
     loud: i64,
     loud_at: UnixMillis,
-    /// The slot in which it last asked: earlier slots it knows whole.
+    /// The slot in which it last asked: it knows earlier slots completely.
     asked_in: i64,
     reported_in: i64,
     has_asked: bool,
@@ -437,7 +437,7 @@ impl Meter {
 
     /// Drains slots that have left the bucket's memory into the bucket before them.
     fn forget(&mut self, now: UnixMillis) {
-        // A clock that steps back brings no slot back.
+        // A clock that steps back does not bring a slot back.
         let oldest = self.slot(now) - SLOTS;
         let drained = self.horizon;
         self.horizon = drained.max(oldest);
@@ -463,8 +463,8 @@ impl Meter {
         }
     }
 
-    /// The bucket that the known calls leave: the emptier of what this authorizer remembers and of what
-    /// another one left, each of which knows no more than all calls.
+    /// The bucket after all known calls: the emptier of this authorizer's own knowledge and of what
+    /// another authorizer left. Neither includes more than the calls that were made.
     fn bucket(&self) -> Bucket {
         let mut all = self.shared.slots.clone();
         for (slot, calls) in self.own.slots.iter().chain(&self.sent.slots) {
@@ -478,7 +478,7 @@ impl Meter {
         }
     }
 
-    /// The bucket that calls leave of what another authorizer left.
+    /// The bucket after the calls in `slots`, starting with what another authorizer left.
     fn carried(&self, carry: Carry, slots: &Slots) -> Bucket {
         let mut bucket = Bucket {
             rate: self.limits.rate,
@@ -489,8 +489,8 @@ impl Meter {
     }
 }
 
-/// Takes calls out of a bucket, each as early as its slot begins: a bucket is never emptier than the
-/// calls left it.
+/// Takes calls out of a bucket, each as early as its slot begins: the result is never emptier than
+/// the bucket that the calls really left.
 fn drain<'a>(bucket: &mut Bucket, slots: impl IntoIterator<Item = (&'a i64, &'a u64)>) {
     let width = bucket.rate.slot_millis();
     for (slot, calls) in slots {

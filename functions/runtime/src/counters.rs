@@ -30,9 +30,9 @@ pub type Counters = BTreeMap<String, i64>;
 pub struct Increments {
     /// The amount to add to each counter.
     pub add: Vec<(String, i64)>,
-    /// Counters that are set, whatever they hold.
+    /// Counters to set, whatever their values.
     pub set: Vec<(String, i64)>,
-    /// Counters that are not needed any more.
+    /// Counters that are no longer needed.
     pub remove: Vec<String>,
     /// When the item may be deleted.
     pub expires_at: Option<UnixMillis>,

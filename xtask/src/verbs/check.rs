@@ -14,8 +14,8 @@ use crate::jobs::Job;
 use crate::reference;
 use crate::stop::{Exit, Stop};
 
-/// What each crate of the workspace may use of the workspace ("Direction" in `ARCHITECTURE.md`).
-/// A crate that is not here may not be there.
+/// The crates of the workspace that each of its crates may use ("Direction" in `ARCHITECTURE.md`).
+/// A crate that is not listed may not exist.
 const MAY_USE: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("runtime", &["domain"]),

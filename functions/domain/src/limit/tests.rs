@@ -118,8 +118,8 @@ impl Dice {
     }
 }
 
-/// Calls at five times the rate for a minute over so many authorizers, of which the second and later
-/// ones start one after the other within half a minute; most in any ten seconds.
+/// Calls at five times the rate for a minute over `instances` authorizers, of which the second and
+/// later ones start one after the other within half a minute. Returns the most in any ten seconds.
 fn flood(limits: Limits, instances: usize, deaths: bool, seed: u64) -> (u64, World) {
     let mut world = World::new(limits, instances);
     let mut dice = Dice(seed);
