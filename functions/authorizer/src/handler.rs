@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::event::UsageEvent;
+use domain::event::{EventType, UsageEvent};
 use domain::id::EventId;
 use domain::key::KeyRecord;
 use domain::plan::Plans;
@@ -77,8 +77,10 @@ struct Decided {
 struct Upkeep {
     /// The hash of a key to read again.
     renewed: Option<String>,
-    /// The key of an accepted call.
-    used: Option<KeyRecord>,
+    /// The key of a call that was held against its limits.
+    key: Option<KeyRecord>,
+    /// Whether that call was accepted.
+    is_used: bool,
 }
 
 impl<T, S, N> Access<T, S, N>
@@ -124,12 +126,12 @@ where
             if let Some(hash) = &upkeep.renewed {
                 self.keys.renew(hash, clock).await;
             }
-            if let Some(key) = &upkeep.used {
+            if let Some(key) = upkeep.key.as_ref().filter(|_| upkeep.is_used) {
                 self.keys.note_use(key, clock.now()).await;
             }
         };
         let limits = async {
-            if let Some(key) = &upkeep.used {
+            if let Some(key) = &upkeep.key {
                 self.limiter.keep_up(key, clock.now()).await;
             }
         };
@@ -162,14 +164,14 @@ where
             return Err(Failure::Undecided);
         };
         let method_arn = &payload.method_arn;
-        let (answer, used) = match decision {
+        let (answer, key) = match decision {
             Decision::Allow(key) => {
                 let answer = Authorization::of(&key, method_arn, &event);
                 (Ok(answer), Some(key))
             }
             Decision::Limit(key, limited) => {
                 let answer = Authorization::denied(&key, method_arn, &event, &limited);
-                (Ok(answer), None)
+                (Ok(answer), Some(key))
             }
             Decision::Refuse(refused) => {
                 tracing::debug!(event = %id, why = ?refused.why, "a call is refused");
@@ -177,7 +179,12 @@ where
             }
             Decision::Undecided => (Err(Failure::Undecided), None),
         };
-        self.defer(event, Upkeep { renewed, used }, &context).await;
+        let upkeep = Upkeep {
+            renewed,
+            key,
+            is_used: event.event_type == EventType::ApiCall,
+        };
+        self.defer(event, upkeep, &context).await;
         answer
     }
 

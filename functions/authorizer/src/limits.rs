@@ -158,9 +158,8 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         {
             let mut watched = self.watched();
             for whose in &soft {
-                let gauge = watched.meters.get(*whose);
-                if let Some((gauge, over)) =
-                    gauge.and_then(|gauge| Some((gauge, gauge.meter.check(now, units)?)))
+                if let Some(gauge) = watched.meters.get_mut(*whose)
+                    && let Some(over) = gauge.meter.check(now, units)
                 {
                     return Err(gauge.limited(over, now));
                 }
@@ -357,7 +356,7 @@ impl Watched {
         }
         let gauge = self.meters.get_mut(whose)?;
         let wants_counted = gauge.wants_counted(now);
-        let is_due = gauge.mode == LimitMode::Soft && gauge.meter.is_due();
+        let is_due = gauge.mode == LimitMode::Soft && gauge.meter.is_due(now);
         (is_due || wants_counted).then(|| Due {
             report: is_due.then(|| gauge.meter.report(now)),
             limits: gauge.meter.limits(),

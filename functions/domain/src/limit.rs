@@ -24,6 +24,10 @@ const LINGER: i64 = 16;
 const LATE_MILLIS: i64 = 5_000;
 /// The share of a rate that an authorizer need not report, as a divisor.
 const QUIET: i64 = 40;
+/// Authorizers besides one of which it says truly when to retry: bounds hold for four.
+const OTHERS: u64 = 3;
+/// How old its view may be before an authorizer that refuses calls asks again.
+const STALE_MILLIS: i64 = 1_000;
 /// While a quota is far from used up, an authorizer reports each time it has accepted this share of
 /// the remainder, as a divisor.
 const REMAINING: u64 = 400;
@@ -317,8 +321,12 @@ pub struct Meter {
     loud_at: UnixMillis,
     /// The slot in which it last asked: it knows earlier slots completely.
     asked_in: i64,
-    reported_in: i64,
+    reported_at: UnixMillis,
     has_asked: bool,
+    /// Whether it has refused a call for its rate since it last asked.
+    has_refused: bool,
+    /// Whether others accepted calls between its last two reports.
+    has_others: bool,
 }
 
 impl Meter {
@@ -335,8 +343,10 @@ impl Meter {
             loud: 0,
             loud_at: UnixMillis(0),
             asked_in: i64::MIN,
-            reported_in: i64::MIN,
+            reported_at: UnixMillis(i64::MIN),
             has_asked: false,
+            has_refused: false,
+            has_others: false,
         }
     }
 
@@ -360,13 +370,21 @@ impl Meter {
     }
 
     /// Why a call of `units` at `now` is over the limits; `None` if it may be accepted.
-    pub fn check(&self, now: UnixMillis, units: u32) -> Option<Over> {
+    pub fn check(&mut self, now: UnixMillis, units: u32) -> Option<Over> {
         let after = self.used() + u64::from(units);
         if self.limits.quota.is_some_and(|quota| after > quota) {
             return Some(Over::Quota);
         }
-        let bucket = self.bucket();
-        (!bucket.holds(now)).then(|| Over::Rate {
+        let mut bucket = self.bucket();
+        if bucket.holds(now) {
+            return None;
+        }
+        self.has_refused = true;
+        if self.has_others {
+            // They may have accepted calls that they have not reported.
+            bucket.take(now, OTHERS * self.limits.rate.unreported());
+        }
+        Some(Over::Rate {
             retry_after: bucket.seconds_until_call(now),
         })
     }
@@ -382,8 +400,12 @@ impl Meter {
         self.loud_at = now;
     }
 
-    /// Whether the authorizer must consult the shared counters before it accepts more.
-    pub fn is_due(&self) -> bool {
+    /// Whether the authorizer must consult the shared counters before it accepts more, or before it
+    /// next tells a caller when to retry.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        if self.has_refused && !(0..STALE_MILLIS).contains(&now.since(self.reported_at)) {
+            return true;
+        }
         if self.own.units == 0 && self.own.slots.is_empty() {
             return false;
         }
@@ -414,15 +436,17 @@ impl Meter {
         }
         self.sent.units += report.units;
         self.loud = 0;
-        self.reported_in = self.slot(now);
+        self.reported_at = now;
+        self.has_refused = false;
         report
     }
 
     /// Takes the shared counters' response to the last report.
     pub fn learn(&mut self, shared: Shared) {
+        self.has_others = shared.units > self.shared.units + self.sent.units;
         self.shared = shared;
         self.sent = Report::default();
-        self.asked_in = self.reported_in;
+        self.asked_in = self.slot(self.reported_at);
         self.has_asked = true;
     }
 
