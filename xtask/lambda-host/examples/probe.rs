@@ -14,12 +14,11 @@
 use std::{env, ffi::OsStr, fs::OpenOptions, io::Write as _, process, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lambda_extension::{Extension, NextEvent, service_fn as extension_fn};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, mpsc},
+    sync::mpsc,
     time::sleep,
 };
 
@@ -64,33 +63,7 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
     let pause = Duration::from_millis(millis.unwrap_or(0));
     let stubborn = env::var_os("IGNORE_SIGTERM").is_some();
     let (sender, receiver) = mpsc::unbounded_channel();
-    let receiver = Mutex::new(receiver);
-    let extension = Extension::new()
-        .with_extension_name("probe")
-        .with_events(&["INVOKE", "SHUTDOWN"])
-        .with_events_processor(extension_fn(|event: lambda_extension::LambdaEvent| {
-            let (receiver, file) = (&receiver, &file);
-            async move {
-                let ends = matches!(event.next, NextEvent::Shutdown(_));
-                let line = match event.next {
-                    NextEvent::Invoke(_) => receiver.lock().await.recv().await,
-                    NextEvent::Shutdown(event) => {
-                        Some(format!("shutdown {}", event.shutdown_reason))
-                    }
-                };
-                if let Some(line) = line {
-                    sleep(pause).await;
-                    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
-                    file.write_all(format!("{line}\n").as_bytes())?;
-                }
-                if ends && stubborn {
-                    std::future::pending::<()>().await;
-                }
-                Ok::<(), Error>(())
-            }
-        }))
-        .register()
-        .await?;
+    let extension = Extension::register().await?;
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
         terminated.recv().await;
@@ -102,8 +75,77 @@ async fn run_with_extension(file: String) -> Result<(), Error> {
         process::exit(0);
     });
     let runtime = lambda_runtime::run(service_fn(|event| handle(event, Some(sender.clone()))));
-    tokio::try_join!(runtime, extension.run())?;
+    let reports = extension.report(receiver, &file, pause, stubborn);
+    tokio::try_join!(runtime, reports)?;
     Ok(())
+}
+
+/// A client of the Extensions API
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). The crate
+/// `lambda-extension` would do the same; its features would have every function built twice.
+struct Extension {
+    client: reqwest::Client,
+    api: String,
+    id: String,
+}
+
+impl Extension {
+    /// Registers for every event.
+    async fn register() -> Result<Self, Error> {
+        let host = env::var("AWS_LAMBDA_RUNTIME_API")?;
+        let api = format!("http://{host}/2020-01-01/extension");
+        let client = reqwest::Client::new();
+        let request = client
+            .post(format!("{api}/register"))
+            .header("Lambda-Extension-Name", "probe")
+            .body(json!({"events": ["INVOKE", "SHUTDOWN"]}).to_string());
+        let response = request.send().await?.error_for_status()?;
+        let id = response.headers().get("Lambda-Extension-Identifier");
+        let id = id
+            .ok_or("the host names no extension")?
+            .to_str()?
+            .to_owned();
+        Ok(Self { client, api, id })
+    }
+
+    /// Appends each id to `file` once its invocation has answered, and the end of the environment.
+    async fn report(
+        &self,
+        mut ids: mpsc::UnboundedReceiver<String>,
+        file: &str,
+        pause: Duration,
+        stubborn: bool,
+    ) -> Result<(), Error> {
+        loop {
+            let event = self.next().await?;
+            let text = |member: &str| event.get(member).and_then(Value::as_str);
+            let ends = text("eventType") == Some("SHUTDOWN");
+            let line = if ends {
+                let reason = text("shutdownReason").unwrap_or_default();
+                Some(format!("shutdown {reason}"))
+            } else {
+                ids.recv().await
+            };
+            if let Some(line) = line {
+                sleep(pause).await;
+                let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+                file.write_all(format!("{line}\n").as_bytes())?;
+            }
+            if ends && stubborn {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits for the next event.
+    async fn next(&self) -> Result<Value, Error> {
+        let request = self
+            .client
+            .get(format!("{}/event/next", self.api))
+            .header("Lambda-Extension-Identifier", &self.id);
+        let body = request.send().await?.error_for_status()?.bytes().await?;
+        Ok(serde_json::from_slice(&body)?)
+    }
 }
 
 async fn handle(

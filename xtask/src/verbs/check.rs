@@ -63,6 +63,9 @@ struct Dependency {
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let mut found = direction(&metadata(context).await?);
+    let shipped = features(context, "normal,build").await?;
+    let tested = features(context, "normal,build,dev").await?;
+    found.extend(built_twice(&shipped, &tested));
     found.extend(paths(&tracked(context).await?, &context.root));
     if !codegen::is_current(&context.root) {
         found.push(codegen::out_of_date(reference::PAGE));
@@ -75,6 +78,40 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     Err(Stop::failed(format!("{} rules of the tree are broken", found.len())).into())
+}
+
+/// A version of a package, and its features.
+type Features = BTreeSet<(String, String)>;
+
+/// The features that packages have with these kinds of dependencies.
+async fn features(context: &Context, kinds: &str) -> anyhow::Result<Features> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Job::new(program)
+        .args(["tree", "--workspace", "--edges", kinds])
+        .args(["--prefix", "none", "--format", "{p}|{f}|"])
+        .current_dir(&context.root)
+        .read()
+        .await?;
+    let listed = String::from_utf8(output.stdout).context("reading `cargo tree`")?;
+    let lines = listed.lines().filter_map(|line| {
+        let (package, rest) = line.split_once('|')?;
+        let (features, _) = rest.split_once('|')?;
+        Some((package.to_owned(), features.to_owned()))
+    });
+    Ok(lines.collect())
+}
+
+/// Packages that tests want with other features than commands and functions do: cargo builds these,
+/// and everything that depends on them, once for each.
+fn built_twice(shipped: &Features, tested: &Features) -> Vec<String> {
+    let different = shipped.difference(tested);
+    let named = different.map(|(package, features)| {
+        format!(
+            "`{package}` is built twice: tests want other features than `{features}`; name the \
+             same ones in `Cargo.toml` of `tests`"
+        )
+    });
+    named.collect()
 }
 
 async fn metadata(context: &Context) -> anyhow::Result<Metadata> {
@@ -205,6 +242,17 @@ mod tests {
                 "crate `processor` may not use `authorizer`",
                 "crate `newcomer` has no place in the order of crates",
             ]
+        );
+    }
+
+    #[test]
+    fn a_package_that_tests_want_with_other_features_is_named() {
+        let of = |features: &str| Features::from([("time v1".to_owned(), features.to_owned())]);
+        assert_eq!(built_twice(&of("std"), &of("std")), [""; 0]);
+        let found = built_twice(&of(""), &of("std"));
+        assert!(
+            found[0].starts_with("`time v1` is built twice"),
+            "{found:?}"
         );
     }
 
