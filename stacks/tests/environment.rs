@@ -460,7 +460,7 @@ fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
     let plans = plans.collect::<Vec<_>>().concat();
     let error = refused("plans:\n", &format!("plans:\n{plans}"));
     assert!(
-        error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-API-test`"),
+        error.starts_with("stacks/environments/test.yaml:30:1: stack `CompliCal-Data-test`"),
         "{error}"
     );
     assert!(
@@ -666,7 +666,7 @@ fn pages_that_may_call_are_listed_or_all() {
         ),
         (
             "cors: {origins: ['https://a.example/']}",
-            "`https://a.example/` is not where a page comes from",
+            "`https://a.example/` is not the origin of a page",
         ),
         (
             "cors: {origins: ['https://a.example'], methods: [TRACE]}",

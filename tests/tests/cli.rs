@@ -177,10 +177,7 @@ fn a_bad_switch_in_the_environment_is_refused() {
         .run("deploy")
         .fails(
             2,
-            &[
-                "`ENABLE_KINESIS_ANALYTICS` is `maybe`",
-                "`true` and `false`",
-            ],
+            &["`ENABLE_KINESIS_ANALYTICS` is `maybe`", "`true` or `false`"],
         );
 }
 
@@ -339,7 +336,7 @@ fn a_local_environment_whose_processes_died_is_told_with_the_two_ways_on() {
         place.run(verb).fails(
             1,
             &[
-                "does not answer",
+                "does not respond",
                 "hint:",
                 "cargo xtask deploy",
                 "cargo xtask destroy",

@@ -34,7 +34,7 @@ pub use plans::{LimitMode, Plan};
 pub use region::Partition;
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Attached, Auth, LogDays, LogLevel, Logs,
-    Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat,
+    Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
 };
 pub use text::{
     Account, ApiId, Bounded, CorsMethod, Email, FieldName, HeaderName, KeyArn, PageOrigin, Region,
@@ -105,9 +105,8 @@ pub struct Environment {
     #[serde(default)]
     pub auth: Auth,
     /// Endpoints to which alerts are posted.
-    #[serde(default, deserialize_with = "settings::webhooks")]
-    #[schemars(with = "Vec<Webhook>")]
-    pub webhooks: Vec<Webhook>,
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// The recipient of alarms.
     #[serde(default)]
     pub alarms: Alarms,

@@ -473,23 +473,36 @@ pub enum WebhookFormat {
 }
 
 /// The endpoints: each name once, and only private ones unencrypted.
-pub(super) fn webhooks<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Webhook>, D::Error> {
-    let webhooks = Vec::<Webhook>::deserialize(deserializer)?;
-    let mut names = std::collections::BTreeSet::new();
-    for webhook in &webhooks {
-        let name = webhook.name.as_str();
-        if !names.insert(name) {
-            return Err(D::Error::custom(format!("webhook `{name}` occurs twice")));
-        }
-        if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
-            return Err(D::Error::custom(format!(
-                "webhook `{name}`: expected an `https://` address, or `allowPrivate: true`"
-            )));
-        }
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<Webhook>")]
+#[schemars(with = "Vec<Webhook>")]
+pub struct Webhooks(Vec<Webhook>);
+
+impl Webhooks {
+    /// The endpoints in the file's order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Webhook> {
+        self.0.iter()
     }
-    Ok(webhooks)
+}
+
+impl TryFrom<Vec<Webhook>> for Webhooks {
+    type Error = String;
+
+    fn try_from(webhooks: Vec<Webhook>) -> Result<Self, Self::Error> {
+        let mut names = std::collections::BTreeSet::new();
+        for webhook in &webhooks {
+            let name = webhook.name.as_str();
+            if !names.insert(name) {
+                return Err(format!("webhook `{name}` occurs twice"));
+            }
+            if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
+                return Err(format!(
+                    "webhook `{name}`: expected an `https://` address, or `allowPrivate: true`"
+                ));
+            }
+        }
+        Ok(Self(webhooks))
+    }
 }
 
 /// An existing API.

@@ -85,7 +85,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let mut webhooks = Vec::new();
-    for webhook in &reached.environment.webhooks {
+    for webhook in reached.environment.webhooks.iter() {
         let name = webhook.name.as_str();
         webhooks.push(Listing {
             name: name.to_owned(),
@@ -147,7 +147,7 @@ async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let mut given_up = Vec::new();
-    for webhook in &reached.environment.webhooks {
+    for webhook in reached.environment.webhooks.iter() {
         let name = webhook.name.as_str();
         let all = deliveries(&reached, name).await?.into_iter();
         let of_endpoint = all.filter(|(_, delivery)| delivery.status == DeliveryStatus::GivenUp);

@@ -93,6 +93,7 @@ impl Cloud {
             ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
             ("ENVIRONMENT", "test".to_owned()),
             ("EVENT_SOURCE", "/complical/test/api".to_owned()),
+            ("KEY_PREFIX", "complical".to_owned()),
             ("TRACKING_MODE", "stream".to_owned()),
             ("USAGE_STREAM", "stream".to_owned()),
             ("API_KEYS_TABLE", KEYS.to_owned()),
@@ -104,7 +105,7 @@ impl Cloud {
             ("RESERVED_HEADERS", String::new()),
             (
                 "PLANS",
-                r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#.to_owned(),
+                r#"{"free": {"ratePerSecond": 100000, "burst": 1000000}}"#.to_owned(),
             ),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value));
