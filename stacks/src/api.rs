@@ -94,7 +94,8 @@ fn gateway(
             name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
-            binary: context.environment.upstream.is_some(),
+            // The analytics API compresses what it answers, and an upstream may answer anything.
+            binary: true,
             throttle: (
                 context.environment.throttle.rate_per_second.get(),
                 context.environment.throttle.burst.get(),

@@ -21,7 +21,7 @@ use crate::reader::Tables;
 use crate::request::Request;
 use crate::timeseries::{self, Asked, Format, Retention};
 use crate::{
-    anomalies, csv, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
+    anomalies, csv, delivery, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
 };
 
 /// Largest body of a response, in bytes: Lambda accepts 6 MB, in which every quote is escaped
@@ -46,7 +46,8 @@ pub struct Api<S> {
 /// The body of a response.
 struct Content {
     media_type: &'static str,
-    cached: &'static str,
+    /// Whether anyone may read and keep it: it holds no data.
+    is_open: bool,
     body: String,
     /// The Content-Security-Policy, if the body is a document.
     policy: Option<&'static str>,
@@ -56,7 +57,7 @@ impl<S: Store> Api<S> {
     /// Responds to a request.
     pub async fn respond(&self, request: &Request, now: UnixMillis) -> ApiGatewayProxyResponse {
         match self.decide(request, now).await {
-            Ok(content) => response(200, content, None),
+            Ok(content) => delivered(request, content),
             Err(error) => {
                 error.log();
                 let (status, header) = (error.status(), error.header());
@@ -107,7 +108,10 @@ impl<S: Store> Api<S> {
         endpoint: Endpoint,
         now: UnixMillis,
     ) -> Result<(Caller, Query), ApiError> {
-        let caller = self.verifier.caller(&request.authorization(), now).await?;
+        let caller = self
+            .verifier
+            .caller(&request.header("authorization"), now)
+            .await?;
         Ok((caller, Query::of(request, parameters::of(endpoint))?))
     }
 
@@ -219,7 +223,7 @@ fn open(endpoint: Endpoint) -> Content {
         } else {
             "application/json"
         },
-        cached: "public, max-age=300",
+        is_open: true,
         body: if is_page {
             page.html.clone()
         } else {
@@ -232,7 +236,7 @@ fn open(endpoint: Endpoint) -> Content {
 fn json(content: &impl Serialize) -> Content {
     Content {
         media_type: "application/json",
-        cached: "no-store",
+        is_open: false,
         body: serde_json::to_string(content).unwrap_or_default(),
         policy: None,
     }
@@ -241,10 +245,36 @@ fn json(content: &impl Serialize) -> Content {
 fn table(body: String) -> Content {
     Content {
         media_type: "text/csv; charset=utf-8; header=present",
-        cached: "no-store",
+        is_open: false,
         body,
         policy: None,
     }
+}
+
+/// The content as the caller accepts it.
+fn delivered(request: &Request, mut content: Content) -> ApiGatewayProxyResponse {
+    let tag = content.is_open.then(|| delivery::tag(&content.body));
+    let is_known = tag.as_ref().is_some_and(|tag| delivery::has(request, tag));
+    if is_known {
+        content.body.clear();
+    }
+    let packed = delivery::compressed(request, &content.body);
+    let tag = tag.map(|tag| ("etag", tag));
+    let mut response = response(if is_known { 304 } else { 200 }, content, tag);
+    let mut add = |name, value| {
+        let (name, value) = (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+        response.headers.insert(name, value);
+    };
+    add("vary", "accept-encoding");
+    if let Some(packed) = packed {
+        add("content-encoding", "gzip");
+        response.body = Some(Body::Binary(packed));
+        response.is_base64_encoded = true;
+    }
+    response
 }
 
 fn response(
@@ -255,7 +285,14 @@ fn response(
     let mut headers = HeaderMap::new();
     let fixed = [
         ("content-type", content.media_type),
-        ("cache-control", content.cached),
+        (
+            "cache-control",
+            if content.is_open {
+                "public, max-age=300"
+            } else {
+                "no-store"
+            },
+        ),
         ("x-content-type-options", "nosniff"),
     ];
     for (name, value) in fixed {

@@ -26,6 +26,7 @@ pub mod baseline;
 pub mod body;
 pub mod buckets;
 pub mod csv;
+mod delivery;
 pub mod endpoints;
 pub mod error;
 pub mod forecast;

@@ -3,14 +3,12 @@
 //!
 //! The type of `aws_lambda_events` is unsuitable: it refuses a whole request for one header that is
 //! not ASCII, and quotes that header in its error and so in the log. This type reads only the
-//! members that this API needs, and exposes one header.
+//! members that this API needs, and headers only by name.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-
-const AUTHORIZATION: &str = "authorization";
 
 /// A request to the analytics API. It has no `Debug`: its headers hold a token.
 #[derive(Default, Deserialize)]
@@ -43,16 +41,16 @@ impl Request {
         route.strip_suffix('/').unwrap_or(route)
     }
 
-    /// Every value of the `Authorization` header.
-    pub fn authorization(&self) -> Vec<&str> {
-        let all = named(self.multi_value_headers.as_ref());
+    /// Every value of a header. `name` is in lower case.
+    pub fn header(&self, name: &'static str) -> Vec<&str> {
+        let all = named(name, self.multi_value_headers.as_ref());
         let all: Vec<&str> = all
             .filter_map(Value::as_array)
             .flatten()
             .filter_map(Value::as_str)
             .collect();
         if all.is_empty() {
-            let single = named(self.headers.as_ref());
+            let single = named(name, self.headers.as_ref());
             single.filter_map(Value::as_str).collect()
         } else {
             all
@@ -66,9 +64,12 @@ impl Request {
     }
 }
 
-fn named(headers: Option<&BTreeMap<String, Value>>) -> impl Iterator<Item = &Value> {
+fn named<'a>(
+    name: &'static str,
+    headers: Option<&'a BTreeMap<String, Value>>,
+) -> impl Iterator<Item = &'a Value> {
     let headers = headers.into_iter().flatten();
     headers
-        .filter(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION))
+        .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
 }

@@ -164,6 +164,54 @@ async fn the_page_needs_no_token_and_may_load_nothing_but_the_api() {
     }
 }
 
+/// A request of the open document with one header.
+fn document_with(name: &str, value: &str) -> Request {
+    let mut event = gateway::event(OPENAPI, &[], None);
+    event["multiValueHeaders"] = json!({name: [value]});
+    serde_json::from_value(event).unwrap()
+}
+
+#[tokio::test]
+async fn a_document_travels_compressed_and_once() {
+    let bench = Bench::over(Table::missing(), Table::missing());
+    let whole = bench.respond(OPENAPI, &[], None).await;
+    assert!(!whole.is_base64_encoded);
+    assert_eq!(header(&whole, "vary"), Some("accept-encoding"));
+    let tag = header(&whole, "etag").unwrap().to_owned();
+
+    let packed = document_with("Accept-Encoding", "gzip, br");
+    let packed = bench.api.respond(&packed, now()).await;
+    assert_eq!(header(&packed, "content-encoding"), Some("gzip"));
+    assert_eq!(header(&packed, "etag"), Some(tag.as_str()));
+    let Some(Body::Binary(bytes)) = &packed.body else {
+        panic!("not bytes: {:?}", packed.body)
+    };
+    assert!(packed.is_base64_encoded);
+    assert!(bytes.len() * 4 < text(&whole).len(), "{}", bytes.len());
+
+    let known = document_with("If-None-Match", &tag);
+    let known = bench.api.respond(&known, now()).await;
+    assert_eq!((known.status_code, text(&known)), (304, String::new()));
+    assert_eq!(header(&known, "etag"), Some(tag.as_str()));
+    let other = document_with("If-None-Match", "\"other\"");
+    assert_eq!(bench.api.respond(&other, now()).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn data_is_compressed_too_and_never_kept() {
+    let bench = Bench::of(&folded());
+    let query = [("duration", "24h"), ("granularity", "minute")];
+    let mut event = gateway::event(TIMESERIES, &query, Some(&bench.admin()));
+    event["multiValueHeaders"]["accept-encoding"] = json!(["gzip"]);
+    event["multiValueHeaders"]["if-none-match"] = json!(["*"]);
+    let request = serde_json::from_value(event).unwrap();
+    let response = bench.api.respond(&request, now()).await;
+    assert_eq!(response.status_code, 200);
+    assert_eq!(header(&response, "content-encoding"), Some("gzip"));
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
+    assert_eq!(header(&response, "etag"), None);
+}
+
 #[tokio::test]
 async fn endpoints_are_listed_with_how_they_were_answered() {
     let bench = Bench::of(&folded());
