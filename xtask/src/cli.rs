@@ -711,6 +711,18 @@ pub(crate) struct Attach {
     /// The language of the API's declaration
     #[arg(long = "as", value_enum, value_name = "LANGUAGE")]
     pub(crate) language: AttachAs,
+    /// The kind of API; that of `attached` in the environment file unless given, and `rest` without
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<AttachedKind>,
+}
+
+/// A kind of API.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AttachedKind {
+    /// A REST API
+    Rest,
+    /// An HTTP API
+    Http,
 }
 
 /// The language of an API's declaration.
