@@ -1,4 +1,8 @@
-//! `attach`: what somebody's own API needs to be metered by an environment.
+//! `attach`: what somebody's own API needs to be metered by an environment, and whether it has it.
+
+mod allowed;
+mod check;
+mod findings;
 
 use domain::gateway::Gateway;
 use serde::Serialize;
@@ -17,11 +21,21 @@ struct Answer {
     environment: String,
     kind: Gateway,
     authorizer: String,
+    authorizer_uri: String,
     access_log: String,
+    access_log_format: String,
     snippet: String,
 }
 
 pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit> {
+    match args.language {
+        Some(language) => print(context, args, language.into()).await,
+        None => check::run(context, args).await,
+    }
+}
+
+/// Prints what an API needs.
+async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let account = match &environment.account {
         Some(account) => account.to_string(),
@@ -36,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
         region: environment.region.as_str(),
         gateway: kind(&environment, args),
     };
-    let Some(snippet) = attachment.snippet(args.language.into()) else {
+    let Some(snippet) = attachment.snippet(language) else {
         return Err(Stop::usage("the crate `stacks` declares REST APIs alone")
             .hint("`--as cdk`, `sam`, `terraform` and `openapi` know HTTP APIs")
             .into());
@@ -44,7 +58,9 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
     let answer = Answer {
         kind: attachment.gateway,
         authorizer: attachment.authorizer(),
+        authorizer_uri: attachment.authorizer_uri(),
         access_log: attachment.log(),
+        access_log_format: attachment.log_format(),
         snippet,
         environment: environment.name.clone(),
     };
