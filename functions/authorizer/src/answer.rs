@@ -86,9 +86,9 @@ impl Authorization {
         }
     }
 
-    /// Refuses a call without a usable key. A REST API answers the failure with 401. An HTTP API is
-    /// documented to answer 500 to failures, and 403 to this. Nothing is said of the event: its line in
-    /// the access log would count the call a second time.
+    /// Refuses a call without a usable key. A REST API answers the failure with 401. AWS documents that
+    /// an HTTP API answers a failure with 500 and a denial with 403. The denial does not name its event: a
+    /// line of the access log that names one is read as a call of a user.
     pub fn refused(request: &Request) -> Result<Self, Failure> {
         match request.form {
             Form::Rest => Err(Failure::Unauthorized),
@@ -121,7 +121,7 @@ impl Verdict {
     }
 }
 
-/// What the access log and the upstream get to know of a call.
+/// The context of a call that its event is reported by: for the access log and the upstream.
 fn said_of(key: &KeyRecord, event: &UsageEvent) -> BTreeMap<&'static str, String> {
     let members = [
         (context::EVENT_ID, event.id.to_string()),
@@ -135,7 +135,7 @@ fn said_of(key: &KeyRecord, event: &UsageEvent) -> BTreeMap<&'static str, String
     members.into()
 }
 
-/// What the caller of a call over its plan gets to know.
+/// The further context of a call over its plan, for the caller's headers and body.
 fn said_of_limit(limited: &Limited) -> [(&'static str, String); 5] {
     let Limited {
         over,

@@ -5,9 +5,9 @@
 //! come last, and a line is read from its start, member by member in this order: whatever a caller
 //! writes into its user agent, every member that decides the count was read before.
 //!
-//! A line begins with the name of its format. A REST API and an HTTP API have a format each: their
-//! gateways know different things. Lines of the formats before are read too: some are on their way when
-//! a new format is deployed. Format 1 carries no number; formats 1 and 2 carry neither the template that
+//! A line begins with the name of its format. REST APIs and HTTP APIs have a format each, because AWS
+//! documents different variables for them. Lines of earlier formats are read too: some are in flight when
+//! a new format is deployed. Format 1 carries no number. Formats 1 and 2 carry neither the template that
 //! the call is counted under nor its units.
 
 use std::borrow::Cow;
@@ -69,7 +69,7 @@ pub const FORMAT: &str = "3";
 /// The format of [`MEMBERS_OF_HTTP`].
 pub const FORMAT_OF_HTTP: &str = "http-1";
 
-/// The members of a REST API's line in their order. What a caller can choose comes last.
+/// The members of a REST API's line in their order. Those that a caller can choose come last.
 pub const MEMBERS: [&str; 28] = [
     VERSION,
     EXTENDED_REQUEST_ID,

@@ -88,17 +88,22 @@ impl Expected<'_> {
                 format!("`{id}` of type {kind}"),
             ),
             match authorizer.cache_seconds {
-                0 => Finding::right("cache", "no answer is kept"),
+                0 => Finding::right("cache", "off"),
                 seconds => Finding::wrong(
                     "cache",
-                    format!("answers are kept for {seconds} s: calls meanwhile are not counted"),
+                    format!(
+                        "answers are cached for {seconds} s: calls in that time are not counted"
+                    ),
                 ),
             },
             match authorizer.identity_sources.as_slice() {
                 [] => Finding::right("identity source", "every call reaches the authorizer"),
                 sources => Finding::wrong(
                     "identity source",
-                    format!("calls without {} are refused uncounted", sources.join(", ")),
+                    format!(
+                        "calls without {} are refused before the authorizer counts them",
+                        sources.join(", ")
+                    ),
                 ),
             },
         ];
@@ -172,23 +177,22 @@ fn of_payload(authorizer: &ApiAuthorizer, stage: Option<&ApiStage>) -> Finding {
     let payload = authorizer.payload.as_deref().unwrap_or("none");
     let simple = authorizer.takes_simple_answers;
     match (payload, simple, asks_for_policies) {
-        ("1.0", false, _) => Finding::right("payload", "1.0, answered by policies"),
-        ("2.0", true, false) => Finding::right("payload", "2.0, answered by yes and no"),
-        ("2.0", false, true) => Finding::right("payload", "2.0, answered by policies"),
+        ("1.0", false, _) => Finding::right("payload", "1.0, answered with policies"),
+        ("2.0", true, false) => Finding::right("payload", "2.0, answered with `isAuthorized`"),
+        ("2.0", false, true) => Finding::right("payload", "2.0, answered with policies"),
         ("2.0", false, false) => Finding::wrong(
             "payload",
             format!(
-                "2.0 is answered by yes and no: turn simple answers on, or set the stage variable `{ANSWER}` to `{POLICY}`"
+                "2.0 is answered with `isAuthorized`: enable simple responses, or set the stage variable `{ANSWER}` to `{POLICY}`"
             ),
         ),
         ("2.0", true, true) => Finding::wrong(
             "payload",
-            format!("simple answers are on, and the stage variable `{ANSWER}` asks for policies"),
+            format!(
+                "simple responses are enabled, but the stage variable `{ANSWER}` asks for policies"
+            ),
         ),
-        _ => Finding::wrong(
-            "payload",
-            format!("{payload} is not one that the authorizer reads"),
-        ),
+        _ => Finding::wrong("payload", format!("{payload} is not supported")),
     }
 }
 
@@ -206,14 +210,14 @@ fn of_routes(routes: &[ApiRoute], ours: Option<&ApiAuthorizer>) -> Vec<Finding> 
         format!("{} of {} ask the authorizer", metered.len(), routes.len()),
     )];
     for route in metered.into_iter().filter(|route| is_preflight(route)) {
-        let detail = "asks the authorizer: a preflight carries no key and is refused";
+        let detail = "asks the authorizer, which refuses preflights: they carry no key";
         findings.push(Finding::wrong(&route.name, detail));
     }
     for route in others.into_iter().filter(|route| !is_preflight(route)) {
         let how = &route.authorization;
         findings.push(Finding::wrong(
             &route.name,
-            format!("is not metered: it lets calls through by {how}"),
+            format!("is not metered: its authorization is `{how}`"),
         ));
     }
     findings
@@ -222,11 +226,11 @@ fn of_routes(routes: &[ApiRoute], ours: Option<&ApiAuthorizer>) -> Vec<Finding> 
 /// Whether a call over its plan is answered as the documents say.
 fn of_denial(status: Option<&str>) -> Finding {
     match status {
-        Some("429") => Finding::right("denied calls", "are answered with 429"),
+        Some("429") => Finding::right("denied calls", "get 429"),
         other => Finding::wrong(
             "denied calls",
             format!(
-                "are answered with {}: a call over its plan is to be told 429",
+                "get {}, expected 429: callers over their plan read it as forbidden",
                 other.unwrap_or("403")
             ),
         ),
