@@ -91,7 +91,7 @@ fn wrong(cloud: &Cloud, kind: &str, api: &str, stage: &str) -> Vec<String> {
     let wrong: Vec<String> = wrong
         .map(|check| check["name"].as_str().unwrap().to_owned())
         .collect();
-    let expected = if wrong.is_empty() { 0 } else { 1 };
+    let expected = i32::from(!wrong.is_empty());
     assert_eq!(ended.code, Some(expected), "{ended:#?}");
     wrong
 }
