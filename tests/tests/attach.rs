@@ -122,7 +122,7 @@ async fn authorizer(
     gateway: &aws_sdk_apigateway::Client,
     (api, uri): (&str, &str),
     seconds: i32,
-    source: Option<&str>,
+    source: &str,
 ) -> String {
     let created = gateway
         .create_authorizer()
@@ -130,7 +130,7 @@ async fn authorizer(
         .name("metering")
         .r#type(AuthorizerType::Request)
         .authorizer_uri(uri)
-        .set_identity_source(source.map(str::to_owned))
+        .identity_source(source)
         .authorizer_result_ttl_in_seconds(seconds);
     created.send().await.unwrap().id.unwrap()
 }
@@ -146,7 +146,7 @@ async fn rest_api(sdk: &SdkConfig, printed: &Value) -> (String, String) {
         .clone()
         .unwrap();
     let of = (api.as_str(), text(printed, "authorizerUri"));
-    let source = Some("method.request.header.x-api-key");
+    let source = "method.request.header.x-api-key";
     let authorizer = authorizer(&gateway, of, 300, source).await;
     let method = gateway
         .put_method()
@@ -180,7 +180,7 @@ async fn complete_rest(sdk: &SdkConfig, printed: &Value, (api, root): (&str, &st
     let gone = gateway.delete_authorizer().rest_api_id(api);
     gone.authorizer_id(before).send().await.unwrap();
     let of = (api, text(printed, "authorizerUri"));
-    let authorizer = authorizer(&gateway, of, 0, None).await;
+    let authorizer = authorizer(&gateway, of, 0, "").await;
     let update = gateway
         .update_method()
         .rest_api_id(api)
