@@ -7,6 +7,7 @@
 //! A principal that deploys functions also writes their roles, and so can do anything these roles
 //! allow. The deploy role has the minimum permissions for its work; it is not harmless.
 
+mod attached;
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +58,7 @@ pub fn roles(environment: &Environment) -> Result<String, SynthError> {
         &mut template,
         "Operate",
         &format!("{}-operate-{}", environment.stack_prefix, environment.name),
-        looking(&environment.names(), &resources),
+        looking(environment, &resources),
     );
     Ok(dense(&template.finish().map_err(invalid)?))
 }
@@ -275,14 +276,15 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
 }
 
 /// The permissions of the read-only commands: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `explain`, `keys list`, `dashboard`.
-fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
+/// `explain`, `keys list`, `dashboard`, `attach --check`.
+fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
+    let names = &environment.names();
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
     let table = |name: String| {
         let arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/";
         vec![sub(format!("{arn}{name}"))]
     };
-    vec![
+    let mut statements = vec![
         Statement::of(
             vec![
                 "cloudformation:DescribeStacks",
@@ -321,7 +323,9 @@ fn looking(names: &Names, resources: &[Declared]) -> Vec<Statement> {
             table(names.usage_table()),
         ),
         Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
-    ]
+    ];
+    statements.extend(attached::looking(environment));
+    statements
 }
 
 fn stack_arns(names: &Names) -> Vec<Val<String>> {

@@ -8,9 +8,10 @@ mod browsers;
 pub(crate) mod log_format;
 mod metered;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::endpoint::Endpoint;
+use domain::gateway::Gateway;
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode, env};
 
 use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
@@ -74,7 +75,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
 }
 
 /// The deployed REST API.
-struct Gateway {
+struct Api {
     url: Val<String>,
     watched: alarms::Stage,
     sample: Option<Function>,
@@ -86,7 +87,7 @@ fn gateway(
     stack: &mut Stack,
     (authorizer, analytics): (&Function, &Function),
     log: &AccessLog,
-) -> Result<Gateway, SynthError> {
+) -> Result<Api, SynthError> {
     let mut api = RestApi::new(
         stack,
         "Api",
@@ -126,7 +127,12 @@ fn gateway(
     let url = api.url();
     let api_id = api.reference();
     let watched = alarms::Stage::of(&api);
-    let stage = api.deploy(stack, "Stage", log.group.arn(), &log_format::json());
+    let stage = api.deploy(
+        stack,
+        "Stage",
+        log.group.arn(),
+        &log_format::json(Gateway::Rest),
+    );
     if let Some(account) = &log.account {
         stack.template().depends_on(&stage, account);
     }
@@ -137,17 +143,19 @@ fn gateway(
         };
         firewall.guard(stack, "Firewall", &api_id, &stage);
     }
-    Ok(Gateway {
+    Ok(Api {
         url,
         watched,
         sample,
     })
 }
 
-/// Allows the gateways of existing APIs to call the authorizer, and nothing else.
+/// Allows the gateways of existing APIs to call the authorizer, and nothing else. REST and HTTP APIs name
+/// their authorizers alike.
 fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
-    for attached in &context.environment.attached {
-        let api = attached.api_id.as_str();
+    let attached = context.environment.attached.iter();
+    let apis: BTreeSet<&str> = attached.map(|one| one.api_id.as_str()).collect();
+    for api in apis {
         let source = sub::<lambda::PermissionSourceArn>(format!(
             "arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:{api}/authorizers/*"
         ));

@@ -1,8 +1,9 @@
-//! What somebody's own REST API needs to be metered, in the language that it is written in.
+//! What somebody's own API needs to be metered, in the language that it is written in.
 //!
 //! An attached API asks the environment's authorizer at every call, and writes its access log to the
-//! environment's log group. It counts under its own resources, such as `/orders/{id}`.
+//! environment's log group. It counts under its own resources or routes, such as `/orders/{id}`.
 
+use domain::gateway::Gateway;
 use domain::names::{Function as Of, Names};
 
 use crate::api::{access_log_name, log_format};
@@ -33,44 +34,87 @@ pub struct Attachment<'a> {
     pub account: &'a str,
     /// The region that it is deployed to.
     pub region: &'a str,
+    /// The kind of API that is attached.
+    pub gateway: Gateway,
 }
 
 impl Attachment<'_> {
-    /// What meters a REST API of this account and region: where the authorizer is, where the access
-    /// log goes and in which format, and the permission.
-    pub fn snippet(&self, language: Language) -> String {
-        let (text, format) = match language {
-            Language::Cdk => (include_str!("attach/cdk.ts"), log_format::json()),
-            Language::Sam => (include_str!("attach/sam.yaml"), log_format::json()),
-            Language::Terraform => (include_str!("attach/terraform.tf"), quoted()),
-            Language::OpenApi => (include_str!("attach/openapi.yaml"), log_format::json()),
-            Language::Rust => (include_str!("attach/rust.rs.txt"), log_format::json()),
+    /// What meters an API of this account and region: where the authorizer is, where the access log goes
+    /// and in which format, and the permission. `None` for an HTTP API in this crate's language, which
+    /// declares REST APIs alone.
+    pub fn snippet(&self, language: Language) -> Option<String> {
+        let text = self.template(language)?;
+        let format = match language {
+            // Within a string of Terraform's.
+            Language::Terraform => self.log_format().replace('"', "\\\""),
+            _ => self.log_format(),
         };
-        let authorizer = self.authorizer();
-        let partition = self.partition();
-        let region = self.region;
-        let uri = format!(
-            "arn:{partition}:apigateway:{region}:lambda:path/2015-03-31/functions/{authorizer}/invocations"
-        );
-        text.replace("@ENVIRONMENT@", self.environment)
-            .replace("@AUTHORIZER_ARN@", &authorizer)
-            .replace("@AUTHORIZER_URI@", &uri)
+        let text = text
+            .replace("@ENVIRONMENT@", self.environment)
+            .replace("@AUTHORIZER_ARN@", &self.authorizer())
+            .replace("@AUTHORIZER_URI@", &self.authorizer_uri())
             .replace("@LOG_ARN@", &self.log())
-            .replace("@LOG_FORMAT@", &format)
+            .replace("@LOG_FORMAT@", &format);
+        Some(text)
+    }
+
+    const fn template(&self, language: Language) -> Option<&'static str> {
+        Some(match (self.gateway, language) {
+            (Gateway::Rest, Language::Cdk) => include_str!("attach/rest/cdk.ts"),
+            (Gateway::Rest, Language::Sam) => include_str!("attach/rest/sam.yaml"),
+            (Gateway::Rest, Language::Terraform) => include_str!("attach/rest/terraform.tf"),
+            (Gateway::Rest, Language::OpenApi) => include_str!("attach/rest/openapi.yaml"),
+            (Gateway::Rest, Language::Rust) => include_str!("attach/rest/rust.rs.txt"),
+            (Gateway::Http, Language::Cdk) => include_str!("attach/http/cdk.ts"),
+            (Gateway::Http, Language::Sam) => include_str!("attach/http/sam.yaml"),
+            (Gateway::Http, Language::Terraform) => include_str!("attach/http/terraform.tf"),
+            (Gateway::Http, Language::OpenApi) => include_str!("attach/http/openapi.yaml"),
+            (Gateway::Http, Language::Rust) => return None,
+        })
+    }
+
+    /// The format of the API's access log.
+    pub fn log_format(&self) -> String {
+        log_format::json(self.gateway)
+    }
+
+    /// The authorizer as an API's authorizer names it.
+    pub fn authorizer_uri(&self) -> String {
+        let (partition, region, authorizer) = (self.partition(), self.region, self.authorizer());
+        format!(
+            "arn:{partition}:apigateway:{region}:lambda:path/2015-03-31/functions/{authorizer}/invocations"
+        )
+    }
+
+    /// The name of the authorizer's function.
+    pub fn authorizer_name(&self) -> String {
+        self.names.function(Of::Authorizer)
+    }
+
+    /// The ARN of the function that reads the access log.
+    pub fn reconciler(&self) -> String {
+        let reconciler = self.names.function(Of::Reconciler);
+        self.arn("lambda", &format!("function:{reconciler}"))
+    }
+
+    /// The name of the access log's group.
+    pub fn log_name(&self) -> String {
+        access_log_name(self.names)
+    }
+
+    /// The ARN of an authorizer of an API, as the permission to invoke the function names it.
+    pub fn source(&self, api: &str, authorizer: &str) -> String {
+        self.arn("execute-api", &format!("{api}/authorizers/{authorizer}"))
     }
 
     /// The authorizer's ARN.
     pub fn authorizer(&self) -> String {
-        let function = self.names.function(Of::Authorizer);
-        self.arn("lambda", &format!("function:{function}"))
+        self.arn("lambda", &format!("function:{}", self.authorizer_name()))
     }
 
     /// The ARN of the access log's group.
     pub fn log(&self) -> String {
-        self.arn(
-            "logs",
-            &format!("log-group:{}", access_log_name(self.names)),
-        )
+        self.arn("logs", &format!("log-group:{}", self.log_name()))
     }
 
     fn arn(&self, service: &str, resource: &str) -> String {
@@ -87,11 +131,6 @@ impl Attachment<'_> {
     }
 }
 
-/// The format within a string of Terraform's.
-fn quoted() -> String {
-    log_format::json().replace('"', "\\\"")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -105,30 +144,55 @@ mod tests {
         Language::Rust,
     ];
 
+    fn attachment(names: &Names, gateway: Gateway) -> Attachment<'_> {
+        Attachment {
+            environment: "test",
+            names,
+            account: "123456789012",
+            region: "ap-south-1",
+            gateway,
+        }
+    }
+
     #[test]
     fn every_snippet_names_what_is_deployed_and_caches_no_answer() {
         let names = Names::new("complical", "CompliCal", "test");
-        let attachment = Attachment {
-            environment: "test",
-            names: &names,
-            account: "123456789012",
-            region: "ap-south-1",
-        };
-        for language in ALL {
-            let snippet = attachment.snippet(language);
+        for (gateway, language) in [Gateway::Rest, Gateway::Http]
+            .into_iter()
+            .flat_map(|gateway| ALL.map(|language| (gateway, language)))
+        {
+            let Some(snippet) = attachment(&names, gateway).snippet(language) else {
+                assert_eq!((gateway, language), (Gateway::Http, Language::Rust));
+                continue;
+            };
             assert!(!snippet.contains('@'), "{language:?}: {snippet}");
             if language == Language::Rust {
                 assert!(snippet.contains("environments/test.yaml"), "{snippet}");
                 continue;
             }
+            let version = match gateway {
+                Gateway::Rest => "version",
+                Gateway::Http => "http-1",
+            };
             for expected in [
                 "arn:aws:lambda:ap-south-1:123456789012:function:CompliCal-API-test-ApiKeyAuthorizerFunction",
                 "arn:aws:logs:ap-south-1:123456789012:log-group:/aws/apigateway/CompliCal-API-test/access",
                 "$context.authorizer.eventId",
+                "$context.authorizer.units",
+                version,
             ] {
-                assert!(snippet.contains(expected), "{language:?}: {expected}");
+                assert!(
+                    snippet.contains(expected),
+                    "{gateway:?} {language:?}: {expected}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn arns_are_those_of_the_regions_partition() {
+        let names = Names::new("complical", "CompliCal", "test");
+        let attachment = attachment(&names, Gateway::Rest);
         let in_china = Attachment {
             region: "cn-north-1",
             ..attachment

@@ -680,3 +680,46 @@ fn pages_that_may_call_are_listed_or_all() {
         refused_at_the_end(more, expected);
     }
 }
+
+#[test]
+fn attached_apis_are_of_one_kind_and_named_once() {
+    use stacks::environment::ApiKind;
+    let attached = "attached: [{apiId: a1, stage: $default, kind: http}, {apiId: a1, stage: v2, kind: http}, {apiId: b2}]";
+    let attached = with(attached).unwrap().attached;
+    let kinds: Vec<ApiKind> = attached.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [ApiKind::Http, ApiKind::Http, ApiKind::Rest]);
+    let stages = attached.iter().map(|one| {
+        one.stage
+            .as_ref()
+            .map(stacks::environment::StageName::as_str)
+    });
+    assert_eq!(
+        stages.collect::<Vec<_>>(),
+        [Some("$default"), Some("v2"), None]
+    );
+    for (more, expected) in [
+        (
+            "attached: [{apiId: a1, kind: http}, {apiId: a1}]",
+            "the API `a1` is of two kinds",
+        ),
+        (
+            "attached: [{apiId: a1, stage: v1}, {apiId: a1, stage: v1}]",
+            "the API `a1` is there twice",
+        ),
+        (
+            "attached: [{apiId: a1, stage: v.1}]",
+            "`v.1` is not a stage",
+        ),
+        ("attached: [{apiId: a1, kind: websocket}]", "unknown"),
+        ("attached: [{apiId: A1}]", "`A1` is not the id of an API"),
+    ] {
+        refused_at_the_end(more, expected);
+    }
+}
+
+#[test]
+fn a_setting_that_nothing_enforces_is_unknown() {
+    for more in ["dimensions: {}", "gateway: http"] {
+        refused_at_the_end(more, "unknown key");
+    }
+}

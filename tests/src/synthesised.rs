@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::gateway::Gateway;
 use serde_json::Value;
+use stacks::attach::{Attachment, Language};
 use stacks::environment::Architecture;
 use stacks::{Assembly, Environment, Function, FunctionAsset, FunctionAssets, synthesise};
 
@@ -43,7 +45,10 @@ upstream:
   identity: {user: x-user, plan: x-plan, eventId: x-event-id}
   secret: {secretsManager: example/upstream, key: token}
 units: {GET /search: 10, other: 2}
-attached: [{apiId: a1b2c3d4e5}]
+attached:
+  - {apiId: a1b2c3d4e5, stage: v1}
+  - {apiId: a1b2c3d4e5, stage: v2}
+  - {apiId: f6g7h8i9j0, stage: $default, kind: http}
 cors:
   origins: ['https://app.example.com', 'https://admin.example.com']
   headers: [content-type, x-trace]
@@ -122,4 +127,17 @@ pub fn resources(assembly: &Assembly) -> Vec<(String, Value)> {
                 .unwrap()
         })
         .collect()
+}
+
+/// What `attach` prints for the environment `test`.
+pub fn snippet(gateway: Gateway, language: Language) -> String {
+    let names = environment("test").names();
+    let attachment = Attachment {
+        environment: "test",
+        names: &names,
+        account: "123456789012",
+        region: "ap-south-1",
+        gateway,
+    };
+    attachment.snippet(language).unwrap()
 }

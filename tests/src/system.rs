@@ -16,6 +16,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_lambda::types::Environment;
 use domain::access_log;
 use domain::event::{EventType, UsageEvent};
+use domain::gateway::Gateway;
 use domain::id::EventId;
 use domain::names::{Function, Names, context};
 use domain::sample;
@@ -416,7 +417,7 @@ pub fn event(number: u64) -> UsageEvent {
 /// The gateway's line of a call that got 200 after 40 ms.
 pub fn log_line(event: &UsageEvent) -> String {
     let data = &event.data;
-    access_log::write(|member| match member {
+    access_log::write(Gateway::Rest, |member| match member {
         access_log::REQUEST_TIME => event.time.0.to_string(),
         access_log::IP => data.ip.clone(),
         access_log::METHOD => data.method.clone(),

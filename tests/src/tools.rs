@@ -28,6 +28,8 @@ pub struct Tools {
     pub kinesis: PathBuf,
     /// A validator of `OpenAPI` documents.
     pub openapi_validator: PathBuf,
+    /// A parser of Terraform's language, which prints JSON.
+    pub terraform_parser: PathBuf,
     /// The npm packages.
     pub node_modules: PathBuf,
 }
@@ -48,6 +50,7 @@ impl Tools {
             moto_server: path("motoServer"),
             kinesis: path("kinesis"),
             openapi_validator: path("openapiValidator"),
+            terraform_parser: path("terraformParser"),
             node_modules: path("nodeModules"),
         }
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::synthesised::{environment, secured, variants};
+use domain::gateway::Gateway;
+use stacks::attach::Language;
+use tests::synthesised::{environment, secured, snippet, variants};
 use tests::tools::Tools;
 
 /// The default region, the one whose limits differ most often, and one in Europe.
@@ -53,24 +55,19 @@ fn the_linter_finds_neither_error_nor_warning() {
 
 #[test]
 fn what_attach_prints_for_sam_is_a_template() {
-    use stacks::attach::{Attachment, Language};
     let folder = tempfile::tempdir().unwrap();
-    let names = tests::synthesised::environment("test").names();
-    let attachment = Attachment {
-        environment: "test",
-        names: &names,
-        account: "123456789012",
-        region: "ap-south-1",
-    };
-    let snippet = attachment.snippet(Language::Sam);
-    std::fs::write(folder.path().join("sam.yaml"), snippet).unwrap();
-    let said = Command::new(&Tools::ensure().cfn_lint)
-        .current_dir(folder.path())
-        .args(["--format", "parseable", "--template", "sam.yaml"])
-        .output()
-        .unwrap();
-    let found = String::from_utf8_lossy(&said.stdout);
-    assert!(said.status.success(), "{found}");
+    for gateway in [Gateway::Rest, Gateway::Http] {
+        let snippet = snippet(gateway, Language::Sam);
+        let file = format!("{}.yaml", gateway.as_str());
+        std::fs::write(folder.path().join(&file), snippet).unwrap();
+        let said = Command::new(&Tools::ensure().cfn_lint)
+            .current_dir(folder.path())
+            .args(["--format", "parseable", "--template", &file])
+            .output()
+            .unwrap();
+        let found = String::from_utf8_lossy(&said.stdout);
+        assert!(said.status.success(), "{gateway:?}: {found}");
+    }
 }
 
 #[test]

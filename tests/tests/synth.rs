@@ -679,14 +679,38 @@ fn the_api_before_an_upstream() {
 }
 
 #[test]
-fn the_gateway_of_an_api_that_exists_may_ask_the_authorizer() {
+fn the_gateways_of_apis_that_exist_may_ask_the_authorizer() {
     let api = template(&assembly_of(&parsed(OWN_API)), "-API-");
-    let permission = &api["Resources"]["Attacheda1b2c3d4e5Permission"]["Properties"];
-    assert_eq!(permission["Principal"], "apigateway.amazonaws.com");
-    assert_eq!(
-        permission["SourceArn"]["Fn::Sub"],
-        "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:a1b2c3d4e5/authorizers/*"
-    );
+    for id in ["a1b2c3d4e5", "f6g7h8i9j0"] {
+        let permission = &api["Resources"][format!("Attached{id}Permission")]["Properties"];
+        assert_eq!(permission["Action"], "lambda:InvokeFunction");
+        assert_eq!(permission["Principal"], "apigateway.amazonaws.com");
+        let source = format!(
+            "arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:{id}/authorizers/*"
+        );
+        assert_eq!(permission["SourceArn"]["Fn::Sub"], source);
+    }
+}
+
+#[test]
+fn what_attach_prints_for_an_http_api() {
+    use stacks::attach::Language;
+    let http = |language| tests::synthesised::snippet(domain::gateway::Gateway::Http, language);
+    insta::assert_snapshot!("attach-http-cdk", http(Language::Cdk));
+    insta::assert_snapshot!("attach-http-sam", http(Language::Sam));
+    insta::assert_snapshot!("attach-http-terraform", http(Language::Terraform));
+    insta::assert_snapshot!("attach-http-openapi", http(Language::OpenApi));
+}
+
+#[test]
+fn what_attach_prints_for_a_rest_api() {
+    use stacks::attach::Language;
+    let rest = |language| tests::synthesised::snippet(domain::gateway::Gateway::Rest, language);
+    insta::assert_snapshot!("attach-rest-cdk", rest(Language::Cdk));
+    insta::assert_snapshot!("attach-rest-sam", rest(Language::Sam));
+    insta::assert_snapshot!("attach-rest-terraform", rest(Language::Terraform));
+    insta::assert_snapshot!("attach-rest-openapi", rest(Language::OpenApi));
+    insta::assert_snapshot!("attach-rest-rust", rest(Language::Rust));
 }
 
 #[test]

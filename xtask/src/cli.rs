@@ -121,7 +121,7 @@ pub(crate) enum Verb {
     Synth(Synth),
     /// Build the functions' zips
     Build(Build),
-    /// Print what your own REST API needs so that the environment meters it
+    /// Print what your own API needs so that the environment meters it, or check a live one
     Attach(Attach),
     /// Print stack outputs and the local keys
     Outputs,
@@ -709,8 +709,34 @@ pub(crate) struct Test {
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
     /// The language of the API's declaration
-    #[arg(long = "as", value_enum, value_name = "LANGUAGE")]
-    pub(crate) language: AttachAs,
+    #[arg(
+        long = "as",
+        value_enum,
+        value_name = "LANGUAGE",
+        required_unless_present = "check"
+    )]
+    pub(crate) language: Option<AttachAs>,
+    /// Say what is missing or wrong on a live API instead
+    #[arg(long, conflicts_with = "language")]
+    pub(crate) check: bool,
+    /// The id of the API that is checked; each one of `attached` in the environment file unless given
+    #[arg(long, value_name = "ID", requires_all = ["check", "stage"])]
+    pub(crate) api: Option<String>,
+    /// The stage that is checked
+    #[arg(long, value_name = "NAME", requires = "api")]
+    pub(crate) stage: Option<String>,
+    /// The kind of API; that of `attached` in the environment file unless given, and `rest` without
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<AttachedKind>,
+}
+
+/// A kind of API.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AttachedKind {
+    /// A REST API
+    Rest,
+    /// An HTTP API
+    Http,
 }
 
 /// The language of an API's declaration.

@@ -1,5 +1,7 @@
-//! The answer to the gateway
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>).
+//! The answer to the gateway: a policy
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>),
+//! or yes or no, which HTTP APIs take
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>).
 
 use std::collections::BTreeMap;
 
@@ -12,15 +14,28 @@ use runtime::random::NoRandomness;
 use serde::Serialize;
 
 use crate::limits::Limited;
+use crate::request::{Form, Request};
 
 /// Authorization of one call.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Authorization {
-    principal_id: String,
-    policy_document: Policy,
-    /// Strings only: the gateway copies nothing else into the access log.
+    #[serde(flatten)]
+    verdict: Verdict,
+    /// Strings only: a REST API copies nothing else into the access log.
     context: BTreeMap<&'static str, String>,
+}
+
+/// What the gateway does with the call.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    #[serde(rename_all = "camelCase")]
+    Policy {
+        principal_id: String,
+        policy_document: Policy,
+    },
+    #[serde(rename_all = "camelCase")]
+    Simple { is_authorized: bool },
 }
 
 #[derive(Debug, Serialize)]
@@ -33,91 +48,128 @@ struct Policy {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Statement {
-    effect: &'static str,
+    effect: Effect,
     action: &'static str,
     resource: String,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
 impl Authorization {
-    /// Allows the holder of `key` to call the stage of `method_arn`. The gateway caches no answer, so
+    /// Allows the holder of `key` to call the stage of the request. The gateway caches no answer, so
     /// the policy holds for this one call. It does not repeat the call's path: a caller chooses that,
     /// and in a policy `*` and `?` are wildcards. `event` reports the call.
-    pub fn of(key: &KeyRecord, method_arn: &str, event: &UsageEvent) -> Self {
-        Self::decided("Allow", key, method_arn, event)
+    pub fn of(request: &Request, key: &KeyRecord, event: &UsageEvent) -> Self {
+        Self {
+            verdict: Verdict::of(Effect::Allow, request, &key.id),
+            context: said_of(key, event),
+        }
     }
 
-    /// Denies the call, which the gateway answers with 429: says why, and when to come again.
+    /// Denies a call over its plan, and says why and when to come again. A REST API answers it with 429
+    /// and tells the caller; an HTTP API answers 403 and tells its access log.
     pub fn denied(
+        request: &Request,
         key: &KeyRecord,
-        method_arn: &str,
         event: &UsageEvent,
         limited: &Limited,
     ) -> Self {
-        let mut denied = Self::decided("Deny", key, method_arn, event);
-        let Limited {
-            over,
-            limits,
-            retry_after,
-        } = limited;
-        let rate = limits.rate;
-        // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10. The window of a
-        // policy is the time in which an empty bucket fills.
-        let window = u64::from(rate.burst).div_ceil(rate.per_second.max(1).into());
-        let (name, error, message, policy) = match over {
-            Over::Rate { .. } => (
-                "rate",
-                "rateLimited",
-                "too many calls at once, try again after the seconds in Retry-After",
-                format!("\"rate\";q={};w={window}", rate.burst),
-            ),
-            Over::Quota => (
-                "quota",
-                "quotaExceeded",
-                "the quota of this period is used up, try again after the seconds in Retry-After",
-                format!("\"quota\";q={}", limits.quota.unwrap_or_default()),
-            ),
-        };
-        denied.context.extend([
-            (context::RETRY_AFTER, retry_after.to_string()),
-            (
-                context::RATE_LIMIT,
-                format!("\"{name}\";r=0;t={retry_after}"),
-            ),
-            (context::RATE_LIMIT_POLICY, policy),
-            (context::ERROR, error.to_owned()),
-            (context::MESSAGE, message.to_owned()),
-        ]);
-        denied
-    }
-
-    fn decided(
-        effect: &'static str,
-        key: &KeyRecord,
-        method_arn: &str,
-        event: &UsageEvent,
-    ) -> Self {
-        let members = [
-            (context::EVENT_ID, event.id.to_string()),
-            (context::KEY_ID, key.id.clone()),
-            (context::EMAIL, event.subject.to_string()),
-            (context::PLAN, key.plan.clone()),
-            (context::MODE, event.data.mode.to_string()),
-            (context::ROUTE, event.data.endpoint.clone()),
-            (context::UNITS, event.data.units.to_string()),
-        ];
+        let mut context = said_of(key, event);
+        context.extend(said_of_limit(limited));
         Self {
-            principal_id: key.id.clone(),
-            policy_document: Policy {
-                version: "2012-10-17",
-                statement: [Statement {
-                    effect,
-                    action: "execute-api:Invoke",
-                    resource: stage_of(method_arn),
-                }],
-            },
-            context: members.into(),
+            verdict: Verdict::of(Effect::Deny, request, &key.id),
+            context,
         }
     }
+
+    /// Refuses a call without a usable key. A REST API answers the failure with 401. AWS documents that
+    /// an HTTP API answers a failure with 500 and a denial with 403. The denial does not name its event: a
+    /// line of the access log that names one is read as a call of a user.
+    pub fn refused(request: &Request) -> Result<Self, Failure> {
+        match request.form {
+            Form::Rest => Err(Failure::Unauthorized),
+            Form::HttpPolicy | Form::HttpSimple => Ok(Self {
+                verdict: Verdict::of(Effect::Deny, request, "unknown"),
+                context: BTreeMap::new(),
+            }),
+        }
+    }
+}
+
+impl Verdict {
+    fn of(effect: Effect, request: &Request, principal: &str) -> Self {
+        match request.form {
+            Form::Rest | Form::HttpPolicy => Self::Policy {
+                principal_id: principal.to_owned(),
+                policy_document: Policy {
+                    version: "2012-10-17",
+                    statement: [Statement {
+                        effect,
+                        action: "execute-api:Invoke",
+                        resource: stage_of(&request.method_arn),
+                    }],
+                },
+            },
+            Form::HttpSimple => Self::Simple {
+                is_authorized: effect == Effect::Allow,
+            },
+        }
+    }
+}
+
+/// The context of a call that its event is reported by: for the access log and the upstream.
+fn said_of(key: &KeyRecord, event: &UsageEvent) -> BTreeMap<&'static str, String> {
+    let members = [
+        (context::EVENT_ID, event.id.to_string()),
+        (context::KEY_ID, key.id.clone()),
+        (context::EMAIL, event.subject.to_string()),
+        (context::PLAN, key.plan.clone()),
+        (context::MODE, event.data.mode.to_string()),
+        (context::ROUTE, event.data.endpoint.clone()),
+        (context::UNITS, event.data.units.to_string()),
+    ];
+    members.into()
+}
+
+/// The further context of a call over its plan, for the caller's headers and body.
+fn said_of_limit(limited: &Limited) -> [(&'static str, String); 5] {
+    let Limited {
+        over,
+        limits,
+        retry_after,
+    } = limited;
+    let rate = limits.rate;
+    // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10. The window of a
+    // policy is the time in which an empty bucket fills.
+    let window = u64::from(rate.burst).div_ceil(rate.per_second.max(1).into());
+    let (name, error, message, policy) = match over {
+        Over::Rate { .. } => (
+            "rate",
+            "rateLimited",
+            "too many calls at once, try again after the seconds in Retry-After",
+            format!("\"rate\";q={};w={window}", rate.burst),
+        ),
+        Over::Quota => (
+            "quota",
+            "quotaExceeded",
+            "the quota of this period is used up, try again after the seconds in Retry-After",
+            format!("\"quota\";q={}", limits.quota.unwrap_or_default()),
+        ),
+    };
+    [
+        (context::RETRY_AFTER, retry_after.to_string()),
+        (
+            context::RATE_LIMIT,
+            format!("\"{name}\";r=0;t={retry_after}"),
+        ),
+        (context::RATE_LIMIT_POLICY, policy),
+        (context::ERROR, error.to_owned()),
+        (context::MESSAGE, message.to_owned()),
+    ]
 }
 
 /// Every method of the stage that a method's ARN names:
@@ -132,7 +184,7 @@ fn stage_of(method_arn: &str) -> String {
 /// Why a call is not authorized.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The caller has no usable key. The gateway answers 401 to exactly this text.
+    /// The caller has no usable key. A REST API answers 401 to exactly this text.
     #[error("{UNAUTHORIZED}")]
     Unauthorized,
     /// The caller cannot be identified; the gateway answers 500.

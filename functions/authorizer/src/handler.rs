@@ -163,19 +163,18 @@ where
             self.tracking.undecided();
             return Err(Failure::Undecided);
         };
-        let method_arn = &payload.method_arn;
         let (answer, key) = match decision {
             Decision::Allow(key) => {
-                let answer = Authorization::of(&key, method_arn, &event);
+                let answer = Authorization::of(&payload, &key, &event);
                 (Ok(answer), Some(key))
             }
             Decision::Limit(key, limited) => {
-                let answer = Authorization::denied(&key, method_arn, &event, &limited);
+                let answer = Authorization::denied(&payload, &key, &event, &limited);
                 (Ok(answer), Some(key))
             }
             Decision::Refuse(refused) => {
                 tracing::debug!(event = %id, why = ?refused.why, "a call is refused");
-                (Err(Failure::Unauthorized), None)
+                (Authorization::refused(&payload), None)
             }
             Decision::Undecided => (Err(Failure::Undecided), None),
         };

@@ -1,16 +1,17 @@
-//! The gateway's request: the `REQUEST` event of a REST API's authorizer
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
+//! The gateway's request: what a REST API sends its authorizer of type `REQUEST`
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>),
+//! and an HTTP API in payload 1.0 or 2.0
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>).
 //!
-//! Not the type of `aws_lambda_events`, which quotes a header that it cannot read in its error and
+//! Not the types of `aws_lambda_events`, which quote a header that they cannot read in their error and
 //! so would write the caller's key to the log. This type exposes two headers: the user agent, and
 //! the key as its hash.
 
-use std::collections::BTreeMap;
-
 use domain::event;
+use domain::gateway;
 use domain::key::{self, ApiKey};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const KEY_HEADER: &str = "x-api-key";
 const USER_AGENT_HEADER: &str = "user-agent";
@@ -18,22 +19,76 @@ const USER_AGENT_HEADER: &str = "user-agent";
 const IMPORTED_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A call to be authorized.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Event")]
 pub struct Request {
-    /// ARN of the called method.
+    /// How the gateway wants it answered.
+    pub form: Form,
+    /// ARN of the called method or route.
     pub method_arn: String,
-    /// The gateway's resource, such as `/v1/deadlines` or `/{proxy+}`.
+    /// The gateway's template, such as `/v1/deadlines` or `/{proxy+}`; `$default` for the route of an
+    /// HTTP API that takes every call.
     pub resource: String,
     /// The path as it was sent, still encoded.
-    #[serde(default)]
     pub path: String,
     /// HTTP method.
     pub http_method: String,
+    headers: Headers,
+    stage: Option<String>,
+    id: Option<String>,
+    source_ip: Option<String>,
+}
+
+/// How a gateway wants a call answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// By a policy. A denial is the REST API's 429, and the error `Unauthorized` its 401.
+    Rest,
+    /// By a policy. A denial is the HTTP API's 403.
+    HttpPolicy,
+    /// By yes or no. No is the HTTP API's 403.
+    HttpSimple,
+}
+
+/// Headers by their names.
+struct Headers(Map<String, Value>);
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A request that is not one of the gateway's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A member is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A payload of an HTTP API that this release does not know.
+    #[error("payload version `{0}` is unknown: expected `1.0` or `2.0`")]
+    Version(String),
+}
+
+/// What the gateway sends, of either kind. Nothing that a caller can choose is told from its absence
+/// by its type: the error of a type quotes the value.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    /// Of an HTTP API alone.
+    version: Option<String>,
+    method_arn: Option<String>,
+    route_arn: Option<String>,
+    resource: Option<String>,
+    path: Option<String>,
+    raw_path: Option<String>,
+    http_method: Option<String>,
+    route_key: Option<String>,
     #[serde(default)]
-    headers: Option<BTreeMap<String, Value>>,
-    #[serde(default, rename = "requestContext")]
-    context: RequestContext,
+    headers: Value,
+    #[serde(default)]
+    stage_variables: Value,
+    request_context: Option<RequestContext>,
 }
 
 #[derive(Default, Deserialize)]
@@ -41,13 +96,94 @@ pub struct Request {
 struct RequestContext {
     stage: Option<String>,
     request_id: Option<String>,
-    identity: Identity,
+    identity: Option<Identity>,
+    http: Option<Http>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Identity {
     source_ip: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Http {
+    method: Option<String>,
+    source_ip: Option<String>,
+}
+
+impl TryFrom<Event> for Request {
+    type Error = Unreadable;
+
+    fn try_from(event: Event) -> Result<Self, Unreadable> {
+        match event.version.as_deref() {
+            None => event.of_payload_1(Form::Rest),
+            Some("1.0") => event.of_payload_1(Form::HttpPolicy),
+            Some("2.0") => event.of_payload_2(),
+            Some(other) => Err(Unreadable::Version(event::cut(other).to_owned())),
+        }
+    }
+}
+
+impl Event {
+    /// What REST APIs send, and HTTP APIs in payload 1.0.
+    fn of_payload_1(self, form: Form) -> Result<Request, Unreadable> {
+        let context = self.request_context.unwrap_or_default();
+        Ok(Request {
+            form,
+            method_arn: self.method_arn.ok_or(Unreadable::Missing("methodArn"))?,
+            resource: self.resource.ok_or(Unreadable::Missing("resource"))?,
+            path: self.path.unwrap_or_default(),
+            http_method: self.http_method.ok_or(Unreadable::Missing("httpMethod"))?,
+            headers: Headers::of(self.headers),
+            stage: context.stage,
+            id: context.request_id,
+            source_ip: context.identity.and_then(|identity| identity.source_ip),
+        })
+    }
+
+    fn of_payload_2(self) -> Result<Request, Unreadable> {
+        let answer = self.stage_variables.get(gateway::ANSWER);
+        let form = match answer.and_then(Value::as_str) {
+            Some(gateway::POLICY) => Form::HttpPolicy,
+            _ => Form::HttpSimple,
+        };
+        let context = self.request_context.unwrap_or_default();
+        let http = context
+            .http
+            .ok_or(Unreadable::Missing("requestContext.http"))?;
+        let route_key = self.route_key.ok_or(Unreadable::Missing("routeKey"))?;
+        let path = self.raw_path.unwrap_or_default();
+        Ok(Request {
+            form,
+            method_arn: self.route_arn.ok_or(Unreadable::Missing("routeArn"))?,
+            resource: gateway::template(&route_key).to_owned(),
+            path: without_stage(&path, context.stage.as_deref()).to_owned(),
+            http_method: http
+                .method
+                .ok_or(Unreadable::Missing("requestContext.http.method"))?,
+            headers: Headers::of(self.headers),
+            stage: context.stage,
+            id: context.request_id,
+            source_ip: http.source_ip,
+        })
+    }
+}
+
+/// The path below the stage: an HTTP API puts the name of a stage other than `$default` before it.
+fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    let below = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    below.filter(|below| below.starts_with('/')).unwrap_or(path)
+}
+
+impl Headers {
+    fn of(value: Value) -> Self {
+        match value {
+            Value::Object(headers) => Self(headers),
+            _ => Self(Map::new()),
+        }
+    }
 }
 
 /// What the caller presents as its key.
@@ -90,8 +226,7 @@ impl Request {
 
     /// The caller's address; `unknown` where the gateway reports none.
     pub fn ip(&self) -> &str {
-        let ip = self.context.identity.source_ip.as_deref();
-        ip.unwrap_or("unknown")
+        self.source_ip.as_deref().unwrap_or("unknown")
     }
 
     /// The caller's `User-Agent`, cut to the length that an event carries.
@@ -101,7 +236,7 @@ impl Request {
 
     /// The gateway's id of the request, which callers can choose, cut like the user agent.
     pub fn request_id(&self) -> Option<&str> {
-        self.context.request_id.as_deref().map(event::cut)
+        self.id.as_deref().map(event::cut)
     }
 
     /// Whether the call brings one of these headers, in any case.
@@ -110,107 +245,21 @@ impl Request {
     }
 
     fn brings(&self, name: &str) -> bool {
-        let mut headers = self.headers.iter().flatten();
-        headers.any(|(known, _)| known.eq_ignore_ascii_case(name))
+        let mut names = self.headers.0.keys();
+        names.any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// The gateway's stage.
     pub fn stage(&self) -> Option<&str> {
-        self.context.stage.as_deref()
+        self.stage.as_deref()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter().flatten();
+        let mut headers = self.headers.0.iter();
         let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         value.as_str()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn request(headers: &Value) -> Request {
-        let event = json!({
-            "type": "REQUEST",
-            "methodArn": "arn:aws:execute-api:ap-south-1:000000000000:api/test/GET/v1/deadlines",
-            "resource": "/v1/deadlines",
-            "path": "/v1/deadlines",
-            "httpMethod": "GET",
-            "headers": headers,
-            "queryStringParameters": null,
-            "requestContext": {
-                "stage": "test", "requestId": "r-1", "identity": {"sourceIp": "192.0.2.1"},
-            },
-        });
-        serde_json::from_value(event).unwrap()
-    }
-
-    #[test]
-    fn the_key_is_found_under_any_case_of_its_header_and_only_its_hash_is_exposed() {
-        let key = ApiKey::mint("complical", [7; 24]);
-        for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
-            let request = request(&json!({"Host": "a", name: key.reveal()}));
-            let credential = request.credential("complical");
-            assert_eq!(credential, Credential::WellFormed { hash: key.hash() });
-            assert!(!format!("{credential:?}").contains(key.shown()));
-        }
-    }
-
-    #[test]
-    fn a_malformed_key_is_told_from_a_missing_one() {
-        for headers in [
-            json!(null),
-            json!({}),
-            json!({"x-api-key": ""}),
-            json!({"x-api-key": null}),
-        ] {
-            assert_eq!(
-                request(&headers).credential("complical"),
-                Credential::Missing,
-                "{headers}"
-            );
-        }
-        let key = ApiKey::mint("complical", [7; 24]);
-        let mistyped = key.reveal().replace('b', "B");
-        let longer = format!("{}0", key.reveal());
-        let long = "a".repeat(129);
-        for presented in [
-            "abc",
-            "complical_",
-            "ключ\u{1}, a long one",
-            &long,
-            &mistyped,
-            &longer,
-        ] {
-            let credential = request(&json!({"x-api-key": presented})).credential("complical");
-            let hash = key::hash(presented);
-            assert_eq!(credential, Credential::Malformed { hash }, "{presented}");
-        }
-        // Made by another system, and perhaps imported.
-        let imported = "hQ1fXm3Zb58aLkW0tYv2PdR9";
-        let credential = request(&json!({"x-api-key": imported})).credential("complical");
-        let hash = key::hash(imported);
-        assert_eq!(credential, Credential::WellFormed { hash });
-    }
-
-    #[test]
-    fn a_user_agent_is_cut_between_characters() {
-        let agent = |text: &str| {
-            let request = request(&json!({"User-Agent": text}));
-            request.user_agent().map(str::len)
-        };
-        assert_eq!(agent("curl/8.1"), Some(8));
-        assert_eq!(agent(&"é".repeat(200)), Some(256));
-        assert_eq!(agent(&format!("a{}", "é".repeat(200))), Some(255));
-        assert_eq!(request(&json!({})).user_agent(), None);
-    }
-
-    #[test]
-    fn the_error_for_an_unreadable_request_quotes_no_header() {
-        let event = json!({"headers": {"x-api-key": "secret"}, "methodArn": 1});
-        let error = serde_json::from_value::<Request>(event).err().unwrap();
-        assert!(!error.to_string().contains("secret"), "{error}");
-    }
-}
+mod tests;

@@ -5,12 +5,14 @@
 //! come last, and a line is read from its start, member by member in this order: whatever a caller
 //! writes into its user agent, every member that decides the count was read before.
 //!
-//! A line begins with the number of its format. Lines of earlier formats are read too: some are in
-//! flight when a new format is deployed. Format 1 carries no number. Formats 1 and 2 carry neither
-//! the template that the call is counted under nor its units.
+//! A line begins with the name of its format. REST APIs and HTTP APIs have a format each, because AWS
+//! documents different variables for them. Lines of earlier formats are read too: some are in flight when
+//! a new format is deployed. Format 1 carries no number. Formats 1 and 2 carry neither the template that
+//! the call is counted under nor its units.
 
 use std::borrow::Cow;
 
+use crate::gateway::Gateway;
 use crate::names::context;
 
 /// The number of the line's format, [`FORMAT`].
@@ -23,8 +25,10 @@ pub const REQUEST_TIME: &str = "requestTimeEpoch";
 pub const IP: &str = "ip";
 /// HTTP method.
 pub const METHOD: &str = "method";
-/// Route template.
+/// Route template of a REST API.
 pub const RESOURCE_PATH: &str = "resourcePath";
+/// Method and route template of an HTTP API, or `$default`.
+pub const ROUTE_KEY: &str = "routeKey";
 /// The stage.
 pub const STAGE: &str = "stage";
 /// HTTP status of the response.
@@ -62,8 +66,10 @@ pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
 pub const ABSENT: &str = "-";
 /// The format of [`MEMBERS`].
 pub const FORMAT: &str = "3";
+/// The format of [`MEMBERS_OF_HTTP`].
+pub const FORMAT_OF_HTTP: &str = "http-1";
 
-/// The members of a line in their order. Those that a caller can choose come last.
+/// The members of a REST API's line in their order. Those that a caller can choose come last.
 pub const MEMBERS: [&str; 28] = [
     VERSION,
     EXTENDED_REQUEST_ID,
@@ -94,6 +100,40 @@ pub const MEMBERS: [&str; 28] = [
     INTEGRATION_ERROR,
     USER_AGENT,
 ];
+
+/// The members of an HTTP API's line in their order: what AWS documents for its access log
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>).
+/// The gateway reports nothing of the authorizer but its error and what it says of itself, so the
+/// authorizer says which calls it denies.
+pub const MEMBERS_OF_HTTP: [&str; 24] = [
+    VERSION,
+    REQUEST_TIME,
+    IP,
+    METHOD,
+    ROUTE_KEY,
+    STAGE,
+    STATUS,
+    RESPONSE_LATENCY,
+    RESPONSE_LENGTH,
+    INTEGRATION_LATENCY,
+    INTEGRATION_STATUS,
+    AUTHORIZER_ERROR,
+    RESPONSE_TYPE,
+    context::EVENT_ID,
+    context::KEY_ID,
+    context::PLAN,
+    context::MODE,
+    context::ROUTE,
+    context::UNITS,
+    context::ERROR,
+    context::EMAIL,
+    REQUEST_ID,
+    INTEGRATION_ERROR,
+    USER_AGENT,
+];
+
+/// The members that the line of an HTTP API alone has.
+const OF_HTTP_ALONE: [&str; 2] = [ROUTE_KEY, context::ERROR];
 
 /// The members of format 2.
 const MEMBERS_OF_FORMAT_2: [&str; 26] = [
@@ -162,35 +202,48 @@ const OF_AUTHORIZER: [&str; 5] = [
     AUTHORIZER_ERROR,
 ];
 
-/// Writes a line in the current format. `value` returns each member but [`VERSION`], escaped as the
-/// gateway would escape it. The stacks pass the gateway's variables and so write the format itself.
-pub fn write(value: impl Fn(&'static str) -> String) -> String {
-    let members = MEMBERS.map(|member| match member {
-        VERSION => format!(r#""{VERSION}":"{FORMAT}""#),
+/// Writes a line of a gateway in its current format. `value` gives each member but [`VERSION`], escaped
+/// as the gateway would; the stacks pass the gateway's variables and so write the format itself.
+pub fn write(gateway: Gateway, value: impl Fn(&'static str) -> String) -> String {
+    let (members, format) = match gateway {
+        Gateway::Rest => (MEMBERS.as_slice(), FORMAT),
+        Gateway::Http => (MEMBERS_OF_HTTP.as_slice(), FORMAT_OF_HTTP),
+    };
+    let members = members.iter().map(|member| match *member {
+        VERSION => format!(r#""{VERSION}":"{format}""#),
         member => format!(r#""{member}":"{}""#, value(member)),
     });
-    format!("{{{}}}", members.join(","))
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// A line of the access log: the value of each of [`MEMBERS`], empty where the line has none.
+/// A line of the access log: the value of each member, empty where it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line<'a>([&'a str; MEMBERS.len()]);
+pub struct Line<'a> {
+    gateway: Gateway,
+    values: [&'a str; MEMBERS.len() + OF_HTTP_ALONE.len()],
+}
 
 impl<'a> Line<'a> {
-    /// Reads a line of the current or an earlier format. `None` if it lacks a member, if its
-    /// members are out of order, or if this release does not know its format.
+    /// Reads a line of a current format or of those before. `None` where it does not have all
+    /// members in their order, or is of a format that this release does not know.
     pub fn read(text: &'a str) -> Option<Self> {
-        let numbered = |members: &[&str], number| {
-            let line = Self::of(text, members);
-            line.filter(|line| line.get(VERSION).as_deref() == Some(number))
-        };
-        numbered(&MEMBERS, FORMAT)
-            .or_else(|| numbered(&MEMBERS_OF_FORMAT_2, "2"))
-            .or_else(|| Self::of(text, &MEMBERS_OF_FORMAT_1))
+        let rest = |members: &[&str]| Self::of(Gateway::Rest, text, members);
+        let named = |line: &Self, format| line.get(VERSION).as_deref() == Some(format);
+        rest(&MEMBERS)
+            .filter(|line| named(line, FORMAT))
+            .or_else(|| {
+                let line = Self::of(Gateway::Http, text, &MEMBERS_OF_HTTP);
+                line.filter(|line| named(line, FORMAT_OF_HTTP))
+            })
+            .or_else(|| rest(&MEMBERS_OF_FORMAT_2).filter(|line| named(line, "2")))
+            .or_else(|| rest(&MEMBERS_OF_FORMAT_1))
     }
 
-    fn of(text: &'a str, members: &[&str]) -> Option<Self> {
-        let mut line = Self([""; MEMBERS.len()]);
+    fn of(gateway: Gateway, text: &'a str, members: &[&str]) -> Option<Self> {
+        let mut line = Self {
+            gateway,
+            values: [""; _],
+        };
         let mut rest = text.trim().strip_prefix('{')?.strip_suffix("\"}")?;
         let mut members = members.iter().peekable();
         while let Some(member) = members.next() {
@@ -211,16 +264,19 @@ impl<'a> Line<'a> {
     }
 
     fn set(&mut self, member: &str, value: &'a str) {
-        let mut places = MEMBERS.iter().zip(&mut self.0);
-        if let Some((_, place)) = places.find(|(known, _)| **known == member) {
+        if let Some(place) = place_of(member).and_then(|place| self.values.get_mut(place)) {
             *place = value;
         }
     }
 
-    /// The value of a member; `None` where the line has none.
+    /// The kind of API that wrote it.
+    pub const fn gateway(&self) -> Gateway {
+        self.gateway
+    }
+
+    /// The value of a member; `None` where it has none.
     pub fn get(&self, member: &str) -> Option<Cow<'a, str>> {
-        let place = MEMBERS.iter().position(|known| *known == member)?;
-        let value = *self.0.get(place)?;
+        let value = *self.values.get(place_of(member)?)?;
         if value.is_empty() || value == ABSENT {
             return None;
         }
@@ -239,6 +295,11 @@ impl<'a> Line<'a> {
             .iter()
             .any(|member| self.get(member).is_some())
     }
+}
+
+fn place_of(member: &str) -> Option<usize> {
+    let mut known = MEMBERS.iter().chain(&OF_HTTP_ALONE);
+    known.position(|known| *known == member)
 }
 
 #[cfg(test)]
@@ -296,14 +357,15 @@ mod tests {
                 REQUEST_ID => id.clone(),
                 _ => format!("of {member}"),
             };
-            reads_what_the_gateway_says(&write(value), &MEMBERS)?;
+            reads_what_the_gateway_says(&write(Gateway::Rest, value), &MEMBERS)?;
+            reads_what_the_gateway_says(&write(Gateway::Http, value), &MEMBERS_OF_HTTP)?;
             reads_what_the_gateway_says(&line_of_format_2(value), &MEMBERS_OF_FORMAT_2)?;
             reads_what_the_gateway_says(&line_of_format_1(value), &MEMBERS_OF_FORMAT_1)?;
         }
 
         #[test]
         fn an_escaped_value_reads_back(agent: String) {
-            let text = write(|member| {
+            let text = write(Gateway::Rest, |member| {
                 let quoted = serde_json::Value::from(agent.as_str()).to_string();
                 if member == USER_AGENT { quoted[1..quoted.len() - 1].to_owned() } else { "x".to_owned() }
             });
@@ -320,7 +382,9 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_none() {
-        let text = write(|member| if member == STATUS { "401" } else { ABSENT }.to_owned());
+        let text = write(Gateway::Rest, |member| {
+            if member == STATUS { "401" } else { ABSENT }.to_owned()
+        });
         let read = Line::read(&text).unwrap();
         assert_eq!(read.get(VERSION).as_deref(), Some("3"));
         assert_eq!(read.get(STATUS).as_deref(), Some("401"));
@@ -361,15 +425,48 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_an_http_api_is_told_from_one_of_a_rest_api() {
+        let text = write(Gateway::Http, |member| format!("of {member}"));
+        let read = Line::read(&text).unwrap();
+        assert_eq!(read.gateway(), Gateway::Http);
+        for member in MEMBERS_OF_HTTP.into_iter().filter(|of| *of != VERSION) {
+            assert_eq!(read.get(member).unwrap(), format!("of {member}"));
+        }
+        for member in [EXTENDED_REQUEST_ID, RESOURCE_PATH, AUTHORIZER_STATUS] {
+            assert_eq!(read.get(member), None, "{member}");
+        }
+        let rest = write(Gateway::Rest, |member| format!("of {member}"));
+        let read = Line::read(&rest).unwrap();
+        assert_eq!((read.gateway(), read.get(ROUTE_KEY)), (Gateway::Rest, None));
+    }
+
+    /// A caller's user agent that holds a whole line of the other kind changes nothing.
+    #[test]
+    fn a_line_within_a_line_is_text() {
+        let forged = write(Gateway::Rest, |member| format!("forged {member}"));
+        let forged = forged.trim_start_matches('{').trim_end_matches("\"}");
+        let text = write(Gateway::Http, |member| match member {
+            USER_AGENT => format!("x\",{forged}"),
+            _ => ABSENT.to_owned(),
+        });
+        let read = Line::read(&text).unwrap();
+        assert_eq!(read.gateway(), Gateway::Http);
+        assert_eq!(read.get(context::EVENT_ID), None);
+    }
+
+    #[test]
     fn a_line_of_a_later_format_is_not_read() {
-        let text = write(|_| "x".to_owned()).replacen("\"3\"", "\"4\"", 1);
+        let text = write(Gateway::Rest, |_| "x".to_owned()).replacen("\"3\"", "\"4\"", 1);
         assert_eq!(Line::read(&text), None);
     }
 
     #[test]
     fn any_member_of_the_authorizers_says_that_it_was_asked() {
-        let with =
-            |present: &str| write(|member| if member == present { "x" } else { ABSENT }.to_owned());
+        let with = |present: &str| {
+            write(Gateway::Rest, |member| {
+                if member == present { "x" } else { ABSENT }.to_owned()
+            })
+        };
         for member in MEMBERS {
             let text = with(member);
             let asked = Line::read(&text).unwrap().asked_authorizer();

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod entry;
 pub mod event;
 pub mod fold;
+pub mod gateway;
 pub mod id;
 pub mod key;
 pub mod limit;

@@ -153,6 +153,9 @@ pub mod context {
     pub const ROUTE: &str = "route";
     /// The call's units.
     pub const UNITS: &str = "units";
+
+    /// What lines of the access log carry.
+    pub const LOGGED: [&str; 8] = [EVENT_ID, KEY_ID, EMAIL, PLAN, MODE, ROUTE, UNITS, ERROR];
 }
 
 /// A function of this workspace, with its folder and its deployed name.

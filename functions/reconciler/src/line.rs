@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use domain::access_log::{self as log, Line};
 use domain::event::{EventRef, EventType, Reason, Rejection, Subject, UsageEvent};
+use domain::gateway::{self, Gateway};
 use domain::id::EventId;
 use domain::names::{TrackingMode, context};
 use domain::response::Response;
@@ -42,8 +43,7 @@ pub fn read<'a>(text: &'a str, source: &'a str) -> Result<Option<Reported<'a>>, 
 /// A call that the authorizer named. It counts by its id and its user, whatever the line says of its answer.
 fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a>, Rejection> {
     let id = parse(context::EVENT_ID, id)?;
-    // The gateway denies the calls that the authorizer finds over their plan, and no others.
-    let is_denied = line.get(log::RESPONSE_TYPE).as_deref() == Some(log::ACCESS_DENIED);
+    let is_denied = is_denied(line);
     let event_type = if is_denied {
         EventType::RateLimited
     } else {
@@ -70,10 +70,25 @@ fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a
     })
 }
 
+/// Whether a call that the authorizer named was denied: it is over its plan. A REST API's gateway denies
+/// such calls and no others; of an HTTP API's the authorizer says it itself.
+fn is_denied(line: &Line<'_>) -> bool {
+    match line.gateway() {
+        Gateway::Rest => line.get(log::RESPONSE_TYPE).as_deref() == Some(log::ACCESS_DENIED),
+        Gateway::Http => line.get(context::ERROR).is_some(),
+    }
+}
+
 /// Whether the gateway refused the call without asking the authorizer. A refusal that an integration
 /// answered is the integration's own.
+///
+/// An HTTP API's line does not say whether the authorizer was asked. Its gateway refuses by itself where
+/// the authorizer has an identity source
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>), and
+/// an attached one has none: every refusal is the authorizer's, which reports it.
 fn is_refused_by_gateway(line: &Line<'_>) -> bool {
-    !line.asked_authorizer()
+    line.gateway() == Gateway::Rest
+        && !line.asked_authorizer()
         && line.get(log::INTEGRATION_STATUS).is_none()
         && line.get(log::RESPONSE_TYPE).is_some()
         && matches!(line.get(log::STATUS).as_deref(), Some("401" | "403"))
@@ -108,7 +123,7 @@ fn event<'a>(
         key_id: None,
         plan: None,
         method: or_unknown(line, log::METHOD),
-        endpoint: or_unknown(line, log::RESOURCE_PATH),
+        endpoint: endpoint(line),
         units: 1,
         ip: or_unknown(line, log::IP),
         user_agent: None,
@@ -116,6 +131,15 @@ fn event<'a>(
         stage: line.get(log::STAGE),
         mode: TrackingMode::Stream,
         reason: None,
+    }
+}
+
+/// The gateway's own template of the call.
+fn endpoint<'a>(line: &Line<'a>) -> Cow<'a, str> {
+    match line.get(log::ROUTE_KEY) {
+        Some(Cow::Borrowed(key)) => gateway::template(key).into(),
+        Some(Cow::Owned(key)) => gateway::template(&key).to_owned().into(),
+        None => or_unknown(line, log::RESOURCE_PATH),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::gateway::Gateway;
 use domain::names::{Function as Of, Names};
 
 use super::function::Invoked;
@@ -105,6 +106,7 @@ impl MeteredApi {
             "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{}",
             self.log
         ));
-        self.api.deploy(stack, id, log, &log_format::json())
+        self.api
+            .deploy(stack, id, log, &log_format::json(Gateway::Rest))
     }
 }

@@ -6,6 +6,7 @@
 //! with [`Environment::with_analytics`].
 
 mod address;
+mod attached;
 mod cors;
 mod error;
 mod jwks;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use address::{Address, KeySetAddress, UpstreamAddress};
+pub use attached::{ApiKind, Attached};
 pub use cors::{Cors, Origins};
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
@@ -33,13 +35,13 @@ pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use plans::{LimitMode, Plan};
 pub use region::Partition;
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Attached, Auth, LogDays, LogLevel, Logs,
-    Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
+    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
+    Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
 };
 pub use text::{
     Account, ApiId, Bounded, CorsMethod, Email, FieldName, HeaderName, KeyArn, PageOrigin, Region,
-    ResourcePrefix, SecretKey, SecretName, StackPrefix, TagKey, TagValue, TimeZone, TlsPolicy,
-    Weighed, Words,
+    ResourcePrefix, SecretKey, SecretName, StackPrefix, StageName, TagKey, TagValue, TimeZone,
+    TlsPolicy, Weighed, Words,
 };
 pub use upstream::{Identity, Secret, Upstream};
 
@@ -120,7 +122,8 @@ pub struct Environment {
     /// unmetered.
     pub cors: Option<Cors>,
     /// Existing APIs to meter: their gateways may call the authorizer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "attached::attached")]
+    #[schemars(with = "Vec<Attached>")]
     pub attached: Vec<Attached>,
     /// How many calls the gateway accepts.
     #[serde(default)]

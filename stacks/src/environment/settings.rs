@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use super::address::{Address, KeySetAddress};
 use super::jwks::Jwks;
-use super::text::{ApiId, Bounded, Email, WebhookName, Words};
+use super::text::{Bounded, Email, WebhookName, Words};
 
 /// Whether usage goes through the stream, or directly to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -503,14 +503,6 @@ impl TryFrom<Vec<Webhook>> for Webhooks {
         }
         Ok(Self(webhooks))
     }
-}
-
-/// An existing API.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Attached {
-    /// Its id, the first part of its address at AWS.
-    pub api_id: ApiId,
 }
 
 /// The recipient of alarms.

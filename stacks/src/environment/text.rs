@@ -99,6 +99,8 @@ texts! {
     Weighed: weighed, "^(other|(ANY|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /[^ ]*)$".to_owned();
     /// The id of an API: lower-case letters and digits.
     ApiId: api_id, "^[a-z0-9]{1,32}$".to_owned();
+    /// Name of a gateway's stage (<https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html>).
+    StageName: stage_name, "^([a-zA-Z0-9_-]{1,128}|\\$default)$".to_owned();
     /// A method that pages may use.
     CorsMethod: cors_method, format!("^({})$", CORS_METHODS.join("|"));
 }
@@ -297,6 +299,15 @@ fn api_id(text: &str) -> Result<(), String> {
     ((1..=32).contains(&text.len()) && text.bytes().all(plain))
         .then_some(())
         .ok_or_else(|| format!("`{text}` is not the id of an API: lower-case letters and digits"))
+}
+
+fn stage_name(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (text == "$default" || ((1..=128).contains(&text.len()) && text.bytes().all(plain)))
+        .then_some(())
+        .ok_or_else(|| {
+            format!("`{text}` is not a stage: letters, digits, `_` and `-`, or `$default`")
+        })
 }
 
 fn cors_method(text: &str) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::access_log::{self as log, ABSENT};
 use domain::event::{EventType, Subject, UsageEvent};
+use domain::gateway::Gateway;
 use domain::id::EventId;
 use domain::names::context;
 use domain::response::Response;
@@ -169,7 +170,7 @@ pub(super) fn number(id: &str) -> Option<usize> {
 }
 
 fn line(members: &[(&str, String)]) -> String {
-    log::write(|member| {
+    log::write(Gateway::Rest, |member| {
         let of = members.iter().find(|(known, _)| *known == member);
         of.map_or(ABSENT.to_owned(), |(_, value)| value.clone())
     })

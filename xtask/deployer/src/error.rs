@@ -170,6 +170,7 @@ impl Error {
                     code.as_str(),
                     "ResourceNotFoundException"
                         | "NotFound"
+                        | "NotFoundException"
                         | "NoSuchBucket"
                         | "AWS.SimpleQueueService.NonExistentQueue"
                         | "QueueDoesNotExist"

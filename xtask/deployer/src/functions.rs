@@ -1,4 +1,4 @@
-//! Invokes functions.
+//! Invokes functions, and reads who may.
 
 use aws_sdk_lambda::primitives::Blob;
 
@@ -16,6 +16,17 @@ impl Functions {
     pub fn new(session: &Session) -> Self {
         Self {
             client: aws_sdk_lambda::Client::new(session.config()),
+        }
+    }
+
+    /// The policy that says who may invoke a function, as JSON; `None` where there is no function or no
+    /// policy of its own.
+    pub async fn policy(&self, function: &str) -> Result<Option<String>, Error> {
+        let asked = self.client.get_policy().function_name(function);
+        match asked.send().await.map_err(failed("GetPolicy")) {
+            Ok(found) => Ok(found.policy),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

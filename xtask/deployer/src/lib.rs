@@ -6,6 +6,7 @@
 
 mod adoption;
 mod assets;
+mod attached;
 mod audit;
 mod changes;
 mod counts;
@@ -36,6 +37,7 @@ mod waiting;
 
 pub use adoption::{Adoption, Difference};
 pub use assets::Bucket;
+pub use attached::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi};
 pub use audit::AuditLog;
 pub use changes::{Action, Change, Line, PropertyChange, Replacement, Review, Tone};
 pub use counts::{CountTables, StoredCounts};
@@ -48,7 +50,7 @@ pub use gateway::gateway_logs_role;
 pub use inspect::{Declared, FunctionFacts, Inspector, StreamFacts, TableFacts};
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
 pub use keys::{KeyListing, KeyTable};
-pub use logs::{LeftOver, Logs};
+pub use logs::{LeftOver, Logs, Subscription};
 pub use metrics::{AlarmState, MetricSeries, Metrics};
 pub use permissions::{Permission, widened};
 pub use queues::{Message, Queue, Queues};

@@ -20,6 +20,15 @@ pub struct LeftOver {
     pub bytes: i64,
 }
 
+/// What reads the lines of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The ARN that lines go to.
+    pub destination: String,
+    /// Which lines; empty for all.
+    pub pattern: String,
+}
+
 /// The account's log groups.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -73,6 +82,29 @@ impl Logs {
             }
         }
         Ok(None)
+    }
+
+    /// What reads a group; nothing where there is no such group.
+    pub async fn subscriptions(&self, group: &str) -> Result<Vec<Subscription>, Error> {
+        let mut pages = self
+            .client
+            .describe_subscription_filters()
+            .log_group_name(group)
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(filter) = pages.next().await {
+            match filter.map_err(failed("DescribeSubscriptionFilters")) {
+                Ok(filter) => found.push(Subscription {
+                    destination: filter.destination_arn.unwrap_or_default(),
+                    pattern: filter.filter_pattern.unwrap_or_default(),
+                }),
+                Err(error) if error.is_not_found() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// Deletes a group with all its lines.

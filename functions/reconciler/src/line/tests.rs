@@ -16,7 +16,7 @@ fn value<'a>(members: &Members<'a>, member: &str) -> &'a str {
 }
 
 fn line(members: &Members<'_>) -> String {
-    log::write(|member| value(members, member).to_owned())
+    log::write(Gateway::Rest, |member| value(members, member).to_owned())
 }
 
 /// A line of format 1, which a call in flight across a deploy may still write.
@@ -224,4 +224,92 @@ fn a_line_that_cannot_be_counted_names_the_member_that_is_wrong() {
     let rejection = read(&text, SOURCE).unwrap_err();
     assert!(rejection.message.contains("`data.endpoint`"), "{rejection}");
     assert!(read("no line", SOURCE).is_err());
+}
+
+/// The line of an HTTP API.
+fn http(members: &Members<'_>) -> String {
+    log::write(Gateway::Http, |member| value(members, member).to_owned())
+}
+
+/// The call of the seventh sample event as an HTTP API logs it: nothing of the authorizer but what it
+/// says itself.
+fn http_call(id: &str) -> Vec<(&'static str, &str)> {
+    let of_rest = [
+        log::RESOURCE_PATH,
+        log::RESPONSE_TYPE,
+        log::AUTHORIZER_STATUS,
+    ];
+    let mut members = call(id);
+    members.retain(|(member, _)| !of_rest.contains(member));
+    members.extend([
+        (log::ROUTE_KEY, "GET /v1/deadlines"),
+        (context::ROUTE, "/v1/deadlines"),
+        (context::UNITS, "1"),
+    ]);
+    members
+}
+
+#[test]
+fn a_call_to_an_http_api_is_reported_with_the_contents_that_the_authorizer_reports() {
+    let mut event = sample::event(7, "ann@example.com", EventType::ApiCall, NOW);
+    event.data.mode = TrackingMode::Synchronous;
+    let id = id();
+    let call = http_call(&id);
+    let response = Some(Response {
+        status: 504,
+        latency: Some(29_001),
+    });
+    // With and without what the authorizer says of the route.
+    for members in [call.clone(), with(&call, (context::ROUTE, log::ABSENT))] {
+        let text = http(&members);
+        let reported = read(&text, SOURCE).unwrap().unwrap();
+        assert_eq!(reported.event, event.borrowed());
+        assert_eq!(reported.response, response);
+    }
+    for (key, endpoint) in [("$default", "$default"), ("ANY /{proxy+}", "/{proxy+}")] {
+        let members = with(&call, (context::ROUTE, log::ABSENT));
+        let text = http(&with(&members, (log::ROUTE_KEY, key)));
+        let reported = read(&text, SOURCE).unwrap().unwrap();
+        assert_eq!(reported.event.endpoint, endpoint);
+    }
+}
+
+#[test]
+fn a_call_that_an_http_api_denies_is_not_usage_whatever_the_gateway_calls_it() {
+    let id = id();
+    let denied = with(&http_call(&id), (context::ERROR, "quotaExceeded"));
+    for response_type in [log::ABSENT, "ACCESS_DENIED", "AUTHORIZER_FAILURE"] {
+        let text = http(&with(&denied, (log::RESPONSE_TYPE, response_type)));
+        let reported = read(&text, SOURCE).unwrap().unwrap();
+        assert_eq!(reported.event.event_type, EventType::RateLimited);
+        assert_eq!(reported.response, None);
+    }
+}
+
+/// The authorizer reports it under an id of its own: under another it would count twice.
+#[test]
+fn a_refusal_of_an_http_api_is_left_to_the_authorizer() {
+    for status in ["401", "403", "500"] {
+        for response_type in ["ACCESS_DENIED", "UNAUTHORIZED", log::ABSENT] {
+            let refusal = with(REFUSAL, (log::STATUS, status));
+            let text = http(&with(&refusal, (log::RESPONSE_TYPE, response_type)));
+            assert_eq!(read(&text, SOURCE), Ok(None), "{status} {response_type}");
+        }
+    }
+}
+
+#[test]
+fn a_line_of_an_http_api_that_cannot_be_counted_names_the_member_that_is_wrong() {
+    let id = id();
+    let call = http_call(&id);
+    for other in [
+        (context::EVENT_ID, "chosen-by-a-caller"),
+        (context::EMAIL, log::ABSENT),
+        (context::UNITS, "-3"),
+    ] {
+        let text = http(&with(&call, other));
+        let rejection = read(&text, SOURCE).unwrap_err();
+        let named = format!("`{}`", other.0);
+        assert!(rejection.message.contains(&named), "{rejection}");
+    }
 }

@@ -8,6 +8,7 @@ const metering = new apigateway.RequestAuthorizer(this, 'Metering', {
 });
 
 const api = new apigateway.RestApi(this, 'Api', {
+  cloudWatchRole: false, // one for the account and region: the environment has set it
   defaultMethodOptions: {
     authorizer: metering,
     authorizationType: apigateway.AuthorizationType.CUSTOM,
