@@ -103,6 +103,15 @@ impl Stream {
         self.key.allow(to, ["kms:GenerateDataKey"]);
     }
 
+    /// Lets a function change how many shards it has. AWS's Service Authorization Reference names no
+    /// resource for `UpdateShardCount`, which IAM narrows to a stream all the same.
+    pub fn grant_scale(&self, to: &Function) {
+        to.grants().allow(Statement::allow(
+            ["kinesis:DescribeStreamSummary", "kinesis:UpdateShardCount"],
+            self.arn(),
+        ));
+    }
+
     /// Allows a function's event source mapping to read, as Lambda's documentation requires.
     pub fn grant_read(&self, to: &Function) {
         to.grants().allow(Statement::allow(
