@@ -72,11 +72,11 @@ pub enum Decision {
     Stay,
     /// The stream is to have so many shards.
     Change(u32),
-    /// The stream should grow and cannot.
+    /// The stream needs more shards and cannot get them.
     Refused(Refusal),
 }
 
-/// Why a stream that should grow does not.
+/// Why a stream that needs more shards does not get them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It has as many shards as it may.
@@ -171,7 +171,7 @@ fn growth(
         .filter(|(at, _)| history.changes == 0 || **at > history.unchanged_since)
         .any(|(_, load)| load.throttled > 0);
     let wanted = match (is_busy, is_refused) {
-        // How much was refused in vain, nobody counts.
+        // No metric says how much more would have come.
         (true, true) => quarters(current, 8),
         (true, false) => (5..=8)
             .map(|parts| quarters(current, parts))

@@ -103,8 +103,8 @@ impl Stream {
         self.key.allow(to, ["kms:GenerateDataKey"]);
     }
 
-    /// Lets a function change how many shards it has. AWS's Service Authorization Reference names no
-    /// resource for `UpdateShardCount`, which IAM narrows to a stream all the same.
+    /// Allows a function to change the number of shards. AWS's Service Authorization Reference lists no
+    /// resource for `UpdateShardCount`; AWS's own samples name the stream.
     pub fn grant_scale(&self, to: &Function) {
         to.grants().allow(Statement::allow(
             ["kinesis:DescribeStreamSummary", "kinesis:UpdateShardCount"],
