@@ -19,7 +19,7 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
     let view = View::of(context);
     let mut dashboard = Dashboard::default().row([view.alarms()]).row(view.calls());
     if let Some(stream) = &view.stream {
-        dashboard = dashboard.row(stream_traffic(stream)).row(view.processing());
+        dashboard = dashboard.row(view.traffic(stream)).row(view.processing());
     }
     dashboard
         .row(view.folds())
@@ -63,12 +63,20 @@ impl<'a> View<'a> {
         self.context.kinesis_metric(name, Statistic::Sum, period)
     }
 
+    /// Whether this mode has a stream whose shards are scaled.
+    fn scales(&self) -> bool {
+        let capacity = self.context.environment.stream.capacity;
+        self.stream.is_some() && capacity.scaled().is_some()
+    }
+
     /// The functions of this mode, with their names in widgets.
     fn functions(&self) -> impl Iterator<Item = (&'static str, Of)> {
         let processor = self.stream.as_ref().map(|_| ("processor", Of::Processor));
+        let scaler = self.scales().then_some(("scaler", Of::Scaler));
         [("authorizer", Of::Authorizer)]
             .into_iter()
             .chain(processor)
+            .chain(scaler)
             .chain([
                 ("aggregator", Of::Aggregator),
                 ("reconciler", Of::Reconciler),
@@ -77,7 +85,10 @@ impl<'a> View<'a> {
 
     /// Every alarm of this mode.
     fn alarms(&self) -> Widget {
-        let of_stream = self.stream.iter().flat_map(|_| kinesis::ALARMS);
+        let of_stream = self
+            .stream
+            .iter()
+            .flat_map(|_| kinesis::alarms(self.context));
         let alarms: Vec<Alarm> = data::ALARMS
             .into_iter()
             .chain(of_stream)
@@ -219,21 +230,28 @@ impl<'a> View<'a> {
         }
         widgets
     }
-}
 
-/// Records that enter and leave the stream.
-fn stream_traffic(stream: &Stream) -> [Widget; 3] {
-    let period = Period::MINUTE;
-    let sum = |name| stream.metric(name, Statistic::Sum, period);
-    [
-        Widget::graph("Stream in and out", period)
-            .line("records in", sum("IncomingRecords"))
-            .line("records out", sum("GetRecords.Records")),
-        Widget::graph("Stream bytes", period)
-            .line("bytes in", sum("IncomingBytes"))
-            .line("bytes out", sum("GetRecords.Bytes")),
-        Widget::graph("Stream throttles", period)
+    /// What goes into the stream and out of it, and over how many shards where they change.
+    fn traffic(&self, stream: &Stream) -> [Widget; 3] {
+        let period = Period::MINUTE;
+        let sum = |name| stream.metric(name, Statistic::Sum, period);
+        let throttles = Widget::graph("Stream throttles", period)
             .line("writes", sum("WriteProvisionedThroughputExceeded"))
-            .line("reads", sum("ReadProvisionedThroughputExceeded")),
-    ]
+            .line("reads", sum("ReadProvisionedThroughputExceeded"));
+        let shards = Statistic::Maximum;
+        let shards = self.context.kinesis_metric(metric::SHARDS, shards, period);
+        [
+            Widget::graph("Stream in and out", period)
+                .line("records in", sum("IncomingRecords"))
+                .line("records out", sum("GetRecords.Records")),
+            Widget::graph("Stream bytes", period)
+                .line("bytes in", sum("IncomingBytes"))
+                .line("bytes out", sum("GetRecords.Bytes")),
+            if self.scales() {
+                throttles.line("shards", shards)
+            } else {
+                throttles
+            },
+        ]
+    }
 }

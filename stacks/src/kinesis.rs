@@ -1,10 +1,9 @@
-//! `CompliCal-Kinesis-{env}`: the stream, the processor that appends its records to the journal,
-//! and the alarms on both. Absent in synchronous mode; can be destroyed while the others stand.
-//!
-//! Shard scaling is not here yet: it needs a function of its own, which `minShards` and
-//! `maxShards` wait for.
+//! `CompliCal-Kinesis-{env}`: the stream, the processor that appends its records to the journal, the
+//! scaler of its shards where `minShards` and `maxShards` differ, and the alarms on these. Absent in
+//! synchronous mode; can be destroyed while the others stand.
 
 mod alarms;
+mod scaler;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +15,10 @@ use crate::constructs::{
 };
 use crate::context::{Context, Size, dead_letters};
 
-pub(crate) use alarms::ALARMS;
+pub(crate) use alarms::alarms;
+
+/// The stream's logical id.
+pub const USAGE_STREAM: &str = "UsageStream";
 
 /// The processor's size.
 const SIZE: Size = Size {
@@ -32,7 +34,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     );
     let stream = Stream::new(
         &mut stack,
-        "UsageStream",
+        USAGE_STREAM,
         &context.names.usage_stream(),
         &context.environment.stream,
         context.encryption(),
@@ -47,6 +49,9 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let topic = Topic::named(&context.alarm_topic());
     for watch in alarms::of(context, &stream, &processor, &dead_letters) {
         context.alarm(&mut stack, &topic, watch);
+    }
+    if let Some(bounds) = context.environment.stream.capacity.scaled() {
+        scaler::declare(context, &mut stack, (&stream, &topic), bounds)?;
     }
 
     let template = stack.template();

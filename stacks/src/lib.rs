@@ -93,5 +93,6 @@ pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
 pub use domain::names::{Function, TrackingMode};
 pub use environment::{Environment, EnvironmentError};
+pub use kinesis::USAGE_STREAM;
 pub use local::Unsupported;
 pub use synth::{SynthError, synthesise, synthesise_unbuilt};

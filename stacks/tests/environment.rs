@@ -156,6 +156,16 @@ fn keys_that_contradict_each_other_are_refused_at_one_of_them() {
         "11:11: stream.shards: `9` lies outside `minShards` 1 to `maxShards` 4",
     );
     refused_with(
+        "minShards: 1",
+        "minShards: 5",
+        "12:14: stream.minShards: `5` is more than `maxShards`, which is 4",
+    );
+    refused_with(
+        "minShards: 1",
+        "minShards: 3",
+        "11:11: stream.shards: `2` lies outside `minShards` 3 to `maxShards` 4",
+    );
+    refused_with(
         "mode: provisioned",
         "mode: onDemand",
         "11:11: stream.shards: has no meaning with `mode: onDemand`",
@@ -170,6 +180,57 @@ fn keys_that_contradict_each_other_are_refused_at_one_of_them() {
         "",
         "49:1: `auth` has neither `jwksUrl` nor `jwks`",
     );
+}
+
+#[test]
+fn a_stream_is_scaled_only_between_bounds_that_are_given_and_differ() {
+    let scaled = |stream: &str| {
+        let given = "  shards: 2\n  minShards: 1\n  maxShards: 4\n";
+        let StreamCapacity::Provisioned { shards, .. } = accepted(given, stream).stream.capacity
+        else {
+            unreachable!("the file says `provisioned`");
+        };
+        (shards, accepted(given, stream).stream.capacity.scaled())
+    };
+    assert_eq!(
+        scaled("  shards: 2\n  minShards: 1\n  maxShards: 4\n"),
+        (2, Some((1, 4)))
+    );
+    assert_eq!(scaled("  shards: 3\n"), (3, None));
+    assert_eq!(
+        scaled("  shards: 3\n  minShards: 3\n  maxShards: 3\n"),
+        (3, None)
+    );
+    assert_eq!(scaled("  shards: 3\n  maxShards: 9\n"), (3, Some((3, 9))));
+    assert_eq!(
+        scaled("  minShards: 4\n  maxShards: 9\n"),
+        (4, Some((4, 9)))
+    );
+    assert_eq!(scaled("  maxShards: 1\n"), (1, None));
+    assert_eq!(scaled(""), (2, None));
+}
+
+#[test]
+fn a_scaled_stream_keeps_the_shards_it_was_made_with_and_another_takes_those_of_the_file() {
+    let shards = |environment: Environment| match environment.stream.capacity {
+        StreamCapacity::Provisioned { shards, .. } => Some(shards),
+        StreamCapacity::OnDemand => None,
+    };
+    let scaled = || accepted("region:", "region:");
+    assert_eq!(shards(scaled().with_stream_of(3)), Some(3));
+    let fixed = accepted("  minShards: 1\n  maxShards: 4\n", "");
+    assert_eq!(shards(fixed.with_stream_of(3)), Some(2));
+}
+
+#[test]
+fn local_scales_no_stream() {
+    let path = folder().join("local.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replacen("shards: 2", "shards: 2\n  maxShards: 4", 1);
+    let error = Environment::parse("local", Path::new("local.yaml"), &text).unwrap_err();
+    let expected =
+        "local.yaml:11:1: stream: `local` scales no stream, because its embedded AWS drops";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Deadlines => deadlines::VARIABLES,
         Function::Reconciler => reconciler::settings::Settings::VARIABLES,
         Function::Notifier => notifier::settings::Settings::VARIABLES,
+        Function::Scaler => scaler::settings::Settings::VARIABLES,
     };
     read.iter().copied().collect()
 }
@@ -197,6 +198,15 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             ("dynamodb", "GetItem Query", usage),
         ]),
         (Function::Deadlines, _) => BTreeSet::new(),
+        (Function::Scaler, _) => expected(&[
+            (
+                "kinesis",
+                "DescribeStreamSummary UpdateShardCount",
+                "complical-usage-stream-test",
+            ),
+            // CloudWatch offers no narrower resource for it.
+            ("cloudwatch", "GetMetricStatistics", "*"),
+        ]),
         (Function::Reconciler, _) => expected(&[
             ("dynamodb", "PutItem", analytics),
             (

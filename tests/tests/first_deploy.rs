@@ -278,3 +278,52 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         .collect();
     assert!(unasked.is_empty(), "{unasked:?} not in {role:?}");
 }
+
+/// What stands of an environment, by the names that AWS has for it.
+async fn standing(cloud: &Cloud, environment: &str) -> BTreeSet<String> {
+    let sdk = cloud.sdk().await;
+    let mut found = BTreeSet::new();
+    let stacks = aws_sdk_cloudformation::Client::new(&sdk);
+    for stack in stacks.describe_stacks().send().await.unwrap().stacks() {
+        let name = stack.stack_name().unwrap();
+        let resources = stacks.list_stack_resources().stack_name(name);
+        let resources = resources.into_paginator().items().send();
+        let resources = resources.collect::<Result<Vec<_>, _>>().await.unwrap();
+        found.extend(resources.iter().map(|resource| {
+            let id = resource.physical_resource_id().unwrap_or_default();
+            format!("{name}: {:?} {id}", resource.resource_type())
+        }));
+    }
+    let tables = aws_sdk_dynamodb::Client::new(&sdk).list_tables().send();
+    found.extend(tables.await.unwrap().table_names().iter().cloned());
+    let groups = aws_sdk_cloudwatchlogs::Client::new(&sdk);
+    let groups = groups.describe_log_groups().into_paginator().items().send();
+    let groups = groups.collect::<Result<Vec<_>, _>>().await.unwrap();
+    found.extend(groups.into_iter().filter_map(|group| group.log_group_name));
+    found.retain(|name| name.contains(&format!("-{environment}")));
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_that_goes_leaves_the_one_beside_it_untouched() {
+    let cloud = cloud().await;
+    let files = cloud.place.dir().join("environments");
+    std::fs::copy(files.join("test.yaml"), files.join("beside.yaml")).unwrap();
+    succeed(&cloud, "deploy --env test --yes");
+    let alone = standing(&cloud, "test").await;
+    assert!(alone.len() > 50, "{alone:#?}");
+    succeed(&cloud, "deploy --env beside --yes");
+    assert!(standing(&cloud, "beside").await.len() > 50);
+    succeed(&cloud, "destroy --env beside --delete-data --yes");
+    let left = standing(&cloud, "beside").await;
+    // The account's role for the gateway's logs is the first environment's.
+    assert_eq!(left, BTreeSet::new());
+    assert_eq!(standing(&cloud, "test").await, alone);
+    let unchanged = succeed(&cloud, "deploy --env test --yes");
+    assert!(
+        unchanged.stderr.contains("nothing changed"),
+        "{unchanged:#?}"
+    );
+    succeed(&cloud, "destroy --env test --delete-data --yes");
+    nothing_is_left(&cloud).await;
+}

@@ -60,6 +60,10 @@ pub mod env {
     /// Seconds after a call from which a line without the authorizer's report counts as
     /// reconciled: by then the stream would have brought the report.
     pub const RECONCILE_SECONDS: &str = "RECONCILE_SECONDS";
+    /// Fewest shards of the usage stream.
+    pub const LEAST_SHARDS: &str = "LEAST_SHARDS";
+    /// Most shards of the usage stream.
+    pub const MOST_SHARDS: &str = "MOST_SHARDS";
     /// Days for which the journal is kept.
     pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
     /// Days for which minute aggregates are kept.
@@ -102,6 +106,10 @@ pub mod kinesis_metric {
     pub const DELIVERIES_FAILED: &str = "DeliveriesFailed";
     /// Calls that only the access log reported.
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
+    /// Open shards of the usage stream, while none is being made.
+    pub const SHARDS: &str = "Shards";
+    /// 1 where the stream needs more shards than it gets, else 0.
+    pub const SCALING_REFUSED: &str = "ScalingRefused";
 }
 
 /// Seconds that the authorizer may work on a call. After that only the stream or the access log can
@@ -175,11 +183,13 @@ pub enum Function {
     Reconciler,
     /// Delivers alerts.
     Notifier,
+    /// Scales the stream's shards.
+    Scaler,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Authorizer,
         Self::Processor,
         Self::Aggregator,
@@ -187,6 +197,7 @@ impl Function {
         Self::Deadlines,
         Self::Reconciler,
         Self::Notifier,
+        Self::Scaler,
     ];
 
     /// The folder under `functions/`, which is also the package and the binary.
@@ -199,6 +210,7 @@ impl Function {
             Self::Deadlines => "deadlines",
             Self::Reconciler => "reconciler",
             Self::Notifier => "notifier",
+            Self::Scaler => "scaler",
         }
     }
 
@@ -212,6 +224,7 @@ impl Function {
             Self::Deadlines => "DeadlinesApi",
             Self::Reconciler => "Reconciler",
             Self::Notifier => "Notifier",
+            Self::Scaler => "ShardScaler",
         }
     }
 
@@ -219,7 +232,7 @@ impl Function {
     pub const fn stack(self) -> StackKind {
         match self {
             Self::Aggregator | Self::Notifier => StackKind::Data,
-            Self::Processor => StackKind::Kinesis,
+            Self::Processor | Self::Scaler => StackKind::Kinesis,
             Self::Authorizer | Self::Analytics | Self::Deadlines | Self::Reconciler => {
                 StackKind::Api
             }

@@ -103,6 +103,15 @@ impl Stream {
         self.key.allow(to, ["kms:GenerateDataKey"]);
     }
 
+    /// Allows a function to change the number of shards. AWS's Service Authorization Reference lists no
+    /// resource for `UpdateShardCount`; AWS's own samples name the stream.
+    pub fn grant_scale(&self, to: &Function) {
+        to.grants().allow(Statement::allow(
+            ["kinesis:DescribeStreamSummary", "kinesis:UpdateShardCount"],
+            self.arn(),
+        ));
+    }
+
     /// Allows a function's event source mapping to read, as Lambda's documentation requires.
     pub fn grant_read(&self, to: &Function) {
         to.grants().allow(Statement::allow(

@@ -217,6 +217,22 @@ impl Environment {
         self
     }
 
+    /// The same environment, whose stream was made with so many shards. A stream that is scaled keeps
+    /// that number in its template for good: another one there would undo what it was scaled to.
+    #[must_use]
+    pub const fn with_stream_of(mut self, made_with: u32) -> Self {
+        if let StreamCapacity::Provisioned {
+            shards,
+            least,
+            most,
+        } = &mut self.stream.capacity
+            && *least < *most
+        {
+            *shards = made_with;
+        }
+        self
+    }
+
     /// The file's JSON Schema, as in `stacks/environments/environment.schema.json`.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
@@ -296,6 +312,7 @@ impl Environment {
             .or_else(|| self.unreachable())
             .or_else(|| self.untaggable())
             .or_else(|| self.unenforced())
+            .or_else(|| self.unscalable())
             .or_else(|| self.overpromised())
             .or_else(|| self.elsewhere())
             .or_else(|| self.bucketless())
@@ -375,6 +392,16 @@ impl Environment {
             format!(
                 "`{setting}` has no effect in `local`, whose embedded AWS does not support it; leave it out"
             ),
+        ))
+    }
+
+    /// The embedded AWS drops the records of a stream whose shards change, and measures no stream.
+    fn unscalable(&self) -> Option<Refusal> {
+        self.stream.capacity.scaled().filter(|_| self.is_local())?;
+        Some(Refusal::new(
+            "stream",
+            "stream: `local` scales no stream, because its embedded AWS drops the records of shards \
+             that change; leave out `minShards` and `maxShards`",
         ))
     }
 

@@ -47,11 +47,21 @@ pub enum StreamCapacity {
     Provisioned {
         /// Shards that a new stream starts with.
         shards: u32,
-        /// `verify` reports a stream that has fewer.
+        /// The fewest that it is scaled to.
         least: u32,
-        /// `verify` reports a stream that has more.
+        /// The most that it is scaled to.
         most: u32,
     },
+}
+
+impl StreamCapacity {
+    /// The fewest and the most shards of a stream that a function of ours scales.
+    pub const fn scaled(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Provisioned { least, most, .. } if least < most => Some((least, most)),
+            Self::Provisioned { .. } | Self::OnDemand => None,
+        }
+    }
 }
 
 /// `stream` in the form of the file.
@@ -62,12 +72,12 @@ struct StreamSection {
     /// `provisioned`: by shards. `onDemand`: scaled by AWS.
     #[serde(default)]
     mode: StreamMode,
-    /// Shards that a new stream starts with; by default 2.
+    /// Shards of the stream; by default 2. With `minShards` below `maxShards` only a new stream
+    /// starts with this number: an existing one keeps the number that it was scaled to.
     shards: Option<Bounded<1, 500>>,
-    /// `verify` reports a stream that has fewer; by default 1. Nothing scales the stream
-    /// automatically.
+    /// The fewest shards that the stream is scaled to; by default `shards`.
     min_shards: Option<Bounded<1, 500>>,
-    /// `verify` reports a stream that has more; by default 10 or `shards`, whichever is more.
+    /// The most shards that the stream is scaled to; by default `shards`.
     max_shards: Option<Bounded<1, 500>>,
     /// Hours for which records are kept.
     #[serde(default = "week")]
@@ -91,8 +101,8 @@ impl Default for Stream {
         Self {
             capacity: StreamCapacity::Provisioned {
                 shards: 2,
-                least: 1,
-                most: 10,
+                least: 2,
+                most: 2,
             },
             retention_hours: week(),
         }
@@ -129,9 +139,16 @@ fn on_demand(section: &StreamSection) -> Result<StreamCapacity, String> {
 }
 
 fn provisioned(section: &StreamSection) -> Result<StreamCapacity, String> {
-    let shards = section.shards.map_or(2, Bounded::get);
-    let least = section.min_shards.map_or(1, Bounded::get);
-    let most = section.max_shards.map_or(shards.max(10), Bounded::get);
+    let [given, least, most] =
+        [section.shards, section.min_shards, section.max_shards].map(|of| of.map(Bounded::get));
+    let usual = 2.max(least.unwrap_or(1)).min(most.unwrap_or(500));
+    let shards = given.unwrap_or(usual);
+    let (least, most) = (least.unwrap_or(shards), most.unwrap_or(shards));
+    if least > most {
+        return Err(format!(
+            "stream.minShards: `{least}` is more than `maxShards`, which is {most}"
+        ));
+    }
     if least > shards || shards > most {
         return Err(format!(
             "stream.shards: `{shards}` lies outside `minShards` {least} to `maxShards` {most}"

@@ -10,7 +10,13 @@ use crate::context::Context;
 use crate::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 7] = [
+pub(crate) fn alarms(context: &Context<'_>) -> Vec<&'static str> {
+    let scaled = context.environment.stream.capacity.scaled();
+    let scaling = scaled.into_iter().flat_map(|_| super::scaler::ALARMS);
+    ALARMS.into_iter().chain(scaling).collect()
+}
+
+const ALARMS: [&str; 7] = [
     WRITE_THROTTLES,
     ITERATOR_AGE,
     PROCESSING_FAILURES,
@@ -62,7 +68,7 @@ fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Wa
             noun: ITERATOR_AGE,
             means: "The processor is more than five minutes behind the stream. Counts are late, \
                     none is lost for six days. Check `cargo xtask logs processor`; if it does not \
-                    fail, add shards.",
+                    fail, raise `processor.parallelizationFactor`.",
             watched: age.into(),
             breaches: Comparison::Above(300_000.0),
             lasting: Lasting::MOSTLY,
@@ -98,7 +104,7 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
             id: "StreamWriteThrottles",
             noun: WRITE_THROTTLES,
             means: "The stream refuses records. Their calls go to the journal directly, at a write \
-                    each; none is lost. If it lasts, add shards.",
+                    each; none is lost. If it lasts, raise `stream.maxShards`.",
             watched: stream.metric(throttled, Statistic::Sum, minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,

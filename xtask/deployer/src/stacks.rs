@@ -317,6 +317,18 @@ impl Stacks {
         })
     }
 
+    /// A whole number of the template that a stack was last deployed from: a property of a resource.
+    pub async fn deployed_number(
+        &self,
+        stack: &Deployed,
+        resource: &str,
+        property: &str,
+    ) -> Result<Option<u64>, Error> {
+        let template = self.template(&stack.id).await?;
+        let value = template.pointer(&format!("/Resources/{resource}/Properties/{property}"));
+        Ok(value.and_then(Value::as_u64))
+    }
+
     /// Deletes a change set.
     pub async fn discard(&self, change_set: &str) -> Result<(), Error> {
         self.client

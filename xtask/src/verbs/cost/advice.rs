@@ -135,7 +135,9 @@ fn stream_variants(deployment: &Deployment, stream: Stream, traffic: Traffic) ->
             },
         ),
         with(
-            format!("as many shards as the peak needs (`stream.shards: {shards}`)"),
+            format!(
+                "as many shards as the peak needs (`stream.shards` and `stream.minShards`: {shards})"
+            ),
             "room above the peak until the stream has scaled",
             Stream {
                 capacity: Capacity::Shards(shards),

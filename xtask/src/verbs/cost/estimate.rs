@@ -27,6 +27,11 @@ const AUTHORIZER_MILLIS: u64 = 1;
 const EVENTS_A_MILLI: u64 = 80;
 /// Concurrent table calls of a function.
 const CALLS_AT_ONCE: u64 = 32;
+/// Seconds between two looks of the scaler, the metrics that each asks for, and the milliseconds that
+/// it computes: it reads some 1,300 values.
+const LOOK_SECONDS: u64 = 120;
+const METRICS_A_LOOK: u64 = 4;
+const LOOK_MILLIS: u64 = 20;
 /// Bytes of the journal per call, both tracks: the packed entries of benchmark B4's W3.
 const JOURNAL_BYTES: u128 = 75;
 /// CloudWatch's overhead per line, and the sizes of the lines: the access log's (B4), a function's
@@ -114,6 +119,9 @@ pub(super) fn bill(
     if let Some(stream) = deployment.stream {
         bill.stream(stream);
         bill.processor(stream)?;
+    }
+    if deployment.functions.contains_key(&Function::Scaler) {
+        bill.scaler()?;
     }
     bill.aggregator()?;
     bill.reconciler()?;
@@ -234,6 +242,22 @@ impl Bill<'_> {
         let millis = u128::from(batches) * each + self.calls() / u128::from(EVENTS_A_MILLI);
         self.log_bytes += u128::from(batches) * u128::from(OTHER_METRICS);
         self.function(Function::Processor, batches, millis)
+    }
+
+    /// Looks at the stream and its metrics, and seldom changes anything.
+    fn scaler(&mut self) -> anyhow::Result<()> {
+        let looks = SECONDS / LOOK_SECONDS;
+        let millis = looks * (LOOK_MILLIS + 2 * self.traffic.shape.service_millis);
+        self.log_bytes += u128::from(looks * OTHER_METRICS);
+        self.function(Function::Scaler, looks, millis.into())?;
+        let read = looks * METRICS_A_LOOK;
+        self.add(
+            "CloudWatch",
+            "requests for metrics",
+            Unit::MetricRequests,
+            read.into(),
+        );
+        Ok(())
     }
 
     fn aggregator(&mut self) -> anyhow::Result<()> {

@@ -34,6 +34,7 @@ pub(super) enum Unit {
     LogGbIn,
     LogGbMonths,
     Metrics,
+    MetricRequests,
     AlarmMetrics,
     Dashboards,
     QueueRequests,
@@ -43,7 +44,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::GatewayRestRequests,
         Self::GatewayHttpRequests,
         Self::LambdaRequests,
@@ -62,6 +63,7 @@ impl Unit {
         Self::LogGbIn,
         Self::LogGbMonths,
         Self::Metrics,
+        Self::MetricRequests,
         Self::AlarmMetrics,
         Self::Dashboards,
         Self::QueueRequests,
@@ -83,6 +85,7 @@ impl Unit {
             | Self::TableReads
             | Self::QueueRequests
             | Self::EdgeRequests => 1_000_000,
+            Self::MetricRequests => 1_000,
             Self::LambdaArmGbSeconds | Self::LambdaX86GbSeconds | Self::EdgeGbSeconds => 1_024_000,
             Self::StreamOnDemandGbIn
             | Self::StreamOnDemandGbOut

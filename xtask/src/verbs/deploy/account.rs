@@ -1,6 +1,8 @@
 //! AWS's settings for the whole account and region, which no environment may take from another.
 
-use deployer::gateway_logs_role;
+use deployer::{Stacks, gateway_logs_role};
+use domain::names::StackKind;
+use stacks::USAGE_STREAM;
 use stacks::environment::Environment;
 
 use crate::aws::{Reached, connect};
@@ -23,7 +25,33 @@ pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow
         ));
     }
     reached.environment = reached.environment.leaving_gateway_account(leaves);
+    if let Some(shards) = shards_of_the_stack(&reached).await? {
+        reached.environment = reached.environment.with_stream_of(shards);
+    }
     Ok(reached)
+}
+
+/// The shards that a scaled stream was made with, where it is there. CloudFormation sets the shards of
+/// a stream whenever their number in the template changes, whatever the stream was scaled to, and
+/// Kinesis refuses less than half: so that number stays.
+async fn shards_of_the_stack(reached: &Reached) -> anyhow::Result<Option<u32>> {
+    let environment = &reached.environment;
+    if environment.stream.capacity.scaled().is_none() {
+        return Ok(None);
+    }
+    let stacks = Stacks::new(&reached.session);
+    let name = environment.names().stack(StackKind::Kinesis);
+    let Some(stack) = stacks.find(&name).await? else {
+        return Ok(None);
+    };
+    // A stack that is only planned has no template yet.
+    if stack.status == "REVIEW_IN_PROGRESS" {
+        return Ok(None);
+    }
+    let shards = stacks
+        .deployed_number(&stack, USAGE_STREAM, "ShardCount")
+        .await?;
+    Ok(shards.and_then(|shards| u32::try_from(shards).ok()))
 }
 
 /// Reports a region with a lower quota than most.

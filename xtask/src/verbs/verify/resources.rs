@@ -93,7 +93,12 @@ fn differences(facts: &StreamFacts, environment: &Environment, embedded: bool) -
     if let StreamCapacity::Provisioned { least, most, .. } = environment.stream.capacity {
         let shards = u32::try_from(facts.shards).unwrap_or(0);
         if !(least..=most).contains(&shards) {
-            wrong.push(format!("the file says {least} to {most} shards"));
+            let allowed = if least == most {
+                least.to_string()
+            } else {
+                format!("{least} to {most}")
+            };
+            wrong.push(format!("the file says {allowed} shards"));
         }
     }
     if !facts.encrypted && !embedded {
@@ -139,6 +144,7 @@ pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Re
     let names = reached.environment.names();
     let inspector = Inspector::new(&reached.session);
     let mode = deployed_mode(found);
+    let scales = reached.environment.stream.capacity.scaled().is_some();
     let mut checks = Vec::new();
     for function in Function::ALL {
         // If its stack is missing, the function is not reported: the stack is.
@@ -150,6 +156,7 @@ pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Re
         match inspector.function(&deployed).await? {
             // A sample that does not exist in an environment with its own API.
             None if function == Function::Deadlines => {}
+            None if function == Function::Scaler && !scales => {}
             None => checks.push(Check::new(name, false, "not there")),
             Some(facts) => {
                 let ready = if facts.ready { "ready" } else { "not ready" };
@@ -213,7 +220,7 @@ mod tests {
             differences(&facts, &environment, false),
             [
                 "the file says 168 h",
-                "the file says 1 to 4 shards",
+                "the file says 2 shards",
                 "it must be encrypted"
             ]
         );

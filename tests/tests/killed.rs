@@ -1,0 +1,130 @@
+//! A deploy that is killed at any moment: the next one ends right, and `destroy` leaves nothing.
+//!
+//! A round kills three deploys: one from nothing, one that changes what stands, and one from nothing that
+//! is destroyed as it was left. It runs by name only and does one round; `KILLS=20` does as many as twenty
+//! kills take, and `KILLS_SEED` chooses other moments.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and this one also says which moments it chose"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::faults::random::Random;
+use tests::place::Place;
+use tests::system::{deploy, json_of};
+
+/// Kills of a round.
+const ROUND: u64 = 3;
+
+/// A number that whoever runs the tests may give.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where these tests are told anything"
+)]
+fn given(name: &str, usual: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(usual, |text| text.parse().unwrap())
+}
+
+/// Deploys and kills the command after at most `within`; says whether it was still running.
+fn killed(place: &Place, within: Duration, random: &mut Random) -> bool {
+    let millis = random.below(u64::try_from(within.as_millis()).unwrap());
+    let mut child = place
+        .command("deploy --yes")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(millis));
+    let runs = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    eprintln!(
+        "killed after {millis} ms of {} ms, running: {runs}",
+        within.as_millis()
+    );
+    runs
+}
+
+/// The deployment is whole, and counts a call once: `verify` makes one and waits for it.
+#[track_caller]
+fn is_right(place: &Place, mode: &str) {
+    let outputs = deploy(place);
+    assert_eq!(outputs["mode"], mode, "{outputs}");
+    let verified = json_of(&place.run("verify --json"));
+    let checks = verified["checks"].as_array().unwrap();
+    let failed: Vec<&Value> = checks.iter().filter(|check| check["ok"] != true).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let stacks = json_of(&place.run("status --json"));
+    let stacks = stacks["stacks"].as_array().unwrap().len();
+    assert_eq!(stacks, if mode == "stream" { 3 } else { 2 });
+}
+
+/// Destroys; nothing of the place is left, and no process knows of it.
+#[track_caller]
+fn is_clean(place: &Place) {
+    let ended = place.run("destroy --yes");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(!place.dir().join("local").exists());
+    let left = processes_of(place.dir());
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+/// Processes whose command or environment names the place.
+fn processes_of(place: &Path) -> Vec<String> {
+    let name = place.display().to_string();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let all = all.filter(|entry| {
+        let pid = entry.file_name().to_string_lossy().parse::<u32>();
+        pid.is_ok_and(|pid| pid != std::process::id())
+    });
+    let described = all.map(|entry| {
+        let read = |of| fs::read(entry.path().join(of)).unwrap_or_default();
+        let text = [read("cmdline"), read("environ")].concat();
+        String::from_utf8_lossy(&text).replace('\0', " ")
+    });
+    described.filter(|text| text.contains(&name)).collect()
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() {
+    let kills = given("KILLS", ROUND);
+    let mut random = Random::new(given("KILLS_SEED", 1));
+    let mut place = Place::new();
+    let modes = ["stream", "synchronous"];
+    let switch = |place: &mut Place, mode: &str| {
+        place.set("ENABLE_KINESIS_ANALYTICS", (mode == "stream").to_string());
+    };
+    // How long a deploy takes here.
+    let begun = Instant::now();
+    switch(&mut place, "stream");
+    is_right(&place, "stream");
+    let took = begun.elapsed();
+    is_clean(&place);
+    let mut running = 0;
+    for round in 0..kills.div_ceil(ROUND) {
+        let (first, then) = match round % 2 {
+            0 => (modes[0], modes[1]),
+            _ => (modes[1], modes[0]),
+        };
+        switch(&mut place, first);
+        running += u64::from(killed(&place, took, &mut random));
+        is_right(&place, first);
+        switch(&mut place, then);
+        running += u64::from(killed(&place, took / 2, &mut random));
+        is_right(&place, then);
+        is_clean(&place);
+        running += u64::from(killed(&place, took, &mut random));
+        is_clean(&place);
+    }
+    assert!(running > 0, "every deploy had ended before it was killed");
+}
