@@ -490,15 +490,16 @@ pub enum WebhookFormat {
 }
 
 /// The endpoints: each name once, and only private ones unencrypted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<Webhook>")]
 #[schemars(with = "Vec<Webhook>")]
 pub struct Webhooks(Vec<Webhook>);
 
-impl Webhooks {
-    /// The endpoints in the file's order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Webhook> {
-        self.0.iter()
+impl std::ops::Deref for Webhooks {
+    type Target = [Webhook];
+
+    fn deref(&self) -> &[Webhook] {
+        &self.0
     }
 }
 
