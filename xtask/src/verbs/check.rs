@@ -16,7 +16,7 @@ use crate::stop::{Exit, Stop};
 
 /// The crates of the workspace that each of its crates may use ("Direction" in `ARCHITECTURE.md`).
 /// A crate that is not listed may not exist.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("runtime", &["domain"]),
     ("authorizer", &["domain", "runtime"]),
@@ -25,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("analytics", &["domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),
     ("notifier", &["domain", "runtime"]),
+    ("scaler", &["domain", "runtime"]),
     ("reconciler", &["domain", "runtime"]),
     ("stacks", &["domain"]),
     ("codegen", &[]),
