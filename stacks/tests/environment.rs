@@ -265,6 +265,12 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
         "webhooks: [{name: billing, url: \"http://x.example\"}]\ntags:",
         "57:11: webhooks: webhook `billing`: expected an `https://` address, or `allowPrivate: true`",
     );
+    let one = "{name: billing, url: \"https://x.example\"}";
+    refused_with(
+        "tags:",
+        &format!("webhooks: [{one}, {one}]\ntags:"),
+        "57:11: webhooks: webhook `billing` occurs twice",
+    );
 }
 
 #[test]

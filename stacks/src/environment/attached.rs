@@ -57,7 +57,9 @@ pub(super) fn attached<'de, D: Deserializer<'de>>(
             } else {
                 "is of two kinds"
             };
-            return Err(D::Error::custom(format!("the API `{api}` {problem}")));
+            return Err(D::Error::custom(format!(
+                "attached: the API `{api}` {problem}"
+            )));
         }
     }
     Ok(attached)

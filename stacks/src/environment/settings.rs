@@ -511,11 +511,11 @@ impl TryFrom<Vec<Webhook>> for Webhooks {
         for webhook in &webhooks {
             let name = webhook.name.as_str();
             if !names.insert(name) {
-                return Err(format!("webhook `{name}` occurs twice"));
+                return Err(format!("webhooks: webhook `{name}` occurs twice"));
             }
             if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
                 return Err(format!(
-                    "webhook `{name}`: expected an `https://` address, or `allowPrivate: true`"
+                    "webhooks: webhook `{name}`: expected an `https://` address, or `allowPrivate: true`"
                 ));
             }
         }
