@@ -17,7 +17,7 @@ type Finding = (
 const FUNCTION: &str = "AWS::Lambda::Function";
 const STAGE: &str = "AWS::ApiGateway::Stage";
 
-const FINDINGS: [Finding; 11] = [
+const FINDINGS: [Finding; 12] = [
     (
         FUNCTION,
         |of| !of.contains_key("ReservedConcurrentExecutions"),
@@ -40,7 +40,7 @@ const FINDINGS: [Finding; 11] = [
         FUNCTION,
         |of| !of.contains_key("KmsKeyArn"),
         "CKV_AWS_173",
-        "its variables hold names, plans and public keys, no secrets",
+        "its variables hold names, plans, public keys and addresses of webhooks; secrets that sign are in Secrets Manager",
     ),
     (
         "AWS::DynamoDB::Table",
@@ -65,6 +65,12 @@ const FINDINGS: [Finding; 11] = [
         |of| !of.contains_key("KmsKeyId"),
         "CKV_AWS_158",
         "CloudWatch Logs encrypts it; `encryption.key` in the environment file names a key",
+    ),
+    (
+        "AWS::SecretsManager::Secret",
+        |of| !of.contains_key("KmsKeyId"),
+        "CKV_AWS_149",
+        "Secrets Manager encrypts it; `encryption.key` in the environment file names a key",
     ),
     (
         "AWS::SNS::Topic",

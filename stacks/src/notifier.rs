@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use domain::names::{Function as Of, env, kinesis_metric as metric};
-use domain::webhook::{Endpoint, Endpoints, Format};
+use domain::webhook::{CURRENT_SECRET, Endpoint, Endpoints, FIRST_SECRET_CHARACTERS, Format};
 
 use crate::SynthError;
-use crate::cfn::Val;
+use crate::cfn::{LogicalId, Val};
 use crate::constructs::{
-    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
-    Table, Topic,
+    Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Secret, SecretSettings,
+    Stack, Statistic, Table, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
 use crate::environment::WebhookFormat;
@@ -33,7 +33,7 @@ const HANDING: Handing = Handing {
     concurrency: 2,
     timeout_seconds: SIZE.timeout,
 };
-/// How often a message is delivered before it is given up: at six minutes each, ten hours.
+/// How often a message is received before it becomes a dead letter: at six minutes each, ten hours.
 const RECEIVES: u32 = 100;
 
 /// Declares the queue of alerts, and the notifier behind it.
@@ -70,11 +70,34 @@ pub(crate) fn declare(
     usage.grant(&notifier, ["dynamodb:GetItem", "dynamodb:PutItem"]);
     topic.grant_publish(&notifier);
     queue.grant_send(&notifier);
+    for secret in secrets(context, stack) {
+        secret.grant_read(&notifier);
+    }
     queue.feed(stack, "NotifierSource", &notifier, HANDING);
     for watch in alarms(context, &dead_letters) {
         context.alarm(stack, topic, watch);
     }
     Ok((queue, notifier))
+}
+
+/// One secret per endpoint. Names of endpoints consist of lower-case letters, digits and hyphens,
+/// so no two have the same logical id.
+fn secrets(context: &Context<'_>, stack: &mut Stack) -> Vec<Secret> {
+    let webhooks = context.environment.webhooks.iter();
+    let declared = webhooks.map(|webhook| {
+        let name = webhook.name.as_str();
+        let settings = SecretSettings {
+            name: &context.names.webhook_secret(name),
+            description: &format!("Signs the alerts that webhook {name} receives"),
+            member: CURRENT_SECRET,
+            characters: FIRST_SECRET_CHARACTERS,
+            not_retained: "a secret signs alerts alone; a deploy makes a new one, which the receiver takes from `cargo xtask webhooks secret`",
+            encryption: context.encryption(),
+        };
+        let id = format!("WebhookSecret{}", name.replace('-', "Dash"));
+        Secret::new(stack, LogicalId::from(id), &settings)
+    });
+    declared.collect()
 }
 
 fn variables(
@@ -93,6 +116,7 @@ fn variables(
         (env::ALERT_QUEUE, queue.url().into()),
         (env::ALERT_TOPIC, topic.arn().into()),
         (env::WEBHOOKS, endpoints.into()),
+        (env::WEBHOOK_SECRETS, names.webhook_secrets().into()),
     ]))
 }
 

@@ -11,7 +11,7 @@ pub const ANY_RESOURCE: &str = "AnyResource";
 pub const NOT_RETAINED: &str = "NotRetained";
 
 /// Types with a name property, and the longest name that AWS accepts, in characters.
-const NAMES: [(&str, &str, usize); 12] = [
+const NAMES: [(&str, &str, usize); 13] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
     ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
@@ -22,6 +22,7 @@ const NAMES: [(&str, &str, usize); 12] = [
     ("AWS::Lambda::Function", "FunctionName", 64),
     ("AWS::Logs::LogGroup", "LogGroupName", 512),
     ("AWS::S3::Bucket", "BucketName", 63),
+    ("AWS::SecretsManager::Secret", "Name", 512),
     ("AWS::SNS::Topic", "TopicName", 256),
     ("AWS::SQS::Queue", "QueueName", 80),
 ];

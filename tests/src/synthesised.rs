@@ -49,6 +49,7 @@ attached:
   - {apiId: a1b2c3d4e5, stage: v1}
   - {apiId: a1b2c3d4e5, stage: v2}
   - {apiId: f6g7h8i9j0, stage: $default, kind: http}
+webhooks: [{name: billing, url: 'https://example.com/hooks'}]
 cors:
   origins: ['https://app.example.com', 'https://admin.example.com']
   headers: [content-type, x-trace]
@@ -64,7 +65,9 @@ pub fn secured() -> Environment {
     parsed(&format!(
         "encryption:\n  key: {KEY}\ntracing: true\nwaf:\n  callsPerFiveMinutes: 10000\n\
          tlsPolicy: SecurityPolicy_TLS13_1_3_2025_09\n\
-         concurrency:\n  authorizer: 100\n  analytics: 10\n  reconciler: 5"
+         concurrency:\n  authorizer: 100\n  analytics: 10\n  reconciler: 5\n\
+         webhooks:\n  - {{name: billing, url: 'https://example.com/hooks'}}\n\
+         \x20 - {{name: user-alerts, url: 'https://example.com/chat', format: slack}}"
     ))
 }
 

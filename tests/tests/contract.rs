@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use stacks::{Environment, Function};
-use tests::synthesised::{assembly_of, environment, resources};
+use tests::synthesised::{assembly_of, parsed, resources};
 
 const STREAM: bool = true;
 const SYNCHRONOUS: bool = false;
 
 fn in_mode(stream: bool) -> Environment {
-    environment("test").with_analytics(Some(stream))
+    parsed("webhooks: [{name: billing, url: 'https://example.com/hooks'}]")
+        .with_analytics(Some(stream))
 }
 
 /// The declared functions.
@@ -186,6 +187,11 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
         ]),
         (Function::Notifier, _) => expected(&[
             ("dynamodb", "GetItem PutItem", usage),
+            (
+                "secretsmanager",
+                "GetSecretValue",
+                "complical/webhooks/test/billing",
+            ),
             ("sns", "Publish", "complical-alarms-test"),
             (
                 "sqs",

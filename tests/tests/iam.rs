@@ -183,20 +183,30 @@ fn who_looks_reads_what_the_check_of_an_attached_api_takes() {
 #[test]
 fn an_environment_with_every_option_has_its_roles_too() {
     let template = stacks::roles(&secured()).unwrap();
-    for option in [KEY, ":regional/webacl/", "apigateway:SetWebACL"] {
+    for option in [
+        KEY,
+        ":regional/webacl/",
+        "apigateway:SetWebACL",
+        ":secret:complical/webhooks/test/billing-??????",
+    ] {
         assert!(template.contains(option), "{option}");
     }
     let without = stacks::roles(&environment("test")).unwrap();
-    assert!(!without.contains("kms:") && !without.contains("wafv2:"));
+    for option in ["kms:", "wafv2:", "secretsmanager:"] {
+        assert!(!without.contains(option), "{option}");
+    }
 }
 
-/// Calls of commands that neither role covers: they change keys, records and counts.
-const OF_OTHER_COMMANDS: [&str; 10] = [
+/// Calls of commands that neither role covers: they change keys, records and counts, or show a
+/// secret.
+const OF_OTHER_COMMANDS: [&str; 12] = [
     "dynamodb:DeleteItem",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
     "lambda:Invoke",
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:PutSecretValue",
     "sqs:ChangeMessageVisibility",
     "sqs:DeleteMessage",
     "sqs:ReceiveMessage",
@@ -233,6 +243,7 @@ fn service(text: &str, operation: &str) -> &'static str {
         ("aws_sdk_kinesis", "kinesis"),
         ("aws_sdk_lambda", "lambda"),
         ("aws_sdk_s3", "s3"),
+        ("aws_sdk_secretsmanager", "secretsmanager"),
         ("aws_sdk_sqs", "sqs"),
         ("aws_sdk_sts", "sts"),
     ];

@@ -263,6 +263,14 @@ async fn alerts(system: &System, endpoint: &Endpoint) {
         deliveries.iter().any(|delivery| delivery["failures"] == 1),
         "the refused one came again"
     );
+    let rotated = json_of(
+        &system
+            .place
+            .run("webhooks secret billing --rotate --yes --json"),
+    );
+    assert_ne!(rotated["secret"], secret["secret"]);
+    let shown = json_of(&system.place.run("webhooks secret billing --json"));
+    assert_eq!(shown["secret"], rotated["secret"]);
 }
 
 /// Whether the reference library accepts a delivery.

@@ -521,6 +521,7 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
         ("AWS::SQS::Queue", "/KmsMasterKeyId"),
         ("AWS::SNS::Topic", "/KmsMasterKeyId"),
         ("AWS::Logs::LogGroup", "/KmsKeyId"),
+        ("AWS::SecretsManager::Secret", "/KmsKeyId"),
     ] {
         for (id, resource) in of_type(&resources, kind) {
             assert_eq!(
@@ -531,8 +532,40 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
             encrypted += 1;
         }
     }
-    // A stream, three tables, six queues, a topic, and the logs of eight functions and the gateway.
-    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 9);
+    // A stream, three tables, six queues, a topic, the logs of eight functions and the gateway, and
+    // the secrets of two webhooks.
+    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 9 + 2);
+}
+
+#[test]
+fn each_webhook_has_a_secret_of_its_own_that_no_template_holds() {
+    let data = template(&assembly_of(&secured()), "-Data-");
+    let resources = data["Resources"].as_object().unwrap();
+    let secrets = resources
+        .values()
+        .filter(|resource| resource["Type"] == "AWS::SecretsManager::Secret");
+    let names: BTreeSet<&str> = secrets
+        .map(|secret| {
+            let properties = secret["Properties"].as_object().unwrap();
+            assert!(!properties.contains_key("SecretString"), "{secret}");
+            // Letters and digits of this number are Base64. Any change here would replace the
+            // secret of every deployed endpoint.
+            let punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+            let generated = json!({
+                "SecretStringTemplate": "{}",
+                "GenerateStringKey": "current",
+                "PasswordLength": 44,
+                "ExcludePunctuation": true,
+                "ExcludeCharacters": punctuation,
+            });
+            assert_eq!(properties["GenerateSecretString"], generated);
+            assert_eq!(secret["DeletionPolicy"], Value::Null);
+            properties["Name"].as_str().unwrap()
+        })
+        .collect();
+    let expected = ["billing", "user-alerts"];
+    let expected = expected.map(|name| format!("complical/webhooks/test/{name}"));
+    assert_eq!(names, expected.iter().map(String::as_str).collect());
 }
 
 /// A function that reads or writes encrypted data needs permission to use its key.
@@ -546,6 +579,7 @@ fn with_a_key_every_role_that_touches_data_may_use_it() {
             "dynamodb:",
             "kinesis:GetRecords",
             "kinesis:PutRecord",
+            "secretsmanager:",
             "sqs:",
         ];
         let touches = touches.iter().any(|service| text.contains(service));

@@ -54,6 +54,8 @@ pub mod env {
     pub const ALERT_TOPIC: &str = "ALERT_TOPIC";
     /// The endpoints of webhooks, a JSON list of [`Endpoint`](crate::webhook::Endpoint).
     pub const WEBHOOKS: &str = "WEBHOOKS";
+    /// The part that the names of all webhooks' secrets start with.
+    pub const WEBHOOK_SECRETS: &str = "WEBHOOK_SECRETS";
     /// Seconds of the window that collects lines of the access log: the reconciler delays each
     /// message until the next multiple of it.
     pub const RECONCILE_WINDOW_SECONDS: &str = "RECONCILE_WINDOW_SECONDS";
@@ -409,6 +411,16 @@ impl Names {
     /// The notifier's dead-letter queue.
     pub fn alert_dead_letter_queue(&self) -> String {
         self.resource("alerts-dlq")
+    }
+
+    /// The part that the names of all webhooks' secrets start with.
+    pub fn webhook_secrets(&self) -> String {
+        format!("{}/webhooks/{}/", self.resource_prefix, self.environment)
+    }
+
+    /// The secret that signs deliveries to a webhook.
+    pub fn webhook_secret(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.webhook_secrets())
     }
 
     /// Every dead-letter queue.

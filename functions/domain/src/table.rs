@@ -24,7 +24,6 @@
 //! | a user's settings that override its plan's quota | `USER#{email}` | `SETTINGS` | usage |
 //! | an alert | `ALERTS` | `{id}` | usage |
 //! | a delivery of an alert | `DELIVERIES#{endpoint}` | `{id}` | usage |
-//! | the secrets of an endpoint | `SECRETS` | `{endpoint}` | usage |
 //! | an operator's change | `AUDIT#{month}` | `{time}#{number}` | usage |
 //! | refused addresses | `BLOCKS` | `ADDRESSES` | usage |
 //! | users that a day's closing found | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
@@ -196,11 +195,6 @@ impl ItemKey {
     /// The delivery of an alert to an endpoint.
     pub fn delivery(endpoint: &str, id: &str) -> Self {
         Self::new(deliveries(endpoint), id)
-    }
-
-    /// The secrets that sign deliveries to an endpoint.
-    pub fn secrets(endpoint: &str) -> Self {
-        Self::new("SECRETS", endpoint)
     }
 
     /// An operator's change at `now`.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,16 +16,23 @@ use crate::time::UnixMillis;
 
 /// Prefix of a secret in the form that receivers get.
 const SECRET_PREFIX: &str = "whsec_";
-/// Length of a secret in bytes.
+/// Length of a new secret in bytes.
 pub const SECRET_BYTES: usize = 32;
+/// Length of a readable secret in bytes: what Standard Webhooks allows.
+const READABLE_BYTES: RangeInclusive<usize> = 24..=64;
+/// Length of a first secret, which Secrets Manager generates: random letters and digits, which
+/// Base64 decodes to 33 bytes.
+pub const FIRST_SECRET_CHARACTERS: u32 = 44;
+/// The member of a stored value that holds the current secret.
+pub const CURRENT_SECRET: &str = "current";
 /// Block size of HMAC-SHA256 in bytes (RFC 2104).
 const BLOCK: usize = 64;
 /// Seconds between tries: more than 24 hours in total.
 const PAUSES: [u32; 9] = [5, 60, 300, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200];
 
 /// A secret that signs deliveries. Never printed by `Debug`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret([u8; SECRET_BYTES]);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,13 +42,20 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// The secret made of random bytes.
-    pub const fn new(random: [u8; SECRET_BYTES]) -> Self {
-        Self(random)
+    pub fn new(random: [u8; SECRET_BYTES]) -> Self {
+        Self(random.into())
+    }
+
+    /// Parses the form that receivers get; a generated secret has no prefix.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix(SECRET_PREFIX).unwrap_or(text);
+        let bytes = BASE64_STANDARD.decode(text).ok()?;
+        READABLE_BYTES.contains(&bytes.len()).then_some(Self(bytes))
     }
 
     /// The secret in the form that receivers get.
     pub fn reveal(&self) -> String {
-        format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(self.0))
+        format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(&self.0))
     }
 
     /// The signature of a delivery.
@@ -77,8 +92,24 @@ pub fn pause(failures: u32) -> Option<u32> {
     PAUSES.get(place).copied()
 }
 
+/// The value of a secret in Secrets Manager has another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `{{\"current\": \"whsec_…\"}}`, with or without `previous` and `previousUntil`")]
+pub struct UnreadableSecrets;
+
+/// The value of a secret in Secrets Manager.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredSecrets {
+    current: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_until: Option<String>,
+}
+
 /// The secrets of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
     current: Secret,
     /// The previous secret, and until when it signs too.
@@ -86,12 +117,38 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// A first secret.
-    pub const fn new(current: Secret) -> Self {
-        Self {
-            current,
-            previous: None,
-        }
+    /// Parses the value of a secret in Secrets Manager. The error contains no part of the value.
+    pub fn parse(value: &str) -> Result<Self, UnreadableSecrets> {
+        let stored: StoredSecrets = serde_json::from_str(value).map_err(|_| UnreadableSecrets)?;
+        let secret = |text: &str| Secret::parse(text).ok_or(UnreadableSecrets);
+        let previous = match (stored.previous, stored.previous_until) {
+            (Some(previous), Some(until)) => {
+                let until = until.parse().map_err(|_| UnreadableSecrets)?;
+                Some((secret(&previous)?, until))
+            }
+            (None, None) => None,
+            _ => return Err(UnreadableSecrets),
+        };
+        Ok(Self {
+            current: secret(&stored.current)?,
+            previous,
+        })
+    }
+
+    /// The value as Secrets Manager stores it.
+    pub fn to_json(&self) -> String {
+        let previous = self.previous.as_ref();
+        let stored = StoredSecrets {
+            current: self.current.reveal(),
+            previous: previous.map(|(secret, _)| secret.reveal()),
+            previous_until: previous.map(|(_, until)| until.to_string()),
+        };
+        serde_json::to_string(&stored).unwrap_or_default()
+    }
+
+    /// The current secret.
+    pub const fn current(&self) -> &Secret {
+        &self.current
     }
 
     /// Replaces the current secret; the previous one keeps signing until `until`.
@@ -328,6 +385,47 @@ mod tests {
         assert_ne!(signatures[0], signatures[1]);
         assert!(secrets[0].reveal().starts_with("whsec_AQEB"));
         assert_eq!(format!("{:?}", secrets[0]), "Secret(…)");
+    }
+
+    #[test]
+    fn a_generated_secret_is_revealed_as_it_is_stored() {
+        let generated = "a".repeat(FIRST_SECRET_CHARACTERS as usize);
+        let value = serde_json::json!({ CURRENT_SECRET: generated }).to_string();
+        let secrets = Secrets::parse(&value).unwrap();
+        assert_eq!(secrets.current().reveal(), format!("whsec_{generated}"));
+        assert_eq!(Secrets::parse(&secrets.to_json()), Ok(secrets));
+    }
+
+    #[test]
+    fn while_a_secret_is_replaced_both_sign() {
+        let until = UnixMillis(1_795_363_446_000);
+        let [first, second] = [1, 2].map(|byte| Secret::new([byte; SECRET_BYTES]));
+        let value = format!(r#"{{"current":"{}"}}"#, first.reveal());
+        let rotated = Secrets::parse(&value)
+            .unwrap()
+            .rotated(second.clone(), until);
+        assert_eq!(Secrets::parse(&rotated.to_json()), Ok(rotated.clone()));
+        let before = rotated.good_at(until.plus_millis(-1));
+        assert_eq!(before, [second.clone(), first]);
+        assert_eq!(rotated.good_at(until), [second]);
+    }
+
+    #[test]
+    fn an_unreadable_value_is_refused_and_not_repeated() {
+        let good = Secret::new([1; SECRET_BYTES]).reveal();
+        for value in [
+            String::new(),
+            "{}".to_owned(),
+            good.clone(),
+            r#"{"current":"whsec_"}"#.to_owned(),
+            r#"{"current":"whsec_c2hvcnQ="}"#.to_owned(),
+            r#"{"current":"not Base64: not Base64: not Base64"}"#.to_owned(),
+            format!(r#"{{"current":"{good}","previous":"{good}"}}"#),
+            format!(r#"{{"current":"{good}","previous":"{good}","previousUntil":"soon"}}"#),
+        ] {
+            let error = Secrets::parse(&value).unwrap_err().to_string();
+            assert!(!error.contains(&good), "{error}");
+        }
     }
 
     #[test]

@@ -11,65 +11,67 @@ use runtime::store::{Condition, NewItem, Shown, Store, StoreError, Written, unre
 
 use crate::mail::{Mail, MailError};
 use crate::post::{Post, PostError};
-use crate::secrets::{self, SecretError};
+use crate::secrets::{SecretError, SigningSecrets, Vault};
 
-/// Days that deliveries are listed.
+/// Days for which deliveries are listed.
 const KEPT_DAYS: i64 = 90;
-/// Stands for the alarm topic among the endpoints: no endpoint may be called so.
+/// Stands for the alarm topic among the endpoints: no endpoint can have this name.
 const MAIL: &str = "mail#";
 
 /// Delivers alerts.
 #[derive(Debug)]
-pub struct Notifier<S, Q, M, P> {
+pub struct Notifier<S, Q, M, P, V> {
     /// The usage table.
     pub usage: S,
-    /// Where deliveries wait.
+    /// The queue in which deliveries wait.
     pub queue: Q,
     /// The alarm topic.
     pub mail: M,
     /// Posts to endpoints.
     pub post: P,
+    /// The secrets that sign deliveries.
+    pub secrets: SigningSecrets<V>,
     /// The endpoints.
     pub endpoints: Endpoints,
     /// `source` of the events.
     pub source: String,
 }
 
-/// Why a message comes again.
+/// Why a message is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    /// It is none.
-    #[error("the message is not one of the notifier's")]
+    /// It has another form.
+    #[error("the message is not JSON that the notifier sends")]
     Message(#[from] serde_json::Error),
-    /// The table.
-    #[error("the state of a delivery is not known")]
+    /// The table failed.
+    #[error("cannot read or write the state of a delivery")]
     Store(#[from] StoreError),
-    /// The queue.
-    #[error("a delivery is not put off")]
+    /// The queue failed.
+    #[error("cannot queue a delivery")]
     Send(#[from] SendError),
-    /// The topic.
-    #[error("an alert is not published")]
+    /// The topic failed.
+    #[error("cannot publish an alert")]
     Mail(#[from] MailError),
-    /// The secrets.
-    #[error("a delivery is not signed")]
+    /// The secrets are unknown.
+    #[error("cannot sign a delivery")]
     Secret(#[from] SecretError),
-    /// Two deliver it at once.
-    #[error("the delivery is under way elsewhere")]
+    /// Another instance made the same delivery at the same time.
+    #[error("another instance is making the same delivery")]
     Contended,
 }
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// All is done.
+    /// Nothing is left to do.
     Done,
-    /// It comes again later.
+    /// It is retried later.
     PutOff,
     /// The delivery is given up.
     GivenUp,
 }
 
-impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
+impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
     /// Handles one message.
     pub async fn handle(&self, body: &str, now: UnixMillis) -> Result<Handled, NotifyError> {
         let message: Message = serde_json::from_str(body)?;
@@ -77,7 +79,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
         let Some(stored) = self.usage.get(&key).await? else {
             tracing::warn!(
                 alert = message.alert,
-                "an alert has expired before it was delivered"
+                "an alert expired before it was delivered"
             );
             return Ok(Handled::Done);
         };
@@ -89,11 +91,11 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
         if let Some(endpoint) = known.find(|known| known.name == *name) {
             return self.deliver(&alert, endpoint, &message, now).await;
         }
-        tracing::warn!(endpoint = name, "an endpoint is not configured any more");
+        tracing::warn!(endpoint = name, "an endpoint is no longer configured");
         Ok(Handled::Done)
     }
 
-    /// Publishes an alert, and hands a delivery to each endpoint over.
+    /// Publishes an alert, and queues a delivery to each endpoint.
     async fn spread(
         &self,
         alert: &Alert,
@@ -148,7 +150,8 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
         Ok(handled)
     }
 
-    /// Puts a delivery off that failed, before that is noted: a note without the message would end it.
+    /// Puts off a delivery that failed. The message is sent before the failure is noted: a note
+    /// without a message would end the delivery.
     async fn failed(
         &self,
         message: &Message,
@@ -178,7 +181,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
         Ok((delivery(DeliveryStatus::Waiting), Handled::PutOff))
     }
 
-    /// Posts a delivery; says why the endpoint did not take it.
+    /// Posts a delivery. The inner error says why the endpoint did not accept it.
     async fn try_once(
         &self,
         alert: &Alert,
@@ -189,19 +192,19 @@ impl<S: Store, Q: Queue, M: Mail, P: Post> Notifier<S, Q, M, P> {
             Format::CloudEvents => alert.cloud_event(&self.source),
             Format::Slack => serde_json::json!({ "text": alert.text() }).to_string(),
         };
-        let secrets = secrets::of(&self.usage, &endpoint.name, now).await?;
+        let secrets = self.secrets.of(&endpoint.name, now).await?;
         let headers = webhook::headers(&secrets, &alert.id(), now, &body);
         Ok(self.post.post(endpoint, &headers, body).await)
     }
 
-    /// Sends a message again, to come when it is due or as late as the queue can.
+    /// Sends a message again, to arrive when it is due or after the longest delay of the queue.
     async fn put_off(&self, message: &Message, millis: i64) -> Result<(), SendError> {
         let seconds = u32::try_from(millis.max(0) / 1_000 + 1).unwrap_or(MOST_DELAY_SECONDS);
         let delay = seconds.min(MOST_DELAY_SECONDS);
         self.queue.send(message.to_json(), delay).await
     }
 
-    /// What is known of a delivery, and its version.
+    /// The noted delivery, and the version of the note.
     async fn delivery(
         &self,
         endpoint: &str,

@@ -1,9 +1,9 @@
 //! The notifier: delivers each alert to the alarm topic and to every webhook endpoint.
 //!
-//! An alert comes as a message that names it, and becomes one message an endpoint. A delivery that
-//! fails comes again through the queue, later each time, for more than a day; then it is given up, and
-//! listed. What is delivered is noted, so that a message that comes twice is delivered once. Where the
-//! function dies between a delivery and its note, the same event comes again under the same id.
+//! An alert arrives as a message that names it, and becomes one message per endpoint. The queue
+//! retries a delivery that fails, later each time, for more than a day. Then the notifier gives it up
+//! and lists it. The notifier notes each delivery, so it delivers a repeated message once. If the
+//! function dies between a delivery and its note, it sends the same event again under the same id.
 
 pub mod handler;
 pub mod mail;

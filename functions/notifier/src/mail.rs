@@ -13,11 +13,11 @@ const LONGEST_SUBJECT: usize = 99;
 #[derive(Debug, thiserror::Error)]
 #[error("the topic did not accept an alert")]
 pub struct MailError {
-    /// Its answer.
+    /// The cause.
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// Tells people.
+/// Notifies people.
 pub trait Mail: Send + Sync {
     /// Sends a text.
     fn send(&self, subject: &str, text: &str)

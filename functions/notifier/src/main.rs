@@ -1,4 +1,4 @@
-//! Wires the notifier to its table, its queue, the alarm topic and the internet.
+//! Wires the notifier to its table, its queue, its secrets, the alarm topic and the internet.
 
 // The SDK nests its futures deeply.
 #![recursion_limit = "256"]
@@ -9,6 +9,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use notifier::handler::{Handled, Notifier};
 use notifier::mail::SnsTopic;
 use notifier::post::HttpPost;
+use notifier::secrets::{SecretsManager, SigningSecrets};
 use notifier::settings::Settings;
 use runtime::dynamo::DynamoStore;
 use runtime::log::Chain;
@@ -39,11 +40,13 @@ async fn main() -> Result<(), Error> {
     let config = aws::config(aws::Patience::BACKGROUND).await;
     let tables = aws_sdk_dynamodb::Client::new(&config);
     let metrics = Metrics::new(settings.metrics_namespace, settings.environment);
+    let secrets = aws_sdk_secretsmanager::Client::new(&config);
     let notifier = Notifier {
         usage: DynamoStore::new(tables, settings.usage_table),
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&config), settings.alert_queue),
         mail: SnsTopic::new(aws_sdk_sns::Client::new(&config), settings.alert_topic),
         post: HttpPost::new()?,
+        secrets: SigningSecrets::new(SecretsManager::new(secrets, settings.webhook_secrets)),
         endpoints: settings.endpoints,
         source: settings.event_source,
     };
@@ -55,7 +58,7 @@ async fn main() -> Result<(), Error> {
                 Ok(Handled::GivenUp) => given_up += 1,
                 Ok(Handled::Done | Handled::PutOff) => {}
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "a message comes again");
+                    tracing::warn!(error = %Chain(&error), "a message is retried");
                     failed.push(record.message_id.as_str());
                 }
             }

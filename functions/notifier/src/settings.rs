@@ -12,13 +12,15 @@ runtime::settings! {
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
         /// `source` of the events.
         pub event_source: String = env::EVENT_SOURCE,
-        /// The table of alerts, deliveries and secrets.
+        /// The table of alerts and deliveries.
         pub usage_table: String = env::API_USAGE_TABLE,
         /// Address of the queue that deliveries wait in.
         pub alert_queue: String = env::ALERT_QUEUE,
         /// ARN of the topic that alerts are published to.
         pub alert_topic: String = env::ALERT_TOPIC,
-        /// Where alerts are posted.
+        /// The part that the names of the endpoints' secrets start with.
+        pub webhook_secrets: String = env::WEBHOOK_SECRETS,
+        /// The endpoints to which alerts are posted.
         pub endpoints: Endpoints = env::WEBHOOKS,
     }
 }

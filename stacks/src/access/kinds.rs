@@ -286,6 +286,32 @@ const KINDS: &[(&str, Kind)] = &[
     ("AWS::Logs::SubscriptionFilter", NOTHING),
     ("AWS::SNS::Subscription", NOTHING),
     (
+        "AWS::SecretsManager::Secret",
+        Kind {
+            named_by: "Name",
+            // Secrets Manager adds a hyphen and six characters.
+            arns: |_, name| {
+                let secret = |name| in_region("secretsmanager", &format!("secret:{name}-??????"));
+                name.map(secret).into_iter().collect()
+            },
+            actions: &[
+                "secretsmanager:CreateSecret",
+                "secretsmanager:DeleteSecret",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:TagResource",
+                "secretsmanager:UntagResource",
+                "secretsmanager:UpdateSecret",
+            ],
+            further: Some(|_, _| {
+                vec![Statement::allow_on_all(
+                    ["secretsmanager:GetRandomPassword"],
+                    "GetRandomPassword has no resource type (Service Authorization Reference, Secrets Manager)",
+                )]
+            }),
+        },
+    ),
+    (
         "AWS::SNS::Topic",
         Kind {
             named_by: "TopicName",

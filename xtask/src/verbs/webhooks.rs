@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use deployer::{Queues, StateTable};
+use deployer::{Queues, StateTable, WebhookSecrets};
 use domain::alert::Alert;
 use domain::plan::Period;
-use domain::table::{self, ItemKey};
+use domain::table;
 use domain::time::UnixMillis;
-use domain::webhook::{self, Delivery, DeliveryStatus, Message, SECRET_BYTES, Secret, Secrets};
+use domain::webhook::{self, Delivery, DeliveryStatus, Message, SECRET_BYTES, Secret};
 use serde::Serialize;
 use stacks::environment::Environment;
 
@@ -185,7 +185,7 @@ async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Shows an endpoint's secret, or a new one if requested.
+/// Shows an endpoint's secret, after replacing it if requested.
 async fn secret(
     context: &Context,
     name: &str,
@@ -217,27 +217,29 @@ async fn secret(
     if rotate {
         context
             .out
-            .step("the previous secret keeps signing for 24 h");
+            .step("the new secret signs within a minute; the previous one keeps signing for 24 h");
     }
     Ok(Exit::Done)
 }
 
-/// The secret that signs, created if there is none yet.
+/// The current secret of an endpoint, a new one if it is rotated.
 async fn current(reached: &Reached, name: &str, rotate: bool) -> anyhow::Result<Secret> {
-    let now = clock::now();
-    let new = Secret::new(random::<SECRET_BYTES>()?);
-    let until = now.plus_millis(GRACE_MILLIS);
-    let key = ItemKey::secrets(name);
-    let secrets = states(reached)
-        .change(&key, |held: Option<&Secrets>| match held {
-            Some(held) => rotate.then(|| held.rotated(new.clone(), until)),
-            None => Some(Secrets::new(new.clone())),
-        })
-        .await?;
-    let secrets = secrets
-        .map(|secrets| secrets.good_at(now))
-        .unwrap_or_default();
-    Ok(secrets.into_iter().next().unwrap_or(new))
+    let store = WebhookSecrets::new(&reached.session, reached.environment.names());
+    let secrets = if rotate {
+        let new = Secret::new(random::<SECRET_BYTES>()?);
+        let until = clock::now().plus_millis(GRACE_MILLIS);
+        store.rotate(name, &new, until).await?
+    } else {
+        store.read(name).await?
+    };
+    let secrets = secrets.ok_or_else(|| {
+        let environment = &reached.environment.name;
+        Stop::failed(format!(
+            "webhook `{name}` is not deployed, so it has no secret"
+        ))
+        .hint(format!("cargo xtask deploy --env {environment}"))
+    })?;
+    Ok(secrets.current().clone())
 }
 
 fn check_name(environment: &Environment, name: &str) -> Result<(), Stop> {

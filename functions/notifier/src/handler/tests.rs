@@ -1,9 +1,11 @@
 //! Alerts and deliveries in virtual time, with endpoints that refuse and functions that die.
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use domain::plan::Period;
-use domain::webhook::Secret;
+use domain::webhook::{Secret, Secrets};
 use runtime::memory::{Call, Fault, MemoryStore};
 
 use super::*;
@@ -59,12 +61,48 @@ impl Post for Posts {
     }
 }
 
+/// Values of secrets by endpoint, and how many reads fail next.
+#[derive(Debug, Clone, Default)]
+struct Vaulted {
+    values: Arc<Mutex<BTreeMap<String, String>>>,
+    refuses: Arc<Mutex<u32>>,
+    reads: Arc<Mutex<u32>>,
+}
+
+impl Vaulted {
+    /// A value as CloudFormation generates it.
+    fn generate(&self, endpoint: &str, letter: &str) {
+        let value = serde_json::json!({ "current": letter.repeat(44) });
+        self.put(endpoint, &value.to_string());
+    }
+
+    fn put(&self, endpoint: &str, value: &str) {
+        let mut values = self.values.lock().unwrap();
+        values.insert(endpoint.to_owned(), value.to_owned());
+    }
+}
+
+impl Vault for Vaulted {
+    async fn read(&self, endpoint: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
+        *self.reads.lock().unwrap() += 1;
+        let mut refuses = self.refuses.lock().unwrap();
+        if *refuses > 0 {
+            *refuses -= 1;
+            return Err("the vault is locked".into());
+        }
+        let values = self.values.lock().unwrap();
+        let found = values.get(endpoint);
+        found.cloned().ok_or_else(|| "there is no secret".into())
+    }
+}
+
 struct World {
     store: MemoryStore,
     posts: Posts,
     mails: Mails,
     messages: Messages,
-    notifier: Notifier<MemoryStore, Messages, Mails, Posts>,
+    vault: Vaulted,
+    notifier: Notifier<MemoryStore, Messages, Mails, Posts, Vaulted>,
 }
 
 fn alert() -> Alert {
@@ -87,6 +125,9 @@ impl World {
             allow_private: false,
         };
         let (posts, mails, messages) = (Posts::default(), Mails::default(), Messages::default());
+        let vault = Vaulted::default();
+        vault.generate("billing", "b");
+        vault.generate("chat", "c");
         let endpoints = vec![
             endpoint("billing", Format::CloudEvents),
             endpoint("chat", Format::Slack),
@@ -97,6 +138,7 @@ impl World {
                 queue: messages.clone(),
                 mail: mails.clone(),
                 post: posts.clone(),
+                secrets: SigningSecrets::new(vault.clone()),
                 endpoints: Endpoints(endpoints),
                 source: "/complical/test/api".to_owned(),
             },
@@ -104,6 +146,7 @@ impl World {
             posts,
             mails,
             messages,
+            vault,
         }
     }
 
@@ -151,7 +194,10 @@ async fn an_alert_reaches_every_endpoint_and_the_topic_once_however_often_it_com
     assert_eq!(name, "billing");
     assert_eq!(headers[0], ("webhook-id", alert().id()));
     assert_eq!(*body, alert().cloud_event("/complical/test/api"));
-    let secrets = secrets::of(&world.store, "billing", NOW).await.unwrap();
+    // An instance that starts later signs with the same secret.
+    let other = SigningSecrets::new(world.vault.clone());
+    let secrets = other.of("billing", NOW).await.unwrap();
+    assert_eq!(secrets[0].reveal(), format!("whsec_{}", "b".repeat(44)));
     assert_eq!(headers[2].1, secrets[0].sign(&alert().id(), NOW, body));
     assert_eq!(got[1].0, "chat");
     assert_eq!(
@@ -234,15 +280,70 @@ async fn a_message_that_is_none_or_of_an_endpoint_that_went_holds_up_nothing() {
 }
 
 #[tokio::test]
-async fn while_a_secret_is_replaced_both_sign() {
+async fn while_a_secret_is_replaced_both_sign_within_a_minute() {
     let world = World::new();
-    let secrets = domain::webhook::Secrets::new(Secret::new([1; 32]));
-    let until = NOW.plus_millis(1_000);
-    let secrets = secrets.rotated(Secret::new([2; 32]), until);
-    let state = state::encode(&secrets).unwrap();
-    world.store.plant(&ItemKey::secrets("billing"), 1, state);
-    let good = |at| secrets::of(&world.store, "billing", at);
-    let both = good(NOW).await.unwrap();
-    assert_eq!(both, [Secret::new([2; 32]), Secret::new([1; 32])]);
-    assert_eq!(good(until).await.unwrap(), [Secret::new([2; 32])]);
+    let secrets = &world.notifier.secrets;
+    let first = secrets.of("billing", NOW).await.unwrap();
+    let new = Secret::new([2; 32]);
+    let until = NOW.plus_millis(24 * 3_600_000);
+    let value = world.vault.values.lock().unwrap()["billing"].clone();
+    let rotated = Secrets::parse(&value).unwrap().rotated(new.clone(), until);
+    world.vault.put("billing", &rotated.to_json());
+    let cached = secrets.of("billing", NOW.plus_millis(59_999)).await;
+    assert_eq!(cached.unwrap(), first);
+    assert_eq!(*world.vault.reads.lock().unwrap(), 1);
+    let minute = NOW.plus_millis(60_000);
+    let both = secrets.of("billing", minute).await.unwrap();
+    assert_eq!(both, [new.clone(), first[0].clone()]);
+    assert_eq!(secrets.of("billing", until).await.unwrap(), [new]);
+    // The posted header carries both signatures.
+    world.vault.put("chat", &rotated.to_json());
+    world.run(&World::message()).await;
+    let got = world.got();
+    let (_, headers, body) = got.iter().find(|(name, ..)| name == "chat").unwrap();
+    let signatures = both
+        .iter()
+        .map(|secret| secret.sign(&alert().id(), NOW, body));
+    assert_eq!(headers[2].1, signatures.collect::<Vec<_>>().join(" "));
+}
+
+#[tokio::test]
+async fn while_the_secrets_are_unavailable_deliveries_wait_and_none_is_lost() {
+    let world = World::new();
+    *world.vault.refuses.lock().unwrap() = 5;
+    let (millis, given_up) = world.run(&World::message()).await;
+    assert!(millis >= 60_000, "{millis}");
+    assert_eq!((world.got().len(), given_up), (2, 0));
+    assert_eq!(world.mails.0.lock().unwrap().len(), 1);
+    let (delivery, _) = world
+        .notifier
+        .delivery("billing", &alert().id())
+        .await
+        .unwrap();
+    // The endpoint refused nothing.
+    assert_eq!(delivery.unwrap().failures, 0);
+}
+
+#[tokio::test]
+async fn an_unreadable_secret_holds_up_its_own_endpoint_alone_and_is_not_logged() {
+    let world = World::new();
+    world.vault.put("billing", r#"{"current": "hunter2"}"#);
+    let to = |endpoint: &str| Message {
+        alert: alert().id(),
+        endpoint: Some(endpoint.to_owned()),
+        failures: 0,
+        due: NOW,
+    };
+    let error = world.notifier.handle(&to("billing").to_json(), NOW).await;
+    let error = Chain(&error.unwrap_err()).to_string();
+    assert!(
+        error.contains("`billing`") && !error.contains("hunter2"),
+        "{error}"
+    );
+    let chat = world.notifier.handle(&to("chat").to_json(), NOW).await;
+    assert_eq!(chat.unwrap(), Handled::Done);
+    world.vault.generate("billing", "b");
+    let billing = world.notifier.handle(&to("billing").to_json(), NOW).await;
+    assert_eq!(billing.unwrap(), Handled::Done);
+    assert_eq!(world.got().len(), 2);
 }

@@ -55,6 +55,7 @@ pub(super) struct Deployment {
     /// Metrics that alarms watch; AWS charges for each.
     pub(super) alarm_metrics: u64,
     pub(super) dashboards: u64,
+    pub(super) secrets: u64,
     /// Custom metrics that alarms and dashboards name.
     pub(super) metrics: u64,
 }
@@ -121,6 +122,7 @@ impl Deployment {
                 .map(alarm_metrics)
                 .sum(),
             dashboards: count(resources.of_type("AWS::CloudWatch::Dashboard").count()),
+            secrets: count(resources.of_type("AWS::SecretsManager::Secret").count()),
             metrics: count(resources.custom_metrics().len()),
         })
     }

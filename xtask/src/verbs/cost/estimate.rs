@@ -128,6 +128,7 @@ pub(super) fn bill(
     bill.tables();
     bill.logs();
     bill.watching();
+    bill.secrets();
     Ok(bill.lines)
 }
 
@@ -342,6 +343,14 @@ impl Bill<'_> {
         self.add(SERVICE, "logs stored", Unit::LogGbMonths, stored);
     }
 
+    /// Calls are few: an instance reads a secret once a minute at most, for $0.05 per 10,000.
+    fn secrets(&mut self) {
+        let secrets = self.deployment.secrets;
+        if secrets > 0 {
+            self.add("Secrets Manager", "secrets", Unit::Secrets, secrets.into());
+        }
+    }
+
     fn watching(&mut self) {
         const SERVICE: &str = "CloudWatch";
         let deployment = self.deployment;
@@ -457,6 +466,19 @@ mod tests {
         // One fold and one tick a minute.
         is("Lambda", "aggregator, requests", "86400", "0.01728");
         is("CloudWatch", "dashboard", "1", "3");
+    }
+
+    #[test]
+    fn each_webhook_pays_for_its_secret() {
+        let mut deployment = Deployment::of(&environment("prod")).unwrap();
+        let of_secrets = |deployment: &Deployment| {
+            let lines = bill(deployment, traffic(1), &prices()).unwrap();
+            let line = lines.into_iter().find(|line| line.item == "secrets");
+            line.map(|line| line.monthly)
+        };
+        assert_eq!(of_secrets(&deployment), None);
+        deployment.secrets = 2;
+        assert_eq!(of_secrets(&deployment), Some(dollars("0.8")));
     }
 
     #[test]

@@ -38,13 +38,14 @@ pub(super) enum Unit {
     AlarmMetrics,
     Dashboards,
     QueueRequests,
+    Secrets,
     TransferGbOut,
     EdgeRequests,
     EdgeGbSeconds,
 }
 
 impl Unit {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::GatewayRestRequests,
         Self::GatewayHttpRequests,
         Self::LambdaRequests,
@@ -67,6 +68,7 @@ impl Unit {
         Self::AlarmMetrics,
         Self::Dashboards,
         Self::QueueRequests,
+        Self::Secrets,
         Self::TransferGbOut,
         Self::EdgeRequests,
         Self::EdgeGbSeconds,
@@ -97,7 +99,8 @@ impl Unit {
             | Self::StreamOnDemandHours
             | Self::Metrics
             | Self::AlarmMetrics
-            | Self::Dashboards => 1,
+            | Self::Dashboards
+            | Self::Secrets => 1,
         }
     }
 }
