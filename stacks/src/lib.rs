@@ -53,7 +53,7 @@
 //! deploy finds it: deploying requires `CAPABILITY_NAMED_IAM`.
 //!
 //! [`synthesise_unbuilt`] produces templates for review without building a function. Each contains
-//! a rule that CloudFormation never finds satisfied, so that nobody deploys it.
+//! a rule that CloudFormation never finds satisfied, so it cannot be deployed.
 //!
 //! The embedded AWS does not support everything. [`StackArtifact::unsupported_locally`] lists what,
 //! for the user to see. The resources that it refuses ([`StackArtifact::metric_math_alarms`]) must

@@ -154,7 +154,7 @@ fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
             id: "AlertDeadLetters",
             noun: DEAD_LETTERS,
             means: "The notifier could not work on alerts for ten hours. Counts are not affected, \
-                    but users and operators were not told of thresholds. The queue holds the \
+                    but nobody was notified of crossed thresholds. The queue holds the \
                     messages: remove the cause that `cargo xtask logs notifier` shows, then redrive \
                     the queue in the console of SQS.",
             watched: dead_letters.depth(minute).into(),

@@ -771,7 +771,7 @@ fn attached_apis_are_of_one_kind_and_named_once() {
         ),
         (
             "attached: [{apiId: a1, stage: v1}, {apiId: a1, stage: v1}]",
-            "the API `a1` is there twice",
+            "the API `a1` is listed twice",
         ),
         (
             "attached: [{apiId: a1, stage: v.1}]",

@@ -45,7 +45,7 @@ const REST: Duration = Duration::from_secs(8);
 /// A number that can be set for a run.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where these tests are told anything"
+    reason = "the only place where these tests read a setting"
 )]
 fn calls() -> u64 {
     let given = std::env::var("CHAOS_CALLS").ok();

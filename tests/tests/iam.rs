@@ -148,9 +148,9 @@ fn who_looks_changes_nothing() {
     }
 }
 
-/// Integrations, where secrets may stand, are no part of it; nor is anything of an API that is not attached.
+/// The role covers neither integrations, which may contain secrets, nor APIs that are not attached.
 #[test]
-fn who_looks_reads_what_the_check_of_an_attached_api_takes() {
+fn the_operator_role_reads_what_the_check_of_an_attached_api_needs() {
     let template = stacks::roles(&parsed(OWN_API)).unwrap();
     let template: Value = serde_json::from_str(&template).unwrap();
     let resources = template["Resources"].as_object().unwrap().iter();

@@ -1,8 +1,8 @@
 //! A deploy that is killed at any moment: the next one ends right, and `destroy` leaves nothing.
 //!
-//! A round kills three deploys: one from nothing, one that changes what stands, and one from nothing that
-//! is destroyed as it was left. It runs by name only and does one round; `KILLS=20` does as many as twenty
-//! kills take, and `KILLS_SEED` chooses other moments.
+//! A round kills three deploys: a first deploy, an update, and another first deploy that is destroyed without
+//! a repair. The test runs by name only, for one round. `KILLS=20` runs enough rounds for twenty kills, and
+//! `KILLS_SEED` picks other moments.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,10 +24,10 @@ use tests::system::{deploy, json_of};
 /// Kills of a round.
 const ROUND: u64 = 3;
 
-/// A number that whoever runs the tests may give.
+/// A number from the environment, for people who run the test by name.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where these tests are told anything"
+    reason = "the only place where these tests read a setting"
 )]
 fn given(name: &str, usual: u64) -> u64 {
     let given = std::env::var(name).ok();
@@ -95,7 +95,7 @@ fn processes_of(place: &Path) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes a minute for three kills: run it by name"]
 fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() {
     let kills = given("KILLS", ROUND);
     let mut random = Random::new(given("KILLS_SEED", 1));

@@ -70,8 +70,8 @@ impl Authorization {
         }
     }
 
-    /// Denies a call over its plan, and says why and when to come again. A REST API answers it with 429
-    /// and tells the caller; an HTTP API answers 403 and tells its access log.
+    /// Denies a call that exceeds its plan, with the reason and when to retry. A REST API passes both to
+    /// the caller with a 429. An HTTP API answers 403 and writes them to its access log only.
     pub fn denied(
         request: &Request,
         key: &KeyRecord,

@@ -70,8 +70,8 @@ pub enum Unreadable {
     Version(String),
 }
 
-/// What the gateway sends, of either kind. Nothing that a caller can choose is told from its absence
-/// by its type: the error of a type quotes the value.
+/// The request of either kind of gateway. Headers are read as plain JSON: the error of a stricter
+/// type would quote a value that the caller chose.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {

@@ -19,16 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// It may not go there.
+    /// The address is not public.
     #[error("`{host}` is not a public address, and the endpoint may not be private")]
     Private {
         /// The address.
         host: String,
     },
-    /// The URL is not one.
+    /// The URL is invalid.
     #[error("`{url}` is not a URL that can be posted to")]
     Url {
-        /// What stands in its place.
+        /// The value.
         url: String,
     },
     /// The endpoint refused it.
@@ -115,7 +115,7 @@ impl Post for HttpPost {
     }
 }
 
-/// An address that stands in the URL itself is never resolved.
+/// The resolver never sees an IP address in the URL itself, so it is checked here.
 fn check_literal(url: &Url) -> Result<(), PostError> {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -19,8 +19,11 @@ use crate::store::{
     Written,
 };
 
+mod faults;
 mod units;
 
+use faults::Faults;
+pub use faults::{Call, Fault, dies_at};
 pub use units::Units;
 
 /// The size limit of an item in bytes
@@ -28,40 +31,6 @@ pub use units::Units;
 const LARGEST_ITEM: usize = 400 * 1024;
 /// The size limit of a page in bytes, from the same page.
 const LARGEST_PAGE: usize = 1024 * 1024;
-
-/// The fate of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// None: it succeeds or fails by itself.
-    None,
-    /// It is refused before it takes effect.
-    Refused,
-    /// The partition throttles it.
-    Throttled,
-    /// The table does not exist.
-    Missing,
-    /// It takes effect, and its response is lost.
-    AnswerLost,
-    /// It has no effect and never returns: the caller dies waiting.
-    Hangs,
-    /// It takes effect and never returns.
-    DoneAndHangs,
-}
-
-impl Fault {
-    const fn lets_do(self) -> bool {
-        matches!(self, Self::None | Self::AnswerLost | Self::DoneAndHangs)
-    }
-}
-
-/// The kind of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// A read.
-    Read,
-    /// A write.
-    Write,
-}
 
 /// A write that took effect, as a table's stream of keys reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,8 +113,6 @@ impl Pace {
         .await;
     }
 }
-
-type Faults = Box<dyn FnMut(Call, &ItemKey) -> Fault + Send>;
 
 /// What a table holds under a key.
 #[derive(Debug, Clone)]

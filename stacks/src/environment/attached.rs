@@ -53,7 +53,7 @@ pub(super) fn attached<'de, D: Deserializer<'de>>(
                 if other.stage != one.stage {
                     continue;
                 }
-                "is there twice"
+                "is listed twice"
             } else {
                 "is of two kinds"
             };

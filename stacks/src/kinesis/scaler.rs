@@ -72,7 +72,7 @@ pub(super) fn declare(
     Ok(())
 }
 
-/// Each lasts a quarter of an hour: a single busy minute at the most shards is no trouble.
+/// Each alarm needs a quarter of an hour: one busy minute at `maxShards` is harmless.
 fn watches(context: &Context<'_>, scaler: &Function) -> [Watch<'static>; 2] {
     let period = Period::FIVE_MINUTES;
     [

@@ -352,7 +352,7 @@ const TRANSIENT: [&str; 4] = [
 ];
 
 /// A message with one line, in the form of the reconciler's queue: each line fails on its own. For
-/// a message without lines, which stands in place of a log, this is the message itself.
+/// a message without lines, which is kept in place of a log, this is the message itself.
 fn line_message(log: &str, line: &SetAside) -> anyhow::Result<String> {
     let message = std::str::from_utf8(&line.payload).context("a line is not text")?;
     let Some((log_group, log_stream)) = log.rsplit_once('/') else {

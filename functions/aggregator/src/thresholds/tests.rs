@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use domain::counts::{Counts, Slot};
 use domain::seen::Seen;
 use domain::tally::Tally;
-use runtime::memory::{Call, Fault, MemoryStore};
+use runtime::memory::{self, Fault, MemoryStore};
 
 use super::*;
 
@@ -192,15 +192,7 @@ async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
     for dies_at in 0..12 {
         let world = World::new(plan(Some(10), "UTC"));
         let counted = world.fold(NOW, 8);
-        let mut calls = 0;
-        world.store.inject(move |_: Call, _: &ItemKey| {
-            calls += 1;
-            match (calls - 1 == dies_at, calls % 2) {
-                (true, 0) => Fault::Refused,
-                (true, _) => Fault::AnswerLost,
-                (false, _) => Fault::None,
-            }
-        });
+        world.store.inject(memory::dies_at(dies_at));
         for _ in 0..3 {
             world.thresholds.look(&counted, NOW).await;
         }

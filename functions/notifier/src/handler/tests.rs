@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::plan::Period;
 use domain::webhook::{Secret, Secrets};
-use runtime::memory::{Call, Fault, MemoryStore};
+use runtime::memory::{self, MemoryStore};
 
 use super::*;
 
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// Works on messages until none is left; how long that took, and how many were given up.
+    /// Handles messages until none is left. Returns how long that took and how many were given up.
     async fn run(&self, first: &str) -> (i64, u32) {
         let mut waiting = vec![(NOW, first.to_owned())];
         let (mut last, mut given_up) = (NOW, 0);
@@ -243,15 +243,7 @@ async fn a_delivery_that_fails_comes_again_for_more_than_a_day_and_is_then_given
 async fn wherever_it_dies_an_alert_is_delivered_and_never_under_another_id() {
     for dies_at in 0..40 {
         let world = World::new();
-        let mut calls = 0;
-        world.store.inject(move |_: Call, _: &ItemKey| {
-            calls += 1;
-            match (calls - 1 == dies_at, calls % 2) {
-                (true, 0) => Fault::Refused,
-                (true, _) => Fault::AnswerLost,
-                (false, _) => Fault::None,
-            }
-        });
+        world.store.inject(memory::dies_at(dies_at));
         world.run(&World::message()).await;
         let got = world.got();
         let of = |name: &str| got.iter().filter(|(of, ..)| of == name).count();
