@@ -59,13 +59,13 @@ async fn main() -> Result<(), Error> {
                     let batch = Box::pin(aggregator.batch(&records, now, &over));
                     let (answer, folded) = batch.await;
                     metrics.emit(clock::now(), &of_batch(&folded));
-                    Box::pin(thresholds.look(&folded.counted, clock::now())).await;
+                    Box::pin(thresholds.look(&folded.counted, clock::now(), &over)).await;
                     serde_json::to_value(answer)?
                 }
                 Event::Tick { .. } => {
                     let ticked = Box::pin(aggregator.tick(now, &over)).await?;
                     metrics.emit(clock::now(), &of_tick(&ticked));
-                    let look = thresholds.look(&ticked.folded.counted, clock::now());
+                    let look = thresholds.look(&ticked.folded.counted, clock::now(), &over);
                     Box::pin(look).await;
                     Value::Null
                 }

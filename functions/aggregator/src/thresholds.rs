@@ -1,13 +1,15 @@
 //! Thresholds of quotas: how much of its period's quota a user has used, and the alerts about it.
 //!
-//! After a fold, this module looks at the users it counted, but only at those whose use may have
-//! crossed a threshold since the last look. A look adds up what is stored of the period, stores the
+//! After the folds of a batch or a tick, this module looks at the users they counted, but only at
+//! those whose use may have crossed a threshold since the last look. A look adds up what is stored of the period, stores the
 //! alert of each crossed threshold under an id that follows from user, period and threshold, hands
 //! it to the queue, and only then notes the threshold as announced. Wherever it dies, the next look
-//! does the same again, and the id shows that it is the same alert. The next invocation repeats a
-//! failed look, and closing a day looks at every user of that day.
+//! does the same again, and the id shows that it is the same alert. The next invocation of the same
+//! instance repeats a look that failed or that the invocation had no time for. Closing a day makes a
+//! look at every user of that day due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::alert::{Alert, crossed, next_look};
@@ -19,7 +21,9 @@ use domain::table::{self, ItemKey};
 use domain::time::{UnixMillis, Window};
 use runtime::log::Chain;
 use runtime::queue::{Queue, SendError};
+use runtime::quota;
 use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, unreadable};
+use runtime::together::together;
 use serde::{Deserialize, Serialize};
 
 /// Upper bound for the users that are watched at a time.
@@ -44,7 +48,7 @@ pub struct Counted {
 
 /// What is stored about a period besides its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct Announced {
     /// The highest threshold that was announced, in percent.
     pub percent: u8,
 }
@@ -64,21 +68,26 @@ pub struct Thresholds<S, Q> {
 
 /// An instance's memory of its looks: it saves looks and never holds a count.
 #[derive(Debug, Default)]
-pub struct LookMemory(Mutex<HashMap<String, Watch>>);
+pub struct LookMemory(Mutex<Looks>);
+
+#[derive(Debug, Default)]
+struct Looks {
+    watched: HashMap<String, Watch>,
+    /// Looks that are still to be made: the user and an instant of the period.
+    owed: BTreeSet<(String, UnixMillis)>,
+}
 
 #[derive(Debug)]
 struct Watch {
     /// The time of the last look, and the period it was in.
     at: UnixMillis,
     period: Period,
-    /// A lower bound for the calls of the period: those of the last look and those that folds added
-    /// since.
+    /// An estimate of the units of the period: those of the last look and those that folds of this
+    /// instance added since.
     used: u64,
-    /// The number of calls at which the next look is due.
+    /// The estimate at which the next look is due.
     next: u64,
     minutes: BTreeMap<UnixMillis, u64>,
-    /// If the last look failed, the instant of the calls it was about.
-    owed: Option<UnixMillis>,
 }
 
 /// A look that failed.
@@ -101,12 +110,9 @@ struct Use<'a> {
 }
 
 impl<S: Store, Q: Queue> Thresholds<S, Q> {
-    /// Looks at the users that a fold counted and at those whose last look failed. A failing look
-    /// does not hold up the others.
-    pub async fn look(&self, counted: &Counted, now: UnixMillis) {
-        if self.plans.values().all(|plan| plan.monthly_quota.is_none()) {
-            return;
-        }
+    /// Looks at the users that a fold counted and at those whose look is owed, until the time is
+    /// `over`; the others are owed. A failing look does not hold up the others.
+    pub async fn look(&self, counted: &Counted, now: UnixMillis, over: &impl Fn() -> bool) {
         let mut due: BTreeSet<(String, UnixMillis)> = counted.closed.clone();
         due.extend(self.memory.owed());
         for (user, minutes) in &counted.minutes {
@@ -116,17 +122,48 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
                     .map(|at| (user.clone(), at)),
             );
         }
+        let mut users: BTreeMap<String, Vec<UnixMillis>> = BTreeMap::new();
         for (user, at) in due {
-            if let Err(error) = self.look_at(&user, at, now).await {
+            users.entry(user).or_default().push(at);
+        }
+        let looks = users.iter().map(|(user, instants)| async move {
+            for at in instants {
+                self.try_look(user, *at, now, over).await;
+            }
+            Ok::<(), Infallible>(())
+        });
+        let Ok(_) = together(looks.collect()).await;
+    }
+
+    async fn try_look(
+        &self,
+        user: &str,
+        at: UnixMillis,
+        now: UnixMillis,
+        over: &impl Fn() -> bool,
+    ) {
+        if over() {
+            return self.memory.owe(user, at);
+        }
+        match self.look_at(user, at, now).await {
+            Ok(()) => self.memory.settle(user, at),
+            Err(error) => {
                 tracing::warn!(user, error = %Chain(&error), "a quota is looked at again");
-                self.memory.owe(&user, at, now);
+                self.memory.owe(user, at);
             }
         }
     }
 
     /// Looks at a user's use within the period that contains `at`.
     async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
-        let Some(found) = self.used(user, at).await? else {
+        let own = quota::own(&self.usage, user).await?;
+        let has_quota = |plan: &Plan| plan.monthly_quota.is_some();
+        if own.is_none() && !self.plans.values().any(has_quota) {
+            self.memory.rest(user, at, now);
+            return Ok(());
+        }
+        let Some(found) = self.used(user, own, at, now).await? else {
+            self.memory.rest(user, at, now);
             return Ok(());
         };
         let Some(quota) = found.quota else {
@@ -136,22 +173,22 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         let (name, plan) = found.plan;
         let key = ItemKey::period(user, found.period.start);
         let stored = self.usage.get(&key).await?;
-        let told = match &stored {
-            Some(stored) => state::decode::<Told>(&stored.state).map_err(unreadable(&key))?,
-            None => Told { percent: 0 },
+        let announced = match &stored {
+            Some(stored) => state::decode::<Announced>(&stored.state).map_err(unreadable(&key))?,
+            None => Announced { percent: 0 },
         };
-        let crossed = crossed(found.calls, quota, &plan.alerts_percent, told.percent);
+        let crossed = crossed(found.calls, quota, &plan.alerts_percent, announced.percent);
         for percent in &crossed {
             let calls = (found.calls, quota, *percent);
             self.alert(&Alert::new((user, name), calls, found.period, now))
                 .await?;
         }
-        let told = Told {
-            percent: crossed.last().copied().unwrap_or(told.percent),
+        let announced = Announced {
+            percent: crossed.last().copied().unwrap_or(announced.percent),
         };
         let item = NewItem {
             version: found.calls,
-            state: state::encode(&told).map_err(unreadable(&key))?,
+            state: state::encode(&announced).map_err(unreadable(&key))?,
             shown: Shown {
                 expires_at: Some(found.period.end.plus_days(ALERT_DAYS)),
                 ..Shown::default()
@@ -184,19 +221,38 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
 
     /// Adds up what is stored of the period of `at`: days, and the hours of days that do not exist
     /// yet.
-    async fn used(&self, user: &str, at: UnixMillis) -> Result<Option<Use<'_>>, StoreError> {
+    async fn used(
+        &self,
+        user: &str,
+        own: Option<Quota>,
+        at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<Option<Use<'_>>, StoreError> {
         let month = Window::Month.start(at.plus_days(-1));
-        let (from, to) = (month.plus_days(-1), at.plus_days(1));
+        let (from, to) = (month.plus_days(-1), at.max(now).plus_days(1));
         let days = self.read(
             user,
             ItemKey::day(user, from),
             ItemKey::day(user, to),
             Sum::decode,
         );
-        let recent = at.plus_days(-OPEN_DAYS);
-        let hours = (ItemKey::hour(user, recent), ItemKey::hour(user, to));
-        let hours = self.read(user, hours.0, hours.1, Hour::decode);
-        let (days, hours) = tokio::try_join!(days, hours)?;
+        let hours = |from, to| {
+            let (from, to) = (ItemKey::hour(user, from), ItemKey::hour(user, to));
+            self.read(user, from, to, Hour::decode)
+        };
+        let recent = now.plus_days(-OPEN_DAYS);
+        // The day of late calls is closed again later; until then its hours know more.
+        let late = async {
+            if at < recent {
+                let day = Window::Day.start(at);
+                return hours(day, Window::Day.end(day).min(recent)).await;
+            }
+            Ok(Vec::new())
+        };
+        let (days, mut hours, late) = tokio::try_join!(days, hours(recent, to), late)?;
+        hours.extend(late);
+        hours.sort_by_key(|(start, _)| *start);
+        hours.dedup_by_key(|(start, _)| *start);
         let seen = days.iter().filter_map(|(_, day)| day.counts.seen.as_ref());
         let of_hours = hours.iter().flat_map(|(_, hour)| hour.slots());
         let seen = seen.chain(of_hours.filter_map(|(_, slot)| slot.counts.seen.as_ref()));
@@ -206,25 +262,12 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
             return Ok(None);
         };
         let period = plan.period(at);
-        let quota = match self.quota(user).await? {
-            Some(quota) => quota.calls(),
-            None => plan.monthly_quota,
-        };
         Ok(Some(Use {
             plan: (name, plan),
             period,
             calls: calls_within(period, &days, &hours),
-            quota,
+            quota: plan.quota(own),
         }))
-    }
-
-    /// The quota that applies to a user instead of the plan's.
-    async fn quota(&self, user: &str) -> Result<Option<Quota>, StoreError> {
-        let key = ItemKey::settings(user);
-        let Some(stored) = self.usage.get(&key).await? else {
-            return Ok(None);
-        };
-        state::decode(&stored.state).map_err(unreadable(&key))
     }
 
     async fn read<T>(
@@ -281,8 +324,8 @@ impl LookMemory {
         now: UnixMillis,
     ) -> Option<UnixMillis> {
         let last = *minutes.keys().next_back()?;
-        let mut watched = self.watched();
-        let Some(watch) = watched.get_mut(user) else {
+        let mut looks = self.looks();
+        let Some(watch) = looks.watched.get_mut(user) else {
             return Some(last);
         };
         for (minute, calls) in minutes {
@@ -298,43 +341,51 @@ impl LookMemory {
     }
 
     fn looked(&self, user: &str, found: &Use<'_>, next: u64, now: UnixMillis) {
-        let mut watched = self.watched();
+        self.watch(user, found.period, (found.calls, next), now);
+    }
+
+    /// Nothing to watch until the settings may have changed.
+    fn rest(&self, user: &str, at: UnixMillis, now: UnixMillis) {
+        let period = Period {
+            start: at.min(now).plus_days(-1),
+            end: now.plus_days(1),
+        };
+        self.watch(user, period, (0, u64::MAX), now);
+    }
+
+    fn watch(&self, user: &str, period: Period, (used, next): (u64, u64), now: UnixMillis) {
+        let watched = &mut self.looks().watched;
         if watched.len() >= MOST_WATCHED && !watched.contains_key(user) {
-            watched.retain(|_, watch| watch.owed.is_some());
+            watched.clear();
         }
         let minutes = watched.remove(user).map(|watch| watch.minutes);
         let watch = Watch {
             at: now,
-            period: found.period,
-            used: found.calls,
+            period,
+            used,
             next,
             minutes: minutes.unwrap_or_default(),
-            owed: None,
         };
         watched.insert(user.to_owned(), watch);
     }
 
-    fn owe(&self, user: &str, at: UnixMillis, now: UnixMillis) {
-        let watch = Watch {
-            at: now,
-            period: Period { start: at, end: at },
-            used: 0,
-            next: 0,
-            minutes: BTreeMap::new(),
-            owed: Some(at),
-        };
-        self.watched().insert(user.to_owned(), watch);
+    fn owe(&self, user: &str, at: UnixMillis) {
+        let owed = &mut self.looks().owed;
+        // Without room, the next fold of the user makes a look due again.
+        if owed.len() < MOST_WATCHED {
+            owed.insert((user.to_owned(), at));
+        }
     }
 
-    fn owed(&self) -> Vec<(String, UnixMillis)> {
-        let watched = self.watched();
-        let owed = watched
-            .iter()
-            .filter_map(|(user, watch)| Some((user.clone(), watch.owed?)));
-        owed.collect()
+    fn settle(&self, user: &str, at: UnixMillis) {
+        self.looks().owed.remove(&(user.to_owned(), at));
     }
 
-    fn watched(&self) -> MutexGuard<'_, HashMap<String, Watch>> {
+    fn owed(&self) -> BTreeSet<(String, UnixMillis)> {
+        self.looks().owed.clone()
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

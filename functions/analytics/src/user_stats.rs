@@ -3,13 +3,13 @@
 //! Cost in read units, whatever the user's history: two for the marks; a query each for settled
 //! months (one item per month), for days (one per day since the oldest month that has not settled,
 //! 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
-//! closed); and the journal since it was folded ([`crate::fresh`]).
+//! closed); one for the user's own quota; and the journal since it was folded ([`crate::fresh`]).
 
 mod usage;
 
 use domain::counts::Counts;
 use domain::event::Subject;
-use domain::plan::{self, Period, Plan, Plans};
+use domain::plan::{self, Period, Plans};
 use domain::tally::Totals;
 use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
@@ -81,12 +81,12 @@ fn in_period(
     let zone = zone.unwrap_or(TimeZone::UTC);
     let period = Period::of(now, &zone);
     let used = usage.between(period.start, period.end);
-    (current(period, used, plan, now), zone)
+    let quota = plan.and_then(|plan| usage.quota(plan));
+    (current(period, used, quota, now), zone)
 }
 
-fn current(period: Period, used: Totals, plan: Option<&Plan>, now: UnixMillis) -> CurrentPeriod {
+fn current(period: Period, used: Totals, quota: Option<u64>, now: UnixMillis) -> CurrentPeriod {
     let Totals { calls, units, .. } = used;
-    let quota = plan.and_then(|plan| plan.monthly_quota);
     let exhausts_at = quota.and_then(|quota| exhausts_at(period, units, quota, now));
     CurrentPeriod {
         start: Instant(period.start),
@@ -140,32 +140,18 @@ mod tests {
     #[test]
     fn without_a_quota_nothing_is_left_and_nothing_runs_out() {
         let now: UnixMillis = "2026-11-11T00:00:00Z".parse().unwrap();
-        let unlimited = Plan {
-            rate_per_second: 5,
-            burst: 10,
-            monthly_quota: None,
-            alerts_percent: Vec::new(),
-            limit_mode: plan::LimitMode::Soft,
-            timezone: "UTC".to_owned(),
-        };
         let used = Totals {
             calls: 3,
             units: 7,
             ..Totals::default()
         };
-        for plan in [None, Some(&unlimited)] {
-            let current = current(november(), used, plan, now);
-            assert_eq!((current.quota, current.remaining), (None, None));
-            assert_eq!(
-                (current.calls, current.units, current.exhausts_at),
-                (3, 7, None)
-            );
-        }
-        let limited = Plan {
-            monthly_quota: Some(9),
-            ..unlimited
-        };
-        let current = current(november(), used, Some(&limited), now);
+        let current = current(november(), used, None, now);
+        assert_eq!((current.quota, current.remaining), (None, None));
+        assert_eq!(
+            (current.calls, current.units, current.exhausts_at),
+            (3, 7, None)
+        );
+        let current = super::current(november(), used, Some(9), now);
         assert_eq!((current.quota, current.remaining), (Some(9), Some(2)));
     }
 }

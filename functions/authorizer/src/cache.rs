@@ -93,6 +93,13 @@ impl Cache {
         })
     }
 
+    /// Whether the table once had a key with this hash.
+    pub fn has_known(&self, hash: &str) -> bool {
+        self.entries
+            .get(hash)
+            .is_some_and(|entry| entry.key.is_some())
+    }
+
     fn failed_within(&self, millis: i64, now: UnixMillis) -> bool {
         self.failed_at.is_some_and(|at| is_within(at, millis, now))
     }

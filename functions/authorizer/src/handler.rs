@@ -131,8 +131,10 @@ where
             }
         };
         let limits = async {
-            if let Some(key) = &upkeep.key {
-                self.limiter.keep_up(key, clock.now()).await;
+            if let Some(key) = &upkeep.key
+                && let Some(plan) = self.plans.get(&key.plan)
+            {
+                self.limiter.keep_up(key, plan, clock.now()).await;
             }
         };
         tokio::join!(keys, limits, self.blocks.renew(clock.now()));

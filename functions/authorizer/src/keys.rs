@@ -149,11 +149,14 @@ impl<T: KeyTable> Keys<T> {
     /// Finds a key that `address` presents, by its hash: in the cache, then in the table, and in an
     /// older cache entry if the table does not respond.
     pub async fn find(&self, hash: &str, address: &str, clock: &impl Clock) -> Recalled {
-        let remembered = lock(&self.cache).recall(hash, clock.now());
+        let (remembered, has_known) = {
+            let cache = lock(&self.cache);
+            (cache.recall(hash, clock.now()), cache.has_known(hash))
+        };
         if let Some(recalled) = remembered {
             return recalled;
         }
-        if !lock(&self.tries).are_left(address, clock.now()) {
+        if !has_known && !lock(&self.tries).are_left(address, clock.now()) {
             return Recalled {
                 found: Found::Untried,
                 is_due: false,
@@ -375,6 +378,15 @@ mod tests {
         );
         assert_eq!(table.asked(), asked);
         assert_eq!(call(&keys, &clock).await, Found::Known(key()));
+        // Nor is a key that this instance has known, however long ago.
+        let later = || UnixMillis(5_400);
+        let long_ago = || UnixMillis(5_000 - 3_600_000);
+        let slept = Keys::new(&table);
+        call(&slept, &long_ago).await;
+        for number in 0..21 {
+            slept.find(&format!("bad {number}"), ADDRESS, &later).await;
+        }
+        assert_eq!(call(&slept, &later).await, Found::Known(key()));
         assert_eq!(
             keys.find("bad 20", "192.0.2.2", &clock).await.found,
             Found::Unknown

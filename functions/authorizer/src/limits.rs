@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::key::KeyRecord;
 use domain::limit::{CALL, Limits, Meter, Over, Report, Shared, bucket_counter, period_counter};
@@ -18,16 +19,20 @@ use domain::time::UnixMillis;
 use runtime::counters::{CounterTable, Counters, Increments, Take, TakeQuota, Taken};
 use runtime::log::Chain;
 use runtime::store::{Store, StoreError};
+use tokio::time::timeout;
 
 /// How long counters that did not respond are left alone.
 const PAUSE_MILLIS: i64 = 5_000;
 /// How long the units that folds have counted stay valid, far from the end of a quota and near it.
 const COUNTED_MILLIS: i64 = 15 * 60_000;
 const COUNTED_NEAR_MILLIS: i64 = 60_000;
+/// Longest that a caller waits for what folds have counted, where the limit is hard.
+const PATIENCE: Duration = Duration::from_millis(400);
 /// A quota is near its end when less than this share remains, as a divisor.
 const NEAR: u64 = 20;
-/// Writes after which a hard limit gives up: other instances change the counters all the time.
-const MOST_WRITES: u32 = 6;
+/// The most writes that a call needs: each refusal shows what the table holds, and the bucket can only
+/// have got emptier since the last one.
+const MOST_WRITES: u32 = 4;
 /// The most users and keys to watch at a time, some 2 MB.
 const MOST_METERS: usize = 4_096;
 /// Days for which counters outlive their period.
@@ -53,8 +58,49 @@ pub struct Limiter<S, T> {
     watched: Mutex<Watched>,
 }
 
-/// A user, or one of its keys.
-type Whose = (String, Option<String>);
+/// The calls that one meter watches: those of a user, or of one of its keys. Keys of one user may have
+/// different plans, and for half a minute different settings. Each combination has a meter of its own;
+/// all of them share the user's counters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Whose {
+    user: String,
+    key: Option<String>,
+    plan: String,
+    limits: Limits,
+    mode: LimitMode,
+}
+
+impl Whose {
+    /// The calls of the user of `key`.
+    fn user(key: &KeyRecord, plan: &Plan) -> Self {
+        Self {
+            user: key.email.clone(),
+            key: None,
+            plan: key.plan.clone(),
+            limits: key.user_limits(plan),
+            mode: plan.limit_mode,
+        }
+    }
+
+    /// The calls of `key`, if it has a rate of its own.
+    fn key(key: &KeyRecord) -> Option<Self> {
+        Some(Self {
+            user: key.email.clone(),
+            key: Some(key.id.clone()),
+            plan: key.plan.clone(),
+            limits: Limits {
+                rate: key.more.rate?,
+                quota: None,
+            },
+            mode: LimitMode::Soft,
+        })
+    }
+
+    /// Where its counters are.
+    fn item(&self) -> ItemKey {
+        ItemKey::limit(&self.user, self.key.as_deref())
+    }
+}
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -66,7 +112,6 @@ struct Watched {
 #[derive(Debug)]
 struct Gauge {
     meter: Meter,
-    mode: LimitMode,
     period: Period,
     /// Counters that the table may forget.
     outdated: Vec<String>,
@@ -78,10 +123,9 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn new(limits: Limits, mode: LimitMode, plan: &Plan, now: UnixMillis) -> Self {
+    fn new(limits: Limits, plan: &Plan, now: UnixMillis) -> Self {
         Self {
             meter: Meter::new(limits),
-            mode,
             period: plan.period(now),
             outdated: Vec::new(),
             counted_at: None,
@@ -143,20 +187,16 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         units: u32,
         now: UnixMillis,
     ) -> Result<(), Limited> {
-        let user = (key.email.clone(), None);
-        self.meet(&user, key.user_limits(plan), plan.limit_mode, plan, now);
-        let own = key.more.rate.map(|rate| {
-            let whose = (key.email.clone(), Some(key.id.clone()));
-            let limits = Limits { rate, quota: None };
-            self.meet(&whose, limits, LimitMode::Soft, plan, now);
-            whose
-        });
+        let (user, own) = (Whose::user(key, plan), Whose::key(key));
         let soft: Vec<&Whose> = match plan.limit_mode {
             LimitMode::Soft => own.iter().chain([&user]).collect(),
             LimitMode::Hard => own.iter().collect(),
         };
         {
             let mut watched = self.watched();
+            for whose in own.iter().chain([&user]) {
+                watched.meet(whose, plan, now);
+            }
             for whose in &soft {
                 if let Some(gauge) = watched.meters.get_mut(*whose)
                     && let Some(over) = gauge.meter.check(now, units)
@@ -176,12 +216,9 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
 
     /// Reports what this instance accepted for the user of `key`, and learns what the others
     /// accepted, if that is due.
-    pub async fn keep_up(&self, key: &KeyRecord, now: UnixMillis) {
-        let whose = [
-            (key.email.clone(), None),
-            (key.email.clone(), Some(key.id.clone())),
-        ];
-        for whose in &whose {
+    pub async fn keep_up(&self, key: &KeyRecord, plan: &Plan, now: UnixMillis) {
+        let (user, own) = (Whose::user(key, plan), Whose::key(key));
+        for whose in own.iter().chain([&user]) {
             if let Err(error) = self.keep_up_with(whose, now).await {
                 self.pause(&error, now);
             }
@@ -200,7 +237,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
                 remove: due.outdated,
                 expires_at: Some(due.period.end.plus_days(KEPT_DAYS)),
             };
-            let counters = self.counters.add(&item(whose), &increments).await?;
+            let counters = self.counters.add(&whose.item(), &increments).await?;
             let oldest = report.oldest;
             let (shared, outdated) = Shared::read(&counters, limits.rate, due.period.start, oldest);
             self.with(whose, |gauge| {
@@ -224,13 +261,13 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         period: Period,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.with(whose, |gauge| gauge.counted_at = Some(now));
         let stored = self
             .counted
-            .get(&ItemKey::period(&whose.0, period.start))
+            .get(&ItemKey::period(&whose.user, period.start))
             .await?;
         self.with(whose, |gauge| {
             if gauge.period == period {
+                gauge.counted_at = Some(now);
                 gauge
                     .meter
                     .learn_counted(stored.map_or(0, |stored| stored.version));
@@ -246,17 +283,25 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
             return Ok(());
         }
         let unknown = self.watched().unknown_period(whose);
-        if let Some(period) = unknown
-            && let Err(error) = self.learn_counted(whose, period, now).await
-        {
-            self.pause(&error, now);
-            return Ok(());
+        if let Some(period) = unknown {
+            let learnt = self.learn_counted(whose, period, now);
+            match timeout(PATIENCE, learnt).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.pause(&error, now);
+                    return Ok(());
+                }
+                Err(elapsed) => {
+                    self.pause(&elapsed, now);
+                    return Ok(());
+                }
+            }
         }
         for _ in 0..MOST_WRITES {
             let Some(take) = self.watched().next_take(whose, units, now)? else {
                 return Ok(());
             };
-            match self.counters.take(&item(whose), &take).await {
+            match self.counters.take(&whose.item(), &take).await {
                 Ok(Taken::Done(held)) => {
                     self.with(whose, |gauge| gauge.held = held);
                     return Ok(());
@@ -268,14 +313,8 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
                 }
             }
         }
-        let contended = Over::Rate { retry_after: 1 };
-        let watched = self.watched();
-        let gauge = watched.meters.get(whose);
-        gauge.map_or(Ok(()), |gauge| Err(gauge.limited(contended, now)))
-    }
-
-    fn meet(&self, whose: &Whose, limits: Limits, mode: LimitMode, plan: &Plan, now: UnixMillis) {
-        self.watched().meet(whose, limits, mode, plan, now);
+        // Only a table that deletes the item in between gets here: the call passes, as without counters.
+        Ok(())
     }
 
     fn with(&self, whose: &Whose, change: impl FnOnce(&mut Gauge)) {
@@ -284,7 +323,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         }
     }
 
-    fn pause(&self, error: &StoreError, now: UnixMillis) {
+    fn pause(&self, error: &dyn std::error::Error, now: UnixMillis) {
         tracing::warn!(error = %Chain(error), "limits are not shared for a while");
         self.watched().paused_until = Some(now.plus_millis(PAUSE_MILLIS));
     }
@@ -292,10 +331,6 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn item((user, key): &Whose) -> ItemKey {
-    ItemKey::limit(user, key.as_deref())
 }
 
 /// Work that is due after a response.
@@ -312,25 +347,15 @@ impl Watched {
         self.paused_until.is_some_and(|until| now < until)
     }
 
-    /// Makes sure that there is a meter with these limits, in the current period.
-    fn meet(
-        &mut self,
-        whose: &Whose,
-        limits: Limits,
-        mode: LimitMode,
-        plan: &Plan,
-        now: UnixMillis,
-    ) {
+    /// Makes sure that there is a meter, in the current period.
+    fn meet(&mut self, whose: &Whose, plan: &Plan, now: UnixMillis) {
         if self.meters.len() >= MOST_METERS && !self.meters.contains_key(whose) {
             self.make_room();
         }
         let gauge = self
             .meters
             .entry(whose.clone())
-            .or_insert_with(|| Gauge::new(limits, mode, plan, now));
-        if gauge.meter.limits() != limits || gauge.mode != mode {
-            *gauge = Gauge::new(limits, mode, plan, now);
-        }
+            .or_insert_with(|| Gauge::new(whose.limits, plan, now));
         if !gauge.period.holds(now) {
             let period = plan.period(now);
             if period != gauge.period {
@@ -356,7 +381,7 @@ impl Watched {
         }
         let gauge = self.meters.get_mut(whose)?;
         let wants_counted = gauge.wants_counted(now);
-        let is_due = gauge.mode == LimitMode::Soft && gauge.meter.is_due(now);
+        let is_due = whose.mode == LimitMode::Soft && gauge.meter.is_due(now);
         (is_due || wants_counted).then(|| Due {
             report: is_due.then(|| gauge.meter.report(now)),
             limits: gauge.meter.limits(),

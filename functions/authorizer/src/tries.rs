@@ -1,7 +1,8 @@
 //! Unknown keys that an address has tried: after twenty, further ones are refused without a
 //! look-up, except for one per second.
 //!
-//! Known keys are not held up by what others try from the same address.
+//! What others try from the same address does not affect keys that this instance has known before. A
+//! valid key that it has never seen waits its turn behind them: at most for a second's try.
 
 use std::collections::HashMap;
 
@@ -38,10 +39,11 @@ impl Tries {
 
     /// Records that a key from `address` turned out to be unknown.
     pub fn note(&mut self, address: &str, now: UnixMillis) {
-        if self.watched.len() >= MOST_NETWORKS {
+        let network = network(address);
+        if self.watched.len() >= MOST_NETWORKS && !self.watched.contains_key(&network) {
             self.make_room();
         }
-        let watched = self.watched.entry(network(address));
+        let watched = self.watched.entry(network);
         let watched = watched.or_insert_with(|| Watched {
             left: Bucket::full(TRIES),
             last: now,

@@ -154,7 +154,7 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// The number of calls; `None` for no limit.
+    /// The number of units; `None` for no limit.
     pub const fn calls(self) -> Option<u64> {
         match self {
             Self::Calls(calls) => Some(calls),
@@ -376,10 +376,7 @@ impl KeyRecord {
                 per_second: user.rate_per_second.unwrap_or(plan.rate_per_second).max(1),
                 burst: user.burst.unwrap_or(plan.burst).max(1),
             },
-            quota: match user.monthly_quota {
-                Some(quota) => quota.calls(),
-                None => plan.monthly_quota,
-            },
+            quota: plan.quota(user.monthly_quota),
         }
     }
 }

@@ -33,7 +33,7 @@ const STALE_MILLIS: i64 = 1_000;
 const REMAINING: u64 = 400;
 
 /// A rate limit: sustained calls per second and burst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// Sustained calls per second; at least 1.
     pub per_second: u32,
@@ -63,6 +63,21 @@ impl Rate {
     pub fn slot_millis(self) -> i64 {
         let refill = i64::from(self.burst) * 1_000 / i64::from(self.per_second.max(1));
         (refill + LATE_MILLIS) / SLOTS
+    }
+
+    /// Whether the bucket, and reports about it, have forgotten a slot at `now`.
+    fn forgets(self, slot: i64, now: UnixMillis) -> bool {
+        let until = slot.saturating_add(SLOTS + LINGER);
+        until.saturating_mul(self.slot_millis()) < now.0
+    }
+
+    /// The rate in the name of a counter.
+    fn parse(text: &str) -> Option<Self> {
+        let (per_second, burst) = text.split_once('x')?;
+        Some(Self {
+            per_second: per_second.parse().ok()?,
+            burst: burst.parse().ok()?,
+        })
     }
 
     /// Whole seconds, rounded up, until a bucket that is full again at tick `full_at` holds a call.
@@ -122,7 +137,7 @@ impl Bucket {
 }
 
 /// The limits of a user or a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// The rate.
     pub rate: Rate,
@@ -203,8 +218,9 @@ impl Report {
 }
 
 impl Shared {
-    /// Reads counters. Also names those that are obsolete: slots before `oldest`, another rate's,
-    /// and earlier periods'.
+    /// Reads counters. Also names those that are obsolete: slots before `oldest`, and earlier periods.
+    /// Counters of another rate belong to keys of the same user on another plan: they are obsolete
+    /// once that rate's bucket has forgotten them.
     pub fn read(
         counters: &BTreeMap<String, i64>,
         rate: Rate,
@@ -213,6 +229,7 @@ impl Shared {
     ) -> (Self, Vec<String>) {
         let mut shared = Self::default();
         let mut outdated = Vec::new();
+        let now = UnixMillis((oldest + SLOTS + LINGER).saturating_mul(rate.slot_millis()));
         let carried = |name: String| counters.get(&name).copied();
         if let (Some(slot), Some(full_at)) =
             (carried(carry_slot(rate)), carried(carry_full_at(rate)))
@@ -222,21 +239,21 @@ impl Shared {
         for (name, calls) in counters {
             let calls = u64::try_from(*calls).unwrap_or(0);
             match Counter::parse(name) {
-                Some(Counter::Slot { width, slot }) => {
-                    if width == rate.slot_millis() && slot >= oldest {
-                        shared.slots.insert(slot, calls);
-                    } else {
-                        outdated.push(name.clone());
-                    }
+                Some(Counter::Slot { of, slot }) if of == rate && slot >= oldest => {
+                    shared.slots.insert(slot, calls);
+                }
+                Some(Counter::Slot { of, slot }) if of == rate || of.forgets(slot, now) => {
+                    outdated.push(name.clone());
                 }
                 Some(Counter::Period(start)) if start == period => shared.units = calls,
                 Some(Counter::Period(start)) if start < period => outdated.push(name.clone()),
-                Some(Counter::Carry)
-                    if *name != carry_slot(rate) && *name != carry_full_at(rate) =>
-                {
-                    outdated.push(name.clone());
+                Some(Counter::Carry(of)) if of != rate => {
+                    let slot = counters.get(&carry_slot(of)).copied();
+                    if slot.is_none_or(|slot| of.forgets(slot + SLOTS, now)) {
+                        outdated.push(name.clone());
+                    }
                 }
-                Some(Counter::Period(_) | Counter::Carry) | None => {}
+                Some(Counter::Slot { .. } | Counter::Period(_) | Counter::Carry(_)) | None => {}
             }
         }
         (shared, outdated)
@@ -246,11 +263,11 @@ impl Shared {
 /// The parsed name of a counter.
 enum Counter {
     /// Calls of a slot.
-    Slot { width: i64, slot: i64 },
+    Slot { of: Rate, slot: i64 },
     /// Units of a period, by its start.
     Period(UnixMillis),
     /// One of the two numbers of a [`Carry`].
-    Carry,
+    Carry(Rate),
 }
 
 impl Counter {
@@ -262,19 +279,19 @@ impl Counter {
                 .map(UnixMillis::from_seconds)
                 .map(Self::Period);
         }
-        if name.starts_with(['b', 'f']) && name.contains('x') {
-            return Some(Self::Carry);
+        if let Some(rate) = name.strip_prefix(['b', 'f']) {
+            return Rate::parse(rate).map(Self::Carry);
         }
-        let (width, slot) = name.strip_prefix('s')?.split_once('x')?;
+        let (rate, slot) = name.strip_prefix('s')?.rsplit_once('x')?;
         Some(Self::Slot {
-            width: width.parse().ok()?,
+            of: Rate::parse(rate)?,
             slot: slot.parse().ok()?,
         })
     }
 }
 
 fn slot_counter(rate: Rate, slot: i64) -> String {
-    format!("s{}x{slot}", rate.slot_millis())
+    format!("s{}x{}x{slot}", rate.per_second, rate.burst)
 }
 
 fn carry_slot(rate: Rate) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Span, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use crate::key::Quota;
 use crate::time::UnixMillis;
 
 /// The plans by name.
@@ -33,7 +34,7 @@ pub struct Plan {
 }
 
 /// How strictly limits are enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitMode {
     /// Without a shared counter: a few calls too many may pass.
@@ -98,6 +99,11 @@ impl Period {
 }
 
 impl Plan {
+    /// The units per period of a user with this plan; the user's `own` quota comes first.
+    pub fn quota(&self, own: Option<Quota>) -> Option<u64> {
+        own.map_or(self.monthly_quota, Quota::calls)
+    }
+
     /// The period that contains `at`; of UTC if the zone is unknown, which no valid environment
     /// file allows.
     pub fn period(&self, at: UnixMillis) -> Period {

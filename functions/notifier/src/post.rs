@@ -26,11 +26,8 @@ pub enum PostError {
         host: String,
     },
     /// The URL is invalid.
-    #[error("`{url}` is not a URL that can be posted to")]
-    Url {
-        /// The value.
-        url: String,
-    },
+    #[error("the endpoint's URL is invalid")]
+    Url,
     /// The endpoint refused it.
     #[error("the endpoint answered with status {status}")]
     Status {
@@ -86,9 +83,7 @@ impl Post for HttpPost {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<(), PostError> {
-        let url = Url::parse(&endpoint.url).map_err(|_| PostError::Url {
-            url: endpoint.url.clone(),
-        })?;
+        let url = Url::parse(&endpoint.url).map_err(|_| PostError::Url)?;
         if !endpoint.allow_private {
             check_literal(&url)?;
         }
@@ -104,7 +99,10 @@ impl Post for HttpPost {
             request.header(*name, value)
         });
         let sent = request.body(body).send().await;
-        let response = sent.map_err(|error| PostError::Unreachable(error.into()))?;
+        // A URL may be a secret, and what went wrong is logged and stored.
+        let unreachable =
+            |error: reqwest::Error| PostError::Unreachable(error.without_url().into());
+        let response = sent.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -158,9 +156,10 @@ mod tests {
         }
     }
 
-    async fn why(url: &str) -> String {
+    async fn why(url: &str, allow_private: bool) -> String {
         let post = HttpPost::new().unwrap();
-        let error = post.post(&endpoint(url, false), &[], String::new()).await;
+        let endpoint = endpoint(url, allow_private);
+        let error = post.post(&endpoint, &[], String::new()).await;
         let error = error.unwrap_err();
         let mut text = error.to_string();
         let mut source = error.source();
@@ -182,11 +181,20 @@ mod tests {
             "https://10.1.2.3:8443/hook",
             "https://localhost/",
         ] {
-            let why = why(url).await;
+            let why = why(url, false).await;
             assert!(why.contains("is not a public address"), "{url}: {why}");
         }
-        let why = why("http://example.com/").await;
+        let why = why("http://example.com/", false).await;
         assert!(why.contains("scheme"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn no_error_repeats_the_url() {
+        let (refused, invalid) = ("http://127.0.0.1:1/hidden", "http://hidden:port/");
+        for (url, what) in [(refused, "did not answer"), (invalid, "URL is invalid")] {
+            let why = why(url, true).await;
+            assert!(why.contains(what) && !why.contains("hidden"), "{why}");
+        }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod metrics;
 pub mod post_response;
 pub mod queue;
+pub mod quota;
 pub mod random;
 pub mod settings;
 pub mod store;

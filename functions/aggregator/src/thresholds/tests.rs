@@ -11,6 +11,7 @@ use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_795_363_445_000);
 const ANN: &str = "ann@example.com";
+const NEVER: fn() -> bool = || false;
 
 #[derive(Debug, Clone, Default)]
 struct Alerts {
@@ -103,7 +104,7 @@ impl World {
     }
 
     /// The thresholds that were announced, read from the alerts in the queue.
-    fn told(&self) -> Vec<u8> {
+    fn announced(&self) -> Vec<u8> {
         let sent = self.alerts.sent.lock().unwrap().clone();
         let alerts = sent.iter().map(|body| {
             let message: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -122,20 +123,20 @@ async fn each_threshold_is_told_once_however_folds_repeat() {
     let world = World::new(plan(Some(1_000), "UTC"));
     for calls in 1..=1_100 {
         let counted = world.fold(NOW, calls);
-        world.thresholds.look(&counted, NOW).await;
-        world.thresholds.look(&counted, NOW).await;
+        world.thresholds.look(&counted, NOW, &NEVER).await;
+        world.thresholds.look(&counted, NOW, &NEVER).await;
         let expected = [50, 80, 100]
             .into_iter()
             .filter(|percent| calls >= percent * 10);
         let expected: Vec<u8> = expected
             .map(|percent| u8::try_from(percent).unwrap())
             .collect();
-        assert_eq!(world.told(), expected, "{calls}");
+        assert_eq!(world.announced(), expected, "{calls}");
     }
     let world = world.restarted();
     let counted = world.fold(NOW, 1_101);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [50, 80, 100]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80, 100]);
     let period = ItemKey::period(ANN, Window::Month.start(NOW));
     assert_eq!(world.store.peek(&period).unwrap().version, 1_101);
 }
@@ -148,7 +149,7 @@ async fn few_folds_are_looked_at() {
     for calls in 1..=10_000 {
         let counted = world.fold(NOW, calls);
         let before = world.store.units();
-        world.thresholds.look(&counted, NOW).await;
+        world.thresholds.look(&counted, NOW, &NEVER).await;
         reads += u64::from(world.store.units() != before);
     }
     assert!(reads <= 3, "{reads}");
@@ -159,18 +160,18 @@ async fn a_new_period_arms_every_threshold_again_in_the_plans_own_zone() {
     let world = World::new(plan(Some(10), "Asia/Kolkata"));
     let end: UnixMillis = "2026-11-30T18:30:00Z".parse().unwrap();
     let counted = world.fold(end.plus_millis(-60_000), 10);
-    world.thresholds.look(&counted, end).await;
-    assert_eq!(world.told(), [50, 80, 100]);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80, 100]);
     let counted = world.fold(end, 4);
-    world.thresholds.look(&counted, end).await;
-    assert_eq!(world.told(), [50, 80, 100]);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80, 100]);
     let counted = world.fold(end, 5);
-    world.thresholds.look(&counted, end).await;
-    assert_eq!(world.told(), [50, 80, 100, 50]);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80, 100, 50]);
     // Calls of the previous period arrive late.
     let counted = world.fold(end.plus_millis(-120_000), 3);
-    world.thresholds.look(&counted, end).await;
-    assert_eq!(world.told(), [50, 80, 100, 50]);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80, 100, 50]);
 }
 
 #[tokio::test]
@@ -178,13 +179,19 @@ async fn a_look_that_fails_is_made_up_for_without_a_further_fold() {
     let world = World::new(plan(Some(10), "UTC"));
     *world.alerts.is_down.lock().unwrap() = true;
     let counted = world.fold(NOW, 5);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [] as [u8; 0]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
     *world.alerts.is_down.lock().unwrap() = false;
-    world.thresholds.look(&Counted::default(), NOW).await;
-    assert_eq!(world.told(), [50]);
-    world.thresholds.look(&Counted::default(), NOW).await;
-    assert_eq!(world.told(), [50]);
+    world
+        .thresholds
+        .look(&Counted::default(), NOW, &NEVER)
+        .await;
+    assert_eq!(world.announced(), [50]);
+    world
+        .thresholds
+        .look(&Counted::default(), NOW, &NEVER)
+        .await;
+    assert_eq!(world.announced(), [50]);
 }
 
 #[tokio::test]
@@ -194,14 +201,14 @@ async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
         let counted = world.fold(NOW, 8);
         world.store.inject(memory::dies_at(dies_at));
         for _ in 0..3 {
-            world.thresholds.look(&counted, NOW).await;
+            world.thresholds.look(&counted, NOW, &NEVER).await;
         }
         let world = world.restarted();
-        world.thresholds.look(&counted, NOW).await;
-        let mut told = world.told();
-        told.sort_unstable();
-        told.dedup();
-        assert_eq!(told, [50, 80], "{dies_at}");
+        world.thresholds.look(&counted, NOW, &NEVER).await;
+        let mut announced = world.announced();
+        announced.sort_unstable();
+        announced.dedup();
+        assert_eq!(announced, [50, 80], "{dies_at}");
         let mut ids = world.alerts.sent.lock().unwrap().clone();
         ids.sort();
         ids.dedup();
@@ -213,15 +220,18 @@ async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
 async fn a_closed_day_is_looked_at_whatever_is_remembered() {
     let world = World::new(plan(Some(10), "UTC"));
     let counted = world.fold(NOW, 1);
-    world.thresholds.look(&counted, NOW).await;
+    world.thresholds.look(&counted, NOW, &NEVER).await;
     // Another instance folded these.
     world.fold(NOW, 9);
     let mut closed = Counted::default();
     closed
         .closed
         .insert((ANN.to_owned(), Window::Day.start(NOW)));
-    world.thresholds.look(&closed, NOW.plus_days(1)).await;
-    assert_eq!(world.told(), [50, 80]);
+    world
+        .thresholds
+        .look(&closed, NOW.plus_days(1), &NEVER)
+        .await;
+    assert_eq!(world.announced(), [50, 80]);
 }
 
 #[tokio::test]
@@ -230,11 +240,11 @@ async fn a_users_own_quota_stands_in_place_of_the_plans() {
     let quota = state::encode(&Some(Quota::Calls(100))).unwrap();
     world.store.plant(&ItemKey::settings(ANN), 1, quota);
     let counted = world.fold(NOW, 49);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [] as [u8; 0]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
     let counted = world.fold(NOW, 50);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [50]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
 }
 
 #[tokio::test]
@@ -255,9 +265,74 @@ async fn days_count_by_what_rests_on_more_facts() {
     let state = day.sum().encode().unwrap();
     world.store.plant(&ItemKey::day(ANN, earlier), 1, state);
     let counted = world.fold(NOW, 4);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [] as [u8; 0]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
     let counted = world.fold(NOW, 5);
-    world.thresholds.look(&counted, NOW).await;
-    assert_eq!(world.told(), [50]);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
+}
+
+#[tokio::test]
+async fn a_users_own_quota_counts_where_no_plan_has_one() {
+    let world = World::new(plan(None, "UTC"));
+    let counted = world.fold(NOW, 50);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
+    let quota = state::encode(&Some(Quota::Calls(100))).unwrap();
+    world.store.plant(&ItemKey::settings(ANN), 1, quota);
+    let world = world.restarted();
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_for_is_looked_at_by_the_next_invocation() {
+    let world = World::new(plan(Some(10), "UTC"));
+    let counted = world.fold(NOW, 8);
+    world.thresholds.look(&counted, NOW, &|| true).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
+    world
+        .thresholds
+        .look(&Counted::default(), NOW, &NEVER)
+        .await;
+    assert_eq!(world.announced(), [50, 80]);
+}
+
+#[tokio::test]
+async fn a_look_that_succeeds_settles_no_other_of_the_same_user() {
+    let world = World::new(plan(Some(10), "UTC"));
+    let earlier = NOW.plus_days(-40);
+    world.fold(earlier, 5);
+    world.fold(NOW, 1);
+    let mut closed = Counted::default();
+    closed.closed.insert((ANN.to_owned(), earlier));
+    closed.closed.insert((ANN.to_owned(), NOW));
+    // The earlier look comes first, and fails.
+    let mut calls = 0;
+    world.store.inject(move |_, _| {
+        calls += 1;
+        if calls == 1 {
+            Fault::Refused
+        } else {
+            Fault::None
+        }
+    });
+    world.thresholds.look(&closed, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
+    world
+        .thresholds
+        .look(&Counted::default(), NOW, &NEVER)
+        .await;
+    assert_eq!(world.announced(), [50]);
+}
+
+#[tokio::test]
+async fn late_calls_hide_none_of_the_days_since() {
+    let world = World::new(plan(Some(1_000), "UTC"));
+    let counted = world.fold(NOW, 795);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
+    let late = world.fold(NOW.plus_days(-5), 5);
+    world.thresholds.look(&late, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80]);
 }

@@ -11,8 +11,11 @@
 use std::collections::BTreeSet;
 
 use domain::counts::{Counts, Hour, Sum};
+use domain::key::Quota;
+use domain::plan::Plan;
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
+use runtime::quota;
 use runtime::store::{Store, StoreError};
 
 use crate::fresh::Fresh;
@@ -28,6 +31,8 @@ pub(super) struct Usage {
     days: ByStart<Sum>,
     /// Hours of the days that are not closed.
     hours: ByStart<Hour>,
+    /// The user's own quota, if it has one.
+    own_quota: Option<Quota>,
     /// The first day after the settled months.
     first_day: UnixMillis,
     as_of: UnixMillis,
@@ -49,11 +54,12 @@ impl Usage {
             .flat_map(|day| hours_between(*day, Window::Day.end(*day).plus_millis(-1)))
             .filter(|hour| *hour <= last)
             .collect();
-        let (months, mut days, mut hours, fresh) = tokio::try_join!(
+        let (months, mut days, mut hours, fresh, own_quota) = tokio::try_join!(
             tables.months(user, first_day),
             tables.days(user, first_day.plus_days(-1), last),
             tables.hours(user, &open_hours),
             Fresh::read(tables.analytics, &marks, first_day..Window::Hour.end(last)),
+            quota::own(tables.usage, user),
         )?;
         // A day is offered before its mark is written.
         days.retain(|day, _| !open.contains(day));
@@ -65,6 +71,7 @@ impl Usage {
             months,
             days,
             hours,
+            own_quota,
             first_day,
             as_of: fresh.as_of(),
         })
@@ -73,6 +80,11 @@ impl Usage {
     /// The instant up to which everything appended in time is counted.
     pub(super) const fn as_of(&self) -> UnixMillis {
         self.as_of
+    }
+
+    /// The user's quota on `plan`.
+    pub(super) fn quota(&self, plan: &Plan) -> Option<u64> {
+        plan.quota(self.own_quota)
     }
 
     /// Everything counted.

@@ -38,7 +38,7 @@ impl World {
     async fn call(&self, instance: usize, key: &KeyRecord, now: UnixMillis) -> Result<(), Limited> {
         let limiter = &self.instances[instance];
         let admitted = limiter.admit(key, &self.plan, 1, now).await;
-        limiter.keep_up(key, now).await;
+        limiter.keep_up(key, &self.plan, now).await;
         admitted
     }
 
@@ -167,4 +167,60 @@ async fn a_crowd_is_watched_within_bounds() {
         assert!(world.call(0, &user, now).await.is_ok());
     }
     assert!(world.instances[0].watched().meters.len() <= MOST_METERS);
+}
+
+#[tokio::test]
+async fn keys_on_two_plans_have_a_rate_each_and_one_quota() {
+    let narrow = World::new(1, LimitMode::Soft, Some(60)).plan;
+    let wide = Plan {
+        rate_per_second: 20,
+        burst: 40,
+        ..narrow.clone()
+    };
+    let other = KeyRecord {
+        id: "key_2".to_owned(),
+        plan: "wide".to_owned(),
+        ..key()
+    };
+    let world = World::new(2, LimitMode::Soft, None);
+    let mut accepted = [0_u64; 2];
+    // 50 calls a second with each key, in turns, at instances in turns.
+    for call in 0..200 {
+        let now = NOW.plus_millis(call * 10);
+        let which = usize::try_from(call % 2).unwrap();
+        let (key, plan) = if which == 0 {
+            (key(), &narrow)
+        } else {
+            (other.clone(), &wide)
+        };
+        let limiter = &world.instances[usize::try_from(call / 2 % 2).unwrap()];
+        let admitted = limiter.admit(&key, plan, 1, now).await;
+        limiter.keep_up(&key, plan, now).await;
+        accepted[which] += u64::from(admitted.is_ok());
+    }
+    // Two seconds: the burst and twice the rate at most, with what two instances may add.
+    assert!(
+        accepted[0] <= 20 + 30 && accepted[1] <= 40 + 60,
+        "{accepted:?}"
+    );
+    let all = accepted[0] + accepted[1];
+    assert!(
+        (60..=60 + 5 * 20).contains(&all) && all < 140,
+        "{accepted:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_folds_have_counted_is_read_again_after_a_failure() {
+    let world = World::new(1, LimitMode::Hard, Some(100));
+    let period = world.plan.period(NOW);
+    let item = ItemKey::period("ann@example.com", period.start);
+    world.counted.plant(&item, 99, Vec::new());
+    world.counted.inject(|_, _| Fault::Refused);
+    assert!(world.call(0, &key(), NOW).await.is_ok(), "let through");
+    world.counted.inject(|_, _| Fault::None);
+    let later = NOW.plus_millis(PAUSE_MILLIS);
+    assert!(world.call(0, &key(), later).await.is_ok());
+    let limited = world.call(0, &key(), later).await.unwrap_err();
+    assert_eq!(limited.over, Over::Quota);
 }

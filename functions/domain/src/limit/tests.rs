@@ -311,14 +311,19 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
     let mut counters: BTreeMap<String, i64> = report.increments(rate, period).into_iter().collect();
     assert_eq!(counters.len(), 3);
     counters.extend(report.assignments(rate));
+    // The same user's keys on another plan, whose buckets last as long.
+    let (other, another) = (limits(2, 4, None).rate, limits(4, 8, None).rate);
     let old = [
-        "s5x100".to_owned(),
-        "b5x9".to_owned(),
-        "f5x9".to_owned(),
-        format!("s{}x94", rate.slot_millis()),
+        slot_counter(rate, 94),
+        slot_counter(other, 94),
+        carry_slot(other),
+        carry_full_at(other),
         period_counter(period.plus_days(-30)),
     ];
-    counters.extend(old.iter().map(|name| (name.clone(), 7)));
+    counters.extend(old.iter().map(|name| (name.clone(), 30)));
+    counters.insert(slot_counter(other, 95), 7);
+    counters.insert(carry_slot(another), 31);
+    counters.insert(carry_full_at(another), 7);
     counters.insert(period_counter(period.plus_days(30)), 7);
     counters.insert(bucket_counter(rate), 7);
     let (shared, outdated) = Shared::read(&counters, rate, period, 95);

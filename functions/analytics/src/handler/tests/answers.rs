@@ -140,6 +140,20 @@ async fn a_user_never_seen_has_zeros_and_nulls() {
 }
 
 #[tokio::test]
+async fn a_users_own_quota_is_the_one_shown() {
+    let world = folded();
+    let key = domain::table::ItemKey::settings("ann@example.com");
+    let own = domain::state::encode(&Some(domain::key::Quota::Calls(7_000))).unwrap();
+    world.usage.plant(&key, 1, own);
+    let bench = Bench::of(&world);
+    let token = bench.user("ann@example.com");
+    let (_, stats) = bench.ask(USER_STATS, &[], &token).await;
+    assert_eq!(stats["currentPeriod"]["quota"], 7_000, "{stats}");
+    let (_, forecast) = bench.ask("/v1/analytics/forecast", &[], &token).await;
+    assert_eq!(forecast["currentPeriod"]["quota"], 7_000, "{forecast}");
+}
+
+#[tokio::test]
 async fn the_description_needs_no_token() {
     let bench = Bench::over(Table::missing(), Table::missing());
     let response = bench.respond(OPENAPI, &[], None).await;
