@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::names::{Function as Of, env, kinesis_metric as metric};
-use domain::webhook::{CURRENT_SECRET, Endpoint, Endpoints, FIRST_SECRET_CHARACTERS, Format};
+use domain::webhook::{CURRENT_SECRET, Endpoint, Endpoints, FIRST_SECRET_CHARACTERS};
 
 use crate::SynthError;
 use crate::cfn::{LogicalId, Val};
@@ -13,7 +13,6 @@ use crate::constructs::{
     Stack, Statistic, Table, Topic,
 };
 use crate::context::{Context, Size, dead_letters};
-use crate::environment::WebhookFormat;
 use crate::watch::{Lasting, Watch};
 
 /// The names of the alarms on alerts.
@@ -126,10 +125,7 @@ fn endpoints(context: &Context<'_>) -> Endpoints {
     let endpoints = webhooks.map(|webhook| Endpoint {
         name: webhook.name.to_string(),
         url: webhook.url.as_str().to_owned(),
-        format: match webhook.format {
-            WebhookFormat::CloudEvents => Format::CloudEvents,
-            WebhookFormat::Slack => Format::Slack,
-        },
+        format: webhook.format.into(),
         allow_private: webhook.allow_private,
     });
     Endpoints(endpoints.collect())

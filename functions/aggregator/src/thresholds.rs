@@ -353,7 +353,7 @@ impl LookMemory {
         self.watch(user, period, (0, u64::MAX), now);
     }
 
-    fn watch(&self, user: &str, period: Period, (used, next): (u64, u64), now: UnixMillis) {
+    fn watch(&self, user: &str, period: Period, (calls, next): (u64, u64), now: UnixMillis) {
         let watched = &mut self.looks().watched;
         if watched.len() >= MOST_WATCHED && !watched.contains_key(user) {
             watched.clear();
@@ -362,7 +362,7 @@ impl LookMemory {
         let watch = Watch {
             at: now,
             period,
-            used,
+            used: calls,
             next,
             minutes: minutes.unwrap_or_default(),
         };

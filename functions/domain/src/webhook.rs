@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::alert::Alert;
 use crate::time::UnixMillis;
 
 /// Prefix of a secret in the form that receivers get.
@@ -187,6 +188,14 @@ impl Format {
         match self {
             Self::CloudEvents => "application/cloudevents+json",
             Self::Slack => "application/json",
+        }
+    }
+
+    /// The body for an alert. `source` is the one that usage events carry.
+    pub fn body(self, alert: &Alert, source: &str) -> String {
+        match self {
+            Self::CloudEvents => alert.cloud_event(source),
+            Self::Slack => serde_json::json!({ "text": alert.text() }).to_string(),
         }
     }
 }

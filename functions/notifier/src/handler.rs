@@ -4,7 +4,7 @@ use domain::alert::Alert;
 use domain::state;
 use domain::table::ItemKey;
 use domain::time::UnixMillis;
-use domain::webhook::{self, Delivery, DeliveryStatus, Endpoint, Endpoints, Format, Message};
+use domain::webhook::{self, Delivery, DeliveryStatus, Endpoint, Endpoints, Message};
 use runtime::log::Chain;
 use runtime::queue::{MOST_DELAY_SECONDS, Queue, SendError};
 use runtime::store::{Condition, NewItem, Shown, Store, StoreError, Written, unreadable};
@@ -188,10 +188,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         endpoint: &Endpoint,
         now: UnixMillis,
     ) -> Result<Result<(), PostError>, NotifyError> {
-        let body = match endpoint.format {
-            Format::CloudEvents => alert.cloud_event(&self.source),
-            Format::Slack => serde_json::json!({ "text": alert.text() }).to_string(),
-        };
+        let body = endpoint.format.body(alert, &self.source);
         let secrets = self.secrets.of(&endpoint.name, now).await?;
         let headers = webhook::headers(&secrets, &alert.id(), now, &body);
         Ok(self.post.post(endpoint, &headers, body).await)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use domain::names::{EmailIsVerified, LEAST_RETENTION_DAYS};
+use domain::webhook::Format;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -487,6 +488,15 @@ pub enum WebhookFormat {
     CloudEvents,
     /// A text for chat systems such as Slack.
     Slack,
+}
+
+impl From<WebhookFormat> for Format {
+    fn from(format: WebhookFormat) -> Self {
+        match format {
+            WebhookFormat::CloudEvents => Self::CloudEvents,
+            WebhookFormat::Slack => Self::Slack,
+        }
+    }
 }
 
 /// The endpoints: each name once, and only private ones unencrypted.

@@ -35,11 +35,6 @@ impl StateTable {
         }
     }
 
-    /// An item; `None` if it does not exist.
-    pub async fn read<T: DeserializeOwned>(&self, key: &ItemKey) -> Result<Option<T>, Error> {
-        Ok(self.versioned(key).await?.0)
-    }
-
     /// Changes an item: `change` gets the current value and returns the new one, or `None` to leave
     /// it. Returns the value after the change.
     pub async fn change<T: Serialize + DeserializeOwned>(

@@ -93,8 +93,11 @@ impl UsageTable {
         let mut marks = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(failed("Query"))?;
-            let day = day_of(&item).ok_or_else(|| incomplete(attribute::SK))?;
-            let mark = state::decode(bytes(&item)).map_err(|error| unreadable(&error))?;
+            let day = day_of(&item).ok_or(Error::Incomplete {
+                operation: "Query",
+                member: attribute::SK,
+            })?;
+            let mark = state::decode(bytes(&item)).map_err(unreadable("Query"))?;
             marks.push((day, mark));
         }
         Ok(marks)
@@ -104,11 +107,15 @@ impl UsageTable {
 fn user_day(item: &Item) -> Result<UserDay, Error> {
     let pk = item.get(attribute::PK).and_then(|pk| pk.as_s().ok());
     let email = pk.and_then(|pk| pk.strip_prefix(&user("")));
-    let email = email.ok_or_else(|| incomplete(attribute::PK))?;
+    let incomplete = |member| Error::Incomplete {
+        operation: "Scan",
+        member,
+    };
+    let email = email.ok_or(incomplete(attribute::PK))?;
     Ok(UserDay {
         user: email.to_owned(),
-        day: day_of(item).ok_or_else(|| incomplete(attribute::SK))?,
-        sum: Sum::decode(bytes(item)).map_err(|error| unreadable(&error))?,
+        day: day_of(item).ok_or(incomplete(attribute::SK))?,
+        sum: Sum::decode(bytes(item)).map_err(unreadable("Scan"))?,
     })
 }
 
@@ -124,13 +131,9 @@ fn bytes(item: &Item) -> &[u8] {
     state.map(AsRef::as_ref).unwrap_or_default()
 }
 
-const fn incomplete(member: &'static str) -> Error {
-    Error::Incomplete {
-        operation: "Scan",
-        member,
+fn unreadable(operation: &'static str) -> impl Fn(StateError) -> Error {
+    move |_| Error::Incomplete {
+        operation,
+        member: "a state that this release reads",
     }
-}
-
-fn unreadable(_: &StateError) -> Error {
-    incomplete("a state that this release reads")
 }

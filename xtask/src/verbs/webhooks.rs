@@ -9,7 +9,7 @@ use domain::alert::Alert;
 use domain::plan::Period;
 use domain::table;
 use domain::time::UnixMillis;
-use domain::webhook::{self, Delivery, DeliveryStatus, Message, SECRET_BYTES, Secret};
+use domain::webhook::{self, Delivery, DeliveryStatus, Format, Message, SECRET_BYTES, Secret};
 use serde::Serialize;
 use stacks::environment::Environment;
 
@@ -196,9 +196,10 @@ async fn secret(
     let reached = reach(context).await?;
     reached.deployed().await?;
     if consent.dry_run {
-        context
-            .out
-            .step(&format!("would show the secret of `{name}`"));
+        context.out.step(&format!(
+            "would {} the secret of `{name}`",
+            if rotate { "replace" } else { "show" }
+        ));
         return Ok(Exit::Done);
     }
     let question = format!("replace the secret of webhook `{name}`?");
@@ -206,9 +207,6 @@ async fn secret(
         return Ok(Exit::Failed);
     }
     let secret = current(&reached, name, rotate).await?;
-    if rotate {
-        note(&reached, "webhooks secret --rotate", name).await?;
-    }
     let shown = ShownSecret {
         name: name.to_owned(),
         secret: secret.reveal(),
@@ -218,6 +216,8 @@ async fn secret(
         context
             .out
             .step("the new secret signs within a minute; the previous one keeps signing for 24 h");
+        // Only after the secret is shown, which nothing shows again if this fails.
+        note(&reached, "webhooks secret --rotate", name).await?;
     }
     Ok(Exit::Done)
 }
@@ -267,25 +267,25 @@ fn check_name(environment: &Environment, name: &str) -> Result<(), Stop> {
 async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let now = clock::now();
-    let (url, secret) = if target.contains("://") {
-        (target.to_owned(), Secret::new(random::<SECRET_BYTES>()?))
+    let (url, format, secret) = if target.contains("://") {
+        let secret = Secret::new(random::<SECRET_BYTES>()?);
+        (target.to_owned(), Format::CloudEvents, secret)
     } else {
         check_name(&environment, target)?;
         let reached = reach(context).await?;
         reached.deployed().await?;
-        let webhook = environment.webhooks.iter();
-        let webhook = webhook
-            .clone()
-            .find(|webhook| webhook.name.as_str() == target);
-        let url = webhook.map(|webhook| webhook.url.as_str().to_owned());
+        let mut webhooks = environment.webhooks.iter();
+        let webhook = webhooks.find(|webhook| webhook.name.as_str() == target);
+        let webhook = webhook.context("the webhook is gone")?;
         (
-            url.unwrap_or_default(),
+            webhook.url.as_str().to_owned(),
+            webhook.format.into(),
             current(&reached, target, false).await?,
         )
     };
     let alert = sample(now);
     let id = alert.id();
-    let body = alert.cloud_event(&environment.names().event_source());
+    let body = format.body(&alert, &environment.names().event_source());
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
@@ -293,7 +293,7 @@ async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
         .context("making an HTTP client")?;
     let mut request = client
         .post(&url)
-        .header("content-type", webhook::Format::CloudEvents.media_type());
+        .header("content-type", format.media_type());
     for (name, value) in webhook::headers(std::slice::from_ref(&secret), &id, now, &body) {
         request = request.header(name, value);
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use domain::plan::Period;
-use domain::webhook::{Secret, Secrets};
+use domain::webhook::{Format, Secret, Secrets};
 use runtime::memory::{self, MemoryStore};
 
 use super::*;

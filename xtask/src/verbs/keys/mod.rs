@@ -121,13 +121,14 @@ async fn create(
     }
     let user = settings_of(&reached, &email).await?;
     let created = make(&reached, &email, plan, expires, user).await?;
-    note(&reached, "keys create", &created.id).await?;
     context.out.answer(&created, |created| {
         format!("{}\n{}", created.id, created.key)
     })?;
     context
         .out
         .step("the key is shown only this once; only its hash is stored");
+    // Only after the key is shown, which nothing shows again if this fails.
+    note(&reached, "keys create", &created.id).await?;
     Ok(Exit::Done)
 }
 

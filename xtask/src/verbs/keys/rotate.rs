@@ -70,6 +70,8 @@ pub(super) async fn run(
     context.out.step(&format!(
         "the key is shown only this once; `{id}` works until {until}"
     ));
+    // Only after the key is shown, which nothing shows again if this fails.
+    note(&reached, "keys rotate", id).await?;
     Ok(Exit::Done)
 }
 
@@ -99,7 +101,6 @@ async fn replace(
     table(reached).insert(&record).await?;
     let ends = [(attribute::GRACE_UNTIL, Some(until.to_string()))];
     table(reached).change(&old.key_hash, &ends).await?;
-    note(reached, "keys rotate", &old.id).await?;
     Ok(Rotated {
         id: record.id,
         key: key.reveal().to_owned(),
