@@ -1,13 +1,6 @@
 //! The alarms as the templates declare them, over series of traffic: none goes off without a
 //! failure, and each failure raises an alarm within ten minutes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use stacks::Environment;

@@ -1,12 +1,6 @@
 //! `attach --check` on live APIs of an embedded AWS: what it finds wrong, and that the operator's role
 //! lets it look.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeSet;
 
 use aws_config::SdkConfig;

@@ -1,12 +1,6 @@
 //! The usage page of the deployed system in a real Chromium: it shows the API's data, sends
 //! requests nowhere else, and is accessible. Pictures of it are saved under `target/screenshots`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,10 +1,5 @@
 //! One caller at 5,000 calls per second: spread over partition keys by a hundred authorizers,
 //! appended by the processor, folded by the aggregator, each call counted once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::BTreeMap;
 

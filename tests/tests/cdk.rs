@@ -1,12 +1,6 @@
 //! The CDK command line accepts the cloud assembly: `ls`, `diff`, `deploy` and `destroy` of the
 //! pinned npm `aws-cdk`, on the test's own embedded AWS.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

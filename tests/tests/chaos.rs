@@ -4,13 +4,6 @@
 //!
 //! `cargo xtask test --chaos` runs both. They take minutes, so the ordinary run omits them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and this one also reports"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

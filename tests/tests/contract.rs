@@ -1,11 +1,5 @@
 //! The contract between functions and stacks: a stack sets every variable that its functions read,
 //! and a function's role allows exactly the calls that its code makes, on its own resources.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,4 @@
 //! Whatever goes wrong, and in whatever order: each event counts once, and none is lost.
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::process::Command;
 use std::time::Duration;

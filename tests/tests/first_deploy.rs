@@ -1,13 +1,6 @@
 //! `stacks/FIRST-DEPLOY.md`, command by command, and the surroundings of a first deploy: tables and
 //! log groups that existed before.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

@@ -4,8 +4,6 @@
 //! A promise is a row `| G7 | promise | tests |`. Its tests are a list such as
 //! `` `path`: `name`, `name`; `path`: `name` ``.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 
 /// Lines above a function that may hold its attributes and documentation.

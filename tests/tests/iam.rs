@@ -1,13 +1,6 @@
 //! The roles that `cargo xtask iam` prints: sufficient for the commands, and limited to one
 //! environment.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;

@@ -4,13 +4,6 @@
 //! a repair. The test runs by name only, for one round. `KILLS=20` runs enough rounds for twenty kills, and
 //! `KILLS_SEED` picks other moments.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and this one also says which moments it chose"
-)]
-
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;

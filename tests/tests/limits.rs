@@ -2,12 +2,6 @@
 //! that verifies its deliveries with the reference library of Standard Webhooks, in another
 //! language.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};

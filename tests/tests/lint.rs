@@ -1,7 +1,5 @@
 //! cfn-lint finds nothing in any template that can be deployed, in any region of note.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};

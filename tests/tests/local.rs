@@ -1,12 +1,6 @@
 //! The deployed system over HTTP: every call of every user counts once, in both modes, and nothing
 //! is left behind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,6 @@
 //! The description of the analytics API: an independent validator accepts it, and the stack and the
 //! README list the endpoints that it describes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 

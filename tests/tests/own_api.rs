@@ -1,10 +1,5 @@
 //! A user's own API behind the gateway, deployed locally: `docs/own-api.md`, sentence by sentence,
 //! with popular clients.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

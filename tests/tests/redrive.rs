@@ -1,12 +1,6 @@
 //! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be,
 //! and what was counted stays as it is, however often anything is submitted again.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::primitives::Blob;

@@ -1,13 +1,6 @@
 //! The scaler and what is around it, against APIs that answer as AWS does: what it reads and asks for, and
 //! deploys that leave alone what it did.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatch::primitives::DateTime;

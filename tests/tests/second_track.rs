@@ -1,12 +1,6 @@
 //! The access log as the second track of every call, on the deployed system: it recovers what the
 //! stream never received, and reports the responses to calls.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

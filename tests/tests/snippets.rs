@@ -1,12 +1,6 @@
 //! What `attach` prints is what its language takes: the CDK synthesises it, cfn-lint, a validator of
 //! `OpenAPI` and a parser of Terraform's language read it. `lint` has SAM's.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

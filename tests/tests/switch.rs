@@ -1,13 +1,6 @@
 //! The mode changes while calls are made: nothing is lost, nothing counts twice, and everything
 //! that holds counts stays as it is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and this one also reports"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,11 +1,5 @@
 //! The deployed templates: snapshots for reviewers, and invariants of all of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -5,13 +5,6 @@
 //! It also tests real concurrency: processors that append the same records at the same time, and
 //! aggregators that fold the same minute.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 

@@ -63,7 +63,7 @@ pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
 /// Runs the tests that take too long for every run, one after the other, and shows their reports.
 async fn chaos(context: &Context, args: &[String]) -> anyhow::Result<Exit> {
     context.out.step("running the chaos tests");
-    let run = ["test", "--test", "chaos", "--"];
+    let run = ["test", "--test", "suites", "--", "chaos::"];
     let job = cargo(context, &run, args).args(["--ignored", "--nocapture", "--test-threads=1"]);
     Ok(if job.run_in_place().await?.success() {
         Exit::Done

@@ -3,8 +3,6 @@
 //!
 //! The functions belong to the test's own workspace, so no real sources change.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -110,7 +108,10 @@ fn lay_out(workspace: &Path) {
         let manifest =
             format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
         write(package.join("Cargo.toml"), &manifest);
-        write(package.join("src/main.rs"), include_str!("function.rs"));
+        write(
+            package.join("src/main.rs"),
+            include_str!("watch/function.rs"),
+        );
     }
 }
 
