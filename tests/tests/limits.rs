@@ -328,6 +328,35 @@ async fn keys(system: &System) {
     );
     json_of(&system.place.run(&import));
     until(system, theirs, 200).await;
+    keys_of_api_gateway(system).await;
+}
+
+async fn keys_of_api_gateway(system: &System) {
+    let gateway = aws_sdk_apigateway::Client::new(&system.sdk().await);
+    let theirs = "tU7wq0LzR4bX9nYv2KcJ5mDs";
+    for (name, value, enabled) in [
+        ("moved@example.com", theirs, true),
+        ("off@example.com", "pQ3eH8gVb1TzK6yWx0RfN4uC", false),
+        ("a key of nobody", "aZ5sX2dC8fV1gB7hN4jM0kLq", true),
+    ] {
+        let made = gateway.create_api_key().name(name).value(value);
+        made.enabled(enabled).send().await.unwrap();
+    }
+    let import = "keys import --from-api-gateway --plan enterprise --yes --json";
+    let first = system.place.run(import);
+    assert_eq!(first.code, Some(1), "{first:?}");
+    assert!(first.stderr.contains("names no email"), "{first:?}");
+    assert!(!format!("{first:?}").contains(theirs), "{first:?}");
+    until(system, theirs, 200).await;
+    // Once more: nothing is imported twice.
+    let again = system.place.run(import);
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["imported"], json!([]));
+    let count = |list: &str| again[list].as_array().unwrap().len();
+    assert_eq!(
+        (count("known"), count("disabled"), count("nameless")),
+        (1, 1, 1)
+    );
 }
 
 async fn blocks(system: &System) {

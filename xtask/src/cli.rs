@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -317,18 +318,40 @@ pub(crate) enum KeyAction {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Accept a key that another system created, by its SHA-256
+    /// Accept keys that another system created
+    ///
+    /// `--from-api-gateway` needs `apigateway:GET` on `/apikeys` and `/usageplans/*/keys`. It imports no key
+    /// twice, so it can be run again.
     Import {
         /// SHA-256 of the whole key, 64 hex digits
-        #[arg(long, value_name = "HEX")]
-        hash: String,
+        #[arg(
+            long,
+            value_name = "HEX",
+            requires = "email",
+            required_unless_present = "from_api_gateway"
+        )]
+        hash: Option<String>,
         /// The user
-        #[arg(long, value_name = "EMAIL")]
-        email: String,
+        #[arg(long, value_name = "EMAIL", requires = "hash")]
+        email: Option<String>,
+        /// Accept the API keys that API Gateway holds in this account and region
+        #[arg(long, conflicts_with_all = ["hash", "email"])]
+        from_api_gateway: bool,
+        /// Of API Gateway's keys, only those of this usage plan
+        #[arg(long, value_name = "ID", requires = "from_api_gateway")]
+        usage_plan: Option<String>,
+        /// Where API Gateway's keys name their user: `name`, `description`, `customerId` or `tag:KEY`
+        #[arg(
+            long,
+            value_name = "WHERE",
+            requires = "from_api_gateway",
+            default_value = "name"
+        )]
+        email_from: EmailSource,
         /// A plan of the environment
         #[arg(long)]
         plan: String,
-        /// When the key stops working: `30d`, or a time
+        /// When the keys stop working: `30d`, or a time
         #[arg(long, value_name = "WHEN", value_parser = when)]
         expires: Option<When>,
         #[command(flatten)]
@@ -341,6 +364,31 @@ pub(crate) enum KeyAction {
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+/// Where a key of API Gateway names its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EmailSource {
+    Name,
+    Description,
+    CustomerId,
+    Tag(String),
+}
+
+impl FromStr for EmailSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "name" => Ok(Self::Name),
+            "description" => Ok(Self::Description),
+            "customerId" => Ok(Self::CustomerId),
+            _ => match text.strip_prefix("tag:") {
+                Some(key) if !key.is_empty() => Ok(Self::Tag(key.to_owned())),
+                _ => Err("expected `name`, `description`, `customerId` or `tag:KEY`".to_owned()),
+            },
+        }
+    }
 }
 
 /// The change that `keys set` makes.

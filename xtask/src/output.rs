@@ -5,6 +5,7 @@
     reason = "the one module that prints; the lints keep it so"
 )]
 
+use std::fmt;
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
@@ -262,6 +263,15 @@ impl Output {
             .context("reading the answer")?;
         Ok(Some(answer.trim().to_owned()))
     }
+}
+
+/// A number and its noun, whose plural ends in `s`.
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8> + Copy>(
+    number: N,
+    noun: &str,
+) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 fn painted(colour: bool, style: Style, text: &str) -> String {

@@ -47,7 +47,7 @@ pub use emulator::{without_doubts, without_refused};
 pub use error::Error;
 pub use events::{Progress, ResourceEvent};
 pub use functions::Functions;
-pub use gateway::gateway_logs_role;
+pub use gateway::{GatewayKey, gateway_keys, gateway_logs_role};
 pub use inspect::{Declared, FunctionFacts, Inspector, StreamFacts, TableFacts};
 pub use journal::{Journal, JournalEntry, JournalMinute, hours};
 pub use keys::{KeyListing, KeyTable};

@@ -129,10 +129,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "keys import",
-        &[(
-            "keys import --hash 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 --email ann@example.com --plan free",
-            "callers keep the key of another system; only its SHA-256 is stored",
-        )],
+        &[
+            (
+                "keys import --hash 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 --email ann@example.com --plan free",
+                "a caller keeps the key of another system; only its SHA-256 is stored",
+            ),
+            (
+                "keys import --from-api-gateway --usage-plan a1b2c3 --email-from tag:owner --plan pro",
+                "the callers of one usage plan keep their keys",
+            ),
+        ],
     ),
     (
         "keys revoke",

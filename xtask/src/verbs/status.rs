@@ -12,6 +12,7 @@ use crate::aws::{Reached, deployed_mode, nothing_deployed, reach};
 use crate::cli;
 use crate::clock;
 use crate::context::Context;
+use crate::output::counted;
 use crate::stop::Exit;
 
 /// The span over which incoming and processed records are summed.
@@ -229,7 +230,7 @@ impl Status {
         say(
             "mode",
             match &self.stream {
-                Some(stream) => format!("{}, {}", self.mode, counted_u32(stream.shards, "shard")),
+                Some(stream) => format!("{}, {}", self.mode, counted(stream.shards, "shard")),
                 None => self.mode.to_owned(),
             },
         );
@@ -288,15 +289,6 @@ impl Status {
 
 fn known(number: Option<u64>) -> String {
     number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
-}
-
-fn counted_u32(number: u32, noun: &str) -> String {
-    counted(usize::try_from(number).unwrap_or(usize::MAX), noun)
 }
 
 /// Milliseconds as people say them.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::functions::{self, Flavour};
 use crate::jobs::Job;
 use crate::local::{SuiteTools, Tools};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::stop::{Exit, Stop};
 
 pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
@@ -126,8 +126,9 @@ impl Found {
             violations,
         } = self;
         let summary = format!(
-            "{schedules} schedules in {seconds:.0} s, {} violations",
-            violations.len()
+            "{} in {seconds:.0} s, {}",
+            counted(*schedules, "schedule"),
+            counted(violations.len(), "violation")
         );
         let again = violations
             .iter()
@@ -229,7 +230,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             found.text(),
-            "9 schedules in 1 s, 1 violations\ncargo xtask test --faults 1 --seed 7"
+            "9 schedules in 1 s, 1 violation\ncargo xtask test --faults 1 --seed 7"
         );
     }
 

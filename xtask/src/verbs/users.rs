@@ -12,6 +12,7 @@ use super::keys::{agreed, note, table};
 use crate::aws::{Reached, reach};
 use crate::cli::{Consent, UserAction, UserChange};
 use crate::context::Context;
+use crate::output::counted;
 use crate::stop::{Exit, Stop};
 
 #[derive(Debug, Serialize)]
@@ -77,7 +78,7 @@ fn shown(email: &str, keys: usize, settings: UserSettings) -> User {
 
 impl User {
     fn text(&self) -> String {
-        let mut parts = vec![self.email.clone(), format!("{} keys", self.keys)];
+        let mut parts = vec![self.email.clone(), counted(self.keys, "key")];
         parts.extend(self.rate_per_second.map(|rate| format!("rate {rate}")));
         parts.extend(self.burst.map(|burst| format!("burst {burst}")));
         parts.extend(

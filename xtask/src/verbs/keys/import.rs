@@ -1,44 +1,73 @@
-//! `keys import`: a key that another system created, known by its SHA-256 alone.
+//! `keys import`: keys that another system created, known by their SHA-256 alone, and the keys of
+//! API Gateway.
 
-use domain::key::{KeyDetails, KeyRecord, normal_email};
+use std::collections::BTreeMap;
+
+use deployer::GatewayKey;
+use domain::key::{KeyDetails, KeyRecord, UserSettings, normal_email};
+use domain::time::UnixMillis;
 use serde::Serialize;
 
 use super::{agreed, check_plan, new_id, note, settings_of, table};
-use crate::aws::reach;
-use crate::cli::Consent;
+use crate::aws::{Reached, reach};
+use crate::cli::{Consent, EmailSource};
 use crate::clock;
 use crate::context::Context;
 use crate::duration::When;
+use crate::output::counted;
 use crate::stop::{Exit, Stop};
 
-/// The known properties of an imported key.
+/// What applies to every imported key.
 #[derive(Debug)]
-pub(super) struct Imported {
-    pub(super) hash: String,
-    pub(super) email: String,
+pub(super) struct Terms {
     pub(super) plan: String,
     pub(super) expires: Option<When>,
 }
 
+/// Which keys of API Gateway to import, and where they name their user.
+#[derive(Debug)]
+pub(super) struct FromGateway {
+    pub(super) usage_plan: Option<String>,
+    pub(super) email_from: EmailSource,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct Imported {
     id: String,
     email: String,
     plan: String,
     created_at: String,
     expires_at: Option<String>,
+    /// API Gateway's id of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway_id: Option<String>,
 }
 
-pub(super) async fn run(
+/// What became of API Gateway's keys.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    imported: Vec<Imported>,
+    /// Keys that were imported before.
+    known: Vec<String>,
+    /// Keys that API Gateway refuses.
+    disabled: Vec<String>,
+    /// Keys whose user is unknown.
+    nameless: Vec<String>,
+}
+
+pub(super) async fn one(
     context: &Context,
-    new: Imported,
+    given: &str,
+    email: &str,
+    terms: &Terms,
     consent: Consent,
 ) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
-    let hash = hash(&new.hash)?;
-    let email = normal_email(&new.email).map_err(|error| Stop::usage(error.to_string()))?;
-    check_plan(&environment, &new.plan)?;
+    let hash = hash(given)?;
+    let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
+    check_plan(&environment, &terms.plan)?;
     let reached = reach(context).await?;
     reached.deployed().await?;
     if let Some(known) = table(&reached).by_hash(&hash).await? {
@@ -58,32 +87,159 @@ pub(super) async fn run(
     if !agreed(context, &environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
+    let user = settings_of(&reached, &email).await?;
+    let imported = insert(&reached, hash, email, terms, user).await?;
+    context
+        .out
+        .answer(&imported, |imported| imported.id.clone())?;
+    Ok(Exit::Done)
+}
+
+/// Stores a key's record and notes it in the audit log.
+async fn insert(
+    reached: &Reached,
+    key_hash: String,
+    email: String,
+    terms: &Terms,
+    user: UserSettings,
+) -> anyhow::Result<Imported> {
     let now = clock::now();
     let record = KeyRecord {
         prefix: "imported".to_owned(),
-        key_hash: hash,
+        key_hash,
         id: new_id()?,
-        plan: new.plan,
+        email,
+        plan: terms.plan.clone(),
         created_at: now,
-        expires_at: new.expires.map(|when| when.from(now)),
+        expires_at: terms.expires.map(|when| when.from(now)),
         revoked_at: None,
         more: KeyDetails {
-            user: settings_of(&reached, &email).await?,
+            user,
             ..KeyDetails::default()
         },
-        email,
     };
-    table(&reached).insert(&record).await?;
-    note(&reached, "keys import", &record.id).await?;
-    let answer = Answer {
+    table(reached).insert(&record).await?;
+    note(reached, "keys import", &record.id).await?;
+    Ok(Imported {
         id: record.id,
         email: record.email,
         plan: record.plan,
         created_at: record.created_at.to_string(),
-        expires_at: record.expires_at.map(|time| time.to_string()),
+        expires_at: record.expires_at.map(|time: UnixMillis| time.to_string()),
+        gateway_id: None,
+    })
+}
+
+/// Imports API Gateway's keys. A key that cannot be imported keeps no other from it, and a key that
+/// was imported before stays as it is, so that the command can be run again.
+pub(super) async fn all(
+    context: &Context,
+    from: &FromGateway,
+    terms: &Terms,
+    consent: Consent,
+) -> anyhow::Result<Exit> {
+    let environment = context.environment()?;
+    check_plan(&environment, &terms.plan)?;
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let keys = deployer::gateway_keys(&reached.session, from.usage_plan.as_deref()).await?;
+    let records = table(&reached).all().await?.records;
+    let known = |hash: &str| records.iter().any(|record| record.key_hash == hash);
+    let (mut report, new) = sorted(keys, &from.email_from, known);
+    for id in &report.nameless {
+        context.out.warning(&format!(
+            "key `{id}` of API Gateway names no email: name its user there, or import it by its hash"
+        ));
+    }
+    let question = format!(
+        "import {} for plan `{}` into `{}`?",
+        counted(new.len(), "key"),
+        terms.plan,
+        environment.name
+    );
+    if consent.dry_run {
+        context
+            .out
+            .step(&format!("would {}", question.trim_end_matches('?')));
+        return Ok(Exit::Done);
+    }
+    if !new.is_empty() && !agreed(context, &environment, consent, &question)? {
+        return Ok(Exit::Failed);
+    }
+    // Every key of a user carries the user's settings; the newest decides, as for a new key.
+    let settings: BTreeMap<&str, UserSettings> = records
+        .iter()
+        .map(|record| (record.email.as_str(), record.more.user))
+        .collect();
+    for (key, email) in new {
+        let user = settings.get(email.as_str()).copied().unwrap_or_default();
+        let imported = insert(&reached, key.hash, email, terms, user).await?;
+        report.imported.push(Imported {
+            gateway_id: Some(key.id),
+            ..imported
+        });
+    }
+    context.out.answer(&report, Report::text)?;
+    Ok(if report.nameless.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// The keys to import with their users, and what becomes of the others.
+fn sorted(
+    keys: Vec<GatewayKey>,
+    email_from: &EmailSource,
+    known: impl Fn(&str) -> bool,
+) -> (Report, Vec<(GatewayKey, String)>) {
+    let mut report = Report::default();
+    let mut new = Vec::new();
+    for key in keys {
+        if known(&key.hash) {
+            report.known.push(key.id);
+        } else if !key.enabled {
+            report.disabled.push(key.id);
+        } else if let Some(email) = user_of(&key, email_from) {
+            new.push((key, email));
+        } else {
+            report.nameless.push(key.id);
+        }
+    }
+    (report, new)
+}
+
+fn user_of(key: &GatewayKey, email_from: &EmailSource) -> Option<String> {
+    let text = match email_from {
+        EmailSource::Name => key.name.as_ref(),
+        EmailSource::Description => key.description.as_ref(),
+        EmailSource::CustomerId => key.customer_id.as_ref(),
+        EmailSource::Tag(tag) => key.tags.get(tag),
     };
-    context.out.answer(&answer, |answer| answer.id.clone())?;
-    Ok(Exit::Done)
+    normal_email(text?).ok()
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let Self {
+            imported,
+            known,
+            disabled,
+            nameless,
+        } = self;
+        let lines = imported.iter().map(|key| {
+            let gateway_id = key.gateway_id.as_deref().unwrap_or_default();
+            format!("{}  {gateway_id}  {}\n", key.id, key.email)
+        });
+        format!(
+            "{}{} imported, {} known, {} disabled, {} without an email",
+            lines.collect::<String>(),
+            imported.len(),
+            known.len(),
+            disabled.len(),
+            nameless.len()
+        )
+    }
 }
 
 /// A SHA-256 in lower-case hex.
@@ -109,5 +265,37 @@ mod tests {
         for bad in ["", "abc", &sound.replace('B', "G"), &format!("{sound}0")] {
             assert!(hash(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn keys_of_api_gateway_are_imported_with_the_user_that_they_name() {
+        let key = |id: &str, name: &str, enabled| GatewayKey {
+            id: id.to_owned(),
+            hash: format!("hash of {id}"),
+            enabled,
+            name: Some(name.to_owned()),
+            tags: [("owner".to_owned(), format!("{id}@example.com"))].into(),
+            ..GatewayKey::default()
+        };
+        let keys = vec![
+            key("one", "Ann@Example.com", true),
+            key("two", "the key of Bob", true),
+            key("three", "cyd@example.com", false),
+            key("four", "dan@example.com", true),
+        ];
+        let is_known = |hash: &str| hash == "hash of four";
+        let (report, new) = sorted(keys.clone(), &EmailSource::Name, is_known);
+        let new: Vec<_> = new
+            .iter()
+            .map(|(key, email)| (&*key.id, &**email))
+            .collect();
+        assert_eq!(new, [("one", "ann@example.com")]);
+        assert_eq!(report.known, ["four"]);
+        assert_eq!(report.disabled, ["three"]);
+        assert_eq!(report.nameless, ["two"]);
+        let (report, new) = sorted(keys, &EmailSource::Tag("owner".to_owned()), is_known);
+        let emails: Vec<_> = new.iter().map(|(_, email)| &**email).collect();
+        assert_eq!(emails, ["one@example.com", "two@example.com"]);
+        assert!(report.nameless.is_empty(), "{report:?}");
     }
 }

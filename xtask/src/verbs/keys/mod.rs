@@ -76,19 +76,29 @@ pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<
             consent,
         } => set::run(context, &id, change, consent).await,
         KeyAction::Import {
-            hash,
-            email,
+            hash: Some(hash),
+            email: Some(email),
             plan,
             expires,
             consent,
+            ..
         } => {
-            let new = import::Imported {
-                hash,
-                email,
-                plan,
-                expires,
+            let terms = import::Terms { plan, expires };
+            import::one(context, &hash, &email, &terms, consent).await
+        }
+        KeyAction::Import {
+            usage_plan,
+            email_from,
+            plan,
+            expires,
+            consent,
+            ..
+        } => {
+            let from = import::FromGateway {
+                usage_plan,
+                email_from,
             };
-            import::run(context, new, consent).await
+            import::all(context, &from, &import::Terms { plan, expires }, consent).await
         }
         KeyAction::Revoke { id, consent } => revoke(context, &id, consent).await,
     }
