@@ -135,7 +135,7 @@ fn a_number_out_of_range_is_refused_with_the_range() {
 }
 
 #[test]
-fn what_a_day_is_counted_from_cannot_expire_before_its_second_count() {
+fn entries_of_a_day_cannot_expire_before_its_second_count() {
     for key in ["rawDays", "hourDays"] {
         let retention = format!("retention:\n  {key}: 11\n");
         let error = refused("logs:", &format!("{retention}logs:"));

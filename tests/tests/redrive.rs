@@ -105,7 +105,7 @@ async fn send_letter(system: &System, queue: &str, body: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
+async fn failed_records_count_once_they_can_and_nothing_counts_twice() {
     let mut system = System::deploy();
     let key = system.key("ann@example.com");
     system.call(key["key"].as_str(), 20).await;

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_is_what_the_authorizer_was_told_not_which_stacks_stand() {
+    fn the_mode_is_the_authorizers_setting_not_which_stacks_exist() {
         let stream = stack(StackKind::Kinesis, None);
         let told = |mode| stack(StackKind::Api, Some(mode));
         let both = [stream.clone(), told("synchronous")];

@@ -143,7 +143,7 @@ async fn a_batch_is_folded_once_however_often_it_comes_and_deletions_are_not_fol
 }
 
 #[tokio::test]
-async fn what_the_time_does_not_allow_comes_again_and_what_is_done_stands() {
+async fn minutes_without_time_are_redelivered_and_finished_ones_stay() {
     let world = World::new();
     let later = AT.plus_millis(60_000);
     let mut records = world.append(&[call(1, ANN, AT)]).await;

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_unknown_country_is_refused_with_what_is_allowed() {
+    fn a_missing_or_unknown_country_is_refused_with_those_expected() {
         let allowed = "allowed are `AU`, `GB`, `IN`, `NZ`, `US`";
         for (query, message) in [
             (json!(null), format!("`country` is missing, {allowed}")),

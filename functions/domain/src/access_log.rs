@@ -350,7 +350,7 @@ mod tests {
     proptest! {
         /// Escaped or not, truncated or forged: at worst a caller makes its own line unreadable.
         #[test]
-        fn a_caller_changes_nothing_that_is_counted_by(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
+        fn a_caller_cannot_change_what_its_line_counts_as(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
             let forged = format!(r#"{agent}","eventId":"forged","status":"200","email":"{id}"#);
             let value = |member: &str| match member {
                 USER_AGENT => forged.clone(),
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_an_http_api_is_told_from_one_of_a_rest_api() {
+    fn a_line_of_an_http_api_is_distinguished_from_one_of_a_rest_api() {
         let text = write(Gateway::Http, |member| format!("of {member}"));
         let read = Line::read(&text).unwrap();
         assert_eq!(read.gateway(), Gateway::Http);

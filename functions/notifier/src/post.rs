@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_redirect_is_no_success_and_is_not_followed() {
+    async fn a_redirect_is_not_a_success_and_is_not_followed() {
         let router = axum::Router::new()
             .route(
                 "/moved",

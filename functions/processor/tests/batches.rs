@@ -197,7 +197,7 @@ async fn poison_between_events_holds_up_none_of_them() {
 }
 
 #[tokio::test]
-async fn if_the_append_fails_the_events_come_again_and_what_was_set_aside_does_not() {
+async fn if_the_append_fails_the_events_are_redelivered_and_set_aside_records_are_not() {
     let processor = processor();
     let store = &processor.journal.store;
     refuse(store, table::JOURNAL_PREFIX);
@@ -215,7 +215,7 @@ async fn if_the_append_fails_the_events_come_again_and_what_was_set_aside_does_n
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_set_aside_comes_again_and_the_events_do_not() {
+async fn a_record_that_cannot_be_set_aside_is_redelivered_and_the_events_are_not() {
     let processor = processor();
     let store = &processor.journal.store;
     refuse(store, table::ERRORS);

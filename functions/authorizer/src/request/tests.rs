@@ -33,7 +33,7 @@ fn the_key_is_found_under_any_case_of_its_header_and_only_its_hash_is_exposed() 
 }
 
 #[test]
-fn a_malformed_key_is_told_from_a_missing_one() {
+fn a_malformed_key_is_distinguished_from_a_missing_one() {
     for headers in [
         json!(null),
         json!({}),

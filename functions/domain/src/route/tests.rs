@@ -83,7 +83,7 @@ fn encoding_a_path_does_not_change_what_it_counts_as() {
 }
 
 #[test]
-fn a_resource_that_tells_paths_apart_is_the_template_itself() {
+fn a_resource_other_than_the_proxy_is_the_template_itself() {
     let routes = routes(&["GET /v1/deadlines"]);
     let of = |method, resource| {
         let counted = routes.of(method, resource, "/v1/deadlines");

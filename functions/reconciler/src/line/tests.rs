@@ -184,7 +184,7 @@ fn a_refusal_of_the_gateways_own_is_a_failure_of_its_address() {
 }
 
 #[test]
-fn a_refusal_is_the_gateways_own_only_if_nobody_else_was_asked() {
+fn a_refusal_is_the_gateways_own_only_if_it_did_not_ask_the_authorizer() {
     for other in [
         (log::AUTHORIZER_STATUS, "401"),
         (log::AUTHORIZER_LATENCY, "3"),

@@ -79,7 +79,7 @@ async fn a_busy_stream_is_asked_to_grow_and_an_idle_one_to_shrink() {
 }
 
 #[tokio::test]
-async fn what_aws_refuses_is_told_where_the_stream_needs_it() {
+async fn a_refusal_by_aws_is_reported_if_the_stream_needs_the_shards() {
     let (looked, _) = look(Found::Active(4), Asked::Limited, BUSY).await;
     let refused = Looked::At(4, Decision::Refused(Refusal::Quota));
     assert_eq!(looked, Ok(refused));

@@ -221,7 +221,7 @@ mod tests {
 
     // A table's numbers are strings in its stream: `"N": "5"`.
     #[test]
-    fn a_tables_number_is_no_number() {
+    fn a_tables_number_is_not_a_number() {
         let record = json!({"dynamodb": {"NewImage": {"count": {"N": "5"}}}});
         let pattern = json!({"dynamodb": {"NewImage": {"count": {"N": [{"numeric": ["=", 5]}]}}}});
         assert!(!takes(pattern, &record));

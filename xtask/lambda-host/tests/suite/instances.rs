@@ -343,7 +343,7 @@ async fn an_unused_instance_is_shut_down() {
 }
 
 #[tokio::test]
-async fn an_extension_is_told_of_the_shutdown() {
+async fn an_extension_receives_the_shutdown() {
     let mut setup = Setup::new();
     let file = setup.file("posts");
     setup = setup.variable("POST_RESPONSE_FILE", file.to_str().unwrap());
