@@ -656,7 +656,7 @@ fn an_upstream_that_cannot_be_is_refused() {
         ),
         (
             "upstream:\n  url: https://a.example\n  routes: ['GET /{a}', 'GET /{b}']",
-            "upstream.routes: the routes `GET /{a}` and `GET /{b}` fit the same calls",
+            "upstream.routes: the routes `GET /{a}` and `GET /{b}` match the same calls",
         ),
         (
             "upstream:\n  url: https://a.example\n  routes: []\n  openapi: a.yaml",

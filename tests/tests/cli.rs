@@ -192,7 +192,7 @@ fn an_unknown_stack_plan_or_function_is_a_usage_error_that_names_the_known() {
         .fails(2, &["no plan `gold`", "`free`"]);
     place
         .run("keys create --email nobody --plan free")
-        .fails(2, &["`nobody` is no email"]);
+        .fails(2, &["`nobody` is not an email"]);
     place
         .run("logs nothing")
         .fails(2, &["no function `nothing`", "`authorizer`"]);

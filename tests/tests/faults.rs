@@ -14,12 +14,12 @@ const WITHIN: Duration = Duration::from_mins(5);
 /// A number that can be set for a run.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where this suite is told anything"
+    reason = "the one place where this suite takes settings"
 )]
 fn given(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("`{name}` is `{text}`, allowed is a whole number")))
+    Some(number.unwrap_or_else(|_| panic!("`{name}` is `{text}`, expected a whole number")))
 }
 
 #[test]

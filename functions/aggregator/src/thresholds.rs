@@ -94,10 +94,10 @@ struct Watch {
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The table.
-    #[error("the use of a period is not known")]
+    #[error("cannot read what a user has used in a period")]
     Store(#[from] StoreError),
     /// The queue.
-    #[error("an alert is not handed over")]
+    #[error("cannot queue an alert")]
     Send(#[from] SendError),
 }
 
@@ -148,7 +148,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         match self.look_at(user, at, now).await {
             Ok(()) => self.memory.settle(user, at),
             Err(error) => {
-                tracing::warn!(user, error = %Chain(&error), "a quota is looked at again");
+                tracing::warn!(user, error = %Chain(&error), "the next invocation looks at a quota again");
                 self.memory.owe(user, at);
             }
         }

@@ -324,7 +324,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
     }
 
     fn pause(&self, error: &dyn std::error::Error, now: UnixMillis) {
-        tracing::warn!(error = %Chain(error), "limits are not shared for a while");
+        tracing::warn!(error = %Chain(error), "the counters failed: limits are not shared for a while");
         self.watched().paused_until = Some(now.plus_millis(PAUSE_MILLIS));
     }
 

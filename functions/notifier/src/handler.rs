@@ -41,7 +41,7 @@ pub struct Notifier<S, Q, M, P, V> {
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     /// It has another form.
-    #[error("the message is not JSON that the notifier sends")]
+    #[error("the message does not have the form that the notifier sends")]
     Message(#[from] serde_json::Error),
     /// The table failed.
     #[error("cannot read or write the state of a delivery")]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
     /// The address is not public.
-    #[error("`{host}` is not a public address, and the endpoint may not be private")]
+    #[error("`{host}` is not a public address, and the endpoint does not set `allowPrivate`")]
     Private {
         /// The address.
         host: String,

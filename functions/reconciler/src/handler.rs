@@ -161,7 +161,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         match stored.appended {
             Ok(()) => report.appended = count(reading.reported.len()),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "messages will come again");
+                tracing::warn!(error = &error as &dyn Error, "messages will be redelivered");
                 failed.extend(messages.iter().map(|message| message.message_id.as_str()));
             }
         }
@@ -173,7 +173,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                     tracing::warn!(
                         error = &error as &dyn Error,
                         message,
-                        "a message will come again"
+                        "a message will be redelivered"
                     );
                     failed.insert(message);
                 }

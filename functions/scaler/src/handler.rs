@@ -23,10 +23,10 @@ pub struct Scaler<S, W> {
 #[derive(Debug, thiserror::Error)]
 pub enum ScaleError {
     /// The stream cannot be described or changed.
-    #[error("the stream cannot be scaled")]
+    #[error("cannot scale the stream")]
     Stream(#[from] StreamError),
     /// Its load is not known.
-    #[error("the load of the stream is not known")]
+    #[error("cannot read the stream's load")]
     Series(#[from] SeriesError),
 }
 

@@ -211,11 +211,8 @@ async fn a_function_with_bad_settings_names_them_and_ends() {
     let line = output.line("the authorizer ends");
     let error = line["error"].as_str().unwrap();
     assert!(
-        error.contains("`TRACKING_MODE` is `fast`, allowed is"),
+        error.contains("`TRACKING_MODE` is `fast`, expected"),
         "{error}"
     );
-    assert!(
-        error.contains("`USAGE_STREAM` is ``, allowed is"),
-        "{error}"
-    );
+    assert!(error.contains("`USAGE_STREAM` is ``, expected"), "{error}");
 }

@@ -123,7 +123,7 @@ fn routes_that_the_same_calls_fit_are_refused() {
     let error = Routes::new(both.map(|route| (route, 1)), 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the routes `GET /users/{id}` and `GET /users/{name}/` fit the same calls"
+        "the routes `GET /users/{id}` and `GET /users/{name}/` match the same calls"
     );
 }
 
