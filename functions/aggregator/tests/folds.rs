@@ -210,8 +210,8 @@ async fn an_hour_of_a_later_release_is_not_replaced_and_holds_up_nobody() {
     assert_eq!((fresh.calls(ANN, AT), fresh.parked()), (2, 0));
 }
 
-/// The changes were given up: closing the day counts them all the same, and later calls are carried
-/// up.
+/// Lambda gave up on the changes. Closing the day counts them nevertheless, and rolls up later
+/// calls.
 #[tokio::test]
 async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     let world = World::new();

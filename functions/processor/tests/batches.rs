@@ -1,5 +1,5 @@
-//! However the stream repeats and splits its records, and whichever write fails: every event ends
-//! up in the journal and counts once, and every other record is set aside.
+//! Whether the stream repeats or splits its records, and whichever write fails: every event ends up
+//! in the journal and counts once, and every other record is set aside.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -305,7 +305,7 @@ async fn events_outside_the_horizon_are_set_aside_and_those_on_it_count() {
     let records: Vec<_> = records
         .map(|(at, (time, _))| record(usize::try_from(at).unwrap(), event(at, time)))
         .collect();
-    // However often it is delivered: nothing is looked up.
+    // A redelivery changes nothing: the processor looks nothing up.
     for _ in 0..2 {
         let (answer, report) = processor.process(&records, &|| NOW).await;
         assert_eq!((answer, report.appended), (BatchAnswer::default(), 2));

@@ -1,8 +1,8 @@
 //! Handles lines of the access log.
 //!
 //! The subscription's lines go to the queue unread, so that lines of many log streams are collected
-//! there and become one entry of the journal per minute. How well they are collected affects costs,
-//! never counts: if the queue fails, lines are appended as they arrive.
+//! there and become one entry of the journal per minute. How many lines meet affects costs,
+//! never counts: if the queue fails, the reconciler appends lines as they arrive.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
