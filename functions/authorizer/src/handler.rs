@@ -35,7 +35,7 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// The longest that an instance is held to bring keys and limits up to date.
 const LONGEST_UPKEEP: Duration = Duration::from_secs(3);
 
-/// Everything that decides about a call.
+/// The parts that decide about a call.
 pub struct Access<T, S, N> {
     /// The keys.
     pub keys: Keys<T>,
@@ -49,7 +49,7 @@ pub struct Access<T, S, N> {
 
 /// Decides and reports.
 pub struct Handler<T, P, S, N, C> {
-    /// What decides.
+    /// The parts that decide.
     pub access: Arc<Access<T, S, N>>,
     /// Prefix of the keys of this deployment.
     pub key_prefix: String,

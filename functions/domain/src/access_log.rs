@@ -101,10 +101,11 @@ pub const MEMBERS: [&str; 28] = [
     USER_AGENT,
 ];
 
-/// The members of an HTTP API's line in their order: what AWS documents for its access log
+/// The members of an HTTP API's line in their order, as far as AWS documents them for its access
+/// log
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>).
-/// The gateway reports nothing of the authorizer but its error and what it says of itself, so the
-/// authorizer says which calls it denies.
+/// About the authorizer, the gateway logs only its error and its context. The context therefore
+/// says which calls the authorizer denies.
 pub const MEMBERS_OF_HTTP: [&str; 24] = [
     VERSION,
     REQUEST_TIME,
@@ -321,7 +322,7 @@ mod tests {
         line_of(&MEMBERS_OF_FORMAT_1, value)
     }
 
-    /// A line of format 2, as the previous release writes it.
+    /// A line of format 2, as an earlier release writes it.
     fn line_of_format_2(value: impl Fn(&'static str) -> String) -> String {
         line_of(&MEMBERS_OF_FORMAT_2, |member| match member {
             VERSION => "2".to_owned(),

@@ -24,7 +24,7 @@ const LINGER: i64 = 16;
 const LATE_MILLIS: i64 = 5_000;
 /// The share of a rate that an authorizer need not report, as a divisor.
 const QUIET: i64 = 40;
-/// Authorizers besides one of which it says truly when to retry: bounds hold for four.
+/// The other authorizers for which its `Retry-After` still holds: bounds hold for four in all.
 const OTHERS: u64 = 3;
 /// How old its view may be before an authorizer that refuses calls asks again.
 const STALE_MILLIS: i64 = 1_000;

@@ -1,4 +1,4 @@
-//! What the authorizer sends to the gateway and to the stream for a call.
+//! The authorizer's answer to the gateway and its event, for each kind of call.
 
 use std::io;
 use std::sync::Mutex;

@@ -1,8 +1,8 @@
-//! What a call to an HTTP API makes the authorizer say.
+//! The authorizer's answers to calls of an HTTP API.
 
 use super::*;
 
-/// A call to an HTTP API in payload 2.0. `stage_variables` tell whether it takes simple answers.
+/// A call to an HTTP API in payload 2.0. `stage_variables` say whether it expects simple answers.
 fn payload_2(headers: &Value, stage_variables: &Value) -> LambdaEvent<Request> {
     invocation_with(json!({
         "version": "2.0",
