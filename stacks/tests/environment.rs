@@ -471,7 +471,7 @@ fn options_of_security_that_cannot_work_are_refused() {
         ),
         (
             "encryption: {key: \"arn:aws:kms:eu-west-1:123456789012:key/a\"}",
-            "the key is of region `eu-west-1`, the environment of `ap-south-1`",
+            "the key is in region `eu-west-1`, the environment in `ap-south-1`",
         ),
         ("tlsPolicy: TLS_1_0", "`TLS_1_0` is not a security policy"),
         ("waf: {callsPerFiveMinutes: 9}", "`9` is out of range"),
@@ -479,7 +479,7 @@ fn options_of_security_that_cannot_work_are_refused() {
         ("logs: {level: warn}", "unknown variant `warn`"),
         (
             "throttle: {ratePerSecond: 900}",
-            "plan `enterprise` promises 1000 calls a second, and the gateway takes 900",
+            "plan `enterprise` promises 1000 calls a second, and the gateway accepts 900",
         ),
     ] {
         let (given, instead) = if given.starts_with("logs") {
@@ -668,7 +668,7 @@ fn an_upstream_that_cannot_be_is_refused() {
         ),
         (
             "upstream:\n  url: https://a.example\n  identity: {user: x-a, plan: x-a}",
-            "the header `x-a` is to carry two things",
+            "two members name the header `x-a`",
         ),
         (
             "upstream:\n  url: https://a.example\n  secret: {secretsManager: 'arn:aws:x'}",

@@ -209,7 +209,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         1,
         &[
             "`complical-analytics-test` exists and cannot become",
-            "its key is `id (HASH, S), at (RANGE, S)`, declared is `PK (HASH, S), SK (RANGE, S)`",
+            "its key is `id (HASH, S), at (RANGE, S)`, expected `PK (HASH, S), SK (RANGE, S)`",
         ],
     );
     let delete = tables.delete_table().table_name(ANALYTICS);

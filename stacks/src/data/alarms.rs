@@ -66,25 +66,24 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
         watch(
             "KeysTableThrottles",
             KEYS_TABLE_THROTTLES,
-            "DynamoDB throttles the table of keys. Keys that an authorizer does not remember \
-             cannot be looked up: their calls are answered 500 and not counted. If it lasts, raise \
-             the table's warm throughput.",
+            "DynamoDB throttles the key table. Calls whose key is not in an authorizer's cache get \
+             500 and do not count. If it persists, raise the table's warm throughput.",
             keys,
         ),
         watch(
             "UsageTableThrottles",
             USAGE_TABLE_THROTTLES,
-            "DynamoDB throttles the usage table. Counts arrive late, none is lost. If it lasts, \
-             look for a hot partition in the table's Contributor Insights, or raise the table's \
-             warm throughput.",
+            "DynamoDB throttles the usage table. Counts are late, not lost. If it persists, look \
+             for a hot partition in the table's Contributor Insights, or raise the table's warm \
+             throughput.",
             usage,
         ),
         watch(
             "AnalyticsTableThrottles",
             ANALYTICS_TABLE_THROTTLES,
-            "DynamoDB throttles the analytics table, which holds the journal. Entries are spread \
-             over further keys and put again; counts arrive late, none is lost. If it lasts, raise \
-             the table's warm throughput.",
+            "DynamoDB throttles the analytics table, which holds the journal. Writers spread entries \
+             over further keys and retry, so counts are late, not lost. If it persists, raise the \
+             table's warm throughput.",
             analytics,
         ),
     ]
@@ -191,9 +190,9 @@ fn failures(
     ]
 }
 
-/// The alarms on what does not happen. `IteratorAge` is reported only by invocations of the table's
-/// stream, so the tick, which comes each minute in any case, hides nothing. Each tick changes the
-/// journal by its beacon: a working stream triggers the aggregator even without calls.
+/// The alarms on events that fail to happen. `IteratorAge` is reported only by invocations of the
+/// table's stream, so the tick, which arrives each minute in any case, hides nothing. Each tick
+/// changes the journal by its beacon: a working stream triggers the aggregator even without calls.
 fn silences(
     context: &Context<'_>,
     aggregator: &Function,

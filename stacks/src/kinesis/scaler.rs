@@ -18,13 +18,13 @@ pub(crate) const ALARMS: [&str; 2] = [REFUSED, FAILURES];
 const REFUSED: &str = "shard-scaling-refused";
 const FAILURES: &str = "shard-scaling-failures";
 
-/// The function's size: some calls, and a day of values.
+/// The function's size: a few calls, and a day of values.
 const SIZE: Size = Size {
     memory: 256,
     timeout: 30,
 };
-/// Minutes between two looks. CloudWatch shows a minute one to three minutes late, and each look asks
-/// it four times.
+/// Minutes between two runs. CloudWatch shows a minute one to three minutes late, and each run
+/// queries it four times.
 const EVERY: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
 
 /// Declares the scaler of `stream`, between its fewest and its most shards.

@@ -230,8 +230,10 @@ impl Delivery {
                 continue;
             };
             let outcome = answer.outcome.take().with_context(|| {
-                Stop::failed(format!("`{function}` does not report the fate of records"))
-                    .hint("it is of an earlier version: deploy first")
+                Stop::failed(format!(
+                    "`{function}` does not report the outcome of records"
+                ))
+                .hint("it has an earlier version: deploy first")
             })?;
             delivered.appended += outcome.appended;
             delivered.set_aside.extend(outcome.set_aside);

@@ -268,7 +268,7 @@ impl Poller {
             match destination::send(&self.emulator, destination, &message).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(destination, attempt, %error, "the on-failure destination took nothing");
+                    tracing::warn!(destination, attempt, %error, "the on-failure destination refused a message");
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
