@@ -14,7 +14,7 @@ const DAY: usize = 24 * 60;
 /// Minutes within which a failure raises an alarm.
 const TOLD_WITHIN: usize = 10;
 
-/// The alarms on what does not happen, or takes too long.
+/// The alarms on events that fail to happen or take too long.
 const DERIVED: [&str; 5] = [
     "ProcessedNotIncoming",
     "ProcessingLatency",

@@ -1,4 +1,4 @@
-//! Whatever goes wrong, and in whatever order: each event counts once, and none is lost.
+//! The fault model: under any faults in any order, each event counts once and none is lost.
 
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn each_event_counts_once_whatever_goes_wrong() {
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
 }
 
-/// Whether the model finds them is up to `cargo run --bin mutants`: that takes long.
+/// `cargo run --bin mutants` checks that the model finds them. That takes long.
 #[test]
 fn every_deliberate_defect_still_applies() {
     let folder = root().join("tests/mutants");

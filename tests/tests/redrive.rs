@@ -1,5 +1,5 @@
-//! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be,
-//! and what was counted stays as it is, however often anything is submitted again.
+//! `errors`, `replay` and `events` on the deployed system: failed records count once they can, and
+//! other counts do not change, even if records are submitted again many times.
 
 use std::time::{Duration, Instant};
 

@@ -66,7 +66,7 @@ async fn write_lines(system: &System, lines: &[String]) {
     put.send().await.unwrap();
 }
 
-/// Calls reported as known to the log alone.
+/// Calls that only the log reported, according to the metric.
 async fn reconciled(system: &System) -> f64 {
     let metrics = aws_sdk_cloudwatch::Client::new(&system.sdk().await);
     let now = jiff::Timestamp::now().as_second();

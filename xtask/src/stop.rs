@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done.
     Done = 0,
-    /// Failed; also if something must be deployed and is not.
+    /// Failed; also if the command needs a deployment that does not exist.
     Failed = 1,
     /// Used or configured wrongly; also for an unknown stack, function or key.
     Usage = 2,

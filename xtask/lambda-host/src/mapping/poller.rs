@@ -74,7 +74,7 @@ enum Done {
 }
 
 impl Poller {
-    /// Runs until it is told to stop, then lets invocations in flight end.
+    /// Runs until it is asked to stop, then lets invocations in flight end.
     pub(super) async fn run(mut self) {
         let (sender, mut done) = mpsc::unbounded_channel();
         let mut iterators: HashMap<String, String> = HashMap::new();

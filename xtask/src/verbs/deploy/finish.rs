@@ -1,4 +1,4 @@
-//! After the stacks: checks that the API responds, creates keys, and tells the user the next steps.
+//! After the stacks: checks that the API responds, creates keys, and prints the next steps.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! A lane: consecutive batches of one shard. Records with equal partition keys are in the same
-//! lane, so that their order holds however many lanes work in parallel.
+//! lane, so that their order holds for any number of parallel lanes.
 
 use std::collections::VecDeque;
 
