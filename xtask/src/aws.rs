@@ -151,7 +151,7 @@ impl Reached {
     }
 }
 
-/// The deployed mode, whatever the file says now: the mode of the API's authorizer.
+/// The deployed mode, which may differ from the file's: the mode of the API's authorizer.
 pub(crate) fn deployed_mode(found: &[(StackKind, Deployed)]) -> TrackingMode {
     let api = found.iter().find(|(kind, _)| *kind == StackKind::Api);
     let told = api.and_then(|(_, stack)| stack.outputs.get("TrackingMode"));

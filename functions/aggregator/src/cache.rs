@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Hours are written while they last, and a little longer: lines of the access log arrive later.
 const KEPT_MILLIS: i64 = 2 * 3_600_000;
 
-/// What this instance knows of the table.
+/// This instance's knowledge of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Kept>);
 

@@ -200,7 +200,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         Ok(())
     }
 
-    /// Stores an alert unless it is stored already, and hands it to the queue.
+    /// Stores an alert unless it is stored already, and sends it to the queue.
     async fn alert(&self, alert: &Alert) -> Result<(), LookError> {
         let id = alert.id();
         let key = ItemKey::alert(&id);

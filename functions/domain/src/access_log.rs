@@ -2,8 +2,8 @@
 //!
 //! The stacks write its format and the reconciler reads it, both from [`MEMBERS`]. A gateway that
 //! does not escape values lets a caller close a quote. Members that a caller can choose therefore
-//! come last, and a line is read from its start, member by member in this order: whatever a caller
-//! writes into its user agent, every member that decides the count was read before.
+//! come last, and a line is read from its start, member by member in this order. Every member that
+//! decides the count is read before the user agent, so a caller cannot change it.
 //!
 //! A line begins with the name of its format. REST APIs and HTTP APIs have a format each, because AWS
 //! documents different variables for them. Lines of earlier formats are read too: some are in flight when

@@ -50,8 +50,8 @@ impl Alert {
         }
     }
 
-    /// The event's id: the same for a user, a period and a threshold, however often the crossing is
-    /// found.
+    /// The event's id: the same for a user, a period and a threshold, even if the crossing is found
+    /// again.
     pub fn id(&self) -> String {
         let mut digest = Sha256::new();
         digest.update(self.start.0.to_be_bytes());

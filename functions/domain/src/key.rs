@@ -81,7 +81,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// SHA-256 of a presented key in lower-case hex, whatever the key's form.
+/// SHA-256 of a presented key of any form, in lower-case hex.
 pub fn hash(presented: &str) -> String {
     use fmt::Write as _;
     Sha256::digest(presented.as_bytes())

@@ -173,9 +173,9 @@ pub struct Report {
     pub carry: Option<Carry>,
 }
 
-/// How empty a bucket is by the calls of all slots before one. A bucket that never gets full again
-/// remembers calls forever. Without this, an authorizer that starts, or that was frozen, would
-/// assume a full bucket at the first slot that it learns.
+/// How empty the calls of all slots before one have made a bucket. A bucket that never gets full
+/// again remembers calls forever. Without this, an authorizer that starts, or that was frozen,
+/// would assume a full bucket at the first slot that it learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carry {
     /// The first slot that it does not include.
@@ -380,7 +380,7 @@ impl Meter {
         self.counted = 0;
     }
 
-    /// Units of the period that this meter knows of.
+    /// Units of the period that this meter knows.
     pub fn used(&self) -> u64 {
         let reported = self.shared.units + self.own.units + self.sent.units;
         reported.max(self.counted)
@@ -438,7 +438,7 @@ impl Meter {
         !self.has_asked || is_loud || is_many
     }
 
-    /// The report to send at `now`. Nothing in it is ever reported again, whatever its fate: a
+    /// The report to send at `now`. Nothing in it is ever reported again, even if it fails: a
     /// report whose response is lost may have been counted.
     pub fn report(&mut self, now: UnixMillis) -> Report {
         self.forget(now);

@@ -148,7 +148,7 @@ impl Setting for Seconds {
     }
 }
 
-/// The invalid variables, because of which a function cannot start.
+/// The invalid variables, with which a function cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
     problems: Vec<Problem>,

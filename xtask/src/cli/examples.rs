@@ -258,7 +258,7 @@ const EXAMPLES: &[Verb] = &[
         "replay",
         &[(
             "replay --from 6h",
-            "counts stay exact, however often it runs",
+            "counts stay exact, even if it runs many times",
         )],
     ),
     (
