@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Used or configured wrongly; also for an unknown stack, function or key.
     Usage = 2,
-    /// There is a difference where there should be none.
+    /// There is an unexpected difference.
     Difference = 3,
     /// AWS refused.
     Refused = 4,

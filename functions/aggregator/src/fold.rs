@@ -315,7 +315,7 @@ impl<'a, S: Store> Pass<'a, S> {
         Ok(())
     }
 
-    /// The progress of each day's closing; `None` where it has not begun.
+    /// The progress of each day's closing; `None` if it has not begun.
     async fn marks(
         &self,
         days: &BTreeSet<UnixMillis>,

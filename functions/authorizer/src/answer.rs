@@ -25,7 +25,7 @@ pub struct Authorization {
     context: BTreeMap<&'static str, String>,
 }
 
-/// What the gateway does with the call.
+/// The verdict: a policy, or yes or no.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Verdict {

@@ -187,7 +187,7 @@ impl Headers {
     }
 }
 
-/// What the caller presents as its key.
+/// The caller's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// Nothing.
@@ -225,7 +225,7 @@ impl Request {
         }
     }
 
-    /// The caller's address; `unknown` where the gateway reports none.
+    /// The caller's address; `unknown` if the gateway reports none.
     pub fn ip(&self) -> &str {
         self.source_ip.as_deref().unwrap_or("unknown")
     }

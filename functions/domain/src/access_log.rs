@@ -51,7 +51,7 @@ pub const AUTHORIZER_REQUEST_ID: &str = "authorizerRequestId";
 pub const AUTHORIZER_INTEGRATION_STATUS: &str = "authorizerIntegrationStatus";
 /// The error that the authorizer failed with.
 pub const AUTHORIZER_ERROR: &str = "authorizerError";
-/// The gateway response that was returned; absent where the integration answered.
+/// The gateway response that was returned; absent if the integration answered.
 pub const RESPONSE_TYPE: &str = "responseType";
 /// Id of the request, which callers can choose.
 pub const REQUEST_ID: &str = "requestId";
@@ -217,7 +217,7 @@ pub fn write(gateway: Gateway, value: impl Fn(&'static str) -> String) -> String
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// A line of the access log: the value of each member, empty where it has none.
+/// A line of the access log: the value of each member, empty if it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'a> {
     gateway: Gateway,
@@ -225,7 +225,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line of a current format or of those before. `None` where it does not have all
+    /// Reads a line of a current format or of those before. `None` if it does not have all
     /// members in their order, or is of a format that this release does not know.
     pub fn read(text: &'a str) -> Option<Self> {
         let rest = |members: &[&str]| Self::of(Gateway::Rest, text, members);
@@ -275,7 +275,7 @@ impl<'a> Line<'a> {
         self.gateway
     }
 
-    /// The value of a member; `None` where it has none.
+    /// The value of a member; `None` if it has none.
     pub fn get(&self, member: &str) -> Option<Cow<'a, str>> {
         let value = *self.values.get(place_of(member)?)?;
         if value.is_empty() || value == ABSENT {

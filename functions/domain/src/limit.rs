@@ -307,7 +307,7 @@ pub fn period_counter(start: UnixMillis) -> String {
     format!("u{}", start.seconds())
 }
 
-/// The counter that holds the tick at which the bucket of `rate` is full again, where the limit is
+/// The counter that holds the tick at which the bucket of `rate` is full again, if the limit is
 /// hard.
 pub fn bucket_counter(rate: Rate) -> String {
     format!("t{}", rate.per_second)

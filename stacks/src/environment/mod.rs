@@ -276,7 +276,7 @@ impl Environment {
         self.name == LOCAL
     }
 
-    /// The routes under which calls are counted. Empty where the gateway's resources are the routes.
+    /// The routes under which calls are counted. Empty if the gateway's resources are the routes.
     pub fn routes(&self) -> Vec<Route> {
         match &self.upstream {
             Some(upstream) => upstream.routes.clone(),

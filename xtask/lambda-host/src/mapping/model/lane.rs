@@ -150,7 +150,7 @@ impl<P: Clone> Lane<P> {
                 let rest = batch.split_off(at);
                 report.done(&batch.entries);
                 if settings.bisect {
-                    // The batch was split where the function said: this uses up no retry.
+                    // The function said where to split the batch: this uses up no retry.
                     self.retry(now, rest);
                 } else {
                     self.failed(settings, now, rest, report);
