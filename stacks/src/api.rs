@@ -95,7 +95,7 @@ fn gateway(
             name: &context.names.stack(StackKind::Api),
             description: "Metered API",
             stage: &context.environment.name,
-            // The analytics API compresses what it answers, and an upstream may answer anything.
+            // The analytics API compresses its responses, and an upstream may send any bytes.
             binary: true,
             throttle: (
                 context.environment.throttle.rate_per_second.get(),
@@ -150,8 +150,8 @@ fn gateway(
     })
 }
 
-/// Allows the gateways of existing APIs to call the authorizer, and nothing else. REST and HTTP APIs name
-/// their authorizers alike.
+/// Allows the gateways of existing APIs to call the authorizer, and nothing else. ARNs of authorizers
+/// have one form for REST and HTTP APIs.
 fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
     let attached = context.environment.attached.iter();
     let apis: BTreeSet<&str> = attached.map(|one| one.api_id.as_str()).collect();

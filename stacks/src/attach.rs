@@ -1,7 +1,7 @@
-//! What somebody's own API needs to be metered, in the language that it is written in.
+//! The declarations that meter an existing API, in the language of its stack.
 //!
-//! An attached API asks the environment's authorizer at every call, and writes its access log to the
-//! environment's log group. It counts under its own resources or routes, such as `/orders/{id}`.
+//! An attached API calls the environment's authorizer for every call, and writes its access log to
+//! the environment's log group. It counts under its own resources or routes, such as `/orders/{id}`.
 
 use domain::gateway::Gateway;
 use domain::names::{Function as Of, Names};
@@ -23,7 +23,7 @@ pub enum Language {
     Rust,
 }
 
-/// An environment as an API elsewhere names it.
+/// An environment, as seen from an API of another stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Attachment<'a> {
     /// The environment's name.
@@ -39,13 +39,13 @@ pub struct Attachment<'a> {
 }
 
 impl Attachment<'_> {
-    /// What meters an API of this account and region: where the authorizer is, where the access log goes
-    /// and in which format, and the permission. `None` for an HTTP API in this crate's language, which
-    /// declares REST APIs alone.
+    /// The declarations that meter an API of this account and region: the authorizer, the permission to
+    /// call it, and the access log with its format. `None` for an HTTP API in this crate's language,
+    /// which declares only REST APIs.
     pub fn snippet(&self, language: Language) -> Option<String> {
         let text = self.template(language)?;
         let format = match language {
-            // Within a string of Terraform's.
+            // Inside a Terraform string.
             Language::Terraform => self.log_format().replace('"', "\\\""),
             _ => self.log_format(),
         };

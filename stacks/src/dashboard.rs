@@ -231,7 +231,7 @@ impl<'a> View<'a> {
         widgets
     }
 
-    /// What goes into the stream and out of it, and over how many shards where they change.
+    /// The records into the stream and out of it, and its shards if they change.
     fn traffic(&self, stream: &Stream) -> [Widget; 3] {
         let period = Period::MINUTE;
         let sum = |name| stream.metric(name, Statistic::Sum, period);

@@ -1,6 +1,6 @@
 //! `CompliCal-Kinesis-{env}`: the stream, the processor that appends its records to the journal, the
-//! scaler of its shards where `minShards` and `maxShards` differ, and the alarms on these. Absent in
-//! synchronous mode; can be destroyed while the others stand.
+//! scaler of its shards if `minShards` and `maxShards` differ, and their alarms. It is absent in
+//! synchronous mode, and can be destroyed while the other stacks stay.
 
 mod alarms;
 mod scaler;

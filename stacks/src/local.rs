@@ -56,7 +56,7 @@ const RULES: [Rule; 9] = [
     (
         "AWS::ApiGateway::Stage",
         "MethodSettings",
-        "the gateway takes calls at any rate",
+        "the gateway accepts calls at any rate",
         false,
     ),
     (
@@ -75,7 +75,7 @@ const RULES: [Rule; 9] = [
         // Only mappings of queues have it.
         "AWS::Lambda::EventSourceMapping",
         "ScalingConfig",
-        "messages come at most ten at a time, without waiting for a batch to fill",
+        "messages arrive at most ten at a time, without waiting for a batch to fill",
         false,
     ),
 ];

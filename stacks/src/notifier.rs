@@ -137,9 +137,10 @@ fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
         Watch {
             id: "DeliveriesFailed",
             noun: DELIVERIES_FAILED,
-            means: "A webhook endpoint refused an alert for more than a day, and the delivery was \
-                    given up. Counts are not affected. `cargo xtask webhooks list` shows which and \
-                    why; once the endpoint works, run `cargo xtask webhooks redrive`.",
+            means: "A webhook endpoint refused an alert for more than a day, and the notifier gave \
+                    up the delivery. Counts are not affected. `cargo xtask webhooks list` shows \
+                    which delivery failed and why. Once the endpoint works, run `cargo xtask \
+                    webhooks redrive`.",
             watched: context
                 .kinesis_metric(metric::DELIVERIES_FAILED, Statistic::Sum, minute)
                 .into(),
@@ -149,10 +150,10 @@ fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
         Watch {
             id: "AlertDeadLetters",
             noun: DEAD_LETTERS,
-            means: "The notifier could not work on alerts for ten hours. Counts are not affected, \
-                    but nobody was notified of crossed thresholds. The queue holds the \
-                    messages: remove the cause that `cargo xtask logs notifier` shows, then redrive \
-                    the queue in the console of SQS.",
+            means: "The notifier could not process alerts for ten hours. Counts are not affected, \
+                    but nobody was notified of crossed thresholds. The queue holds the messages: \
+                    fix the cause that `cargo xtask logs notifier` shows, then redrive the queue \
+                    in the SQS console.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,

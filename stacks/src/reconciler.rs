@@ -99,10 +99,11 @@ fn alarms(
         Watch {
             id: "ReconcileDeadLetters",
             noun: DEAD_LETTERS,
-            means: "Lines of the access log were given up after ten hours of retries. Calls that \
-                    the stream reported are counted, but without status and latency; calls that \
-                    only the log knew are not. The queue holds the lines: remove the cause that \
-                    `cargo xtask logs reconciler` shows, then run `cargo xtask errors redrive`.",
+            means: "Lines of the access log failed for ten hours, and Lambda gave up on them. \
+                    Calls that the stream reported count, but without status and latency. Calls \
+                    that only the log reported do not count. The queue holds the lines: fix the \
+                    cause that `cargo xtask logs reconciler` shows, then run `cargo xtask errors \
+                    redrive`.",
             watched: dead_letters.depth(Period::MINUTE).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
@@ -110,9 +111,9 @@ fn alarms(
         Watch {
             id: "ReconcilerFailures",
             noun: FAILURES,
-            means: "The reconciler fails. Lines of the access log come again for ten hours; until \
-                    then statuses and latencies are late, and so are calls that only the log \
-                    knows. Check `cargo xtask logs reconciler`.",
+            means: "The reconciler fails. Lines of the access log are redelivered for ten hours. \
+                    Until they succeed, statuses and latencies are late, and so are calls that \
+                    only the log reported. Check `cargo xtask logs reconciler`.",
             watched: failed.into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,
@@ -121,8 +122,8 @@ fn alarms(
             id: "ReconcileQueueAge",
             noun: QUEUE_AGE,
             means: "Lines of the access log wait fifteen minutes longer than their window. Counts \
-                    of calls that the stream reported are right; statuses, latencies and calls \
-                    that only the log knows are late. Check `cargo xtask logs reconciler`, and \
+                    of calls that the stream reported are correct. Statuses, latencies and calls \
+                    that only the log reported are late. Check `cargo xtask logs reconciler`, and \
                     whether the mapping `ReconcilerSource` is enabled.",
             watched: queue.age(Period::MINUTE).into(),
             breaches: Comparison::Above(f64::from(window + WAIT)),

@@ -1,4 +1,4 @@
-//! Alarms as the stacks list them: what they watch, for how long it must last, and their message.
+//! Alarms as the stacks list them: the watched metric, how long it must breach, and the message.
 //!
 //! Thresholds are derived here and beside each alarm. `tests/tests/alarms.rs` evaluates the alarms of
 //! the templates as CloudWatch does, over quiet, steady, bursting, late and failing series.

@@ -1,4 +1,4 @@
-//! What the compiler refuses.
+//! Stacks that do not compile.
 
 #[test]
 fn wrong_stacks_do_not_compile() {

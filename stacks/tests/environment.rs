@@ -135,7 +135,7 @@ fn a_number_out_of_range_is_refused_with_the_range() {
 }
 
 #[test]
-fn what_a_day_is_counted_from_cannot_expire_before_its_second_count() {
+fn entries_of_a_day_cannot_expire_before_its_second_count() {
     for key in ["rawDays", "hourDays"] {
         let retention = format!("retention:\n  {key}: 11\n");
         let error = refused("logs:", &format!("{retention}logs:"));
@@ -471,7 +471,7 @@ fn options_of_security_that_cannot_work_are_refused() {
         ),
         (
             "encryption: {key: \"arn:aws:kms:eu-west-1:123456789012:key/a\"}",
-            "the key is of region `eu-west-1`, the environment of `ap-south-1`",
+            "the key is in region `eu-west-1`, the environment in `ap-south-1`",
         ),
         ("tlsPolicy: TLS_1_0", "`TLS_1_0` is not a security policy"),
         ("waf: {callsPerFiveMinutes: 9}", "`9` is out of range"),
@@ -479,7 +479,7 @@ fn options_of_security_that_cannot_work_are_refused() {
         ("logs: {level: warn}", "unknown variant `warn`"),
         (
             "throttle: {ratePerSecond: 900}",
-            "plan `enterprise` promises 1000 calls a second, and the gateway takes 900",
+            "plan `enterprise` promises 1000 calls a second, and the gateway accepts 900",
         ),
     ] {
         let (given, instead) = if given.starts_with("logs") {
@@ -656,7 +656,7 @@ fn an_upstream_that_cannot_be_is_refused() {
         ),
         (
             "upstream:\n  url: https://a.example\n  routes: ['GET /{a}', 'GET /{b}']",
-            "upstream.routes: the routes `GET /{a}` and `GET /{b}` fit the same calls",
+            "upstream.routes: the routes `GET /{a}` and `GET /{b}` match the same calls",
         ),
         (
             "upstream:\n  url: https://a.example\n  routes: []\n  openapi: a.yaml",
@@ -668,7 +668,7 @@ fn an_upstream_that_cannot_be_is_refused() {
         ),
         (
             "upstream:\n  url: https://a.example\n  identity: {user: x-a, plan: x-a}",
-            "the header `x-a` is to carry two things",
+            "two members name the header `x-a`",
         ),
         (
             "upstream:\n  url: https://a.example\n  secret: {secretsManager: 'arn:aws:x'}",

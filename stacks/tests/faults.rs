@@ -427,7 +427,7 @@ fn dashboard(stack: &mut Stack, body: &str) {
 }
 
 #[test]
-fn a_dashboard_whose_body_is_no_json() {
+fn a_dashboard_whose_body_is_not_json() {
     let said = synthesis(|stack| dashboard(stack, r#"{"widgets": [}"#));
     assert!(
         said.starts_with("`Dashboard.DashboardBody`: the body is not JSON: "),

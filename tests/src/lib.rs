@@ -1,5 +1,4 @@
-//! Code that the suites share. Nothing here asserts anything except what every suite expects of a
-//! command.
+//! Code that the suites share. It asserts only what every suite expects of a command.
 
 pub mod alarms;
 pub mod bench;

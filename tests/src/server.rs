@@ -1,5 +1,5 @@
 //! Servers that suites run beside the deployed system: each on loopback, with its own folder and
-//! environment, and ended with the test however that goes.
+//! environment. They end with the test, even if it fails.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,

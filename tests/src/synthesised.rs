@@ -132,7 +132,7 @@ pub fn resources(assembly: &Assembly) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// What `attach` prints for the environment `test`.
+/// The declarations that `attach` prints for the environment `test`.
 pub fn snippet(gateway: Gateway, language: Language) -> String {
     let names = environment("test").names();
     let attachment = Attachment {

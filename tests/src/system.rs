@@ -35,7 +35,7 @@ pub const ANALYTICS_TABLE: &str = "complical-analytics-local";
 /// The usage table.
 pub const USAGE_TABLE: &str = "complical-api-usage-local";
 
-/// A deployed local system, ended with the test however that goes.
+/// A deployed local system, which ends with the test even if that fails.
 pub struct System {
     /// The place it is deployed from.
     pub place: Place,
@@ -47,7 +47,7 @@ pub struct System {
 }
 
 /// Ends a system whose test cannot, because it was interrupted or killed. The process that ends it
-/// waits for the end of its standard input, which comes with the end of the test in whatever way.
+/// waits for the end of its standard input, which closes when the test ends in any way.
 struct Guard(Child);
 
 impl Guard {
@@ -294,7 +294,7 @@ pub struct Hours {
     pub units: u64,
 }
 
-/// Changes of a deployed system behind the deployer's back.
+/// Changes of a deployed system without the deployer.
 impl System {
     /// Deployed name of a function.
     pub fn function(function: Function) -> String {

@@ -14,7 +14,7 @@ const DAY: usize = 24 * 60;
 /// Minutes within which a failure raises an alarm.
 const TOLD_WITHIN: usize = 10;
 
-/// The alarms on what does not happen, or takes too long.
+/// The alarms on events that fail to happen or take too long.
 const DERIVED: [&str; 5] = [
     "ProcessedNotIncoming",
     "ProcessingLatency",
@@ -145,7 +145,7 @@ fn bursts_and_jobs_at_the_end_of_a_minute_give_no_false_alarm() {
 }
 
 #[test]
-fn every_failure_is_told_within_ten_minutes_by_its_alarm_and_by_no_other_first() {
+fn every_failure_is_reported_within_ten_minutes_by_its_alarm_and_by_no_other_first() {
     let from = 120;
     let faults = [
         (Fault::Processor(from), "ProcessedNotIncoming", 100),

@@ -1,5 +1,5 @@
-//! `attach --check` on live APIs of an embedded AWS: what it finds wrong, and that the operator's role
-//! lets it look.
+//! `attach --check` on live APIs of an embedded AWS: it finds what is missing or wrong, and the
+//! operator's role is enough for it.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use tests::synthesised::{OWN_API, parsed};
 const AUTHORIZER: &str = "CompliCal-API-test-ApiKeyAuthorizerFunction";
 const ACCOUNT: &str = "000000000000";
 
-/// A cloud with the authorizer's function and the access log, of which the reconciler reads every line.
+/// A cloud with the authorizer's function, and with the access log whose lines the reconciler reads.
 async fn cloud() -> (Cloud, SdkConfig) {
     let cloud = Cloud::start(Server::ministack().await).await;
     let sdk = cloud.sdk().await;
@@ -55,14 +55,14 @@ async fn cloud() -> (Cloud, SdkConfig) {
     (cloud, sdk)
 }
 
-/// An archive of nothing: the record of its end alone.
+/// An empty archive: only the record of its end.
 fn empty_zip() -> Vec<u8> {
     let mut zip = b"PK\x05\x06".to_vec();
     zip.resize(22, 0);
     zip
 }
 
-/// What `attach` prints for a kind of API.
+/// The declarations that `attach` prints for a kind of API.
 fn printed(cloud: &Cloud, kind: &str) -> Value {
     let arguments = format!("attach --env test --as cdk --kind {kind} --json");
     let ended = tokio::task::block_in_place(|| cloud.place.run(&arguments));
@@ -74,7 +74,7 @@ fn text<'a>(printed: &'a Value, member: &str) -> &'a str {
     printed[member].as_str().unwrap()
 }
 
-/// The names of what the check finds wrong.
+/// The names of the problems that the check finds.
 fn wrong(cloud: &Cloud, kind: &str, api: &str, stage: &str) -> Vec<String> {
     let arguments =
         format!("attach --env test --check --api {api} --stage {stage} --kind {kind} --json");
@@ -111,7 +111,7 @@ fn replace(path: &str, value: &str) -> PatchOperation {
     operation.path(path).value(value).build()
 }
 
-/// An authorizer of a REST API, by how long it keeps answers and what a call must bring.
+/// An authorizer of a REST API, by the time that its answers are cached and by its identity source.
 async fn authorizer(
     gateway: &aws_sdk_apigateway::Client,
     (api, uri): (&str, &str),
@@ -129,7 +129,7 @@ async fn authorizer(
     created.send().await.unwrap().id.unwrap()
 }
 
-/// A REST API with one method that asks an authorizer which keeps its answers, and the method's resource.
+/// A REST API with one method behind an authorizer whose answers are cached, and the method's resource.
 async fn rest_api(sdk: &SdkConfig, printed: &Value) -> (String, String) {
     let gateway = aws_sdk_apigateway::Client::new(sdk);
     let api = gateway.create_rest_api().name("orders");
@@ -165,8 +165,8 @@ async fn rest_api(sdk: &SdkConfig, printed: &Value) -> (String, String) {
     (api, root)
 }
 
-/// Gives the API what `attach` prints. The embedded AWS answers a patched cache as text, which no client
-/// reads: the authorizer is another one.
+/// Gives the API the declarations that `attach` prints. The embedded AWS returns a patched cache time as
+/// text, which no client can read, so this creates another authorizer.
 async fn complete_rest(sdk: &SdkConfig, printed: &Value, (api, root): (&str, &str)) {
     let gateway = aws_sdk_apigateway::Client::new(sdk);
     let before = gateway.get_authorizers().rest_api_id(api);
@@ -204,7 +204,7 @@ async fn complete_rest(sdk: &SdkConfig, printed: &Value, (api, root): (&str, &st
     permit(sdk, api).await;
 }
 
-/// The actions that the operator's role allows where these APIs are attached.
+/// The actions that the operator's role allows if these APIs are attached.
 fn operators_actions() -> BTreeSet<String> {
     let template = stacks::roles(&parsed(OWN_API)).unwrap();
     let template: Value = serde_json::from_str(&template).unwrap();
@@ -339,6 +339,6 @@ async fn an_http_api_is_checked_piece_by_piece() {
     update.access_log_settings(log).send().await.unwrap();
     permit(&sdk, &api).await;
     assert_eq!(wrong(&cloud, "http", &api, "v1"), [""; 0]);
-    // The one kind does not pass for the other.
+    // An API of one kind does not pass as one of the other.
     assert_eq!(wrong(&cloud, "rest", &api, "v1"), ["API"]);
 }

@@ -92,7 +92,7 @@ async fn open_shards(client: &aws_sdk_kinesis::Client) -> Vec<(u128, u128, Strin
     }
 }
 
-/// Splits and merges shards at random until it is told to stop. Returns how often it did each.
+/// Splits and merges shards at random until it is asked to stop. Returns how often it did each.
 async fn reshard(client: aws_sdk_kinesis::Client, stop: Arc<AtomicBool>) -> (u64, u64) {
     let mut random = Random::new(2);
     let (mut splits, mut merges) = (0, 0);
@@ -137,7 +137,7 @@ fn instances(processes: &Path, functions: &[String]) -> Vec<Pid> {
         .collect()
 }
 
-/// Kills instances at random until it is told to stop. Returns how many.
+/// Kills instances at random until it is asked to stop. Returns how many.
 async fn kill(processes: PathBuf, stop: Arc<AtomicBool>) -> u64 {
     let functions = [
         Function::Authorizer,
@@ -244,7 +244,7 @@ async fn rest(system: &System, users: &[User]) -> Vec<Value> {
         for function in [Function::Processor, Function::Aggregator] {
             waits |= system.mapping(function).await["iteratorAgeMs"] != 0;
         }
-        // The second track takes its time.
+        // The second track is slower.
         let counted = |stats: &Value| stats["totalCalls"].as_u64().unwrap();
         for (user, stats) in users.iter().zip(&now) {
             let shown = system.hours(&user.email).await.total_calls;
@@ -298,7 +298,7 @@ struct Ordeal {
     resharded: Option<(u64, u64)>,
 }
 
-/// Makes every call while everything goes wrong that can.
+/// Makes every call under all faults.
 async fn ordeal(
     system: &System,
     stream: Option<&Kinesis>,

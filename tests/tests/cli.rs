@@ -48,7 +48,7 @@ fn the_bill_adds_up_without_anything_built_or_deployed() {
 }
 
 #[test]
-fn what_is_not_understood_is_a_usage_error() {
+fn an_invalid_command_line_is_a_usage_error() {
     let place = Place::new();
     place.run("deplyo").fails(2, &["deplyo", "deploy"]);
     place.run("status --dry-run").fails(2, &["--dry-run"]);
@@ -113,7 +113,7 @@ fn an_unknown_environment_names_the_known() {
 }
 
 #[test]
-fn a_sound_environment_file_of_ones_own_is_read() {
+fn a_valid_environment_file_of_your_own_is_read() {
     let place = Place::new().with_environment(SOUND);
     // Refused because of `token` itself, not because of the file.
     place
@@ -192,7 +192,7 @@ fn an_unknown_stack_plan_or_function_is_a_usage_error_that_names_the_known() {
         .fails(2, &["no plan `gold`", "`free`"]);
     place
         .run("keys create --email nobody --plan free")
-        .fails(2, &["`nobody` is no email"]);
+        .fails(2, &["`nobody` is not an email"]);
     place
         .run("logs nothing")
         .fails(2, &["no function `nothing`", "`authorizer`"]);
@@ -255,7 +255,7 @@ fn destroying_data_without_a_terminal_and_without_yes_is_declined() {
 }
 
 #[test]
-fn a_state_that_cannot_be_read_is_told_and_does_not_stop_destroy() {
+fn an_unreadable_state_is_reported_and_does_not_stop_destroy() {
     let place = Place::new();
     let local = place.dir().join("local");
     std::fs::create_dir(&local).unwrap();
@@ -323,7 +323,7 @@ fn a_second_deploy_at_once_is_refused_and_an_environment_of_its_own_named() {
 }
 
 #[test]
-fn a_local_environment_whose_processes_died_is_told_with_the_two_ways_on() {
+fn a_local_environment_whose_processes_died_is_reported_with_both_remedies() {
     let place = Place::new();
     let local = place.dir().join("local");
     std::fs::create_dir(&local).unwrap();

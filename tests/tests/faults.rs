@@ -1,4 +1,4 @@
-//! Whatever goes wrong, and in whatever order: each event counts once, and none is lost.
+//! The fault model: under any faults in any order, each event counts once and none is lost.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,12 +14,12 @@ const WITHIN: Duration = Duration::from_mins(5);
 /// A number that can be set for a run.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where this suite is told anything"
+    reason = "the one place where this suite takes settings"
 )]
 fn given(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("`{name}` is `{text}`, allowed is a whole number")))
+    Some(number.unwrap_or_else(|_| panic!("`{name}` is `{text}`, expected a whole number")))
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn each_event_counts_once_whatever_goes_wrong() {
     assert!(violations.is_empty(), "\n{}", violations.join("\n\n"));
 }
 
-/// Whether the model finds them is up to `cargo run --bin mutants`: that takes long.
+/// `cargo run --bin mutants` checks that the model finds them. That takes long.
 #[test]
 fn every_deliberate_defect_still_applies() {
     let folder = root().join("tests/mutants");

@@ -209,7 +209,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         1,
         &[
             "`complical-analytics-test` exists and cannot become",
-            "its key is `id (HASH, S), at (RANGE, S)`, declared is `PK (HASH, S), SK (RANGE, S)`",
+            "its key is `id (HASH, S), at (RANGE, S)`, expected `PK (HASH, S), SK (RANGE, S)`",
         ],
     );
     let delete = tables.delete_table().table_name(ANALYTICS);
@@ -262,7 +262,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     assert_eq!(gateway_role(&cloud).await.as_deref(), Some(others));
     succeed(&cloud, "destroy --env test --delete-data --yes");
 
-    // The commands did nothing that the deploy role must not do.
+    // The commands did nothing that the deploy role forbids.
     let role = deploy_role();
     let asked = cloud.asked();
     let unasked: Vec<_> = asked
@@ -272,7 +272,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     assert!(unasked.is_empty(), "{unasked:?} not in {role:?}");
 }
 
-/// What stands of an environment, by the names that AWS has for it.
+/// The existing resources of an environment, by AWS's names.
 async fn standing(cloud: &Cloud, environment: &str) -> BTreeSet<String> {
     let sdk = cloud.sdk().await;
     let mut found = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A deploy that is killed at any moment: the next one ends right, and `destroy` leaves nothing.
+//! A deploy that is killed at any moment: the next one succeeds, and `destroy` leaves nothing.
 //!
 //! A round kills three deploys: a first deploy, an update, and another first deploy that is destroyed without
 //! a repair. The test runs by name only, for one round. `KILLS=20` runs enough rounds for twenty kills, and
@@ -27,7 +27,7 @@ fn given(name: &str, usual: u64) -> u64 {
     given.map_or(usual, |text| text.parse().unwrap())
 }
 
-/// Deploys and kills the command after at most `within`; says whether it was still running.
+/// Deploys, and kills the command after at most `within`. Returns whether it was still running.
 fn killed(place: &Place, within: Duration, random: &mut Random) -> bool {
     let millis = random.below(u64::try_from(within.as_millis()).unwrap());
     let mut child = place
@@ -47,7 +47,7 @@ fn killed(place: &Place, within: Duration, random: &mut Random) -> bool {
     runs
 }
 
-/// The deployment is whole, and counts a call once: `verify` makes one and waits for it.
+/// The deployment is complete and counts a call once: `verify` makes one and waits for it.
 #[track_caller]
 fn is_right(place: &Place, mode: &str) {
     let outputs = deploy(place);
@@ -61,7 +61,7 @@ fn is_right(place: &Place, mode: &str) {
     assert_eq!(stacks, if mode == "stream" { 3 } else { 2 });
 }
 
-/// Destroys; nothing of the place is left, and no process knows of it.
+/// Destroys. Nothing of the place is left, and no process refers to it.
 #[track_caller]
 fn is_clean(place: &Place) {
     let ended = place.run("destroy --yes");
@@ -71,7 +71,7 @@ fn is_clean(place: &Place) {
     assert!(left.is_empty(), "{left:#?}");
 }
 
-/// Processes whose command or environment names the place.
+/// The processes whose command or environment names the place.
 fn processes_of(place: &Path) -> Vec<String> {
     let name = place.display().to_string();
     let all = fs::read_dir("/proc").unwrap().flatten();
@@ -97,7 +97,7 @@ fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() 
     let switch = |place: &mut Place, mode: &str| {
         place.set("ENABLE_KINESIS_ANALYTICS", (mode == "stream").to_string());
     };
-    // How long a deploy takes here.
+    // The duration of a deploy on this machine.
     let begun = Instant::now();
     switch(&mut place, "stream");
     is_right(&place, "stream");

@@ -145,7 +145,8 @@ async fn rates(system: &System) {
         if status == 429 {
             assert_eq!(body["error"], "rateLimited", "{body}");
             retry_after = headers["retry-after"].to_str().unwrap().parse().unwrap();
-            // Three other instances may have accepted a call each, and report another one late.
+            // Three other instances may have accepted one call each, and may report another one
+            // late.
             assert!((1..=5).contains(&retry_after), "{retry_after}");
             assert_eq!(
                 headers["ratelimit"],

@@ -1,5 +1,5 @@
 //! The deployed system over HTTP: every call of every user counts once, in both modes, and nothing
-//! is left behind.
+//! remains on the machine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The suites, in one program: each program more would be linked for itself, with the whole AWS SDK.
+//! The suites, in one program: each further program would have to link the whole AWS SDK again.
 
 #![allow(
     clippy::unwrap_used,

@@ -133,7 +133,7 @@ impl Metered {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_api_of_ones_own_is_metered_under_its_routes() {
+async fn an_upstream_is_metered_under_its_routes() {
     let page = page().await;
     let mut metered = Metered::deploy(&format!(
         "units: {{GET /items/latest: 10, other: 0}}\n\
@@ -141,7 +141,7 @@ async fn an_api_of_ones_own_is_metered_under_its_routes() {
     ))
     .await;
     every_call_reaches_the_api_and_says_who_calls(&mut metered).await;
-    what_is_no_call_reaches_nobody(&metered).await;
+    a_request_that_is_not_a_call_reaches_nobody(&metered).await;
     clients(&mut metered);
     in_a_browser(&page, &mut metered);
     metered.counted().await;
@@ -198,7 +198,7 @@ async fn every_call_reaches_the_api_and_says_who_calls(metered: &mut Metered) {
 }
 
 /// Refusals, preflights, and methods that the gateway does not support.
-async fn what_is_no_call_reaches_nobody(metered: &Metered) {
+async fn a_request_that_is_not_a_call_reaches_nobody(metered: &Metered) {
     let origin = "https://app.example.com";
     let refused = metered.request("GET", "/items/7").header("origin", origin);
     let refused = refused.send().await.unwrap();

@@ -1,5 +1,5 @@
-//! `errors`, `replay` and `events` on the deployed system: what failed is counted once it can be,
-//! and what was counted stays as it is, however often anything is submitted again.
+//! `errors`, `replay` and `events` on the deployed system: failed records count once they can, and
+//! other counts do not change, even if records are submitted again many times.
 
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ async fn send_letter(system: &System, queue: &str, body: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_failed_counts_once_it_can_and_nothing_counts_twice() {
+async fn failed_records_count_once_they_can_and_nothing_counts_twice() {
     let mut system = System::deploy();
     let key = system.key("ann@example.com");
     system.call(key["key"].as_str(), 20).await;

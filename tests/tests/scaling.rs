@@ -1,5 +1,5 @@
-//! The scaler and what is around it, against APIs that answer as AWS does: what it reads and asks for, and
-//! deploys that leave alone what it did.
+//! The scaler and its surroundings, against APIs that answer as AWS does: its reads and requests, and
+//! deploys that do not undo its changes.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,13 @@ const STREAM: &str = "complical-usage-stream-test";
 const MINUTE: i64 = 60_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The present minute's start.
+/// The start of the current minute.
 fn minute() -> UnixMillis {
     let now = jiff::Timestamp::now().as_millisecond();
     UnixMillis(now - now.rem_euclid(MINUTE))
 }
 
-/// Waits until no shard of the stream is being made; says how many there are.
+/// Waits until the stream is at rest. Returns the number of its shards.
 async fn settled(stream: &KinesisStream) -> u32 {
     let start = Instant::now();
     loop {
@@ -94,7 +94,7 @@ async fn a_look_reads_the_load_and_changes_the_shards() {
     assert_eq!(series.shards.len(), 99);
     assert!(series.shards.values().all(|shards| *shards == 2));
 
-    // What makes shards is another server: the embedded AWS neither splits nor merges any.
+    // Another server provides the stream: the embedded AWS neither splits nor merges shards.
     let kinesis = Server::kinesis().await;
     let client = aws_sdk_kinesis::Client::new(&kinesis.sdk().await);
     let create = client.create_stream().stream_name(STREAM).shard_count(2);
@@ -109,7 +109,7 @@ async fn a_look_reads_the_load_and_changes_the_shards() {
     let looked = scaler.look(now).await.unwrap();
     assert_eq!(looked, Looked::At(2, Decision::Change(4)));
     assert_eq!(settled(&stream).await, 4);
-    // More than the double is beyond AWS's limits.
+    // More than double is beyond AWS's limits.
     assert!(stream.scale(9).await.is_err());
     let missing = KinesisStream::new(
         aws_sdk_kinesis::Client::new(&kinesis.sdk().await),
@@ -125,7 +125,7 @@ fn deploy(cloud: &Cloud) -> Ended {
     ended
 }
 
-/// Changes what the environment file says of the stream.
+/// Changes the stream's section of the environment file.
 fn stream_of(cloud: &Cloud, given: &str, instead: &str) {
     let file = cloud.place.dir().join("environments/test.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -133,7 +133,7 @@ fn stream_of(cloud: &Cloud, given: &str, instead: &str) {
     std::fs::write(&file, text.replacen(given, instead, 1)).unwrap();
 }
 
-/// The shards that the deployed template declares.
+/// The number of shards in the deployed template.
 async fn declared(cloud: &Cloud) -> Value {
     let stacks = aws_sdk_cloudformation::Client::new(&cloud.sdk().await);
     let template = stacks.get_template().stack_name("CompliCal-Kinesis-test");
@@ -158,7 +158,7 @@ async fn a_deploy_leaves_a_scaled_stream_its_shards_and_takes_new_bounds_over() 
     );
     assert_eq!(settled(&stream).await, 4);
 
-    // New bounds make the file's `shards` move; the stream's stay, and the scaler learns of the bounds.
+    // New bounds move the file's `shards`. The stream keeps its own, and the scaler gets the bounds.
     let given = "shards: 2\n  minShards: 1\n  maxShards: 4";
     stream_of(&cloud, given, "shards: 3\n  minShards: 3\n  maxShards: 6");
     deploy(&cloud);

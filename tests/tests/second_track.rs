@@ -66,7 +66,7 @@ async fn write_lines(system: &System, lines: &[String]) {
     put.send().await.unwrap();
 }
 
-/// Calls reported as known to the log alone.
+/// Calls that only the log reported, according to the metric.
 async fn reconciled(system: &System) -> f64 {
     let metrics = aws_sdk_cloudwatch::Client::new(&system.sdk().await);
     let now = jiff::Timestamp::now().as_second();
@@ -165,7 +165,7 @@ fn events_are_printed_once(system: &System, calls: usize, of_log_alone: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn second_track_brings_back_what_no_stream_saw_and_says_how_calls_were_answered() {
+async fn second_track_recovers_calls_that_no_stream_saw_and_adds_their_responses() {
     let system = System::deploy();
     let email = "ann@example.com";
     let question = "user-stats?email=ann@example.com";

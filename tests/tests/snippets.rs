@@ -1,5 +1,6 @@
-//! What `attach` prints is what its language takes: the CDK synthesises it, cfn-lint, a validator of
-//! `OpenAPI` and a parser of Terraform's language read it. `lint` has SAM's.
+//! The snippets that `attach` prints are valid in their languages: the CDK synthesises them, and
+//! cfn-lint, a validator of `OpenAPI` and a parser of Terraform's language accept them. `lint`
+//! checks SAM's.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -19,8 +20,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both.concat()).into_owned()
 }
 
-/// A program around the snippet, in whose stack a caller's route is declared. The CDK is a `CommonJS`
-/// module.
+/// A program around the snippet, whose stack declares a route. The CDK is a `CommonJS` module.
 fn program(gateway: Gateway) -> String {
     let snippet = snippet(gateway, Language::Cdk);
     let (imports, body) = snippet.split_once("'aws-cdk-lib';").unwrap();
@@ -49,7 +49,7 @@ fn program(gateway: Gateway) -> String {
     )
 }
 
-/// The template that the CDK makes of the snippet.
+/// The template that the CDK synthesises from the snippet.
 fn synthesised(tools: &Tools, folder: &Path, gateway: Gateway) -> Value {
     let file = folder.join(format!("{}.cjs", gateway.as_str()));
     std::fs::write(&file, program(gateway)).unwrap();
@@ -74,7 +74,8 @@ fn of_type<'a>(template: &'a Value, kind: &str) -> &'a Value {
     properties
 }
 
-/// Lets the gateway invoke the authorizer. A stack of a known account has a permission of the CDK's besides.
+/// The snippet lets the gateway invoke the authorizer. For a known account the CDK adds a permission of its
+/// own.
 fn permits(template: &Value) {
     let resources = template["Resources"].as_object().unwrap().values();
     let mut permissions =
@@ -120,7 +121,7 @@ fn the_cdk_synthesises_the_snippet_of_a_rest_api() {
         (&json!("ACCESS_DENIED"), &json!("429"))
     );
     permits(&template);
-    // The account's role for logs is one for all APIs, and not this one's to change.
+    // The account has one role for logs for all APIs, and the snippet must not change it.
     assert!(!template.to_string().contains("AWS::ApiGateway::Account"));
     linted(&tools, folder.path(), "rest.json", &template);
 }
@@ -178,7 +179,7 @@ fn the_openapi_snippets_are_parts_of_a_valid_document() {
     }
 }
 
-/// The one block of a kind and a type, as the parser prints it.
+/// The only block of a kind and a type, as the parser prints it.
 fn block<'a>(parsed: &'a Value, kind: &str, of: &str) -> &'a Value {
     let mut blocks = parsed[kind].as_array().unwrap().iter();
     let quoted = format!("\"{of}\"");

@@ -1,5 +1,5 @@
-//! The mode changes while calls are made: nothing is lost, nothing counts twice, and everything
-//! that holds counts stays as it is.
+//! The mode changes while calls are made: nothing is lost, nothing counts twice, and the resources
+//! that hold counts do not change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

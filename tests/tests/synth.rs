@@ -78,7 +78,7 @@ fn equal_inputs_give_equal_bytes() {
 }
 
 #[test]
-fn an_assembly_of_another_time_is_told_apart() {
+fn an_outdated_assembly_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let zips = tempfile::tempdir().unwrap();
     let assets = assets(zips.path());

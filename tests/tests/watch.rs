@@ -15,7 +15,7 @@ use tests::synthesised::root;
 
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A local system that watches its own functions, ended with the test however that goes.
+/// A local system that watches its own functions, and ends with the test even if that fails.
 struct Watching {
     place: Place,
     functions: PathBuf,

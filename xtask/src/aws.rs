@@ -151,7 +151,7 @@ impl Reached {
     }
 }
 
-/// The deployed mode, whatever the file says now: the mode of the API's authorizer.
+/// The deployed mode, which may differ from the file's: the mode of the API's authorizer.
 pub(crate) fn deployed_mode(found: &[(StackKind, Deployed)]) -> TrackingMode {
     let api = found.iter().find(|(kind, _)| *kind == StackKind::Api);
     let told = api.and_then(|(_, stack)| stack.outputs.get("TrackingMode"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_is_what_the_authorizer_was_told_not_which_stacks_stand() {
+    fn the_mode_is_the_authorizers_setting_not_which_stacks_exist() {
         let stream = stack(StackKind::Kinesis, None);
         let told = |mode| stack(StackKind::Api, Some(mode));
         let both = [stream.clone(), told("synchronous")];

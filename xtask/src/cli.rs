@@ -160,8 +160,8 @@ pub(crate) enum Verb {
     Iam,
     /// Estimate the monthly cost, savings, and the cost of other ways to count
     Cost(Cost),
-    /// Print everything known about one call: who decided it, by which track it arrived, in which
-    /// sums it counts
+    /// Print everything known about one call: who decided it, which track reported it, which sums
+    /// hold it
     Explain(Explain),
     /// Print JSON Schemas, and the description of the analytics API
     Schema(Schema),
@@ -443,7 +443,7 @@ pub(crate) struct UserChange {
     /// Units per period, over all keys; `none` for no limit
     #[arg(long, value_name = "N")]
     pub(crate) quota: Option<Quota>,
-    /// Return to the plan's values for everything that is not given
+    /// Return to the plan's values for every option that is not given
     #[arg(long)]
     pub(crate) by_plan: bool,
 }
@@ -586,7 +586,7 @@ pub(crate) struct Logs {
     /// Lines since this time: `15m` ago, or a time
     #[arg(long, value_name = "T", value_parser = past, default_value = "1h")]
     pub(crate) since: Past,
-    /// Lines that name this call, in every function: its event id or its request id
+    /// Lines about one call, in every function: its event id or its request id
     #[arg(long, value_name = "ID")]
     pub(crate) event: Option<String>,
 }
@@ -764,16 +764,16 @@ pub(crate) struct Attach {
         required_unless_present = "check"
     )]
     pub(crate) language: Option<AttachAs>,
-    /// Say what is missing or wrong on a live API instead
+    /// Report what is missing or wrong on a live API instead
     #[arg(long, conflicts_with = "language")]
     pub(crate) check: bool,
-    /// The id of the API that is checked; each one of `attached` in the environment file unless given
+    /// The id of the API to check; by default each API of `attached` in the environment file
     #[arg(long, value_name = "ID", requires_all = ["check", "stage"])]
     pub(crate) api: Option<String>,
-    /// The stage that is checked
+    /// The stage to check
     #[arg(long, value_name = "NAME", requires = "api")]
     pub(crate) stage: Option<String>,
-    /// The kind of API; that of `attached` in the environment file unless given, and `rest` without
+    /// The kind of API; by default that of `attached` in the environment file, otherwise `rest`
     #[arg(long, value_enum)]
     pub(crate) kind: Option<AttachedKind>,
 }

@@ -154,7 +154,8 @@ async fn compile(
     if flavour.release {
         check_target(flavour).await?;
         let zig = Zig::ensure(context).await?;
-        // This tells cargo-zigbuild, which is inside cargo-lambda, about a Python with zig.
+        // cargo-zigbuild, which is inside cargo-lambda, finds a Python with zig through this
+        // variable.
         lambda = lambda.env("CARGO_ZIGBUILD_PYTHON_PATH", zig.python());
     }
     lambda
@@ -163,7 +164,7 @@ async fn compile(
         .context(Stop::failed("the functions were not built"))
 }
 
-/// How cargo selects a function: by package for AWS, so that it has no feature which only the
+/// How cargo selects a function: by package for AWS, so that it has no feature that only the
 /// commands need; by binary for this machine, so that it shares their dependencies.
 const fn selection(flavour: Flavour) -> &'static str {
     if flavour.release {

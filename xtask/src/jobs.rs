@@ -17,7 +17,7 @@ pub(crate) struct Job {
     name: String,
 }
 
-/// Prefixes of the variables with which cargo tells programs about themselves. A cargo started from
+/// Prefixes of the variables in which cargo describes a program to itself. A cargo started from
 /// here must not see them: build scripts would notice the change and run again.
 const OF_THE_OUTER_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"];
 

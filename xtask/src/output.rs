@@ -251,7 +251,9 @@ impl Output {
     /// The answer to a question; `None` without a terminal.
     fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} {choice} no: there is no terminal to ask, and no `--yes`");
+            eprintln!(
+                "{question} {choice} no: there is no terminal to ask, and `--yes` is not given"
+            );
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));

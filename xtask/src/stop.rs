@@ -10,11 +10,11 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done.
     Done = 0,
-    /// Failed; also if something must be deployed and is not.
+    /// Failed; also if the command needs a deployment that does not exist.
     Failed = 1,
     /// Used or configured wrongly; also for an unknown stack, function or key.
     Usage = 2,
-    /// There is a difference where there should be none.
+    /// There is an unexpected difference.
     Difference = 3,
     /// AWS refused.
     Refused = 4,

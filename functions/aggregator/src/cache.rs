@@ -1,8 +1,8 @@
 //! The hours that this instance wrote, as it last wrote them.
 //!
-//! A fold writes most users' hours once per window, and other instances rarely write them: the
-//! table usually holds what this instance wrote, so there is no need to read it. Where the table
-//! holds something else, the write's condition fails and the refusal carries the stored item. So a
+//! A fold writes most users' hours once per window, and other instances rarely write them. The
+//! table usually holds what this instance wrote, so the instance does not read it. If the table
+//! holds something else, the write's condition fails and the refusal returns the stored item. A
 //! wrong guess costs one refused write and never a count.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Hours are written while they last, and a little longer: lines of the access log arrive later.
 const KEPT_MILLIS: i64 = 2 * 3_600_000;
 
-/// What this instance knows of the table.
+/// This instance's knowledge of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Kept>);
 
@@ -29,7 +29,7 @@ struct Kept {
     since: Option<UnixMillis>,
 }
 
-/// What is known of an item before it is read.
+/// The cache's knowledge of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guess {
     /// The table holds what this instance wrote.

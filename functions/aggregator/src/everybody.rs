@@ -102,9 +102,9 @@ impl<S: Store> Everybody<'_, S> {
         }
     }
 
-    /// Offers a minute's callers. Most folds learn only how calls were answered: the item is read,
-    /// and written only if it differs. Where facts disagree, callers may come and go, so there the
-    /// rank must rise with every fold.
+    /// Offers a minute's callers. Most folds add only responses, so this reads the item first and
+    /// writes it only if it differs. If facts disagree, callers may come and go, so the rank must
+    /// rise with every fold.
     async fn callers(
         &self,
         folded: &FoldedMinute,

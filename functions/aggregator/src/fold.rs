@@ -315,7 +315,7 @@ impl<'a, S: Store> Pass<'a, S> {
         Ok(())
     }
 
-    /// The progress of each day's closing; `None` where it has not begun.
+    /// The progress of each day's closing; `None` if it has not begun.
     async fn marks(
         &self,
         days: &BTreeSet<UnixMillis>,
@@ -323,7 +323,7 @@ impl<'a, S: Store> Pass<'a, S> {
         let marks = days.iter().map(|day| async move {
             match read_mark(self.usage, *day).await {
                 Ok(mark) => Ok((*day, mark.map(|(mark, _)| mark.round))),
-                // A mark of a later release stands, whatever its content.
+                // A mark of a later release counts as present, with any content.
                 Err(StoreError::Unreadable { .. }) => Ok((*day, Some(Round::Closing))),
                 Err(error) => Err(error),
             }

@@ -1,8 +1,8 @@
 //! Parked items: what cannot be read or written, and facts that disagree. They are recorded under
 //! `PK = ERRORS` and owed until they work.
 //!
-//! A parked item stands under its minute, so that the tick knows what to fold again. Everything
-//! else goes on.
+//! A parked item is listed under its minute, so that the tick knows which minute to fold again.
+//! Everything else goes on.
 
 use domain::entry::EntryError;
 use domain::event::Reason;

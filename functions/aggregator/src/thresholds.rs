@@ -1,12 +1,11 @@
 //! Thresholds of quotas: how much of its period's quota a user has used, and the alerts about it.
 //!
-//! After the folds of a batch or a tick, this module looks at the users they counted, but only at
-//! those whose use may have crossed a threshold since the last look. A look adds up what is stored of the period, stores the
-//! alert of each crossed threshold under an id that follows from user, period and threshold, hands
-//! it to the queue, and only then notes the threshold as announced. Wherever it dies, the next look
-//! does the same again, and the id shows that it is the same alert. The next invocation of the same
-//! instance repeats a look that failed or that the invocation had no time for. Closing a day makes a
-//! look at every user of that day due.
+//! After the folds of a batch or a tick, this module looks at the users they counted, but only at those whose
+//! use may have crossed a threshold since the last look. A look adds up the period's stored sums. It stores the
+//! alert of each crossed threshold under an id that derives from user, period and threshold, sends the id to
+//! the queue, and only then notes the threshold as announced. If it dies on the way, the next look does the
+//! same again, and the id shows that it is the same alert. If a look fails, or the invocation runs out of time,
+//! the next invocation of the same instance makes it. When a day is closed, a look at each of its users is due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -28,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 /// Upper bound for the users that are watched at a time.
 const MOST_WATCHED: usize = 50_000;
-/// How long a look stays valid: the user's settings may change.
+/// How long a look stays valid. The user's settings may change in the meantime.
 const LOOK_MILLIS: i64 = 6 * 3_600_000;
 /// Minutes of a user that are remembered, to know what a further fold of them adds.
 const MINUTES: usize = 4;
@@ -46,14 +45,14 @@ pub struct Counted {
     pub closed: BTreeSet<(String, UnixMillis)>,
 }
 
-/// What is stored about a period besides its calls.
+/// The stored state of a period besides its units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
     /// The highest threshold that was announced, in percent.
     pub percent: u8,
 }
 
-/// Looks at what users have used.
+/// Compares users' usage with the thresholds of their quotas.
 #[derive(Debug)]
 pub struct Thresholds<S, Q> {
     /// The usage table.
@@ -94,10 +93,10 @@ struct Watch {
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The table.
-    #[error("the use of a period is not known")]
+    #[error("cannot read what a user has used in a period")]
     Store(#[from] StoreError),
     /// The queue.
-    #[error("an alert is not handed over")]
+    #[error("cannot queue an alert")]
     Send(#[from] SendError),
 }
 
@@ -111,7 +110,7 @@ struct Use<'a> {
 
 impl<S: Store, Q: Queue> Thresholds<S, Q> {
     /// Looks at the users that a fold counted and at those whose look is owed, until the time is
-    /// `over`; the others are owed. A failing look does not hold up the others.
+    /// `over`. Remaining looks are owed. A look that fails does not delay the others.
     pub async fn look(&self, counted: &Counted, now: UnixMillis, over: &impl Fn() -> bool) {
         let mut due: BTreeSet<(String, UnixMillis)> = counted.closed.clone();
         due.extend(self.memory.owed());
@@ -148,7 +147,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         match self.look_at(user, at, now).await {
             Ok(()) => self.memory.settle(user, at),
             Err(error) => {
-                tracing::warn!(user, error = %Chain(&error), "a quota is looked at again");
+                tracing::warn!(user, error = %Chain(&error), "the next invocation looks at a quota again");
                 self.memory.owe(user, at);
             }
         }
@@ -201,7 +200,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         Ok(())
     }
 
-    /// Stores an alert unless it is stored already, and hands it to the queue.
+    /// Stores an alert unless it is stored already, and sends it to the queue.
     async fn alert(&self, alert: &Alert) -> Result<(), LookError> {
         let id = alert.id();
         let key = ItemKey::alert(&id);
@@ -219,7 +218,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         Ok(self.alerts.send(message, 0).await?)
     }
 
-    /// Adds up what is stored of the period of `at`: days, and the hours of days that do not exist
+    /// Adds up the stored sums of the period of `at`: days, and the hours of days that do not exist
     /// yet.
     async fn used(
         &self,
@@ -241,7 +240,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
             self.read(user, from, to, Hour::decode)
         };
         let recent = now.plus_days(-OPEN_DAYS);
-        // The day of late calls is closed again later; until then its hours know more.
+        // The day of late calls is closed again later. Until then its hours have more facts.
         let late = async {
             if at < recent {
                 let day = Window::Day.start(at);
@@ -296,8 +295,8 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     }
 }
 
-/// Units of a period's accepted calls: for each day the day's own sum, or its hours where they rest
-/// on more facts. Exact to the quarter hour, on which periods of every time zone begin.
+/// Units of a period's accepted calls: for each day the day's own sum, or its hours if they have
+/// more facts. Exact to the quarter hour, on which periods of every time zone begin.
 fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis, Hour)]) -> u64 {
     let mut of_hours: BTreeMap<UnixMillis, Sum> = BTreeMap::new();
     for (start, hour) in hours {

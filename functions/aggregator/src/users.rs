@@ -1,7 +1,7 @@
 //! Users' hours, days, months and all time.
 //!
-//! An hour takes slots of minutes, each only in place of one of lower rank, under the version that
-//! was read. Once a day's mark stands, its hours are written together with the day, in one
+//! An hour accepts slots of minutes. Each replaces only a slot of lower rank, under the version
+//! that was read. Once a day's mark stands, its hours are written together with the day, in one
 //! transaction: from then on the day is the sum of its hours at every moment, so readers may move
 //! from one to the other. Months and all time are sums of what is stored below them, and replace
 //! only a sum of lower rank.
@@ -24,7 +24,7 @@ pub(crate) struct HourWork<'a> {
     pub(crate) user: &'a str,
     pub(crate) hour: UnixMillis,
     pub(crate) slots: Vec<(u8, &'a Slot)>,
-    /// What the table holds, as far as it is known.
+    /// The known content of the table.
     pub(crate) held: Option<Stored>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Users<'a, S> {
 }
 
 impl<'a, S: Store> Users<'a, S> {
-    /// What the table holds of an hour, from memory where possible.
+    /// The stored hour, from memory if possible.
     pub(crate) async fn held(
         &self,
         user: &str,
@@ -167,7 +167,7 @@ impl<'a, S: Store> Users<'a, S> {
             )?;
             self.store.put_both((key, item), (&day_key, day)).await?
         } else {
-            // The day knows more than its hours: some of them were restored, and will be folded
+            // The day has more facts than its hours: some of them were restored, and will be folded
             // again.
             return self.store.put(key, item).await;
         };

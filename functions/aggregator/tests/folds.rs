@@ -143,7 +143,7 @@ async fn a_batch_is_folded_once_however_often_it_comes_and_deletions_are_not_fol
 }
 
 #[tokio::test]
-async fn what_the_time_does_not_allow_comes_again_and_what_is_done_stands() {
+async fn minutes_without_time_are_redelivered_and_finished_ones_stay() {
     let world = World::new();
     let later = AT.plus_millis(60_000);
     let mut records = world.append(&[call(1, ANN, AT)]).await;
@@ -210,8 +210,8 @@ async fn an_hour_of_a_later_release_is_not_replaced_and_holds_up_nobody() {
     assert_eq!((fresh.calls(ANN, AT), fresh.parked()), (2, 0));
 }
 
-/// The changes were given up: closing the day counts them all the same, and later calls are carried
-/// up.
+/// Lambda gave up on the changes. Closing the day counts them nevertheless, and rolls up later
+/// calls.
 #[tokio::test]
 async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     let world = World::new();

@@ -40,7 +40,7 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// Reads what the journal holds beyond what is folded, in the hours that `span` touches.
+    /// Reads the journal's unfolded minutes in the hours that `span` touches.
     pub async fn read<S: Store>(
         analytics: &S,
         marks: &Marks,

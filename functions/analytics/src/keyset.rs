@@ -36,9 +36,7 @@ pub enum KeySetError {
     #[error("the key set is not a JSON object with `keys`")]
     Form(#[source] serde_json::Error),
     /// The URL is not permitted.
-    #[error(
-        "the key set's address is `{given}`, allowed is `https://…`, and `http://…` on loopback"
-    )]
+    #[error("the key set's address is `{given}`, expected `https://…`, or `http://…` on loopback")]
     Address {
         /// The URL.
         given: String,
@@ -58,7 +56,7 @@ pub enum KeySetError {
         url: Url,
     },
     /// The response has another status.
-    #[error("the key set at `{url}` was answered with status {status}")]
+    #[error("the key set at `{url}` returned status {status}")]
     Status {
         /// The URL.
         url: Url,

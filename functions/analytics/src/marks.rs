@@ -2,7 +2,7 @@
 //!
 //! Every query reads the marks before anything else, because they decide where each span is read
 //! from. A mark claims only what was written before it, so a decision based on an older mark stays
-//! right however far the aggregator gets in the meantime.
+//! right while the aggregator moves on.
 //!
 //! Two queries, one read unit each: marks of hours older than two days sort between those of days
 //! and those of the last hours, and a single query would read them all.

@@ -1,7 +1,7 @@
 //! Pages of lists: greatest first, and by name where sizes are equal.
 //!
-//! A page begins after the last entry of the previous page, wherever that entry would stand now. If
-//! the list changes between two pages, only entries that moved are repeated or omitted.
+//! A page begins after the current position of the previous page's last entry. If the list changes
+//! between two pages, only entries that moved are repeated or omitted.
 
 use crate::error::ApiError;
 use crate::query::Query;

@@ -1,6 +1,6 @@
 //! The answer to the gateway: a policy
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>),
-//! or yes or no, which HTTP APIs take
+//! or a yes or no for HTTP APIs
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>).
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub struct Authorization {
     context: BTreeMap<&'static str, String>,
 }
 
-/// What the gateway does with the call.
+/// The verdict: a policy, or yes or no.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Verdict {
@@ -61,8 +61,8 @@ enum Effect {
 
 impl Authorization {
     /// Allows the holder of `key` to call the stage of the request. The gateway caches no answer, so
-    /// the policy holds for this one call. It does not repeat the call's path: a caller chooses that,
-    /// and in a policy `*` and `?` are wildcards. `event` reports the call.
+    /// the policy applies to this one call. It does not contain the call's path: a caller chooses the
+    /// path, and `*` and `?` are wildcards in a policy. `event` reports the call.
     pub fn of(request: &Request, key: &KeyRecord, event: &UsageEvent) -> Self {
         Self {
             verdict: Verdict::of(Effect::Allow, request, &key.id),
@@ -86,9 +86,9 @@ impl Authorization {
         }
     }
 
-    /// Refuses a call without a usable key. A REST API answers the failure with 401. AWS documents that
-    /// an HTTP API answers a failure with 500 and a denial with 403. The denial does not name its event: a
-    /// line of the access log that names one is read as a call of a user.
+    /// Refuses a call without a usable key. A REST API answers the failure with 401. AWS documents that an
+    /// HTTP API answers a failure with 500 and a denial with 403. The denial does not name its event: the
+    /// reconciler would read a line that names one as a call of a user.
     pub fn refused(request: &Request) -> Result<Self, Failure> {
         match request.form {
             Form::Rest => Err(Failure::Unauthorized),
@@ -121,7 +121,7 @@ impl Verdict {
     }
 }
 
-/// The context of a call that its event is reported by: for the access log and the upstream.
+/// The context of a call, from its event: for the access log and the upstream.
 fn said_of(key: &KeyRecord, event: &UsageEvent) -> BTreeMap<&'static str, String> {
     let members = [
         (context::EVENT_ID, event.id.to_string()),

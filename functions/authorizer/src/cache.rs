@@ -20,7 +20,7 @@ pub const RENEWAL_MILLIS: i64 = 10_000;
 pub const LONGEST_TRUST_MILLIS: i64 = 25_000;
 const MISSING_MILLIS: i64 = 1_000;
 const TRUSTED_IN_OUTAGE_MILLIS: i64 = 10 * 60 * 1_000;
-/// How long a table that did not respond is left alone.
+/// How long an instance leaves a table alone that did not respond.
 const PAUSE_MILLIS: i64 = 2_000;
 /// The most entries, some 4 MB.
 const MOST_ENTRIES: usize = 10_000;

@@ -35,7 +35,7 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// The longest that an instance is held to bring keys and limits up to date.
 const LONGEST_UPKEEP: Duration = Duration::from_secs(3);
 
-/// Everything that decides about a call.
+/// The parts that decide about a call.
 pub struct Access<T, S, N> {
     /// The keys.
     pub keys: Keys<T>,
@@ -49,7 +49,7 @@ pub struct Access<T, S, N> {
 
 /// Decides and reports.
 pub struct Handler<T, P, S, N, C> {
-    /// What decides.
+    /// The parts that decide.
     pub access: Arc<Access<T, S, N>>,
     /// Prefix of the keys of this deployment.
     pub key_prefix: String,
@@ -77,7 +77,7 @@ struct Decided {
 struct Upkeep {
     /// The hash of a key to read again.
     renewed: Option<String>,
-    /// The key of a call that was held against its limits.
+    /// The key of a call that was checked against its limits.
     key: Option<KeyRecord>,
     /// Whether that call was accepted.
     is_used: bool,
@@ -222,9 +222,9 @@ where
         }
     }
 
-    /// The objection to a call, whatever its key. The gateway's header names are case-sensitive
+    /// The objection to a call, with any key. The gateway's header names are case-sensitive
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>):
-    /// a header that it sets for the upstream could stand beside the caller's in another case.
+    /// a caller's header in another case could reach the upstream beside the gateway's.
     fn objection(&self, request: &Request) -> Option<Why> {
         if !is_method(&request.http_method) {
             return Some(Why::UnknownMethod);

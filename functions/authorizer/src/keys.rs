@@ -378,7 +378,7 @@ mod tests {
         );
         assert_eq!(table.asked(), asked);
         assert_eq!(call(&keys, &clock).await, Found::Known(key()));
-        // Nor is a key that this instance has known, however long ago.
+        // Nor is a key that this instance found long ago.
         let later = || UnixMillis(5_400);
         let long_ago = || UnixMillis(5_000 - 3_600_000);
         let slept = Keys::new(&table);

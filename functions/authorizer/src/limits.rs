@@ -21,12 +21,12 @@ use runtime::log::Chain;
 use runtime::store::{Store, StoreError};
 use tokio::time::timeout;
 
-/// How long counters that did not respond are left alone.
+/// How long an instance leaves the counters alone after they did not respond.
 const PAUSE_MILLIS: i64 = 5_000;
 /// How long the units that folds have counted stay valid, far from the end of a quota and near it.
 const COUNTED_MILLIS: i64 = 15 * 60_000;
 const COUNTED_NEAR_MILLIS: i64 = 60_000;
-/// Longest that a caller waits for what folds have counted, where the limit is hard.
+/// The longest that a caller waits for the units that folds have counted, if the limit is hard.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// A quota is near its end when less than this share remains, as a divisor.
 const NEAR: u64 = 20;
@@ -324,7 +324,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
     }
 
     fn pause(&self, error: &dyn std::error::Error, now: UnixMillis) {
-        tracing::warn!(error = %Chain(error), "limits are not shared for a while");
+        tracing::warn!(error = %Chain(error), "the counters failed: limits are not shared for a while");
         self.watched().paused_until = Some(now.plus_millis(PAUSE_MILLIS));
     }
 

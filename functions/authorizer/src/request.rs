@@ -4,8 +4,8 @@
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>).
 //!
 //! Not the types of `aws_lambda_events`, which quote a header that they cannot read in their error and
-//! so would write the caller's key to the log. This type exposes two headers: the user agent, and
-//! the key as its hash.
+//! so would write the caller's key to the log. This type exposes only two headers: the user agent, and
+//! the hash of the key.
 
 use domain::event;
 use domain::gateway;
@@ -15,19 +15,20 @@ use serde_json::{Map, Value};
 
 const KEY_HEADER: &str = "x-api-key";
 const USER_AGENT_HEADER: &str = "user-agent";
-/// Bytes of a key that was made elsewhere and imported by its hash: API Gateway's own have 20 to 128.
+/// Length in bytes of a key that another system made and that was imported by its hash: API Gateway's
+/// own keys have 20 to 128.
 const IMPORTED_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A call to be authorized.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Event")]
 pub struct Request {
-    /// How the gateway wants it answered.
+    /// The form of answer that the gateway expects.
     pub form: Form,
     /// ARN of the called method or route.
     pub method_arn: String,
     /// The gateway's template, such as `/v1/deadlines` or `/{proxy+}`; `$default` for the route of an
-    /// HTTP API that takes every call.
+    /// HTTP API that accepts every call.
     pub resource: String,
     /// The path as it was sent, still encoded.
     pub path: String,
@@ -39,14 +40,14 @@ pub struct Request {
     source_ip: Option<String>,
 }
 
-/// How a gateway wants a call answered.
+/// The form of answer that a gateway expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// By a policy. A denial is the REST API's 429, and the error `Unauthorized` its 401.
+    /// A policy. The REST API answers a denial with 429, and the error `Unauthorized` with 401.
     Rest,
-    /// By a policy. A denial is the HTTP API's 403.
+    /// A policy. The HTTP API answers a denial with 403.
     HttpPolicy,
-    /// By yes or no. No is the HTTP API's 403.
+    /// Yes or no. The HTTP API answers a no with 403.
     HttpSimple,
 }
 
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Headers {
     }
 }
 
-/// A request that is not one of the gateway's.
+/// A request that the gateway does not send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A member is not there.
@@ -75,7 +76,7 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    /// Of an HTTP API alone.
+    /// Only HTTP APIs send this.
     version: Option<String>,
     method_arn: Option<String>,
     route_arn: Option<String>,
@@ -127,7 +128,7 @@ impl TryFrom<Event> for Request {
 }
 
 impl Event {
-    /// What REST APIs send, and HTTP APIs in payload 1.0.
+    /// The form of REST APIs, and of HTTP APIs with payload 1.0.
     fn of_payload_1(self, form: Form) -> Result<Request, Unreadable> {
         let context = self.request_context.unwrap_or_default();
         Ok(Request {
@@ -186,7 +187,7 @@ impl Headers {
     }
 }
 
-/// What the caller presents as its key.
+/// The caller's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// Nothing.
@@ -204,8 +205,8 @@ pub enum Credential {
 }
 
 impl Request {
-    /// What the caller presents as its key. What begins like a key of `prefix` must have the checksum
-    /// of one, so that a typo is refused without a look-up.
+    /// The caller's credential. A text that begins like a key of `prefix` must have the checksum of
+    /// one, so that a typo is refused without a look-up.
     pub fn credential(&self, prefix: &str) -> Credential {
         let Some(presented) = self.header(KEY_HEADER).filter(|text| !text.is_empty()) else {
             return Credential::Missing;
@@ -224,7 +225,7 @@ impl Request {
         }
     }
 
-    /// The caller's address; `unknown` where the gateway reports none.
+    /// The caller's address; `unknown` if the gateway reports none.
     pub fn ip(&self) -> &str {
         self.source_ip.as_deref().unwrap_or("unknown")
     }

@@ -6,10 +6,11 @@
 //! records with one partition key go to one shard. An authorizer sees only its own calls of a
 //! subject, and does not know how many others there are. Lambda gives an instance at most ten
 //! requests a second, so a subject at 5,000 calls a second reaches five hundred instances or more.
-//! From the second call within a second *at this instance*, a subject therefore gets two partition
-//! keys for each call. However its calls spread over a thousand instances, they then put 500 records
-//! a second under each key, half of what a shard accepts, which leaves room for two keys that meet in
-//! one shard. A subject at eight calls a second at each instance gets 16 keys; one below two keeps one.
+//! From the second call within a second *at this instance*, a subject therefore gets two partition keys
+//! for each call. Even if its calls spread over a thousand instances, they then put 500 records a
+//! second under each key. That is half of what a shard accepts, and leaves room for two keys that meet
+//! in one shard. A subject at eight calls a second at each instance gets 16 keys; one below two keeps
+//! one.
 //!
 //! The number only balances load. Instances may disagree about it, and a duplicate may arrive
 //! through another shard: an event's id alone decides whether it is counted.

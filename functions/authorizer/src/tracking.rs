@@ -22,8 +22,8 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 use crate::spread::Spread;
 
-/// How long a stream that failed is left alone. Otherwise each call would hold its instance for all
-/// the retries, and a busy API would run out of instances.
+/// How long an instance leaves a stream alone that failed. Otherwise each call would hold its
+/// instance for all the retries, and a busy API would run out of instances.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The longest that one event may hold the instance.
 const LONGEST_REPORT: Duration = Duration::from_secs(4);

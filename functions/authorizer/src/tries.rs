@@ -1,8 +1,9 @@
 //! Unknown keys that an address has tried: after twenty, further ones are refused without a
 //! look-up, except for one per second.
 //!
-//! What others try from the same address does not affect keys that this instance has known before. A
-//! valid key that it has never seen waits its turn behind them: at most for a second's try.
+//! Keys that this instance has found before are not affected by other keys from the same address. A
+//! valid key that it has not found yet competes with them for the one look-up per second, and is
+//! refused until it gets one.
 
 use std::collections::HashMap;
 

@@ -82,10 +82,10 @@ fn answer(country: Country, today: Date) -> Answer {
 
 fn refusal(given: Option<&String>) -> BadRequest {
     let codes = Country::ALL.map(|country| format!("`{}`", country.code()));
-    let allowed = codes.join(", ");
+    let expected = codes.join(", ");
     let message = match given {
-        Some(code) => format!("`{PARAMETER}` is `{code}`, allowed are {allowed}"),
-        None => format!("`{PARAMETER}` is missing, allowed are {allowed}"),
+        Some(code) => format!("`{PARAMETER}` is `{code}`, expected one of {expected}"),
+        None => format!("`{PARAMETER}` is missing, expected one of {expected}"),
     };
     BadRequest {
         error: "invalidParameter",
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_unknown_country_is_refused_with_what_is_allowed() {
-        let allowed = "allowed are `AU`, `GB`, `IN`, `NZ`, `US`";
+    fn a_missing_or_unknown_country_is_refused_with_those_expected() {
+        let codes = "expected one of `AU`, `GB`, `IN`, `NZ`, `US`";
         for (query, message) in [
-            (json!(null), format!("`country` is missing, {allowed}")),
-            (json!({}), format!("`country` is missing, {allowed}")),
+            (json!(null), format!("`country` is missing, {codes}")),
+            (json!({}), format!("`country` is missing, {codes}")),
             (
                 json!({"country": "XX"}),
-                format!("`country` is `XX`, {allowed}"),
+                format!("`country` is `XX`, {codes}"),
             ),
         ] {
             let (status, body) = get(&query);

@@ -2,8 +2,8 @@
 //!
 //! The stacks write its format and the reconciler reads it, both from [`MEMBERS`]. A gateway that
 //! does not escape values lets a caller close a quote. Members that a caller can choose therefore
-//! come last, and a line is read from its start, member by member in this order: whatever a caller
-//! writes into its user agent, every member that decides the count was read before.
+//! come last, and a line is read from its start, member by member in this order. Every member that
+//! decides the count is read before the user agent, so a caller cannot change it.
 //!
 //! A line begins with the name of its format. REST APIs and HTTP APIs have a format each, because AWS
 //! documents different variables for them. Lines of earlier formats are read too: some are in flight when
@@ -51,7 +51,7 @@ pub const AUTHORIZER_REQUEST_ID: &str = "authorizerRequestId";
 pub const AUTHORIZER_INTEGRATION_STATUS: &str = "authorizerIntegrationStatus";
 /// The error that the authorizer failed with.
 pub const AUTHORIZER_ERROR: &str = "authorizerError";
-/// The gateway response that was returned; absent where the integration answered.
+/// The gateway response that was returned; absent if the integration answered.
 pub const RESPONSE_TYPE: &str = "responseType";
 /// Id of the request, which callers can choose.
 pub const REQUEST_ID: &str = "requestId";
@@ -101,10 +101,11 @@ pub const MEMBERS: [&str; 28] = [
     USER_AGENT,
 ];
 
-/// The members of an HTTP API's line in their order: what AWS documents for its access log
+/// The members of an HTTP API's line in their order, as far as AWS documents them for its access
+/// log
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>).
-/// The gateway reports nothing of the authorizer but its error and what it says of itself, so the
-/// authorizer says which calls it denies.
+/// About the authorizer, the gateway logs only its error and its context. The context therefore
+/// says which calls the authorizer denies.
 pub const MEMBERS_OF_HTTP: [&str; 24] = [
     VERSION,
     REQUEST_TIME,
@@ -216,7 +217,7 @@ pub fn write(gateway: Gateway, value: impl Fn(&'static str) -> String) -> String
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// A line of the access log: the value of each member, empty where it has none.
+/// A line of the access log: the value of each member, empty if it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'a> {
     gateway: Gateway,
@@ -224,7 +225,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line of a current format or of those before. `None` where it does not have all
+    /// Reads a line of a current format or of those before. `None` if it does not have all
     /// members in their order, or is of a format that this release does not know.
     pub fn read(text: &'a str) -> Option<Self> {
         let rest = |members: &[&str]| Self::of(Gateway::Rest, text, members);
@@ -274,7 +275,7 @@ impl<'a> Line<'a> {
         self.gateway
     }
 
-    /// The value of a member; `None` where it has none.
+    /// The value of a member; `None` if it has none.
     pub fn get(&self, member: &str) -> Option<Cow<'a, str>> {
         let value = *self.values.get(place_of(member)?)?;
         if value.is_empty() || value == ABSENT {
@@ -321,7 +322,7 @@ mod tests {
         line_of(&MEMBERS_OF_FORMAT_1, value)
     }
 
-    /// A line of format 2, as the previous release writes it.
+    /// A line of format 2, as an earlier release writes it.
     fn line_of_format_2(value: impl Fn(&'static str) -> String) -> String {
         line_of(&MEMBERS_OF_FORMAT_2, |member| match member {
             VERSION => "2".to_owned(),
@@ -350,7 +351,7 @@ mod tests {
     proptest! {
         /// Escaped or not, truncated or forged: at worst a caller makes its own line unreadable.
         #[test]
-        fn a_caller_changes_nothing_that_is_counted_by(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
+        fn a_caller_cannot_change_what_its_line_counts_as(agent: String, id in "[a-z\",:{}\\\\]{0,60}") {
             let forged = format!(r#"{agent}","eventId":"forged","status":"200","email":"{id}"#);
             let value = |member: &str| match member {
                 USER_AGENT => forged.clone(),
@@ -425,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_an_http_api_is_told_from_one_of_a_rest_api() {
+    fn a_line_of_an_http_api_is_distinguished_from_one_of_a_rest_api() {
         let text = write(Gateway::Http, |member| format!("of {member}"));
         let read = Line::read(&text).unwrap();
         assert_eq!(read.gateway(), Gateway::Http);

@@ -50,8 +50,8 @@ impl Alert {
         }
     }
 
-    /// The event's id: the same for a user, a period and a threshold, however often the crossing is
-    /// found.
+    /// The event's id: the same for a user, a period and a threshold, even if the crossing is found
+    /// again.
     pub fn id(&self) -> String {
         let mut digest = Sha256::new();
         digest.update(self.start.0.to_be_bytes());
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_are_crossed_in_whole_calls_and_told_once() {
+    fn thresholds_are_crossed_in_whole_calls_and_announced_once() {
         let thresholds = [100, 50, 80];
         assert!(crossed(49, 100, &thresholds, 0).is_empty());
         assert_eq!(crossed(50, 100, &thresholds, 0), [50]);
@@ -191,7 +191,7 @@ mod tests {
         /// However often and whenever a user is looked at, each threshold is announced exactly
         /// once.
         #[test]
-        fn each_threshold_is_told_once(
+        fn each_threshold_is_announced_once(
             quota in 1_u64..1_000,
             thresholds in proptest::collection::vec(1_u8..=200, 0..6),
             mut looks in proptest::collection::vec(0_u64..2_500, 1..20),

@@ -55,7 +55,7 @@ pub const REPORT_OUTCOME: &str = "reportOutcome";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// Events appended to the journal, which counts each once however often it is appended.
+    /// Events appended to the journal, which counts each once even if it is appended again.
     pub appended: u64,
     /// Sequence numbers of the records, or ids of the lines, that were set aside.
     pub set_aside: Vec<String>,

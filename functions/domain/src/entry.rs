@@ -6,7 +6,7 @@
 //!
 //! Facts (format 2): one byte that names the format; the minute; a table of texts and of *contents*
 //! (each distinct combination of type, user, key, plan, method, endpoint, failing address and units
-//! once), deflated where that pays; then columns: twelve bytes of each id (milliseconds within the
+//! once), deflated if that pays; then columns: twelve bytes of each id (milliseconds within the
 //! minute, ten random bytes), the content's number, and for lines the status and the latency. A
 //! report takes some 14 bytes, a line 17.
 //!
@@ -236,7 +236,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// The entries: one per minute, or more where one would be too large.
+    /// The entries: one per minute, or more if one would be too large.
     pub fn pack(self) -> Vec<Entry> {
         self.minutes.iter().map(Minute::pack).collect()
     }
@@ -382,7 +382,7 @@ fn within_minute(id: EventId, start: UnixMillis) -> [u8; ID_BYTES] {
     [m0, m1, t0, t1, t2, t3, t4, t5, t6, t7, t8, t9]
 }
 
-/// Writes bytes after both lengths, deflated where that makes them shorter.
+/// Writes bytes after both lengths, deflated if that makes them shorter.
 fn write_packed(to: &mut Vec<u8>, bytes: &[u8]) {
     let deflated = deflate(bytes);
     to.number(bytes.len() as u64);

@@ -71,7 +71,7 @@ impl EventType {
     }
 }
 
-/// The subject of an event: a user's email, or `ip:{address}` where the user is unknown.
+/// The subject of an event: a user's email, or `ip:{address}` if the user is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Subject(String);

@@ -542,7 +542,7 @@ fn label_of(address: &str) -> String {
     }
 }
 
-/// The addresses with most failures, by name where the numbers are equal.
+/// The addresses with most failures, by name if the numbers are equal.
 fn most_failing(addresses: BTreeMap<String, AddressMinute>) -> BTreeMap<String, AddressMinute> {
     if addresses.len() <= MOST_ADDRESSES {
         return addresses;

@@ -1,4 +1,4 @@
-//! The two kinds of API that API Gateway has, and what their names for a route have in common.
+//! The two kinds of API of API Gateway, and the template within their names of a route.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum Gateway {
 }
 
 impl Gateway {
-    /// As files and commands name it.
+    /// Its name in files and commands.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rest => "rest",

@@ -81,7 +81,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// SHA-256 of a presented key in lower-case hex, whatever the key's form.
+/// SHA-256 of a presented key of any form, in lower-case hex.
 pub fn hash(presented: &str) -> String {
     use fmt::Write as _;
     Sha256::digest(presented.as_bytes())
@@ -393,7 +393,7 @@ fn parsed<'a, T: FromStr>(
 /// An email address that cannot own a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is no email address that a key can be made for: allowed is ASCII `local@domain` of at most 254 characters, without colon, quotation mark and backslash"
+    "`{given}` is not an email that can own a key: expected ASCII `local@domain` of at most 254 characters, without colon, quotation mark and backslash"
 )]
 pub struct BadEmail {
     given: String,

@@ -24,7 +24,7 @@ const LINGER: i64 = 16;
 const LATE_MILLIS: i64 = 5_000;
 /// The share of a rate that an authorizer need not report, as a divisor.
 const QUIET: i64 = 40;
-/// Authorizers besides one of which it says truly when to retry: bounds hold for four.
+/// The other authorizers for which its `Retry-After` still holds: bounds hold for four in all.
 const OTHERS: u64 = 3;
 /// How old its view may be before an authorizer that refuses calls asks again.
 const STALE_MILLIS: i64 = 1_000;
@@ -173,9 +173,9 @@ pub struct Report {
     pub carry: Option<Carry>,
 }
 
-/// How empty a bucket is by the calls of all slots before one. A bucket that never gets full again
-/// remembers calls forever. Without this, an authorizer that starts, or that was frozen, would
-/// assume a full bucket at the first slot that it learns.
+/// How empty the calls of all slots before one have made a bucket. A bucket that never gets full
+/// again remembers calls forever. Without this, an authorizer that starts, or that was frozen,
+/// would assume a full bucket at the first slot that it learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carry {
     /// The first slot that it does not include.
@@ -307,7 +307,7 @@ pub fn period_counter(start: UnixMillis) -> String {
     format!("u{}", start.seconds())
 }
 
-/// The counter that holds the tick at which the bucket of `rate` is full again, where the limit is
+/// The counter that holds the tick at which the bucket of `rate` is full again, if the limit is
 /// hard.
 pub fn bucket_counter(rate: Rate) -> String {
     format!("t{}", rate.per_second)
@@ -380,7 +380,7 @@ impl Meter {
         self.counted = 0;
     }
 
-    /// Units of the period that this meter knows of.
+    /// Units of the period that this meter knows.
     pub fn used(&self) -> u64 {
         let reported = self.shared.units + self.own.units + self.sent.units;
         reported.max(self.counted)
@@ -438,7 +438,7 @@ impl Meter {
         !self.has_asked || is_loud || is_many
     }
 
-    /// The report to send at `now`. Nothing in it is ever reported again, whatever its fate: a
+    /// The report to send at `now`. Nothing in it is ever reported again, even if it fails: a
     /// report whose response is lost may have been counted.
     pub fn report(&mut self, now: UnixMillis) -> Report {
         self.forget(now);

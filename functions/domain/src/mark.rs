@@ -15,8 +15,8 @@ use crate::names::FOLD_SECONDS;
 use crate::table::USER_BUCKETS;
 use crate::time::{UnixMillis, Window};
 
-/// How long after a day's end its closing begins: by then in-flight events have arrived, and few
-/// folds are left that must offer the day as well.
+/// How long after a day's end its closing begins. By then in-flight events have arrived, and few
+/// later folds must offer the day as well.
 pub const BEGIN_AFTER_MILLIS: i64 = 60 * 60_000;
 /// How far two functions' clocks may be apart.
 const SKEW_MILLIS: i64 = 15 * 60_000;

@@ -30,7 +30,7 @@ pub mod env {
     /// The plans, a JSON object from plan name to [`Plan`](crate::plan::Plan).
     pub const PLANS: &str = "PLANS";
     /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
-    /// form, empty where the gateway's resources are the routes.
+    /// form, empty if the gateway's resources are the routes.
     pub const ROUTES: &str = "ROUTES";
     /// Headers that the gateway sets for the upstream, separated by spaces: a call that carries one
     /// is refused.
@@ -110,7 +110,7 @@ pub mod kinesis_metric {
     pub const RECONCILED_CALLS: &str = "ReconciledCalls";
     /// Open shards of the usage stream, while none is being made.
     pub const SHARDS: &str = "Shards";
-    /// 1 where the stream needs more shards than it gets, else 0.
+    /// 1 if the stream needs more shards than it gets, otherwise 0.
     pub const SCALING_REFUSED: &str = "ScalingRefused";
 }
 
@@ -164,7 +164,7 @@ pub mod context {
     /// The call's units.
     pub const UNITS: &str = "units";
 
-    /// What lines of the access log carry.
+    /// The content of lines of the access log.
     pub const LOGGED: [&str; 8] = [EVENT_ID, KEY_ID, EMAIL, PLAN, MODE, ROUTE, UNITS, ERROR];
 }
 

@@ -20,7 +20,7 @@ pub enum StateError {
     /// Written by a later release, or by one that was never released.
     #[error("state has format {found}, expected {OLDEST} to {FORMAT}")]
     Format {
-        /// The format byte, 0 where the state is empty.
+        /// The format byte, 0 if the state is empty.
         found: u8,
     },
     /// Its bytes do not match its format byte.

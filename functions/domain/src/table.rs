@@ -225,7 +225,7 @@ impl ItemKey {
         Self::new(day_users(at), format!("{bucket:02}#{hour}#{part:03}"))
     }
 
-    /// A record or line that was set aside: one item per position, however often it is delivered.
+    /// A record or line that was set aside: one item per position, even if it is delivered again.
     pub fn error(source: &str, position: &str) -> Self {
         Self::new(ERRORS, format!("{source}#{position}"))
     }

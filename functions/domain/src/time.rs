@@ -72,7 +72,7 @@ impl From<Timestamp> for UnixMillis {
 }
 
 impl fmt::Display for UnixMillis {
-    /// RFC 3339 in UTC, with milliseconds only where there are any.
+    /// RFC 3339 in UTC, with milliseconds only if there are any.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.timestamp();
         if self.0.rem_euclid(1000) == 0 {

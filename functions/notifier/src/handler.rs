@@ -41,7 +41,7 @@ pub struct Notifier<S, Q, M, P, V> {
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     /// It has another form.
-    #[error("the message is not JSON that the notifier sends")]
+    #[error("the message does not have the form that the notifier sends")]
     Message(#[from] serde_json::Error),
     /// The table failed.
     #[error("cannot read or write the state of a delivery")]
@@ -150,7 +150,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         Ok(handled)
     }
 
-    /// Puts off a delivery that failed. The message is sent before the failure is noted: a note
+    /// Postpones a delivery that failed. It sends the message before it notes the failure: a note
     /// without a message would end the delivery.
     async fn failed(
         &self,
@@ -194,7 +194,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         Ok(self.post.post(endpoint, &headers, body).await)
     }
 
-    /// Sends a message again, to arrive when it is due or after the longest delay of the queue.
+    /// Sends a message again, with a delay until it is due, or with the queue's longest delay.
     async fn put_off(&self, message: &Message, millis: i64) -> Result<(), SendError> {
         let seconds = u32::try_from(millis.max(0) / 1_000 + 1).unwrap_or(MOST_DELAY_SECONDS);
         let delay = seconds.min(MOST_DELAY_SECONDS);

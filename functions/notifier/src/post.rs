@@ -1,7 +1,7 @@
 //! Deliveries over HTTP: to public addresses only, unless an endpoint may be private.
 //!
-//! The addresses that a name resolves to are filtered where the connection is made, so that a name
-//! which resolves differently the second time leads nowhere else. No redirect is followed.
+//! The resolver that makes the connection filters the addresses, so a name that resolves
+//! differently the second time cannot bypass the filter. No redirect is followed.
 
 use std::error::Error;
 use std::future::Future;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
     /// The address is not public.
-    #[error("`{host}` is not a public address, and the endpoint may not be private")]
+    #[error("`{host}` is not a public address, and the endpoint does not set `allowPrivate`")]
     Private {
         /// The address.
         host: String,
@@ -99,7 +99,7 @@ impl Post for HttpPost {
             request.header(*name, value)
         });
         let sent = request.body(body).send().await;
-        // A URL may be a secret, and what went wrong is logged and stored.
+        // A URL may be a secret, and errors are logged and stored.
         let unreachable =
             |error: reqwest::Error| PostError::Unreachable(error.without_url().into());
         let response = sent.map_err(unreachable)?;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_redirect_is_no_success_and_is_not_followed() {
+    async fn a_redirect_is_not_a_success_and_is_not_followed() {
         let router = axum::Router::new()
             .route(
                 "/moved",

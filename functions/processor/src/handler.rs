@@ -107,7 +107,7 @@ impl<S: Store> Processor<S> {
                 report.latencies = times.map(|time| stored_at.since(time).max(0)).collect();
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "events will come again");
+                tracing::warn!(error = &error as &dyn Error, "events will be redelivered");
                 failed = batch.sequence_numbers;
             }
         }
@@ -119,7 +119,7 @@ impl<S: Store> Processor<S> {
                     tracing::warn!(
                         error = &error as &dyn Error,
                         sequence_number,
-                        "a record will come again"
+                        "a record will be redelivered"
                     );
                     failed.push(sequence_number);
                 }

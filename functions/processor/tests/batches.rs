@@ -1,5 +1,5 @@
-//! However the stream repeats and splits its records, and whichever write fails: every event ends
-//! up in the journal and counts once, and every other record is set aside.
+//! Whether the stream repeats or splits its records, and whichever write fails: every event ends up
+//! in the journal and counts once, and every other record is set aside.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -197,7 +197,7 @@ async fn poison_between_events_holds_up_none_of_them() {
 }
 
 #[tokio::test]
-async fn if_the_append_fails_the_events_come_again_and_what_was_set_aside_does_not() {
+async fn if_the_append_fails_the_events_are_redelivered_and_set_aside_records_are_not() {
     let processor = processor();
     let store = &processor.journal.store;
     refuse(store, table::JOURNAL_PREFIX);
@@ -215,7 +215,7 @@ async fn if_the_append_fails_the_events_come_again_and_what_was_set_aside_does_n
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_set_aside_comes_again_and_the_events_do_not() {
+async fn a_record_that_cannot_be_set_aside_is_redelivered_and_the_events_are_not() {
     let processor = processor();
     let store = &processor.journal.store;
     refuse(store, table::ERRORS);
@@ -305,7 +305,7 @@ async fn events_outside_the_horizon_are_set_aside_and_those_on_it_count() {
     let records: Vec<_> = records
         .map(|(at, (time, _))| record(usize::try_from(at).unwrap(), event(at, time)))
         .collect();
-    // However often it is delivered: nothing is looked up.
+    // A redelivery changes nothing: the processor looks nothing up.
     for _ in 0..2 {
         let (answer, report) = processor.process(&records, &|| NOW).await;
         assert_eq!((answer, report.appended), (BatchAnswer::default(), 2));

@@ -1,8 +1,8 @@
 //! Handles lines of the access log.
 //!
 //! The subscription's lines go to the queue unread, so that lines of many log streams are collected
-//! there and become one entry of the journal per minute. How well they are collected affects costs,
-//! never counts: if the queue fails, lines are appended as they arrive.
+//! there and become one entry of the journal per minute. How many lines meet affects costs,
+//! never counts: if the queue fails, the reconciler appends lines as they arrive.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -161,7 +161,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
         match stored.appended {
             Ok(()) => report.appended = count(reading.reported.len()),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "messages will come again");
+                tracing::warn!(error = &error as &dyn Error, "messages will be redelivered");
                 failed.extend(messages.iter().map(|message| message.message_id.as_str()));
             }
         }
@@ -173,7 +173,7 @@ impl<S: Store, Q: Queue> Reconciler<S, Q> {
                     tracing::warn!(
                         error = &error as &dyn Error,
                         message,
-                        "a message will come again"
+                        "a message will be redelivered"
                     );
                     failed.insert(message);
                 }

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subscription_says_what_it_is_not() {
+    fn an_unreadable_subscription_says_what_is_wrong() {
         let of = |data: &str| {
             let data = data.to_owned();
             Packed { data }.unpack().unwrap_err()

@@ -1,8 +1,8 @@
-//! What a line of the access log reports.
+//! Interprets a line of the access log.
 //!
-//! A call that the authorizer named is reported under the same id, with the same contents that the
-//! authorizer reports: counts cannot tell which of the two they come from. The event's time is the
-//! time in its id.
+//! If the line names the authorizer's event, it is reported under the same id and with the same
+//! contents as the authorizer's own report. Counts do not depend on which of the two arrives. The
+//! event's time is the time in its id.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,13 @@ use domain::names::{TrackingMode, context};
 use domain::response::Response;
 use domain::time::UnixMillis;
 
-/// What the gateway reports of one call.
+/// The gateway's report of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported<'a> {
-    /// The event of the call, without what the authorizer alone reports: user agent and request id.
+    /// The event of the call, without the members that only the authorizer reports: user agent and
+    /// request id.
     pub event: EventRef<'a>,
-    /// How the call was answered, where it was let through and the line says it.
+    /// The response, if the call was accepted and the line reports it.
     pub response: Option<Response>,
 }
 
@@ -40,7 +41,7 @@ pub fn read<'a>(text: &'a str, source: &'a str) -> Result<Option<Reported<'a>>, 
     Ok(Some(reported))
 }
 
-/// A call that the authorizer named. It counts by its id and its user, whatever the line says of its answer.
+/// A call with the authorizer's event id. It counts by its id and its user, even without a response.
 fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a>, Rejection> {
     let id = parse(context::EVENT_ID, id)?;
     let is_denied = is_denied(line);
@@ -55,7 +56,7 @@ fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a
     let event = EventRef {
         key_id: line.get(context::KEY_ID),
         plan: line.get(context::PLAN),
-        // The authorizer tells apart what is one resource to the gateway.
+        // The authorizer distinguishes routes within one resource of the gateway.
         endpoint: line.get(context::ROUTE).unwrap_or(common.endpoint),
         units: units(line)?,
         // No count depends on it.
@@ -70,8 +71,8 @@ fn of_call<'a>(line: &Line<'a>, id: &str, source: &'a str) -> Result<Reported<'a
     })
 }
 
-/// Whether a call that the authorizer named was denied: it is over its plan. A REST API's gateway denies
-/// such calls and no others; of an HTTP API's the authorizer says it itself.
+/// Whether the authorizer denied a call because it is over its plan. A REST API's gateway denies only
+/// such calls. For an HTTP API the authorizer's own context says so.
 fn is_denied(line: &Line<'_>) -> bool {
     match line.gateway() {
         Gateway::Rest => line.get(log::RESPONSE_TYPE).as_deref() == Some(log::ACCESS_DENIED),
@@ -79,13 +80,13 @@ fn is_denied(line: &Line<'_>) -> bool {
     }
 }
 
-/// Whether the gateway refused the call without asking the authorizer. A refusal that an integration
-/// answered is the integration's own.
+/// Whether the gateway refused the call without asking the authorizer. If an integration answered,
+/// the refusal is the integration's.
 ///
-/// An HTTP API's line does not say whether the authorizer was asked. Its gateway refuses by itself where
-/// the authorizer has an identity source
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>), and
-/// an attached one has none: every refusal is the authorizer's, which reports it.
+/// An HTTP API's line does not say whether the gateway asked the authorizer. The gateway refuses by
+/// itself only if the authorizer has an identity source
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>). An
+/// attached one has none, so every refusal is the authorizer's, which reports it.
 fn is_refused_by_gateway(line: &Line<'_>) -> bool {
     line.gateway() == Gateway::Rest
         && !line.asked_authorizer()
@@ -107,7 +108,7 @@ fn of_refusal<'a>(line: &Line<'a>, source: &'a str) -> Result<Reported<'a>, Reje
     })
 }
 
-/// The event of a call, without what only a user has.
+/// The event of a call without a known user.
 fn event<'a>(
     line: &Line<'a>,
     id: EventId,
@@ -143,13 +144,13 @@ fn endpoint<'a>(line: &Line<'a>) -> Cow<'a, str> {
     }
 }
 
-/// What the call weighs: one unit where the authorizer says nothing else.
+/// The call's units: one unless the authorizer says otherwise.
 fn units(line: &Line<'_>) -> Result<u32, Rejection> {
     let units = line.get(context::UNITS);
     units.map_or(Ok(1), |text| parse(context::UNITS, &text))
 }
 
-/// How the call was answered; `None` without a readable status.
+/// The response; `None` without a readable status.
 fn response(line: &Line<'_>) -> Option<Response> {
     let latency = line.get(log::RESPONSE_LATENCY);
     Some(Response {
@@ -158,7 +159,7 @@ fn response(line: &Line<'_>) -> Option<Response> {
     })
 }
 
-/// When the request came, within the times that an id can have.
+/// The time of the request, limited to the times that an id can have.
 fn requested_at(line: &Line<'_>) -> Result<UnixMillis, Rejection> {
     let text = required(line, log::REQUEST_TIME)?;
     let millis = parse(log::REQUEST_TIME, &text)?;
@@ -169,7 +170,7 @@ fn requested_at(line: &Line<'_>) -> Result<UnixMillis, Rejection> {
     }
 }
 
-/// As the authorizer reports what the gateway does not name.
+/// The authorizer's value for anything that the gateway does not name.
 fn or_unknown<'a>(line: &Line<'a>, member: &str) -> Cow<'a, str> {
     line.get(member).unwrap_or(Cow::Borrowed("unknown"))
 }

@@ -20,7 +20,7 @@ pub struct Position<'a> {
     pub sequence_number: &'a str,
 }
 
-/// Sets a record aside. Each position has one item, however often its record is delivered.
+/// Sets a record aside. Each position has one item, even if its record is delivered many times.
 pub async fn set_aside<S: Store>(
     store: &S,
     position: Position<'_>,

@@ -1,7 +1,7 @@
 //! Logs: one JSON object per line on standard error. Standard output is for metrics alone.
 //!
-//! A function's own crates log at the level in Lambda's log settings. Other crates log warnings
-//! only, whatever the level: at its most verbose the Lambda runtime prints whole events, and with
+//! A function's own crates log at the level in Lambda's log settings. Other crates log only
+//! warnings, at any level: at its most verbose the Lambda runtime prints whole events, and with
 //! them the caller's key.
 
 use std::error::Error;

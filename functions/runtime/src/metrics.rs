@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_say_is_no_line() {
+    fn no_metrics_make_no_line() {
         assert_eq!(
             written(&[Metric::millis(
                 kinesis_metric::PROCESSING_LATENCY,

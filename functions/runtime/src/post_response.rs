@@ -6,8 +6,8 @@
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). Without an
 //! Extensions API it does the work before the response: late, but done.
 //!
-//! Nothing carries over from one invocation to the next: whatever happened to an invocation, its
-//! deferred work is done before the next one begins.
+//! Nothing carries over from one invocation to the next: even if an invocation fails, its deferred
+//! work is done before the next one begins.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ use extension::{Event, Extension};
 
 /// The address of the Lambda runtime API for this process.
 const RUNTIME_API_VARIABLE: &str = "AWS_LAMBDA_RUNTIME_API";
-/// Time for the current work once the process is told to shut down. Lambda waits 500 ms for a
+/// Time for the current work once the process is asked to shut down. Lambda waits 500 ms for a
 /// function with an internal extension:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>.
 const LAST_WORK: Duration = Duration::from_millis(400);
@@ -137,7 +137,7 @@ impl PostResponse {
         self.deferral.clone()
     }
 
-    /// Runs `runtime` until it fails or the process is told to shut down, and does the deferred
+    /// Runs `runtime` until it fails or the process is asked to shut down, and does the deferred
     /// work.
     pub async fn serve<S>(self, runtime: Runtime<S>) -> Result<(), Error>
     where
@@ -176,7 +176,8 @@ impl PostResponse {
 async fn work_off(mut answers: mpsc::UnboundedReceiver<Answered>, finished: watch::Sender<String>) {
     while let Some(Answered { request_id, work }) = answers.recv().await {
         for work in work {
-            // On a task of its own: a panic ends that work, not the worker.
+            // On a task of its own: where panics unwind, as in tests, one ends that work and not the
+            // worker. Release builds abort: a panic ends the process, and Lambda starts another one.
             if let Err(error) = tokio::spawn(work).await {
                 tracing::error!(%error, "work after the answer failed");
             }
@@ -262,8 +263,8 @@ where
     }
 }
 
-/// Hands the work over when it is dropped, however the handling of the invocation ends: with a
-/// response, an error, a panic, or because the process is told to shut down.
+/// Hands the work over when it is dropped, whether the handling of the invocation ends with a
+/// response, with an error, with a panic that unwinds, or because the process shuts down.
 struct Outcome {
     request_id: String,
     outbox: Outbox,

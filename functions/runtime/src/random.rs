@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The operating system provides no randomness.
 #[derive(Debug, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
+#[error("the operating system provided no random bytes")]
 pub struct NoRandomness(#[source] getrandom::Error);
 
 /// `N` random bytes.

@@ -55,7 +55,7 @@ pub trait Setting: Sized {
 }
 
 impl Setting for String {
-    const ALLOWED: &'static str = "any text but an empty one";
+    const ALLOWED: &'static str = "a text that is not empty";
 
     fn parse(text: &str) -> Option<Self> {
         (!text.trim().is_empty()).then(|| text.to_owned())
@@ -148,7 +148,7 @@ impl Setting for Seconds {
     }
 }
 
-/// Variables with which a function cannot start.
+/// The invalid variables, with which a function cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
     problems: Vec<Problem>,
@@ -158,12 +158,12 @@ pub struct SettingsError {
 struct Problem {
     variable: &'static str,
     given: Option<String>,
-    allowed: &'static str,
+    expected: &'static str,
 }
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the function's environment is not as it must be")?;
+        f.write_str("the function's environment variables are invalid")?;
         for (position, problem) in self.problems.iter().enumerate() {
             let separator = if position == 0 { ": " } else { "; " };
             write!(f, "{separator}{problem}")?;
@@ -175,11 +175,11 @@ impl fmt::Display for SettingsError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            variable, allowed, ..
+            variable, expected, ..
         } = self;
         match &self.given {
-            None => write!(f, "`{variable}` is not set, allowed is {allowed}"),
-            Some(given) => write!(f, "`{variable}` is `{given}`, allowed is {allowed}"),
+            None => write!(f, "`{variable}` is not set, expected {expected}"),
+            Some(given) => write!(f, "`{variable}` is `{given}`, expected {expected}"),
         }
     }
 }
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
             self.problems.push(Problem {
                 variable,
                 given: given.map(str::to_owned),
-                allowed: T::ALLOWED,
+                expected: T::ALLOWED,
             });
         }
         value
@@ -242,9 +242,9 @@ impl<'a> Reader<'a> {
 /// let variables = [("TRACKING_MODE", "fast")].into_iter().collect();
 /// assert_eq!(
 ///     Settings::read(&variables).unwrap_err().to_string(),
-///     "the function's environment is not as it must be: \
-///      `TRACKING_MODE` is `fast`, allowed is `stream` or `synchronous`; \
-///      `USAGE_STREAM` is not set, allowed is any text but an empty one",
+///     "the function's environment variables are invalid: \
+///      `TRACKING_MODE` is `fast`, expected `stream` or `synchronous`; \
+///      `USAGE_STREAM` is not set, expected a text that is not empty",
 /// );
 /// ```
 #[macro_export]
@@ -329,7 +329,7 @@ mod tests {
             assert!(text.contains(&format!("`{variable}` is ")), "{text}");
         }
         assert!(text.contains("`OPTIONAL` is not set"), "{text}");
-        assert!(text.contains("`KEPT` is `0`, allowed is a whole"), "{text}");
+        assert!(text.contains("`KEPT` is `0`, expected a whole"), "{text}");
     }
 
     #[test]

@@ -194,13 +194,13 @@ pub enum StoreError {
         source: StateError,
     },
     /// A concurrent writer was first, again and again.
-    #[error("`{}`/`{}` is changed by others all the time", key.pk, key.sk)]
+    #[error("other writers changed `{}`/`{}` at every attempt", key.pk, key.sk)]
     Contended {
         /// The item.
         key: ItemKey,
     },
-    /// There is no time left for the call.
-    #[error("there is no time left")]
+    /// No time is left for the call.
+    #[error("no time is left for the call")]
     OutOfTime,
 }
 

@@ -25,7 +25,7 @@ mod tests {
     use tokio::time::{Duration, sleep};
 
     #[tokio::test(start_paused = true)]
-    async fn some_are_worked_on_at_once_and_what_came_of_all_is_in_order() {
+    async fn some_run_concurrently_and_all_results_are_in_order() {
         let (now, most) = (Cell::new(0), Cell::new(0));
         let work = |number: u64| {
             let (now, most) = (&now, &most);

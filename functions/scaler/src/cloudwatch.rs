@@ -1,4 +1,4 @@
-//! The stream's load and the shards that it had, as CloudWatch knows them.
+//! The stream's load and the history of its shards, read from CloudWatch.
 
 use std::future::Future;
 
@@ -12,8 +12,8 @@ use crate::decision::{CALM, DAY, Series};
 
 /// Seconds of a period of the load.
 const MINUTE: i32 = 60;
-/// Seconds of a period of the shards: a call answers 1,440 periods at most, and a look comes every two
-/// minutes.
+/// Seconds of a period of the shards: a call returns at most 1,440 periods, and the scaler runs every
+/// two minutes.
 const LOOK: i32 = 120;
 
 /// CloudWatch did not answer.
@@ -24,9 +24,9 @@ pub struct SeriesError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Something that knows a stream's last day.
+/// A source of a stream's last day.
 pub trait Watch: Send + Sync {
-    /// The load of the hours until `now`, and the shards of the day.
+    /// The load of the hours up to `now`, and the shards of the day.
     fn day(&self, now: UnixMillis) -> impl Future<Output = Result<Series, SeriesError>> + Send;
 }
 
@@ -64,7 +64,7 @@ impl CloudWatch {
         Ok(points(answer.datapoints(), Datapoint::sum))
     }
 
-    /// The most shards that were seen, by the look.
+    /// The greatest number of shards that each run observed.
     async fn shards(&self, now: UnixMillis) -> Result<Vec<(UnixMillis, u64)>, SeriesError> {
         let request = self.client.get_metric_statistics();
         let request = request
@@ -95,7 +95,8 @@ impl Watch for CloudWatch {
             series.loads.entry(at).or_default().throttled = throttled;
         }
         for (at, shards) in self.shards(now).await? {
-            // Seen at some time of the period: in its last minute, to be sure.
+            // The observation may be from any minute of the period; assume its last one, to be
+            // safe.
             let at = at.plus_millis(i64::from(LOOK - MINUTE) * 1_000);
             let shards = u32::try_from(shards).unwrap_or(u32::MAX);
             series.shards.insert(at, shards);

@@ -1,62 +1,63 @@
-//! How many shards the stream should have: pure, from what was measured.
+//! How many shards the stream should have: a pure function of its metrics.
 //!
-//! What a shard takes: <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>.
-//! What a change may be: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>.
+//! The capacity of a shard:
+//! <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>. The limits of a
+//! change: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>.
 //!
 //! The rules differ by direction, because the risks do. Too few shards cost a table write for each
 //! call that the stream refuses, so the stream grows after a single busy minute. Too many cost some
-//! cents an hour, so it shrinks after three quiet hours, and only while four of the day's changes are
-//! left for growing: four doublings are sixteen times the load.
+//! cents an hour, so it shrinks only after three quiet hours, and only while four of the day's
+//! changes remain for growth. Four doublings cover sixteen times the load.
 
 use std::collections::BTreeMap;
 
 use domain::time::UnixMillis;
 
-/// Bytes that a shard takes a minute.
+/// Bytes that a shard accepts per minute.
 const SHARD_BYTES: u64 = 60 * 1_000_000;
-/// Records that a shard takes a minute.
+/// Records that a shard accepts per minute.
 const SHARD_RECORDS: u64 = 60 * 1_000;
 /// Loads are counted in thousandths of a shard.
 const WHOLE: u64 = 1_000;
-/// A minute with more than this share of what the stream takes makes it grow, in thousandths.
+/// A minute above this share of the stream's capacity makes the stream grow, in thousandths.
 const BUSY: u64 = 750;
-/// What the busiest minute may take of the stream after a change, in thousandths. Well under
-/// [`BUSY`], so that a change is not followed by the opposite one.
+/// The share of the capacity that the busiest minute may use after a change, in thousandths. It is
+/// well below [`BUSY`], so that a change is not followed by its opposite.
 const AIM: u64 = 500;
-/// Milliseconds of the past whose minutes make the stream grow. CloudWatch shows a minute up to three
-/// minutes after its end.
+/// How far back a busy minute makes the stream grow, in milliseconds. CloudWatch shows a minute up to
+/// three minutes after its end.
 const RECENT: i64 = 5 * 60_000;
-/// Milliseconds of calm before the stream shrinks.
+/// How long the stream must be quiet before it shrinks, in milliseconds.
 pub const CALM: i64 = 3 * 3_600_000;
-/// Milliseconds of AWS's rolling day. Ten minutes more, because a change is seen only after it is
-/// done, and CloudWatch rounds to minutes.
+/// AWS's rolling day in milliseconds, plus ten minutes: the scaler sees a change only after it is
+/// complete, and CloudWatch rounds to minutes.
 pub const DAY: i64 = (24 * 60 + 10) * 60_000;
 /// Changes that AWS allows in a rolling day.
 const CHANGES: usize = 10;
-/// Changes of a day after which the stream does not shrink any more: the rest are for growing.
+/// Changes of a day after which the stream no longer shrinks: the others are reserved for growth.
 const CHANGES_TO_SHRINK: usize = 6;
 
-/// What the stream took in one minute.
+/// The load of one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Bytes that were put.
     pub bytes: u64,
     /// Records that were put.
     pub records: u64,
-    /// Records that were refused for want of capacity.
+    /// Records that the stream refused for lack of capacity.
     pub throttled: u64,
 }
 
-/// What CloudWatch knows of the stream, by the start of each minute.
+/// The stream's metrics, by the start of each minute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Series {
-    /// Minutes in which anything was put.
+    /// Minutes with any put.
     pub loads: BTreeMap<UnixMillis, Load>,
-    /// The shards that the stream had, where the scaler looked while none was being made.
+    /// The stream's shards, from runs that found the stream at rest.
     pub shards: BTreeMap<UnixMillis, u32>,
 }
 
-/// Between how many shards the stream may have.
+/// The bounds of the stream's shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The fewest.
@@ -65,30 +66,30 @@ pub struct Bounds {
     pub most: u32,
 }
 
-/// What is to be done.
+/// The decision of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// The stream stays as it is.
     Stay,
-    /// The stream is to have so many shards.
+    /// The stream changes to this many shards.
     Change(u32),
     /// The stream needs more shards and cannot get them.
     Refused(Refusal),
 }
 
-/// Why a stream that needs more shards does not get them.
+/// Why the stream does not get the shards that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It has as many shards as it may.
+    /// It already has the most shards that the bounds allow.
     Most,
-    /// The day's changes are spent.
+    /// The day's changes are used up.
     Spent,
     /// AWS refused: a quota of the account, or changes that others made.
     Quota,
 }
 
 impl Load {
-    /// What of a shard it takes, in thousandths.
+    /// The load in thousandths of a shard's capacity.
     fn shards(&self) -> u64 {
         let bytes = self.bytes.saturating_mul(WHOLE).div_ceil(SHARD_BYTES);
         let records = self.records.saturating_mul(WHOLE).div_ceil(SHARD_RECORDS);
@@ -96,11 +97,11 @@ impl Load {
     }
 }
 
-/// What a day of observations says about changes.
+/// The changes within a day of observations.
 struct History {
     /// How often the number of shards changed.
     changes: usize,
-    /// Since when the stream is known to have the shards that it has.
+    /// Since when the stream is known to have its current shards.
     unchanged_since: UnixMillis,
 }
 
@@ -128,7 +129,7 @@ impl History {
     }
 }
 
-/// What to do at `now` with a stream of `current` shards, none of which is being made.
+/// The decision at `now` for a stream at rest with `current` shards.
 pub fn decide(series: &Series, now: UnixMillis, current: u32, bounds: Bounds) -> Decision {
     let history = History::of(series, current, now);
     let spent = history.changes >= CHANGES;
@@ -155,7 +156,7 @@ pub fn decide(series: &Series, now: UnixMillis, current: u32, bounds: Bounds) ->
     }
 }
 
-/// How many shards the stream should have where it should have more: at most double.
+/// The target if the stream should grow: at most double its shards.
 fn growth(
     series: &Series,
     now: UnixMillis,
@@ -166,18 +167,18 @@ fn growth(
     let recent = || series.loads.range(now.plus_millis(-RECENT)..);
     let peak = recent().map(|(_, load)| load.shards()).max().unwrap_or(0);
     let is_busy = peak > u64::from(current) * BUSY;
-    // What was refused before the last change says nothing about the shards since.
+    // Refusals from before the last change say nothing about the current shards.
     let is_refused = recent()
         .filter(|(at, _)| history.changes == 0 || **at > history.unchanged_since)
         .any(|(_, load)| load.throttled > 0);
     let wanted = match (is_busy, is_refused) {
-        // No metric says how much more would have come.
+        // No metric says how much was refused beyond that.
         (true, true) => quarters(current, 8),
         (true, false) => (5..=8)
             .map(|parts| quarters(current, parts))
             .find(|shards| peak <= u64::from(*shards) * AIM)
             .unwrap_or(quarters(current, 8)),
-        // Bursts within a minute, or a busy key.
+        // Bursts within a minute, or a busy partition key.
         (false, true) => quarters(current, 6),
         (false, false) => 0,
     };
@@ -185,7 +186,7 @@ fn growth(
     (wanted > current).then_some(wanted)
 }
 
-/// How many shards are enough where fewer are: at least half.
+/// The target if fewer shards are enough: at least half of them.
 fn shrinkage(
     series: &Series,
     now: UnixMillis,
@@ -206,7 +207,7 @@ fn shrinkage(
         .find(|shards| *shards < current && peak <= u64::from(*shards) * AIM)
 }
 
-/// So many quarters of a number of shards, rounded up: AWS takes longer for targets between quarters.
+/// A number of quarters of the shards, rounded up: AWS is slower for targets between quarters.
 fn quarters(shards: u32, parts: u32) -> u32 {
     shards.saturating_mul(parts).div_ceil(4)
 }

@@ -1,4 +1,4 @@
-//! One look at the stream.
+//! One run of the scaler.
 
 use domain::names::kinesis_metric;
 use domain::time::UnixMillis;
@@ -13,34 +13,34 @@ use crate::kinesis::{Asked, Found, Scalable, StreamError};
 pub struct Scaler<S, W> {
     /// The stream.
     pub stream: S,
-    /// What is known of its last day.
+    /// The metrics of its last day.
     pub watch: W,
-    /// How many shards it may have.
+    /// The bounds of its shards.
     pub bounds: Bounds,
 }
 
 /// Why nothing was decided.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaleError {
-    /// The stream cannot be described or changed.
-    #[error("the stream cannot be scaled")]
+    /// Kinesis did not describe or change the stream.
+    #[error("cannot scale the stream")]
     Stream(#[from] StreamError),
-    /// Its load is not known.
-    #[error("the load of the stream is not known")]
+    /// CloudWatch did not return its load.
+    #[error("cannot read the stream's load")]
     Series(#[from] SeriesError),
 }
 
-/// What a look found and did.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
     /// The stream was being changed: nothing was decided.
     Changing,
-    /// It had so many shards, and this was decided.
+    /// It had this many shards, and this is the decision.
     At(u32, Decision),
 }
 
 impl<S: Scalable, W: Watch> Scaler<S, W> {
-    /// Looks at the stream at `now`, and changes it where that is decided.
+    /// Reads the stream's metrics at `now`, decides, and changes the stream if necessary.
     pub async fn look(&self, now: UnixMillis) -> Result<Looked, ScaleError> {
         let current = match self.stream.find().await? {
             Found::Changing => return Ok(Looked::Changing),
@@ -54,7 +54,7 @@ impl<S: Scalable, W: Watch> Scaler<S, W> {
         Ok(match self.stream.scale(target).await? {
             Asked::Begun => Looked::At(current, decision),
             Asked::Changing => Looked::Changing,
-            // A stream that may not shrink loses nothing.
+            // Not being able to shrink does no harm.
             Asked::Limited if target < current => Looked::At(current, Decision::Stay),
             Asked::Limited => Looked::At(current, Decision::Refused(Refusal::Quota)),
         })
@@ -62,8 +62,8 @@ impl<S: Scalable, W: Watch> Scaler<S, W> {
 }
 
 impl Looked {
-    /// What the look is to CloudWatch. The shards are also the memory of [`decide`]: it is emitted
-    /// only while none is being made, so that a change in steps is one change.
+    /// The metrics of the run. The shards are also the memory of [`decide`]: a run emits them only
+    /// while the stream is at rest, so that a change in steps counts as one.
     pub fn metrics(self) -> Vec<Metric> {
         match self {
             Self::Changing => Vec::new(),

@@ -1,4 +1,4 @@
-//! The stream as Kinesis describes and changes it.
+//! Describes and changes the stream through Kinesis.
 
 use std::future::Future;
 
@@ -7,27 +7,27 @@ use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::update_shard_count::UpdateShardCountError;
 use aws_sdk_kinesis::types::{ScalingType, StreamStatus};
 
-/// What the stream is at the moment.
+/// The current state of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// It has so many open shards, and none is being made.
+    /// It is at rest with this many open shards.
     Active(u32),
     /// It is being changed.
     Changing,
 }
 
-/// What became of a change.
+/// The result of a request for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// It is under way.
     Begun,
-    /// Another change is.
+    /// Another change is under way.
     Changing,
-    /// A limit of AWS's forbids it.
+    /// A limit of AWS forbids it.
     Limited,
 }
 
-/// Kinesis did not answer, or not as it should.
+/// Kinesis did not respond, or its response is incomplete.
 #[derive(Debug, thiserror::Error)]
 #[error("`{operation}` of stream `{stream}` failed")]
 pub struct StreamError {
@@ -38,14 +38,14 @@ pub struct StreamError {
 
 /// A stream that can be scaled.
 pub trait Scalable: Send + Sync {
-    /// What it is at the moment.
+    /// Its current state.
     fn find(&self) -> impl Future<Output = Result<Found, StreamError>> + Send;
 
-    /// Asks for so many shards.
+    /// Requests this many shards.
     fn scale(&self, shards: u32) -> impl Future<Output = Result<Asked, StreamError>> + Send;
 }
 
-/// A stream of Kinesis.
+/// A Kinesis stream.
 #[derive(Debug, Clone)]
 pub struct KinesisStream {
     client: Client,

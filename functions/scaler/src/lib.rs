@@ -1,9 +1,9 @@
 //! The scaler: changes the shard count of a provisioned stream with its load, between `minShards` and
 //! `maxShards`.
 //!
-//! A schedule invokes it. [`decision`] holds the rules and knows no clock; [`handler`] looks, decides
-//! and changes. No count rests on it: what a stream does not take goes to the journal directly, at a
-//! write a call.
+//! A schedule invokes it. [`decision`] holds the rules and reads no clock. [`handler`] reads the
+//! metrics, decides, and changes the stream. No count depends on the scaler: the authorizer appends
+//! refused events to the journal directly, at one write each.
 
 pub mod cloudwatch;
 pub mod decision;

@@ -14,7 +14,7 @@ use scaler::kinesis::KinesisStream;
 use scaler::settings::Settings;
 use serde::Deserialize;
 
-/// EventBridge's `Scheduled Event`, of which nothing matters.
+/// EventBridge's `Scheduled Event`. The scaler ignores its content.
 #[derive(Debug, Deserialize)]
 struct Tick {}
 

@@ -1,4 +1,4 @@
-//! What looking at the APIs takes that are attached.
+//! The permissions to check attached APIs.
 
 use domain::names::Function;
 
@@ -7,8 +7,8 @@ use crate::cfn::policy::Statement;
 use crate::cfn::sub;
 use crate::environment::{ApiKind, Environment};
 
-/// What `attach --check` reads of the attached APIs, none of which may be there; nothing of integrations,
-/// where secrets may stand.
+/// The permissions of `attach --check` on the attached APIs, which need not exist. They exclude
+/// integrations, which may hold secrets.
 pub(super) fn looking(environment: &Environment) -> Vec<Statement> {
     let names = environment.names();
     let mut arns: Vec<String> = Vec::new();

@@ -74,9 +74,9 @@ fn tracking(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 2]
         Watch {
             id: "TrackingFailures",
             noun: TRACKING_FAILURES,
-            means: "Neither the stream nor the table accepted the events of more than ten calls \
-                    in a minute. The access log brings them back within minutes, so counts are \
-                    late, not lost. Check `cargo xtask logs authorizer`.",
+            means: "Neither the stream nor the table accepted the events of more than ten calls in \
+                    a minute. The reconciler recovers them from the access log within minutes, so \
+                    counts are late, not lost. Check `cargo xtask logs authorizer`.",
             watched: sum(api_metric::USAGE_TRACKING_FAILURE, Period::MINUTE).into(),
             breaches: Comparison::Above(10.0),
             lasting: Lasting::ONCE,
@@ -84,8 +84,9 @@ fn tracking(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 2]
         Watch {
             id: "NoTrackingSuccess",
             noun: NO_TRACKING_SUCCESS,
-            means: "The authorizer answers calls and reports none of them. The access log brings \
-                    them back, so counts are late, not lost. Check `cargo xtask logs authorizer`.",
+            means: "The authorizer answers calls but reports none of them. The reconciler recovers \
+                    them from the access log, so counts are late, not lost. Check `cargo xtask \
+                    logs authorizer`.",
             watched: unanswered(calls, tracked).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::TWICE,
@@ -100,10 +101,10 @@ fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watc
         Watch {
             id: "GatewayErrors",
             noun: GATEWAY_ERRORS,
-            means: "More than one call in a hundred is answered 5xx, by the API behind the gateway \
-                    or because the authorizer fails. Calls that the authorizer let through count, \
-                    others do not. `user-stats` shows the statuses; check `cargo xtask logs \
-                    authorizer` and the API behind.",
+            means: "More than one call in a hundred gets a 5xx, from the API behind the gateway or \
+                    because the authorizer fails. Accepted calls count, others do not. \
+                    `user-stats` shows the statuses. Check `cargo xtask logs authorizer` and the \
+                    API behind the gateway.",
             watched: stage.share().into(),
             breaches: Comparison::Above(1.0),
             lasting: Lasting::MOSTLY,
@@ -111,10 +112,9 @@ fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watc
         Watch {
             id: "UndecidedCalls",
             noun: UNDECIDED_CALLS,
-            means: "The authorizer cannot tell whether keys are valid: the table of keys does not \
-                    answer. These calls are answered 500 and do not count; keys that an authorizer \
-                    remembers still pass. Check `cargo xtask logs authorizer` and \
-                    `keys-table-throttles`.",
+            means: "The key table does not answer, so the authorizer cannot decide whether keys \
+                    are valid. These calls get 500 and do not count. Cached keys still pass. Check \
+                    `cargo xtask logs authorizer` and `keys-table-throttles`.",
             watched: context
                 .api_metric(api_metric::UNDECIDED_CALLS, Statistic::Sum, minute)
                 .into(),
@@ -124,9 +124,9 @@ fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watc
         Watch {
             id: "AuthorizerDuration",
             noun: AUTHORIZER_DURATION,
-            means: "One call in a hundred waits more than a second for the authorizer. Counts are \
-                    not touched, callers wait. Check `keys-table-throttles` and `cargo xtask logs \
-                    authorizer`.",
+            means: "One call in a hundred waits more than a second for the authorizer. Callers \
+                    wait; counts are not affected. Check `keys-table-throttles` and `cargo xtask \
+                    logs authorizer`.",
             watched: authorizer.metric("Duration", p99, minute).into(),
             breaches: Comparison::Above(1_000.0),
             lasting: Lasting::MOSTLY,
@@ -140,10 +140,10 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
         Watch {
             id: "AuthorizerThrottles",
             noun: AUTHORIZER_THROTTLES,
-            means: "Lambda refuses to run the authorizer: its reserved concurrency or the account's \
-                    is used up. These calls are answered 500 and do not count. Raise \
-                    `concurrency.authorizer`, or ask AWS for concurrent executions: ten calls a \
-                    second need one.",
+            means: "Lambda refuses to run the authorizer: its reserved concurrency or the \
+                    account's is used up. These calls get 500 and do not count. Raise \
+                    `concurrency.authorizer`, or ask AWS for concurrent executions: one serves ten \
+                    calls a second.",
             watched: authorizer
                 .metric("Throttles", Statistic::Sum, minute)
                 .into(),
@@ -153,9 +153,9 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
         Watch {
             id: "BackgroundThrottles",
             noun: BACKGROUND_THROTTLES,
-            means: "Lambda refuses to run functions that count or answer. Their work comes again, \
-                    so counts are late, none is lost; the analytics API answers 500. Ask AWS for \
-                    concurrent executions, or raise what `concurrency` reserves.",
+            means: "Lambda refuses to run functions that count or serve the analytics API. Their \
+                    work is redelivered, so counts are late, not lost; the analytics API answers \
+                    500. Ask AWS for concurrent executions, or raise `concurrency`.",
             watched: throttled(context).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,
@@ -163,9 +163,9 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
         Watch {
             id: "Concurrency",
             noun: CONCURRENCY,
-            means: "The account uses more than four fifths of its concurrent executions in this \
-                    region. When they are used up, calls are answered 500 and do not count. Ask \
-                    AWS for more, or reserve some for the authorizer: `concurrency.authorizer`.",
+            means: "The account uses more than 80 % of its concurrent executions in this region. \
+                    Once they are used up, calls get 500 and do not count. Ask AWS for more, or \
+                    reserve some for the authorizer: `concurrency.authorizer`.",
             watched: concurrency().into(),
             breaches: Comparison::Above(80.0),
             lasting: Lasting::MOSTLY,

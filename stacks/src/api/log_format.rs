@@ -7,9 +7,10 @@ use domain::names::context;
 
 /// The gateway's variable of a member: of a REST API
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html>)
-/// and of an HTTP API
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>), which
-/// names what both have the same. A member that shares the variable's name has no arm of its own.
+/// or of an HTTP API
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>),
+/// which uses the same names for variables of both. A member with the variable's own name needs no
+/// arm.
 fn variable(member: &'static str) -> String {
     let variable = match member {
         log::IP => "identity.sourceIp",
@@ -66,7 +67,7 @@ mod tests {
     ];
     const OF_HTTP: [&str; 1] = ["routeKey"];
 
-    /// The gateway takes a variable that it does not know, and writes `-` for it at every call.
+    /// The gateway accepts an unknown variable, and writes `-` for it at every call.
     #[test]
     fn every_variable_of_a_format_is_one_that_the_gateway_or_the_authorizer_sets() {
         for (gateway, own) in [

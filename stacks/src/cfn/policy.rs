@@ -98,7 +98,7 @@ impl Statement {
         }
     }
 
-    /// Problems: whatever AWS would refuse, or is wider than necessary.
+    /// Problems: statements that AWS would refuse, or that are wider than necessary.
     pub(crate) fn problems(&self) -> Vec<String> {
         let actions = self.actions.iter();
         actions

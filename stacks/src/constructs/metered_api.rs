@@ -1,6 +1,6 @@
-//! A REST API in your own stack that an environment meters: the environment's authorizer decides
-//! which calls to accept, and the environment's access log receives the API's lines, from where the
-//! reconciler reads them.
+//! A REST API in your own stack that an environment meters. The environment's authorizer decides
+//! which calls to accept. The API writes to the environment's access log, and the reconciler reads
+//! the lines there.
 //!
 //! The environment is deployed separately, before this stack. Its resources are found by name:
 //! nothing else ties the stacks together.

@@ -73,8 +73,8 @@ pub struct TableSettings<'a> {
     pub encryption: Encryption,
 }
 
-/// What DynamoDB does with a table's own key on behalf of its caller: it creates and opens the keys
-/// of tables (DynamoDB Developer Guide, "DynamoDB encryption at rest: usage notes").
+/// The KMS actions that DynamoDB takes on behalf of its caller: it creates and opens the keys of
+/// tables (DynamoDB Developer Guide, "DynamoDB encryption at rest: usage notes").
 const KEY_ACTIONS: [&str; 3] = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
 
 impl Key {

@@ -66,25 +66,24 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
         watch(
             "KeysTableThrottles",
             KEYS_TABLE_THROTTLES,
-            "DynamoDB throttles the table of keys. Keys that an authorizer does not remember \
-             cannot be looked up: their calls are answered 500 and not counted. If it lasts, raise \
-             the table's warm throughput.",
+            "DynamoDB throttles the key table. Calls whose key is not in an authorizer's cache get \
+             500 and do not count. If it persists, raise the table's warm throughput.",
             keys,
         ),
         watch(
             "UsageTableThrottles",
             USAGE_TABLE_THROTTLES,
-            "DynamoDB throttles the usage table. Counts arrive late, none is lost. If it lasts, \
-             look for a hot partition in the table's Contributor Insights, or raise the table's \
-             warm throughput.",
+            "DynamoDB throttles the usage table. Counts are late, not lost. If it persists, look \
+             for a hot partition in the table's Contributor Insights, or raise the table's warm \
+             throughput.",
             usage,
         ),
         watch(
             "AnalyticsTableThrottles",
             ANALYTICS_TABLE_THROTTLES,
-            "DynamoDB throttles the analytics table, which holds the journal. Entries are spread \
-             over further keys and put again; counts arrive late, none is lost. If it lasts, raise \
-             the table's warm throughput.",
+            "DynamoDB throttles the analytics table, which holds the journal. Writers spread entries \
+             over further keys and retry, so counts are late, not lost. If it persists, raise the \
+             table's warm throughput.",
             analytics,
         ),
     ]
@@ -97,8 +96,8 @@ fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
             id: "ItemsParked",
             noun: ITEMS_PARKED,
             means: "The aggregator cannot read an item, or an item outgrew its table. The counts \
-                    that rest on it stand still, all others go on. `cargo xtask errors list` shows \
-                    the item; deploy a release that reads it, and the next tick counts it.",
+                    that depend on it do not change; all others go on. `cargo xtask errors list` \
+                    shows the item. Deploy a release that reads it, and the next tick counts it.",
             watched: sum(metric::ITEMS_PARKED).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
@@ -107,7 +106,7 @@ fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
             id: "RecordsFailed",
             noun: RECORDS_FAILED,
             means: "Records or log lines could not be processed and are not counted. They are kept \
-                    under `PK = ERRORS` with the reason: run `cargo xtask errors list`, remove the \
+                    under `PK = ERRORS` with the reason. Run `cargo xtask errors list`, fix the \
                     cause, then run `cargo xtask errors redrive`.",
             watched: sum(metric::RECORDS_FAILED).into(),
             breaches: Comparison::Above(0.0),
@@ -117,8 +116,8 @@ fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
             id: "ReconciledCalls",
             noun: RECONCILED_CALLS,
             means: "More than one call in a hundred is counted from the access log alone: neither \
-                    the stream nor the table got the authorizer's event. Counts are right but late, \
-                    and a call whose log line is lost too would not count. Check \
+                    the stream nor the table got the authorizer's event. Counts are correct but \
+                    late. A call whose log line is also lost does not count. Check \
                     `tracking-failures`, and `cargo xtask logs authorizer` for timeouts.",
             watched: reconciled(context).into(),
             breaches: Comparison::Above(1.0),
@@ -151,7 +150,7 @@ fn failures(
             id: "FoldAge",
             noun: FOLD_AGE,
             means: "The aggregator is more than five minutes behind the journal. The usage table, \
-                    metrics and alerts are late, no call is lost. Check `cargo xtask logs \
+                    metrics and alerts are late; no call is lost. Check `cargo xtask logs \
                     aggregator` for errors and timeouts.",
             watched: most("IteratorAge").into(),
             breaches: Comparison::Above(f64::from(300 + window) * 1_000.0),
@@ -160,9 +159,9 @@ fn failures(
         Watch {
             id: "AggregatorFailures",
             noun: AGGREGATOR_FAILURES,
-            means: "The aggregator fails. Lambda retries its batches for 23 hours and its tick \
-                    each minute; until then counts are late and days stay open, no call is lost. \
-                    Check `cargo xtask logs aggregator`.",
+            means: "The aggregator fails. Lambda retries its batches for 23 hours, and its tick \
+                    recurs each minute. Until it succeeds, counts are late and days stay open; no \
+                    call is lost. Check `cargo xtask logs aggregator`.",
             watched: aggregator.metric("Errors", Statistic::Sum, minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
@@ -170,9 +169,9 @@ fn failures(
         Watch {
             id: "AggregatorDeadLetters",
             noun: AGGREGATOR_DEAD_LETTERS,
-            means: "Lambda gave up changes of the journal after retrying for 23 hours. Their calls \
-                    are in the journal and are counted when their day is closed. Check `cargo \
-                    xtask logs aggregator`; `cargo xtask errors redrive` folds them now.",
+            means: "Lambda gave up on changes of the journal after 23 hours of retries. Their \
+                    calls are in the journal and count when their day is closed. Check `cargo \
+                    xtask logs aggregator`. To fold them now, run `cargo xtask errors redrive`.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
@@ -180,10 +179,10 @@ fn failures(
         Watch {
             id: "AggregatorDuration",
             noun: AGGREGATOR_DURATION,
-            means: "Folds take more than four of their five minutes. What an invocation does not \
-                    finish comes again, so counts get late, none is lost. Look for a user or an \
-                    hour of unusual size in `cargo xtask logs aggregator`, or give the aggregator \
-                    more memory.",
+            means: "Folds take more than four of their five minutes. Lambda redelivers the records \
+                    that an invocation does not finish, so counts are late, not lost. Look for a \
+                    user or an hour of unusual size in `cargo xtask logs aggregator`, or give the \
+                    aggregator more memory.",
             watched: most("Duration").into(),
             breaches: Comparison::Above(f64::from(FOLD_SECONDS) * 800.0),
             lasting: Lasting::MOSTLY,
@@ -191,9 +190,9 @@ fn failures(
     ]
 }
 
-/// The alarms on what does not happen. `IteratorAge` is reported only by invocations of the table's
-/// stream, so the tick, which comes each minute in any case, hides nothing. Each tick changes the
-/// journal by its beacon: a working stream triggers the aggregator even without calls.
+/// The alarms on events that fail to happen. `IteratorAge` is reported only by invocations of the
+/// table's stream, so the tick, which arrives each minute in any case, hides nothing. Each tick
+/// changes the journal by its beacon: a working stream triggers the aggregator even without calls.
 fn silences(
     context: &Context<'_>,
     aggregator: &Function,
@@ -216,10 +215,10 @@ fn silences(
         Watch {
             id: "AggregatorIdle",
             noun: AGGREGATOR_IDLE,
-            means: "The journal changes and the aggregator is not woken: its mapping to the table's \
-                    stream is off, gone or broken. The usage table, metrics and alerts stand still, \
-                    no call is lost. Enable the mapping `RealtimeAggregatorSource`, or deploy the \
-                    data stack again.",
+            means: "The journal changes but nothing wakes the aggregator: its mapping to the \
+                    table's stream is disabled, deleted or broken. The usage table, metrics and \
+                    alerts do not change; no call is lost. Enable the mapping \
+                    `RealtimeAggregatorSource`, or deploy the data stack again.",
             watched: unanswered(written, folds.clone()).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::TWICE,
@@ -227,8 +226,8 @@ fn silences(
         Watch {
             id: "AggregatorTickMissing",
             noun: AGGREGATOR_TICK,
-            means: "The aggregator folds but its tick does not come: days are not closed, and \
-                    parked items are not tried again. Counts within the day are right, no call is \
+            means: "The aggregator folds but its tick does not arrive: days are not closed, and \
+                    parked items are not retried. Counts within the day are correct; no call is \
                     lost. Enable the rule `aggregator-tick`, or deploy the data stack again.",
             watched: unanswered(folds, ticks).into(),
             breaches: Comparison::Above(0.0),

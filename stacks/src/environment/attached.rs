@@ -1,4 +1,4 @@
-//! APIs that exist already.
+//! Existing APIs.
 
 use domain::gateway::Gateway;
 use schemars::JsonSchema;
@@ -7,15 +7,15 @@ use serde::de::{Deserializer, Error};
 
 use super::text::{ApiId, StageName};
 
-/// An API that exists already.
+/// An existing API.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attached {
     /// Its id, the first part of its address at AWS.
     pub api_id: ApiId,
-    /// The stage that `cargo xtask attach --check` looks at.
+    /// The stage that `cargo xtask attach --check` checks.
     pub stage: Option<StageName>,
-    /// What kind of API it is.
+    /// The kind of API.
     #[serde(default)]
     pub kind: ApiKind,
 }

@@ -44,8 +44,8 @@ fn check(keys: &[Key]) -> Result<(), String> {
                 .filter(|other| other.get("kty") == key.get("kty"));
             if alike.count() > 1 {
                 return Err(place(format!(
-                    "`kid` is missing, and another key is `{of_type}` too; a token says by `kid` which \
-                     of them signed it"
+                    "`kid` is missing, and another key is `{of_type}` too; a token names its key by \
+                     `kid`"
                 )));
             }
             continue;

@@ -217,8 +217,8 @@ impl Environment {
         self
     }
 
-    /// The same environment, whose stream was made with so many shards. A stream that is scaled keeps
-    /// that number in its template for good: another one there would undo what it was scaled to.
+    /// The same environment, whose stream was made with this many shards. The template of a scaled
+    /// stream keeps that number for good: another one would undo the scaling.
     #[must_use]
     pub const fn with_stream_of(mut self, made_with: u32) -> Self {
         if let StreamCapacity::Provisioned {
@@ -276,7 +276,7 @@ impl Environment {
         self.name == LOCAL
     }
 
-    /// The routes under which calls are counted. Empty where the gateway's resources are the routes.
+    /// The routes under which calls are counted. Empty if the gateway's resources are the routes.
     pub fn routes(&self) -> Vec<Route> {
         match &self.upstream {
             Some(upstream) => upstream.routes.clone(),
@@ -330,7 +330,7 @@ impl Environment {
             "resourcePrefix",
             format!(
                 "the bucket for the functions' code would be called `{name}` (with the account's number): {} \
-                 characters, S3 takes {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
+                 characters, S3 accepts {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
                 name.len()
             ),
         ))
@@ -419,8 +419,8 @@ impl Environment {
                 "throttle.ratePerSecond"
             },
             format!(
-                "plan `{name}` promises {} calls a second, and the gateway takes {most} of everybody \
-                 together: raise `throttle.ratePerSecond`, and the account's quota with it",
+                "plan `{name}` promises {} calls a second, and the gateway accepts {most} from all \
+                 callers together: raise `throttle.ratePerSecond`, and the account's quota with it",
                 plan.rate_per_second.get()
             ),
         ))
@@ -433,7 +433,7 @@ impl Environment {
             Refusal::new(
                 "encryption.key",
                 format!(
-                    "the key is of region `{}`, the environment of `{}`",
+                    "the key is in region `{}`, the environment in `{}`",
                     key.region(),
                     self.region
                 ),

@@ -35,7 +35,7 @@ pub(super) enum OpenApiError {
     Syntax { path: PathBuf, message: String },
     #[error("`{}` is not an OpenAPI document of version 3.0 or 3.1: `openapi` is {found}", path.display())]
     Version { path: PathBuf, found: String },
-    #[error("`{}` has no path with a method that the gateway takes", path.display())]
+    #[error("`{}` has no path with a method that the gateway accepts", path.display())]
     NoPaths { path: PathBuf },
     #[error("`{}`, path `{template}`: `$ref` is `{reference}`; only references within the document are followed: bundle it first", path.display())]
     Elsewhere {

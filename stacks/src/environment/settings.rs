@@ -56,7 +56,7 @@ pub enum StreamCapacity {
 }
 
 impl StreamCapacity {
-    /// The fewest and the most shards of a stream that a function of ours scales.
+    /// The fewest and the most shards, if the scaler scales the stream.
     pub const fn scaled(self) -> Option<(u32, u32)> {
         match self {
             Self::Provisioned { least, most, .. } if least < most => Some((least, most)),
@@ -402,8 +402,8 @@ impl TryFrom<AuthSection> for Auth {
         let signed = section.jwks_url.is_some() || section.jwks.is_some();
         if signed && (section.issuer.is_none() || section.audience.is_none()) {
             return Err(
-                "auth: a key set needs `issuer` and `audience`, without them any token that \
-                        it signs would be taken",
+                "auth: a key set needs `issuer` and `audience`; without them any token that \
+                        it signs would be accepted",
             );
         }
         Ok(Self {

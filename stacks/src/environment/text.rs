@@ -291,7 +291,7 @@ fn weighed(text: &str) -> Result<(), String> {
     }
     Route::parse(text)
         .map(|_| ())
-        .map_err(|error| format!("{error}; or `{OTHER}` for what no route fits"))
+        .map_err(|error| format!("{error}; or `{OTHER}` for calls that no route matches"))
 }
 
 fn api_id(text: &str) -> Result<(), String> {
@@ -428,7 +428,7 @@ impl Visitor<'_> for Text {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text; quote what YAML takes for something else")
+        f.write_str("a text; quote a value that YAML reads as another type")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {

@@ -183,7 +183,7 @@ impl TryFrom<Section> for Upstream {
         names.sort_unstable();
         if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
             return Err(format!(
-                "upstream.identity: the header `{name}` is to carry two things"
+                "upstream.identity: two members name the header `{name}`"
             ));
         }
         Ok(upstream)

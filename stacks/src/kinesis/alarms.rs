@@ -66,9 +66,9 @@ fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Wa
         Watch {
             id: "IteratorAge",
             noun: ITERATOR_AGE,
-            means: "The processor is more than five minutes behind the stream. Counts are late, \
-                    none is lost for six days. Check `cargo xtask logs processor`; if it does not \
-                    fail, raise `processor.parallelizationFactor`.",
+            means: "The processor is more than five minutes behind the stream. Counts are late; \
+                    none is lost for six days. Check `cargo xtask logs processor`. If the \
+                    processor does not fail, raise `processor.parallelizationFactor`.",
             watched: age.into(),
             breaches: Comparison::Above(300_000.0),
             lasting: Lasting::MOSTLY,
@@ -76,9 +76,9 @@ fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Wa
         Watch {
             id: "ProcessingLatency",
             noun: PROCESSING_LATENCY,
-            means: "One event in a hundred takes three seconds longer than the batching window \
-                    until it is in the journal. Counts are late, not lost. Check `iterator-age`, \
-                    and the processor's duration on the dashboard.",
+            means: "One event in a hundred takes three seconds longer than the batching window to \
+                    reach the journal. Counts are late, not lost. Check `iterator-age`, and the \
+                    processor's duration on the dashboard.",
             watched: latency(context).into(),
             breaches: Comparison::Above(PROCESSING_MILLIS),
             lasting: Lasting::MOSTLY,
@@ -86,9 +86,9 @@ fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Wa
         Watch {
             id: "ProcessedNotIncoming",
             noun: PROCESSED_NOT_INCOMING,
-            means: "Fewer than half of the records that were put are processed. Counts are late, \
-                    none is lost for six days. Check `iterator-age`, `cargo xtask logs processor`, \
-                    and whether the mapping `StreamProcessorSource` is enabled.",
+            means: "The processor handles fewer than half of the records that were put. Counts are \
+                    late; none is lost for six days. Check `iterator-age`, `cargo xtask logs \
+                    processor`, and whether the mapping `StreamProcessorSource` is enabled.",
             watched: unprocessed(context, stream).into(),
             breaches: Comparison::Above(SHARE),
             lasting: Lasting::TWICE,
@@ -103,8 +103,9 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
         Watch {
             id: "StreamWriteThrottles",
             noun: WRITE_THROTTLES,
-            means: "The stream refuses records. Their calls go to the journal directly, at a write \
-                    each; none is lost. If it lasts, raise `stream.maxShards`.",
+            means: "The stream refuses records. The authorizer appends their events to the journal \
+                    directly, at one write each; none is lost. If it persists, raise \
+                    `stream.maxShards`.",
             watched: stream.metric(throttled, Statistic::Sum, minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,
@@ -121,9 +122,9 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
         Watch {
             id: "ProcessorDuration",
             noun: PROCESSOR_DURATION,
-            means: "Batches take four fifths of the processor's timeout. A batch that runs out of \
-                    time is split and retried; counts get late, none is lost. Check `cargo xtask \
-                    logs processor` for a slow table, or lower `processor.batchSize`.",
+            means: "Batches take four fifths of the processor's timeout. Lambda splits and retries \
+                    a batch that runs out of time, so counts are late, not lost. Check `cargo \
+                    xtask logs processor` for a slow table, or lower `processor.batchSize`.",
             watched: processor
                 .metric("Duration", Statistic::Maximum, minute)
                 .into(),
@@ -133,10 +134,10 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
         Watch {
             id: "DeadLetters",
             noun: DEAD_LETTERS,
-            means: "Lambda gave up records after retrying for six days. Their calls are counted \
-                    only if the access log reported them. Remove the cause that `cargo xtask logs \
-                    processor` shows, then run `cargo xtask errors redrive` within a day: after \
-                    that the stream has dropped the records.",
+            means: "Lambda gave up on records after six days of retries. Their calls count only if \
+                    the access log reported them. Fix the cause that `cargo xtask logs processor` \
+                    shows, then run `cargo xtask errors redrive` within a day: after that the \
+                    stream no longer has the records.",
             watched: dead_letters.depth(minute).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::ONCE,

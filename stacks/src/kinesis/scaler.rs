@@ -18,13 +18,13 @@ pub(crate) const ALARMS: [&str; 2] = [REFUSED, FAILURES];
 const REFUSED: &str = "shard-scaling-refused";
 const FAILURES: &str = "shard-scaling-failures";
 
-/// The function's size: some calls, and a day of values.
+/// The function's size: a few calls, and a day of values.
 const SIZE: Size = Size {
     memory: 256,
     timeout: 30,
 };
-/// Minutes between two looks. CloudWatch shows a minute one to three minutes late, and each look asks
-/// it four times.
+/// Minutes between two runs. CloudWatch shows a minute one to three minutes late, and each run
+/// queries it four times.
 const EVERY: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
 
 /// Declares the scaler of `stream`, between its fewest and its most shards.
@@ -79,10 +79,10 @@ fn watches(context: &Context<'_>, scaler: &Function) -> [Watch<'static>; 2] {
         Watch {
             id: "ShardScalingRefused",
             noun: REFUSED,
-            means: "The stream needs more shards than it gets: it has `stream.maxShards`, the ten \
-                    changes of a day are spent, or AWS refuses. Calls that it does not take go to \
-                    the journal directly, at a write each; none is lost. `cargo xtask logs scaler` \
-                    says which it is.",
+            means: "The stream needs more shards than it gets: it already has `stream.maxShards`, \
+                    its ten changes per day are used up, or AWS refuses. The authorizer appends \
+                    refused events to the journal directly, at one write each; none is lost. \
+                    `cargo xtask logs scaler` shows which of the three it is.",
             watched: context
                 .kinesis_metric(metric::SCALING_REFUSED, Statistic::Maximum, period)
                 .into(),
@@ -92,8 +92,8 @@ fn watches(context: &Context<'_>, scaler: &Function) -> [Watch<'static>; 2] {
         Watch {
             id: "ShardScalingFailures",
             noun: FAILURES,
-            means: "The scaler fails: the stream keeps the shards that it has, whatever comes. \
-                    Counts are not affected. Check `cargo xtask logs scaler`.",
+            means: "The scaler fails, so the stream keeps its shards under any load. Counts are \
+                    not affected. Check `cargo xtask logs scaler`.",
             watched: scaler.metric("Errors", Statistic::Sum, period).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,

@@ -8,7 +8,7 @@ use crate::faults::random::Random;
 /// Milliseconds of a minute.
 const MINUTE: i64 = 60_000;
 
-/// What fails from some minute on.
+/// The component that fails from some minute on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing fails.

@@ -98,7 +98,7 @@ pub(super) fn endpoint(route: u64) -> String {
     format!("/v1/resource-{route}/{{id}}")
 }
 
-/// A failure comes with a new key from its address, a call with its user's key.
+/// A failure has a new key and its address, a call has its user's key.
 fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -> EventData {
     let route = random.below(ROUTES);
     let (key_id, plan, ip) = if is_failure {

@@ -385,7 +385,7 @@ impl Simulation {
 impl Shard {
     async fn fold(&self, records: &[EventRecord], now: UnixMillis) {
         let (answer, _) = self.aggregator.batch(records, now, &|| false).await;
-        assert_eq!(answer.identifiers().count(), 0, "no record comes again");
+        assert_eq!(answer.identifiers().count(), 0, "no record is redelivered");
     }
 }
 

@@ -1,4 +1,4 @@
-//! An API that is attached, as it stands: what of it decides whether its calls are metered.
+//! A live attached API: the parts that decide whether its calls are metered.
 
 mod http;
 mod rest;
@@ -10,16 +10,16 @@ use domain::gateway::Gateway;
 use crate::error::Error;
 use crate::session::Session;
 
-/// An API at one of its stages.
+/// An API with one of its stages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttachedApi {
     /// Its methods or routes, in the order of their names.
     pub routes: Vec<ApiRoute>,
     /// Its authorizers.
     pub authorizers: Vec<ApiAuthorizer>,
-    /// The stage; `None` where it has none of that name.
+    /// The stage; `None` if the API has none of that name.
     pub stage: Option<ApiStage>,
-    /// The status of a call that its authorizer denies, where the API sets one.
+    /// The status of a call that its authorizer denies, if the API sets one.
     pub denied: Option<String>,
 }
 
@@ -28,9 +28,9 @@ pub struct AttachedApi {
 pub struct ApiRoute {
     /// Such as `GET /orders/{id}`, or `$default`.
     pub name: String,
-    /// What lets calls through: `NONE`, `CUSTOM`, `AWS_IAM`, `JWT`, …
+    /// The type of authorization: `NONE`, `CUSTOM`, `AWS_IAM`, `JWT`, …
     pub authorization: String,
-    /// The id of the authorizer that is asked.
+    /// The id of its authorizer.
     pub authorizer: Option<String>,
 }
 
@@ -41,24 +41,25 @@ pub struct ApiAuthorizer {
     pub id: String,
     /// `REQUEST`, `TOKEN`, `JWT`, …
     pub kind: String,
-    /// The function that it invokes, as a gateway names it.
+    /// The function that it invokes, in the gateway's form.
     pub uri: Option<String>,
-    /// The role that it invokes the function with; without one the function's policy must allow it.
+    /// The role with which it invokes the function. Without one, the function's policy must allow
+    /// the call.
     pub role: Option<String>,
-    /// How long answers are kept.
+    /// How long the gateway caches its answers.
     pub cache_seconds: i32,
-    /// What a call must bring before the function is asked.
+    /// The parts that a call must have before the gateway calls the function.
     pub identity_sources: Vec<String>,
-    /// The payload of an HTTP API.
+    /// The payload version of an HTTP API.
     pub payload: Option<String>,
-    /// Whether it takes yes or no.
+    /// Whether simple responses are enabled: yes or no.
     pub takes_simple_answers: bool,
 }
 
 /// A stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiStage {
-    /// The ARN that its access log goes to.
+    /// The ARN of its access log's destination.
     pub log: Option<String>,
     /// The format of its access log.
     pub log_format: Option<String>,
@@ -67,10 +68,9 @@ pub struct ApiStage {
 }
 
 impl AttachedApi {
-    /// Looks at an API and one of its stages; `None` where there is no such API of this kind.
+    /// Reads an API and one of its stages; `None` if no API of this kind has the id.
     ///
-    /// A REST API's stage answers with what was last deployed to it, and this is what would be deployed
-    /// next.
+    /// For a REST API this is the current definition. Its stage serves the one that was deployed last.
     pub async fn find(
         session: &Session,
         gateway: Gateway,
@@ -89,7 +89,7 @@ impl AttachedApi {
     }
 }
 
-/// Nothing where what was asked for is not there.
+/// `None` if the requested item does not exist.
 fn there<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
     match found {
         Ok(found) => Ok(Some(found)),

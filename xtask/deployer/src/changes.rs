@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_within_a_property_is_told_by_its_path_and_cut_where_it_is_long() {
+    fn a_change_within_a_property_is_shown_by_its_path_and_cut_if_it_is_long() {
         let property = |name: &str, before: &str, after: &str| PropertyChange {
             name: name.into(),
             before: Some(before.into()),

@@ -101,7 +101,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An item of the key table that is not a key record.
-    #[error("table `{table}` holds an item that is no key")]
+    #[error("table `{table}` holds an item that is not a key")]
     KeyItem {
         /// The table.
         table: String,

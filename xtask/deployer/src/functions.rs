@@ -1,4 +1,4 @@
-//! Invokes functions, and reads who may.
+//! Invokes functions, and reads their policies.
 
 use aws_sdk_lambda::primitives::Blob;
 
@@ -19,8 +19,8 @@ impl Functions {
         }
     }
 
-    /// The policy that says who may invoke a function, as JSON; `None` where there is no function or no
-    /// policy of its own.
+    /// The policy of a function that says who may invoke it, as JSON; `None` if the function does not
+    /// exist or has no policy.
     pub async fn policy(&self, function: &str) -> Result<Option<String>, Error> {
         let asked = self.client.get_policy().function_name(function);
         match asked.send().await.map_err(failed("GetPolicy")) {

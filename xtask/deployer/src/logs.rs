@@ -20,12 +20,12 @@ pub struct LeftOver {
     pub bytes: i64,
 }
 
-/// What reads the lines of a group.
+/// A subscription to the lines of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// The ARN that lines go to.
+    /// The ARN that receives the lines.
     pub destination: String,
-    /// Which lines; empty for all.
+    /// The filter pattern; empty for all lines.
     pub pattern: String,
 }
 
@@ -84,7 +84,7 @@ impl Logs {
         Ok(None)
     }
 
-    /// What reads a group; nothing where there is no such group.
+    /// The subscriptions of a group; none if the group does not exist.
     pub async fn subscriptions(&self, group: &str) -> Result<Vec<Subscription>, Error> {
         let mut pages = self
             .client

@@ -76,7 +76,7 @@ impl Grants {
         }
     }
 
-    /// Finds policy documents, whatever name a resource type gives them.
+    /// Finds policy documents under any name that a resource type gives them.
     fn add_documents(&mut self, id: &str, value: &Value) {
         match value {
             Value::Object(members) => {

@@ -68,7 +68,7 @@ impl Stacks {
         };
         if !stack.is_settled() {
             progress.note(&format!(
-                "stack `{name}` is `{}`: somebody, or an earlier run, is changing it; waiting",
+                "stack `{name}` is `{}`: someone else or an earlier run is changing it; waiting",
                 stack.status
             ));
             let mark = self.newest_event(&stack.id).await?;

@@ -94,7 +94,7 @@ impl WebhookSecrets {
     }
 }
 
-/// The token, and thereby the id, of the version that follows `version`. Secrets Manager refuses a
+/// The token of the version that follows `version`, which becomes its id. Secrets Manager refuses a
 /// second value under the same token.
 fn token_after(version: &str) -> String {
     format!("{:x}", Sha256::digest(version))

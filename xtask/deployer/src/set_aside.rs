@@ -28,8 +28,8 @@ pub enum Source {
     Stream,
     /// A line of the access log, or a message of the reconciler's queue.
     Log,
-    /// An item of a table that the aggregator cannot read or write. It stands under the minute that
-    /// must be folded again.
+    /// An item of a table that the aggregator cannot read or write. It is listed under the minute
+    /// that must be folded again.
     Parked,
     /// An event whose reports disagree.
     Conflict,

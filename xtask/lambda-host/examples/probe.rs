@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-/// Sends the id when the handler ends, however that happens.
+/// Sends the id when the handler ends in any way.
 struct Report {
     id: String,
     sender: mpsc::UnboundedSender<String>,

@@ -2,9 +2,10 @@
 //!
 //! A process is recorded by pid *and* start time: after the host was killed, its pid may belong to
 //! another process. If the host was killed before it could record a process, the process is
-//! recognised by what it runs: Lambda tells a function where its code is, and ours is in a folder
-//! of the state directory. The kernel's parent-death signal is unsuitable: it follows the thread
-//! that started the child, not the process, and the host starts children from pooled threads.
+//! recognised by its code: Lambda sets a variable to the location of a function's code, and ours is
+//! in a folder of the state directory. The kernel's parent-death signal is unsuitable: it follows
+//! the thread that started the child, not the process, and the host starts children from pooled
+//! threads.
 //!
 //! All of this comes from `/proc`: on systems without it, nothing is recorded and nothing found.
 
@@ -95,9 +96,8 @@ pub(crate) fn code_dir(state_dir: &Path) -> PathBuf {
 /// Kills everything that an earlier host left behind, recorded or not, and waits until it is gone.
 ///
 /// Kills only recorded process groups whose start time matches the record, and of other processes
-/// only those that were told to run code of this state directory. Returns how many were killed. A
-/// state directory that does not exist has none.
-/// killed. A state directory that does not exist has none.
+/// only those whose code is in this state directory. Returns how many were killed. A state
+/// directory that does not exist has none.
 ///
 /// # Errors
 /// The records cannot be read, a process cannot be killed, or a host keeps starting more.
@@ -171,7 +171,7 @@ fn reap_unrecorded(code_dir: &Path) -> Result<usize, HostError> {
     }
 }
 
-/// The processes that were told to run code below `code_dir`.
+/// The processes whose code is below `code_dir`.
 fn running_from(code_dir: &Path) -> Vec<Pid> {
     let own = Pid::this();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -16,7 +16,7 @@ const EXAMPLES: &[Verb] = &[
             ("deploy --env test --dry-run", "what would change on AWS"),
             (
                 "deploy --env test --yes",
-                "without a question, as a pipeline does",
+                "without questions, as in a pipeline",
             ),
             (
                 "deploy --watch",
@@ -101,7 +101,7 @@ const EXAMPLES: &[Verb] = &[
         &[
             (
                 "keys create --email ann@example.com --plan free",
-                "the secret is shown this once",
+                "the secret is shown only this once",
             ),
             (
                 "keys create --email ann@example.com --plan free --expires 30d",
@@ -231,7 +231,7 @@ const EXAMPLES: &[Verb] = &[
     (
         "status",
         &[
-            ("status --env prod", "is it well?"),
+            ("status --env prod", "is everything well?"),
             ("status --watch", "the same, refreshed every few seconds"),
         ],
     ),
@@ -240,7 +240,7 @@ const EXAMPLES: &[Verb] = &[
         &[
             (
                 "logs processor --follow",
-                "what it wrote in the last hour, and writes from now on",
+                "its lines of the last hour, and new ones as they are written",
             ),
             (
                 "logs --grep ERROR --since 1d",
@@ -264,7 +264,7 @@ const EXAMPLES: &[Verb] = &[
         "replay",
         &[(
             "replay --from 6h",
-            "counts stay exact, however often it runs",
+            "counts stay exact, even if it runs many times",
         )],
     ),
     (
@@ -297,7 +297,7 @@ const EXAMPLES: &[Verb] = &[
             ),
             (
                 "cost --env prod --calls 1B --shape users=5000,peak=20",
-                "of other traffic",
+                "for other traffic",
             ),
         ],
     ),

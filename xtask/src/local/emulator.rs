@@ -78,9 +78,7 @@ impl Emulator<'_> {
             out.detail(&why_replaced(&record, same));
             let was_alive = record.is_alive();
             if !Self::stop(&record).await && was_alive {
-                out.warning(
-                    "the embedded AWS had to be killed: what it held since its start is gone",
-                );
+                out.warning("the embedded AWS had to be killed: its data since its start is lost");
             }
         }
         Self::stop_all(self.local, None).await;
@@ -184,7 +182,7 @@ async fn wait_until_healthy(child: &mut Child, port: u16, log: &Path) -> anyhow:
 
 fn ended(log: &Path, how: &str) -> Stop {
     Stop::failed(format!("the embedded AWS {how}")).hint(format!(
-        "its last words, from `{}`:\n{}",
+        "the end of its log `{}`:\n{}",
         log.display(),
         tail(log)
     ))

@@ -109,7 +109,7 @@ async fn wait_until_healthy(child: &mut Child, port: u16, log: &Path) -> anyhow:
 
 fn ended(log: &Path, how: &str) -> Stop {
     Stop::failed(format!("the function host {how}")).hint(format!(
-        "its last words, from `{}`:\n{}",
+        "the end of its log `{}`:\n{}",
         log.display(),
         tail(log)
     ))

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_found_by_what_it_was_told_at_its_start() {
+    fn a_process_is_found_by_a_variable_of_its_start() {
         let folder = tempfile::tempdir().unwrap();
         let what = format!("STATE_DIR={}", folder.path().display());
         assert_eq!(ProcessRecord::told(&what), []);

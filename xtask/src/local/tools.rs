@@ -19,7 +19,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Installs the tools unless they are installed.
     pub(crate) async fn ensure(context: &Context) -> anyhow::Result<Self> {
-        // Even if they are installed: a Python that was named and does not run is a mistake.
+        // Even if they are installed: a named Python that does not run is a mistake.
         Python::find().await?;
         let venv = Venv::of(context, "", REQUIREMENTS, &[])?;
         let _lock = venv.lock().await?;

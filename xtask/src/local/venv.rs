@@ -147,7 +147,7 @@ mod tests {
     use clap::Parser as _;
 
     #[tokio::test]
-    async fn a_python_without_venv_is_told_with_the_package_that_has_it() {
+    async fn a_python_without_venv_is_reported_with_the_package_that_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("python3");
         std::fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();

@@ -1,4 +1,4 @@
-//! `attach`: what somebody's own API needs to be metered by an environment, and whether it has it.
+//! `attach`: prints the declarations that meter an existing API, and checks a live one.
 
 mod allowed;
 mod check;
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
     }
 }
 
-/// Prints what an API needs.
+/// Prints the declarations.
 async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let account = match &environment.account {
@@ -70,7 +70,7 @@ async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::
     Ok(Exit::Done)
 }
 
-/// The kind that is asked for, or that the file's attached APIs all are.
+/// The requested kind, or the common kind of the file's attached APIs.
 fn kind(environment: &Environment, args: &Attach) -> Gateway {
     let attached = &environment.attached;
     let are_http = attached.iter().all(|one| one.kind == ApiKind::Http);

@@ -102,8 +102,8 @@ async fn features(context: &Context, kinds: &str) -> anyhow::Result<Features> {
     Ok(lines.collect())
 }
 
-/// Packages that tests want with other features than commands and functions do: cargo builds these,
-/// and everything that depends on them, once for each.
+/// Packages that tests use with other features than commands and functions do. Cargo builds these,
+/// and everything that depends on them, once for each set of features.
 fn built_twice(shipped: &Features, tested: &Features) -> Vec<String> {
     let different = shipped.difference(tested);
     let named = different.map(|(package, features)| {

@@ -1,8 +1,8 @@
 //! Delivers records to the processor and lines of the access log to the reconciler, as Lambda does,
 //! and hours to the aggregator, to be folded again.
 //!
-//! An event counts once however often it is appended, and a fold replaces counts, so everything
-//! that fails here can be repeated any number of times.
+//! An event counts once even if it is appended many times, and a fold replaces counts. So
+//! everything that fails here can be repeated any number of times.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -230,8 +230,10 @@ impl Delivery {
                 continue;
             };
             let outcome = answer.outcome.take().with_context(|| {
-                Stop::failed(format!("`{function}` does not report the fate of records"))
-                    .hint("it is of an earlier version: deploy first")
+                Stop::failed(format!(
+                    "`{function}` does not report the outcome of records"
+                ))
+                .hint("it has an earlier version: deploy first")
             })?;
             delivered.appended += outcome.appended;
             delivered.set_aside.extend(outcome.set_aside);

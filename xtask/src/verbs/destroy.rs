@@ -202,7 +202,7 @@ async fn everything_local(
     if !harmless
         && !context
             .out
-            .confirm("end the local environment and delete its data?")?
+            .confirm("stop the local environment and delete its data?")?
     {
         context.out.warning("declined: nothing was changed");
         return Ok(Exit::Failed);

@@ -216,7 +216,7 @@ async fn secret(
         context
             .out
             .step("the new secret signs within a minute; the previous one keeps signing for 24 h");
-        // Only after the secret is shown, which nothing shows again if this fails.
+        // Only after the secret is shown: if this fails, nothing shows the secret again.
         note(&reached, "webhooks secret --rotate", name).await?;
     }
     Ok(Exit::Done)

@@ -119,7 +119,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn each_threshold_is_told_once_however_folds_repeat() {
+async fn each_threshold_is_announced_once_even_if_folds_repeat() {
     let world = World::new(plan(Some(1_000), "UTC"));
     for calls in 1..=1_100 {
         let counted = world.fold(NOW, calls);
@@ -195,7 +195,7 @@ async fn a_look_that_fails_is_made_up_for_without_a_further_fold() {
 }
 
 #[tokio::test]
-async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
+async fn wherever_a_look_dies_its_alert_keeps_one_id() {
     for dies_at in 0..12 {
         let world = World::new(plan(Some(10), "UTC"));
         let counted = world.fold(NOW, 8);
@@ -217,7 +217,7 @@ async fn wherever_a_look_dies_its_alert_is_told_under_one_id() {
 }
 
 #[tokio::test]
-async fn a_closed_day_is_looked_at_whatever_is_remembered() {
+async fn users_of_a_closed_day_are_looked_at_even_if_remembered() {
     let world = World::new(plan(Some(10), "UTC"));
     let counted = world.fold(NOW, 1);
     world.thresholds.look(&counted, NOW, &NEVER).await;
@@ -248,7 +248,7 @@ async fn a_users_own_quota_stands_in_place_of_the_plans() {
 }
 
 #[tokio::test]
-async fn days_count_by_what_rests_on_more_facts() {
+async fn a_day_counts_by_its_sum_or_its_hours_whichever_has_more_facts() {
     let world = World::new(plan(Some(100), "UTC"));
     let earlier = NOW.plus_days(-10);
     let mut day = Hour::new(Window::Hour.start(earlier));
@@ -286,7 +286,7 @@ async fn a_users_own_quota_counts_where_no_plan_has_one() {
 }
 
 #[tokio::test]
-async fn what_there_is_no_time_for_is_looked_at_by_the_next_invocation() {
+async fn a_look_without_time_is_made_by_the_next_invocation() {
     let world = World::new(plan(Some(10), "UTC"));
     let counted = world.fold(NOW, 8);
     world.thresholds.look(&counted, NOW, &|| true).await;

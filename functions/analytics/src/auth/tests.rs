@@ -284,7 +284,7 @@ async fn a_token_that_names_no_key_is_refused_where_several_fit() {
 async fn an_email_identifies_only_where_it_can() {
     let signer = Signer::es256("1");
     let ann = "ann@example.com";
-    // The token's claims, and whom it identifies by default and where the file says `always`.
+    // The token's claims, and whom it identifies by default and if the file says `always`.
     let cases = [
         (
             json!({"email": "Ann@Example.COM", "email_verified": true}),

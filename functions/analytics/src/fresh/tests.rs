@@ -37,7 +37,7 @@ fn calls(fresh: &Fresh) -> Vec<String> {
 }
 
 #[test]
-fn before_any_fold_the_journal_tells_everything() {
+fn before_any_fold_the_journal_answers_everything() {
     let world = World::default();
     world.call(&[
         call(1, "15:59:59"),
@@ -53,7 +53,7 @@ fn before_any_fold_the_journal_tells_everything() {
 }
 
 #[test]
-fn folded_minutes_are_told_by_what_is_stored() {
+fn folded_minutes_come_from_their_stored_slots() {
     let world = World::default();
     world.call(&[
         call(1, "15:59:59"),
@@ -145,7 +145,7 @@ fn a_minute_is_used_whole_or_not_at_all_and_as_of_says_so() {
 }
 
 #[test]
-fn what_lies_beyond_the_bound_is_not_read() {
+fn minutes_beyond_the_bound_are_not_read() {
     let world = World::default();
     for minute in 10..60 {
         plant(&world, &format!("15:{minute}:00"), 300_000);

@@ -3,10 +3,10 @@
 //!
 //! Counts move upward, from hours to days to months, so each span is read at exactly one level, and
 //! the marks choose the level before anything else is read. A day's mark says *closed* only once
-//! the day is complete, and its hours stay long after: whichever level an older mark chose, it
-//! holds everything that the day above or the hours below held at that moment, and nothing is
-//! counted twice. Hence marks come first; months, days, hours and journal then do not depend on
-//! each other.
+//! the day is complete, and its hours stay long after: the level that an older mark chose holds
+//! everything that the day above or the hours below held at that moment, and nothing is counted
+//! twice. So marks are read first; months, days, hours and journal then do not depend on each
+//! other.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What the authorizer sends to the gateway and to the stream for a call.
+//! The authorizer's answer to the gateway and its event, for each kind of call.
 
 use std::io;
 use std::sync::Mutex;
@@ -237,7 +237,7 @@ async fn a_call_that_brings_a_header_of_the_gateways_is_refused() {
 }
 
 #[tokio::test]
-async fn a_method_that_the_gateway_does_not_take_is_refused_and_makes_no_label() {
+async fn a_method_that_the_gateway_does_not_accept_is_refused_and_makes_no_label() {
     let system = System::new();
     system.keys.hold(record());
     let headers = json!({"x-api-key": api_key().reveal()});
@@ -298,7 +298,7 @@ async fn a_call_with_a_key_that_was_good_once_is_reported_under_its_user() {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_decided_is_no_refusal_and_is_not_reported() {
+async fn a_call_that_cannot_be_decided_is_not_a_refusal_and_is_not_reported() {
     let system = System::new();
     system.keys.set_down(true);
     let (answer, event) = system.call(json!({"x-api-key": api_key().reveal()})).await;
@@ -322,7 +322,7 @@ async fn metering_never_fails_a_call() {
 }
 
 #[tokio::test]
-async fn a_call_over_its_rate_is_denied_with_when_to_come_again_and_is_no_usage() {
+async fn a_call_over_its_rate_is_denied_with_retry_after_and_is_not_usage() {
     let system = System::new();
     system.keys.hold(record());
     let headers = json!({"x-api-key": api_key().reveal()});

@@ -1,4 +1,4 @@
-//! What is read of the gateway's events, and what is never said of them.
+//! Reads the gateway's events, and never reveals a caller's header.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn the_key_is_found_under_any_case_of_its_header_and_only_its_hash_is_exposed() 
 }
 
 #[test]
-fn a_malformed_key_is_told_from_a_missing_one() {
+fn a_malformed_key_is_distinguished_from_a_missing_one() {
     for headers in [
         json!(null),
         json!({}),
@@ -267,7 +267,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A gateway that sends what nobody documented gets an error or an answer, never a panic.
+    /// An undocumented request gets an error or an answer, never a panic.
     #[test]
     fn whatever_stands_in_a_member_is_read_or_refused(
         value in any_value(), member in 0_usize..16, second in any::<bool>(),

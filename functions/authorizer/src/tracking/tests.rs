@@ -70,7 +70,7 @@ async fn an_event_is_accepted_in_every_state_in_which_anything_accepts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_handed_over_again_is_the_same_entry() {
+async fn an_event_sent_again_is_the_same_entry() {
     let system = System::new(Missing, Up);
     for number in [1, 2, 1] {
         system.hand_over(number, WithStream).await.unwrap();

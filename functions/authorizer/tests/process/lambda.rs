@@ -219,7 +219,7 @@ impl Lambda {
         }
     }
 
-    /// Tells the function to shut down.
+    /// Asks the function to shut down.
     pub(crate) async fn terminate(self) -> Output {
         let id = i32::try_from(self.function.id().unwrap()).unwrap();
         kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();

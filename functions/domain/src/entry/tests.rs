@@ -175,7 +175,7 @@ fn a_fact_takes_some_fourteen_bytes() {
 }
 
 #[test]
-fn a_later_format_is_told_from_a_corrupt_one() {
+fn a_later_format_is_distinguished_from_a_corrupt_one() {
     let entry = &pack(&[event(1, 5)])[0];
     let mut later = entry.facts.clone();
     later[0] = FORMAT + 1;

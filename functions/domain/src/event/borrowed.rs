@@ -251,7 +251,7 @@ fn check_is_time_of(id: EventId, text: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A text that borrows where it has no escapes. `Cow<str>` never borrows inside an `Option`
+/// A text that borrows if it has no escapes. `Cow<str>` never borrows inside an `Option`
 /// (<https://github.com/serde-rs/serde/issues/2016>).
 struct Text<'a>(Cow<'a, str>);
 

@@ -170,7 +170,7 @@ fn the_report_beats_the_line_and_both_users_move_forward() {
 }
 
 #[test]
-fn an_id_that_repeats_with_other_content_counts_once_and_is_told() {
+fn an_id_that_repeats_with_other_content_counts_once_and_is_a_conflict() {
     let one = call(1, "ann@example.com");
     let mut other = one.clone();
     other.data.endpoint = "/v2".to_owned();
@@ -206,7 +206,7 @@ fn only_what_new_entries_name_is_new() {
 }
 
 #[test]
-fn failures_are_told_by_address_and_by_network() {
+fn failures_are_counted_by_address_and_by_network() {
     let failed = |number: u64, ip: &str, key: &str| {
         let mut failed = event(number, &format!("ip:{ip}"), EventType::AuthFailed);
         failed.data.ip = ip.to_owned();

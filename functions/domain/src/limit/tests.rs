@@ -193,7 +193,7 @@ fn authorizers_that_die_cost_what_they_had_not_reported() {
 }
 
 #[test]
-fn what_one_authorizer_says_of_when_to_come_again_holds_at_every_other() {
+fn retry_after_of_one_authorizer_holds_at_every_other() {
     let (mut said, mut held) = (0, 0);
     for (per_second, burst) in [(2, 4), (10, 20), (100, 200)] {
         let limits = limits(per_second, burst, None);
@@ -229,7 +229,7 @@ fn a_frozen_authorizer_knows_at_its_second_call_what_it_slept_through() {
 }
 
 #[test]
-fn a_quota_is_passed_by_at_most_five_seconds_of_traffic() {
+fn a_quota_is_exceeded_by_at_most_five_seconds_of_traffic() {
     for (per_second, quota) in [(1, 50), (10, 100), (10, 500), (100, 5_000)] {
         let limits = limits(per_second, per_second * 2, Some(quota));
         for instances in 1..=4 {

@@ -55,7 +55,7 @@ pub struct Counted<'a> {
 
 /// Two routes that match the same calls.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the routes `{one}` and `{other}` fit the same calls")]
+#[error("the routes `{one}` and `{other}` match the same calls")]
 pub struct RoutesError {
     one: String,
     other: String,

@@ -83,7 +83,7 @@ fn encoding_a_path_does_not_change_what_it_counts_as() {
 }
 
 #[test]
-fn a_resource_that_tells_paths_apart_is_the_template_itself() {
+fn a_resource_other_than_the_proxy_is_the_template_itself() {
     let routes = routes(&["GET /v1/deadlines"]);
     let of = |method, resource| {
         let counted = routes.of(method, resource, "/v1/deadlines");
@@ -123,7 +123,7 @@ fn routes_that_the_same_calls_fit_are_refused() {
     let error = Routes::new(both.map(|route| (route, 1)), 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the routes `GET /users/{id}` and `GET /users/{name}/` fit the same calls"
+        "the routes `GET /users/{id}` and `GET /users/{name}/` match the same calls"
     );
 }
 

@@ -207,7 +207,7 @@ async fn an_alert_reaches_every_endpoint_and_the_topic_once_however_often_it_com
 }
 
 #[tokio::test]
-async fn a_delivery_that_fails_comes_again_for_more_than_a_day_and_is_then_given_up() {
+async fn a_failing_delivery_is_retried_for_more_than_a_day_and_then_given_up() {
     let world = World::new();
     *world.posts.refuses.lock().unwrap() = 7;
     let (millis, given_up) = world.run(&World::message()).await;

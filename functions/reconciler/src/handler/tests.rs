@@ -292,7 +292,7 @@ async fn a_call_that_both_report_counts_once_and_one_that_only_the_log_reports_c
 }
 
 #[tokio::test]
-async fn a_line_that_comes_again_in_other_company_counts_once() {
+async fn a_line_redelivered_in_another_batch_counts_once() {
     let reconciler = reconciler();
     let lines = [1, 2, 3].map(|number| line(&event(number)));
     let [one, two, three] = lines;
@@ -308,7 +308,7 @@ async fn a_line_that_comes_again_in_other_company_counts_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_counted_is_set_aside_once_and_its_neighbours_count() {
+async fn an_uncountable_line_is_set_aside_once_and_its_neighbours_count() {
     let reconciler = reconciler();
     let of = |time| sample::event(3, "ann@example.com", EventType::ApiCall, time);
     let old = of(NOW.plus_days(-7).plus_millis(-1));
@@ -347,7 +347,7 @@ async fn a_record_is_set_aside_under_its_place_in_the_log_or_in_the_queue() {
 }
 
 #[tokio::test]
-async fn if_the_append_fails_every_message_comes_again() {
+async fn if_the_append_fails_every_message_is_redelivered() {
     let reconciler = reconciler();
     refuse(&reconciler, JOURNAL_PREFIX);
     let messages = messages([vec![line(&event(1))], vec!["not a line".to_owned()]]);
@@ -361,7 +361,7 @@ async fn if_the_append_fails_every_message_comes_again() {
 }
 
 #[tokio::test]
-async fn a_message_whose_line_cannot_be_set_aside_comes_again_and_holds_up_no_other() {
+async fn a_message_whose_line_cannot_be_set_aside_is_redelivered_and_delays_no_other() {
     let reconciler = reconciler();
     refuse(&reconciler, table::ERRORS);
     let poison = || "not a line".to_owned();

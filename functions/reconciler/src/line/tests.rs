@@ -1,4 +1,4 @@
-//! What lines of all formats report, whatever members they lack.
+//! Lines of all formats, with any members missing.
 
 use domain::sample;
 
@@ -184,7 +184,7 @@ fn a_refusal_of_the_gateways_own_is_a_failure_of_its_address() {
 }
 
 #[test]
-fn a_refusal_is_the_gateways_own_only_if_nobody_else_was_asked() {
+fn a_refusal_is_the_gateways_own_only_if_it_did_not_ask_the_authorizer() {
     for other in [
         (log::AUTHORIZER_STATUS, "401"),
         (log::AUTHORIZER_LATENCY, "3"),
@@ -231,8 +231,8 @@ fn http(members: &Members<'_>) -> String {
     log::write(Gateway::Http, |member| value(members, member).to_owned())
 }
 
-/// The call of the seventh sample event as an HTTP API logs it: nothing of the authorizer but what it
-/// says itself.
+/// The call of the seventh sample event as an HTTP API logs it: from the authorizer only its own
+/// context.
 fn http_call(id: &str) -> Vec<(&'static str, &str)> {
     let of_rest = [
         log::RESOURCE_PATH,
@@ -259,7 +259,7 @@ fn a_call_to_an_http_api_is_reported_with_the_contents_that_the_authorizer_repor
         status: 504,
         latency: Some(29_001),
     });
-    // With and without what the authorizer says of the route.
+    // With and without the authorizer's route.
     for members in [call.clone(), with(&call, (context::ROUTE, log::ABSENT))] {
         let text = http(&members);
         let reported = read(&text, SOURCE).unwrap().unwrap();
@@ -286,7 +286,7 @@ fn a_call_that_an_http_api_denies_is_not_usage_whatever_the_gateway_calls_it() {
     }
 }
 
-/// The authorizer reports it under an id of its own: under another it would count twice.
+/// The authorizer reports it under its own id; under another it would count twice.
 #[test]
 fn a_refusal_of_an_http_api_is_left_to_the_authorizer() {
     for status in ["401", "403", "500"] {

@@ -3,7 +3,6 @@
 //! a write costs the larger of the item before and after, per KB; a failed condition costs the item
 //! as it is; a consistent read costs each page, per 4 KB. An index of keys costs a unit when an
 //! item enters it.
-//! enters it.
 
 use domain::table::{ItemKey, attribute};
 

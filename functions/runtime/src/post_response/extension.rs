@@ -21,7 +21,7 @@ const REGISTRATION: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExtensionError {
     /// The variable that names the API is missing or wrong.
-    #[error("`{given}` is no address of a Runtime API, allowed is `host:port`")]
+    #[error("`{given}` is not the address of a Runtime API, expected `host:port`")]
     Endpoint { given: String },
     /// It does not respond.
     #[error("`{path}` of the Extensions API does not answer")]
@@ -30,13 +30,13 @@ pub(super) enum ExtensionError {
         source: BoxError,
     },
     /// It refuses.
-    #[error("`{path}` of the Extensions API answers with status {status}")]
+    #[error("`{path}` of the Extensions API returned status {status}")]
     Refused {
         path: &'static str,
         status: StatusCode,
     },
     /// Its response is invalid.
-    #[error("`{path}` of the Extensions API answers with something else than an event")]
+    #[error("`{path}` of the Extensions API returned something other than an event")]
     Unreadable {
         path: &'static str,
         source: BoxError,

@@ -1,5 +1,5 @@
-//! Days of load, minute by minute, through a stream that takes what its shards take, changes within
-//! minutes and is seen through metrics that come late.
+//! Simulates days of load, minute by minute. The stream accepts what its shards accept, changes
+//! within minutes, and is observed through late metrics.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ const START: i64 = 1_795_305_600_000;
 const BOUNDS: Bounds = Bounds { least: 1, most: 16 };
 /// Minutes between two looks, as the stack schedules them.
 const EVERY: i64 = 2;
-/// Minutes until CloudWatch shows a minute.
+/// Minutes before CloudWatch shows a minute.
 const LATE: i64 = 2;
 /// Minutes that a change takes.
 const TAKES: i64 = 3;
@@ -21,7 +21,7 @@ fn at(minute: i64) -> UnixMillis {
     UnixMillis(START + minute * MINUTE)
 }
 
-/// Records a minute, of some 700 bytes: what a shard takes is decided by their number.
+/// Records a minute, of some 700 bytes: their number, not their size, fills a shard.
 fn load(records: u64) -> Load {
     Load {
         bytes: records * 700,
@@ -30,12 +30,12 @@ fn load(records: u64) -> Load {
     }
 }
 
-/// So many hundredths of a shard.
+/// A load in hundredths of a shard.
 fn percent(of_a_shard: u64) -> u64 {
     SHARD_RECORDS * of_a_shard / 100
 }
 
-/// A stream that was found with the same shards for a day.
+/// A stream that had the same shards for a day.
 fn steady(shards: u32) -> Series {
     let seen = (-A_DAY..0).step_by(2).map(|minute| (at(minute), shards));
     Series {
@@ -49,18 +49,18 @@ fn with_load(mut series: Series, minute: i64, load: Load) -> Series {
     series
 }
 
-/// What happened on simulated days.
+/// The result of simulated days.
 struct Days {
     /// Minute, shards before, shards after.
     changes: Vec<(i64, u32, u32)>,
     /// Shards at the end of each minute.
     shards: Vec<u32>,
-    /// Records that the stream did not take.
+    /// Records that the stream refused.
     throttled: u64,
     refused: Vec<(i64, Refusal)>,
 }
 
-/// Runs `minutes` in which `offered` records come, from `shards` on.
+/// Runs `minutes` with `offered` records each, starting with `shards`.
 fn days(shards: u32, bounds: Bounds, minutes: i64, offered: impl Fn(i64) -> u64) -> Days {
     // Made a few minutes ago.
     let mut shown = steady(shards);
@@ -115,7 +115,7 @@ fn days(shards: u32, bounds: Bounds, minutes: i64, offered: impl Fn(i64) -> u64)
 }
 
 impl Days {
-    /// Whether AWS would have taken every change, and the bounds are kept.
+    /// Whether AWS would have accepted every change, and every change is within the bounds.
     fn holds(&self, bounds: Bounds) {
         for &(minute, from, to) in &self.changes {
             assert!(
@@ -244,9 +244,9 @@ fn refused_records_make_the_stream_grow_by_half_once_for_each_time_they_come() {
     };
     let series = with_load(steady(4), -3, throttled);
     assert_eq!(decide(&series, at(0), 4, BOUNDS), Decision::Change(6));
-    // Six now: what was refused before says nothing of them.
+    // Six now: earlier refusals say nothing about them.
     assert_eq!(decide(&series, at(1), 6, BOUNDS), Decision::Stay);
-    // Busy too: nobody knows how much more would have come.
+    // Busy too: no metric says how much more was refused.
     let busy = Load {
         throttled: 1,
         ..load(percent(390))

@@ -1,4 +1,4 @@
-//! What a look does with what Kinesis and CloudWatch answer.
+//! A run's reaction to the responses of Kinesis and CloudWatch.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use crate::decision::{Load, Series};
 const NOW: UnixMillis = UnixMillis(1_795_363_445_000);
 const BOUNDS: Bounds = Bounds { least: 1, most: 8 };
 
-/// A stream that answers alike each time and remembers what was asked of it.
+/// A stream that always returns the same responses and records its requests.
 struct Stub {
     found: Found,
     asked: Asked,
@@ -26,7 +26,7 @@ impl Scalable for Stub {
     }
 }
 
-/// A day in which so many records a minute came, and four shards were there.
+/// A day with this many records a minute, and four shards.
 struct Day(u64);
 
 impl Watch for Day {
@@ -46,7 +46,7 @@ impl Watch for Day {
 const BUSY: Day = Day(200_000);
 const IDLE: Day = Day(10);
 
-/// What a look at a stream in this state comes to, and what it asks for.
+/// The result of a run on a stream in this state, and its request.
 async fn look(found: Found, asked: Asked, watch: Day) -> (Result<Looked, String>, Vec<u32>) {
     let scaler = Scaler {
         stream: Stub {
@@ -79,7 +79,7 @@ async fn a_busy_stream_is_asked_to_grow_and_an_idle_one_to_shrink() {
 }
 
 #[tokio::test]
-async fn what_aws_refuses_is_told_where_the_stream_needs_it() {
+async fn a_refusal_by_aws_is_reported_if_the_stream_needs_the_shards() {
     let (looked, _) = look(Found::Active(4), Asked::Limited, BUSY).await;
     let refused = Looked::At(4, Decision::Refused(Refusal::Quota));
     assert_eq!(looked, Ok(refused));

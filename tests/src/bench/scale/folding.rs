@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fold_out_of_time_comes_again_for_the_rest() {
+    fn a_fold_out_of_time_is_redelivered_for_the_rest() {
         let mut folding = Folding::default();
         folding.add(10_000_000, 0);
         let fold = folding.begin(60_000, 10_000_000, 4_000).unwrap();

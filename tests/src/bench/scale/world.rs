@@ -64,7 +64,7 @@ struct World {
     /// Lines that wait for their window, and lines that are due.
     lines: u64,
     due_lines: u64,
-    /// Events that only the access log knows.
+    /// Events that only the access log reports.
     unreported: u64,
     writes: u64,
     refused_at_sample: u64,

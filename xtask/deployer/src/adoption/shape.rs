@@ -191,7 +191,7 @@ impl Shape {
         let mut found = Vec::new();
         if self.key != actual.key {
             found.push(Difference::obstacle(format!(
-                "its key is {}, declared is {}",
+                "its key is {}, expected {}",
                 shown(&actual.key),
                 shown(&self.key)
             )));
@@ -215,7 +215,7 @@ impl Shape {
         match &actual.stream {
             Some(view) if view == declared => None,
             Some(view) => Some(Difference::mended(
-                format!("its stream shows `{view}`, declared is `{declared}`"),
+                format!("its stream shows `{view}`, expected `{declared}`"),
                 Remedy::OtherStream(declared.clone()),
             )),
             None => Some(Difference::mended(
@@ -228,7 +228,7 @@ impl Shape {
     fn expiry_difference(&self, actual: &Self) -> Option<Difference> {
         match (&self.expires, &actual.expires) {
             (None, Some(attribute)) => Some(Difference::mended(
-                format!("its items expire by `{attribute}`, declared is that they stay"),
+                format!("its items expire by `{attribute}`, expected no expiry"),
                 Remedy::KeepForever(attribute.clone()),
             )),
             (Some(attribute), None) => Some(Difference::mended(
@@ -239,7 +239,7 @@ impl Shape {
             // that.
             (Some(declared), Some(attribute)) if declared != attribute => {
                 Some(Difference::obstacle(format!(
-                    "its items expire by `{attribute}`, declared is `{declared}`: turn that off, and \
+                    "its items expire by `{attribute}`, expected `{declared}`: turn that off, and \
                      deploy again an hour later"
                 )))
             }
@@ -258,7 +258,7 @@ fn index_difference(declared: &IndexShape, actual: Option<&IndexShape>) -> Optio
     };
     if declared.key != actual.key {
         return Some(Difference::obstacle(format!(
-            "the key of its index `{name}` is {}, declared is {}: delete the index, and deploy again",
+            "the key of its index `{name}` is {}, expected {}: delete the index, and deploy again",
             shown(&actual.key),
             shown(&declared.key)
         )));
@@ -267,7 +267,7 @@ fn index_difference(declared: &IndexShape, actual: Option<&IndexShape>) -> Optio
     let enough = actual.projection == declared.projection || actual.projection == "ALL";
     (!enough).then(|| {
         Difference::obstacle(format!(
-            "its index `{name}` holds `{}`, declared is `{}`: delete the index, and deploy again",
+            "its index `{name}` holds `{}`, expected `{}`: delete the index, and deploy again",
             actual.projection, declared.projection
         ))
     })
@@ -370,7 +370,7 @@ mod tests {
                 "/StreamSpecification/StreamViewType",
                 &json!("NEW_IMAGE")
             )),
-            ["its stream shows `NEW_IMAGE`, declared is `KEYS_ONLY`"]
+            ["its stream shows `NEW_IMAGE`, expected `KEYS_ONLY`"]
         );
     }
 

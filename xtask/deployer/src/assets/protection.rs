@@ -119,8 +119,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Only deleted objects expire: a stack that rolls back fetches its previous code, however old
-    /// that is.
+    /// Only deleted objects expire: a stack that rolls back fetches its previous code, which may be
+    /// old.
     async fn forget_deleted(&self) -> Result<(), Error> {
         let incomplete = |_| Error::Incomplete {
             operation: "PutBucketLifecycleConfiguration",

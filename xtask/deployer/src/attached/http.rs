@@ -62,7 +62,7 @@ fn authorizer(set: aws_sdk_apigatewayv2::types::Authorizer) -> ApiAuthorizer {
         role: set
             .authorizer_credentials_arn
             .filter(|role| !role.is_empty()),
-        // An answer can be kept only under an identity source, and then the API says how long.
+        // An answer can be cached only with an identity source, and then the API returns the time.
         cache_seconds: set.authorizer_result_ttl_in_seconds.unwrap_or_default(),
         identity_sources: set.identity_source.unwrap_or_default(),
         payload: set.authorizer_payload_format_version,

@@ -7,11 +7,11 @@ use super::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi, there};
 use crate::error::{Error, failed};
 use crate::session::Session;
 
-/// Seconds that answers are kept where an authorizer does not say
+/// Seconds for which answers are cached if an authorizer has no such setting
 /// (<https://docs.aws.amazon.com/apigateway/latest/api/API_Authorizer.html>).
 const DEFAULT_CACHE: i32 = 300;
 
-/// The resources that a page holds at most
+/// The most resources per page
 /// (<https://docs.aws.amazon.com/apigateway/latest/api/API_GetResources.html>).
 const PAGE: i32 = 500;
 

@@ -262,7 +262,7 @@ async fn a_deploy_of_somebody_else_is_waited_for_though_aws_throttles() {
     let stack = stacks.recover("S", &told).await.unwrap().unwrap();
     assert_eq!(stack.status, "UPDATE_COMPLETE");
     let told = told.0.lock().unwrap();
-    assert!(told[0].contains("somebody"), "{told:?}");
+    assert!(told[0].contains("someone else"), "{told:?}");
 }
 
 #[tokio::test]

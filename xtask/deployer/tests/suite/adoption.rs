@@ -111,7 +111,7 @@ async fn a_table_with_another_key_is_an_obstacle() {
     let obstacles: Vec<_> = differing[0].obstacles().map(ToString::to_string).collect();
     assert_eq!(
         obstacles,
-        ["its key is `id (HASH, S)`, declared is `PK (HASH, S)`"]
+        ["its key is `id (HASH, S)`, expected `PK (HASH, S)`"]
     );
 }
 

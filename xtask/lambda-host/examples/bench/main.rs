@@ -36,7 +36,7 @@ const WARM: usize = 4_000;
 /// Calls per round, from [`CALLERS`] concurrent callers.
 const TOGETHER: usize = 40_000;
 const CALLERS: usize = 16;
-/// Calls per round at [`PACE`]: four instances suffice, however slow the stream is.
+/// Calls per round at [`PACE`]: four instances suffice even for a slow stream.
 const PACED: usize = 150;
 const PACE: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(50);

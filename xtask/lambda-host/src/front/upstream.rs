@@ -46,7 +46,7 @@ impl Default for Upstreams {
     fn default() -> Self {
         let secure = HttpsConnectorBuilder::new().with_native_roots();
         let secure = secure
-            .inspect_err(|error| tracing::warn!(%error, "no upstream is reached by https"))
+            .inspect_err(|error| tracing::warn!(%error, "no upstream can be reached over https"))
             .ok();
         Self {
             plain: Client::builder(TokioExecutor::new()).build_http(),

@@ -83,7 +83,7 @@ async fn ship(emulator: &Emulator, batch: Batches, known: &mut HashSet<(String, 
                     );
                 }
                 Err(error) => {
-                    tracing::warn!(group, lines = part.len(), %error, "log lines were not taken");
+                    tracing::warn!(group, lines = part.len(), %error, "log lines were not accepted");
                 }
                 Ok(()) => {}
             }
@@ -96,7 +96,7 @@ async fn ship(emulator: &Emulator, batch: Batches, known: &mut HashSet<(String, 
                 .call(Service::CloudWatch, "PutMetricData", &input)
                 .await
             {
-                tracing::warn!(namespace, metrics = part.len(), %error, "metrics were not taken");
+                tracing::warn!(namespace, metrics = part.len(), %error, "metrics were not accepted");
             }
         }
     }

@@ -33,8 +33,7 @@ impl Filters {
     }
 
     /// Whether a record passes: its metadata and, for Kinesis, its decoded payload under `data`. If
-    /// the data is not JSON, it is absent, and a pattern for data matches nothing, whatever it
-    /// requires.
+    /// the data is not JSON, it is absent, and no pattern for data matches.
     pub(crate) fn pass(&self, record: &Value) -> bool {
         let takes = |pattern: &Value| {
             let has_data = pattern.get("data").is_none() || record.get("data").is_some();
@@ -221,7 +220,7 @@ mod tests {
 
     // A table's numbers are strings in its stream: `"N": "5"`.
     #[test]
-    fn a_tables_number_is_no_number() {
+    fn a_tables_number_is_not_a_number() {
         let record = json!({"dynamodb": {"NewImage": {"count": {"N": "5"}}}});
         let pattern = json!({"dynamodb": {"NewImage": {"count": {"N": [{"numeric": ["=", 5]}]}}}});
         assert!(!takes(pattern, &record));

@@ -74,7 +74,7 @@ enum Done {
 }
 
 impl Poller {
-    /// Runs until it is told to stop, then lets invocations in flight end.
+    /// Runs until it is asked to stop, then lets invocations in flight end.
     pub(super) async fn run(mut self) {
         let (sender, mut done) = mpsc::unbounded_channel();
         let mut iterators: HashMap<String, String> = HashMap::new();
@@ -268,7 +268,7 @@ impl Poller {
             match destination::send(&self.emulator, destination, &message).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(destination, attempt, %error, "the on-failure destination took nothing");
+                    tracing::warn!(destination, attempt, %error, "the on-failure destination refused a message");
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,5 +1,5 @@
 //! The authorizer as it is deployed, run by this host: the event of every call that it responds to
-//! arrives, however the calls before, beside and after it end.
+//! arrives, even if calls before, beside or after it fail.
 
 use std::{
     collections::BTreeSet,

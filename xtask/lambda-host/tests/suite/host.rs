@@ -447,7 +447,8 @@ async fn a_host_that_was_killed_leaves_nothing_after_reap() {
     }
 }
 
-// Whatever the host was doing: starting a process, not having recorded it yet, freezing it.
+// At any point of the host's work: while it starts a process, before it has recorded it, while it
+// freezes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_killed_at_any_moment_leaves_nothing_after_reap() {
     const ROUNDS: u64 = 30;

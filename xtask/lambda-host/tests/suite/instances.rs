@@ -343,7 +343,7 @@ async fn an_unused_instance_is_shut_down() {
 }
 
 #[tokio::test]
-async fn an_extension_is_told_of_the_shutdown() {
+async fn an_extension_receives_the_shutdown() {
     let mut setup = Setup::new();
     let file = setup.file("posts");
     setup = setup.variable("POST_RESPONSE_FILE", file.to_str().unwrap());
@@ -472,8 +472,7 @@ async fn a_killed_host_leaves_only_what_reap_kills() {
         .as_u64()
         .unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    // To the process, a killed host is one that it never hears from again: the instance stays
-    // stopped.
+    // A process never hears from a killed host again: the instance stays stopped.
     assert!(is_running(pid));
     assert_eq!(reap(&setup.config.state_dir).unwrap(), 1);
     assert!(!is_running(pid));

@@ -408,7 +408,7 @@ async fn an_upstream_that_fails_is_answered_for_in_json_and_logged_with_its_stat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_that_the_gateway_does_not_take_reaches_nobody() {
+async fn a_method_that_the_gateway_does_not_accept_reaches_nobody() {
     let (host, upstream) = running(Vec::new()).await;
     for method in ["BREW", "TRACE", "get"] {
         let back = send(host.address, &format!("{method} /local/x HTTP/1.1"), b"").await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 const GATEWAY: &str = "apigateway.amazonaws.com";
 
 /// Whether `policy` lets API Gateway invoke the function on behalf of the authorizer `source` of
-/// `account`. What a statement says beyond that is not understood, and does not allow it.
+/// `account`. A statement with other conditions is not evaluated, and counts as not allowing it.
 pub(super) fn lets_invoke(policy: &Value, source: &str, account: &str) -> bool {
     let statements = list(policy.get("Statement"));
     let mut statements = statements.into_iter();
@@ -55,7 +55,7 @@ fn conditions_hold(condition: Option<&Value>, source: &str, account: &str) -> bo
     })
 }
 
-/// The values of a member that may be one or a list.
+/// The values of a member that may be a single value or a list.
 fn list(value: Option<&Value>) -> Vec<&Value> {
     match value {
         None | Some(Value::Null) => Vec::new(),

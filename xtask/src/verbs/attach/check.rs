@@ -1,4 +1,4 @@
-//! `attach --check`: whether a live API has everything that metering it takes.
+//! `attach --check`: whether a live API has everything that metering needs.
 
 use anyhow::Context as _;
 use deployer::{AttachedApi, Functions, Logs};
@@ -15,7 +15,7 @@ use crate::cli::Attach;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// A stage of an API that is looked at.
+/// A stage of an API to check.
 struct Target {
     api: String,
     stage: String,
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
     })
 }
 
-/// The stage that is asked for, or every one of the environment file.
+/// The requested stage, or every stage of the environment file.
 fn targets(environment: &Environment, args: &Attach) -> anyhow::Result<Vec<Target>> {
     if let (Some(api), Some(stage)) = (&args.api, &args.stage) {
         let mut attached = environment.attached.iter();
@@ -95,7 +95,7 @@ fn targets(environment: &Environment, args: &Attach) -> anyhow::Result<Vec<Targe
     Ok(targets)
 }
 
-/// Looks at one stage.
+/// Checks one stage.
 async fn check(reached: &Reached, target: &Target) -> anyhow::Result<Vec<Finding>> {
     let names = reached.environment.names();
     let session = &reached.session;
@@ -135,7 +135,7 @@ impl Answer {
         checks.all(|check| check.ok)
     }
 
-    /// A line for each finding, what is wrong last.
+    /// A line for each finding, problems last.
     fn text(&self) -> String {
         let mut lines = Vec::new();
         for api in &self.apis {

@@ -1,4 +1,4 @@
-//! What is right and what is wrong with an API that is to be metered. Pure.
+//! The findings of a check of an API: what is right and what is wrong. Pure.
 
 use deployer::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi, Subscription};
 use domain::gateway::{ANSWER, Gateway, POLICY};
@@ -8,7 +8,7 @@ use stacks::attach::Attachment;
 
 use super::allowed::lets_invoke;
 
-/// One thing that metering takes.
+/// One thing that metering needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) name: String,
@@ -34,7 +34,7 @@ impl Finding {
     }
 }
 
-/// The API is not there.
+/// The finding that the API does not exist.
 pub(super) fn no_api(gateway: Gateway) -> Finding {
     let kind = gateway.as_str().to_uppercase();
     Finding::wrong(
@@ -43,19 +43,19 @@ pub(super) fn no_api(gateway: Gateway) -> Finding {
     )
 }
 
-/// What an API must have, and what stands beside it.
+/// The environment's requirements, and the resources around the API.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<'a> {
     pub(super) attachment: &'a Attachment<'a>,
     pub(super) api: &'a str,
-    /// The policy of the authorizer's function; null where it has none.
+    /// The policy of the authorizer's function; null if it has none.
     pub(super) policy: &'a Value,
     /// The subscriptions of the environment's access log.
     pub(super) subscriptions: &'a [Subscription],
 }
 
 impl Expected<'_> {
-    /// Everything that metering takes, and whether the API has it.
+    /// Everything that metering needs, and whether the API has it.
     pub(super) fn findings(&self, found: &AttachedApi) -> Vec<Finding> {
         let uri = self.attachment.authorizer_uri();
         let mut authorizers = found.authorizers.iter();
@@ -133,7 +133,7 @@ impl Expected<'_> {
 
     fn of_log(&self, stage: &ApiStage) -> [Finding; 2] {
         let expected = self.attachment.log();
-        // API Gateway takes the ARN of a group with and without the `:*` that ends some.
+        // API Gateway accepts the ARN of a group with and without the `:*` at the end.
         let given = stage.log.as_deref();
         let given = given.map(|arn| arn.strip_suffix(":*").unwrap_or(arn));
         let destination = match given {
@@ -169,7 +169,7 @@ impl Expected<'_> {
     }
 }
 
-/// Whether the authorizer answers what the API takes.
+/// Whether the authorizer answers in the form that the API expects.
 fn of_payload(authorizer: &ApiAuthorizer, stage: Option<&ApiStage>) -> Finding {
     let asks_for_policies = stage
         .and_then(|stage| stage.variables.get(ANSWER))
@@ -196,7 +196,7 @@ fn of_payload(authorizer: &ApiAuthorizer, stage: Option<&ApiStage>) -> Finding {
     }
 }
 
-/// Whether each route asks the authorizer; preflights carry no key.
+/// Whether each route calls the authorizer. Preflights carry no key.
 fn of_routes(routes: &[ApiRoute], ours: Option<&ApiAuthorizer>) -> Vec<Finding> {
     let asks = |route: &ApiRoute| {
         route.authorization == "CUSTOM"
@@ -223,7 +223,7 @@ fn of_routes(routes: &[ApiRoute], ours: Option<&ApiAuthorizer>) -> Vec<Finding> 
     findings
 }
 
-/// Whether a call over its plan is answered as the documents say.
+/// Whether a call over its plan gets the documented answer.
 fn of_denial(status: Option<&str>) -> Finding {
     match status {
         Some("429") => Finding::right("denied calls", "get 429"),

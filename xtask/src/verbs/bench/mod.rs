@@ -275,7 +275,7 @@ async fn build(context: &Context, each: &[&[&str]]) -> anyhow::Result<PathBuf> {
             .args(*what)
             .current_dir(&context.root);
         let built = job.run(context.out).await;
-        built.context(Stop::failed("what is to be measured was not built"))?;
+        built.context(Stop::failed("the measured program was not built"))?;
     }
     // This program is `{target}/{profile}/xtask`.
     let own = std::env::current_exe().context("finding where this program is")?;

@@ -2,7 +2,7 @@
 //!
 //! Amounts are whole numbers of the units that AWS bills. Where calls are batched, the number of
 //! batches is the expected one for calls that are spread evenly. Where AWS does not document how it
-//! batches, the estimate assumes the way with the most batches: it is rather too high than too low.
+//! batches, the estimate assumes the way with the most batches: it is too high rather than too low.
 
 use domain::names::Function;
 use serde::Serialize;
@@ -27,8 +27,8 @@ const AUTHORIZER_MILLIS: u64 = 1;
 const EVENTS_A_MILLI: u64 = 80;
 /// Concurrent table calls of a function.
 const CALLS_AT_ONCE: u64 = 32;
-/// Seconds between two looks of the scaler, the metrics that each asks for, and the milliseconds that
-/// it computes: it reads some 1,300 values.
+/// Seconds between two runs of the scaler, the metrics that each run requests, and the milliseconds
+/// that it computes: it reads some 1,300 values.
 const LOOK_SECONDS: u64 = 120;
 const METRICS_A_LOOK: u64 = 4;
 const LOOK_MILLIS: u64 = 20;
@@ -245,7 +245,7 @@ impl Bill<'_> {
         self.function(Function::Processor, batches, millis)
     }
 
-    /// Looks at the stream and its metrics, and seldom changes anything.
+    /// Reads the stream and its metrics, and seldom changes anything.
     fn scaler(&mut self) -> anyhow::Result<()> {
         let looks = SECONDS / LOOK_SECONDS;
         let millis = looks * (LOOK_MILLIS + 2 * self.traffic.shape.service_millis);

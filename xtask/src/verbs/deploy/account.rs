@@ -31,9 +31,9 @@ pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow
     Ok(reached)
 }
 
-/// The shards that a scaled stream was made with, where it is there. CloudFormation sets the shards of
-/// a stream whenever their number in the template changes, whatever the stream was scaled to, and
-/// Kinesis refuses less than half: so that number stays.
+/// The shards that a scaled stream was made with, if it exists. CloudFormation sets the shards of a
+/// stream whenever their number in the template changes, even if the scaler has changed them since,
+/// and Kinesis refuses less than half. So that number stays.
 async fn shards_of_the_stack(reached: &Reached) -> anyhow::Result<Option<u32>> {
     let environment = &reached.environment;
     if environment.stream.capacity.scaled().is_none() {

@@ -1,4 +1,4 @@
-//! After the stacks: checks that the API responds, creates keys, and tells the user the next steps.
+//! After the stacks: checks that the API responds, creates keys, and prints the next steps.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(super) async fn refresh(running: &Running) -> anyhow::Result<()> {
         .post(url)
         .send()
         .await
-        .context("telling the function host about the deploy")?;
+        .context("notifying the function host of the deploy")?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());

@@ -107,7 +107,7 @@ pub(super) async fn retire(
     Ok(Decision::Changed)
 }
 
-/// What is lost with the stream's stack.
+/// Announces what is lost with the stream's stack.
 pub(super) async fn concerns_of_retiring(reached: &Reached) -> anyhow::Result<Vec<String>> {
     let queue = reached.environment.names().dead_letter_queue();
     let letters = Queues::new(&reached.session).depth(&queue).await?;

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_editors_and_builds_leave_is_no_source() {
+    fn files_of_editors_and_builds_are_not_sources() {
         let root = tempfile::tempdir().unwrap();
         for folder in ["authorizer/src", "target/debug"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changes_are_told_once_they_have_settled_and_once() {
+    async fn changes_are_reported_after_they_settle_and_only_once() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("functions/analytics/a.rs");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_live_is_told_in_tenths_of_a_second() {
+    fn live_functions_are_listed_with_tenths_of_a_second() {
         let both = [Function::Authorizer, Function::Processor];
         assert_eq!(told(&both, 3_149), "authorizer, processor live after 3.1 s");
         assert_eq!(told(&both[..1], 950), "authorizer live after 1.0 s");

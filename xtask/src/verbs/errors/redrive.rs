@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_again_is_an_answer_and_what_failed_is_none() {
+    fn a_second_refusal_is_an_answer_and_a_failure_is_not() {
         let mut done = Redriven {
             set_aside: 3,
             ..Redriven::default()

@@ -137,7 +137,7 @@ async fn create(
     context
         .out
         .step("the key is shown only this once; only its hash is stored");
-    // Only after the key is shown, which nothing shows again if this fails.
+    // Only after the key is shown: if this fails, nothing shows the key again.
     note(&reached, "keys create", &created.id).await?;
     Ok(Exit::Done)
 }

@@ -70,7 +70,7 @@ pub(super) async fn run(
     context.out.step(&format!(
         "the key is shown only this once; `{id}` works until {until}"
     ));
-    // Only after the key is shown, which nothing shows again if this fails.
+    // Only after the key is shown: if this fails, nothing shows the key again.
     note(&reached, "keys rotate", id).await?;
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
 //! `traffic`: makes real calls, then compares calls sent with calls counted.
 //!
-//! A call counts as sent if the authorizer allowed it, whatever its status. Counted is the
-//! difference that the analytics API reports for each user between before and after.
+//! A call counts as sent if the authorizer allowed it, with any status. The number of counted calls
+//! is the growth of each user's counts in the analytics API during the run.
 
 mod counting;
 mod load;

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_that_differs_from_the_file_is_told() {
+    fn a_stream_that_differs_from_the_file_is_reported() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let file = root.join("../stacks/environments/local.yaml");
         let environment = Environment::load(&file).unwrap();

@@ -316,7 +316,7 @@ async fn both_modes_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_told_in_two_ways_counts_once() {
+async fn an_event_with_two_different_reports_counts_once() {
     for fold in [false, true] {
         let world = World::default();
         let mut event = sample::event(1, "ann@example.com", EventType::ApiCall, now());

@@ -174,7 +174,7 @@ fn events(hours: i64) -> impl Strategy<Value = Vec<(UsageEvent, i64)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever is folded, closed or sealed, and whatever happens while it is read: a response
+    /// In every state of folds, closings and seals, and with any change during a read: a response
     /// holds everything that was appended in time before, nothing twice, and the next one holds no
     /// less.
     #[test]

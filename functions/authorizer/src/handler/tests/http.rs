@@ -1,8 +1,8 @@
-//! What a call to an HTTP API makes the authorizer say.
+//! The authorizer's answers to calls of an HTTP API.
 
 use super::*;
 
-/// A call to an HTTP API in payload 2.0. `stage_variables` tell whether it takes simple answers.
+/// A call to an HTTP API in payload 2.0. `stage_variables` say whether it expects simple answers.
 fn payload_2(headers: &Value, stage_variables: &Value) -> LambdaEvent<Request> {
     invocation_with(json!({
         "version": "2.0",
@@ -114,7 +114,7 @@ async fn an_http_api_is_answered_no_where_a_rest_api_gets_a_failure() {
 }
 
 #[tokio::test]
-async fn an_http_api_is_told_which_calls_are_over_their_plan() {
+async fn an_http_api_gets_the_reason_for_a_call_over_its_plan() {
     let system = System::new();
     system.keys.hold(record());
     let headers = json!({"x-api-key": api_key().reveal()});

@@ -1,5 +1,5 @@
 //! A lane: consecutive batches of one shard. Records with equal partition keys are in the same
-//! lane, so that their order holds however many lanes work in parallel.
+//! lane, so that their order holds for any number of parallel lanes.
 
 use std::collections::VecDeque;
 
@@ -150,7 +150,7 @@ impl<P: Clone> Lane<P> {
                 let rest = batch.split_off(at);
                 report.done(&batch.entries);
                 if settings.bisect {
-                    // The batch was split where the function said: this uses up no retry.
+                    // The function said where to split the batch: this uses up no retry.
                     self.retry(now, rest);
                 } else {
                     self.failed(settings, now, rest, report);

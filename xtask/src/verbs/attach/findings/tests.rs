@@ -1,4 +1,4 @@
-//! An API that has everything, and what is said of one that lacks something.
+//! An API that has everything, and the findings for one that lacks something.
 
 use domain::names::Names;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::*;
 
 const API: &str = "a1b2c3d4e5";
 
-/// An API, and what stands beside it.
+/// An API, and the resources around it.
 struct World {
     gateway: Gateway,
     found: AttachedApi,
@@ -76,7 +76,7 @@ impl World {
         self.found.stage.as_mut().unwrap()
     }
 
-    /// The names of what is wrong.
+    /// The names of the problems.
     fn wrong(&self) -> Vec<String> {
         let names = Names::new("complical", "CompliCal", "test");
         let expected = Expected {

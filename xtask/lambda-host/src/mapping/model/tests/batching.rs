@@ -120,7 +120,7 @@ fn parallel_batches_never_hold_the_same_key_and_keep_its_order() {
     assert!(stream.is_done_to("99"));
 }
 
-// The checkpoint never passes a record that is not done, however far other lanes are.
+// The checkpoint never passes a record that is not done, even if other lanes are further.
 #[test]
 fn the_checkpoint_waits_for_the_slowest_lane() {
     let mut stream = Stream::new(

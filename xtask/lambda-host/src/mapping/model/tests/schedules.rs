@@ -1,4 +1,4 @@
-//! Whatever the function does, and in whatever order invocations end: nothing is lost, keys stay in
+//! For any behaviour of the function and any order of invocations: nothing is lost, keys stay in
 //! order, and a checkpoint never passes a record that is not done.
 
 use proptest::{collection::vec, option, prelude::*};
