@@ -30,6 +30,8 @@ pub struct Tools {
     pub openapi_validator: PathBuf,
     /// A parser of Terraform's language, which prints JSON.
     pub terraform_parser: PathBuf,
+    /// A spell checker.
+    pub typos: PathBuf,
     /// The npm packages.
     pub node_modules: PathBuf,
 }
@@ -51,6 +53,7 @@ impl Tools {
             kinesis: path("kinesis"),
             openapi_validator: path("openapiValidator"),
             terraform_parser: path("terraformParser"),
+            typos: path("typos"),
             node_modules: path("nodeModules"),
         }
     }

@@ -1,4 +1,5 @@
-//! cfn-lint finds nothing in any template that can be deployed, in any region of note.
+//! cfn-lint finds nothing in any template that can be deployed, in any region of note, and a spell
+//! checker finds nothing in any text.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::{Command, Output};
 
 use domain::gateway::Gateway;
 use stacks::attach::Language;
-use tests::synthesised::{environment, secured, snippet, variants};
+use tests::synthesised::{environment, root, secured, snippet, variants};
 use tests::tools::Tools;
 
 /// The default region, the one whose limits differ most often, and one in Europe.
@@ -79,4 +80,29 @@ fn the_linter_does_look() {
     let found = String::from_utf8_lossy(&said.stdout);
     assert!(found.contains("faulty.json:2:24:"), "{found}");
     assert!(found.contains("'minutes' is not one of"), "{found}");
+}
+
+#[test]
+fn no_word_is_misspelt() {
+    let check = |folder: &Path| {
+        let said = Command::new(&Tools::ensure().typos)
+            .current_dir(folder)
+            .args(["--format", "brief"])
+            .output()
+            .unwrap();
+        (
+            said.status.success(),
+            String::from_utf8_lossy(&said.stdout).into_owned(),
+        )
+    };
+    assert_eq!(check(&root()), (true, String::new()));
+    // It does look.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("text.md"),
+        concat!("It is rec", "ieved.\n"),
+    )
+    .unwrap();
+    let (passed, found) = check(folder.path());
+    assert!(!passed && found.contains("text.md:1:7"), "{found}");
 }

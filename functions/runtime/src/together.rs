@@ -10,10 +10,17 @@ const AT_ONCE: usize = 32;
 
 /// Runs all futures, some of them concurrently, and returns their results in the given order. The
 /// first error, wherever it occurs, ends all of them.
-pub async fn together<F, T, E>(work: Vec<F>) -> Result<Vec<T>, E>
+pub async fn together<F, T, E>(mut work: Vec<F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>>,
 {
+    // Most work of an idle system: it needs no queue.
+    if work.len() < 2 {
+        return match work.pop() {
+            Some(only) => Ok(vec![only.await?]),
+            None => Ok(Vec::new()),
+        };
+    }
     let work = stream::iter(work).buffered(AT_ONCE);
     work.try_collect().await
 }
@@ -43,5 +50,8 @@ mod tests {
         assert_eq!((now.get(), most.get()), (0, AT_ONCE));
         let done = together((80..100).map(work).collect()).await;
         assert_eq!(done, Err(90));
+        for (few, expected) in [(0..0, Ok(vec![])), (7..8, Ok(vec![7])), (95..96, Err(95))] {
+            assert_eq!(together(few.map(work).collect()).await, expected);
+        }
     }
 }

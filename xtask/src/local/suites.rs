@@ -1,7 +1,7 @@
 //! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI`
-//! documents, a parser of Terraform's language, and a Node.js with the CDK, a Kinesis whose shards
-//! split and merge, and axe. They are separate from those of the embedded AWS, so that the versions
-//! do not affect each other.
+//! documents, a parser of Terraform's language, a spell checker, and a Node.js with the CDK, a
+//! Kinesis whose shards split and merge, and axe. They are separate from those of the embedded AWS,
+//! so that the versions do not affect each other.
 
 use std::path::PathBuf;
 
@@ -79,6 +79,11 @@ impl SuiteTools {
     /// A validator of `OpenAPI` documents.
     pub(crate) fn openapi_validator(&self) -> PathBuf {
         self.venv.bin().join("openapi-spec-validator")
+    }
+
+    /// A spell checker.
+    pub(crate) fn typos(&self) -> PathBuf {
+        self.venv.bin().join("typos")
     }
 
     /// A parser of Terraform's language, which prints JSON.

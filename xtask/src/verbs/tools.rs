@@ -23,6 +23,7 @@ struct Answer {
     kinesis: PathBuf,
     openapi_validator: PathBuf,
     terraform_parser: PathBuf,
+    typos: PathBuf,
     node_modules: PathBuf,
 }
 
@@ -39,6 +40,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         kinesis: suites.kinesis(),
         openapi_validator: suites.openapi_validator(),
         terraform_parser: suites.terraform_parser(),
+        typos: suites.typos(),
         node_modules: suites.node_modules(),
     };
     context.out.answer(&answer, |answer| {
@@ -52,6 +54,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
             &answer.kinesis,
             &answer.openapi_validator,
             &answer.terraform_parser,
+            &answer.typos,
             &answer.node_modules,
         ];
         all.map(|path| format!("{}\n", path.display())).concat()

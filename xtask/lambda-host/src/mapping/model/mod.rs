@@ -264,16 +264,15 @@ impl<P: Clone> Mapping<P> {
                 earlier(&mut wake, self.next_list);
             }
         }
-        let open: Vec<String> = self
+        let open: Vec<bool> = self
             .shards
-            .iter()
-            .filter(|(_, shard)| !shard.is_finished() && self.parents_are_done(shard))
-            .map(|(id, _)| id.clone())
+            .values()
+            .map(|shard| !shard.is_finished() && self.parents_are_done(shard))
             .collect();
-        for id in open {
-            let Some(shard) = self.shards.get_mut(&id) else {
+        for ((id, shard), open) in self.shards.iter_mut().zip(open) {
+            if !open {
                 continue;
-            };
+            }
             shard.advance(
                 &self.settings,
                 now,
