@@ -5,6 +5,7 @@
 mod alarms;
 pub(crate) mod answers;
 mod browsers;
+mod collector;
 pub(crate) mod log_format;
 mod metered;
 
@@ -33,10 +34,16 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     );
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack)?;
+    let collector = collector::function(context, &mut stack)?;
     let log = access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
-    let gateway = gateway(context, &mut stack, (&authorizer, &analytics), &log)?;
+    let functions = Functions {
+        authorizer: &authorizer,
+        analytics: &analytics,
+        collector: collector.as_ref(),
+    };
+    let gateway = gateway(context, &mut stack, &functions, &log)?;
     attached(context, &mut stack, &authorizer);
     let topic = Topic::named(&context.alarm_topic());
     for watch in alarms::of(context, &authorizer, &gateway.watched) {
@@ -68,10 +75,21 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     ] {
         template.output(id, description, value);
     }
+    if let Some(collector) = collector {
+        let description = "Takes what upstreams report of calls";
+        template.output("UsageCollectorName", description, collector.name());
+    }
     if let Some(sample) = gateway.sample {
         template.output("DeadlinesApiName", "The sample API", sample.name());
     }
     Ok(stack)
+}
+
+/// The functions that the gateway invokes, besides the sample.
+struct Functions<'a> {
+    authorizer: &'a Function,
+    analytics: &'a Function,
+    collector: Option<&'a Function>,
 }
 
 /// The deployed REST API.
@@ -85,7 +103,7 @@ struct Api {
 fn gateway(
     context: &Context<'_>,
     stack: &mut Stack,
-    (authorizer, analytics): (&Function, &Function),
+    functions: &Functions<'_>,
     log: &AccessLog,
 ) -> Result<Api, SynthError> {
     let mut api = RestApi::new(
@@ -109,16 +127,19 @@ fn gateway(
                 .map(TlsPolicy::as_str),
         },
     );
-    let gate = api.authorizer(stack, "ApiKeyAuthorizer", authorizer);
+    let gate = api.authorizer(stack, "ApiKeyAuthorizer", functions.authorizer);
     let sample = metered::declare(context, stack, &mut api, &gate)?;
     // The analytics API verifies bearer tokens itself. The page is also served under
     // `/v1/analytics/`: for a REST API, a path with a trailing slash names the same resource, and
     // the slash stays in the event's `path`
     // (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
     for endpoint in Endpoint::ALL {
-        let answers = Integration::Function(analytics);
+        let answers = Integration::Function(functions.analytics);
         let route = (Verb::Get, endpoint.path());
         api.route(stack, endpoint.route_id(), route, answers, Access::Open);
+    }
+    if let Some(collector) = functions.collector {
+        collector::route(stack, &mut api, collector);
     }
     let allowed = browsers::answered(context.environment.cors.as_ref());
     for (id, answer) in &answers::ALL {
@@ -231,12 +252,47 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
     Ok(authorizer)
 }
 
+/// The variables of a function that verifies bearer tokens.
+fn authentication(context: &Context<'_>) -> [(&'static str, Val<String>); 5] {
+    let auth = &context.environment.auth;
+    let text = |value: Option<&str>| Val::<String>::from(value.unwrap_or_default());
+    [
+        (
+            env::AUTH_ISSUER,
+            text(auth.issuer.as_ref().map(Words::as_str)),
+        ),
+        (
+            env::AUTH_AUDIENCE,
+            text(auth.audience.as_ref().map(Words::as_str)),
+        ),
+        (
+            env::AUTH_JWKS_URL,
+            text(auth.jwks_url.as_ref().map(KeySetAddress::as_str)),
+        ),
+        (env::AUTH_JWKS, inline_jwks(context).into()),
+        (
+            env::AUTH_EMAIL_IS_VERIFIED,
+            auth.email_is_verified.as_str().into(),
+        ),
+    ]
+}
+
 /// The analytics API: serves users and operators from both tables.
 fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
-    let auth = &context.environment.auth;
     let retention = &context.environment.retention;
-    let text = |value: Option<&str>| Val::<String>::from(value.unwrap_or_default());
+    let days = |days: u32| Val::<String>::from(days.to_string());
+    let mut variables = BTreeMap::from([
+        (env::API_USAGE_TABLE, names.usage_table().into()),
+        (env::ANALYTICS_TABLE, names.analytics_table().into()),
+        (env::PLANS, context.plans()?),
+        (
+            env::MINUTE_RETENTION_DAYS,
+            days(retention.minute_days.get()),
+        ),
+        (env::HOUR_RETENTION_DAYS, days(retention.hour_days.get())),
+    ]);
+    variables.extend(authentication(context));
     let analytics = context.function(
         stack,
         "AnalyticsApi",
@@ -246,36 +302,7 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
             memory: 512,
             timeout: 25,
         },
-        BTreeMap::from([
-            (env::API_USAGE_TABLE, names.usage_table().into()),
-            (env::ANALYTICS_TABLE, names.analytics_table().into()),
-            (env::PLANS, context.plans()?),
-            (
-                env::AUTH_ISSUER,
-                text(auth.issuer.as_ref().map(Words::as_str)),
-            ),
-            (
-                env::AUTH_AUDIENCE,
-                text(auth.audience.as_ref().map(Words::as_str)),
-            ),
-            (
-                env::AUTH_JWKS_URL,
-                text(auth.jwks_url.as_ref().map(KeySetAddress::as_str)),
-            ),
-            (env::AUTH_JWKS, inline_jwks(context).into()),
-            (
-                env::AUTH_EMAIL_IS_VERIFIED,
-                auth.email_is_verified.as_str().into(),
-            ),
-            (
-                env::MINUTE_RETENTION_DAYS,
-                retention.minute_days.get().to_string().into(),
-            ),
-            (
-                env::HOUR_RETENTION_DAYS,
-                retention.hour_days.get().to_string().into(),
-            ),
-        ]),
+        variables,
     )?;
     for table in [names.analytics_table(), names.usage_table()] {
         let reading = ["dynamodb:GetItem", "dynamodb:Query"];

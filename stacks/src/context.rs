@@ -108,6 +108,7 @@ impl<'a> Context<'a> {
         match of {
             Of::Authorizer => concurrency.authorizer.map(Bounded::get),
             Of::Analytics => concurrency.analytics.map(Bounded::get),
+            Of::Collector => concurrency.collector.map(Bounded::get),
             Of::Reconciler => concurrency.reconciler.map(Bounded::get),
             Of::Processor | Of::Aggregator | Of::Notifier | Of::Deadlines | Of::Scaler => None,
         }

@@ -28,6 +28,12 @@ pub enum SynthError {
         /// The cause.
         source: serde_json::Error,
     },
+    /// The meters cannot be passed to the collector.
+    #[error("the meters cannot be written as JSON")]
+    Meters {
+        /// The cause.
+        source: serde_json::Error,
+    },
     /// Two routes match the same calls.
     #[error("two routes match the same calls")]
     Routes(#[from] domain::route::RoutesError),
@@ -133,6 +139,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
             let setting = match &error {
                 SynthError::Invalid { problems, .. } => problems.first().map_or("", setting),
                 SynthError::Plans { .. } => "plans",
+                SynthError::Meters { .. } => "meters",
                 SynthError::Routes(_) => "upstream",
                 SynthError::NoAsset { .. } => "",
             };

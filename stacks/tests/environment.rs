@@ -712,6 +712,67 @@ fn units_are_given_for_routes_that_are_there() {
 }
 
 #[test]
+fn meters_are_declared_by_name_and_are_few() {
+    let meters = "meters:\n  tokens: {countsToQuota: true}\n  rows: {}\n  gpu_ms:";
+    let meters = with(meters).unwrap().meters;
+    let counted: Vec<_> = meters
+        .iter()
+        .map(|(name, meter)| (name.as_str(), meter.counts_to_quota))
+        .collect();
+    assert_eq!(
+        counted,
+        [("gpu_ms", false), ("rows", false), ("tokens", true)]
+    );
+    let eleven = (0..11).map(|number| format!("\n  m{number}: {{}}"));
+    let eleven = eleven.collect::<Vec<_>>().concat();
+    for (more, expected) in [
+        ("meters:\n  2d: {}".to_owned(), "`2d` cannot name a meter"),
+        (
+            "meters:\n  tokens: {unit: token}".to_owned(),
+            "unknown key `unit`, expected `countsToQuota`",
+        ),
+        (
+            "meters:\n  tokens: {countsToQuota: 2}".to_owned(),
+            "invalid type: integer `2`, expected a boolean",
+        ),
+        (
+            format!("meters:{eleven}"),
+            "`m10` is one meter too many: expected at most 10",
+        ),
+        ("meters: [tokens]".to_owned(), "expected meters by name"),
+        (
+            "concurrency: {collector: 2}".to_owned(),
+            "without `meters` there is no collector",
+        ),
+    ] {
+        refused_at_the_end(&more, expected);
+    }
+}
+
+/// An amount is known only after its call was let through.
+#[test]
+fn no_hard_quota_counts_amounts() {
+    let parse = |limits: &str, meter: &str| {
+        let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+        let text = text.replacen("limitMode: soft", limits, 1);
+        let text = format!("{text}meters:\n  tokens: {meter}\n");
+        Environment::parse("test", Path::new("test.yaml"), &text)
+    };
+    let counts = "{countsToQuota: true}";
+    let error = parse("limitMode: hard", counts).unwrap_err().to_string();
+    let expected = "meters: `tokens` counts to the quota, and the quota of plan `free` is hard";
+    assert!(error.contains(expected), "{error}");
+    let lines = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let line = lines.lines().count() + 1;
+    assert!(
+        error.starts_with(&format!("test.yaml:{line}:1: ")),
+        "{error}"
+    );
+    assert!(parse("limitMode: hard", "{}").is_ok());
+    assert!(parse("limitMode: soft", counts).is_ok());
+}
+
+#[test]
 fn pages_that_may_call_are_listed_or_all() {
     use stacks::environment::Origins;
     let cors = with("cors: {origins: ['*']}").unwrap().cors.unwrap();

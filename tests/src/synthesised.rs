@@ -45,6 +45,7 @@ upstream:
   identity: {user: x-user, plan: x-plan, eventId: x-event-id}
   secret: {secretsManager: example/upstream, key: token}
 units: {GET /search: 10, other: 2}
+meters: {tokens: {countsToQuota: true}, rows: {}}
 attached:
   - {apiId: a1b2c3d4e5, stage: v1}
   - {apiId: a1b2c3d4e5, stage: v2}
@@ -65,7 +66,8 @@ pub fn secured() -> Environment {
     parsed(&format!(
         "encryption:\n  key: {KEY}\ntracing: true\nwaf:\n  callsPerFiveMinutes: 10000\n\
          tlsPolicy: SecurityPolicy_TLS13_1_3_2025_09\n\
-         concurrency:\n  authorizer: 100\n  analytics: 10\n  reconciler: 5\n\
+         concurrency:\n  authorizer: 100\n  analytics: 10\n  collector: 2\n  reconciler: 5\n\
+         meters: {{tokens: {{}}}}\n\
          webhooks:\n  - {{name: billing, url: 'https://example.com/hooks'}}\n\
          \x20 - {{name: user-alerts, url: 'https://example.com/chat', format: slack}}"
     ))

@@ -11,8 +11,9 @@ const STREAM: bool = true;
 const SYNCHRONOUS: bool = false;
 
 fn in_mode(stream: bool) -> Environment {
-    parsed("webhooks: [{name: billing, url: 'https://example.com/hooks'}]")
-        .with_analytics(Some(stream))
+    let more = "webhooks: [{name: billing, url: 'https://example.com/hooks'}]\n\
+                meters: {tokens: {}}";
+    parsed(more).with_analytics(Some(stream))
 }
 
 /// The declared functions.
@@ -45,6 +46,7 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Reconciler => reconciler::settings::Settings::VARIABLES,
         Function::Notifier => notifier::settings::Settings::VARIABLES,
         Function::Scaler => scaler::settings::Settings::VARIABLES,
+        Function::Collector => collector::settings::Settings::VARIABLES,
     };
     read.iter().copied().collect()
 }
@@ -197,6 +199,7 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             ("dynamodb", "GetItem Query", analytics),
             ("dynamodb", "GetItem Query", usage),
         ]),
+        (Function::Collector, _) => expected(&[("dynamodb", "PutItem Query", analytics)]),
         (Function::Deadlines, _) => BTreeSet::new(),
         (Function::Scaler, _) => expected(&[
             (

@@ -24,6 +24,7 @@ mod killed;
 mod limits;
 mod lint;
 mod local;
+mod meters;
 mod openapi;
 mod own_api;
 mod redrive;

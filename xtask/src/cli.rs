@@ -523,9 +523,12 @@ pub(crate) struct Token {
     /// The user
     #[arg(long, value_name = "EMAIL")]
     pub(crate) email: String,
-    /// With the scope `metering:admin`
+    /// With the scope `metering:admin`: may read all users' data
     #[arg(long)]
     pub(crate) admin: bool,
+    /// With the scope `metering:write`: may report amounts of calls
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 #[derive(Debug, Args)]

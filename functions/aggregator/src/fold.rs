@@ -171,6 +171,9 @@ impl<'a, S: Store> Pass<'a, S> {
         self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
         parked::conflicts(self.analytics, &open, whom, self.now).await?;
+        if whom == Whom::Closing {
+            parked::unclaimed(self.analytics, &open, self.now).await?;
+        }
         // A mark may have appeared while hours were written: the closing may have read them before.
         let after = self.marks(&days).await?;
         let late = named

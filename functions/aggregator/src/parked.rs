@@ -1,5 +1,5 @@
-//! Parked items: what cannot be read or written, and facts that disagree. They are recorded under
-//! `PK = ERRORS` and owed until they work.
+//! Parked items: what cannot be read or written, facts that disagree, and amounts without a call.
+//! They are recorded under `PK = ERRORS`; parked items are owed until they work.
 //!
 //! A parked item is listed under its minute, so that the tick knows which minute to fold again.
 //! Everything else goes on.
@@ -7,7 +7,7 @@
 use domain::entry::EntryError;
 use domain::event::Reason;
 use domain::event::Rejection;
-use domain::fold::FoldedMinute;
+use domain::fold::{FoldedMinute, Unclaimed};
 use domain::table::{ERRORS, ItemKey};
 use domain::time::{UnixMillis, Window};
 use runtime::errors::{self, Position};
@@ -22,6 +22,8 @@ const PARKED: &str = "parked";
 const MOST_OWED: usize = 100;
 /// The source named for facts that disagree.
 const CONFLICT: &str = "conflict";
+/// The source named for amounts without a call.
+const UNCLAIMED: &str = "unclaimed";
 
 /// An item that cannot be read or written, and the minutes that must be folded again for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +140,33 @@ pub(crate) async fn conflicts<S: Store>(
         let position = Position {
             shard_id: CONFLICT,
             sequence_number: &id,
+        };
+        errors::set_aside(store, position, &[], &rejection, now).await?;
+    }
+    Ok(())
+}
+
+/// Records amounts without a call, one item per call and meter. Until its day is closed, an amount
+/// may be earlier in the journal than its call.
+pub(crate) async fn unclaimed<S: Store>(
+    store: &S,
+    minutes: &[&FoldedMinute],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    for amount in minutes.iter().flat_map(|folded| &folded.unclaimed) {
+        let Unclaimed {
+            call,
+            meter,
+            amount,
+        } = amount;
+        let message = format!(
+            "{amount} {meter}: no call `{call}` was in the journal when its day was closed"
+        );
+        let rejection = Rejection::new(Reason::UnknownCall, message);
+        let place = format!("{call}/{meter}");
+        let position = Position {
+            shard_id: UNCLAIMED,
+            sequence_number: &place,
         };
         errors::set_aside(store, position, &[], &rejection, now).await?;
     }

@@ -17,11 +17,13 @@ use domain::delivery::BatchAnswer;
 use domain::entry::Packer;
 use domain::event::{EventType, UsageEvent};
 use domain::mark::{DayMark, Round};
+use domain::meter::{Amount, Amounts};
 use domain::table::{ERRORS, ItemKey, JOURNAL_PREFIX, Listed, attribute};
 use domain::time::{UnixMillis, Window};
 use domain::{sample, state};
 use runtime::journal::Journal;
 use runtime::memory::{Call, Fault, MemoryStore};
+use runtime::store::Value;
 use serde_dynamo::AttributeValue;
 
 const ANN: &str = "ann@example.com";
@@ -74,6 +76,28 @@ impl World {
             .iter()
             .map(|change| record(&change.key, "INSERT"))
             .collect()
+    }
+
+    async fn append_amounts(&self, amounts: &[Amount]) -> Vec<EventRecord> {
+        let journal = Journal {
+            store: self.analytics.clone(),
+            retention_days: 90,
+        };
+        journal.append_amounts(amounts, AT).await.unwrap();
+        let changes = self.analytics.take_changes();
+        changes
+            .iter()
+            .map(|change| record(&change.key, "INSERT"))
+            .collect()
+    }
+
+    /// Closes the day of [`AT`].
+    async fn close(&self) {
+        let end = Window::Day.end(AT);
+        for minutes in [60, 90] {
+            let now = end.plus_millis(minutes * 60_000);
+            self.aggregator.tick(now, &|| false).await.unwrap();
+        }
     }
 
     async fn fold(&self, records: &[EventRecord]) -> BatchAnswer {
@@ -296,4 +320,59 @@ async fn a_key_that_throttles_is_spread_and_read_as_before() {
     }));
     assert_eq!(world.fold(&records).await, BatchAnswer::default());
     assert_eq!(world.calls(ANN, AT), 2);
+}
+
+/// Amounts come before the call, after it, and after its day is closed.
+#[tokio::test]
+async fn an_amount_reaches_every_sum_of_its_call_whenever_it_comes() {
+    let world = World::new();
+    let call = call(1, "ann@example.com", AT);
+    let amount = |meter: &str, amount| Amount {
+        call: call.id,
+        meter: meter.to_owned(),
+        amount,
+        to_quota: meter == "tokens",
+    };
+    let first = world.append_amounts(&[amount("tokens", 70)]).await;
+    assert!(world.fold(&first).await.batch_item_failures.is_empty());
+    assert_eq!(world.calls("ann@example.com", AT), 0);
+    let event = world.append(std::slice::from_ref(&call)).await;
+    world.fold(&event).await;
+    world.close().await;
+    let late = world
+        .append_amounts(&[amount("rows", 3), amount("tokens", 70)])
+        .await;
+    world.fold(&late).await;
+    world.fold(&late).await;
+    let expected = Amounts::from([("rows".to_owned(), 3), ("tokens".to_owned(), 70)]);
+    for key in [
+        ItemKey::day("ann@example.com", AT),
+        ItemKey::month("ann@example.com", AT),
+        ItemKey::all_time("ann@example.com"),
+        ItemKey::total(Window::Hour, AT),
+        ItemKey::total(Window::Day, AT),
+    ] {
+        let tally = world.sum(&key).counts.tally;
+        assert_eq!((&tally.meters, tally.units), (&expected, 71), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_amount_without_a_call_is_listed_once_its_day_is_closed() {
+    let world = World::new();
+    let call = call(1, "ann@example.com", AT);
+    let amount = Amount {
+        call: call.id,
+        meter: "tokens".to_owned(),
+        amount: 70,
+        to_quota: false,
+    };
+    let records = world.append_amounts(&[amount]).await;
+    world.fold(&records).await;
+    let key = ItemKey::error("unclaimed", &format!("{}/tokens", call.id));
+    assert!(world.analytics.peek_document(&key).is_none());
+    world.close().await;
+    let listed = world.analytics.peek_document(&key).unwrap();
+    let (_, reason) = &listed.attributes[0];
+    assert_eq!(*reason, Value::Text("unknownCall".to_owned()));
 }

@@ -11,7 +11,6 @@ use domain::time::{UnixMillis, Window};
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::auth::Caller;
 use crate::baseline::Usual;
 use crate::body::{Anomalies, Anomaly, AnomalyKind, Granularity, Instant, Point};
 use crate::error::ApiError;
@@ -19,6 +18,7 @@ use crate::parameters::DURATION;
 use crate::query::{Query, themselves};
 use crate::reader::Tables;
 use crate::timeseries::{self, DEFAULT_DURATION, Retention, duration};
+use bearer::Caller;
 
 /// Days before the span that define what is usual.
 const PAST_DAYS: i64 = 28;

@@ -76,6 +76,16 @@ pub struct Realtime {
     pub as_of: Instant,
 }
 
+/// Amounts of one meter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MeterAmount {
+    /// The meter.
+    pub meter: String,
+    /// How much of it the upstream reported.
+    pub amount: u64,
+}
+
 /// Calls in one minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -149,8 +159,10 @@ pub struct Point {
     pub start: Instant,
     /// Accepted calls.
     pub total_calls: u64,
-    /// Units of those calls, by the weights of their routes.
+    /// Units of those calls: the weights of their routes, and amounts that count towards the quota.
     pub total_units: u64,
+    /// Amounts that the upstream reported of those calls, by the name of the meter.
+    pub meters: Vec<MeterAmount>,
     /// Calls refused without a valid key.
     pub auth_failures: u64,
     /// Calls refused for exceeding the rate limit or the quota.
@@ -180,8 +192,10 @@ pub struct Group {
 pub struct UserStats {
     /// Accepted calls of all time.
     pub total_calls: u64,
-    /// Units of those calls, by the weights of their routes.
+    /// Units of those calls: the weights of their routes, and amounts that count towards the quota.
     pub total_units: u64,
+    /// Amounts that the upstream reported of those calls, by the name of the meter.
+    pub meters: Vec<MeterAmount>,
     /// Calls of all time refused without a valid key.
     pub auth_failures: u64,
     /// Calls of all time refused for exceeding the rate limit or the quota.
@@ -217,6 +231,8 @@ pub struct CurrentPeriod {
     pub calls: u64,
     /// Units of those calls; the quota counts units.
     pub units: u64,
+    /// Amounts that the upstream reported of those calls, by the name of the meter.
+    pub meters: Vec<MeterAmount>,
     /// Units that the plan allows in the period; null for no limit or an unknown plan.
     pub quota: Option<u64>,
     /// Remaining units of the quota.

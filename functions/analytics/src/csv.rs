@@ -1,7 +1,9 @@
 //! Responses as comma-separated values (RFC 4180), with the same names as in JSON: a time series
-//! with one row per point, or per point and group; lists with one row per entry.
+//! with one row per point, or per point and group; lists with one row per entry. Each meter that
+//! occurs in a series has a column, `meters.` and its name.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::body::{Endpoints, Timeseries, Users};
@@ -28,11 +30,18 @@ pub fn users(list: &Users) -> String {
 /// The series as a table.
 pub fn series(series: &Timeseries) -> String {
     let grouped = series.points.iter().any(|point| point.groups.is_some());
-    let mut table = String::from(if grouped {
-        "start,key,totalCalls\r\n"
+    let meters = series.points.iter().flat_map(|point| &point.meters);
+    let meters: BTreeSet<&str> = meters.map(|of| of.meter.as_str()).collect();
+    let mut table = String::new();
+    if grouped {
+        table.push_str("start,key,totalCalls\r\n");
     } else {
-        "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n"
-    });
+        table.push_str("start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers");
+        for meter in &meters {
+            let _ = write!(table, ",meters.{meter}");
+        }
+        table.push_str("\r\n");
+    }
     for point in &series.points {
         let start = point.start.0;
         if grouped {
@@ -46,9 +55,14 @@ pub fn series(series: &Timeseries) -> String {
                 .map_or(String::new(), |users| users.to_string());
             let _ = write!(
                 table,
-                "{start},{},{},{},{},{users}\r\n",
+                "{start},{},{},{},{},{users}",
                 point.total_calls, point.total_units, point.auth_failures, point.rate_limited,
             );
+            for meter in &meters {
+                let its = point.meters.iter().find(|of| of.meter == *meter);
+                let _ = write!(table, ",{}", its.map_or(0, |of| of.amount));
+            }
+            table.push_str("\r\n");
         }
     }
     table
@@ -75,7 +89,7 @@ fn quoted(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::{Granularity, Group, Instant, Point};
+    use crate::body::{Granularity, Group, Instant, MeterAmount, Point};
     use domain::time::UnixMillis;
 
     fn a_series(groups: Option<Vec<Group>>) -> Timeseries {
@@ -89,6 +103,7 @@ mod tests {
                 start,
                 total_calls: 3,
                 total_units: 30,
+                meters: Vec::new(),
                 auth_failures: 2,
                 rate_limited: 1,
                 active_users: None,
@@ -102,6 +117,27 @@ mod tests {
         assert_eq!(
             super::series(&a_series(None)),
             "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers\r\n2026-11-22T16:00:00Z,3,30,2,1,\r\n",
+        );
+    }
+
+    #[test]
+    fn each_meter_of_the_series_is_a_column() {
+        let mut series = a_series(None);
+        let [point] = series.points.as_slice() else {
+            panic!("one point");
+        };
+        let mut other = point.clone();
+        let amount = |meter: &str, amount| MeterAmount {
+            meter: meter.to_owned(),
+            amount,
+        };
+        other.meters = vec![amount("rows", 4), amount("tokens", 70)];
+        series.points.push(other);
+        assert_eq!(
+            super::series(&series),
+            "start,totalCalls,totalUnits,authFailures,rateLimited,activeUsers,meters.rows,meters.tokens\r\n\
+             2026-11-22T16:00:00Z,3,30,2,1,,0,0\r\n\
+             2026-11-22T16:00:00Z,3,30,2,1,,4,70\r\n",
         );
     }
 

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::request::Request;
+use runtime::request::Request;
 
 /// Smaller bodies fit into a packet or two: compressing them saves nothing.
 const WORTHWHILE: usize = 1_400;

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use domain::meter::Amounts;
 use domain::response::Responses;
 use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
 
-use crate::body::{EndpointCalls, Endpoints, Instant, Latency, MethodCalls, StatusCount};
+use crate::body::{
+    EndpointCalls, Endpoints, Instant, Latency, MeterAmount, MethodCalls, StatusCount,
+};
 use crate::paging::{Paging, Place};
 use crate::ranking::ranked;
 use crate::reader::Tables;
@@ -57,6 +60,14 @@ pub fn methods(calls: BTreeMap<String, u64>) -> Vec<MethodCalls> {
         total_calls,
     };
     ranked(calls).into_iter().map(method).collect()
+}
+
+/// Amounts by the name of their meter.
+pub fn meters(amounts: Amounts) -> Vec<MeterAmount> {
+    let amounts = amounts.into_iter();
+    amounts
+        .map(|(meter, amount)| MeterAmount { meter, amount })
+        .collect()
 }
 
 /// Calls by status, most first.

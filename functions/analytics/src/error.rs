@@ -4,8 +4,8 @@ use std::error::Error as _;
 
 use runtime::store::StoreError;
 
-use crate::auth::AuthError;
 use crate::body::ErrorBody;
+use bearer::AuthError;
 
 /// A refused or failed request.
 #[derive(Debug, thiserror::Error)]

@@ -11,18 +11,18 @@ use domain::time::UnixMillis;
 use runtime::store::Store;
 use serde::Serialize;
 
-use crate::auth::{Caller, Verifier};
 use crate::body::{Realtime, UserStats};
 use crate::error::ApiError;
 use crate::page::Page;
 use crate::paging::Paging;
 use crate::query::{Query, themselves};
 use crate::reader::Tables;
-use crate::request::Request;
 use crate::timeseries::{self, Asked, Format, Retention};
 use crate::{
     anomalies, csv, delivery, endpoints, forecast, openapi, parameters, realtime, user_stats, users,
 };
+use bearer::{Caller, Verifier};
+use runtime::request::Request;
 
 /// Largest body of a response, in bytes: Lambda accepts 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).

@@ -21,7 +21,6 @@
 //! A request reads at most one megabyte of the journal and a page beyond it: 512 units.
 
 pub mod anomalies;
-pub mod auth;
 pub mod baseline;
 pub mod body;
 pub mod buckets;
@@ -32,7 +31,6 @@ pub mod error;
 pub mod forecast;
 pub mod fresh;
 pub mod handler;
-pub mod keyset;
 pub mod marks;
 pub mod openapi;
 pub mod outlook;
@@ -43,7 +41,6 @@ pub mod query;
 pub mod ranking;
 pub mod reader;
 pub mod realtime;
-pub mod request;
 pub mod settings;
 #[cfg(test)]
 mod testing;

@@ -5,15 +5,14 @@
 
 use std::time::Duration;
 
-use analytics::auth::Verifier;
 use analytics::handler::Api;
-use analytics::keyset::KeySet;
-use analytics::request::Request;
 use analytics::settings::Settings;
 use analytics::timeseries::Retention;
+use bearer::Verifier;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::aws::{self, Patience};
 use runtime::dynamo::DynamoStore;
+use runtime::request::Request;
 use runtime::settings::Variables;
 use runtime::{clock, log};
 
@@ -37,7 +36,11 @@ async fn main() -> Result<(), Error> {
             minutes: settings.minute_retention.0.into(),
             hours: settings.hour_retention.0.into(),
         },
-        verifier: verifier(&settings)?,
+        verifier: Verifier::of(
+            (settings.issuer, settings.audience),
+            settings.email_is_verified,
+            (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
+        )?,
         plans: settings.plans,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
@@ -46,20 +49,4 @@ async fn main() -> Result<(), Error> {
         async move { Ok::<_, Error>(Box::pin(api.respond(&event.payload, clock::now())).await) }
     }))
     .await
-}
-
-/// Without an issuer and an audience no token is accepted.
-fn verifier(settings: &Settings) -> Result<Verifier, Error> {
-    let keys = if settings.issuer.is_some() && settings.audience.is_some() {
-        KeySet::new(settings.jwks.as_deref(), settings.jwks_url.as_deref())?
-    } else {
-        tracing::warn!("no issuer or audience is configured: every bearer token is refused");
-        KeySet::new(None, None)?
-    };
-    Ok(Verifier {
-        issuer: settings.issuer.clone().unwrap_or_default(),
-        audience: settings.audience.clone().unwrap_or_default(),
-        email_is_verified: settings.email_is_verified,
-        keys,
-    })
 }

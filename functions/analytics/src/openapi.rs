@@ -1,10 +1,13 @@
 //! The description of the API (<https://spec.openapis.org/oas/v3.1.1>), generated from the list of
-//! endpoints, their parameters and the types of their responses.
+//! endpoints, their parameters and the types of their responses, and the collector's one endpoint.
 //!
 //! `openapi.json` is the generated document. It is committed so that a change of the API shows in
 //! its diff, and a test fails if it is out of date.
 
+mod collector;
+
 use domain::endpoint::Endpoint;
+use domain::meter::PATH;
 use domain::names::ADMIN_SCOPE;
 use schemars::generate::SchemaSettings;
 use schemars::transform::transform_subschemas;
@@ -22,14 +25,17 @@ pub const DOCUMENT: &str = include_str!("../openapi.json");
 /// Generates the document.
 pub fn document() -> Value {
     let mut schemas = generator();
-    let paths: Map<String, Value> = Endpoint::ALL
+    let mut paths: Map<String, Value> = Endpoint::ALL
         .into_iter()
         .map(|endpoint| {
             let path = endpoint.path().to_owned();
             (path, json!({ "get": operation(endpoint, &mut schemas) }))
         })
         .collect();
+    paths.insert(PATH.to_owned(), json!({"post": collector::operation()}));
     let errors = responses(&mut schemas);
+    let mut definitions = schemas.take_definitions(true);
+    definitions.extend(collector::schemas());
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -55,7 +61,7 @@ pub fn document() -> Value {
                                 claim `email`; scopes are the claim `scope`, or the list `scp`.",
             }},
             "responses": errors,
-            "schemas": schemas.take_definitions(true),
+            "schemas": definitions,
         },
     })
 }

@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use domain::event::Subject;
 use domain::key;
 
-use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::parameters::{Choice, EMAIL, Parameter, words};
-use crate::request::Request;
+use bearer::Caller;
+use runtime::request::Request;
 
 /// The parameters by name.
 #[derive(Debug, Default)]

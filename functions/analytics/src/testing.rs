@@ -4,12 +4,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) mod gateway;
-pub(crate) mod signing;
 mod tables;
 mod world;
 
 pub(crate) use tables::Table;
-pub(crate) use world::{SHARDS, World};
+pub(crate) use world::{SHARDS, World, tokens};
 
 /// The result of a future that never waits: tables in memory respond at once.
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {

@@ -30,6 +30,7 @@ use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
 
 use crate::body::{Group, Instant, Point, Timeseries};
+use crate::endpoints::meters;
 use crate::marks::Marks;
 use crate::ranking::ranked;
 use crate::reader::Tables;
@@ -51,6 +52,7 @@ pub async fn series<S: Store>(
             start: Instant(start),
             total_calls: tally.calls,
             total_units: tally.units,
+            meters: meters(tally.meters.clone()),
             auth_failures: tally.auth_failures,
             rate_limited: tally.rate_limited,
             active_users: alone.or(*users),

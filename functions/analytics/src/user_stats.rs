@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
 use crate::body::{CurrentPeriod, EndpointCalls, Instant, UserStats};
-use crate::endpoints::{latency, methods, statuses};
+use crate::endpoints::{latency, meters, methods, statuses};
 use crate::ranking::ranked;
 use crate::reader::Tables;
 use usage::Usage;
@@ -40,6 +40,7 @@ pub async fn stats<S: Store>(
     Ok(UserStats {
         total_calls: tally.calls,
         total_units: tally.units,
+        meters: meters(tally.meters.clone()),
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
         current_period,
@@ -82,7 +83,11 @@ fn in_period(
     let period = Period::of(now, &zone);
     let used = usage.between(period.start, period.end);
     let quota = plan.and_then(|plan| usage.quota(plan));
-    (current(period, used, quota, now), zone)
+    let current = CurrentPeriod {
+        meters: meters(usage.amounts_between(period.start, period.end)),
+        ..current(period, used, quota, now)
+    };
+    (current, zone)
 }
 
 fn current(period: Period, used: Totals, quota: Option<u64>, now: UnixMillis) -> CurrentPeriod {
@@ -93,6 +98,7 @@ fn current(period: Period, used: Totals, quota: Option<u64>, now: UnixMillis) ->
         end: Instant(period.end),
         calls,
         units,
+        meters: Vec::new(),
         quota,
         remaining: quota.map(|quota| quota.saturating_sub(units)),
         exhausts_at: exhausts_at.map(Instant),

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::meter::{self, Amounts};
 use crate::response::Responses;
 use crate::seen::Seen;
 use crate::tally::{Tally, Totals};
@@ -115,8 +116,10 @@ impl Hour {
         for (minute, slot) in &self.slots {
             sum.rank += slot.rank;
             sum.counts.merge(&slot.counts);
-            let quarter = sum.quarters.entry(first + minute / 15).or_default();
-            quarter.add(slot.counts.tally.totals());
+            let quarter = first + minute / 15;
+            let totals = sum.quarters.entry(quarter).or_default();
+            totals.add(slot.counts.tally.totals());
+            sum.add_amounts(quarter, &slot.counts.tally.meters);
         }
         sum.quarters
             .retain(|_, totals| *totals != Totals::default());
@@ -140,6 +143,8 @@ pub struct Sum {
     /// Counts by the quarter hour of the day, for a span within one day: days and months begin on
     /// quarter hours in every time zone.
     pub quarters: BTreeMap<u8, Totals>,
+    /// Amounts by the quarter hour of the day, likewise.
+    pub amounts: BTreeMap<u8, Amounts>,
     /// Users with an accepted call, if the sum is over all users.
     pub users: u64,
     /// Accepted calls that only the access log reports, if the sum is over all users.
@@ -156,6 +161,9 @@ impl Sum {
         for (quarter, totals) in &other.quarters {
             self.quarters.entry(*quarter).or_default().add(*totals);
         }
+        for (quarter, amounts) in &other.amounts {
+            self.add_amounts(*quarter, amounts);
+        }
         self.unreported += other.unreported;
         self.repeats += other.repeats;
     }
@@ -167,18 +175,33 @@ impl Sum {
             sum.merge(part);
         }
         sum.quarters.clear();
+        sum.amounts.clear();
         sum
+    }
+
+    fn add_amounts(&mut self, quarter: u8, amounts: &Amounts) {
+        if !amounts.is_empty() {
+            meter::add(self.amounts.entry(quarter).or_default(), amounts);
+        }
     }
 
     /// The quarter hours of a day, by their start.
     pub fn quarters_of(&self, day: UnixMillis) -> impl Iterator<Item = (UnixMillis, Totals)> {
-        let start = Window::Day.start(day);
         let quarters = self.quarters.iter();
-        quarters.map(move |(quarter, totals)| {
-            let into = i64::from(*quarter) * 15 * 60_000;
-            (start.plus_millis(into), *totals)
-        })
+        quarters.map(move |(quarter, totals)| (start_of(day, *quarter), *totals))
     }
+
+    /// The amounts of the quarter hours of a day, by their start.
+    pub fn amounts_of(&self, day: UnixMillis) -> impl Iterator<Item = (UnixMillis, &Amounts)> {
+        let quarters = self.amounts.iter();
+        quarters.map(move |(quarter, amounts)| (start_of(day, *quarter), amounts))
+    }
+}
+
+/// The start of a quarter hour of a day.
+fn start_of(day: UnixMillis, quarter: u8) -> UnixMillis {
+    let into = i64::from(quarter) * 15 * 60_000;
+    Window::Day.start(day).plus_millis(into)
 }
 
 /// Failures of one address in one minute.

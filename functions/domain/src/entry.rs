@@ -10,7 +10,8 @@
 //! minute, ten random bytes), the content's number, and for lines the status and the latency. A
 //! report takes some 14 bytes, a line 17.
 //!
-//! Format 1 is the same without units: every accepted call weighs one.
+//! Format 1 is the same without units: every accepted call weighs one. Format 3 holds the amounts
+//! that upstreams report of calls, and nothing else: see [`amounts`].
 //!
 //! Nothing here knows a clock, a table or which facts belong together: see [`crate::fold`].
 
@@ -27,12 +28,16 @@ use crate::response::Response;
 use crate::time::{UnixMillis, Window};
 use crate::wire::Write;
 
+pub mod amounts;
 mod facts;
 
+pub use amounts::AMOUNTS;
 pub use facts::{Fact, Facts, events, id_within};
 
-/// The format that this release writes. Format 1 is the first.
+/// The format in which this release writes events. Format 1 is the first.
 pub const FORMAT: u8 = 2;
+/// The latest format that this release reads.
+const LATEST: u8 = AMOUNTS;
 /// The most bytes that an entry may take, well below the 400 KB of an item.
 pub const LARGEST: usize = 300_000;
 /// Bytes of an id within its minute.
@@ -98,7 +103,7 @@ fn units_of(event: &EventRef<'_>) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// Written by a later release.
-    #[error("entry has format {found}, this release reads up to {FORMAT}")]
+    #[error("entry has format {found}, this release reads up to {LATEST}")]
     Newer {
         /// The format.
         found: u8,

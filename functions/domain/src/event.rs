@@ -16,6 +16,7 @@ mod rejection;
 mod why;
 
 pub use borrowed::EventRef;
+pub(crate) use borrowed::check_time;
 pub use rejection::{Reason, Rejection};
 pub use why::Why;
 

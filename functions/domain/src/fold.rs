@@ -6,9 +6,13 @@
 //! line, and between two of one kind the one that sorts first wins; the disagreement is reported as
 //! a [`Conflict`].
 //!
-//! Memory: some 40 bytes per event plus the distinct contents.
+//! An amount belongs to the call under its id, whoever comes first. Of several different amounts of
+//! one call and meter the greatest counts, so that more facts never lower a sum; that is a conflict
+//! too. An amount whose call is not there counts nowhere yet: it is [`Unclaimed`].
+//!
+//! Memory: some 40 bytes per event and per amount, plus the distinct contents.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
@@ -17,6 +21,7 @@ use crate::counts::{Callers, Counts, Failures, Slot, Sum, quarter_of_day};
 use crate::entry::{Content, EntryError, Fact, Facts, Kind, id_within};
 use crate::event::{EventType, Subject};
 use crate::id::EventId;
+use crate::meter::{self, Amounts};
 use crate::response::{Response, Responses};
 use crate::seen::Seen;
 use crate::tally::Tally;
@@ -38,6 +43,9 @@ pub struct MinuteFold {
     states: Vec<State>,
     /// Facts beyond the first of their id and kind: an event was reported in two ways.
     further: Vec<(u32, Told)>,
+    meters: Vec<String>,
+    /// By the number of their id.
+    amounts: HashSet<(u32, Measure), RandomState>,
     repeats: u64,
     facts: u64,
 }
@@ -50,6 +58,14 @@ struct State {
     response: Option<Response>,
     /// Whether any entry that is new to this fold names the id.
     is_new: bool,
+}
+
+/// An amount. The order is by meter, then by amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Measure {
+    meter: u32,
+    amount: u64,
+    to_quota: bool,
 }
 
 /// A further fact.
@@ -70,6 +86,8 @@ impl MinuteFold {
             ids: HashMap::default(),
             states: Vec::new(),
             further: Vec::new(),
+            meters: Vec::new(),
+            amounts: HashSet::default(),
             repeats: 0,
             facts: 0,
         }
@@ -102,7 +120,54 @@ impl MinuteFold {
             let content = numbers.get(place).copied().unwrap_or(NONE);
             self.take(&fact, content, is_new);
         }
+        for measured in facts.amounts() {
+            let measure = Measure {
+                meter: self.meter(measured.meter),
+                amount: measured.amount,
+                to_quota: measured.to_quota,
+            };
+            self.measure(measured.id, measure, is_new);
+        }
         Ok(())
+    }
+
+    /// An environment has a few meters.
+    fn meter(&mut self, name: &str) -> u32 {
+        let known = self.meters.iter().position(|known| known == name);
+        let place = known.unwrap_or_else(|| {
+            self.meters.push(name.to_owned());
+            self.meters.len() - 1
+        });
+        u32::try_from(place).unwrap_or(NONE)
+    }
+
+    fn measure(&mut self, id: [u8; 12], measure: Measure, is_new: bool) {
+        let (number, _) = self.state(id, is_new);
+        if self.amounts.insert((number, measure)) {
+            self.facts += 1;
+        } else {
+            self.repeats += 1;
+        }
+    }
+
+    /// The number and the state of an id.
+    fn state(&mut self, id: [u8; 12], is_new: bool) -> (u32, Option<&mut State>) {
+        let next = u32::try_from(self.states.len()).unwrap_or(NONE);
+        let number = *self.ids.entry(id).or_insert(next);
+        if number == next {
+            self.states.push(State {
+                report: NONE,
+                line: NONE,
+                response: None,
+                is_new: false,
+            });
+        }
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let mut state = self.states.get_mut(place);
+        if let Some(state) = &mut state {
+            state.is_new |= is_new;
+        }
+        (number, state)
     }
 
     fn number(&mut self, content: &Content<'_>) -> u32 {
@@ -118,21 +183,10 @@ impl MinuteFold {
     }
 
     fn take(&mut self, fact: &Fact, content: u32, is_new: bool) {
-        let next = u32::try_from(self.states.len()).unwrap_or(NONE);
-        let number = *self.ids.entry(fact.id).or_insert(next);
-        if number == next {
-            self.states.push(State {
-                report: NONE,
-                line: NONE,
-                response: None,
-                is_new: false,
-            });
-        }
-        let place = usize::try_from(number).unwrap_or(usize::MAX);
-        let Some(state) = self.states.get_mut(place) else {
+        let (number, state) = self.state(fact.id, is_new);
+        let Some(state) = state else {
             return;
         };
-        state.is_new |= is_new;
         let told = Told {
             kind: fact.kind,
             content,
@@ -166,15 +220,24 @@ impl MinuteFold {
         for (number, told) in &self.further {
             further.entry(*number).or_default().push(*told);
         }
-        let mut sums = Sums::new(&self.contents, self.minute);
+        let mut amounts: BTreeMap<u32, Vec<Measure>> = BTreeMap::new();
+        for (number, measure) in &self.amounts {
+            amounts.entry(*number).or_default().push(*measure);
+        }
+        for measures in amounts.values_mut() {
+            measures.sort_unstable();
+        }
+        let mut sums = Sums::new(&self.contents, &self.meters, self.minute);
         let mut conflicts = Vec::new();
+        let mut unclaimed = Vec::new();
         for (id, number) in &self.ids {
             let place = usize::try_from(*number).unwrap_or(usize::MAX);
             let Some(state) = self.states.get(place) else {
                 continue;
             };
             let beyond = further.get(number).map(Vec::as_slice).unwrap_or_default();
-            let event = self.resolve(state, beyond);
+            let measures = amounts.get(number).map(Vec::as_slice).unwrap_or_default();
+            let event = self.resolve(state, beyond, measures);
             sums.count(*id, &event);
             let [first, ..] = event.contents;
             let is_told_twice = event
@@ -184,13 +247,61 @@ impl MinuteFold {
             if is_told_twice || !beyond.is_empty() {
                 conflicts.extend(self.conflict(*id, &event, state, beyond));
             }
+            let is_call = |content: &Content<'_>| content.event_type == EventType::ApiCall;
+            if self.content(first).is_some_and(is_call) {
+                conflicts.extend(self.disagreement(*id, measures, state));
+            } else {
+                unclaimed.extend(self.unclaimed(*id, measures));
+            }
         }
         conflicts.sort();
-        sums.finish(self.facts, self.repeats, conflicts)
+        unclaimed.sort();
+        sums.finish(self.facts, self.repeats, conflicts, unclaimed)
+    }
+
+    fn name(&self, meter: u32) -> &str {
+        let place = usize::try_from(meter).unwrap_or(usize::MAX);
+        self.meters.get(place).map_or("", String::as_str)
+    }
+
+    /// The first meter of a call of which there are different amounts.
+    fn disagreement(&self, id: [u8; 12], measures: &[Measure], state: &State) -> Option<Conflict> {
+        let mut of_meters: Vec<&[Measure]> = measures
+            .chunk_by(|one, other| one.meter == other.meter)
+            .filter(|of_meter| of_meter.len() > 1)
+            .collect();
+        // Numbers of meters depend on the order of entries.
+        of_meters.sort_by_key(|of_meter| of_meter.first().map(|one| self.name(one.meter)));
+        let (last, rest) = of_meters.first()?.split_last()?;
+        let told = |measure: &Measure| {
+            let quota = if measure.to_quota {
+                ", counts to the quota"
+            } else {
+                ""
+            };
+            format!("{} {}{quota}", measure.amount, self.name(measure.meter))
+        };
+        Some(Conflict {
+            id: id_within(self.minute, id)?,
+            counted: told(last),
+            other: told(rest.first()?),
+            is_new: state.is_new,
+        })
+    }
+
+    fn unclaimed(&self, id: [u8; 12], measures: &[Measure]) -> Vec<Unclaimed> {
+        let unclaimed = greatest(measures).filter_map(|measure| {
+            Some(Unclaimed {
+                call: id_within(self.minute, id)?,
+                meter: self.name(measure.meter).to_owned(),
+                amount: measure.amount,
+            })
+        });
+        unclaimed.collect()
     }
 
     /// The content that decides an event's count, and all facts about it.
-    fn resolve(&self, state: &State, beyond: &[Told]) -> Event {
+    fn resolve<'m>(&self, state: &State, beyond: &[Told], measures: &'m [Measure]) -> Event<'m> {
         let of = |kind: Kind, first: u32| {
             let others = beyond.iter().filter(move |told| told.kind == kind);
             let all = others.map(|told| told.content).chain([first]);
@@ -213,7 +324,9 @@ impl MinuteFold {
             beyond: beyond.iter().map(|told| told.content).collect(),
             facts: u64::from(state.report != NONE)
                 + u64::from(state.line != NONE)
-                + beyond.len() as u64,
+                + beyond.len() as u64
+                + measures.len() as u64,
+            measures,
             is_reported: report.is_some(),
             response,
             is_new: state.is_new,
@@ -228,7 +341,7 @@ impl MinuteFold {
     fn conflict(
         &self,
         id: [u8; 12],
-        event: &Event,
+        event: &Event<'_>,
         state: &State,
         beyond: &[Told],
     ) -> Option<Conflict> {
@@ -254,6 +367,12 @@ impl MinuteFold {
     }
 }
 
+/// The greatest amount of each meter; `measures` are sorted.
+fn greatest(measures: &[Measure]) -> impl Iterator<Item = &Measure> {
+    let of_meters = measures.chunk_by(|one, other| one.meter == other.meter);
+    of_meters.filter_map(<[Measure]>::last)
+}
+
 fn owned(content: &Content<'_>) -> Content<'static> {
     let text = |text: &str| text.to_owned().into();
     Content {
@@ -269,10 +388,12 @@ fn owned(content: &Content<'_>) -> Content<'static> {
 }
 
 /// An event, resolved.
-struct Event {
+struct Event<'m> {
     /// The content that decides its count, then those of its first report and its first line.
     contents: [u32; 3],
     beyond: Vec<u32>,
+    /// Sorted.
+    measures: &'m [Measure],
     facts: u64,
     is_reported: bool,
     response: Option<Response>,
@@ -290,6 +411,17 @@ pub struct Conflict {
     pub other: String,
     /// Whether an entry that is new to this fold names it.
     pub is_new: bool,
+}
+
+/// An amount under an id that no call has. It counts once its call arrives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unclaimed {
+    /// The id.
+    pub call: EventId,
+    /// The meter.
+    pub meter: String,
+    /// The amount.
+    pub amount: u64,
 }
 
 /// A user's minute.
@@ -325,17 +457,29 @@ pub struct FoldedMinute {
     pub callers: Callers,
     /// Facts that disagree.
     pub conflicts: Vec<Conflict>,
+    /// Amounts without a call.
+    pub unclaimed: Vec<Unclaimed>,
 }
 
 /// Counts by content, as they are added up.
 struct Sums<'a> {
     contents: &'a [Content<'static>],
+    meters: &'a [String],
     minute: UnixMillis,
     by_content: Vec<OfContent>,
     responses: BTreeMap<&'a str, Responses>,
     ranks: BTreeMap<&'a str, (u64, bool)>,
     addresses: BTreeMap<&'a str, (u64, bool)>,
+    metered: BTreeMap<&'a str, Metered>,
     unreported: u64,
+}
+
+/// Amounts of a subject's calls.
+#[derive(Debug, Default)]
+struct Metered {
+    /// Those that count towards the quota.
+    units: u64,
+    amounts: Amounts,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -349,14 +493,16 @@ struct OfContent {
 }
 
 impl<'a> Sums<'a> {
-    fn new(contents: &'a [Content<'static>], minute: UnixMillis) -> Self {
+    fn new(contents: &'a [Content<'static>], meters: &'a [String], minute: UnixMillis) -> Self {
         Self {
             contents,
+            meters,
             minute,
             by_content: vec![OfContent::default(); contents.len()],
             responses: BTreeMap::new(),
             ranks: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            metered: BTreeMap::new(),
             unreported: 0,
         }
     }
@@ -365,7 +511,7 @@ impl<'a> Sums<'a> {
         self.contents.get(usize::try_from(number).ok()?)
     }
 
-    fn count(&mut self, [m0, m1, ..]: [u8; 12], event: &Event) {
+    fn count(&mut self, [m0, m1, ..]: [u8; 12], event: &Event<'_>) {
         let into = u16::from_be_bytes([m0, m1]);
         let [first, report, line] = event.contents;
         let Some(content) = self.content(first) else {
@@ -375,6 +521,9 @@ impl<'a> Sums<'a> {
         if is_call && let Some(response) = event.response {
             let responses = self.responses.entry(&content.subject).or_default();
             responses.count(response);
+        }
+        if is_call {
+            self.meter(&content.subject, event.measures);
         }
         self.unreported += u64::from(is_call && !event.is_reported);
         let place = usize::try_from(first).unwrap_or(usize::MAX);
@@ -396,8 +545,22 @@ impl<'a> Sums<'a> {
         self.rank_all(event);
     }
 
+    fn meter(&mut self, subject: &'a str, measures: &[Measure]) {
+        for measure in greatest(measures) {
+            let place = usize::try_from(measure.meter).unwrap_or(usize::MAX);
+            let Some(name) = self.meters.get(place) else {
+                continue;
+            };
+            let metered = self.metered.entry(subject).or_default();
+            *metered.amounts.entry(name.clone()).or_default() += measure.amount;
+            if measure.to_quota {
+                metered.units += measure.amount;
+            }
+        }
+    }
+
     /// All facts of an event add to the rank of every user and address that any of them names.
-    fn rank_all(&mut self, event: &Event) {
+    fn rank_all(&mut self, event: &Event<'_>) {
         let named = event.contents.iter().chain(&event.beyond);
         let contents: Vec<_> = named.filter_map(|number| self.content(*number)).collect();
         let mut subjects: Vec<&str> = contents.iter().map(|of| of.subject.as_ref()).collect();
@@ -417,7 +580,13 @@ impl<'a> Sums<'a> {
         }
     }
 
-    fn finish(mut self, facts: u64, repeats: u64, conflicts: Vec<Conflict>) -> FoldedMinute {
+    fn finish(
+        mut self,
+        facts: u64,
+        repeats: u64,
+        conflicts: Vec<Conflict>,
+        unclaimed: Vec<Unclaimed>,
+    ) -> FoldedMinute {
         let mut users: BTreeMap<String, UserMinute> = BTreeMap::new();
         let mut addresses: BTreeMap<String, AddressMinute> = BTreeMap::new();
         let mut everybody = Counts::default();
@@ -454,6 +623,14 @@ impl<'a> Sums<'a> {
                 user.slot.counts.responses.merge(responses);
             }
         }
+        for (subject, metered) in &self.metered {
+            let user = email(subject).and_then(|email| users.get_mut(email));
+            let tallies = user.map(|user| &mut user.slot.counts.tally);
+            for tally in [Some(&mut everybody.tally), tallies].into_iter().flatten() {
+                tally.units += metered.units;
+                meter::add(&mut tally.meters, &metered.amounts);
+            }
+        }
         for (subject, (rank, is_new)) in &self.ranks {
             if let Some(email) = email(subject) {
                 let user = users.entry(email.to_owned()).or_default();
@@ -468,7 +645,9 @@ impl<'a> Sums<'a> {
         }
         let callers = callers(&users);
         let quarter = quarter_of_day(self.minute);
-        let everybody_totals = everybody.tally.totals();
+        let totals = everybody.tally.totals();
+        let amounts = Some(everybody.tally.meters.clone());
+        let amounts = amounts.filter(|amounts| !amounts.is_empty());
         FoldedMinute {
             minute: self.minute,
             everybody: Sum {
@@ -477,12 +656,14 @@ impl<'a> Sums<'a> {
                 users: callers.1,
                 unreported: self.unreported,
                 repeats,
-                quarters: BTreeMap::from([(quarter, everybody_totals)]),
+                quarters: BTreeMap::from([(quarter, totals)]),
+                amounts: amounts.into_iter().map(|of| (quarter, of)).collect(),
             },
             users,
             addresses: most_failing(addresses),
             callers: callers.0,
             conflicts,
+            unclaimed,
         }
     }
 

@@ -19,6 +19,7 @@ pub mod id;
 pub mod key;
 pub mod limit;
 pub mod mark;
+pub mod meter;
 pub mod names;
 mod pack;
 pub mod plan;

@@ -29,6 +29,8 @@ pub mod env {
     pub const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
     /// The plans, a JSON object from plan name to [`Plan`](crate::plan::Plan).
     pub const PLANS: &str = "PLANS";
+    /// The meters, a JSON object from the name to [`Meter`](crate::meter::Meter).
+    pub const METERS: &str = "METERS";
     /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
     /// form, empty if the gateway's resources are the routes.
     pub const ROUTES: &str = "ROUTES";
@@ -134,6 +136,8 @@ pub const KEYS_BY_ID_INDEX: &str = "byId";
 pub const BY_TIME_INDEX: &str = "byTime";
 /// The scope of a bearer token that grants access to all users' data.
 pub const ADMIN_SCOPE: &str = "metering:admin";
+/// The scope of a bearer token with which an upstream reports amounts of calls.
+pub const WRITE_SCOPE: &str = "metering:write";
 /// The error with which the authorizer makes the gateway answer 401.
 pub const UNAUTHORIZED: &str = "Unauthorized";
 
@@ -187,11 +191,13 @@ pub enum Function {
     Notifier,
     /// Scales the stream's shards.
     Scaler,
+    /// Appends what upstreams report of calls to the journal.
+    Collector,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Authorizer,
         Self::Processor,
         Self::Aggregator,
@@ -200,6 +206,7 @@ impl Function {
         Self::Reconciler,
         Self::Notifier,
         Self::Scaler,
+        Self::Collector,
     ];
 
     /// The folder under `functions/`, which is also the package and the binary.
@@ -213,6 +220,7 @@ impl Function {
             Self::Reconciler => "reconciler",
             Self::Notifier => "notifier",
             Self::Scaler => "scaler",
+            Self::Collector => "collector",
         }
     }
 
@@ -227,6 +235,7 @@ impl Function {
             Self::Reconciler => "Reconciler",
             Self::Notifier => "Notifier",
             Self::Scaler => "ShardScaler",
+            Self::Collector => "UsageCollector",
         }
     }
 
@@ -235,9 +244,11 @@ impl Function {
         match self {
             Self::Aggregator | Self::Notifier => StackKind::Data,
             Self::Processor | Self::Scaler => StackKind::Kinesis,
-            Self::Authorizer | Self::Analytics | Self::Deadlines | Self::Reconciler => {
-                StackKind::Api
-            }
+            Self::Authorizer
+            | Self::Analytics
+            | Self::Deadlines
+            | Self::Reconciler
+            | Self::Collector => StackKind::Api,
         }
     }
 }

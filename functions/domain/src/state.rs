@@ -8,9 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::pack::{deflate, inflate};
 
-/// The format that this release writes. Format 4 has no units: every accepted call weighed one.
-/// Formats 1 to 3 held ids and were never released.
-pub const FORMAT: u8 = 5;
+/// The format that this release writes. Format 5 has no meters; format 4 has no units either: every
+/// accepted call weighed one. Formats 1 to 3 held ids and were never released.
+pub const FORMAT: u8 = 6;
 /// The oldest format that this release reads.
 pub const OLDEST: u8 = 4;
 
@@ -47,13 +47,14 @@ pub fn encode<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
 
 /// Decodes a state that has the same layout in every format.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
-    decode_since::<T, T>(bytes)
+    decode_since::<T, T, T>(bytes)
 }
 
-/// Decodes a state that has the layout `Old` in format 4.
-pub fn decode_since<Old, New>(bytes: &[u8]) -> Result<New, StateError>
+/// Decodes a state that has the layout `Four` in format 4, and `Five` in format 5.
+pub fn decode_since<Four, Five, New>(bytes: &[u8]) -> Result<New, StateError>
 where
-    Old: DeserializeOwned + Into<New>,
+    Four: DeserializeOwned + Into<New>,
+    Five: DeserializeOwned + Into<New>,
     New: DeserializeOwned,
 {
     let undecodable = |source| StateError::Decode {
@@ -62,7 +63,10 @@ where
     };
     match bytes.split_first() {
         Some((&FORMAT, state)) => postcard::from_bytes(state).map_err(undecodable),
-        Some((&OLDEST, state)) => postcard::from_bytes::<Old>(state)
+        Some((5, state)) => postcard::from_bytes::<Five>(state)
+            .map(Into::into)
+            .map_err(undecodable),
+        Some((&OLDEST, state)) => postcard::from_bytes::<Four>(state)
             .map(Into::into)
             .map_err(undecodable),
         other => Err(StateError::Format {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
+use crate::meter::{self, Amounts};
 
 /// Counts over some window. Whole numbers only, because they are billed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,12 +16,14 @@ pub struct Tally {
     pub auth_failures: u64,
     /// Events of type `API_RATE_LIMITED`.
     pub rate_limited: u64,
-    /// Units of those calls, by the weights of their routes.
+    /// Units of those calls: the weights of their routes, and amounts that count towards the quota.
     pub units: u64,
     /// Calls by HTTP method.
     pub methods: BTreeMap<String, u64>,
     /// Calls by route template.
     pub endpoints: BTreeMap<String, u64>,
+    /// Amounts that upstreams report of those calls, by meter.
+    pub meters: Amounts,
 }
 
 /// A tally without its methods and endpoints, for where many are stored.
@@ -96,6 +99,7 @@ impl Tally {
         for (endpoint, count) in &other.endpoints {
             add(&mut self.endpoints, endpoint, *count);
         }
+        meter::add(&mut self.meters, &other.meters);
     }
 
     /// Whether all counts are zero.

@@ -4,7 +4,8 @@
 //! reads nothing first and cannot be half done: a repeat writes the same item again. The ids alone
 //! decide which minute an entry belongs to.
 
-use domain::entry::{Entry, Packer};
+use domain::entry::{Entry, Packer, amounts};
+use domain::meter::Amount;
 use domain::table::{self, ItemKey, JournalKey, SPREAD_KEYS, Timing, attribute};
 use domain::time::{UnixMillis, Window};
 
@@ -39,8 +40,20 @@ impl<S: Store> Journal<S> {
     /// Appends the facts in `packer`. `now` is this writer's clock, and only decides whether
     /// readers add the entry to what is folded, never where it counts.
     pub async fn append(&self, packer: Packer<'_>, now: UnixMillis) -> Result<(), StoreError> {
-        let entries = packer.pack().into_iter();
-        let puts = entries.map(|entry| self.put(entry, now));
+        self.append_all(packer.pack(), now).await
+    }
+
+    /// Appends what an upstream reported of calls; see [`Self::append`].
+    pub async fn append_amounts(
+        &self,
+        amounts: &[Amount],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.append_all(amounts::pack(amounts), now).await
+    }
+
+    async fn append_all(&self, entries: Vec<Entry>, now: UnixMillis) -> Result<(), StoreError> {
+        let puts = entries.into_iter().map(|entry| self.put(entry, now));
         together(puts.collect()).await.map(drop)
     }
 

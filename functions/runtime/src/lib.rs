@@ -17,6 +17,7 @@ pub mod post_response;
 pub mod queue;
 pub mod quota;
 pub mod random;
+pub mod request;
 pub mod settings;
 pub mod store;
 pub mod stream;

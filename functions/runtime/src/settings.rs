@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::meter::Meters;
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
 use domain::route::Routes;
@@ -97,6 +98,14 @@ impl Setting for Plans {
 
 impl Setting for Endpoints {
     const ALLOWED: &'static str = "a JSON list of endpoints";
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Meters {
+    const ALLOWED: &'static str = "a JSON object from meter name to meter";
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()

@@ -12,6 +12,8 @@ use crate::cfn::{Handle, Id, LogicalId, Val, apigateway, join, lambda, sub};
 pub enum Verb {
     /// `GET`
     Get,
+    /// `POST`
+    Post,
     /// `OPTIONS`
     Options,
     /// Every method.
@@ -22,6 +24,7 @@ impl Verb {
     const fn text(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Post => "POST",
             Self::Options => "OPTIONS",
             Self::Any => "ANY",
         }
@@ -31,6 +34,7 @@ impl Verb {
     const fn in_arn(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Post => "POST",
             Self::Options => "OPTIONS",
             Self::Any => "*",
         }

@@ -11,6 +11,7 @@ mod cors;
 mod error;
 mod jwks;
 mod limits;
+mod meters;
 mod openapi;
 mod plans;
 mod region;
@@ -32,6 +33,7 @@ pub use cors::{Cors, Origins};
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
+pub use meters::Meter;
 pub use plans::{LimitMode, Plan};
 pub use region::Partition;
 pub use settings::{
@@ -118,6 +120,12 @@ pub struct Environment {
     /// call that no route matches.
     #[serde(default)]
     pub units: BTreeMap<Weighed, Bounded<0, 1_000_000>>,
+    /// Meters of usage that only the upstream knows, by name: `tokens: {countsToQuota: true}`. With
+    /// any, `POST /v1/usage/events` accepts amounts of these from a token with the scope
+    /// `metering:write`.
+    #[serde(default, deserialize_with = "meters::meters")]
+    #[schemars(with = "BTreeMap<String, Option<Meter>>", extend("maxProperties" = domain::meter::MOST_METERS))]
+    pub meters: BTreeMap<String, Meter>,
     /// Which pages may call the API from a browser. Without it, preflights go to the upstream,
     /// unmetered.
     pub cors: Option<Cors>,
@@ -306,6 +314,34 @@ impl Environment {
         ))
     }
 
+    /// A hard quota is exact, and an amount is known only after its call was let through.
+    fn unmeasurable(&self) -> Option<Refusal> {
+        let (meter, _) = self.meters.iter().find(|(_, of)| of.counts_to_quota)?;
+        let is_hard =
+            |plan: &Plan| plan.limit_mode == LimitMode::Hard && plan.monthly_quota.is_some();
+        let (plan, _) = self.plans.iter().find(|(_, plan)| is_hard(plan))?;
+        Some(Refusal::new(
+            "meters",
+            format!(
+                "meters: `{meter}` counts to the quota, and the quota of plan `{plan}` is hard: amounts                  are known only after their call, so no quota of them is exact; make it `soft`, or leave                  out `countsToQuota`"
+            ),
+        ))
+    }
+
+    /// Executions of a function that does not exist.
+    fn uncollected(&self) -> Option<Refusal> {
+        let reserved = self.concurrency.collector?.get();
+        self.meters.is_empty().then(|| {
+            Refusal::new(
+                "concurrency.collector",
+                format!(
+                    "`concurrency.collector` is {reserved}, and without `meters` there is no collector; \
+                     leave it out"
+                ),
+            )
+        })
+    }
+
     /// Checks that involve several keys of the file, or the stacks that follow from them.
     fn refusal(&self) -> Option<Refusal> {
         self.unsigned()
@@ -317,6 +353,8 @@ impl Environment {
             .or_else(|| self.elsewhere())
             .or_else(|| self.bucketless())
             .or_else(|| self.unroutable())
+            .or_else(|| self.unmeasurable())
+            .or_else(|| self.uncollected())
             .or_else(|| crate::synth::refusal(self))
     }
 

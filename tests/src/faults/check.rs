@@ -12,6 +12,7 @@ use domain::time::{UnixMillis, Window};
 use runtime::memory::MemoryStore;
 use runtime::store::{Document, Value};
 
+use super::amounts::{Amounts, METERS};
 use super::log;
 use super::oracle::{Said, is_event};
 use super::schedule::End;
@@ -29,6 +30,7 @@ struct Expected {
     endpoints: BTreeMap<String, u64>,
     statuses: BTreeMap<u16, u64>,
     latencies: u64,
+    meters: BTreeMap<String, u64>,
     span: Option<(UnixMillis, UnixMillis)>,
 }
 
@@ -41,6 +43,12 @@ impl Expected {
             EventType::ApiCall => {
                 self.calls += 1;
                 self.units += u64::from(said.units);
+                for (meter, amount) in &event.amounts {
+                    *self.meters.entry((*meter).to_owned()).or_default() += amount;
+                    if METERS.contains(&(*meter, true)) {
+                        self.units += amount;
+                    }
+                }
                 *self.methods.entry(said.method.clone()).or_default() += 1;
                 *self.endpoints.entry(said.endpoint.clone()).or_default() += 1;
                 if let Some(response) = event.response {
@@ -64,6 +72,7 @@ impl Expected {
         for (to, from) in [
             (&mut self.methods, &other.methods),
             (&mut self.endpoints, &other.endpoints),
+            (&mut self.meters, &other.meters),
         ] {
             for (label, count) in from {
                 *to.entry(label.clone()).or_default() += count;
@@ -91,6 +100,7 @@ impl Expected {
             endpoints: tally.endpoints.clone(),
             statuses: counts.responses.statuses.clone(),
             latencies: counts.responses.latency.count(),
+            meters: tally.meters.clone(),
             span: counts.seen.as_ref().map(|seen| (seen.first, seen.last)),
         }
     }
@@ -102,10 +112,14 @@ struct Resolved<'a> {
     said: &'a BTreeSet<Said>,
     counted: &'a Said,
     response: Option<domain::response::Response>,
+    /// By meter.
+    amounts: BTreeMap<&'static str, u64>,
+    /// All facts, amounts among them.
+    facts: u64,
 }
 
 /// The report wins over a line, then whatever sorts first.
-fn resolve(id: EventId, said: &BTreeSet<Said>) -> Resolved<'_> {
+fn resolve<'a>(id: EventId, said: &'a BTreeSet<Said>, amounts: &Amounts) -> Resolved<'a> {
     // A report sorts before every line.
     let counted = said.first().expect("something was said");
     let responses = said.iter().filter(|said| said.by_line);
@@ -114,6 +128,8 @@ fn resolve(id: EventId, said: &BTreeSet<Said>) -> Resolved<'_> {
         said,
         counted,
         response: responses.filter_map(|said| said.response).min(),
+        amounts: amounts.of(id),
+        facts: (said.len() + amounts.held.get(&id).map_or(0, BTreeSet::len)) as u64,
     }
 }
 
@@ -126,6 +142,8 @@ struct Model {
     /// Failures and rate-limited calls by hour and address.
     addresses: BTreeMap<(UnixMillis, String), (u64, u64)>,
     conflicts: BTreeSet<EventId>,
+    /// Amounts without an accepted call.
+    unclaimed: BTreeSet<(EventId, &'static str)>,
     /// For each hour, the users who called in it according to any fact.
     named: BTreeMap<UnixMillis, BTreeSet<String>>,
 }
@@ -133,8 +151,24 @@ struct Model {
 impl Model {
     fn of(world: &World) -> Self {
         let mut model = Self::default();
+        let amounts = &world.oracle.amounts;
         for (id, said) in &world.oracle.held {
-            model.take(&resolve(*id, said));
+            let event = resolve(*id, said, amounts);
+            model.take(&event);
+            if event.counted.event_type == EventType::ApiCall {
+                model.conflicts.extend(amounts.disagree(*id).then_some(*id));
+            } else {
+                let meters = event.amounts.keys();
+                model.unclaimed.extend(meters.map(|meter| (*id, *meter)));
+            }
+        }
+        for (id, told) in &amounts.held {
+            if !world.oracle.held.contains_key(id) {
+                let minute = Window::Minute.start(id.minted_at());
+                model.everybody.entry(minute).or_default().rank += told.len() as u64;
+                let meters = told.iter().map(|(meter, _)| (*id, *meter));
+                model.unclaimed.extend(meters);
+            }
         }
         model
     }
@@ -142,7 +176,7 @@ impl Model {
     fn take(&mut self, event: &Resolved<'_>) {
         let minute = Window::Minute.start(event.id.minted_at());
         let hour = Window::Hour.start(minute);
-        let facts = event.said.len() as u64;
+        let facts = event.facts;
         let subject = &event.counted.subject;
         let named: BTreeSet<&String> = event.said.iter().map(|said| &said.subject).collect();
         for named in named.into_iter().filter(|named| !named.starts_with("ip:")) {
@@ -206,7 +240,7 @@ pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     hours(world, &model)?;
     everybody(world, &model, end)?;
     addresses(world, &model)?;
-    errors(world, &model)?;
+    errors(world, &model, end)?;
     if end >= End::Closed {
         sums(world, &model)?;
     }
@@ -228,6 +262,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(
 /// Every accepted event is in the journal.
 fn accepted(world: &World) -> Result<(), String> {
     let oracle = &world.oracle;
+    oracle.amounts.check()?;
     let of_records = |records: &BTreeSet<usize>| -> BTreeSet<EventId> {
         let events = records
             .iter()
@@ -456,15 +491,20 @@ pub(super) fn is_anything_parked(world: &World) -> bool {
 }
 
 /// Every item set aside has its bytes and its reason; every conflict is recorded; nothing is owed.
-fn errors(world: &World, model: &Model) -> Result<(), String> {
+fn errors(world: &World, model: &Model, end: End) -> Result<(), String> {
     let (mut records, mut lines, mut conflicts) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut unclaimed = BTreeSet::new();
     for (key, document) in documents(world) {
         if key.sk.starts_with("parked#") {
             return Err(format!("still parked: {}", key.sk));
         }
         if let Some(id) = key.sk.strip_prefix("conflict#") {
             conflicts.insert(id.parse::<EventId>().map_err(|error| error.to_string())?);
+            continue;
+        }
+        if let Some(place) = key.sk.strip_prefix("unclaimed#") {
+            unclaimed.insert(place.to_owned());
             continue;
         }
         let payload = bytes(&document, attribute::PAYLOAD);
@@ -494,6 +534,14 @@ fn errors(world: &World, model: &Model) -> Result<(), String> {
         let told = is_malformed || reason == Reason::UnknownType.as_str();
         equal(|| format!("reason of {key:?}"), &told, &is_poison)?;
         records.insert(number);
+    }
+    let missing = model.unclaimed.iter();
+    let missing = missing.map(|(id, meter)| format!("{id}/{meter}"));
+    let mut missing = missing.filter(|place| !unclaimed.contains(place));
+    if end == End::Sealed
+        && let Some(place) = missing.next()
+    {
+        return Err(format!("neither counted nor listed: {place}"));
     }
     let oracle = &world.oracle;
     if let Some(record) = oracle.refused.difference(&records).next() {

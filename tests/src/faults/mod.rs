@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod amounts;
 mod check;
 mod feed;
 mod log;

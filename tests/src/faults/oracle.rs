@@ -8,6 +8,7 @@ use domain::id::EventId;
 use domain::response::Response;
 use domain::time::UnixMillis;
 
+use super::amounts::Amounts;
 use super::log::Line;
 use super::world::Sent;
 
@@ -78,6 +79,8 @@ pub(super) struct Oracle {
     pub(super) refusable_lines: BTreeSet<usize>,
     /// Records that were in the stream when it was deleted.
     pub(super) dropped: BTreeSet<usize>,
+    /// What upstreams report of calls.
+    pub(super) amounts: Amounts,
 }
 
 #[derive(Debug)]
@@ -126,6 +129,7 @@ impl Oracle {
     /// Records an entry of the journal.
     pub(super) fn journal(&mut self, facts: &[u8]) -> Result<(), String> {
         let facts = Facts::read(facts).map_err(|error| error.to_string())?;
+        self.amounts.journal(&facts)?;
         let contents: Vec<_> = facts.contents().collect();
         for fact in facts.iter() {
             let content = &contents[fact.content as usize];
@@ -181,20 +185,17 @@ impl Oracle {
     }
 
     fn is_timely(&self, sent: &Sent, at: UnixMillis) -> bool {
-        sent.event.is_some_and(|number| {
-            let age = at.since(self.known[number].event.time);
-            (-AHEAD..=BEHIND).contains(&age)
-        })
+        sent.event
+            .is_some_and(|number| is_timely(self.known[number].event.time, at))
     }
 
     /// Records that the reconciler receives lines.
     pub(super) fn lines_offered(&mut self, lines: &[Line], numbers: &[usize], at: UnixMillis) {
         for number in numbers {
             let Line { told, poison, .. } = &lines[*number];
-            let timely = told.as_ref().is_none_or(|call| {
-                let age = at.since(call.told.time);
-                (-AHEAD..=BEHIND).contains(&age)
-            });
+            let timely = told
+                .as_ref()
+                .is_none_or(|call| is_timely(call.told.time, at));
             if *poison || !timely {
                 self.refusable_lines.insert(*number);
             }
@@ -210,6 +211,15 @@ impl Oracle {
             .count() as u64
     }
 
+    /// Tokens of a user's calls according to any report: no response may return more.
+    pub(super) fn most_tokens(&self, user: &str) -> u64 {
+        let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
+        let offered = self.offered.iter();
+        let calls = offered.filter(|(_, offered)| offered.iter().any(is_call));
+        let tokens = calls.map(|(id, _)| self.amounts.of(*id).get("tokens").copied());
+        tokens.map(Option::unwrap_or_default).sum()
+    }
+
     /// Whether the facts of any event disagree.
     pub(super) fn disagrees(&self) -> bool {
         let mut offered = self.offered.values();
@@ -218,6 +228,11 @@ impl Oracle {
             first.is_some_and(|first| offered.iter().any(|said| !said.agrees(first)))
         })
     }
+}
+
+/// Whether something of `time` may be appended at `at`.
+pub(super) fn is_timely(time: UnixMillis, at: UnixMillis) -> bool {
+    (-AHEAD..=BEHIND).contains(&at.since(time))
 }
 
 /// Whether a record's bytes are a valid event.

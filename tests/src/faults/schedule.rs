@@ -195,6 +195,8 @@ pub enum Action {
     Hurry(u32),
     /// The analytics API is queried.
     Ask(usize),
+    /// An upstream reports what some calls used.
+    Measure(u64),
 }
 
 /// One of the two mappings and its function.
@@ -314,7 +316,7 @@ impl Step {
 impl Action {
     fn draw(random: &mut Random, instances: usize) -> Self {
         let side = random.pick(&[Side::Records, Side::Changes]);
-        match random.below(134) {
+        match random.below(146) {
             0..44 => Self::Call(Call::draw(random, instances)),
             44..50 => Self::PutAgain(random.next()),
             50..55 => Self::Late(late(random)),
@@ -346,7 +348,8 @@ impl Action {
             124 => Self::Downgrade(random.next()),
             125 => Self::Upgrade,
             126..128 => Self::Hurry(u32::try_from(random.place(3)).unwrap_or(0)),
-            _ => Self::Ask(random.place(3)),
+            128..134 => Self::Ask(random.place(3)),
+            _ => Self::Measure(random.next()),
         }
     }
 }

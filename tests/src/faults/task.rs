@@ -14,7 +14,10 @@ use analytics::user_stats;
 use authorizer::tracking::Tracking;
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use collector::body::Collected;
+use collector::collect::Collector;
 use domain::event::{Subject, UsageEvent};
+use domain::meter::decode;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use processor::handler::Processor;
@@ -24,6 +27,7 @@ use runtime::clock::Clock;
 use runtime::memory::{MemoryStore, Pace};
 use tokio::time::Instant;
 
+use super::amounts::{self, Sending};
 use super::feed::InvocationId;
 use super::log::{Message, ModelQueue};
 use super::weather::{ModelStream, Weather};
@@ -90,6 +94,8 @@ pub(super) enum Doing {
     Append { messages: Vec<Message> },
     /// A user's usage is queried.
     Ask { caller: usize },
+    /// The collector appends amounts.
+    Collect { sending: Sending },
 }
 
 /// The result of a task.
@@ -102,9 +108,11 @@ pub(super) enum Done {
     Ticked,
     /// Whether the lines were accepted.
     Forwarded(bool),
-    /// Calls of a user, and the instant up to which they are counted; `None` if there was no
-    /// response.
-    Answered(Option<(u64, UnixMillis)>),
+    /// Calls and tokens of a user, and the instant up to which they are counted; `None` if there
+    /// was no response.
+    Answered(Option<(u64, u64, UnixMillis)>),
+    /// What became of amounts; `None` if the upstream has to send them again.
+    Collected(Option<Collected>),
 }
 
 /// The state of a task after a poll.
@@ -223,8 +231,28 @@ impl Task {
                 analytics: &analytics,
             };
             let stats = user_stats::stats(&tables, &Plans::new(), &subject, at).await;
-            let answer = stats.ok().map(|stats| (stats.total_calls, stats.as_of.0));
+            let answer = stats.ok().map(|stats| {
+                let mut meters = stats.meters.iter();
+                let tokens = meters.find(|of| of.meter == "tokens");
+                let tokens = tokens.map_or(0, |of| of.amount);
+                (stats.total_calls, tokens, stats.as_of.0)
+            });
             Done::Answered(answer)
+        })
+    }
+
+    pub(super) fn collect(
+        collector: &Arc<Collector<MemoryStore>>,
+        sending: Sending,
+        at: UnixMillis,
+    ) -> Self {
+        let collector = Arc::clone(collector);
+        let events = sending.events();
+        Self::new(Doing::Collect { sending }, async move {
+            let meters = amounts::meters();
+            let reports = events.iter().map(|event| decode(event, &meters, at));
+            let collected = collector.collect(reports.collect(), at).await;
+            Done::Collected(collected.ok())
         })
     }
 

@@ -1,6 +1,7 @@
 //! The system that a schedule runs: the functions' own code over tables and a stream in memory, in
 //! virtual time, on one thread.
 
+mod measure;
 mod rest;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Memory};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use collector::collect::Collector;
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::mark::DayMark;
 use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
@@ -92,6 +94,7 @@ pub(super) struct World {
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
+    collector: Arc<Collector<MemoryStore>>,
     pub(super) log: Log,
     pub(super) records: Feed,
     pub(super) sent: Vec<Sent>,
@@ -106,10 +109,12 @@ pub(super) struct World {
     is_steady: bool,
     /// Items that the deployed release cannot read, and the first byte of each.
     unreadable: Vec<(ItemKey, u8)>,
+    /// How often an older release was deployed.
+    downgrades: u64,
     /// The number of readings of the clock after which an aggregator runs out of time.
     patience: Option<u32>,
-    /// The last response to each caller.
-    answers: BTreeMap<usize, (u64, UnixMillis)>,
+    /// The last response to each caller: calls, tokens and the instant up to which they count.
+    answers: BTreeMap<usize, (u64, u64, UnixMillis)>,
     wrong: Option<String>,
 }
 
@@ -158,6 +163,7 @@ impl World {
                 window_seconds: pipeline.window,
             }),
             queue,
+            collector: Arc::new(Collector { journal: journal() }),
             log: Log::default(),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),
             sent: Vec::new(),
@@ -169,6 +175,7 @@ impl World {
             is_owed: false,
             is_steady: pipeline.clocks_agree(),
             unreadable: Vec::new(),
+            downgrades: 0,
             patience: None,
             answers: BTreeMap::new(),
             wrong: None,
@@ -292,6 +299,7 @@ impl World {
             Action::Upgrade => self.upgrade(),
             Action::Hurry(looks) => self.patience = Some(looks),
             Action::Ask(caller) => self.ask(caller),
+            Action::Measure(choice) => self.measure(choice),
         }
     }
 
@@ -328,6 +336,7 @@ impl World {
     /// An older release cannot read some items that a newer one wrote.
     fn downgrade(&mut self, choice: u64) {
         self.upgrade();
+        self.downgrades += 1;
         let mut random = Random::new(choice);
         for table in [&self.analytics, &self.usage] {
             let keys = table.keys();
@@ -503,19 +512,26 @@ impl World {
 
     /// A response never returns more calls than any fact supports, and, unless something disturbs
     /// it, never fewer than an earlier response with the same or an earlier time.
-    fn answered(&mut self, caller: usize, (calls, as_of): (u64, UnixMillis)) {
+    fn answered(&mut self, caller: usize, (calls, tokens, as_of): (u64, u64, UnixMillis)) {
         let user = CALLERS[caller];
-        let most = self.oracle.most_calls(user);
-        if calls > most {
-            let wrong = format!("{user} is said to have made {calls} calls, of at most {most}");
+        let most = (self.oracle.most_calls(user), self.oracle.most_tokens(user));
+        if calls > most.0 || tokens > most.1 {
+            let wrong = format!(
+                "{user} is said to have made {calls} calls of {tokens} tokens, of at most {most:?}"
+            );
             self.wrong.get_or_insert(wrong);
         }
         let steady = self.is_steady && !self.oracle.disagrees();
-        let before = self.answers.insert(caller, (calls, as_of));
-        if let Some((before, at)) =
-            before.filter(|(before, at)| steady && *at <= as_of && *before > calls)
+        let before = self.answers.insert(caller, (calls, tokens, as_of));
+        if let Some((fewer, less, at)) = before
+            && steady
+            && at <= as_of
+            && (fewer > calls || less > tokens)
         {
-            let wrong = format!("{user} made {before} calls as of {at}, and {calls} as of {as_of}");
+            let wrong = format!(
+                "{user} made {fewer} calls of {less} tokens as of {at}, and {calls} of {tokens} as of \
+                 {as_of}"
+            );
             self.wrong.get_or_insert(wrong);
         }
     }
@@ -681,6 +697,7 @@ impl World {
                         .finish(self.now().0, *of, finished(failed(done)));
                 }
             }
+            (Doing::Collect { sending }, done) => self.collected(sending, done),
             (Doing::Ask { caller }, Some(Done::Answered(Some(answer)))) => {
                 self.answered(*caller, answer);
             }

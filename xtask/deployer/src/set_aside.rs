@@ -33,6 +33,8 @@ pub enum Source {
     Parked,
     /// An event whose reports disagree.
     Conflict,
+    /// An amount whose call was not there when its day was closed.
+    Unclaimed,
 }
 
 impl Source {
@@ -41,6 +43,8 @@ impl Source {
             Self::Parked
         } else if shard_id == "conflict" {
             Self::Conflict
+        } else if shard_id == "unclaimed" {
+            Self::Unclaimed
         } else if shard_id.starts_with("shardId-") {
             // Amazon Kinesis Data Streams API reference, `Shard`.
             Self::Stream
@@ -59,7 +63,8 @@ pub struct SetAside {
     pub message: String,
     /// Its shard; for a line, its log; for a parked item, `parked#` and the minute.
     pub shard_id: String,
-    /// Its position there; for a parked item, the item's key; for a conflict, the event's id.
+    /// Its position there; for a parked item, the item's key; for a conflict, the event's id;
+    /// for an amount, its call and its meter.
     pub sequence_number: String,
     /// When it was set aside, RFC 3339.
     pub received_at: String,
@@ -212,6 +217,7 @@ mod tests {
             (domain::delivery::QUEUE_POSITION, Source::Log),
             ("parked#2026-11-22T16:04", Source::Parked),
             ("conflict", Source::Conflict),
+            ("unclaimed", Source::Unclaimed),
         ] {
             assert_eq!(Source::of(shard_id), source, "{shard_id}");
         }

@@ -212,10 +212,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "token",
-        &[(
-            "token --email ann@example.com --admin",
-            "may read all users' data",
-        )],
+        &[
+            (
+                "token --email ann@example.com --admin",
+                "may read all users' data",
+            ),
+            (
+                "token --email my-api@example.com --write",
+                "may report what its calls used",
+            ),
+        ],
     ),
     (
         "traffic",

@@ -27,7 +27,7 @@ pub(crate) use lock::Lock;
 pub(crate) use ports::{free_port, taken_by};
 pub(crate) use state::{DemoKey, State};
 pub(crate) use suites::SuiteTools;
-pub(crate) use token::{ADMIN_SCOPE, Claims, SigningKey};
+pub(crate) use token::{Claims, SigningKey};
 pub(crate) use tools::Tools;
 pub(crate) use zig::Zig;
 

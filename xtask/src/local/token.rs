@@ -9,9 +9,6 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use stacks::environment::Key;
 
-/// The scope that grants access to every user's data.
-pub(crate) const ADMIN_SCOPE: &str = "metering:admin";
-
 /// The claims of a token.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Claims {
@@ -90,6 +87,7 @@ impl SigningKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::names::ADMIN_SCOPE;
 
     #[test]
     fn a_token_is_verified_by_the_published_key_set_and_no_other() {

@@ -16,13 +16,15 @@ use crate::stop::{Exit, Stop};
 
 /// The crates of the workspace that each of its crates may use ("Direction" in `ARCHITECTURE.md`).
 /// A crate that is not listed may not exist.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("runtime", &["domain"]),
     ("authorizer", &["domain", "runtime"]),
     ("processor", &["domain", "runtime"]),
     ("aggregator", &["domain", "runtime"]),
-    ("analytics", &["domain", "runtime"]),
+    ("bearer", &["domain"]),
+    ("analytics", &["bearer", "domain", "runtime"]),
+    ("collector", &["bearer", "domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),
     ("notifier", &["domain", "runtime"]),
     ("scaler", &["domain", "runtime"]),

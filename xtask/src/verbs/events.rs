@@ -12,6 +12,7 @@ use deployer::{Journal, JournalEntry, JournalMinute, hours};
 use domain::entry::{self, Content, EntryError, Facts, Kind};
 use domain::event::{EventRef, EventType, FUTURE_TOLERANCE_MILLIS, Subject, UsageEvent};
 use domain::id::EventId;
+use domain::meter::Amounts;
 use domain::response::Response;
 use domain::time::UnixMillis;
 use serde_json::{Value, json};
@@ -122,7 +123,7 @@ impl<'a> Printer<'a> {
             }
         }
         for told in union.by_id.values() {
-            if !self.document.item(&told.to_json()?)? {
+            if !self.document.item(&union.to_json(told)?)? {
                 return Ok(false);
             }
             self.printed += 1;
@@ -139,10 +140,11 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// The events of a minute, by id.
+/// The events of a minute, by id, and the amounts of their calls.
 #[derive(Debug, Default)]
 pub(super) struct Union {
     by_id: BTreeMap<EventId, Told>,
+    amounts: BTreeMap<EventId, Amounts>,
 }
 
 /// The journal's facts about an event.
@@ -166,6 +168,14 @@ impl Union {
             let bytes = entry.facts.len();
             return Err(EntryError::Corrupt { bytes });
         }
+        for measured in facts.amounts() {
+            if let Some(id) = facts.id(measured.id) {
+                let known = self.amounts.entry(id).or_default();
+                let known = known.entry(measured.meter.to_owned()).or_default();
+                // As in the fold.
+                *known = measured.amount.max(*known);
+            }
+        }
         for (kind, response, event) in entry::events(&facts, &entry.details)? {
             if wanted.takes(&event) {
                 self.take(kind, response, &event);
@@ -177,6 +187,19 @@ impl Union {
     /// The journal's facts about an event.
     pub(super) fn get(&self, id: EventId) -> Option<&Told> {
         self.by_id.get(&id)
+    }
+
+    /// The event as it was reported, with the response to the call if a line reports it, and with
+    /// the amounts of an accepted call.
+    pub(super) fn to_json(&self, told: &Told) -> anyhow::Result<Value> {
+        let mut event = told.to_json()?;
+        let amounts = self.amounts.get(&told.event.id);
+        let is_call = told.event_type() == EventType::ApiCall;
+        let data = event.get_mut("data").and_then(Value::as_object_mut);
+        if let (Some(data), Some(amounts)) = (data, amounts.filter(|_| is_call)) {
+            data.insert("meters".to_owned(), json!(amounts));
+        }
+        Ok(event)
     }
 
     /// As in the fold: of two that disagree, the report wins, then the one that sorts first.
@@ -233,8 +256,7 @@ impl Told {
         self.event.subject.email()
     }
 
-    /// The event as it was reported, with the response to the call if a line reports it.
-    pub(super) fn to_json(&self) -> anyhow::Result<Value> {
+    fn to_json(&self) -> anyhow::Result<Value> {
         let mut event: Value =
             serde_json::from_slice(&self.event.to_json()).context("writing an event")?;
         let data = event.get_mut("data").and_then(Value::as_object_mut);
@@ -252,6 +274,8 @@ impl Told {
 mod tests {
     use super::*;
     use domain::entry::Packer;
+    use domain::entry::amounts::pack;
+    use domain::meter::Amount;
     use domain::table::{self, ItemKey, Timing};
     use domain::time::Window;
 
@@ -279,7 +303,10 @@ mod tests {
     }
 
     fn entry(packer: Packer<'_>) -> JournalEntry {
-        let written = packer.pack().remove(0);
+        stored(packer.pack().remove(0))
+    }
+
+    fn stored(written: domain::entry::Entry) -> JournalEntry {
         let sk = table::entry(written.minute, Timing::InTime, &written.digest);
         JournalEntry {
             key: ItemKey::new(table::journal(written.minute), sk),
@@ -302,7 +329,7 @@ mod tests {
             union.add(Window::Minute.start(AT), entry, wanted).unwrap();
         }
         let told = union.by_id.values();
-        told.map(|told| told.to_json().unwrap()).collect()
+        told.map(|told| union.to_json(told).unwrap()).collect()
     }
 
     const fn answered(latency: Option<u32>) -> Response {
@@ -364,6 +391,29 @@ mod tests {
         let printed = union(&[entry(reports)], &wanted);
         let ids: Vec<_> = printed.iter().map(|event| event["id"].clone()).collect();
         assert_eq!(ids, [json!(events[1].id)]);
+    }
+
+    #[test]
+    fn a_call_is_printed_with_what_its_upstream_reported() {
+        let (one, other) = (event(1, "a@b", "/v1/x"), event(2, "c@d", "/v1/x"));
+        let mut reports = Packer::default();
+        reports.report(&one);
+        reports.report(&other);
+        let reports = entry(reports);
+        let amount = |amount| Amount {
+            call: one.id,
+            meter: "tokens".to_owned(),
+            amount,
+            to_quota: true,
+        };
+        let amounts = [70, 90].map(|of| stored(pack(&[amount(of)]).remove(0)));
+        let [less, more] = amounts;
+        for entries in [[&less, &more], [&more, &less]] {
+            let [first, last] = entries.map(Clone::clone);
+            let printed = union(&[first, reports.clone(), last], &everything());
+            assert_eq!(printed[0]["data"]["meters"], json!({"tokens": 90}));
+            assert_eq!(printed[1]["data"].get("meters"), None);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deployer::Deployed;
-use domain::names::StackKind;
+use domain::names::{ADMIN_SCOPE, StackKind};
 use serde::Serialize;
 use stacks::environment::Environment;
 
@@ -54,7 +54,7 @@ pub(super) async fn collect(context: &Context, reached: &Reached) -> anyhow::Res
     let local = match &reached.running {
         Some(running) => {
             let state = context.local().state()?;
-            let issued = token::issue(&reached.environment, &state, DEMO_EMAIL, true)?;
+            let issued = token::issue(&reached.environment, &state, DEMO_EMAIL, vec![ADMIN_SCOPE])?;
             Some(LocalOutputs {
                 aws_endpoint: running.endpoint(),
                 demo_key: state.demo_key.map(|demo| demo.key),

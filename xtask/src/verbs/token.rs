@@ -2,6 +2,7 @@
 //! environment's `auth` issues tokens.
 
 use anyhow::Context as _;
+use domain::names::{ADMIN_SCOPE, WRITE_SCOPE};
 use domain::time::UnixMillis;
 use serde::Serialize;
 use stacks::environment::{Environment, Words};
@@ -10,7 +11,7 @@ use crate::aws::{is_embedded, nothing_deployed};
 use crate::cli::Token;
 use crate::clock;
 use crate::context::Context;
-use crate::local::{ADMIN_SCOPE, Claims, SigningKey, State};
+use crate::local::{Claims, SigningKey, State};
 use crate::stop::{Exit, Stop};
 
 /// How long a token is valid: a working day.
@@ -42,7 +43,10 @@ pub(super) fn run(context: &Context, args: &Token) -> anyhow::Result<Exit> {
     }
     let email =
         domain::key::normal_email(&args.email).map_err(|error| Stop::usage(error.to_string()))?;
-    let issued = issue(&environment, &context.local().state()?, &email, args.admin)?;
+    let scopes = [(args.admin, ADMIN_SCOPE), (args.write, WRITE_SCOPE)];
+    let scopes = scopes.into_iter().filter(|(wanted, _)| *wanted);
+    let scopes = scopes.map(|(_, scope)| scope).collect();
+    let issued = issue(&environment, &context.local().state()?, &email, scopes)?;
     context.out.answer(&issued, |issued| issued.token.clone())?;
     Ok(Exit::Done)
 }
@@ -52,7 +56,7 @@ pub(super) fn issue(
     environment: &Environment,
     state: &State,
     email: &str,
-    admin: bool,
+    scopes: Vec<&'static str>,
 ) -> anyhow::Result<Issued> {
     let key = state
         .signing_key
@@ -60,7 +64,6 @@ pub(super) fn issue(
         .with_context(|| nothing_deployed(environment))?;
     let now = clock::now();
     let expires = UnixMillis::from_seconds(now.seconds() + HOURS * 3_600);
-    let scopes = if admin { vec![ADMIN_SCOPE] } else { Vec::new() };
     let claims = Claims {
         iss: named(environment.auth.issuer.as_ref()),
         aud: named(environment.auth.audience.as_ref()),

@@ -2,10 +2,11 @@
 //!
 //! It is read from sealed days: another run produces the same output, byte by byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deployer::{UsageTable, UserDay};
 use domain::mark::{DayMark, Round};
+use domain::meter::{self, Amounts};
 use domain::plan::{Period, Plan};
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
@@ -16,7 +17,7 @@ use crate::cli::{UsageAction, UsageFormat};
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// Header of the CSV form, in the order of [`Row`].
+/// Header of the CSV form, in the order of [`Row`]. A column for each meter follows.
 const HEADER: &str = "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units";
 
 /// A user's usage in a period.
@@ -30,8 +31,11 @@ struct Row {
     total_calls: u64,
     auth_failures: u64,
     rate_limited: u64,
-    /// Units of accepted calls, by the weights of their routes.
+    /// Units of accepted calls: the weights of their routes, and amounts that count towards the
+    /// quota.
     units: u64,
+    /// Amounts that upstreams reported of accepted calls, by meter.
+    meters: Amounts,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,6 +124,11 @@ fn row(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> O
             totals.add(of_quarter);
         }
     }
+    let mut meters = Amounts::new();
+    let amounts = days.iter().flat_map(|day| day.sum.amounts_of(day.day));
+    for (_, of_quarter) in amounts.filter(|(at, _)| period.holds(*at)) {
+        meter::add(&mut meters, of_quarter);
+    }
     (totals != Totals::default()).then(|| Row {
         email,
         plan: name,
@@ -129,13 +138,21 @@ fn row(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> O
         auth_failures: totals.auth_failures,
         rate_limited: totals.rate_limited,
         units: totals.units,
+        meters,
     })
 }
 
+/// Each meter of the month has a column, `meters.` and its name, which needs no quotes.
 fn csv(rows: &[Row]) -> String {
-    let mut text = format!("{HEADER}\n");
+    let meters: BTreeSet<&String> = rows.iter().flat_map(|row| row.meters.keys()).collect();
+    let mut text = HEADER.to_owned();
+    for meter in &meters {
+        text += ",meters.";
+        text += meter;
+    }
+    text.push('\n');
     for row in rows {
-        let fields = [
+        let mut fields = vec![
             quoted(&row.email),
             quoted(row.plan.as_deref().unwrap_or_default()),
             row.period_start.clone(),
@@ -145,6 +162,8 @@ fn csv(rows: &[Row]) -> String {
             row.rate_limited.to_string(),
             row.units.to_string(),
         ];
+        let amounts = meters.iter().map(|meter| row.meters.get(*meter));
+        fields.extend(amounts.map(|amount| amount.copied().unwrap_or(0).to_string()));
         text += &fields.join(",");
         text.push('\n');
     }
@@ -262,6 +281,35 @@ mod tests {
              bob@example.com,india,2026-10-31T18:30:00Z,2026-11-30T18:30:00Z,30,0,0,30"
         );
         assert_eq!(jsonl(&rows).lines().count(), 2);
+    }
+
+    #[test]
+    fn amounts_of_the_period_are_exported_by_meter() {
+        let mut first = day(
+            "ann@example.com",
+            "2026-10-31T00:00:00Z",
+            "india",
+            &[(74, 1)],
+        );
+        let of_quarter = |tokens| Amounts::from([("tokens".to_owned(), tokens)]);
+        // The 74th quarter hour begins the month in India.
+        first.sum.amounts = [(73, of_quarter(9)), (74, of_quarter(30))].into();
+        let mut second = day(
+            "ann@example.com",
+            "2026-11-01T00:00:00Z",
+            "india",
+            &[(0, 2)],
+        );
+        second.sum.amounts = [(0, of_quarter(4))].into();
+        let bob = day("bob@example.com", "2026-11-05T00:00:00Z", "free", &[(3, 9)]);
+        let rows = rows(&[first, second, bob], &plans(), at("2026-11-01T00:00:00Z"));
+        let table = csv(&rows);
+        let last: Vec<_> = table
+            .lines()
+            .map(|line| line.rsplit_once(',').unwrap().1)
+            .collect();
+        assert_eq!(last, ["meters.tokens", "34", "0"]);
+        assert!(jsonl(&rows).contains(r#""meters":{"tokens":34}"#));
     }
 
     #[test]

@@ -2,8 +2,8 @@ mod answers;
 mod refusals;
 
 use super::*;
-use crate::testing::signing::{Signer, claims, verifier};
 use crate::testing::{Table, World, gateway};
+use bearer::signing::{Signer, claims, verifier};
 use domain::event::{EventType, UsageEvent};
 use domain::names::{ADMIN_SCOPE, TrackingMode};
 use domain::sample;

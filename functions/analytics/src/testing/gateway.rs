@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::request::Request;
+use runtime::request::Request;
 
 /// The parameters of `a=1&b=2`, verbatim: nothing is decoded.
 pub(crate) fn parameters(query: &str) -> Vec<(&str, &str)> {

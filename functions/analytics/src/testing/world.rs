@@ -8,6 +8,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use domain::entry::Packer;
 use domain::event::{EventType, UsageEvent};
 use domain::mark::{DayMark, LOOKED_AFTER_DAYS, SEAL_AFTER_DAYS};
+use domain::meter::Amount;
 use domain::response::Response;
 use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey};
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) usage: MemoryStore,
     pub(crate) analytics: MemoryStore,
     aggregator: Aggregator<MemoryStore>,
+    /// Whether the upstream reports the tokens of each call.
+    is_metered: bool,
     /// Changes that no fold has processed, and when they were made.
     changes: Mutex<Vec<(Change, UnixMillis)>>,
 }
@@ -50,12 +53,26 @@ impl Default for World {
             },
             usage,
             analytics,
+            is_metered: false,
             changes: Mutex::default(),
         }
     }
 }
 
+/// The tokens of a call in a metered world.
+pub(crate) fn tokens(call: &UsageEvent) -> u64 {
+    u64::from(call.id.spread() % 5)
+}
+
 impl World {
+    /// A world in which each call's tokens are reported, each twice.
+    pub(crate) fn metered() -> Self {
+        Self {
+            is_metered: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn tables(&self) -> Tables<'_, MemoryStore> {
         Tables {
             usage: &self.usage,
@@ -89,6 +106,20 @@ impl World {
             retention_days: 90,
         };
         ready(journal.append(packer, now)).unwrap();
+        let calls = events
+            .iter()
+            .filter(|event| self.is_metered && event.event_type == EventType::ApiCall);
+        for call in calls {
+            let amount = Amount {
+                call: call.id,
+                meter: "tokens".to_owned(),
+                amount: tokens(call),
+                to_quota: false,
+            };
+            for _ in 0..2 {
+                ready(journal.append_amounts(std::slice::from_ref(&amount), now)).unwrap();
+            }
+        }
         self.note_changes(now);
     }
 

@@ -5,12 +5,12 @@ use domain::plan;
 use domain::time::{UnixMillis, Window};
 use jiff::tz::TimeZone;
 
-use crate::auth::Caller;
 use crate::body::Granularity;
 use crate::buckets::{self, Buckets};
 use crate::error::ApiError;
 use crate::parameters::{Choice, DURATION};
 use crate::query::{Query, themselves};
+use bearer::Caller;
 
 /// The default duration, in milliseconds.
 pub(crate) const DEFAULT_DURATION: i64 = 24 * 3_600_000;

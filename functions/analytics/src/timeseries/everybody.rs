@@ -52,8 +52,7 @@ pub(super) async fn fill<S: Store>(
         if asked.buckets.holding(window, start).is_some() || window == Window::Minute {
             filling.add(start, &sum.counts);
         } else {
-            let quarters = sum.quarters_of(start);
-            quarters.for_each(|(at, totals)| filling.add_totals(at, totals));
+            filling.add_quarters(start, sum);
         }
         if window == counted_by {
             filling.set_users(start, sum.users);

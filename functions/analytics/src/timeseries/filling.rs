@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::counts::Counts;
+use domain::counts::{Counts, Sum};
+use domain::meter::{self, Amounts};
 use domain::tally::{Tally, Totals};
 use domain::time::{UnixMillis, Window};
 
@@ -46,7 +47,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Likewise, if only calls by type are known.
-    pub(super) fn add_totals(&mut self, at: UnixMillis, totals: Totals) {
+    fn add_totals(&mut self, at: UnixMillis, totals: Totals) {
         if let Some(known) = self.bucket(at) {
             known.tally.merge(&Tally {
                 calls: totals.calls,
@@ -55,6 +56,23 @@ impl<'a> Filling<'a> {
                 units: totals.units,
                 ..Tally::default()
             });
+        }
+    }
+
+    /// Likewise, for amounts.
+    fn add_amounts(&mut self, at: UnixMillis, amounts: &Amounts) {
+        if let Some(known) = self.bucket(at) {
+            meter::add(&mut known.tally.meters, amounts);
+        }
+    }
+
+    /// Adds the quarter hours of a day to their buckets.
+    pub(super) fn add_quarters(&mut self, day: UnixMillis, sum: &Sum) {
+        for (at, totals) in sum.quarters_of(day) {
+            self.add_totals(at, totals);
+        }
+        for (at, amounts) in sum.amounts_of(day) {
+            self.add_amounts(at, amounts);
         }
     }
 

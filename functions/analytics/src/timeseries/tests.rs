@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::auth::Caller;
-use crate::body::Granularity;
+use crate::body::{Granularity, MeterAmount};
 use crate::parameters;
 use crate::query::Query;
-use crate::testing::{World, gateway, ready};
+use crate::testing::{World, gateway, ready, tokens};
+use bearer::Caller;
 use domain::endpoint::Endpoint;
 use domain::event::UsageEvent;
 use domain::sample;
@@ -28,6 +28,7 @@ fn asked(query: &[(&str, &str)]) -> Asked {
     let admin = Caller {
         email: None,
         admin: true,
+        writes: false,
     };
     Asked::of(&query, &admin, now()).unwrap()
 }
@@ -92,7 +93,7 @@ enum Past {
 }
 
 fn world(events: &[UsageEvent], past: Past) -> World {
-    let world = World::default();
+    let world = World::metered();
     let (late, old): (Vec<UsageEvent>, Vec<UsageEvent>) = events
         .iter()
         .cloned()
@@ -146,6 +147,11 @@ proptest! {
             prop_assert_eq!(point.total_calls, expected.calls);
             prop_assert_eq!(point.auth_failures, expected.auth_failures);
             prop_assert_eq!(point.rate_limited, expected.rate_limited);
+            let calls = || within().filter(|event| event.event_type == EventType::ApiCall);
+            let is_tokens = |of: &MeterAmount| of.meter == "tokens";
+            prop_assert_eq!(point.meters.iter().any(is_tokens), calls().next().is_some());
+            let used: u64 = point.meters.iter().map(|of| of.amount).sum();
+            prop_assert_eq!(used, calls().map(tokens).sum::<u64>());
             let is_window = asked.buckets.is_window(window(granularity.1), start);
             let known = whose.is_some() || is_window;
             prop_assert_eq!(point.active_users, known.then(|| users(within())));

@@ -42,8 +42,7 @@ pub(super) async fn fill<S: Store>(
         if buckets.holding(Window::Day, *day).is_some() {
             filling.add(*day, &sum.counts);
         } else {
-            let quarters = sum.quarters_of(*day);
-            quarters.for_each(|(at, totals)| filling.add_totals(at, totals));
+            filling.add_quarters(*day, sum);
         }
     }
     for hour in fresh.hours().filter(|hour| hours.contains(hour)) {

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use domain::counts::{Counts, Hour, Sum};
 use domain::key::Quota;
+use domain::meter::{self, Amounts};
 use domain::plan::Plan;
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
@@ -100,6 +101,25 @@ impl Usage {
             counts.merge(&slot.counts);
         }
         counts
+    }
+
+    /// The amounts from `start` up to `end`, exact to the quarter hour.
+    pub(super) fn amounts_between(&self, start: UnixMillis, end: UnixMillis) -> Amounts {
+        let days = self.days.iter();
+        let quarters = days.flat_map(|(day, sum)| sum.amounts_of(*day));
+        let slots = self.hours.values().flat_map(|hour| {
+            let at = |minute: u8| hour.start().plus_millis(i64::from(minute) * 60_000);
+            let slots = hour.slots();
+            slots.map(move |(minute, slot)| (at(minute), &slot.counts.tally.meters))
+        });
+        let mut sum = Amounts::new();
+        for (_, amounts) in quarters
+            .chain(slots)
+            .filter(|(at, _)| (start..end).contains(at))
+        {
+            meter::add(&mut sum, amounts);
+        }
+        sum
     }
 
     /// The counts from `start` up to `end`, exact to the quarter hour.

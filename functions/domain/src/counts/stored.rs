@@ -1,11 +1,12 @@
-//! The stored form of counts: each method, endpoint and plan is written once, and counts refer to
-//! it by number, because an item's price grows by the kilobyte.
+//! The stored form of counts: each method, endpoint, meter and plan is written once, and counts
+//! refer to it by number, because an item's price grows by the kilobyte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, FIRST_LABELS, Hour, LARGEST_STATE, OTHER, Slot, Sum};
+use crate::meter::Amounts;
 use crate::response::{Histogram, Responses};
 use crate::seen::Seen;
 use crate::state::{self, StateError};
@@ -38,37 +39,65 @@ impl From<TotalsOfFormat4> for Totals {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HourWritten<T = Totals> {
+struct HourWritten<C = CountsWritten> {
     /// Hours since the epoch.
     hour: i64,
     labels: Vec<String>,
-    slots: Vec<(u8, u64, CountsWritten<T>)>,
+    slots: Vec<(u8, u64, C)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SumWritten<T = Totals> {
+struct SumWritten {
     labels: Vec<String>,
     rank: u64,
-    counts: CountsWritten<T>,
-    quarters: Vec<(u8, T)>,
+    counts: CountsWritten,
+    quarters: Vec<(u8, Totals)>,
     users: u64,
     unreported: u64,
     repeats: u64,
+    /// Amounts by quarter hour.
+    amounts: Vec<(u8, Counted)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct CountsWritten<T = Totals> {
-    totals: T,
+struct CountsWritten {
+    totals: Totals,
     methods: Counted,
     endpoints: Counted,
     statuses: Vec<(u16, u64)>,
     /// Each bucket as its distance from the previous one.
     latencies: Vec<(u16, u64)>,
     seen: Option<SeenWritten>,
+    meters: Counted,
 }
 
-impl From<HourWritten<TotalsOfFormat4>> for HourWritten {
-    fn from(hour: HourWritten<TotalsOfFormat4>) -> Self {
+/// A sum in formats 4 and 5: without amounts.
+#[derive(Serialize, Deserialize)]
+struct SumBefore6<T> {
+    labels: Vec<String>,
+    rank: u64,
+    counts: CountsBefore6<T>,
+    quarters: Vec<(u8, T)>,
+    users: u64,
+    unreported: u64,
+    repeats: u64,
+}
+
+/// Counts in formats 4 and 5: without amounts.
+#[derive(Serialize, Deserialize)]
+struct CountsBefore6<T> {
+    totals: T,
+    methods: Counted,
+    endpoints: Counted,
+    statuses: Vec<(u16, u64)>,
+    latencies: Vec<(u16, u64)>,
+    seen: Option<SeenWritten>,
+}
+
+type HourBefore6<T> = HourWritten<CountsBefore6<T>>;
+
+impl<T: Into<Totals>> From<HourBefore6<T>> for HourWritten {
+    fn from(hour: HourBefore6<T>) -> Self {
         let slots = hour.slots.into_iter();
         Self {
             hour: hour.hour,
@@ -80,8 +109,8 @@ impl From<HourWritten<TotalsOfFormat4>> for HourWritten {
     }
 }
 
-impl From<SumWritten<TotalsOfFormat4>> for SumWritten {
-    fn from(sum: SumWritten<TotalsOfFormat4>) -> Self {
+impl<T: Into<Totals>> From<SumBefore6<T>> for SumWritten {
+    fn from(sum: SumBefore6<T>) -> Self {
         let quarters = sum.quarters.into_iter();
         Self {
             labels: sum.labels,
@@ -93,12 +122,13 @@ impl From<SumWritten<TotalsOfFormat4>> for SumWritten {
             users: sum.users,
             unreported: sum.unreported,
             repeats: sum.repeats,
+            amounts: Vec::new(),
         }
     }
 }
 
-impl From<CountsWritten<TotalsOfFormat4>> for CountsWritten {
-    fn from(counts: CountsWritten<TotalsOfFormat4>) -> Self {
+impl<T: Into<Totals>> From<CountsBefore6<T>> for CountsWritten {
+    fn from(counts: CountsBefore6<T>) -> Self {
         Self {
             totals: counts.totals.into(),
             methods: counts.methods,
@@ -106,6 +136,7 @@ impl From<CountsWritten<TotalsOfFormat4>> for CountsWritten {
             statuses: counts.statuses,
             latencies: counts.latencies,
             seen: counts.seen,
+            meters: Vec::new(),
         }
     }
 }
@@ -146,12 +177,19 @@ impl<'a> Labels<'a> {
         })
     }
 
-    /// There are few plans, so each keeps its own number.
-    fn plan(&mut self, name: &'a str) -> u32 {
+    /// There are few plans and meters, so each keeps its own number.
+    fn kept(&mut self, name: &'a str) -> u32 {
         let told = self.told.take();
         let number = self.number(name);
         self.told = told;
         number
+    }
+
+    fn amounts(&mut self, amounts: &'a Amounts) -> Counted {
+        let amounts = amounts.iter();
+        amounts
+            .map(|(meter, amount)| (self.kept(meter), *amount))
+            .collect()
     }
 
     fn counted(&mut self, counts: &'a BTreeMap<String, u64>) -> Counted {
@@ -176,6 +214,7 @@ impl<'a> Labels<'a> {
             statuses: counts.responses.statuses.clone().into_iter().collect(),
             latencies: latencies.collect(),
             seen: counts.seen.as_ref().map(|seen| self.seen(seen, start)),
+            meters: self.amounts(&counts.tally.meters),
         }
     }
 
@@ -185,7 +224,7 @@ impl<'a> Labels<'a> {
         SeenWritten {
             first: span(start, seen.first),
             until_last: span(seen.first, seen.last),
-            plan: plan.map(|(at, name)| (span(at, seen.last), self.plan(name))),
+            plan: plan.map(|(at, name)| (span(at, seen.last), self.kept(name))),
         }
     }
 }
@@ -194,14 +233,16 @@ fn label(labels: &[String], number: u32) -> Option<&String> {
     labels.get(usize::try_from(number).ok()?)
 }
 
+fn named(labels: &[String], counted: Counted) -> Option<BTreeMap<String, u64>> {
+    let counted = counted.into_iter();
+    counted
+        .map(|(number, count)| Some((label(labels, number)?.clone(), count)))
+        .collect()
+}
+
 impl CountsWritten {
     fn read(self, labels: &[String], start: UnixMillis) -> Option<Counts> {
-        let named = |counted: Counted| {
-            let counted = counted.into_iter();
-            counted
-                .map(|(number, count)| Some((label(labels, number)?.clone(), count)))
-                .collect::<Option<BTreeMap<_, _>>>()
-        };
+        let named = |counted| named(labels, counted);
         let mut bucket = 0_u16;
         let mut latency = Histogram::default();
         for (distance, count) in self.latencies {
@@ -222,6 +263,7 @@ impl CountsWritten {
                 units,
                 methods: named(self.methods)?,
                 endpoints: named(self.endpoints)?,
+                meters: named(self.meters)?,
             },
             responses: Responses {
                 statuses: self.statuses.into_iter().collect(),
@@ -269,7 +311,7 @@ impl Hour {
             hour,
             labels,
             slots,
-        } = state::decode_since::<HourWritten<TotalsOfFormat4>, _>(bytes)?;
+        } = state::decode_since::<HourBefore6<TotalsOfFormat4>, HourBefore6<Totals>, _>(bytes)?;
         let start = UnixMillis(hour.saturating_mul(3_600_000));
         let read = |(minute, rank, counts): (u8, u64, CountsWritten)| {
             let counts = counts.read(&labels, minute_of(start, minute))?;
@@ -307,12 +349,19 @@ impl Sum {
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let written: SumWritten = state::decode_since::<SumWritten<TotalsOfFormat4>, _>(bytes)?;
-        let counts = written.counts.read(&written.labels, UnixMillis(0));
+        let written: SumWritten =
+            state::decode_since::<SumBefore6<TotalsOfFormat4>, SumBefore6<Totals>, _>(bytes)?;
+        let inconsistent = || StateError::Inconsistent { bytes: bytes.len() };
+        let labels = &written.labels;
+        let amounts = written.amounts.into_iter();
+        let amounts = amounts.map(|(quarter, amounts)| Some((quarter, named(labels, amounts)?)));
+        let amounts = amounts.collect::<Option<_>>().ok_or_else(inconsistent)?;
+        let counts = written.counts.read(labels, UnixMillis(0));
         Ok(Self {
             rank: written.rank,
-            counts: counts.ok_or(StateError::Inconsistent { bytes: bytes.len() })?,
+            counts: counts.ok_or_else(inconsistent)?,
             quarters: written.quarters.into_iter().collect(),
+            amounts,
             users: written.users,
             unreported: written.unreported,
             repeats: written.repeats,
@@ -322,7 +371,10 @@ impl Sum {
     fn written(&self, told: Option<BTreeSet<&str>>) -> SumWritten {
         let mut labels = Labels::of(told);
         let counts = labels.counts(&self.counts, UnixMillis(0));
+        let amounts = self.amounts.iter();
+        let amounts = amounts.map(|(quarter, amounts)| (*quarter, labels.amounts(amounts)));
         SumWritten {
+            amounts: amounts.collect(),
             labels: labels.names,
             rank: self.rank,
             counts,

@@ -15,6 +15,7 @@ const HOUR: UnixMillis = UnixMillis(1_795_363_200_000);
 prop_compose! {
     fn counts(minute: u8)(
         calls in proptest::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_u64..1_000, 0_u32..20), 0..6),
+        amounts in proptest::collection::vec((0_u8..3, 0_u64..1_000), 0..4),
         statuses in proptest::collection::vec((100_u16..600, proptest::option::of(any::<u32>())), 0..6),
         seen in proptest::option::of((0_i64..60_000, 0_i64..60_000, proptest::option::of(0_i64..60_000))),
     ) -> Counts {
@@ -22,6 +23,10 @@ prop_compose! {
         for (event_type, method, endpoint, count, units) in calls {
             let event_type = EventType::ALL[usize::from(event_type)];
             counts.tally.weigh((event_type, units), ["GET", "PUT", "POST"][usize::from(method)], &format!("/{endpoint}"), count);
+        }
+        for (meter, amount) in amounts {
+            let meter = ["tokens", "rows", "/1"][usize::from(meter)].to_owned();
+            *counts.tally.meters.entry(meter).or_default() += amount;
         }
         for (status, latency) in statuses {
             counts.responses.count(Response { status, latency });
@@ -63,6 +68,10 @@ proptest! {
         let units: u64 = hour.slots().map(|(_, slot)| slot.counts.tally.units).sum();
         let in_quarters: u64 = sum.quarters_of(HOUR).map(|(_, totals)| totals.units).sum();
         prop_assert_eq!((sum.counts.tally.units, in_quarters), (units, units));
+        let tokens = |of: &Amounts| of.get("tokens").copied().unwrap_or(0);
+        let of_slots: u64 = hour.slots().map(|(_, slot)| tokens(&slot.counts.tally.meters)).sum();
+        let in_quarters: u64 = sum.amounts_of(HOUR).map(|(_, amounts)| tokens(amounts)).sum();
+        prop_assert_eq!((tokens(&sum.counts.tally.meters), in_quarters), (of_slots, of_slots));
         prop_assert_eq!(Sum::decode(&sum.encode().unwrap()).unwrap(), sum);
     }
 
@@ -102,6 +111,8 @@ fn a_user_of_ten_thousand_routes_has_an_hour_that_fits() {
                 .tally
                 .count(EventType::ApiCall, "GET", &endpoint, calls);
         }
+        let tokens = slot.counts.tally.meters.entry("tokens".to_owned());
+        *tokens.or_default() += 5;
         for latency in 0..2_000 {
             slot.counts.responses.count(Response {
                 status: 200,
@@ -119,6 +130,7 @@ fn a_user_of_ten_thousand_routes_has_an_hour_that_fits() {
     let endpoints = &sum.counts.tally.endpoints;
     assert_eq!(endpoints["/v1/accounts/7/statements"], 7 * 60);
     assert_eq!(endpoints.len(), FIRST_LABELS);
+    assert_eq!(sum.counts.tally.meters["tokens"], 5 * 60);
     assert_eq!(endpoints.values().sum::<u64>(), sum.counts.tally.calls);
     assert!(endpoints[OTHER] > 9_000 * 60);
     let sum = Sum::decode(&hour.sum().encode().unwrap()).unwrap();
@@ -183,6 +195,22 @@ fn states_of_format_5_are_read_with_their_units() {
     read(samples, 70);
 }
 
+#[test]
+fn states_of_format_6_are_read_with_their_amounts() {
+    let samples: [&[u8]; 4] = [
+        include_bytes!("../../samples/hour-6.bin"),
+        include_bytes!("../../samples/sum-6.bin"),
+        include_bytes!("../../samples/day-mark-6.bin"),
+        include_bytes!("../../samples/address-6.bin"),
+    ];
+    read(samples, 70);
+    let [_, sum, ..] = samples;
+    let sum = Sum::decode(sum).unwrap();
+    let amounts = Amounts::from([("tokens".to_owned(), 1_234)]);
+    assert_eq!(sum.counts.tally.meters, amounts);
+    assert_eq!(sum.amounts, BTreeMap::from([(64, amounts)]));
+}
+
 fn read([hour, sum, mark, address]: [&[u8]; 4], units: u64) {
     let hour = Hour::decode(hour).unwrap();
     let totals = hour.totals();
@@ -206,6 +234,8 @@ fn write_samples() {
     slot.counts
         .tally
         .weigh((EventType::ApiCall, 10), "GET", "/v1/deadlines", 7);
+    let amounts = Amounts::from([("tokens".to_owned(), 1_234)]);
+    slot.counts.tally.meters = amounts;
     slot.counts.responses.count(Response {
         status: 200,
         latency: Some(40),
@@ -226,10 +256,10 @@ fn write_samples() {
     address.offer(4, &failures);
     let mark = crate::mark::DayMark::begin(HOUR);
     for (name, bytes) in [
-        ("hour-5", hour.encode().unwrap()),
-        ("sum-5", hour.sum().encode().unwrap()),
-        ("day-mark-5", crate::state::encode(&mark).unwrap()),
-        ("address-5", crate::state::encode(&address).unwrap()),
+        ("hour-6", hour.encode().unwrap()),
+        ("sum-6", hour.sum().encode().unwrap()),
+        ("day-mark-6", crate::state::encode(&mark).unwrap()),
+        ("address-6", crate::state::encode(&address).unwrap()),
     ] {
         let to = format!("{}/samples/{name}.bin", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(to, bytes).unwrap();

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Content, EntryError, FORMAT, ID_BYTES, Kind};
+use super::amounts::{self, AMOUNTS, Row};
+use super::{Content, EntryError, FORMAT, ID_BYTES, Kind, LATEST};
 use crate::event::{EventRef, EventType};
 use crate::id::EventId;
 use crate::pack::inflate;
@@ -24,9 +25,10 @@ pub struct Facts<'a> {
     contents: Vec<[u32; 8]>,
     ids: &'a [[u8; ID_BYTES]],
     columns: &'a [u8],
+    pub(super) amounts: Vec<Row>,
 }
 
-/// One fact.
+/// One fact about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fact {
     /// The id within its minute: milliseconds, then its ten random bytes.
@@ -43,7 +45,8 @@ impl<'a> Facts<'a> {
     /// Reads an entry's facts. Everything that does not decode is found here, not later.
     pub fn read(bytes: &'a [u8]) -> Result<Self, EntryError> {
         let read = match bytes.first() {
-            Some(&found) if found > FORMAT => return Err(EntryError::Newer { found }),
+            Some(&found) if found > LATEST => return Err(EntryError::Newer { found }),
+            Some(&AMOUNTS) => amounts::read(bytes),
             Some(&FORMAT) => Self::numbered(bytes, read_table),
             Some(1) => Self::numbered(bytes, read_table_of_format_1),
             _ => None,
@@ -72,17 +75,36 @@ impl<'a> Facts<'a> {
             contents,
             ids,
             columns: read.0,
+            amounts: Vec::new(),
         };
         let complete = facts.columns().count() == count && sound && rest.is_empty();
         complete.then_some(facts)
     }
 
-    /// Number of facts.
+    /// The facts of an entry of amounts.
+    pub(super) const fn of_amounts(
+        minute: UnixMillis,
+        table: &'a [u8],
+        texts: Spans,
+        amounts: Vec<Row>,
+    ) -> Self {
+        Self {
+            minute,
+            table: Cow::Borrowed(table),
+            texts,
+            contents: Vec::new(),
+            ids: &[],
+            columns: &[],
+            amounts,
+        }
+    }
+
+    /// Number of facts about events.
     pub const fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there are no facts.
+    /// Whether there are no facts about events.
     pub const fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -121,7 +143,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Texts are numbered from 1.
-    fn text(&self, number: u32) -> &str {
+    pub(super) fn text(&self, number: u32) -> &str {
         let place = usize::try_from(number).unwrap_or(0).wrapping_sub(1);
         let span = self.texts.get(place);
         let bytes = span.and_then(|(from, to)| self.table.get(*from..*to));
@@ -217,9 +239,9 @@ fn read_response(read: &mut Read<'_>) -> Option<Option<Response>> {
     })
 }
 
-type Spans = Vec<(usize, usize)>;
+pub(super) type Spans = Vec<(usize, usize)>;
 
-fn read_texts(read: &mut Read<'_>, whole: usize) -> Option<Spans> {
+pub(super) fn read_texts(read: &mut Read<'_>, whole: usize) -> Option<Spans> {
     let count = read.size()?;
     let mut texts = Vec::new();
     for _ in 0..count {
@@ -292,7 +314,7 @@ fn sound_table(read: &Read<'_>, texts: Spans, contents: Vec<[u32; 8]>) -> Option
     (contents.iter().all(sound) && read.is_empty()).then_some((texts, contents))
 }
 
-/// Unpacks an entry for people: its events as they were reported.
+/// Unpacks an entry for people: its events as they were reported. An entry of amounts has none.
 ///
 /// Lines carry no user agent and no request id.
 pub fn events<'a>(
@@ -303,6 +325,9 @@ pub fn events<'a>(
         bytes: details.len(),
     };
     let read = || {
+        if details == [AMOUNTS] && facts.is_empty() {
+            return Some(Vec::new());
+        }
         let mut read = Read(details);
         // Details are the same in both formats.
         (1..=FORMAT).contains(&read.byte()?).then_some(())?;

@@ -178,10 +178,10 @@ fn a_fact_takes_some_fourteen_bytes() {
 fn a_later_format_is_distinguished_from_a_corrupt_one() {
     let entry = &pack(&[event(1, 5)])[0];
     let mut later = entry.facts.clone();
-    later[0] = FORMAT + 1;
+    later[0] = LATEST + 1;
     assert_eq!(
         Facts::read(&later).unwrap_err(),
-        EntryError::Newer { found: FORMAT + 1 }
+        EntryError::Newer { found: LATEST + 1 }
     );
     let bytes = entry.facts.len() - 1;
     assert_eq!(

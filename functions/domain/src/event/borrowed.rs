@@ -140,7 +140,7 @@ impl<'a> EventRef<'a> {
     }
 }
 
-pub(super) fn check_time(time: UnixMillis, now: UnixMillis) -> Result<(), Rejection> {
+pub(crate) fn check_time(time: UnixMillis, now: UnixMillis) -> Result<(), Rejection> {
     if now.since(time) < -FUTURE_TOLERANCE_MILLIS {
         let message = format!("time `{time}` is more than 5 minutes ahead of `{now}`");
         return Err(Rejection::new(Reason::FromTheFuture, message));

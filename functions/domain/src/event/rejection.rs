@@ -23,6 +23,10 @@ pub enum Reason {
     TooLarge,
     /// Two facts disagree about one event, which is counted once.
     Conflict,
+    /// The amount names no call.
+    UnknownCall,
+    /// The amount is of a meter that the environment does not declare.
+    UnknownMeter,
 }
 
 impl Reason {
@@ -36,6 +40,8 @@ impl Reason {
             Self::Unreadable => "unreadable",
             Self::TooLarge => "tooLarge",
             Self::Conflict => "conflict",
+            Self::UnknownCall => "unknownCall",
+            Self::UnknownMeter => "unknownMeter",
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::event::UsageEvent;
 use crate::sample;
 use crate::time::Window;
 
+mod amounts;
+
 const MINUTE: UnixMillis = UnixMillis(1_795_348_800_000);
 
 fn event(number: u64, subject: &str, event_type: EventType) -> UsageEvent {

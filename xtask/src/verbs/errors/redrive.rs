@@ -247,7 +247,8 @@ impl Redrive<'_> {
 }
 
 /// Whether a function can process it. The tick folds a parked item's minute again by itself, as
-/// soon as a release can read the item; a conflict reports an event that is counted.
+/// soon as a release can read the item; a conflict reports an event that is counted; an amount
+/// without a call is in the journal.
 fn is_offered(record: &SetAside) -> bool {
     matches!(record.source(), Source::Stream | Source::Log)
 }

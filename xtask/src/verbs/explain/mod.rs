@@ -13,7 +13,7 @@ use domain::id::EventId;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::events::{Told, Union, Wanted};
+use super::events::{Union, Wanted};
 use crate::aws::{Reached, nothing_deployed, reach};
 use crate::cli::Explain as Args;
 use crate::clock;
@@ -73,7 +73,7 @@ pub(super) async fn names_of(reached: &Reached, given: &str) -> anyhow::Result<V
     if let Ok(id) = given.parse::<EventId>() {
         let journal = Journal::new(&reached.session, &reached.environment.names());
         let (union, _, _) = read(&journal, id).await?;
-        let event = union.get(id).map(Told::to_json).transpose()?;
+        let event = union.get(id).map(|told| union.to_json(told)).transpose()?;
         let request = event
             .as_ref()
             .and_then(|event| event.pointer("/data/requestId"));
@@ -116,7 +116,7 @@ async fn explain(reached: &Reached, journal: &Journal, id: EventId) -> anyhow::R
             None => not_appended(id, &set_aside).into(),
         });
     };
-    let event = told.to_json()?;
+    let event = union.to_json(told)?;
     Ok(Explanation {
         id: id.to_string(),
         counts_as: told.event_type().as_str(),
@@ -222,6 +222,12 @@ impl Explanation {
                 None => "answered     unknown: no line of the access log has arrived".to_owned(),
             },
         ];
+        let meters = self
+            .event
+            .pointer("/data/meters")
+            .and_then(Value::as_object);
+        let used = meters.into_iter().flatten();
+        lines.extend(used.map(|(meter, amount)| format!("used         {amount} {meter}")));
         lines.extend(self.reports.iter().map(Report::line));
         lines.extend(self.sums.lines(self.counts_as));
         lines.extend(

@@ -14,7 +14,7 @@ const MOST: usize = 20;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// The track: `authorizer` or `accessLog`.
+    /// The track: `authorizer` or `accessLog`; `upstream` for amounts.
     by: &'static str,
     /// `inTime` or `late`.
     timing: &'static str,
@@ -29,25 +29,25 @@ impl Report {
             return Vec::new();
         };
         let its = facts.iter().filter(|fact| facts.id(fact.id) == Some(id));
-        let mut tracks: Vec<_> = its.map(|fact| fact.kind).collect();
-        tracks.sort();
+        let mut tracks: Vec<_> = its.map(|fact| track(fact.kind)).collect();
+        tracks.sort_unstable();
         tracks.dedup();
+        let mut amounts = facts.amounts();
+        let upstream = amounts.any(|measured| facts.id(measured.id) == Some(id));
+        tracks.extend(upstream.then_some("upstream"));
         tracks
             .into_iter()
-            .map(|kind| Self::by(kind, &entry.key))
+            .map(|by| Self::by(by, &entry.key))
             .collect()
     }
 
-    fn by(kind: Kind, key: &ItemKey) -> Self {
+    fn by(by: &'static str, key: &ItemKey) -> Self {
         let timing = match JournalKey::parse(&key.pk, &key.sk) {
             Some(JournalKey::Entry(_, Timing::Late)) => "late",
             _ => "inTime",
         };
         Self {
-            by: match kind {
-                Kind::Report => "authorizer",
-                Kind::Line => "accessLog",
-            },
+            by,
             timing,
             pk: key.pk.clone(),
             sk: key.sk.clone(),
@@ -58,6 +58,7 @@ impl Report {
     pub(super) fn line(&self) -> String {
         let by = match self.by {
             "authorizer" => "the authorizer",
+            "upstream" => "the upstream",
             _ => "the access log",
         };
         let timing = match self.timing {
@@ -68,6 +69,13 @@ impl Report {
             "reported     by {by}, {timing}, in `{}` / `{}`",
             self.pk, self.sk
         )
+    }
+}
+
+const fn track(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Report => "authorizer",
+        Kind::Line => "accessLog",
     }
 }
 

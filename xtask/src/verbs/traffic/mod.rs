@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use domain::key::UserSettings;
-use domain::names::StackKind;
+use domain::names::{ADMIN_SCOPE, StackKind};
 use serde::Serialize;
 use stacks::environment::Environment;
 
@@ -98,7 +98,7 @@ fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
     if reached.running.is_some() {
         let state = context.local().state()?;
         let email = outputs::DEMO_EMAIL;
-        return Ok(token::issue(&reached.environment, &state, email, true)?.token);
+        return Ok(token::issue(&reached.environment, &state, email, vec![ADMIN_SCOPE])?.token);
     }
     let given = std::env::var_os(TOKEN_VARIABLE).and_then(|token| token.into_string().ok());
     given.filter(|token| !token.is_empty()).with_context(|| {

@@ -145,6 +145,7 @@ pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Re
     let inspector = Inspector::new(&reached.session);
     let mode = deployed_mode(found);
     let scales = reached.environment.stream.capacity.scaled().is_some();
+    let collects = !reached.environment.meters.is_empty();
     let mut checks = Vec::new();
     for function in Function::ALL {
         // If its stack is missing, the function is not reported: the stack is.
@@ -157,6 +158,7 @@ pub(super) async fn of_functions(reached: &Reached, found: &Found) -> anyhow::Re
             // A sample that does not exist in an environment with its own API.
             None if function == Function::Deadlines => {}
             None if function == Function::Scaler && !scales => {}
+            None if function == Function::Collector && !collects => {}
             None => checks.push(Check::new(name, false, "not there")),
             Some(facts) => {
                 let ready = if facts.ready { "ready" } else { "not ready" };

@@ -5,12 +5,15 @@
 //! not ASCII, and quotes that header in its error and so in the log. This type reads only the
 //! members that this API needs, and headers only by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A request to the analytics API. It has no `Debug`: its headers hold a token.
+/// A request to an API of ours. It has no `Debug`: its headers hold a token.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Request {
@@ -21,6 +24,8 @@ pub struct Request {
     headers: Option<BTreeMap<String, Value>>,
     multi_value_headers: Option<BTreeMap<String, Value>>,
     multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
+    body: Option<String>,
+    is_base64_encoded: bool,
 }
 
 impl Request {
@@ -54,6 +59,17 @@ impl Request {
             single.filter_map(Value::as_str).collect()
         } else {
             all
+        }
+    }
+
+    /// The body, which the gateway encodes where it may be binary; `None` if it is not what the
+    /// gateway says.
+    pub fn body(&self) -> Option<Cow<'_, [u8]>> {
+        let body = self.body.as_deref().unwrap_or_default();
+        if self.is_base64_encoded {
+            BASE64_STANDARD.decode(body).ok().map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(body.as_bytes()))
         }
     }
 

@@ -1,10 +1,9 @@
 //! Authentication: bearer tokens (RFC 6750) that are JSON Web Tokens (RFC 7519).
 //!
-//! RS256 and ES256 only, with a key of the configured set. A token identifies the caller; each
-//! endpoint decides what the caller may see.
+//! RS256 and ES256 only, with a key of the configured set.
 
 use domain::key;
-use domain::names::{ADMIN_SCOPE, EmailIsVerified};
+use domain::names::{ADMIN_SCOPE, EmailIsVerified, WRITE_SCOPE};
 use domain::time::UnixMillis;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -23,6 +22,8 @@ pub struct Caller {
     pub email: Option<String>,
     /// Whether the caller may see all users' data.
     pub admin: bool,
+    /// Whether the caller may report amounts of calls.
+    pub writes: bool,
 }
 
 /// A request without valid authentication.
@@ -53,6 +54,31 @@ pub struct Verifier {
 }
 
 impl Verifier {
+    /// A verifier with the keys of a set, those at a URL, or both. Without an issuer and an audience
+    /// it accepts no token.
+    ///
+    /// # Errors
+    ///
+    /// If the set is not a key set, or the URL is not valid.
+    pub fn of(
+        (issuer, audience): (Option<String>, Option<String>),
+        email_is_verified: EmailIsVerified,
+        (jwks, url): (Option<&str>, Option<&str>),
+    ) -> Result<Self, KeySetError> {
+        let keys = if issuer.is_some() && audience.is_some() {
+            KeySet::new(jwks, url)?
+        } else {
+            tracing::warn!("no issuer or audience is configured: every bearer token is refused");
+            KeySet::new(None, None)?
+        };
+        Ok(Self {
+            issuer: issuer.unwrap_or_default(),
+            audience: audience.unwrap_or_default(),
+            email_is_verified,
+            keys,
+        })
+    }
+
     /// Authenticates the caller by the values of the `Authorization` header.
     pub async fn caller(
         &self,
@@ -160,10 +186,14 @@ impl Claims {
     }
 
     fn caller(self, email_is_verified: EmailIsVerified) -> Caller {
-        let admin = [&self.scope, &self.scp]
-            .into_iter()
-            .flatten()
-            .any(|scopes| scopes.hold(ADMIN_SCOPE));
+        let holds = |wanted| {
+            let scopes = [&self.scope, &self.scp];
+            scopes
+                .into_iter()
+                .flatten()
+                .any(|scopes| scopes.hold(wanted))
+        };
+        let (admin, writes) = (holds(ADMIN_SCOPE), holds(WRITE_SCOPE));
         let verified = match &self.email_verified {
             None | Some(Value::Null) => email_is_verified == EmailIsVerified::Always,
             Some(claim) => *claim == Value::Bool(true) || claim.as_str() == Some("true"),
@@ -172,6 +202,7 @@ impl Claims {
         Caller {
             email: email.and_then(|email| key::normal_email(&email).ok()),
             admin,
+            writes,
         }
     }
 }
@@ -183,4 +214,5 @@ fn seconds(date: &Number) -> Option<i64> {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::signing::{Signer, claims, forge, verifier};
+use crate::signing::{Signer, claims, forge, verifier};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

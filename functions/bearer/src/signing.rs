@@ -12,21 +12,25 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::auth::Verifier;
+use crate::Verifier;
 use crate::keyset::KeySet;
 
-pub(crate) const ISSUER: &str = "https://issuer.example";
-pub(crate) const AUDIENCE: &str = "metering";
+/// The issuer of the tokens.
+pub const ISSUER: &str = "https://issuer.example";
+/// Their audience.
+pub const AUDIENCE: &str = "metering";
 
 /// A key pair under an id.
-pub(crate) struct Signer {
+#[derive(Debug)]
+pub struct Signer {
     key: EncodingKey,
     algorithm: Algorithm,
     kid: String,
 }
 
 impl Signer {
-    pub(crate) fn es256(kid: &str) -> Self {
+    /// A key pair for ES256.
+    pub fn es256(kid: &str) -> Self {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let pair = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
         Self {
@@ -36,7 +40,8 @@ impl Signer {
         }
     }
 
-    pub(crate) fn rs256(kid: &str) -> Self {
+    /// A key pair for RS256.
+    pub fn rs256(kid: &str) -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let base64 = BASE64_STANDARD.encode(pair.as_der().unwrap().as_ref());
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
@@ -48,29 +53,32 @@ impl Signer {
     }
 
     /// The public half.
-    pub(crate) fn jwk(&self) -> Value {
+    pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
         jwk.common.key_id = Some(self.kid.clone());
         serde_json::to_value(jwk).unwrap()
     }
 
-    pub(crate) fn header(&self) -> Header {
+    /// The header of its tokens.
+    pub fn header(&self) -> Header {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(self.kid.clone());
         header
     }
 
-    pub(crate) fn sign(&self, claims: &Value) -> String {
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
         self.sign_under(&self.header(), claims)
     }
 
-    pub(crate) fn sign_under(&self, header: &Header, claims: &Value) -> String {
+    /// A token with these claims, under another header.
+    pub fn sign_under(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.key).unwrap()
     }
 }
 
 /// The verifier that accepts the keys in `jwks`.
-pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
+pub fn verifier(jwks: &[Value]) -> Verifier {
     let jwks = json!({ "keys": jwks }).to_string();
     Verifier {
         issuer: ISSUER.to_owned(),
@@ -81,7 +89,7 @@ pub(crate) fn verifier(jwks: &[Value]) -> Verifier {
 }
 
 /// The claims of an ordinary user, valid for an hour from `now`.
-pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
+pub fn claims(email: &str, now: UnixMillis) -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "1", "email": email, "email_verified": true,
         "iat": now.seconds(), "exp": now.seconds() + 3_600,
@@ -89,7 +97,7 @@ pub(crate) fn claims(email: &str, now: UnixMillis) -> Value {
 }
 
 /// A token with any header and any signature.
-pub(crate) fn forge(header: &Value, claims: &Value, signature: &[u8]) -> String {
+pub fn forge(header: &Value, claims: &Value, signature: &[u8]) -> String {
     let part = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
     let (header, claims) = (header.to_string(), claims.to_string());
     format!(

@@ -263,7 +263,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::testing::signing::Signer;
+    use crate::signing::Signer;
     use axum::Router;
     use axum::http::StatusCode as Status;
     use axum::response::Redirect;

@@ -1,0 +1,16 @@
+//! Bearer tokens: who calls one of our own APIs, and what they may do.
+//!
+//! The analytics API and the collector accept the same tokens. Each of them decides what a caller
+//! may see or do.
+
+pub mod keyset;
+#[cfg(any(test, feature = "signing"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+pub mod signing;
+mod verifier;
+
+pub use verifier::{AuthError, Caller, Verifier};

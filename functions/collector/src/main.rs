@@ -1,0 +1,53 @@
+//! Wires the collector: settings, journal, keys and the handler of the gateway's requests.
+
+// The SDK nests its futures deeply, and these hold several calls.
+#![recursion_limit = "256"]
+
+use std::time::Duration;
+
+use bearer::Verifier;
+use collector::collect::Collector;
+use collector::handler::Api;
+use collector::settings::Settings;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use runtime::aws::{self, Patience};
+use runtime::dynamo::DynamoStore;
+use runtime::journal::Journal;
+use runtime::request::Request;
+use runtime::settings::Variables;
+use runtime::{clock, log};
+
+/// The gateway waits 29 s for a response, and a look-up may have many pages.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(1),
+    attempt: Duration::from_secs(4),
+    attempts: 3,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let variables = Variables::of_process();
+    log::start(&variables, &[]);
+    let settings = Settings::read(&variables)?;
+    let client = aws_sdk_dynamodb::Client::new(&aws::config(PATIENCE).await);
+    let api = Api {
+        collector: Collector {
+            journal: Journal {
+                store: DynamoStore::new(client, &settings.analytics_table),
+                retention_days: settings.raw_retention.0.into(),
+            },
+        },
+        verifier: Verifier::of(
+            (settings.issuer, settings.audience),
+            settings.email_is_verified,
+            (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
+        )?,
+        meters: settings.meters,
+    };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
+        let api = &api;
+        // Boxed: the future is large.
+        async move { Ok::<_, Error>(Box::pin(api.respond(&event.payload, clock::now())).await) }
+    }))
+    .await
+}
