@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::assembly::Assembly;
 use crate::cfn::policy::{self, Statement};
 use crate::cfn::{Arn, LogicalId, Problem, Template, Val, iam, sub};
-use crate::environment::{Encryption, Environment};
+use crate::environment::{Encryption, Environment, Secret};
 use crate::{SynthError, assets, rules, synthesise_unbuilt};
 
 /// The size limit of a managed policy in characters, not counting blanks (IAM User Guide, "IAM and
@@ -189,6 +189,24 @@ fn encrypting(encryption: &Encryption) -> Statement {
     Statement::of(actions, vec![encryption.key.as_str().into()])
 }
 
+/// The permission to use a customer key to read tables: DynamoDB decrypts them with the rights of
+/// its caller, and no other service that these commands read does.
+fn decrypting(encryption: &Encryption) -> Statement {
+    let actions = vec!["kms:Decrypt", "kms:DescribeKey"];
+    let through = sub::<String>("dynamodb.${AWS::Region}.amazonaws.com".to_owned());
+    Statement::of(actions, vec![encryption.key.as_str().into()])
+        .when_equal("kms:ViaService", through)
+}
+
+/// The permission to read the secret of an upstream, which CloudFormation resolves with the rights
+/// of its caller.
+fn reading_secret(secret: &Secret) -> Statement {
+    let arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:";
+    // Secrets Manager adds a hyphen and six characters to the name.
+    let arn = sub(format!("{arn}{}-??????", secret.secrets_manager));
+    Statement::of(vec!["secretsmanager:GetSecretValue"], vec![arn])
+}
+
 /// The commands' own calls.
 fn commands(environment: &Environment, names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let bucket = format!(
@@ -241,8 +259,10 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
         Statement::of(
             vec![
                 "dynamodb:DeleteTable",
+                "dynamodb:DescribeContinuousBackups",
                 "dynamodb:DescribeTable",
                 "dynamodb:DescribeTimeToLive",
+                "dynamodb:UpdateContinuousBackups",
                 "dynamodb:UpdateTable",
                 "dynamodb:UpdateTimeToLive",
             ],
@@ -266,6 +286,10 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             "metrics have no resource type (Service Authorization Reference, CloudWatch)",
         ),
     ];
+    let upstream = environment.upstream.as_ref();
+    if let Some(secret) = upstream.and_then(|upstream| upstream.secret.as_ref()) {
+        statements.push(reading_secret(secret));
+    }
     if let Some(encryption) = &environment.encryption {
         statements.push(encrypting(encryption));
         let actions = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
@@ -276,7 +300,8 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
 }
 
 /// The permissions of the read-only commands: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `explain`, `keys list`, `dashboard`, `attach --check`.
+/// `explain`, `keys list`, `users list`, `webhooks list`, `usage export`, `dashboard`,
+/// `attach --check`.
 fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
     let names = &environment.names();
     let of = |kind| arns(resources, kind).collect::<Vec<_>>();
@@ -324,6 +349,7 @@ fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> 
         ),
         Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
     ];
+    statements.extend(environment.encryption.as_ref().map(decrypting));
     statements.extend(attached::looking(environment));
     statements
 }

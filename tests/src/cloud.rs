@@ -7,20 +7,23 @@
     reason = "a test fails by panicking"
 )]
 
+mod request;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use deployer::without_refused;
 use domain::names::Function;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::request::{ChangeSet, Refusal};
+use crate::call::{Answer, Call, elements};
 use crate::place::Place;
 use crate::server::Server;
 use crate::synthesised::root;
@@ -121,118 +124,46 @@ struct Front {
     busy: Mutex<BTreeMap<String, u32>>,
 }
 
-struct Call {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
 async fn serve(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query();
-    let mut call = Call {
-        method: parts.method,
-        path: path.map_or("/", |path| path.as_str()).to_owned(),
-        headers: parts.headers,
-        body: to_bytes(body, usize::MAX).await.unwrap_or_default(),
-    };
+    let mut call = Call::read(request).await;
     let action = call.action();
     front.asked.lock().unwrap().insert(action.clone());
     if let Some(refusal) = front.refusal(&action, &call) {
         return refusal;
     }
-    call.spare_the_emulator(&action);
-    let answer = front.forward(&call).await;
-    front.settle(&action, &call, answer)
+    if action == "cloudformation:CreateChangeSet"
+        && let Some((code, message)) = front.refused_change(&call).await
+    {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>\
+             <Message>{message}</Message></Error></ErrorResponse>"
+        );
+        return answer(StatusCode::BAD_REQUEST, body);
+    }
+    spare_the_emulator(&mut call, &action);
+    let answer = call.forward(&front.client, &front.aws).await.unwrap();
+    front.settle(&action, &call, answer).into()
 }
 
-impl Call {
-    fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or("")
-    }
-
-    /// The service for which the call is signed.
-    fn service(&self) -> String {
-        let signed = self.header(AUTHORIZATION.as_str());
-        let scope = signed.split_once("Credential=");
-        let service = scope.and_then(|(_, scope)| scope.split('/').nth(3));
-        let service = service.unwrap_or("unsigned");
-        match service {
-            "monitoring" => "cloudwatch",
-            other => other,
-        }
-        .to_owned()
-    }
-
-    /// The action, as IAM names it.
-    fn action(&self) -> String {
-        let service = self.service();
-        let operation = if let Some((_, operation)) = self.header("x-amz-target").rsplit_once('.') {
-            operation.to_owned()
-        } else if let Some((_, operation)) = self.path.rsplit_once("/operation/") {
-            operation.to_owned()
-        } else if service == "s3" {
-            self.of_s3().to_owned()
-        } else if service == "apigateway" {
-            self.method.to_string()
-        } else {
-            let form = self.form();
-            let action = form.iter().find(|(name, _)| name == "Action");
-            action.map(|(_, action)| action.clone()).unwrap_or_default()
-        };
-        format!("{service}:{operation}")
-    }
-
-    fn of_s3(&self) -> &'static str {
-        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        let is_object = path.trim_matches('/').contains('/');
-        let about = query.split(['=', '&']).next().unwrap_or_default();
-        match (self.method.as_str(), about, is_object) {
-            ("PUT", "encryption", _) => "PutEncryptionConfiguration",
-            ("PUT", "publicAccessBlock", _) => "PutBucketPublicAccessBlock",
-            ("PUT", "policy", _) => "PutBucketPolicy",
-            ("PUT", "versioning", _) => "PutBucketVersioning",
-            ("PUT", "lifecycle", _) => "PutLifecycleConfiguration",
-            ("GET", "versions", _) => "ListBucketVersions",
-            ("POST", "delete", _) => "DeleteObjectVersion",
-            ("PUT", _, true) => "PutObject",
-            ("PUT", _, false) => "CreateBucket",
-            ("DELETE", _, false) => "DeleteBucket",
-            ("GET" | "HEAD", _, true) => "GetObject",
-            ("HEAD", _, false) => "ListBucket",
-            _ => "?",
-        }
-    }
-
-    fn form(&self) -> Vec<(String, String)> {
-        let text = String::from_utf8_lossy(&self.body);
-        let url = reqwest::Url::parse(&format!("http://form/?{text}"));
-        let pairs = url.map(|url| url.query_pairs().into_owned().collect());
-        pairs.unwrap_or_default()
-    }
-
-    /// The embedded AWS rolls a whole stack back for an alarm on metric math.
-    fn spare_the_emulator(&mut self, action: &str) {
-        if action == "cloudformation:CreateChangeSet" {
-            let mut form = self.form();
-            for (name, value) in &mut form {
-                if name == "TemplateBody" {
-                    *value = spared(value);
-                }
+/// The embedded AWS rolls a whole stack back for an alarm on metric math.
+fn spare_the_emulator(call: &mut Call, action: &str) {
+    if action == "cloudformation:CreateChangeSet" {
+        let mut form = call.form();
+        for (name, value) in &mut form {
+            if name == "TemplateBody" {
+                *value = spared(value);
             }
-            let mut url = reqwest::Url::parse("http://form/").unwrap();
-            url.query_pairs_mut().extend_pairs(form);
-            self.body = Bytes::from(url.query().unwrap().to_owned());
         }
-        if action == "s3:PutObject" && self.path.contains("/templates/") {
-            self.body = Bytes::from(spared(&String::from_utf8_lossy(&self.body)));
-            let checked = |name: &str| name.contains("checksum") || name == "content-md5";
-            let names: Vec<_> = self.headers.keys().cloned().collect();
-            for name in names.iter().filter(|name| checked(name.as_str())) {
-                self.headers.remove(name);
-            }
+        let mut url = reqwest::Url::parse("http://form/").unwrap();
+        url.query_pairs_mut().extend_pairs(form);
+        call.body = Bytes::from(url.query().unwrap().to_owned());
+    }
+    if action == "s3:PutObject" && call.path.contains("/templates/") {
+        call.body = Bytes::from(spared(&String::from_utf8_lossy(&call.body)));
+        let checked = |name: &str| name.contains("checksum") || name == "content-md5";
+        let names: Vec<_> = call.headers.keys().cloned().collect();
+        for name in names.iter().filter(|name| checked(name.as_str())) {
+            call.headers.remove(name);
         }
     }
 }
@@ -258,16 +189,11 @@ impl Front {
             let body = "<Error><Code>AccessDenied</Code><Message>no owner</Message></Error>";
             return Some(answer(StatusCode::FORBIDDEN, body));
         }
-        if action == "cloudformation:CreateChangeSet" {
-            let mut form = call.form().into_iter();
-            let allowed = form.any(|(_, value)| value == "CAPABILITY_NAMED_IAM");
-            let body = "<ErrorResponse><Error><Code>InsufficientCapabilitiesException</Code>\
-                <Message>Requires capabilities : [CAPABILITY_NAMED_IAM]</Message></Error></ErrorResponse>";
-            return (!allowed).then(|| answer(StatusCode::BAD_REQUEST, body));
-        }
         if matches!(action, "dynamodb:DeleteTable" | "dynamodb:UpdateTable") {
             let busy = self.busy.lock().unwrap();
-            let busy = busy.get(&table(call)).is_some_and(|left| *left > 0);
+            let busy = busy
+                .get(&call.member("TableName"))
+                .is_some_and(|left| *left > 0);
             let body = r#"{"__type": "com.amazonaws.dynamodb.v20120810#ResourceInUseException",
                 "message": "Attempt to change a resource which is still in use"}"#;
             return busy.then(|| answer(StatusCode::BAD_REQUEST, body));
@@ -275,63 +201,89 @@ impl Front {
         None
     }
 
-    async fn forward(&self, call: &Call) -> (StatusCode, HeaderMap, Bytes) {
-        let mut headers = call.headers.clone();
-        for own in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
-            headers.remove(own);
+    /// Refuses a change set for what it asks, or because of what exists.
+    async fn refused_change(&self, call: &Call) -> Option<Refusal> {
+        let mut change = ChangeSet::of(&call.form());
+        if let Some(url) = call.parameter("TemplateURL") {
+            // The object at this address, but without the proxy.
+            let path = reqwest::Url::parse(&url).unwrap().path().to_owned();
+            let template = self.client.get(format!("{}{path}", self.aws));
+            let template = template.send().await.unwrap();
+            change.template = template.text().await.unwrap();
         }
-        let url = format!("{}{}", self.aws, call.path);
-        let request = self.client.request(call.method.clone(), url);
-        let sent = request.headers(headers).body(call.body.clone()).send();
-        let answer = sent.await.unwrap();
-        let status = answer.status();
-        let mut headers = answer.headers().clone();
-        headers.remove(TRANSFER_ENCODING);
-        let is_head = call.method == Method::HEAD;
-        if !is_head {
-            headers.remove(CONTENT_LENGTH);
+        if let Some(refusal) = change.refusal() {
+            return Some(refusal);
         }
-        (status, headers, answer.bytes().await.unwrap())
+        let stack = call.parameter("StackName").unwrap_or_default();
+        let existing = self.existing(&stack).await;
+        change.would_collide(|kind, name| existing.contains(&(kind.to_owned(), name.to_owned())))
+    }
+
+    /// The tables, log groups and streams that exist outside a stack, by type and name.
+    async fn existing(&self, stack: &str) -> BTreeSet<(String, String)> {
+        let mut existing = BTreeSet::new();
+        for (service, target, list, kind) in [
+            (
+                "dynamodb",
+                "DynamoDB_20120810.ListTables",
+                "/TableNames",
+                "AWS::DynamoDB::Table",
+            ),
+            (
+                "kinesis",
+                "Kinesis_20131202.ListStreams",
+                "/StreamNames",
+                "AWS::Kinesis::Stream",
+            ),
+            (
+                "logs",
+                "Logs_20140328.DescribeLogGroups",
+                "/logGroups",
+                "AWS::Logs::LogGroup",
+            ),
+        ] {
+            let call = Call::own(service, "application/x-amz-json-1.1", "{}").about(target);
+            let listed = call.forward(&self.client, &self.aws).await.unwrap().json();
+            let listed = listed.pointer(list).and_then(Value::as_array).cloned();
+            for item in listed.unwrap_or_default() {
+                let name = item.get("logGroupName").unwrap_or(&item);
+                let name = name.as_str().unwrap_or_default();
+                existing.insert((kind.to_owned(), name.to_owned()));
+            }
+        }
+        let form = format!("Version=2010-05-15&Action=ListStackResources&StackName={stack}");
+        let call = Call::own("cloudformation", "application/x-www-form-urlencoded", &form);
+        let listed = call.forward(&self.client, &self.aws).await.unwrap();
+        let listed = String::from_utf8_lossy(&listed.body).into_owned();
+        let own: BTreeSet<&str> = elements(&listed, "PhysicalResourceId").collect();
+        existing.retain(|(_, name)| !own.contains(name.as_str()));
+        existing
     }
 
     /// A changed table remains in transition for a while.
-    fn settle(
-        &self,
-        action: &str,
-        call: &Call,
-        (status, headers, mut body): (StatusCode, HeaderMap, Bytes),
-    ) -> Response<Body> {
+    fn settle(&self, action: &str, call: &Call, mut answer: Answer) -> Answer {
         let mut busy = self.busy.lock().unwrap();
-        if action == "dynamodb:UpdateTable" && status.is_success() {
-            busy.insert(table(call), BUSY);
+        if action == "dynamodb:UpdateTable" && answer.status.is_success() {
+            busy.insert(call.member("TableName"), BUSY);
         }
         if action == "dynamodb:DescribeTable"
-            && let Some(left) = busy.get_mut(&table(call))
+            && let Some(left) = busy.get_mut(&call.member("TableName"))
             && *left > 0
         {
             *left -= 1;
-            let mut described: Value = serde_json::from_slice(&body).unwrap();
+            let mut described = answer.json();
             if let Some(status) = described.pointer_mut("/Table/TableStatus") {
                 *status = "UPDATING".into();
             }
-            body = Bytes::from(described.to_string());
+            answer.body = Bytes::from(described.to_string());
         }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
+        answer
     }
 }
 
-fn table(call: &Call) -> String {
-    let input: Value = serde_json::from_slice(&call.body).unwrap_or_default();
-    let table = input.get("TableName").and_then(Value::as_str);
-    table.unwrap_or_default().to_owned()
-}
-
-fn answer(status: StatusCode, body: &'static str) -> Response<Body> {
+fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     Response::builder()
         .status(status)
-        .body(Body::from(body))
+        .body(body.into())
         .unwrap()
 }

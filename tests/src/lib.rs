@@ -3,11 +3,14 @@
 pub mod alarms;
 pub mod bench;
 pub mod browser;
+pub mod call;
 pub mod cloud;
 pub mod faults;
 pub mod place;
+pub mod policy;
 pub mod proxy;
 pub mod server;
+pub mod strict;
 pub mod synthesised;
 pub mod system;
 pub mod tools;

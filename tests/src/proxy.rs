@@ -15,10 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::event::UsageEvent;
@@ -27,6 +26,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::call::{Answer, Call};
 use crate::faults::random::Random;
 
 /// One call in this many fails.
@@ -147,28 +147,16 @@ impl Drop for Proxy {
 }
 
 async fn serve(State(between): State<Arc<Between>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let target = parts.headers.get("x-amz-target");
-    let target = target.and_then(|target| target.to_str().ok());
-    let target = target.unwrap_or_default().to_owned();
-    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let mut call = Call::read(request).await;
+    let target = call.header("x-amz-target").to_owned();
     let upstream = match &between.stream {
         Some(stream) if target.starts_with("Kinesis_") => stream,
         _ => &between.aws,
     };
-    let mut headers = parts.headers;
     // A signed call has a date, and even a service that checks no signature may require it.
-    headers
+    call.headers
         .entry("x-amz-date")
         .or_insert(HeaderValue::from_static("20260101T000000Z"));
-    let path = parts.uri.path_and_query();
-    let path = path.map_or("/", |path| path.as_str());
-    let call = Call {
-        method: parts.method,
-        url: format!("{upstream}{path}"),
-        headers,
-        body,
-    };
     let is_put = target.ends_with(".PutRecord");
     let fault = if is_put || target.starts_with("DynamoDB_20120810.") {
         between.decide()
@@ -188,24 +176,17 @@ async fn serve(State(between): State<Arc<Between>>, request: Request) -> Respons
         }
         Some(Fault::AnswerLost) | None => {}
     }
-    let answer = between.forward(&call).await;
-    let answer = if is_put && answer.status().is_success() {
-        between.took(&call, answer).await
-    } else {
-        answer
+    let Some(answer) = call.forward(&between.client, upstream).await else {
+        return error(StatusCode::BAD_GATEWAY, "Unreachable");
     };
+    if is_put && answer.status.is_success() {
+        between.took(&call, &answer, upstream).await;
+    }
     if matches!(fault, Some(Fault::AnswerLost)) {
         traffic.lost.fetch_add(1, Ordering::Relaxed);
         return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
     }
-    answer
-}
-
-struct Call {
-    method: axum::http::Method,
-    url: String,
-    headers: HeaderMap,
-    body: Bytes,
+    answer.into()
 }
 
 impl Between {
@@ -225,32 +206,9 @@ impl Between {
         })
     }
 
-    async fn forward(&self, call: &Call) -> Response<Body> {
-        let mut headers = call.headers.clone();
-        for own in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
-            headers.remove(own);
-        }
-        let request = self.client.request(call.method.clone(), &call.url);
-        let sent = request.headers(headers).body(call.body.clone()).send();
-        let Ok(answer) = sent.await else {
-            return error(StatusCode::BAD_GATEWAY, "Unreachable");
-        };
-        let mut response = Response::builder().status(answer.status());
-        for (name, value) in answer.headers() {
-            if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
-                response = response.header(name, value);
-            }
-        }
-        let body = answer.bytes().await.unwrap_or_default();
-        response.body(Body::from(body)).unwrap()
-    }
-
     /// Remembers the event, and puts every tenth record again.
-    async fn took(&self, call: &Call, answer: Response<Body>) -> Response<Body> {
-        let (parts, body) = answer.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let answered: Value = serde_json::from_slice(&body).unwrap();
-        let put: Value = serde_json::from_slice(&call.body).unwrap();
+    async fn took(&self, call: &Call, answer: &Answer, upstream: &str) {
+        let (answered, put) = (answer.json(), call.input());
         let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
         let data = STANDARD.decode(text(&put, "Data").unwrap()).unwrap();
         if let Ok(event) = UsageEvent::decode(&data) {
@@ -263,10 +221,13 @@ impl Between {
             all.entry(taken.event.id).or_insert(taken);
         }
         let number = self.records.fetch_add(1, Ordering::Relaxed);
-        if number.is_multiple_of(AGAIN) && self.forward(call).await.status().is_success() {
+        if !number.is_multiple_of(AGAIN) {
+            return;
+        }
+        let again = call.forward(&self.client, upstream).await;
+        if again.is_some_and(|again| again.status.is_success()) {
             self.traffic.again.fetch_add(1, Ordering::Relaxed);
         }
-        Response::from_parts(parts, Body::from(body))
     }
 }
 

@@ -28,9 +28,14 @@ pub fn environment(name: &str) -> Environment {
 
 /// The environment `test` with an additional line.
 pub fn parsed(line: &str) -> Environment {
-    let path = root().join("stacks/environments/test.yaml");
+    with("test", line)
+}
+
+/// An environment of this repository with an additional line.
+pub fn with(name: &str, line: &str) -> Environment {
+    let path = root().join(format!("stacks/environments/{name}.yaml"));
     let text = std::fs::read_to_string(&path).unwrap();
-    Environment::parse("test", &path, &format!("{text}{line}\n")).unwrap()
+    Environment::parse(name, &path, &format!("{text}{line}\n")).unwrap()
 }
 
 /// An upstream with every option set, called by pages of two origins.

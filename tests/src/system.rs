@@ -24,6 +24,7 @@ use domain::time::UnixMillis;
 use serde_json::Value;
 
 use crate::place::{Ended, Place};
+use crate::strict::Strict;
 
 /// How long a count may take to appear.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,6 +45,8 @@ pub struct System {
     /// The client for calls of the API.
     pub client: reqwest::Client,
     guard: Guard,
+    /// What the functions' calls go through.
+    pub strict: Strict,
 }
 
 /// Ends a system whose test cannot, because it was interrupted or killed. The process that ends it
@@ -94,7 +97,8 @@ impl System {
     }
 
     /// Deploys a system from a place.
-    pub fn deploy_from(place: Place) -> Self {
+    pub fn deploy_from(mut place: Place) -> Self {
+        let strict = Strict::before(&mut place);
         let guard = Guard::of(&place);
         let outputs = deploy(&place);
         Self {
@@ -102,6 +106,7 @@ impl System {
             outputs,
             client: reqwest::Client::new(),
             guard,
+            strict,
         }
     }
 

@@ -353,7 +353,7 @@ fn compare(user: &User, stats: &Value, calls: &BTreeMap<String, BTreeSet<String>
 async fn chaos(stream: Option<Kinesis>) {
     let calls = calls();
     let mut system = System::deploy();
-    let aws = system.text("/local/awsEndpoint").to_owned();
+    let aws = system.strict.address().to_owned();
     let elsewhere = stream.as_ref().map(|stream| stream.server.endpoint.clone());
     let proxy = Proxy::start(&aws, elsewhere, 7).await;
     system.place.set("XTASK_HOST_AWS_ENDPOINT", proxy.address());

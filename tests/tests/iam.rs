@@ -4,11 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tests::synthesised::{KEY, OWN_API, environment, parsed, root, secured};
+use stacks::Environment;
+use tests::policy::matches;
+use tests::synthesised::{KEY, OWN_API, environment, parsed, root, secured, with};
 
 /// The policies of the roles' template, by logical id.
 fn policies(environment: &str) -> BTreeMap<String, Value> {
-    let template = stacks::roles(&self::environment(environment)).unwrap();
+    policies_of(&self::environment(environment))
+}
+
+fn policies_of(environment: &Environment) -> BTreeMap<String, Value> {
+    let template = stacks::roles(environment).unwrap();
     let template: Value = serde_json::from_str(&template).unwrap();
     let resources = template["Resources"].as_object().unwrap().clone();
     resources
@@ -47,35 +53,13 @@ fn statements<'a>(policies: impl IntoIterator<Item = &'a Value>) -> Vec<Statemen
     .collect()
 }
 
-/// Whether a policy's pattern, in which `*` matches anything, covers an ARN.
-fn covers(pattern: &str, arn: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = arn.strip_prefix(parts.next().unwrap()) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[test]
-fn patterns_cover_what_they_say() {
-    assert!(covers("a:b/*", "a:b/c") && covers("a*c*e", "abcde") && covers("abc", "abc"));
-    assert!(!covers("a:b/*", "a:c/b") && !covers("abc", "abcd") && !covers("a*c", "abcd"));
-}
-
 #[test]
 fn a_role_reaches_no_other_environment() {
-    let test = statements(policies("test").values());
-    let prod = statements(policies("prod").values());
+    let hooks = "webhooks: [{name: billing, url: 'https://example.com/hooks'}]";
+    let test = statements(policies_of(&with("test", hooks)).values());
+    let prod = statements(policies_of(&with("prod", hooks)).values());
+    let secrets = |statement: &Statement| statement.resources[0].contains(":secret:");
+    assert!(test.iter().any(secrets) && prod.iter().any(secrets));
     let of_prod: BTreeSet<&String> = prod.iter().flat_map(|one| &one.resources).collect();
     for statement in &test {
         for pattern in &statement.resources {
@@ -84,11 +68,11 @@ fn a_role_reaches_no_other_environment() {
             let unnamed = pattern == "*"
                 || pattern.contains(":apigateway:")
                 || pattern.ends_with(":event-source-mapping:*");
-            let named = pattern.contains("-test");
+            let named = pattern.contains("-test") || pattern.contains("/test/");
             assert!(named || unnamed, "{pattern}: {:?}", statement.actions);
             let reached = of_prod
                 .iter()
-                .filter(|arn| **arn != pattern && covers(pattern, arn));
+                .filter(|arn| **arn != pattern && matches(pattern, arn));
             let reached: Vec<_> = reached.collect();
             assert!(
                 unnamed || reached.is_empty(),
@@ -129,11 +113,13 @@ fn roles_are_passed_to_the_services_of_the_stacks_alone() {
 
 #[test]
 fn who_looks_changes_nothing() {
-    let policies = policies("test");
+    let policies = policies_of(&secured());
     let looking = policies.iter().filter(|(id, _)| id.starts_with("Operate"));
     let looking = statements(looking.map(|(_, policy)| policy));
     assert!(looking.len() > 5);
-    let reading = ["Describe", "Filter", "GET", "Get", "List", "Query", "Scan"];
+    let reading = [
+        "Decrypt", "Describe", "Filter", "GET", "Get", "List", "Query", "Scan",
+    ];
     for action in looking.iter().flat_map(|statement| &statement.actions) {
         let (_, verb) = action.split_once(':').unwrap();
         let reads = reading.iter().any(|prefix| verb.starts_with(prefix));
@@ -178,6 +164,7 @@ fn an_environment_with_every_option_has_its_roles_too() {
     let template = stacks::roles(&secured()).unwrap();
     for option in [
         KEY,
+        "kms:ViaService",
         ":regional/webacl/",
         "apigateway:SetWebACL",
         ":secret:complical/webhooks/test/billing-??????",
@@ -188,6 +175,39 @@ fn an_environment_with_every_option_has_its_roles_too() {
     for option in ["kms:", "wafv2:", "secretsmanager:"] {
         assert!(!without.contains(option), "{option}");
     }
+}
+
+/// CloudFormation reads the upstream's secret with the rights of the deploying role.
+#[test]
+fn the_deploy_role_reads_the_secret_of_the_upstream() {
+    let policies = policies_of(&parsed(OWN_API));
+    let of = |role: &str| {
+        let policies = policies.iter().filter(|(id, _)| id.starts_with(role));
+        let statements = statements(policies.map(|(_, policy)| policy));
+        let reading = statements.into_iter().filter(|one| {
+            one.actions
+                .iter()
+                .any(|action| action == "secretsmanager:GetSecretValue")
+        });
+        let arns = reading.flat_map(|statement| statement.resources);
+        arns.filter(|arn| arn.ends_with(":secret:example/upstream-??????"))
+            .count()
+    };
+    assert_eq!((of("Deploy"), of("Operate")), (1, 0));
+}
+
+/// DynamoDB decrypts a table with the rights of whoever reads it.
+#[test]
+fn who_looks_may_use_the_key_through_dynamodb_alone() {
+    let policies = policies_of(&secured());
+    let looking = policies.iter().filter(|(id, _)| id.starts_with("Operate"));
+    let statements = statements(looking.map(|(_, policy)| policy));
+    let mut of_key = statements.iter().filter(|one| one.resources == [KEY]);
+    let decrypting = of_key.next().unwrap();
+    assert_eq!(decrypting.actions, ["kms:Decrypt", "kms:DescribeKey"]);
+    let through = &decrypting.condition["StringEquals"]["kms:ViaService"];
+    assert_eq!(through["Fn::Sub"], "dynamodb.${AWS::Region}.amazonaws.com");
+    assert!(of_key.next().is_none());
 }
 
 /// Calls of commands that neither role covers: they change keys, records and counts, or show a

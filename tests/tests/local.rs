@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use domain::names::Function;
 use serde_json::json;
 use tests::system::{Hours, System, deploy, event, json_of};
 
@@ -126,10 +127,28 @@ async fn every_call_of_every_user_is_counted_once() {
         (&json!(200), &json!(0), &json!(0))
     );
 
+    calls_are_checked(&system);
     system.end_as_if_killed();
     assert!(!system.place.dir().exists());
     let call = system.client.get(system.url("deadlines")).send().await;
     assert!(call.is_err(), "{call:?}");
+}
+
+/// The calls of functions, and those that Lambda makes under their roles, pass the check of rights.
+fn calls_are_checked(system: &System) {
+    for (function, action) in [
+        (Function::Authorizer, "kinesis:PutRecord"),
+        (Function::Authorizer, "dynamodb:GetItem"),
+        (Function::Processor, "kinesis:GetRecords"),
+        (Function::Processor, "dynamodb:PutItem"),
+        (Function::Aggregator, "dynamodb:GetRecords"),
+        (Function::Reconciler, "sqs:SendMessage"),
+        (Function::Analytics, "dynamodb:Query"),
+        (Function::Analytics, "logs:PutLogEvents"),
+    ] {
+        let allowed = system.strict.allowed(&System::function(function));
+        assert!(allowed.contains(action), "{function:?}: {allowed:?}");
+    }
 }
 
 /// A stack is deleted and deployed again, although something wrote to its log group in between: AWS

@@ -164,9 +164,10 @@ async fn failed_records_count_once_they_can_and_nothing_counts_twice() {
     tell_what_is_counted_but_wrong(&system).await;
 }
 
-/// The processor gets the name of a table that does not exist, and gives its records up. They do
-/// not come from calls: the second track would count those in the meantime.
+/// The processor gets the name of a table that its role does not allow, and gives its records up.
+/// They do not come from calls: the second track would count those in the meantime.
 async fn give_up(system: &System) {
+    system.strict.expect_refusals_on("complical-nowhere");
     let table = [("ANALYTICS_TABLE", "complical-nowhere")];
     let before = system.set_variables(Function::Processor, &table).await;
     system.set_retries(Function::Processor, 1).await;
@@ -179,6 +180,13 @@ async fn give_up(system: &System) {
     }
     system.replace_variables(Function::Processor, before).await;
     system.set_retries(Function::Processor, -1).await;
+    let refused = format!(
+        "the role of `{}` does not allow `dynamodb:PutItem` on \
+         `arn:aws:dynamodb:ap-south-1:000000000000:table/complical-nowhere`",
+        System::function(Function::Processor)
+    );
+    let sentences = system.strict.sentences();
+    assert!(sentences.contains(&refused), "{sentences:?}");
     assert_ne!(errors(system)["deadLetters"], 0);
     assert_eq!(system.analytics(ANN).await["totalCalls"], 22);
 }

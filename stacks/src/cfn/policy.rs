@@ -7,6 +7,20 @@ use super::intrinsic::account_id;
 use super::sqs;
 use super::value::{Arn, Json, Val};
 
+/// Actions for which the Service Authorization Reference lists no resource type, although AWS's own
+/// samples or the action's parameters name one. Not tried on AWS: if it refuses one of them there,
+/// the action must be allowed on `*`.
+const NAMED_ANYWAY: [&str; 5] = [
+    // The Kinesis developer guide's sample of a scaling function names the stream.
+    "kinesis:UpdateShardCount",
+    // Each has the parameter `StreamARN` (Kinesis API Reference).
+    "kinesis:DisableEnhancedMonitoring",
+    "kinesis:EnableEnhancedMonitoring",
+    "kinesis:UpdateStreamMode",
+    // Its parameter is a list of log groups (CloudWatch Logs API Reference).
+    "logs:DescribeIndexPolicies",
+];
+
 /// One statement that allows something.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -107,6 +121,11 @@ impl Statement {
                 (Some(true), Resources::Any(_)) => Some(format!(
                     "`{action}` is allowed on `*`, but can name a resource"
                 )),
+                (Some(false), Resources::Exact(_)) if !NAMED_ANYWAY.contains(action) => {
+                    Some(format!(
+                        "`{action}` can name no resource, so it is allowed on `*` or not at all"
+                    ))
+                }
                 _ => None,
             })
             .collect()
@@ -245,4 +264,39 @@ pub fn redrive(dead_letters: Val<Arn<sqs::Queue>>, receives: u32) -> Json {
         "deadLetterTargetArn": dead_letters.into_json(),
         "maxReceiveCount": receives,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_allowed_on_what_it_can_name() {
+        let stream = || vec!["arn:of:the:stream".into()];
+        let on_one = |action| Statement::of(vec![action], stream());
+        let on_all = |action| Statement::allow_on_all([action], "no reason");
+        assert_eq!(on_one("kinesis:PutRecord").problems(), [""; 0]);
+        assert_eq!(
+            on_all("kinesis:PutRecord").problems(),
+            ["`kinesis:PutRecord` is allowed on `*`, but can name a resource"]
+        );
+        assert_eq!(on_all("cloudwatch:GetMetricStatistics").problems(), [""; 0]);
+        assert_eq!(
+            on_one("cloudwatch:GetMetricStatistics").problems(),
+            [
+                "`cloudwatch:GetMetricStatistics` can name no resource, so it is allowed on `*` or not at all"
+            ]
+        );
+        assert_eq!(
+            on_one("kinesis:PutRecrod").problems(),
+            ["`kinesis:PutRecrod` is not an IAM action"]
+        );
+    }
+
+    #[test]
+    fn an_action_is_named_anyway_only_while_the_reference_lists_no_resource() {
+        for action in NAMED_ANYWAY {
+            assert_eq!(known(action), Some(false), "{action}");
+        }
+    }
 }

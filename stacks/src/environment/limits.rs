@@ -57,6 +57,7 @@ pub struct Waf {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Encryption {
     /// The ARN of a symmetric KMS key of the environment's region. It encrypts stream, tables,
-    /// queues, topic and logs. SECURITY.md contains the key policy that it needs.
+    /// queues, topic, logs and the secrets of webhooks. SECURITY.md contains the key policy that it
+    /// needs.
     pub key: super::text::KeyArn,
 }

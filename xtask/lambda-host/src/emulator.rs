@@ -7,6 +7,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::Value;
 
+use crate::ids;
+
 /// A failed call to the local AWS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,12 +78,16 @@ impl Service {
     }
 }
 
+/// The access key id of the host's own calls.
+const OWN_KEY: &str = "test";
+
 /// A client of the local AWS.
 #[derive(Debug, Clone)]
 pub(crate) struct Emulator {
     http: reqwest::Client,
     endpoint: String,
     region: String,
+    access_key_id: String,
 }
 
 impl Emulator {
@@ -97,14 +103,23 @@ impl Emulator {
             http,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             region: region.to_owned(),
+            access_key_id: OWN_KEY.to_owned(),
+        }
+    }
+
+    /// The client for calls that Lambda makes under a function's role.
+    pub(crate) fn under_role_of(&self, function: &str) -> Self {
+        Self {
+            access_key_id: ids::access_key_id(function),
+            ..self.clone()
         }
     }
 
     /// The emulator takes service and region from the credential scope and checks nothing else.
     fn authorization(&self, service: &str) -> String {
         format!(
-            "AWS4-HMAC-SHA256 Credential=test/20260101/{}/{service}/aws4_request, SignedHeaders=host, Signature=0",
-            self.region
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{}/{service}/aws4_request, SignedHeaders=host, Signature=0",
+            self.access_key_id, self.region
         )
     }
 

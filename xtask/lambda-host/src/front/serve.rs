@@ -374,6 +374,7 @@ async fn finish(
         front
             .logs
             .line(Line {
+                function: None,
                 group: log.group.clone(),
                 stream: front.log_stream.clone(),
                 at: Timestamp::now(),

@@ -162,9 +162,10 @@ fn variables(
 ) -> BTreeMap<String, String> {
     let memory = spec.memory_mb.to_string();
     let task_root = spec.task_root.to_string_lossy();
+    let access_key_id = ids::access_key_id(&spec.name);
     let reserved = [
         ("_HANDLER", spec.handler.as_str()),
-        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_ACCESS_KEY_ID", &access_key_id),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_SESSION_TOKEN", "test"),
         ("AWS_DEFAULT_REGION", &environment.region),

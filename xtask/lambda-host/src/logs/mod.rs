@@ -35,6 +35,8 @@ const SHIP_EVERY: Duration = Duration::from_millis(500);
 /// A line for a log group.
 #[derive(Debug)]
 pub(crate) struct Line {
+    /// The function whose role writes the line; another service writes it if there is none.
+    pub(crate) function: Option<String>,
     pub(crate) group: String,
     pub(crate) stream: String,
     pub(crate) at: Timestamp,
@@ -179,6 +181,7 @@ fn take(entry: Entry, files: &mut Files, batches: &mut Batches) {
             files.write(&spec.name, at, &text);
             batches.add_metrics(embedded_metrics::read(&text));
             batches.add_line(Line {
+                function: Some(spec.name.clone()),
                 group: spec.log_group.clone(),
                 stream,
                 at,
@@ -197,6 +200,7 @@ fn take(entry: Entry, files: &mut Files, batches: &mut Batches) {
             files.write(&spec.name, at, &text);
             if ship {
                 batches.add_line(Line {
+                    function: Some(spec.name.clone()),
                     group: spec.log_group.clone(),
                     stream,
                     at,

@@ -18,10 +18,18 @@ const MAX_VALUES: usize = 150;
 /// CloudWatch Logs's error code if the group does not exist.
 const NO_GROUP: &str = "ResourceNotFoundException";
 
+/// A log stream, and the function whose role writes it, if one does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct LogStream {
+    function: Option<String>,
+    group: String,
+    name: String,
+}
+
 /// Lines and metrics that wait to be shipped.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    lines: BTreeMap<(String, String), Vec<Line>>,
+    lines: BTreeMap<LogStream, Vec<Line>>,
     /// By namespace and datum.
     metrics: BTreeMap<(String, String), Metric>,
     size: usize,
@@ -30,8 +38,12 @@ pub(super) struct Batches {
 impl Batches {
     pub(super) fn add_line(&mut self, line: Line) {
         self.size += 1;
-        let key = (line.group.clone(), line.stream.clone());
-        self.lines.entry(key).or_default().push(line);
+        let stream = LogStream {
+            function: line.function.clone(),
+            group: line.group.clone(),
+            name: line.stream.clone(),
+        };
+        self.lines.entry(stream).or_default().push(line);
     }
 
     pub(super) fn add_metrics(&mut self, metrics: Vec<Metric>) {
@@ -71,10 +83,15 @@ pub(super) async fn run(mut batches: mpsc::Receiver<Shipment>, emulator: Option<
     }
 }
 
-async fn ship(emulator: &Emulator, batch: Batches, known: &mut HashSet<(String, String)>) {
-    for ((group, stream), lines) in batch.lines {
+async fn ship(emulator: &Emulator, batch: Batches, known: &mut HashSet<LogStream>) {
+    for (stream, lines) in batch.lines {
+        let group = &stream.group;
+        let emulator = match &stream.function {
+            Some(function) => emulator.under_role_of(function),
+            None => emulator.clone(),
+        };
         for part in parts(lines) {
-            match put_lines(emulator, &group, &stream, &part, known).await {
+            match put_lines(&emulator, &stream, &part, known).await {
                 Err(error) if error.code() == Some(NO_GROUP) => {
                     tracing::debug!(
                         group,
@@ -127,21 +144,20 @@ fn parts(mut lines: Vec<Line>) -> Vec<Vec<Value>> {
 /// deleted with its stack must stay deleted, or the stack could not be deployed again.
 async fn put_lines(
     emulator: &Emulator,
-    group: &str,
-    stream: &str,
+    stream: &LogStream,
     events: &[Value],
-    known: &mut HashSet<(String, String)>,
+    known: &mut HashSet<LogStream>,
 ) -> Result<(), EmulatorError> {
-    let key = (group.to_owned(), stream.to_owned());
-    if !known.contains(&key) {
-        create_stream(emulator, group, stream).await?;
-        known.insert(key.clone());
+    let LogStream { group, name, .. } = stream;
+    if !known.contains(stream) {
+        create_stream(emulator, group, name).await?;
+        known.insert(stream.clone());
     }
-    let input = json!({"logGroupName": group, "logStreamName": stream, "logEvents": events});
+    let input = json!({"logGroupName": group, "logStreamName": name, "logEvents": events});
     let put = emulator.call(Service::Logs, "PutLogEvents", &input).await;
     if put.is_err() {
         // The group may have been recreated without the stream.
-        known.remove(&key);
+        known.remove(stream);
     }
     put.map(drop)
 }
@@ -199,6 +215,7 @@ mod tests {
 
     fn line(at: i64, text: &str) -> Line {
         Line {
+            function: None,
             group: "g".to_owned(),
             stream: "s".to_owned(),
             at: Timestamp::from_millisecond(at).unwrap(),

@@ -63,12 +63,14 @@ fn time(at: Millis) -> String {
     format!("{at:.3}")
 }
 
-/// Sends the message to the queue or topic.
+/// Sends the message to the queue or topic, under the function's role.
 pub(super) async fn send(
     emulator: &Emulator,
+    function: &str,
     destination: &str,
     message: &Value,
 ) -> Result<(), EmulatorError> {
+    let function = emulator.under_role_of(function);
     match destination.split(':').nth(2) {
         Some("sqs") => {
             let name = ids::resource_of(destination);
@@ -79,7 +81,7 @@ pub(super) async fn send(
                 "QueueUrl": found.get("QueueUrl"),
                 "MessageBody": message.to_string(),
             });
-            emulator
+            function
                 .call(Service::Sqs, "SendMessage", &input)
                 .await
                 .map(drop)
@@ -87,7 +89,7 @@ pub(super) async fn send(
         Some("sns") => {
             let text = message.to_string();
             let parameters = [("TopicArn", destination), ("Message", text.as_str())];
-            emulator
+            function
                 .query("sns", "2010-03-31", "Publish", &parameters)
                 .await
                 .map(drop)

@@ -117,7 +117,7 @@ impl Mappings {
         let checkpoints = Checkpoints::open(&self.folder, &spec.uuid, &spec.source_arn);
         let model = Mapping::new(spec.settings.clone(), checkpoints.shards());
         let source = Source {
-            emulator: self.emulator.clone(),
+            emulator: self.emulator.under_role_of(&spec.function_name),
             kind: spec.source,
             arn: spec.source_arn.clone(),
             filters: spec.filters.clone(),

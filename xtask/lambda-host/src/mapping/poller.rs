@@ -265,7 +265,13 @@ impl Poller {
         };
         let message = destination::message(mapping, discarded, Timestamp::now());
         for attempt in 1..=SEND_ATTEMPTS {
-            match destination::send(&self.emulator, destination, &message).await {
+            let sent = destination::send(
+                &self.emulator,
+                &mapping.function_name,
+                destination,
+                &message,
+            );
+            match sent.await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(destination, attempt, %error, "the on-failure destination refused a message");
