@@ -10,16 +10,13 @@ const AT_ONCE: usize = 32;
 
 /// Runs all futures, some of them concurrently, and returns their results in the given order. The
 /// first error, wherever it occurs, ends all of them.
-pub async fn together<F, T, E>(mut work: Vec<F>) -> Result<Vec<T>, E>
+pub async fn together<F, T, E>(work: Vec<F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    // Most work of an idle system: it needs no queue.
-    if work.len() < 2 {
-        return match work.pop() {
-            Some(only) => Ok(vec![only.await?]),
-            None => Ok(Vec::new()),
-        };
+    // An idle system has none most of the time.
+    if work.is_empty() {
+        return Ok(Vec::new());
     }
     let work = stream::iter(work).buffered(AT_ONCE);
     work.try_collect().await
