@@ -53,8 +53,12 @@ impl World {
     }
 
     fn latest(&self) -> UnixMillis {
-        let held = self.oracle.held.keys().map(|id| id.minted_at());
-        held.chain([self.now()]).max().unwrap_or_default()
+        let held = self.oracle.held.keys();
+        let held = held.chain(self.oracle.amounts.held.keys());
+        held.map(|id| id.minted_at())
+            .chain([self.now()])
+            .max()
+            .unwrap_or_default()
     }
 
     fn until(&self, at: UnixMillis) {
