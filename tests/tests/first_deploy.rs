@@ -217,7 +217,12 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
 
     bare_table(&cloud, "PK", "SK").await;
     let deployed = succeed(&cloud, "deploy --env test --yes");
-    for mended in ["it has no stream", "it has no index `byTime`"] {
+    for mended in [
+        "it has no stream",
+        "it has no index `byTime`",
+        "it has no point-in-time recovery",
+        "it is not encrypted with a key of KMS",
+    ] {
         let said = format!("{mended}; which is corrected first");
         assert!(deployed.stderr.contains(&said), "{deployed:#?}");
     }
@@ -228,6 +233,7 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     let indexes = described.global_secondary_indexes();
     assert_eq!(indexes[0].index_name(), Some("byTime"));
     assert_eq!(described.deletion_protection_enabled(), Some(true));
+    assert!(described.sse_description().is_some());
 
     let role = gateway_role(&cloud).await.unwrap();
     assert!(
@@ -243,8 +249,13 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
-    // The embedded AWS drops the expiry that a template declares: only that is corrected again.
-    assert!(!again.stderr.contains("it has no"), "{again:#?}");
+    // The embedded AWS drops the expiry, the recovery and the encryption that a template declares:
+    // only those are corrected again, and not where they were corrected before.
+    for there in ["no stream", "no index", "no deletion protection"] {
+        assert!(!again.stderr.contains(there), "{again:#?}");
+    }
+    let mended = format!("table `{ANALYTICS}`");
+    assert!(!again.stderr.contains(&mended), "{again:#?}");
     let unchanged = succeed(&cloud, "deploy --env test --yes");
     assert!(
         unchanged.stderr.contains("nothing changed"),

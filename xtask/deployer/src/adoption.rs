@@ -8,7 +8,8 @@ mod shape;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
-    KeySchemaElement, Projection, ProjectionType, ScalarAttributeType, StreamSpecification,
+    KeySchemaElement, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, Projection,
+    ProjectionType, ScalarAttributeType, SseSpecification, SseType, StreamSpecification,
     StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::error::{Error, failed};
 use crate::events::Progress;
 use crate::tables::Tables;
 pub use shape::Difference;
-use shape::{IndexShape, Remedy, Shape};
+use shape::{Beside, IndexShape, Remedy, Shape};
 
 const TABLE: &str = "AWS::DynamoDB::Table";
 
@@ -87,8 +88,26 @@ impl Tables {
                 Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
             )
         });
-        let expires = expiry.and_then(|expiry| expiry.attribute_name);
-        Ok(Some(Shape::actual(&described, expires)))
+        let beside = Beside {
+            expires: expiry.and_then(|expiry| expiry.attribute_name),
+            recoverable: self.recoverable(table).await?,
+        };
+        Ok(Some(Shape::actual(&described, beside)))
+    }
+
+    async fn recoverable(&self, table: &str) -> Result<bool, Error> {
+        let backups = self
+            .client
+            .describe_continuous_backups()
+            .table_name(table)
+            .send()
+            .await
+            .map_err(failed("DescribeContinuousBackups"))?;
+        let recovery = backups
+            .continuous_backups_description
+            .and_then(|backups| backups.point_in_time_recovery_description)
+            .and_then(|recovery| recovery.point_in_time_recovery_status);
+        Ok(recovery == Some(PointInTimeRecoveryStatus::Enabled))
     }
 
     /// Changes a table to match its declaration, as far as that is possible.
@@ -108,6 +127,8 @@ impl Tables {
                 Remedy::Index(index) => self.add_index(table, index).await?,
                 Remedy::Expire(attribute) => self.set_expiry(table, attribute, true).await?,
                 Remedy::KeepForever(attribute) => self.set_expiry(table, attribute, false).await?,
+                Remedy::Recover => self.recover(table).await?,
+                Remedy::Encrypt(key) => self.encrypt(table, key.as_deref()).await?,
                 Remedy::Protect => self.protect(table).await?,
             }
             self.settled(table).await?;
@@ -141,6 +162,34 @@ impl Tables {
             let update = update.time_to_live_specification(expiry.clone());
             let updated = update.send().await;
             updated.map_err(failed("UpdateTimeToLive")).map(drop)
+        })
+        .await
+    }
+
+    async fn recover(&self, table: &str) -> Result<(), Error> {
+        let on = PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(true)
+            .build()
+            .map_err(|_| incomplete("PointInTimeRecoverySpecification"))?;
+        self.change(table, async || {
+            let update = self.client.update_continuous_backups().table_name(table);
+            let update = update.point_in_time_recovery_specification(on.clone());
+            let updated = update.send().await;
+            updated.map_err(failed("UpdateContinuousBackups")).map(drop)
+        })
+        .await
+    }
+
+    async fn encrypt(&self, table: &str, key: Option<&str>) -> Result<(), Error> {
+        let encryption = SseSpecification::builder()
+            .enabled(true)
+            .sse_type(SseType::Kms)
+            .set_kms_master_key_id(key.map(str::to_owned))
+            .build();
+        self.change(table, async || {
+            let update = self.client.update_table().table_name(table);
+            let update = update.sse_specification(encryption.clone());
+            update.send().await.map_err(failed("UpdateTable")).map(drop)
         })
         .await
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, TableDescription};
+use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, SseStatus, TableDescription};
 use serde_json::Value;
 
 /// A part of a key.
@@ -24,7 +24,17 @@ pub(crate) struct IndexShape {
     pub(crate) projection: String,
 }
 
-/// The properties of a table on which functions depend.
+/// The key that encrypts a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// DynamoDB's own key, outside KMS.
+    #[default]
+    Owned,
+    /// A key of KMS: the one with this ARN, or AWS's for DynamoDB.
+    Kms(Option<String>),
+}
+
+/// The properties of a table on which functions, or the safety of its data, depend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     key: Vec<KeyPart>,
@@ -33,7 +43,19 @@ pub(crate) struct Shape {
     stream: Option<String>,
     /// The attribute by which items expire, if any do.
     expires: Option<String>,
+    /// Whether it has point-in-time recovery.
+    recoverable: bool,
+    encryption: Encryption,
     protected: bool,
+}
+
+/// What DynamoDB tells about a table beside its description.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// The attribute by which items expire, if any do.
+    pub(super) expires: Option<String>,
+    /// Whether it has point-in-time recovery.
+    pub(super) recoverable: bool,
 }
 
 /// The change that removes a difference.
@@ -49,6 +71,10 @@ pub(crate) enum Remedy {
     Expire(String),
     /// Stop items from expiring by this attribute.
     KeepForever(String),
+    /// Turn on point-in-time recovery.
+    Recover,
+    /// Encrypt it with the KMS key of this ARN, or with AWS's for DynamoDB.
+    Encrypt(Option<String>),
     /// Turn on deletion protection.
     Protect,
 }
@@ -67,6 +93,9 @@ impl fmt::Display for Remedy {
             Self::KeepForever(attribute) => {
                 write!(f, "no longer having items expire by `{attribute}`")
             }
+            Self::Recover => f.write_str("turning on its point-in-time recovery"),
+            Self::Encrypt(Some(key)) => write!(f, "encrypting it with `{key}`"),
+            Self::Encrypt(None) => f.write_str("encrypting it with AWS's key for DynamoDB"),
             Self::Protect => f.write_str("turning on its deletion protection"),
         }
     }
@@ -156,12 +185,22 @@ impl Shape {
             indexes: indexes.collect(),
             stream: at("/StreamSpecification/StreamViewType").map(str::to_owned),
             expires: at("/TimeToLiveSpecification/AttributeName").map(str::to_owned),
+            recoverable: properties
+                .pointer("/PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled")
+                == Some(&Value::Bool(true)),
+            encryption: if properties.pointer("/SSESpecification/SSEEnabled")
+                == Some(&Value::Bool(true))
+            {
+                Encryption::Kms(at("/SSESpecification/KMSMasterKeyId").map(str::to_owned))
+            } else {
+                Encryption::Owned
+            },
             protected: properties.get("DeletionProtectionEnabled") == Some(&Value::Bool(true)),
         }
     }
 
-    /// The shape in DynamoDB's description of a table, and the attribute by which its items expire.
-    pub(super) fn actual(table: &TableDescription, expires: Option<String>) -> Self {
+    /// The shape in DynamoDB's description of a table, and beside it.
+    pub(super) fn actual(table: &TableDescription, beside: Beside) -> Self {
         let kinds = table.attribute_definitions();
         let indexes = table.global_secondary_indexes().iter().map(|index| {
             let projection = index.projection().and_then(|one| one.projection_type());
@@ -180,7 +219,9 @@ impl Shape {
             key: parts(table.key_schema(), kinds),
             indexes: indexes.collect(),
             stream: view.map(|view| view.as_str().to_owned()),
-            expires,
+            expires: beside.expires,
+            recoverable: beside.recoverable,
+            encryption: encryption(table),
             protected: table.deletion_protection_enabled == Some(true),
         }
     }
@@ -203,6 +244,11 @@ impl Shape {
                 .filter_map(|index| index_difference(index, actual.indexes.get(&index.name))),
         );
         found.extend(self.expiry_difference(actual));
+        if self.recoverable && !actual.recoverable {
+            let says = "it has no point-in-time recovery";
+            found.push(Difference::mended(says, Remedy::Recover));
+        }
+        found.extend(self.encryption_difference(actual));
         if self.protected && !actual.protected {
             let says = "it has no deletion protection";
             found.push(Difference::mended(says, Remedy::Protect));
@@ -223,6 +269,26 @@ impl Shape {
                 Remedy::Stream(declared.clone()),
             )),
         }
+    }
+
+    /// AWS's key for DynamoDB has an ARN like any other: a table under another key passes for one
+    /// under it.
+    fn encryption_difference(&self, actual: &Self) -> Option<Difference> {
+        let Encryption::Kms(declared) = &self.encryption else {
+            return None;
+        };
+        let says = match (declared, &actual.encryption) {
+            (_, Encryption::Owned) => "it is not encrypted with a key of KMS".to_owned(),
+            (None, Encryption::Kms(_)) => return None,
+            (Some(declared), Encryption::Kms(key)) if key.as_ref() == Some(declared) => {
+                return None;
+            }
+            (Some(declared), Encryption::Kms(key)) => {
+                let key = key.as_deref().unwrap_or("unknown");
+                format!("it is encrypted with `{key}`, declared is `{declared}`")
+            }
+        };
+        Some(Difference::mended(says, Remedy::Encrypt(declared.clone())))
     }
 
     fn expiry_difference(&self, actual: &Self) -> Option<Difference> {
@@ -246,6 +312,19 @@ impl Shape {
             _ => None,
         }
     }
+}
+
+/// The encryption in DynamoDB's description of a table, which has none under DynamoDB's own key.
+fn encryption(table: &TableDescription) -> Encryption {
+    let kms = table.sse_description().filter(|sse| {
+        !matches!(
+            sse.status(),
+            None | Some(SseStatus::Disabled | SseStatus::Disabling)
+        )
+    });
+    kms.map_or(Encryption::Owned, |kms| {
+        Encryption::Kms(kms.kms_master_key_arn.clone())
+    })
 }
 
 fn index_difference(declared: &IndexShape, actual: Option<&IndexShape>) -> Option<Difference> {
@@ -314,6 +393,8 @@ mod tests {
                 "Projection": {"ProjectionType": "KEYS_ONLY"}}],
             "StreamSpecification": {"StreamViewType": "KEYS_ONLY"},
             "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": true},
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
+            "SSESpecification": {"SSEEnabled": true, "KMSMasterKeyId": "arn:of:the:key"},
             "DeletionProtectionEnabled": true,
         })
     }
@@ -362,6 +443,21 @@ mod tests {
             ["it has no index `back`"]
         );
         assert_eq!(
+            said(&without("PointInTimeRecoverySpecification")),
+            ["it has no point-in-time recovery"]
+        );
+        assert_eq!(
+            said(&without("SSESpecification")),
+            ["it is not encrypted with a key of KMS"]
+        );
+        assert_eq!(
+            said(&with(
+                "/SSESpecification/KMSMasterKeyId",
+                &json!("arn:of:another")
+            )),
+            ["it is encrypted with `arn:of:another`, declared is `arn:of:the:key`"]
+        );
+        assert_eq!(
             said(&without("DeletionProtectionEnabled")),
             ["it has no deletion protection"]
         );
@@ -400,6 +496,17 @@ mod tests {
             let said = said(&other);
             assert!(said.len() == 1 && said[0].starts_with("! "), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_key_of_kms_satisfies_a_declaration_that_names_none() {
+        let declared = with("/SSESpecification", &json!({"SSEEnabled": true}));
+        let differences = |actual: &Value| {
+            let differences = Shape::declared(&declared).differences(&Shape::declared(actual));
+            differences.len()
+        };
+        assert_eq!(differences(&table()), 0);
+        assert_eq!(differences(&without("SSESpecification")), 1);
     }
 
     #[test]

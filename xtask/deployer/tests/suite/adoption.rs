@@ -18,6 +18,8 @@ fn template() -> Value {
             "Projection": {"ProjectionType": "KEYS_ONLY"}}],
         "StreamSpecification": {"StreamViewType": "KEYS_ONLY"},
         "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": true},
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
+        "SSESpecification": {"SSEEnabled": true, "SSEType": "KMS"},
         "DeletionProtectionEnabled": true,
     }}}})
 }
@@ -50,13 +52,17 @@ async fn with_a_bare_table(key: &'static str) -> Scripted {
         "DescribeTimeToLive" => Answer::json(&json!({
             "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
         })),
+        "DescribeContinuousBackups" => Answer::json(&json!({"ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED",
+            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"}
+        }})),
         _ => Answer::json(&json!({})),
     })
     .await
 }
 
 #[tokio::test]
-async fn a_bare_table_gets_its_stream_index_expiry_and_protection() {
+async fn a_bare_table_gets_everything_that_is_declared() {
     let aws = with_a_bare_table("PK").await;
     let tables = Tables::new(&aws.session());
     let differing = tables.differing(&template(), &adopting()).await.unwrap();
@@ -71,6 +77,8 @@ async fn a_bare_table_gets_its_stream_index_expiry_and_protection() {
             "it has no stream",
             "it has no index `byTime`",
             "its items do not expire",
+            "it has no point-in-time recovery",
+            "it is not encrypted with a key of KMS",
             "it has no deletion protection",
         ]
     );
@@ -78,7 +86,7 @@ async fn a_bare_table_gets_its_stream_index_expiry_and_protection() {
 
     let told = Told::default();
     tables.mend(&differing[0], &told).await.unwrap();
-    assert_eq!(told.notes().len(), 4);
+    assert_eq!(told.notes().len(), 6);
     let changes: Vec<Value> = aws
         .calls()
         .iter()
@@ -98,6 +106,9 @@ async fn a_bare_table_gets_its_stream_index_expiry_and_protection() {
                     "Projection": {"ProjectionType": "KEYS_ONLY"}}}]}),
             json!({"TableName": "t", "TimeToLiveSpecification":
                 {"AttributeName": "ttl", "Enabled": true}}),
+            json!({"TableName": "t", "PointInTimeRecoverySpecification":
+                {"PointInTimeRecoveryEnabled": true}}),
+            json!({"TableName": "t", "SSESpecification": {"Enabled": true, "SSEType": "KMS"}}),
             json!({"TableName": "t", "DeletionProtectionEnabled": true}),
         ]
     );
