@@ -249,16 +249,13 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
-    // The embedded AWS drops the expiry and the recovery that a template declares: only those are
-    // corrected again.
-    for there in [
-        "no stream",
-        "no index",
-        "no deletion protection",
-        "not encrypted",
-    ] {
+    // The embedded AWS drops the expiry, the recovery and the encryption that a template declares:
+    // only those are corrected again, and not where they were corrected before.
+    for there in ["no stream", "no index", "no deletion protection"] {
         assert!(!again.stderr.contains(there), "{again:#?}");
     }
+    let mended = format!("table `{ANALYTICS}`");
+    assert!(!again.stderr.contains(&mended), "{again:#?}");
     let unchanged = succeed(&cloud, "deploy --env test --yes");
     assert!(
         unchanged.stderr.contains("nothing changed"),

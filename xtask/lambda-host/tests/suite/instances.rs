@@ -156,6 +156,7 @@ async fn a_function_sees_only_what_lambda_would_show_it() {
             "_HANDLER",
         ]
     );
+    assert_eq!(seen["AWS_ACCESS_KEY_ID"], NAME, "whose role it has");
     functions.shut_down().await;
 }
 
