@@ -183,6 +183,7 @@ impl Checks {
         let function = call.access_key_id();
         if function != OWN_KEY {
             for right in call.rights(|iterator| self.stream_of(iterator)) {
+                let right = self.by_arn(&aws, right).await;
                 if let Some(refused) = self.check(&aws, function, right).await {
                     return refused;
                 }
@@ -193,6 +194,30 @@ impl Checks {
         };
         self.remember_iterator(call, &answer);
         answer
+    }
+
+    /// The same right on the ARN of a secret that the call names otherwise. The name does not tell
+    /// the ARN, which ends in six random characters.
+    async fn by_arn(&self, aws: &str, right: Right) -> Right {
+        let of_secret = right.action.starts_with("secretsmanager:");
+        if !of_secret || right.resource.starts_with("arn:") {
+            return right;
+        }
+        let id = json!({"SecretId": right.resource}).to_string();
+        let describe = Call::own("secretsmanager", "application/x-amz-json-1.1", &id)
+            .about("secretsmanager.DescribeSecret");
+        let described = describe.forward(&self.client, aws).await;
+        let described = described.map(|answer| answer.json());
+        match described
+            .as_ref()
+            .and_then(|secret| secret.get("ARN")?.as_str())
+        {
+            Some(arn) => Right {
+                resource: arn.to_owned(),
+                ..right
+            },
+            None => right,
+        }
     }
 
     /// The address of the embedded AWS at present.

@@ -292,7 +292,7 @@ async fn a_function_whose_extension_is_refused_an_event_ends_so_that_lambda_repl
     let ended = function.alongside(|_| std::future::pending()).await;
     assert_eq!(
         ended.unwrap_err().to_string(),
-        "`/2020-01-01/extension/event/next` of the Extensions API answers with status 500 Internal Server Error"
+        "`/2020-01-01/extension/event/next` of the Extensions API returned status 500 Internal Server Error"
     );
 }
 
