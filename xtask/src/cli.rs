@@ -658,7 +658,7 @@ pub(crate) struct Cost {
     /// Calls per month, such as `10M` or `1B`
     #[arg(long, value_name = "N", value_parser = calls)]
     pub(crate) calls: u64,
-    /// Traffic: any of `users=1000,peak=10,errors=2%,responseBytes=1024,serviceMillis=8`
+    /// Traffic: any of `users=1000,peak=10,errors=2%,reports=100%,responseBytes=1024,serviceMillis=8`
     #[arg(long, value_name = "SHAPE", value_parser = shape)]
     pub(crate) shape: Option<Shape>,
     /// Prices, in the format of `xtask/src/verbs/cost/prices.json`

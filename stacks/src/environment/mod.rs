@@ -323,7 +323,9 @@ impl Environment {
         Some(Refusal::new(
             "meters",
             format!(
-                "meters: `{meter}` counts to the quota, and the quota of plan `{plan}` is hard: amounts                  are known only after their call, so no quota of them is exact; make it `soft`, or leave                  out `countsToQuota`"
+                "meters: `{meter}` counts to the quota, and the quota of plan `{plan}` is hard: amounts \
+                 are known only after their call, so no quota of them is exact; make it `soft`, or leave \
+                 out `countsToQuota`"
             ),
         ))
     }

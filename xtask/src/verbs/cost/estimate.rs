@@ -23,6 +23,8 @@ const ON_DEMAND_SHARDS: u64 = 4;
 const RECORD_BYTES: u128 = 1_024;
 /// Milliseconds that the authorizer computes per call, billed as started ones.
 const AUTHORIZER_MILLIS: u64 = 1;
+/// Milliseconds that the collector computes per request, billed as started ones.
+const COLLECTOR_MILLIS: u64 = 1;
 /// Events that a function processes per millisecond: benchmark B1, development build, rounded down.
 const EVENTS_A_MILLI: u64 = 80;
 /// Concurrent table calls of a function.
@@ -122,6 +124,9 @@ pub(super) fn bill(
     }
     if deployment.functions.contains_key(&Function::Scaler) {
         bill.scaler()?;
+    }
+    if deployment.functions.contains_key(&Function::Collector) {
+        bill.collector()?;
     }
     bill.aggregator()?;
     bill.reconciler()?;
@@ -259,6 +264,29 @@ impl Bill<'_> {
             read.into(),
         );
         Ok(())
+    }
+
+    /// Appends the amounts of each request with one write. A request that names older calls also
+    /// reads their minutes; that is not the rule.
+    fn collector(&mut self) -> anyhow::Result<()> {
+        let shape = self.traffic.shape;
+        let reports = self.calls() * u128::from(shape.reports_per_thousand) / 1_000;
+        let gateway = match self.deployment.gateway {
+            Gateway::Rest => Unit::GatewayRestRequests,
+            Gateway::Http => Unit::GatewayHttpRequests,
+        };
+        self.lines.push(Line {
+            service: "API Gateway",
+            item: "requests with amounts".to_owned(),
+            amount: reports.to_string(),
+            metering: true,
+            monthly: self.prices.price(gateway, reports),
+        });
+        self.add("DynamoDB", "writes of amounts", Unit::TableWrites, reports);
+        let millis = reports * u128::from(COLLECTOR_MILLIS + shape.service_millis);
+        let invocations = u64::try_from(reports).unwrap_or(u64::MAX);
+        self.log_bytes += reports * u128::from(ACCESS_LINE);
+        self.function(Function::Collector, invocations, millis)
     }
 
     fn aggregator(&mut self) -> anyhow::Result<()> {

@@ -34,12 +34,13 @@ use prices::Prices;
 pub(crate) use shape::{Shape, calls, shape};
 
 /// Assumptions behind the amounts that no measurement here can confirm.
-const ASSUMED: [&str; 5] = [
+const ASSUMED: [&str; 6] = [
     "a month has 30 days; free tiers, volume discounts and taxes are left out",
     "DynamoDB units are those of benchmark B4 with 1,000 users by Zipf's law, whatever `users` says: fewer users cost less, more cost more; beyond the measured rates the last one's units per call hold",
     "a fold window under ten seconds is counted as ten, though it takes more writes; one from 10 to 59 as ten, a longer one as 60",
     "calls to DynamoDB, Kinesis and SQS take `serviceMillis`; these were not measured on AWS",
     "each batch that a shard may have at a time waits for a window of its own; the gateway writes 20 log streams, each delivered every five seconds: AWS documents neither",
+    "with meters, each call's amounts come in a request of their own, unless `reports` says otherwise",
 ];
 /// Costs that no line of the bill covers.
 const LEFT_OUT: [&str; 3] = [
@@ -117,7 +118,7 @@ struct Answer {
     modes: Vec<Mode>,
     advice: Vec<Advice>,
     alternatives: Vec<Alternative>,
-    assumed: [&'static str; 5],
+    assumed: [&'static str; 6],
     left_out: [&'static str; 3],
 }
 
@@ -242,6 +243,8 @@ pub(crate) fn compare(environment: &Environment, calls: u64) -> anyhow::Result<C
 
 #[cfg(test)]
 mod tests {
+    use stacks::environment::Meter;
+
     use super::deployment::tests::environment;
     use super::*;
 
@@ -278,6 +281,36 @@ mod tests {
             gateway.unwrap().per_thousand_calls,
             Money::parse("0.0035").unwrap()
         );
+    }
+
+    #[test]
+    fn amounts_are_billed_by_their_requests() {
+        let mut prod = environment("prod");
+        prod.meters.insert("rows".to_owned(), Meter::default());
+        let bill = |reports: &str| {
+            let shape = shape(reports).unwrap();
+            let calls = 10_000_000;
+            answer(&prod, Traffic { calls, shape }, None).unwrap()
+        };
+        let amount = |answer: &Answer, item: &str| {
+            let found = answer.items.iter().find(|of| of.line.item == item);
+            found.map(|of| of.line.amount.clone())
+        };
+        let all = bill("users=1000");
+        for item in [
+            "requests with amounts",
+            "writes of amounts",
+            "collector, requests",
+        ] {
+            assert_eq!(amount(&all, item).as_deref(), Some("10000000"), "{item}");
+            assert_eq!(amount(&estimated(10_000_000), item), None, "{item}");
+        }
+        let few = bill("reports=1%");
+        assert_eq!(
+            amount(&few, "requests with amounts").as_deref(),
+            Some("100000")
+        );
+        assert!(few.metering.monthly < all.metering.monthly);
     }
 
     #[test]

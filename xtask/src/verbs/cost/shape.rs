@@ -17,6 +17,8 @@ pub(crate) struct Shape {
     pub(super) peak: u64,
     /// Calls per thousand that fail to authenticate.
     pub(super) errors_per_thousand: u64,
+    /// Requests with amounts per thousand calls, where the environment declares meters.
+    pub(super) reports_per_thousand: u64,
     /// Size of a response in bytes, including headers.
     pub(super) response_bytes: u64,
     /// Milliseconds that a call to DynamoDB, Kinesis or SQS takes.
@@ -29,13 +31,14 @@ impl Default for Shape {
             users: 1_000,
             peak: 10,
             errors_per_thousand: 20,
+            reports_per_thousand: 1_000,
             response_bytes: 1_024,
             service_millis: 8,
         }
     }
 }
 
-const ALLOWED: &str = "expected `users=N`, `peak=N`, `errors=N%`, `responseBytes=N` or `serviceMillis=N`, separated by commas";
+const ALLOWED: &str = "expected `users=N`, `peak=N`, `errors=N%`, `reports=N%`, `responseBytes=N` or `serviceMillis=N`, separated by commas";
 
 /// Parses `users=200,peak=5,errors=1%`; omitted members keep their defaults.
 pub(crate) fn shape(text: &str) -> Result<Shape, String> {
@@ -58,6 +61,10 @@ pub(crate) fn shape(text: &str) -> Result<Shape, String> {
             "errors" => {
                 let value = value.strip_suffix('%').ok_or_else(invalid)?;
                 shape.errors_per_thousand = 10 * number(value, 0, 100)?;
+            }
+            "reports" => {
+                let value = value.strip_suffix('%').ok_or_else(invalid)?;
+                shape.reports_per_thousand = 10 * number(value, 0, 1_000)?;
             }
             "responseBytes" => shape.response_bytes = number(value, 0, 10_485_760)?,
             "serviceMillis" => shape.service_millis = number(value, 1, 10_000)?,
@@ -111,8 +118,9 @@ mod tests {
 
     #[test]
     fn a_shape_changes_what_it_names() {
-        let read = shape("users=200,errors=1%").unwrap();
+        let read = shape("users=200,errors=1%,reports=5%").unwrap();
         assert_eq!((read.users, read.errors_per_thousand), (200, 10));
+        assert_eq!(read.reports_per_thousand, 50);
         assert_eq!(read.peak, Shape::default().peak);
         for text in [
             "",
@@ -120,6 +128,8 @@ mod tests {
             "users=0",
             "errors=2",
             "errors=101%",
+            "reports=2",
+            "reports=1001%",
             "color=red",
             "peak=x",
         ] {
