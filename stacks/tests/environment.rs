@@ -742,7 +742,7 @@ fn meters_are_declared_by_name_and_are_few() {
         ("meters: [tokens]".to_owned(), "expected meters by name"),
         (
             "concurrency: {collector: 2}".to_owned(),
-            "without `meters` there is no collector",
+            "the collector needs `meters`",
         ),
     ] {
         refused_at_the_end(&more, expected);

@@ -196,7 +196,7 @@ fn the_deploy_role_reads_the_secret_of_the_upstream() {
     assert_eq!((of("Deploy"), of("Operate")), (1, 0));
 }
 
-/// DynamoDB decrypts a table with the rights of whoever reads it.
+/// DynamoDB decrypts a table with the reader's own rights.
 #[test]
 fn who_looks_may_use_the_key_through_dynamodb_alone() {
     let policies = policies_of(&secured());

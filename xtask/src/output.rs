@@ -251,9 +251,7 @@ impl Output {
     /// The answer to a question; `None` without a terminal.
     fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!(
-                "{question} {choice} no: there is no terminal to ask, and `--yes` is not given"
-            );
+            eprintln!("{question} {choice} no: no terminal to ask on, and no `--yes`");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));

@@ -84,16 +84,9 @@ impl ApiError {
     /// The header that goes with the status.
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            // RFC 6750, section 3.
-            Self::Auth(AuthError::Missing) => Some(("www-authenticate", "Bearer".to_owned())),
-            Self::Auth(refused @ AuthError::Refused(_)) => {
-                let challenge =
-                    format!(r#"Bearer error="invalid_token", error_description="{refused}""#);
-                Some(("www-authenticate", challenge))
-            }
+            Self::Auth(error) => Some(error.header()),
             Self::Method { .. } => Some(("allow", "GET".to_owned())),
-            Self::Auth(AuthError::Keys(_))
-            | Self::Store(StoreError::Unavailable { .. } | StoreError::Throttled { .. }) => {
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Throttled { .. }) => {
                 Some(("retry-after", "1".to_owned()))
             }
             _ => None,

@@ -40,6 +40,21 @@ pub enum AuthError {
     Keys(#[from] KeySetError),
 }
 
+impl AuthError {
+    /// The header of the response that refuses the request (RFC 6750, section 3).
+    pub fn header(&self) -> (&'static str, String) {
+        match self {
+            Self::Missing => ("www-authenticate", "Bearer".to_owned()),
+            Self::Refused(_) => {
+                let challenge =
+                    format!(r#"Bearer error="invalid_token", error_description="{self}""#);
+                ("www-authenticate", challenge)
+            }
+            Self::Keys(_) => ("retry-after", "1".to_owned()),
+        }
+    }
+}
+
 /// Accepts tokens of one issuer for one audience.
 #[derive(Debug)]
 pub struct Verifier {

@@ -90,18 +90,10 @@ impl RequestError {
     /// The header that goes with the status.
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            // RFC 6750, section 3.
-            Self::Auth(AuthError::Missing) => Some(("www-authenticate", "Bearer".to_owned())),
-            Self::Auth(refused @ AuthError::Refused(_)) => {
-                let challenge =
-                    format!(r#"Bearer error="invalid_token", error_description="{refused}""#);
-                Some(("www-authenticate", challenge))
-            }
+            Self::Auth(error) => Some(error.header()),
             Self::Method { .. } => Some(("allow", "POST".to_owned())),
             Self::MediaType { .. } => Some(("accept-post", format!("{SINGLE}, {BATCH}"))),
-            Self::Auth(AuthError::Keys(_)) | Self::Store(_) => {
-                Some(("retry-after", "1".to_owned()))
-            }
+            Self::Store(_) => Some(("retry-after", "1".to_owned())),
             _ => None,
         }
     }

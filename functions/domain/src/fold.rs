@@ -6,9 +6,9 @@
 //! line, and between two of one kind the one that sorts first wins; the disagreement is reported as
 //! a [`Conflict`].
 //!
-//! An amount belongs to the call under its id, whoever comes first. Of several different amounts of
-//! one call and meter the greatest counts, so that more facts never lower a sum; that is a conflict
-//! too. An amount whose call is not there counts nowhere yet: it is [`Unclaimed`].
+//! An amount belongs to the call under its id, in whichever order the two arrive. If the amounts of
+//! one call and meter differ, the greatest counts, so that more facts never lower a sum; that is a
+//! conflict too. An amount without a call counts nowhere yet: it is [`Unclaimed`].
 //!
 //! Memory: some 40 bytes per event and per amount, plus the distinct contents.
 

@@ -91,7 +91,10 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         if let Some(endpoint) = known.find(|known| known.name == *name) {
             return self.deliver(&alert, endpoint, &message, now).await;
         }
-        tracing::warn!(endpoint = name, "an endpoint is no longer configured");
+        tracing::warn!(
+            endpoint = name,
+            "the environment no longer configures this endpoint"
+        );
         Ok(Handled::Done)
     }
 

@@ -337,7 +337,7 @@ impl Environment {
             Refusal::new(
                 "concurrency.collector",
                 format!(
-                    "`concurrency.collector` is {reserved}, and without `meters` there is no collector; \
+                    "`concurrency.collector` is {reserved}, but the collector needs `meters`; \
                      leave it out"
                 ),
             )

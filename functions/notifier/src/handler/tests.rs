@@ -92,7 +92,7 @@ impl Vault for Vaulted {
         }
         let values = self.values.lock().unwrap();
         let found = values.get(endpoint);
-        found.cloned().ok_or_else(|| "there is no secret".into())
+        found.cloned().ok_or_else(|| "no such secret".into())
     }
 }
 
