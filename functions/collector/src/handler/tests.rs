@@ -106,7 +106,7 @@ async fn single_and_batched_events_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_bad_event_is_told_and_its_neighbours_are_kept() {
+async fn a_bad_event_is_reported_and_its_neighbours_are_kept() {
     let world = World::new();
     let given = [json!(70), json!(-1), json!(8)];
     let batch: Vec<Value> = (1..).zip(&given).map(|(n, of)| report(n, of)).collect();
@@ -155,7 +155,7 @@ async fn only_a_token_that_may_write_reports() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_whole() {
+async fn a_malformed_request_is_refused_whole() {
     let world = World::new();
     let one = report(1, &json!(70));
     let many = json!(vec![&one; MOST_EVENTS + 1]).to_string();

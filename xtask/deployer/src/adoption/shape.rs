@@ -285,7 +285,7 @@ impl Shape {
             }
             (Some(declared), Encryption::Kms(key)) => {
                 let key = key.as_deref().unwrap_or("unknown");
-                format!("it is encrypted with `{key}`, declared is `{declared}`")
+                format!("it is encrypted with `{key}`, expected `{declared}`")
             }
         };
         Some(Difference::mended(says, Remedy::Encrypt(declared.clone())))
@@ -455,7 +455,7 @@ mod tests {
                 "/SSESpecification/KMSMasterKeyId",
                 &json!("arn:of:another")
             )),
-            ["it is encrypted with `arn:of:another`, declared is `arn:of:the:key`"]
+            ["it is encrypted with `arn:of:another`, expected `arn:of:the:key`"]
         );
         assert_eq!(
             said(&without("DeletionProtectionEnabled")),

@@ -96,7 +96,7 @@ fn an_amount_counts_once_however_often_and_whenever_it_comes() {
 }
 
 #[test]
-fn of_different_amounts_the_greatest_counts_and_it_is_told() {
+fn of_different_amounts_the_greatest_counts_and_the_difference_is_reported() {
     let ann = call(1, "ann@example.com");
     let report = entry(&[(ann.clone(), None)]);
     let told_of = |of: u64| amounts(&[amount(&ann, "tokens", of)]);
