@@ -44,12 +44,13 @@ impl<S: Store> Pass<'_, S> {
     ) -> Result<(), StoreError> {
         let mut marks = self.day_marks().await?;
         let today = Window::Day.start(self.now);
-        // A day before the first marked one and past the horizon never held a call.
+        // A day before the first marked one and past the horizon never held a call. Without any
+        // mark, ticks may have been missing since the first call.
         let first = marks
             .keys()
             .next()
             .copied()
-            .unwrap_or(today.plus_days(-HORIZON_DAYS));
+            .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
             let is_sealed =

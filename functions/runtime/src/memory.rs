@@ -256,8 +256,20 @@ impl MemoryStore {
 
     /// Writes an item, bypassing faults and conditions.
     pub fn plant(&self, key: &ItemKey, version: u64, state: Vec<u8>) {
+        let mut table = lock(&self.table);
+        let before = table.held.get(key).and_then(Held::stored).cloned();
+        table.note(|| Done::Put {
+            key: key.clone(),
+            item: NewItem {
+                version,
+                state: state.clone(),
+                shown: Shown::default(),
+                condition: Condition::Version(before.as_ref().map_or(0, |item| item.version)),
+            },
+            written: Written::Done { before },
+        });
         let held = Held::Item(Stored { version, state }, Shown::default());
-        lock(&self.table).held.insert(key.clone(), held);
+        table.held.insert(key.clone(), held);
     }
 
     /// Writes a document, bypassing faults; its change is kept like any other.

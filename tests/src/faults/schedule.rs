@@ -59,8 +59,8 @@ pub struct Pipeline {
     pub window: u32,
     /// Items per page.
     pub page: usize,
-    /// Whether the days before the schedule are closed.
-    pub closed: bool,
+    /// The days before the schedule.
+    pub past: Past,
 }
 
 impl Pipeline {
@@ -260,6 +260,17 @@ impl Schedule {
     }
 }
 
+/// What the marks of earlier days say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// The environment is new: no day has a mark.
+    None,
+    /// The days long before the schedule are sealed.
+    Sealed,
+    /// All others are closed, too.
+    Closed,
+}
+
 impl Pipeline {
     fn draw(random: &mut Random) -> Self {
         let skewed = random.once_in(3);
@@ -288,7 +299,16 @@ impl Pipeline {
             others,
             window: random.pick(&[0, 10, 60, 900]),
             page: random.pick(&[1, 2, 5, 1_000]),
-            closed: !random.once_in(4),
+            past: random.pick(&[
+                Past::None,
+                Past::Sealed,
+                Past::Closed,
+                Past::Closed,
+                Past::Closed,
+                Past::Closed,
+                Past::Closed,
+                Past::Closed,
+            ]),
         }
     }
 }

@@ -31,7 +31,7 @@ use super::feed::{Feed, InvocationId};
 use super::log::{self, Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::random::Random;
-use super::schedule::{Action, Call, Place, Schedule, Side, Step, Twist};
+use super::schedule::{Action, Call, Past, Place, Schedule, Side, Step, Twist};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
 use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record};
 use super::weather::{ModelStream, Weather};
@@ -140,9 +140,7 @@ impl World {
                 table.trace();
             }
         }
-        if !traced {
-            close_before(&usage, schedule.start, pipeline.closed);
-        }
+        close_before(&usage, schedule.start, pipeline.past);
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
         let journal = || Journal {
@@ -776,24 +774,23 @@ fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregat
     })
 }
 
-/// Days long before the schedule are sealed, and usually all others are closed.
-fn close_before(usage: &MemoryStore, start: UnixMillis, closed: bool) {
+/// Marks the days before the schedule.
+fn close_before(usage: &MemoryStore, start: UnixMillis, past: Past) {
     let mut mark = DayMark::begin(start);
     mark.finish();
-    let closed = closed.then(|| state::encode(&mark).expect("a mark encodes"));
+    let closed = state::encode(&mark).expect("a mark encodes");
     mark.seal();
     mark.finish();
     let sealed = state::encode(&mark).expect("a mark encodes");
     for ago in 2..30 {
         let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
-        let state = if ago > 9 {
-            Some(&sealed)
-        } else {
-            closed.as_ref()
+        let is_old = ago > 9;
+        let state = match past {
+            Past::Closed | Past::Sealed if is_old => &sealed,
+            Past::Closed => &closed,
+            Past::Sealed | Past::None => continue,
         };
-        if let Some(state) = state {
-            usage.plant(&key, 1, state.clone());
-        }
+        usage.plant(&key, 1, state.clone());
     }
 }
 
