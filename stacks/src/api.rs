@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::endpoint::Endpoint;
 use domain::gateway::Gateway;
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, Names, StackKind, TrackingMode, env};
+use domain::sign_in::SignIn;
 
 use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
 use crate::constructs::{
     Access, Firewall, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Topic, Verb,
 };
-use crate::context::{Context, Size};
+use crate::context::{Context, Size, variable};
 use crate::environment::{KeySetAddress, TlsPolicy, Words};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
@@ -277,6 +278,14 @@ fn authentication(context: &Context<'_>) -> [(&'static str, Val<String>); 5] {
     ]
 }
 
+/// The usage page's client at the issuer.
+fn sign_in(context: &Context<'_>) -> Result<String, SynthError> {
+    let Some(sign_in) = &context.environment.auth.sign_in else {
+        return Ok(String::new());
+    };
+    variable("auth.signIn", &SignIn::from(sign_in))
+}
+
 /// The analytics API: serves users and operators from both tables.
 fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
@@ -293,6 +302,7 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
         (env::HOUR_RETENTION_DAYS, days(retention.hour_days.get())),
     ]);
     variables.extend(authentication(context));
+    variables.insert(env::AUTH_SIGN_IN, sign_in(context)?.into());
     let analytics = context.function(
         stack,
         "AnalyticsApi",

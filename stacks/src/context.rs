@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::names::{Function as Of, Names};
+use serde::Serialize;
 
 use crate::cfn::Val;
 use crate::constructs::{
@@ -146,14 +147,21 @@ impl<'a> Context<'a> {
             .iter()
             .map(|(name, plan)| (name.clone(), plan.into()))
             .collect();
-        let json = serde_json::to_string(&plans).map_err(|source| SynthError::Plans { source })?;
-        Ok(json.into())
+        Ok(variable("plans", &plans)?.into())
     }
 
     fn own(&self, namespace: String, name: &str, statistic: Statistic, period: Period) -> Metric {
         Metric::new(namespace, name, statistic, period)
             .dimension(domain::names::METRIC_DIMENSION, &self.environment.name)
     }
+}
+
+/// A setting as the JSON that a function reads from a variable.
+pub(crate) fn variable(
+    setting: &'static str,
+    value: &impl Serialize,
+) -> Result<String, SynthError> {
+    serde_json::to_string(value).map_err(|source| SynthError::Variable { setting, source })
 }
 
 /// Declares a dead-letter queue.

@@ -12,7 +12,7 @@ use crate::constructs::{
     Comparison, Function, Handing, Period, Queue, QueueKind, QueueSettings, Secret, SecretSettings,
     Stack, Statistic, Table, Topic,
 };
-use crate::context::{Context, Size, dead_letters};
+use crate::context::{Context, Size, dead_letters, variable};
 use crate::watch::{Lasting, Watch};
 
 /// The names of the alarms on alerts.
@@ -105,8 +105,7 @@ fn variables(
     topic: &Topic,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
-    let endpoints = serde_json::to_string(&endpoints(context));
-    let endpoints = endpoints.map_err(|source| SynthError::Plans { source })?;
+    let endpoints = variable("webhooks", &endpoints(context))?;
     Ok(BTreeMap::from([
         (env::ENVIRONMENT, context.environment.name.as_str().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),

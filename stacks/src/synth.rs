@@ -22,15 +22,11 @@ pub enum SynthError {
         /// The function.
         of: Function,
     },
-    /// The plans cannot be passed to the functions.
-    #[error("the plans cannot be written as JSON")]
-    Plans {
-        /// The cause.
-        source: serde_json::Error,
-    },
-    /// The meters cannot be passed to the collector.
-    #[error("the meters cannot be written as JSON")]
-    Meters {
+    /// A setting cannot be passed to the functions.
+    #[error("`{setting}` cannot be written as JSON")]
+    Variable {
+        /// The setting.
+        setting: &'static str,
         /// The cause.
         source: serde_json::Error,
     },
@@ -138,8 +134,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
         Err(error) => {
             let setting = match &error {
                 SynthError::Invalid { problems, .. } => problems.first().map_or("", setting),
-                SynthError::Plans { .. } => "plans",
-                SynthError::Meters { .. } => "meters",
+                SynthError::Variable { setting, .. } => setting,
                 SynthError::Routes(_) => "upstream",
                 SynthError::NoAsset { .. } => "",
             };

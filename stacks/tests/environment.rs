@@ -274,6 +274,44 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
 }
 
 #[test]
+fn a_page_whose_sign_in_could_not_work_is_refused() {
+    const AT: &str = "https://login.example.com";
+    let sign_in = |client: &str, authorize: &str, token: &str| {
+        format!(
+            "  signIn:\n    clientId: {client}\n    authorizationEndpoint: {authorize}\n    tokenEndpoint: {token}\n\nlogs:"
+        )
+    };
+    let page = "complical-analytics";
+    let accepted = accepted("\nlogs:", &sign_in(page, AT, AT)).auth.sign_in;
+    let client = domain::sign_in::SignIn::from(&accepted.unwrap());
+    assert_eq!(
+        (client.client_id.as_str(), client.scope.as_str()),
+        (page, "openid email")
+    );
+    let refused = |client, authorize, token, why| {
+        refused_with("\nlogs:", &sign_in(client, authorize, token), why);
+    };
+    refused(
+        "other",
+        AT,
+        AT,
+        "54:15: auth.signIn.clientId: is not the `audience`",
+    );
+    refused(
+        page,
+        "http://login.example.com",
+        AT,
+        "55:28: auth.signIn.authorizationEndpoint: `http://login.example.com` is not `https`",
+    );
+    refused(
+        page,
+        AT,
+        "http://127.0.0.1:9/token",
+        "53:3: auth.signIn: `auth.signIn` is on this machine, which AWS cannot reach",
+    );
+}
+
+#[test]
 fn addresses_that_nothing_can_be_asked_at_are_refused() {
     let key_set = "https://auth.test.example.com/.well-known/jwks.json";
     for (address, why) in [

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod call;
 pub mod cloud;
 pub mod faults;
+pub mod issuer;
 pub mod place;
 pub mod policy;
 pub mod proxy;

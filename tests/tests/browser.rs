@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::browser::Browser;
+use tests::issuer::Issuer;
 use tests::synthesised::root;
 use tests::system::{System, json_of};
 use tests::tools::Tools;
@@ -83,9 +84,12 @@ async fn is_accessible(browser: &Browser, axe: &str, view: &str) {
     );
 }
 
-/// A deployed system with some calls.
-async fn called() -> (System, Vec<Value>) {
-    let system = System::deploy();
+/// A deployed system whose page signs users in at an issuer, with some calls.
+async fn called(issuer: &Issuer) -> (System, Vec<Value>) {
+    let usual = std::fs::read_to_string(root().join("stacks/environments/local.yaml")).unwrap();
+    let (before, rest) = usual.split_once("\nauth:\n").unwrap();
+    let (_, after) = rest.split_once("\nlogs:\n").unwrap();
+    let system = System::deploy_as(&format!("{before}\n{}logs:\n{after}", issuer.auth()));
     let mut keys = Vec::new();
     for (email, calls) in [("ann@example.com", 40), ("bob+sales@example.com", 25)] {
         let key = system.key(email);
@@ -108,7 +112,8 @@ async fn called() -> (System, Vec<Value>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_what_the_api_says() {
-    let (system, keys) = called().await;
+    let issuer = Issuer::start("ann@example.com").await;
+    let (system, keys) = called(&issuer).await;
     let axe = Tools::ensure().node_modules.join("axe-core/axe.min.js");
     let axe = std::fs::read_to_string(axe).unwrap();
     let browser = Browser::start(DESKTOP.0, DESKTOP.1).await;
@@ -118,6 +123,7 @@ async fn the_page_shows_what_the_api_says() {
     an_operator_sees_everybody(&system, &browser, &page).await;
     views_are_accessible(&system, &browser, (&page, &axe)).await;
     a_user_sees_themselves(&system, &browser, (&page, &axe)).await;
+    a_user_signs_in_at_the_issuer(&browser, &page).await;
     a_link_reopens_the_view(&system, &browser, &page).await;
     tables_are_saved_as_the_api_has_them(&system, &browser, &page).await;
     numbers_follow_the_traffic(&system, &browser, (&page, keys[0]["key"].as_str().unwrap())).await;
@@ -126,9 +132,10 @@ async fn the_page_shows_what_the_api_says() {
     let asked = browser.requests().await;
     assert!(asked.len() > 20, "{asked:?}");
     for url in asked {
-        let is_own = url.starts_with(&format!("{origin}/local/v1/analytics/"));
+        let is_own = url.starts_with(&format!("{origin}/local/v1/analytics"));
         assert!(
             is_own
+                || url.starts_with(issuer.address())
                 || ["about:", "data:", "blob:"]
                     .iter()
                     .any(|scheme| url.starts_with(scheme)),
@@ -244,11 +251,13 @@ async fn views_are_accessible(system: &System, browser: &Browser, (page, axe): (
 async fn a_user_sees_themselves(system: &System, browser: &Browser, (page, axe): (&str, &str)) {
     browser.open(page).await;
     browser
-        .until("return document.activeElement.id === 'token'")
+        .until("return document.activeElement.id === 'go-to-issuer'")
         .await;
     is_accessible(browser, axe, "sign-in").await;
     browser.picture("sign-in").await;
     let token = json_of(&system.place.run("token --email ann@example.com --json"));
+    // By keyboard, past the issuer's button.
+    browser.keys("\u{e004}").await;
     let paste = format!("document.activeElement.value = {}", token["token"]);
     browser.eval(&paste).await;
     // By keyboard: move on to the button and press it.
@@ -286,6 +295,38 @@ async fn a_user_sees_themselves(system: &System, browser: &Browser, (page, axe):
         notice.as_str().unwrap().starts_with("Signed out"),
         "{notice}"
     );
+}
+
+async fn a_user_signs_in_at_the_issuer(browser: &Browser, page: &str) {
+    let view = "range=1h&timezone=Asia%2FKolkata";
+    browser.open("about:blank").await;
+    browser.open(&format!("{page}#{view}")).await;
+    browser
+        .until("return document.activeElement.id === 'go-to-issuer'")
+        .await;
+    browser.keys("\u{e007}").await;
+    browser.until(SHOWN).await;
+    assert_eq!(browser.eval(&text("whose")).await, "· ann@example.com");
+    // The view is back, and nothing of the sign-in stays in the address or in the browser.
+    let address = browser
+        .eval("return [location.search, location.hash]")
+        .await;
+    assert_eq!(address, json!(["", format!("#{view}")]));
+    let stored = "return [localStorage.length, sessionStorage.length, document.cookie]";
+    assert_eq!(browser.eval(stored).await, json!([0, 0, ""]));
+
+    // An answer that no sign-in of this tab asked for signs nobody in.
+    browser.open("about:blank").await;
+    let forged = page.trim_end_matches('/');
+    browser
+        .open(&format!("{forged}?code=stolen&state=guessed"))
+        .await;
+    let notice = browser.until(&text("notice")).await;
+    assert_eq!(
+        notice,
+        "Not signed in: this sign-in was not begun in this tab."
+    );
+    assert_eq!(browser.eval("return location.search").await, "");
 }
 
 async fn a_link_reopens_the_view(system: &System, browser: &Browser, page: &str) {

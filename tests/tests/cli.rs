@@ -487,3 +487,21 @@ fn an_interrupt_ends_with_130_and_the_way_on() {
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("run the command again"), "{ended:#?}");
 }
+
+#[test]
+fn a_full_disk_is_named_with_a_way_out() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let place = Place::new();
+    let mut command = place.command("schema environment");
+    let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    assert!(
+        ended.stderr.contains("No space left on device"),
+        "{ended:#?}"
+    );
+    assert!(
+        ended.stderr.contains("hint: the disk is full"),
+        "{ended:#?}"
+    );
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use domain::log_size;
 use domain::names::Function;
 use serde_json::json;
 use tests::system::{Hours, System, deploy, event, json_of};
@@ -128,6 +129,7 @@ async fn every_call_of_every_user_is_counted_once() {
     );
 
     calls_are_checked(&system);
+    logs_are_as_large_as_priced(&system).await;
     system.end_as_if_killed();
     assert!(!system.place.dir().exists());
     let call = system.client.get(system.url("deadlines")).send().await;
@@ -149,6 +151,43 @@ fn calls_are_checked(system: &System) {
         let allowed = system.strict.allowed(&System::function(function));
         assert!(allowed.contains(action), "{function:?}: {allowed:?}");
     }
+}
+
+/// Lines of a log group, and their size as CloudWatch Logs bills it.
+async fn logged(system: &System, group: &str) -> (u64, u64) {
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&system.sdk().await);
+    let mut pages = logs
+        .filter_log_events()
+        .log_group_name(group)
+        .into_paginator()
+        .send();
+    let (mut count, mut bytes) = (0, 0);
+    while let Some(page) = pages.next().await {
+        for line in page.unwrap().events() {
+            count += 1;
+            bytes += line.message().unwrap().len() as u64 + log_size::OVERHEAD;
+        }
+    }
+    (count, bytes)
+}
+
+async fn logs_are_as_large_as_priced(system: &System) {
+    for (group, priced) in [
+        (
+            "/aws/apigateway/CompliCal-API-local/access".to_owned(),
+            log_size::ACCESS,
+        ),
+        (log_of(Function::Authorizer), log_size::CALL_METRICS),
+        (log_of(Function::Processor), log_size::OTHER_METRICS),
+        (log_of(Function::Aggregator), log_size::OTHER_METRICS),
+    ] {
+        let (lines, bytes) = logged(system, &group).await;
+        println!("{group}: {lines} {} {priced}", bytes / lines);
+    }
+}
+
+fn log_of(function: Function) -> String {
+    format!("/aws/lambda/{}", System::function(function))
 }
 
 /// A stack is deleted and deployed again, although something wrote to its log group in between: AWS

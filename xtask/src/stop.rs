@@ -2,8 +2,12 @@
 
 mod hints;
 
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
+
+/// How programs report a full disk.
+const NO_SPACE: &str = "No space left on device";
+const FULL_DISK: &str = "the disk is full: free some space, then run the command again; `cargo clean` deletes this project's builds and tools, which the commands make again";
 
 /// All exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +93,23 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
 
 /// What the user can do about an error.
 pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
+    if is_disk_full(error) {
+        return Some(FULL_DISK.to_owned());
+    }
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stop.hint.clone();
     }
     hints::of(error.downcast_ref::<deployer::Error>()?)
+}
+
+/// Whether this process, or a program that it ran, could not write because a disk is full.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+            || cause.to_string().contains(NO_SPACE)
+    })
 }
 
 #[cfg(test)]
@@ -107,6 +124,18 @@ mod tests {
             message: "no".into(),
         }
         .into()
+    }
+
+    #[test]
+    fn a_full_disk_has_a_hint_wherever_it_was_met() {
+        let own = anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        let child = anyhow::anyhow!("pip: [Errno 28] No space left on device");
+        for error in [own, child] {
+            let error = error.context("installing the tools");
+            assert_eq!(hint_of(&error).as_deref(), Some(FULL_DISK), "{error:?}");
+        }
+        let other = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(hint_of(&other), None);
     }
 
     #[test]

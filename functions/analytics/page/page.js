@@ -125,7 +125,7 @@ function signOut() {
   // Nothing of what a caller saw stays behind for the next one.
   for (const shown of document.querySelectorAll('#panels table, #tiles')) shown.replaceChildren();
   show();
-  $('token').focus();
+  $(issuer ? 'go-to-issuer' : 'token').focus();
 }
 
 function changed() {
@@ -149,6 +149,7 @@ function wire() {
     event.preventDefault();
     signIn($('token').value);
   });
+  on('go-to-issuer', 'click', () => goToIssuer().catch(fails));
   for (const id of ['controls', 'users-form']) on(id, 'submit', (event) => event.preventDefault());
   on('range', 'change', () => {
     Object.assign(state, { range: $('range').value, from: null, to: null });
@@ -215,8 +216,20 @@ function wire() {
   $('timezones').replaceChildren(...['UTC', ...zones].map((name) => element('option', { value: name })));
 }
 
-readAddress();
-wire();
-show();
-if (token) refresh();
-else $('token').focus();
+// The issuer's answer, if it has just sent the browser back; else what the address holds.
+async function begin() {
+  const back = takeAnswer();
+  readAddress();
+  wire();
+  show();
+  if (back) {
+    await tokenFor(back).then(signIn, (error) => showNotice(`Not signed in: ${error.message}.`));
+  } else if (token) {
+    refresh();
+  }
+  if (!token) $(issuer ? 'go-to-issuer' : 'token').focus();
+}
+
+$('at-issuer').hidden = !issuer;
+if (issuer) $('token-label').textContent = 'Or a bearer token';
+begin();

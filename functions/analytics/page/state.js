@@ -80,12 +80,17 @@ function span() {
   return { ...shown, duration: state.range };
 }
 
-// Whom a token names, to greet them: what they may see is for the API to decide.
+// What a token says: whether it is true is for the API to decide.
+function claimsOf(token) {
+  const part = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+  const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+// Whom a token names, to greet them.
 function callerOf(token) {
   try {
-    const part = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
-    const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
-    return { email: JSON.parse(new TextDecoder().decode(bytes)).email || null };
+    return { email: claimsOf(token).email || null };
   } catch {
     return { email: null };
   }

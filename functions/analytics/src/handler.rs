@@ -3,6 +3,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
+use aws_lambda_events::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::endpoint::Endpoint;
 use domain::event::Subject;
@@ -41,6 +42,8 @@ pub struct Api<S> {
     pub retention: Retention,
     /// Checks bearer tokens.
     pub verifier: Verifier,
+    /// The usage page.
+    pub page: Page,
 }
 
 /// The body of a response.
@@ -50,7 +53,7 @@ struct Content {
     is_open: bool,
     body: String,
     /// The Content-Security-Policy, if the body is a document.
-    policy: Option<&'static str>,
+    policy: Option<HeaderValue>,
 }
 
 impl<S: Store> Api<S> {
@@ -72,13 +75,19 @@ impl<S: Store> Api<S> {
             let method = request.http_method.clone();
             return Err(ApiError::Method { method });
         }
-        if endpoint.is_open() {
-            Query::of(request, parameters::of(endpoint))?;
-            return Ok(open(endpoint));
+        match endpoint {
+            // An issuer that sends a user back adds parameters of its own.
+            Endpoint::Page => return Ok(document(&self.page)),
+            Endpoint::OpenApi => {
+                Query::of(request, parameters::of(endpoint))?;
+                return Ok(description());
+            }
+            _ => {}
         }
         let (caller, query) = self.admit(request, endpoint, now).await?;
         match endpoint {
-            Endpoint::Page | Endpoint::OpenApi => Ok(open(endpoint)),
+            Endpoint::Page => Ok(document(&self.page)),
+            Endpoint::OpenApi => Ok(description()),
             Endpoint::Realtime => Ok(json(&self.realtime(&caller, now).await?)),
             Endpoint::Timeseries => self.timeseries(&query, &caller, now).await,
             Endpoint::UserStats => Ok(json(&self.user_stats(&query, &caller, now).await?)),
@@ -213,23 +222,24 @@ fn fitting(content: Content) -> Result<Content, ApiError> {
     Err(ApiError::parameter("groupBy", message))
 }
 
-/// Content without data.
-fn open(endpoint: Endpoint) -> Content {
-    let page = Page::get();
-    let is_page = endpoint == Endpoint::Page;
+fn document(page: &Page) -> Content {
     Content {
-        media_type: if is_page {
-            "text/html; charset=utf-8"
-        } else {
-            "application/json"
-        },
+        media_type: "text/html; charset=utf-8",
         is_open: true,
-        body: if is_page {
-            page.html.clone()
-        } else {
-            openapi::DOCUMENT.to_owned()
-        },
-        policy: is_page.then_some(page.policy.as_str()),
+        body: page.html.clone(),
+        policy: Some(
+            HeaderValue::from_str(&page.policy)
+                .unwrap_or(HeaderValue::from_static("default-src 'none'")),
+        ),
+    }
+}
+
+fn description() -> Content {
+    Content {
+        media_type: "application/json",
+        is_open: true,
+        body: openapi::DOCUMENT.to_owned(),
+        policy: None,
     }
 }
 
@@ -302,15 +312,9 @@ fn response(
         );
     }
     if let Some(policy) = content.policy {
-        for (name, value) in [
-            ("content-security-policy", policy),
-            ("referrer-policy", "no-referrer"),
-        ] {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
+        let referrer = HeaderValue::from_static("no-referrer");
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.insert(REFERRER_POLICY, referrer);
     }
     if let Some((name, value)) = header
         && let Ok(value) = HeaderValue::from_str(&value)

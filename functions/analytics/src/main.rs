@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use analytics::handler::Api;
+use analytics::page::Page;
 use analytics::settings::Settings;
 use analytics::timeseries::Retention;
 use bearer::Verifier;
@@ -42,6 +43,7 @@ async fn main() -> Result<(), Error> {
             (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
         )?,
         plans: settings.plans,
+        page: Page::new(settings.sign_in.as_ref()),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let api = &api;

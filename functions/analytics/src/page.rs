@@ -1,14 +1,14 @@
 //! The usage page: one document that contains its styles and scripts, and loads nothing but data
 //! from this API.
 //!
-//! The function assembles it from `functions/analytics/page` on the first request. The
+//! The function assembles it from `functions/analytics/page` when it starts. The
 //! Content-Security-Policy (<https://www.w3.org/TR/CSP3/>) lists the digest of each script and
-//! style, so a browser runs these and no others. The token stays in the memory of the page.
-
-use std::sync::LazyLock;
+//! style, so a browser runs these and no others. The page calls this API and, if users can sign in
+//! at their issuer, the issuer's token endpoint. The token stays in the memory of the page.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use domain::sign_in::SignIn;
 use sha2::{Digest, Sha256};
 
 /// The document, with placeholders for styles and scripts.
@@ -19,12 +19,13 @@ const STYLES: [&str; 2] = [
 ];
 const CHARTS: &str = include_str!("../page/vendor/uPlot.iife.min.js");
 /// One script in several files: each adds to the scope of the previous one.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("../page/state.js"),
     include_str!("../page/api.js"),
     include_str!("../page/format.js"),
     include_str!("../page/charts.js"),
     include_str!("../page/panels.js"),
+    include_str!("../page/sign-in.js"),
     include_str!("../page/page.js"),
 ];
 
@@ -38,28 +39,33 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, assembled once.
-    pub fn get() -> &'static Self {
-        static PAGE: LazyLock<Page> = LazyLock::new(Page::assemble);
-        &PAGE
-    }
-
-    fn assemble() -> Self {
+    /// The page, with a button for signing in at the issuer if there is one.
+    pub fn new(sign_in: Option<&SignIn>) -> Self {
         let style = STYLES.concat();
         let script = format!("'use strict';\n(() => {{\n{}}})();\n", SCRIPTS.concat());
+        let issuer = sign_in.map(|sign_in| serde_json::to_string(sign_in).unwrap_or_default());
         let html = TEMPLATE
             .replace("{style}", &style)
             .replace("{charts}", CHARTS)
-            .replace("{script}", &script);
+            .replace("{script}", &script)
+            .replace("{issuer}", &attribute(&issuer.unwrap_or_default()));
+        let issuer = sign_in.map_or("", SignIn::token_origin);
         let policy = format!(
-            "default-src 'none'; script-src {} {}; style-src {}; connect-src 'self'; img-src data:; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; script-src {} {}; style-src {}; connect-src 'self' {issuer}; \
+             img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             digest(CHARTS),
             digest(&script),
             digest(&style),
         );
         Self { html, policy }
     }
+}
+
+/// A text as the value of an attribute between double quotes.
+fn attribute(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('<', "&lt;")
 }
 
 /// A source of the policy: the digest of the content of a pair of tags.
@@ -77,18 +83,49 @@ mod tests {
     use flate2::write::GzEncoder;
 
     /// The content of each pair of such tags.
-    fn contents(tag: &str) -> Vec<&'static str> {
+    fn contents<'a>(page: &'a Page, tag: &str) -> Vec<&'a str> {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-        let parts = Page::get().html.split(open.as_str()).skip(1);
+        let parts = page.html.split(open.as_str()).skip(1);
         parts
             .map(|part| part.split(close.as_str()).next().unwrap())
             .collect()
     }
 
     #[test]
+    fn the_page_knows_its_issuer_and_may_call_its_token_endpoint_alone() {
+        let sign_in = SignIn {
+            client_id: "a\"<b>&c".to_owned(),
+            authorization_endpoint: "https://login.example.com/authorize".to_owned(),
+            token_endpoint: "https://id.example.com/oauth2/token".to_owned(),
+            scope: "openid email".to_owned(),
+        };
+        let page = Page::new(Some(&sign_in));
+        assert!(
+            page.policy
+                .contains("connect-src 'self' https://id.example.com;"),
+            "{}",
+            page.policy
+        );
+        let start = page.html.split("data-issuer=\"").nth(1).unwrap();
+        let escaped = start.split('"').next().unwrap();
+        assert!(!escaped.contains('<'), "{escaped}");
+        let json = escaped.replace("&quot;", "\"").replace("&lt;", "<");
+        let read: SignIn = serde_json::from_str(&json.replace("&amp;", "&")).unwrap();
+        assert_eq!(read, sign_in);
+        let page = Page::new(None);
+        assert!(page.html.contains("data-issuer=\"\""));
+        assert!(
+            page.policy.contains("connect-src 'self' ;"),
+            "{}",
+            page.policy
+        );
+    }
+
+    #[test]
     fn the_policy_names_each_script_and_style_of_the_page() {
-        let policy = &Page::get().policy;
-        let (styles, scripts) = (contents("style"), contents("script"));
+        let page = Page::new(None);
+        let policy = &page.policy;
+        let (styles, scripts) = (contents(&page, "style"), contents(&page, "script"));
         assert_eq!((styles.len(), scripts.len()), (1, 2));
         for content in styles.into_iter().chain(scripts) {
             assert!(content.len() > 1_000);
@@ -111,7 +148,7 @@ mod tests {
     #[test]
     fn the_page_is_small() {
         let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-        packed.write_all(Page::get().html.as_bytes()).unwrap();
+        packed.write_all(Page::new(None).html.as_bytes()).unwrap();
         let bytes = packed.finish().unwrap().len();
         assert!(bytes < 60_000, "{bytes}");
     }

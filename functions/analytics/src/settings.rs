@@ -2,6 +2,7 @@
 
 use domain::names::{EmailIsVerified, env};
 use domain::plan::Plans;
+use domain::sign_in::SignIn;
 use runtime::settings::Days;
 
 runtime::settings! {
@@ -23,6 +24,8 @@ runtime::settings! {
         pub jwks: Option<String> = env::AUTH_JWKS,
         /// URL of a key set to fetch.
         pub jwks_url: Option<String> = env::AUTH_JWKS_URL,
+        /// The usage page's OIDC client.
+        pub sign_in: Option<SignIn> = env::AUTH_SIGN_IN,
         /// How long the minutes of all users are kept.
         pub minute_retention: Days = env::MINUTE_RETENTION_DAYS,
         /// How long hours are kept.

@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod id;
 pub mod key;
 pub mod limit;
+pub mod log_size;
 pub mod mark;
 pub mod meter;
 pub mod names;
@@ -28,6 +29,7 @@ pub mod route;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
 pub mod seen;
+pub mod sign_in;
 pub mod state;
 pub mod table;
 pub mod tally;

@@ -48,6 +48,8 @@ pub mod env {
     /// When a token's email identifies its bearer: an [`EmailIsVerified`](super::EmailIsVerified)
     /// in its text form.
     pub const AUTH_EMAIL_IS_VERIFIED: &str = "AUTH_EMAIL_IS_VERIFIED";
+    /// The usage page's OIDC client, as JSON; empty for none.
+    pub const AUTH_SIGN_IN: &str = "AUTH_SIGN_IN";
     /// URL of the queue in which lines of the access log wait for each other.
     pub const RECONCILE_QUEUE: &str = "RECONCILE_QUEUE";
     /// URL of the queue that takes alerts.

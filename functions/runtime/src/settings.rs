@@ -11,6 +11,7 @@ use domain::meter::Meters;
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
 use domain::route::Routes;
+use domain::sign_in::SignIn;
 use domain::webhook::Endpoints;
 
 /// The variables of a process.
@@ -108,6 +109,17 @@ impl Setting for Meters {
     const ALLOWED: &'static str = "a JSON object from meter name to meter";
 
     fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Option<SignIn> {
+    const ALLOWED: &'static str = "a JSON object with the client of the page, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(None);
+        }
         serde_json::from_str(text).ok()
     }
 }

@@ -8,7 +8,7 @@ use domain::names::{Function as Of, env};
 use super::authentication;
 use crate::SynthError;
 use crate::constructs::{Access, Function, Integration, RestApi, Stack, Verb};
-use crate::context::{Context, Size};
+use crate::context::{Context, Size, variable};
 
 /// Declares the function; `None` without meters.
 pub(super) fn function(
@@ -20,18 +20,13 @@ pub(super) fn function(
         return Ok(None);
     }
     let meters = given.iter().map(|(name, of)| (name.clone(), of.into()));
-    let meters = serde_json::to_string(&Meters(meters.collect()));
+    let meters = variable("meters", &Meters(meters.collect()))?;
     let names = &context.names;
     let raw_days = context.environment.retention.raw_days.get();
     let mut variables = BTreeMap::from([
         (env::ANALYTICS_TABLE, names.analytics_table().into()),
         (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
-        (
-            env::METERS,
-            meters
-                .map_err(|source| SynthError::Meters { source })?
-                .into(),
-        ),
+        (env::METERS, meters.into()),
     ]);
     variables.extend(authentication(context));
     let collector = context.function(

@@ -16,6 +16,8 @@ texts! {
     UpstreamAddress: upstream, "^https?://[^\\s/?#@{}$]+(/[^\\s?#{}$]*)?$".to_owned();
     /// The URL of a key set: `https`, or `http` on this machine.
     KeySetAddress: key_set, "^(https://|http://(localhost|127\\.|\\[::1\\]))[^\\s@#]+$".to_owned();
+    /// An endpoint of an issuer to which browsers go: `https`, or `http` on this machine.
+    IssuerAddress: issuer, "^(https://|http://(localhost|127\\.|\\[::1\\]))[^\\s@#]+$".to_owned();
 }
 
 impl Address {
@@ -26,6 +28,13 @@ impl Address {
 }
 
 impl UpstreamAddress {
+    /// Whether it is on the machine that reads it.
+    pub(super) fn is_loopback(&self) -> bool {
+        is_loopback(self.as_str())
+    }
+}
+
+impl IssuerAddress {
     /// Whether it is on the machine that reads it.
     pub(super) fn is_loopback(&self) -> bool {
         is_loopback(self.as_str())
@@ -173,11 +182,17 @@ fn upstream(text: &str) -> Result<(), String> {
 }
 
 fn key_set(text: &str) -> Result<(), String> {
+    secure(text, "anyone who answers in its place could sign tokens")
+}
+
+fn issuer(text: &str) -> Result<(), String> {
+    secure(text, "anyone on the way could sign in as its users")
+}
+
+fn secure(text: &str, danger: &str) -> Result<(), String> {
     let parts = bare(text, true)?;
     if parts.secure || parts.is_loopback() {
         return Ok(());
     }
-    Err(format!(
-        "`{text}` is not `https`: anyone who answers in its place could sign tokens"
-    ))
+    Err(format!("`{text}` is not `https`: {danger}"))
 }

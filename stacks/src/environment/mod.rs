@@ -16,6 +16,7 @@ mod openapi;
 mod plans;
 mod region;
 mod settings;
+mod sign_in;
 mod text;
 mod upstream;
 
@@ -40,6 +41,7 @@ pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
     Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
 };
+pub use sign_in::SignIn;
 pub use text::{
     Account, ApiId, Bounded, CorsMethod, Email, FieldName, HeaderName, KeyArn, PageOrigin, Region,
     ResourcePrefix, SecretKey, SecretName, StackPrefix, StageName, TagKey, TagValue, TimeZone,
@@ -394,6 +396,10 @@ impl Environment {
             (
                 "auth.jwksUrl",
                 self.auth.jwks_url.as_ref().map(KeySetAddress::is_loopback),
+            ),
+            (
+                "auth.signIn",
+                self.auth.sign_in.as_ref().map(SignIn::is_loopback),
             ),
             (
                 "upstream",

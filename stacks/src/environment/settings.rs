@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use super::address::{Address, KeySetAddress};
 use super::jwks::Jwks;
+use super::sign_in::SignIn;
 use super::text::{Bounded, Email, WebhookName, Words};
 
 /// Whether usage goes through the stream, or directly to the journal.
@@ -361,6 +362,8 @@ pub struct Auth {
     pub jwks: Option<Jwks>,
     /// When a token's email identifies its bearer.
     pub email_is_verified: EmailIsVerified,
+    /// How the usage page signs users in.
+    pub sign_in: Option<SignIn>,
 }
 
 /// `auth` in the form of the file.
@@ -381,6 +384,9 @@ struct AuthSection {
     /// theirs.
     #[serde(default)]
     email_is_verified: Verified,
+    /// The OIDC client with which the usage page signs users in. Without it, users bring
+    /// a bearer token.
+    sign_in: Option<SignIn>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -406,6 +412,14 @@ impl TryFrom<AuthSection> for Auth {
                         it signs would be accepted",
             );
         }
+        if let Some(sign_in) = &section.sign_in
+            && section.audience.as_ref() != Some(&sign_in.client_id)
+        {
+            return Err(
+                "auth.signIn.clientId: is not the `audience`, so the analytics API would \
+                        refuse the tokens of the usage page; expected the same text",
+            );
+        }
         Ok(Self {
             issuer: section.issuer,
             audience: section.audience,
@@ -415,6 +429,7 @@ impl TryFrom<AuthSection> for Auth {
                 Verified::Claimed => EmailIsVerified::Claimed,
                 Verified::Always => EmailIsVerified::Always,
             },
+            sign_in: section.sign_in,
         })
     }
 }

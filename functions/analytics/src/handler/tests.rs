@@ -49,6 +49,7 @@ impl Bench {
                 hours: 90,
             },
             verifier: verifier(&[signer.jwk()]),
+            page: Page::new(None),
         };
         Self { api, signer }
     }

@@ -4,6 +4,7 @@
 //! batches is the expected one for calls that are spread evenly. Where AWS does not document how it
 //! batches, the estimate assumes the way with the most batches: it is too high rather than too low.
 
+use domain::log_size;
 use domain::names::Function;
 use serde::Serialize;
 
@@ -36,13 +37,6 @@ const METRICS_A_LOOK: u64 = 4;
 const LOOK_MILLIS: u64 = 20;
 /// Bytes of the journal per call, both tracks: the packed entries of benchmark B4's W3.
 const JOURNAL_BYTES: u128 = 75;
-/// CloudWatch's overhead per line, and the sizes of the lines: the access log's (B4), a function's
-/// START, END and REPORT, and metric lines of the authorizer and of other functions.
-const LINE_OVERHEAD: u64 = 26;
-const ACCESS_LINE: u64 = 650 + LINE_OVERHEAD;
-const PLATFORM_LINES: u64 = 253 + 3 * LINE_OVERHEAD;
-const CALL_METRICS: u64 = 224 + LINE_OVERHEAD;
-const OTHER_METRICS: u64 = 700 + LINE_OVERHEAD;
 /// Stored size of a log in percent: logs are stored compressed.
 const STORED_PERCENT: u128 = 15;
 /// Log streams that the gateway writes concurrently, and seconds between two deliveries of one
@@ -194,7 +188,7 @@ impl Bill<'_> {
         let amount = millis * u128::from(deployed.memory_mb);
         self.add("Lambda", &format!("{name}, duration"), gb_seconds, amount);
         if deployed.has_platform_lines {
-            self.log_bytes += u128::from(invocations) * u128::from(PLATFORM_LINES);
+            self.log_bytes += u128::from(invocations) * u128::from(log_size::PLATFORM);
         }
         Ok(())
     }
@@ -203,7 +197,7 @@ impl Bill<'_> {
     /// done.
     fn authorizer(&mut self) -> anyhow::Result<()> {
         let millis = AUTHORIZER_MILLIS + self.traffic.shape.service_millis;
-        self.log_bytes += self.calls() * u128::from(ACCESS_LINE + CALL_METRICS);
+        self.log_bytes += self.calls() * u128::from(log_size::ACCESS + log_size::CALL_METRICS);
         self.function(
             Function::Authorizer,
             self.traffic.calls,
@@ -246,7 +240,7 @@ impl Bill<'_> {
         let batches = batches(stream, self.traffic);
         let each = u128::from(2 + self.traffic.shape.service_millis);
         let millis = u128::from(batches) * each + self.calls() / u128::from(EVENTS_A_MILLI);
-        self.log_bytes += u128::from(batches) * u128::from(OTHER_METRICS);
+        self.log_bytes += u128::from(batches) * u128::from(log_size::OTHER_METRICS);
         self.function(Function::Processor, batches, millis)
     }
 
@@ -254,7 +248,7 @@ impl Bill<'_> {
     fn scaler(&mut self) -> anyhow::Result<()> {
         let looks = SECONDS / LOOK_SECONDS;
         let millis = looks * (LOOK_MILLIS + 2 * self.traffic.shape.service_millis);
-        self.log_bytes += u128::from(looks * OTHER_METRICS);
+        self.log_bytes += u128::from(looks * log_size::OTHER_METRICS);
         self.function(Function::Scaler, looks, millis.into())?;
         let read = looks * METRICS_A_LOOK;
         self.add(
@@ -285,7 +279,7 @@ impl Bill<'_> {
         self.add("DynamoDB", "writes of amounts", Unit::TableWrites, reports);
         let millis = reports * u128::from(COLLECTOR_MILLIS + shape.service_millis);
         let invocations = u64::try_from(reports).unwrap_or(u64::MAX);
-        self.log_bytes += reports * u128::from(ACCESS_LINE);
+        self.log_bytes += reports * u128::from(log_size::ACCESS);
         self.function(Function::Collector, invocations, millis)
     }
 
@@ -300,7 +294,7 @@ impl Bill<'_> {
         let writing = u128::from(writes / CALLS_AT_ONCE) * service;
         let reading = 2 * self.calls() / u128::from(EVENTS_A_MILLI);
         let millis = u128::from(folds + ticks) * each + writing + reading;
-        self.log_bytes += u128::from(folds + ticks) * u128::from(OTHER_METRICS);
+        self.log_bytes += u128::from(folds + ticks) * u128::from(log_size::OTHER_METRICS);
         self.function(Function::Aggregator, folds + ticks, millis)
     }
 
@@ -317,7 +311,7 @@ impl Bill<'_> {
             deliveries + appends,
             forwarding + appending,
         )?;
-        self.log_bytes += u128::from(appends) * u128::from(OTHER_METRICS);
+        self.log_bytes += u128::from(appends) * u128::from(log_size::OTHER_METRICS);
         // Each message is sent individually; receives and deletes handle ten.
         let requests = deliveries + 2 * deliveries.div_ceil(MESSAGES_A_REQUEST) + EMPTY_RECEIVES;
         self.add("SQS", "requests", Unit::QueueRequests, requests.into());
