@@ -307,7 +307,7 @@ fn a_page_whose_sign_in_could_not_work_is_refused() {
         page,
         AT,
         "http://127.0.0.1:9/token",
-        "53:3: auth.signIn: `auth.signIn` is on this machine, which AWS cannot reach",
+        "53:3: `auth.signIn` is on this machine, which AWS cannot reach",
     );
 }
 
