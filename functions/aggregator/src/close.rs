@@ -25,8 +25,9 @@ use crate::parked;
 const MOST_SLOTS: usize = 100_000;
 /// Facts after which a slice offers what it has folded.
 const MOST_FACTS: u64 = 500_000;
-/// Days for which the lists of a day's users are kept: the day is sealed by then.
-const LIST_DAYS: i64 = 21;
+/// Days for which the lists of a day's users are kept: by then its month, which may have begun with
+/// it, is handed over.
+const LIST_DAYS: i64 = 32 + crate::periods::WITHIN_DAYS;
 const MINUTE: i64 = 60_000;
 
 /// Whether the invocation's time for work is over.
