@@ -36,8 +36,10 @@ pub enum End {
     Folded,
     /// Every day is closed.
     Closed,
-    /// Every day is sealed.
+    /// Every day is sealed, and the month in which the schedule begins is handed over.
     Sealed,
+    /// Every month is handed over.
+    HandedOver,
 }
 
 /// The pipeline that the events pass through.
@@ -252,9 +254,15 @@ impl Schedule {
                 End::Folded,
                 End::Folded,
                 End::Folded,
+                End::Folded,
+                End::Folded,
+                End::Folded,
+                End::Closed,
                 End::Closed,
                 End::Closed,
                 End::Sealed,
+                End::Sealed,
+                End::HandedOver,
             ]),
         }
     }

@@ -43,13 +43,36 @@ impl World {
         self.tick_and_settle().await?;
         self.wait(HOUR);
         self.tick_and_settle().await?;
-        if end == End::Sealed {
-            self.until(last.plus_days(9).plus_millis(HOUR));
-            self.tick_and_settle().await?;
-            self.wait(HOUR);
-            self.tick_and_settle().await?;
+        if end >= End::Sealed {
+            self.tick_twice(last.plus_days(9).plus_millis(HOUR)).await?;
+            // Hours expire before the month is handed over.
+            check::check(self, End::Sealed)?;
+            self.hand_over(Window::Month.start(self.start)).await?;
+        }
+        if end == End::HandedOver {
+            let last = Window::Month.start(last.plus_millis(-1));
+            self.hand_over(last).await?;
         }
         check::check(self, end)
+    }
+
+    async fn tick_twice(&mut self, at: UnixMillis) -> Result<(), String> {
+        self.until(at);
+        self.tick_and_settle().await?;
+        self.wait(HOUR);
+        self.tick_and_settle().await
+    }
+
+    /// Time passes until a month, and every one before it, must have been handed over: the day
+    /// after it is sealed. A day is closed before the ticks stop looking after it.
+    async fn hand_over(&mut self, month: UnixMillis) -> Result<(), String> {
+        let sealed = Window::Month.end(month).plus_days(10).plus_millis(HOUR);
+        while self.now() < sealed {
+            let next = self.now().plus_days(9).min(sealed);
+            self.tick_twice(next).await?;
+        }
+        self.last_month = Some(month);
+        Ok(())
     }
 
     fn latest(&self) -> UnixMillis {
