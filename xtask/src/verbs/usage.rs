@@ -262,6 +262,52 @@ mod tests {
     }
 
     #[test]
+    fn an_export_says_what_the_events_say_byte_for_byte() {
+        let days = || {
+            vec![
+                day(
+                    "ann@example.com",
+                    "2026-11-01T00:00:00Z",
+                    "free",
+                    &[(0, 1), (95, 2)],
+                ),
+                day(
+                    "ann@example.com",
+                    "2026-11-30T00:00:00Z",
+                    "free",
+                    &[(95, 4)],
+                ),
+                day(
+                    "bob@example.com",
+                    "2026-11-02T00:00:00Z",
+                    "india",
+                    &[(7, 5)],
+                ),
+            ]
+        };
+        let month = at("2026-11-01T00:00:00Z");
+        let exported = || rows(days(), &plans(), month);
+        assert_eq!(csv(&exported()), csv(&exported()));
+        assert_eq!(jsonl(&exported()), jsonl(&exported()));
+        for row in exported() {
+            let own = days().into_iter().filter(|day| day.user == row.email);
+            let own: Vec<_> = own.map(|day| (day.day, day.sum)).collect();
+            let bill = Bill::of(&row.email, &own, &plans(), month).unwrap();
+            let event: serde_json::Value =
+                serde_json::from_str(&bill.cloud_event("/complical/test/api")).unwrap();
+            let row = serde_json::to_value(row).unwrap();
+            for (name, value) in row.as_object().unwrap() {
+                let said = if name == "email" {
+                    &event["subject"]
+                } else {
+                    &event["data"][name]
+                };
+                assert_eq!(said, value, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn amounts_of_the_period_are_exported_by_meter() {
         let mut first = day(
             "ann@example.com",
