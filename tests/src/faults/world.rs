@@ -104,6 +104,7 @@ pub(super) struct World {
     /// The last month that must be handed over; `None` if that is not due.
     pub(super) last_month: Option<UnixMillis>,
     start: UnixMillis,
+    seed: u64,
     collector: Arc<Collector<MemoryStore>>,
     pub(super) log: Log,
     pub(super) records: Feed,
@@ -176,6 +177,7 @@ impl World {
             bills: BTreeMap::new(),
             last_month: None,
             start: now,
+            seed: schedule.seed,
             collector: Arc::new(Collector { journal: journal() }),
             log: Log::default(),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),

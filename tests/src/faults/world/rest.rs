@@ -3,7 +3,8 @@
 use domain::time::{UnixMillis, Window};
 
 use super::super::check;
-use super::super::schedule::End;
+use super::super::random::Random;
+use super::super::schedule::{End, Failure};
 use super::{Doing, World};
 
 /// Days for which the stream keeps its records, and the table's stream its changes.
@@ -67,10 +68,21 @@ impl World {
     /// after it is sealed. A day is closed before the ticks stop looking after it.
     async fn hand_over(&mut self, month: UnixMillis) -> Result<(), String> {
         let sealed = Window::Month.end(month).plus_days(10).plus_millis(HOUR);
-        while self.now() < sealed {
+        loop {
             let next = self.now().plus_days(9).min(sealed);
+            if next <= self.now() || next == sealed {
+                break;
+            }
             self.tick_twice(next).await?;
         }
+        self.until(sealed);
+        let mut random = Random::new(self.seed);
+        for _ in 0..random.place(3) {
+            self.weather.plan(Failure::of_hand_over(&mut random));
+            self.tick_and_settle().await?;
+            self.weather.clear();
+        }
+        self.tick_twice(sealed).await?;
         self.last_month = Some(month);
         Ok(())
     }
