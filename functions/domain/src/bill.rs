@@ -22,7 +22,7 @@ pub const PERIOD_CLOSED: &str = "period.closed";
 /// Prefix of the ids of bills.
 pub const ID_PREFIX: &str = "period_";
 /// The first line of the text whose SHA-256 is the digest: it names the form of the text.
-const DIGEST_FORM: &str = "period.closed 1\n";
+const DIGEST_FORM: &str = "period.closed 1";
 /// The zone of users without a plan that the environment knows.
 const UTC: &str = "UTC";
 
@@ -103,15 +103,17 @@ impl Bill {
         );
         let touched = |day: UnixMillis| day < end && Window::Day.end(day) > start;
         let days = || days.iter().filter(|(day, _)| touched(*day));
-        let mut lines = String::from(DIGEST_FORM);
-        lines += &format!("{user}\n{start} {end}\n");
+        let mut lines = vec![
+            DIGEST_FORM.to_owned(),
+            user.to_owned(),
+            format!("{start} {end}"),
+        ];
         let (mut totals, mut meters) = (Totals::default(), Amounts::new());
-        for (day, sum) in days() {
-            lines += &format!("{} {}\n", Window::Day.label(*day), sum.rank);
-        }
+        let facts = days().map(|(day, sum)| format!("{} {}", Window::Day.label(*day), sum.rank));
+        lines.extend(facts);
         for (at, (of_quarter, amounts)) in quarters(days()) {
             if (start..end).contains(&at) {
-                lines += &line(at, of_quarter, &amounts);
+                lines.push(line(at, of_quarter, &amounts));
                 totals.add(of_quarter);
                 meter::add(&mut meters, &amounts);
             }
@@ -127,7 +129,7 @@ impl Bill {
             end,
             totals,
             meters,
-            digest: hex(&Sha256::digest(lines)),
+            digest: hex(&Sha256::digest(lines.join("\n") + "\n")),
         })
     }
 
@@ -261,16 +263,16 @@ fn line(at: UnixMillis, totals: Totals, amounts: &Amounts) -> String {
         rate_limited,
         units,
     } = totals;
-    let mut line = format!("{at} {calls} {auth_failures} {rate_limited} {units}");
-    for (meter, amount) in amounts {
-        line += &format!(" {meter}={amount}");
-    }
-    line.push('\n');
-    line
+    let counts = format!("{at} {calls} {auth_failures} {rate_limited} {units}");
+    let amounts = amounts.iter();
+    let amounts = amounts.map(|(meter, amount)| format!("{meter}={amount}"));
+    let words: Vec<_> = std::iter::once(counts).chain(amounts).collect();
+    words.join(" ")
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>()
 }
 
 #[cfg(test)]
