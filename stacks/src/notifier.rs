@@ -126,6 +126,10 @@ fn endpoints(context: &Context<'_>) -> Endpoints {
         url: webhook.url.as_str().to_owned(),
         format: webhook.format.into(),
         allow_private: webhook.allow_private,
+        events: webhook
+            .events
+            .as_ref()
+            .map(|events| events.iter().copied().map(Into::into).collect()),
     });
     Endpoints(endpoints.collect())
 }

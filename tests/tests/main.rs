@@ -10,6 +10,7 @@
 
 mod alarms;
 mod attach;
+mod billing;
 mod browser;
 mod busy;
 mod cdk;

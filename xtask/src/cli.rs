@@ -506,7 +506,19 @@ pub(crate) enum WebhookAction {
         /// A URL, or an endpoint's name
         #[arg(value_name = "URL|NAME")]
         target: String,
+        /// The event to post
+        #[arg(long, value_enum, default_value_t = SampleEvent::QuotaThreshold)]
+        event: SampleEvent,
     },
+}
+
+/// An event that endpoints receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SampleEvent {
+    /// `QUOTA_THRESHOLD_CROSSED`: a user crossed a threshold of its quota.
+    QuotaThreshold,
+    /// `period.closed`: a user's period is final.
+    PeriodClosed,
 }
 
 #[derive(Debug, Args)]
@@ -679,6 +691,8 @@ pub(crate) enum SchemaOf {
     Environment,
     /// The usage event, as the stream carries it and as `events` prints it.
     Event,
+    /// The events that webhooks receive, by their type.
+    Webhooks,
     /// The responses of the analytics API, by name.
     Answers,
     /// The analytics API as an `OpenAPI` 3.1 document.

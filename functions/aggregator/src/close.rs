@@ -25,8 +25,11 @@ use crate::parked;
 const MOST_SLOTS: usize = 100_000;
 /// Facts after which a slice offers what it has folded.
 const MOST_FACTS: u64 = 500_000;
-/// Days for which the lists of a day's users are kept: the day is sealed by then.
-const LIST_DAYS: i64 = 21;
+/// Days for which the lists of a day's users are kept: by then its month, which may have begun with
+/// it, is handed over.
+const LIST_DAYS: i64 = 32 + crate::periods::WITHIN_DAYS;
+/// Days before the end of [`LOOKED_AFTER_DAYS`] by which a new environment begins to close a day.
+const DAYS_TO_SEAL: i64 = 4;
 const MINUTE: i64 = 60_000;
 
 /// Whether the invocation's time for work is over.
@@ -45,12 +48,13 @@ impl<S: Store> Pass<'_, S> {
         let mut marks = self.day_marks().await?;
         let today = Window::Day.start(self.now);
         // A day before the first marked one and past the horizon never held a call. Without any
-        // mark, ticks may have been missing since the first call.
+        // mark, ticks may have been missing since the first call. A day that begins to be closed
+        // must have time left to be sealed: an unsealed one would hold up its month for good.
         let first = marks
             .keys()
             .next()
             .copied()
-            .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS));
+            .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS + DAYS_TO_SEAL));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
             let is_sealed =

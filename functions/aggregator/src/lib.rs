@@ -1,5 +1,5 @@
-//! The aggregator: folds minutes of the journal into users' hours and everybody's totals, and closes
-//! days.
+//! The aggregator: folds minutes of the journal into users' hours and everybody's totals, closes
+//! days, and hands over closed periods.
 //!
 //! Changes of the analytics table and a schedule, once a minute, invoke it. Changes only make
 //! counts fresh: closing a day folds all of it again, whether or not changes were processed.
@@ -14,6 +14,7 @@ pub mod fold;
 pub mod handler;
 pub mod metrics;
 pub mod parked;
+pub mod periods;
 pub mod settings;
 pub mod thresholds;
 pub mod users;

@@ -63,10 +63,13 @@ async fn main() -> Result<(), Error> {
                     serde_json::to_value(answer)?
                 }
                 Event::Tick { .. } => {
+                    let periods = thresholds.periods();
+                    periods.begin(now).await?;
                     let ticked = Box::pin(aggregator.tick(now, &over)).await?;
                     metrics.emit(clock::now(), &of_tick(&ticked));
                     let look = thresholds.look(&ticked.folded.counted, clock::now(), &over);
                     Box::pin(look).await;
+                    Box::pin(periods.hand_over(clock::now(), &over)).await?;
                     Value::Null
                 }
                 Event::Close { close } => {

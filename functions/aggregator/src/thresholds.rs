@@ -25,6 +25,8 @@ use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, 
 use runtime::together::together;
 use serde::{Deserialize, Serialize};
 
+use crate::periods::Periods;
+
 /// Upper bound for the users that are watched at a time.
 const MOST_WATCHED: usize = 50_000;
 /// How long a look stays valid. The user's settings may change in the meantime.
@@ -109,6 +111,15 @@ struct Use<'a> {
 }
 
 impl<S: Store, Q: Queue> Thresholds<S, Q> {
+    /// The hand-over of closed periods, over the same table and queue.
+    pub const fn periods(&self) -> Periods<'_, S, Q> {
+        Periods {
+            usage: &self.usage,
+            queue: &self.alerts,
+            plans: &self.plans,
+        }
+    }
+
     /// Looks at the users that a fold counted and at those whose look is owed, until the time is
     /// `over`. Remaining looks are owed. A look that fails does not delay the others.
     pub async fn look(&self, counted: &Counted, now: UnixMillis, over: &impl Fn() -> bool) {

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod address;
 pub mod alert;
+pub mod bill;
 pub mod counts;
 pub mod delivery;
 pub mod endpoint;
@@ -22,6 +23,7 @@ pub mod log_size;
 pub mod mark;
 pub mod meter;
 pub mod names;
+pub mod notice;
 mod pack;
 pub mod plan;
 pub mod response;

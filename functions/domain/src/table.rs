@@ -213,6 +213,16 @@ impl ItemKey {
         Self::new(MARKS, format!("DAY#{}", Window::Day.label(at)))
     }
 
+    /// How far the bills of the month of `at` are handed over.
+    pub fn month_mark(at: UnixMillis) -> Self {
+        Self::new(MARKS, format!("MONTH#{}", Window::Month.label(at)))
+    }
+
+    /// The first instant from which periods are handed over.
+    pub fn periods_mark() -> Self {
+        Self::new(MARKS, "PERIODS")
+    }
+
     /// Up to where the journal of the hour of `at` is folded.
     pub fn hour_mark(at: UnixMillis) -> Self {
         Self::new(MARKS, format!("HOUR#{}", Window::Hour.label(at)))
@@ -462,6 +472,8 @@ mod tests {
             ),
             (ItemKey::day_mark(AT), "MARKS", "DAY#2026-11-22"),
             (ItemKey::hour_mark(AT), "MARKS", "HOUR#2026-11-22T16"),
+            (ItemKey::month_mark(AT), "MARKS", "MONTH#2026-11"),
+            (ItemKey::periods_mark(), "MARKS", "PERIODS"),
             (
                 ItemKey::day_users(AT, 7, 2),
                 "USERS#2026-11-22",

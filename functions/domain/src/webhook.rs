@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::alert::Alert;
+use crate::notice::{Kind, Notice};
 use crate::time::UnixMillis;
 
 /// Prefix of a secret in the form that receivers get.
@@ -191,16 +191,16 @@ impl Format {
         }
     }
 
-    /// The body for an alert. `source` is the one that usage events carry.
-    pub fn body(self, alert: &Alert, source: &str) -> String {
+    /// The body for a notice. `source` is the one that usage events carry.
+    pub fn body(self, notice: &Notice, source: &str) -> String {
         match self {
-            Self::CloudEvents => alert.cloud_event(source),
-            Self::Slack => serde_json::json!({ "text": alert.text() }).to_string(),
+            Self::CloudEvents => notice.cloud_event(source),
+            Self::Slack => serde_json::json!({ "text": notice.text() }).to_string(),
         }
     }
 }
 
-/// A destination of alerts.
+/// A destination of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
@@ -212,6 +212,18 @@ pub struct Endpoint {
     pub format: Format,
     /// Whether it may have a private address, and no certificate.
     pub allow_private: bool,
+    /// The kinds of events that it receives; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<Kind>>,
+}
+
+impl Endpoint {
+    /// Whether the endpoint receives events of a kind.
+    pub fn receives(&self, kind: Kind) -> bool {
+        self.events
+            .as_ref()
+            .is_none_or(|kinds| kinds.contains(&kind))
+    }
 }
 
 /// The endpoints of an environment.
@@ -223,9 +235,9 @@ pub struct Endpoints(pub Vec<Endpoint>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// Id of the alert.
+    /// Id of the event: an alert's or a bill's.
     pub alert: String,
-    /// The target endpoint; if absent, all endpoints and the alarm topic.
+    /// The target endpoint; if absent, everybody who receives such events.
     #[serde(default)]
     pub endpoint: Option<String>,
     /// How often the delivery has failed.

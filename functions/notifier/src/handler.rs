@@ -1,6 +1,6 @@
-//! One message: an alert that becomes deliveries, or a delivery.
+//! One message: an alert or a bill that becomes deliveries, or a delivery.
 
-use domain::alert::Alert;
+use domain::notice::Notice;
 use domain::state;
 use domain::table::ItemKey;
 use domain::time::UnixMillis;
@@ -18,7 +18,7 @@ const KEPT_DAYS: i64 = 90;
 /// Stands for the alarm topic among the endpoints: no endpoint can have this name.
 const MAIL: &str = "mail#";
 
-/// Delivers alerts.
+/// Delivers alerts and bills.
 #[derive(Debug)]
 pub struct Notifier<S, Q, M, P, V> {
     /// The usage table.
@@ -83,13 +83,13 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
             );
             return Ok(Handled::Done);
         };
-        let alert: Alert = state::decode(&stored.state).map_err(unreadable(&key))?;
+        let notice = Notice::decode(&message.alert, &stored.state).map_err(unreadable(&key))?;
         let Some(name) = &message.endpoint else {
-            return self.spread(&alert, &message.alert, now).await;
+            return self.spread(&notice, &message.alert, now).await;
         };
         let mut known = self.endpoints.0.iter();
         if let Some(endpoint) = known.find(|known| known.name == *name) {
-            return self.deliver(&alert, endpoint, &message, now).await;
+            return self.deliver(&notice, endpoint, &message, now).await;
         }
         tracing::warn!(
             endpoint = name,
@@ -98,14 +98,16 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         Ok(Handled::Done)
     }
 
-    /// Publishes an alert, and queues a delivery to each endpoint.
+    /// Queues a delivery to each endpoint that receives such events, and publishes an alert. Bills
+    /// are for machines: one mail a user and month would bury the alarms.
     async fn spread(
         &self,
-        alert: &Alert,
+        notice: &Notice,
         id: &str,
         now: UnixMillis,
     ) -> Result<Handled, NotifyError> {
-        for endpoint in &self.endpoints.0 {
+        let endpoints = self.endpoints.0.iter();
+        for endpoint in endpoints.filter(|endpoint| endpoint.receives(notice.kind())) {
             let message = Message {
                 alert: id.to_owned(),
                 endpoint: Some(endpoint.name.clone()),
@@ -114,6 +116,9 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
             };
             self.queue.send(message.to_json(), 0).await?;
         }
+        let Notice::Threshold(alert) = notice else {
+            return Ok(Handled::Done);
+        };
         let (sent, version) = self.delivery(MAIL, id).await?;
         if sent.is_none() {
             let subject = format!("{} % of a quota used by {}", alert.percent, alert.user);
@@ -126,7 +131,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
 
     async fn deliver(
         &self,
-        alert: &Alert,
+        notice: &Notice,
         endpoint: &Endpoint,
         message: &Message,
         now: UnixMillis,
@@ -140,7 +145,7 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
             self.put_off(message, ahead).await?;
             return Ok(Handled::PutOff);
         }
-        let (delivery, handled) = match self.try_once(alert, endpoint, now).await? {
+        let (delivery, handled) = match self.try_once(notice, endpoint, now).await? {
             Ok(()) => {
                 let status = DeliveryStatus::Delivered;
                 let delivery = Delivery::new(status, message.failures, None, now);
@@ -187,13 +192,13 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
     /// Posts a delivery. The inner error says why the endpoint did not accept it.
     async fn try_once(
         &self,
-        alert: &Alert,
+        notice: &Notice,
         endpoint: &Endpoint,
         now: UnixMillis,
     ) -> Result<Result<(), PostError>, NotifyError> {
-        let body = endpoint.format.body(alert, &self.source);
+        let body = endpoint.format.body(notice, &self.source);
         let secrets = self.secrets.of(&endpoint.name, now).await?;
-        let headers = webhook::headers(&secrets, &alert.id(), now, &body);
+        let headers = webhook::headers(&secrets, &notice.id(), now, &body);
         Ok(self.post.post(endpoint, &headers, body).await)
     }
 

@@ -153,6 +153,7 @@ mod tests {
             url: url.to_owned(),
             format: Format::CloudEvents,
             allow_private,
+            events: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use domain::names::{EmailIsVerified, LEAST_RETENTION_DAYS};
+use domain::notice::Kind;
 use domain::webhook::Format;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -484,7 +485,7 @@ impl fmt::Display for Architecture {
 pub struct Webhook {
     /// Its name in `cargo xtask webhooks`.
     pub name: WebhookName,
-    /// The URL to which alerts are posted: `https://…`, unless it may be private.
+    /// The URL to which events are posted: `https://…`, unless it may be private.
     pub url: Address,
     /// The format of the posted body.
     #[serde(default)]
@@ -492,6 +493,28 @@ pub struct Webhook {
     /// Whether the endpoint may have a private address, and no certificate.
     #[serde(default)]
     pub allow_private: bool,
+    /// The events that it receives; all of them unless given.
+    #[serde(default)]
+    pub events: Option<Vec<WebhookEvent>>,
+}
+
+/// An event that an endpoint receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WebhookEvent {
+    /// `QUOTA_THRESHOLD_CROSSED`: a user crossed a threshold of its quota.
+    QuotaThreshold,
+    /// `period.closed`: a user's period is final.
+    PeriodClosed,
+}
+
+impl From<WebhookEvent> for Kind {
+    fn from(event: WebhookEvent) -> Self {
+        match event {
+            WebhookEvent::QuotaThreshold => Self::QuotaThreshold,
+            WebhookEvent::PeriodClosed => Self::PeriodClosed,
+        }
+    }
 }
 
 /// The format of the posted body.
@@ -537,6 +560,11 @@ impl TryFrom<Vec<Webhook>> for Webhooks {
             let name = webhook.name.as_str();
             if !names.insert(name) {
                 return Err(format!("webhooks: webhook `{name}` occurs twice"));
+            }
+            if webhook.events.as_ref().is_some_and(Vec::is_empty) {
+                return Err(format!(
+                    "webhooks: webhook `{name}` has no `events`: expected `quotaThreshold`, `periodClosed` or both"
+                ));
             }
             if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {
                 return Err(format!(

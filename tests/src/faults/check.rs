@@ -1,6 +1,8 @@
 //! Compares every count in every table with the oracle. It has its own arithmetic: facts are
 //! resolved and summed here one by one.
 
+mod bills;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::counts::{AddressHour, Callers, Counts, Hour, Sum};
@@ -137,6 +139,8 @@ fn resolve<'a>(id: EventId, said: &'a BTreeSet<Said>, amounts: &Amounts) -> Reso
 #[derive(Default)]
 struct Model {
     users: BTreeMap<(String, UnixMillis), Expected>,
+    /// The plan that each call or refusal of a user names; of one instant the last by name.
+    plans: BTreeMap<(String, UnixMillis), String>,
     everybody: BTreeMap<UnixMillis, Expected>,
     callers: BTreeMap<UnixMillis, BTreeMap<String, u64>>,
     /// Failures and rate-limited calls by hour and address.
@@ -184,6 +188,17 @@ impl Model {
             user.rank += facts;
             if named == subject {
                 user.count(event);
+            }
+        }
+        let counted = event.counted;
+        if let Some(plan) = &counted.plan
+            && counted.event_type != EventType::AuthFailed
+            && !subject.starts_with("ip:")
+        {
+            let call = (subject.clone(), event.id.minted_at());
+            let known = self.plans.entry(call).or_default();
+            if *known < *plan {
+                known.clone_from(plan);
             }
         }
         for said in event.said {
@@ -241,6 +256,7 @@ pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     everybody(world, &model, end)?;
     addresses(world, &model)?;
     errors(world, &model, end)?;
+    bills::check(world, &model)?;
     if end >= End::Closed {
         sums(world, &model)?;
     }
@@ -538,7 +554,7 @@ fn errors(world: &World, model: &Model, end: End) -> Result<(), String> {
     let missing = model.unclaimed.iter();
     let missing = missing.map(|(id, meter)| format!("{id}/{meter}"));
     let mut missing = missing.filter(|place| !unclaimed.contains(place));
-    if end == End::Sealed
+    if end >= End::Sealed
         && let Some(place) = missing.next()
     {
         return Err(format!("neither counted nor listed: {place}"));

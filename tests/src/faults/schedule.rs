@@ -27,6 +27,8 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// The final state.
     pub end: End,
+    /// The seed of what goes wrong while months are handed over.
+    pub seed: u64,
 }
 
 /// How far to follow a schedule once the system has come to rest.
@@ -36,8 +38,10 @@ pub enum End {
     Folded,
     /// Every day is closed.
     Closed,
-    /// Every day is sealed.
+    /// Every day is sealed, and the month in which the schedule begins is handed over.
     Sealed,
+    /// Every month is handed over.
+    HandedOver,
 }
 
 /// The pipeline that the events pass through.
@@ -252,10 +256,17 @@ impl Schedule {
                 End::Folded,
                 End::Folded,
                 End::Folded,
+                End::Folded,
+                End::Folded,
+                End::Folded,
+                End::Closed,
                 End::Closed,
                 End::Closed,
                 End::Sealed,
+                End::Sealed,
+                End::HandedOver,
             ]),
+            seed: random.next(),
         }
     }
 }
@@ -428,6 +439,17 @@ impl Call {
 }
 
 impl Failure {
+    /// A failure of a tick that hands over a month: most of its calls to the queue are about bills.
+    pub fn of_hand_over(random: &mut Random) -> Self {
+        let (place, most) =
+            random.pick(&[(Place::Queue, 4), (Place::Queue, 4), (Place::Usage, 300)]);
+        Self {
+            place,
+            after: u32::try_from(random.place(most)).unwrap_or(0),
+            ..Self::draw(random)
+        }
+    }
+
     fn draw(random: &mut Random) -> Self {
         let fault = random.pick(&[
             Fault::Refused,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aggregator::handler::Aggregator;
+use aggregator::thresholds::Thresholds;
 use analytics::reader::Tables;
 use analytics::user_stats;
 use authorizer::tracking::Tracking;
@@ -57,7 +58,13 @@ impl Clock for ModelClock {
 }
 
 pub(super) type ModelTracking = Tracking<ModelStream, MemoryStore, ModelClock>;
-pub(super) type ModelAggregator = Aggregator<MemoryStore>;
+
+/// A warm instance of the aggregator: it remembers what it wrote.
+pub(super) struct ModelAggregator {
+    pub(super) folds: Aggregator<MemoryStore>,
+    /// Knows the plans, and the queue that takes the ids of bills.
+    pub(super) thresholds: Thresholds<MemoryStore, ModelQueue>,
+}
 
 /// An invocation in flight.
 pub(super) struct Task {
@@ -177,7 +184,7 @@ impl Task {
             let looks = AtomicU32::new(0);
             let over =
                 || patience.is_some_and(|most| looks.fetch_add(1, Ordering::Relaxed) >= most);
-            let (answer, _) = aggregator.batch(&batch, at, &over).await;
+            let (answer, _) = aggregator.folds.batch(&batch, at, &over).await;
             Done::Batch(answer.identifiers().map(str::to_owned).collect())
         })
     }
@@ -185,8 +192,12 @@ impl Task {
     pub(super) fn tick(aggregator: &Arc<ModelAggregator>, at: UnixMillis) -> Self {
         let aggregator = Arc::clone(aggregator);
         Self::new(Doing::Tick, async move {
+            let periods = aggregator.thresholds.periods();
             // A tick that failed is not repeated: the next one continues.
-            let _ = aggregator.tick(at, &|| false).await;
+            if periods.begin(at).await.is_ok() && aggregator.folds.tick(at, &|| false).await.is_ok()
+            {
+                let _ = periods.hand_over(at, &|| false).await;
+            }
             Done::Ticked
         })
     }

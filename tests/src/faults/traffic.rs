@@ -7,6 +7,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::TrackingMode;
+use domain::plan::{LimitMode, Plan, Plans};
 use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
 use serde_dynamo::AttributeValue;
@@ -23,6 +24,12 @@ pub(super) const CALLERS: [&str; 7] = [
     "ip:192.0.2.1",
     "ip:2001:db8:0:1::7",
     "ip:2001:db8:0:1:ffff::8",
+];
+/// The plans, and the names of their time zones. No zone has a summer time in these months.
+pub(super) const PLANS: [(&str, &str); 3] = [
+    ("free", "UTC"),
+    ("east", "Asia/Kolkata"),
+    ("west", "America/Bogota"),
 ];
 /// Method, template and units.
 pub(super) const ROUTES: [(&str, &str, u32); 4] = [
@@ -41,6 +48,27 @@ pub(super) const POISON: [&[u8]; 5] = [
       \"data\":{}}",
 ];
 
+/// The plan of a user's keys. A line that names another user says that its key is on this one's.
+fn plan_of(email: &str) -> &'static str {
+    let caller = CALLERS.iter().position(|known| *known == email);
+    PLANS[caller.unwrap_or(0) % PLANS.len()].0
+}
+
+pub(super) fn plans() -> Plans {
+    let plan = |(name, zone): (&str, &str)| {
+        let plan = Plan {
+            rate_per_second: 1,
+            burst: 1,
+            monthly_quota: None,
+            alerts_percent: Vec::new(),
+            limit_mode: LimitMode::Soft,
+            timezone: zone.to_owned(),
+        };
+        (name.to_owned(), plan)
+    };
+    PLANS.map(plan).into()
+}
+
 /// An event of `subject`.
 pub(super) fn event(
     subject: Subject,
@@ -54,7 +82,7 @@ pub(super) fn event(
     let (method, endpoint, units) = ROUTES[route];
     let data = EventData {
         key_id: Some("key_1".to_owned()),
-        plan: subject.email().map(|_| "free".to_owned()),
+        plan: subject.email().map(|email| plan_of(email).to_owned()),
         method: method.to_owned(),
         endpoint: endpoint.to_owned(),
         units,

@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Memory};
+use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
+use domain::bill::Bill;
 use domain::event::{EventType, Subject, UsageEvent};
 use domain::mark::DayMark;
 use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
 use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::{UnixMillis, Window};
+use domain::webhook::Message;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -33,7 +36,7 @@ use super::oracle::Oracle;
 use super::random::Random;
 use super::schedule::{Action, Call, Past, Place, Schedule, Side, Step, Twist};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
-use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record};
+use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record, plans};
 use super::weather::{ModelStream, Weather};
 
 /// Retention of everything that expires: the shortest that an environment file allows.
@@ -94,6 +97,14 @@ pub(super) struct World {
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
+    /// The queue that takes the ids of bills.
+    notices: ModelQueue,
+    /// The bills whose ids were sent, by id.
+    pub(super) bills: BTreeMap<String, Bill>,
+    /// The last month that must be handed over; `None` if that is not due.
+    pub(super) last_month: Option<UnixMillis>,
+    start: UnixMillis,
+    seed: u64,
     collector: Arc<Collector<MemoryStore>>,
     pub(super) log: Log,
     pub(super) records: Feed,
@@ -143,6 +154,7 @@ impl World {
         close_before(&usage, schedule.start, pipeline.past);
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
+        let notices = ModelQueue::new(weather.clone(), pace.clone());
         let journal = || Journal {
             store: analytics.clone(),
             retention_days: KEPT_DAYS,
@@ -153,7 +165,7 @@ impl World {
             authorizers: Vec::new(),
             others: pipeline.others,
             processor: Arc::new(Processor { journal: journal() }),
-            aggregators: [0; 2].map(|_| aggregator(&analytics, &usage)),
+            aggregators: [0; 2].map(|_| aggregator(&analytics, &usage, &notices)),
             reconciler: Arc::new(Reconciler {
                 journal: journal(),
                 queue: queue.clone(),
@@ -161,6 +173,11 @@ impl World {
                 window_seconds: pipeline.window,
             }),
             queue,
+            notices,
+            bills: BTreeMap::new(),
+            last_month: None,
+            start: now,
+            seed: schedule.seed,
             collector: Arc::new(Collector { journal: journal() }),
             log: Log::default(),
             records: Feed::new(pipeline.shards, pipeline.records, now.0),
@@ -191,6 +208,14 @@ impl World {
 
     pub(super) fn now(&self) -> UnixMillis {
         UnixMillis(self.clock.load(Ordering::Relaxed))
+    }
+
+    fn aggregator(&self) -> Arc<ModelAggregator> {
+        aggregator(&self.analytics, &self.usage, &self.notices)
+    }
+
+    fn start_aggregators(&mut self) {
+        self.aggregators = [0; 2].map(|_| self.aggregator());
     }
 
     fn wait(&self, millis: i64) {
@@ -327,7 +352,7 @@ impl World {
             self.tasks
                 .retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
             self.restart(Side::Changes, false);
-            self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
+            self.start_aggregators();
         }
     }
 
@@ -351,7 +376,7 @@ impl World {
         }
         self.is_steady &= self.unreadable.is_empty();
         // Caches no longer hold items that this release could not read.
-        self.aggregators = [0; 2].map(|_| aggregator(&self.analytics, &self.usage));
+        self.start_aggregators();
     }
 
     fn upgrade(&mut self) {
@@ -555,8 +580,26 @@ impl World {
         }
     }
 
-    /// Collects what the stream accepted and what the tables changed.
+    /// Reads a bill whose id was sent. Under one id, a receiver never gets two different bills.
+    fn take_bill(&mut self, body: &str) -> Result<(), String> {
+        let message: Message = serde_json::from_str(body).map_err(|error| error.to_string())?;
+        let stored = self.usage.peek(&ItemKey::alert(&message.alert));
+        let stored = stored.ok_or_else(|| format!("sent before it was stored: {body}"))?;
+        let bill: Bill = state::decode(&stored.state).map_err(|error| error.to_string())?;
+        let known = self.bills.insert(message.alert, bill.clone());
+        match known.filter(|known| *known != bill) {
+            Some(known) => Err(format!("two bills under one id: {known:?}, {bill:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Collects what the stream accepted, what was handed over, and what the tables changed.
     fn collect(&mut self) {
+        for (body, _) in self.notices.take() {
+            if let Err(wrong) = self.take_bill(&body) {
+                self.wrong.get_or_insert(wrong);
+            }
+        }
         for (key, payload) in self.stream.take() {
             self.put(&key, payload);
         }
@@ -688,13 +731,14 @@ impl World {
             }
             (Doing::Fold { instance, of }, done) => {
                 if done.is_none() {
-                    self.aggregators[*instance] = aggregator(&self.analytics, &self.usage);
+                    self.aggregators[*instance] = self.aggregator();
                 }
                 if let Some(of) = of {
                     self.changes
                         .finish(self.now().0, *of, finished(failed(done)));
                 }
             }
+            (Doing::Tick, None) => self.aggregators[0] = self.aggregator(),
             (Doing::Collect { sending }, done) => self.collected(sending, done),
             (Doing::Ask { caller }, Some(Done::Answered(Some(answer)))) => {
                 self.answered(*caller, answer);
@@ -760,8 +804,12 @@ impl World {
     }
 }
 
-fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregator> {
-    Arc::new(Aggregator {
+fn aggregator(
+    analytics: &MemoryStore,
+    usage: &MemoryStore,
+    notices: &ModelQueue,
+) -> Arc<ModelAggregator> {
+    let folds = Aggregator {
         analytics: analytics.clone(),
         usage: usage.clone(),
         retention: Retention {
@@ -771,11 +819,23 @@ fn aggregator(analytics: &MemoryStore, usage: &MemoryStore) -> Arc<ModelAggregat
         },
         reported_within: 60_000,
         cache: Memory::default(),
-    })
+    };
+    let thresholds = Thresholds {
+        usage: usage.clone(),
+        alerts: notices.clone(),
+        plans: plans(),
+        memory: LookMemory::default(),
+    };
+    Arc::new(ModelAggregator { folds, thresholds })
 }
 
 /// Marks the days before the schedule.
 fn close_before(usage: &MemoryStore, start: UnixMillis, past: Past) {
+    if past != Past::None {
+        // They were closed by a release that hands over every period.
+        let since = state::encode(&UnixMillis(0)).expect("an instant encodes");
+        usage.plant(&ItemKey::periods_mark(), 1, since);
+    }
     let mut mark = DayMark::begin(start);
     mark.finish();
     let closed = state::encode(&mark).expect("a mark encodes");

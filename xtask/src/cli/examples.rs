@@ -194,10 +194,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "webhooks test",
-        &[(
-            "webhooks test https://example.com/hooks/usage",
-            "one signed event, sent from this machine",
-        )],
+        &[
+            (
+                "webhooks test https://example.com/hooks/usage",
+                "one signed event, sent from this machine",
+            ),
+            (
+                "webhooks test billing --event period-closed",
+                "a sample of the event that hands over a closed period",
+            ),
+        ],
     ),
     (
         "block",

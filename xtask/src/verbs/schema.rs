@@ -1,6 +1,8 @@
 //! `schema`: JSON Schemas, and the `OpenAPI` document.
 
 use anyhow::Context as _;
+use domain::alert::THRESHOLD;
+use domain::bill::PERIOD_CLOSED;
 use serde_json::{Map, Value, json};
 use stacks::environment::Environment;
 
@@ -29,6 +31,7 @@ fn all() -> anyhow::Result<Value> {
     for (name, of) in [
         ("environment", SchemaOf::Environment),
         ("event", SchemaOf::Event),
+        ("webhooks", SchemaOf::Webhooks),
         ("answers", SchemaOf::Answers),
         ("openapi", SchemaOf::Openapi),
     ] {
@@ -43,6 +46,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<Value> {
             serde_json::to_value(Environment::schema()).context("writing the schema")?
         }
         SchemaOf::Event => event(),
+        SchemaOf::Webhooks => webhooks(),
         SchemaOf::Answers => answers(&openapi()?),
         SchemaOf::Openapi => openapi()?,
     })
@@ -115,12 +119,74 @@ fn event() -> Value {
     })
 }
 
+/// The events that webhooks receive. Readers ignore unknown members.
+fn webhooks() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let count =
+        |description: &str| json!({"type": "integer", "minimum": 0, "description": description});
+    let instant = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
+    let plan = json!({"type": ["string", "null"], "description": "The user's plan; null if no accepted call named one."});
+    let start = instant("First instant of the period: a calendar month of the plan's time zone.");
+    let end = instant("First instant of the next period.");
+    let threshold = json!({
+        "plan": text("The user's plan."),
+        "percent": count("The threshold, in percent of the quota."),
+        "quota": count("Units per period."),
+        "used": count("Units used when the crossing was found."),
+        "periodStart": start,
+        "periodEnd": end,
+    });
+    let closed = json!({
+        "month": text("The period's calendar month, such as `2026-11`."),
+        "plan": plan,
+        "timezone": text("IANA name of the plan's time zone."),
+        "periodStart": start,
+        "periodEnd": end,
+        "totalCalls": count("Accepted calls."),
+        "authFailures": count("Calls without a valid key."),
+        "rateLimited": count("Calls over the rate limit or the quota."),
+        "units": count("Units of accepted calls."),
+        "meters": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "description": "Amounts that upstreams reported of accepted calls, by meter."},
+        "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of what the counts sum up; `usage export` prints the same."},
+    });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Events of webhooks",
+        "description": "CloudEvents 1.0, structured JSON. The same event always has the same id.",
+        "oneOf": [
+            notice(THRESHOLD, "A user crossed a threshold of its quota.", &threshold),
+            notice(PERIOD_CLOSED, "A user's period is final: no call of it can arrive any more.", &closed),
+        ],
+    })
+}
+
+fn notice(event_type: &str, description: &str, data: &Value) -> Value {
+    let required: Vec<_> = data.as_object().into_iter().flat_map(Map::keys).collect();
+    json!({
+        "description": description,
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "time", "subject", "data"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "datacontenttype": {"const": "application/json"},
+            "id": {"type": "string", "description": "The same for every delivery of the event: what to deduplicate by."},
+            "source": {"type": "string", "description": "`/{resourcePrefix}/{environment}/api`."},
+            "type": {"const": event_type},
+            "time": {"type": "string", "format": "date-time"},
+            "subject": {"type": "string", "description": "The user's email."},
+            "data": {"type": "object", "required": required, "properties": data},
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::SampleEvent;
     use domain::event::{EventRef, EventType};
     use domain::id::EventId;
     use domain::names::TrackingMode;
+    use domain::time::UnixMillis;
 
     fn members(value: &Value) -> Vec<&String> {
         value.as_object().unwrap().keys().collect()
@@ -162,6 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_webhooks_has_the_members_of_their_events_and_no_other() {
+        let schema = webhooks();
+        let samples = [SampleEvent::QuotaThreshold, SampleEvent::PeriodClosed];
+        for (place, event) in samples.into_iter().enumerate() {
+            let notice = super::super::webhooks::sample(event, UnixMillis(1_795_363_445_000));
+            let event: Value = serde_json::from_str(&notice.cloud_event("/a/test/api")).unwrap();
+            let schema = &schema["oneOf"][place]["properties"];
+            assert_eq!(members(schema), members(&event));
+            let data = &schema["data"];
+            assert_eq!(members(&data["properties"]), members(&event["data"]));
+            assert_eq!(schema["type"]["const"], event["type"]);
+        }
+    }
+
+    #[test]
     fn every_reference_of_the_answers_names_a_definition() {
         let answers = schema(SchemaOf::Answers).unwrap();
         let definitions = answers["$defs"].as_object().unwrap();
@@ -179,7 +260,7 @@ mod tests {
         let all = all().unwrap();
         assert_eq!(
             members(&all),
-            ["answers", "environment", "event", "openapi"]
+            ["answers", "environment", "event", "openapi", "webhooks"]
         );
     }
 }

@@ -1,14 +1,16 @@
 //! `usage export`: each user's usage in a month, once the month is final.
 //!
-//! It is read from sealed days: another run produces the same output, byte by byte.
+//! It is read from sealed days, by the rules of the `period.closed` events: another run produces the
+//! same output, byte by byte, and the digests are those of the events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use deployer::{UsageTable, UserDay};
-use domain::mark::{DayMark, Round};
-use domain::meter::{self, Amounts};
-use domain::plan::{Period, Plan};
-use domain::tally::Totals;
+use domain::bill::{self, Bill};
+use domain::counts::Sum;
+use domain::mark::DayMark;
+use domain::meter::Amounts;
+use domain::plan::Plans;
 use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
@@ -18,7 +20,8 @@ use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
 /// Header of the CSV form, in the order of [`Row`]. A column for each meter follows.
-const HEADER: &str = "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units";
+const HEADER: &str =
+    "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units,digest";
 
 /// A user's usage in a period.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +37,8 @@ struct Row {
     /// Units of accepted calls: the weights of their routes, and amounts that count towards the
     /// quota.
     units: u64,
+    /// That of the user's `period.closed` event.
+    digest: String,
     /// Amounts that upstreams reported of accepted calls, by meter.
     meters: Amounts,
 }
@@ -48,20 +53,18 @@ pub(super) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
     let UsageAction::Export { month, format } = action;
     let reached = reach(context).await?;
     reached.deployed().await?;
-    let plans: BTreeMap<String, Plan> = reached
+    let plans: Plans = reached
         .environment
         .plans
         .iter()
         .map(|(name, plan)| (name.clone(), plan.into()))
         .collect();
     let label = Window::Month.label(month);
-    // No time zone is more than 14 hours away.
-    let from = month.plus_days(-1);
-    let to = Window::Month.end(month).plus_days(1);
+    let span = bill::days(&plans, month);
     let table = UsageTable::new(&reached.session, &reached.environment.names());
-    check_closed(&table.marks(from, to).await?, &label, from, to)?;
+    check_closed(&table.marks(span.0, span.1).await?, &label, span)?;
     let exported = Exported {
-        users: rows(&table.days(from, to).await?, &plans, month),
+        users: rows(table.days(span.0, span.1).await?, &plans, month),
         month: label,
     };
     context.out.answer(&exported, |exported| match format {
@@ -75,71 +78,43 @@ pub(super) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
 fn check_closed(
     marks: &[(UnixMillis, DayMark)],
     label: &str,
-    from: UnixMillis,
-    to: UnixMillis,
+    span: (UnixMillis, UnixMillis),
 ) -> Result<(), Stop> {
-    let sealed: BTreeMap<UnixMillis, bool> = marks
-        .iter()
-        .map(|(day, mark)| (*day, mark.round == Round::Sealed))
-        .collect();
-    // Nothing was ever counted for days before the first marked one.
-    let first = sealed.keys().next().copied().unwrap_or(to).max(from);
-    let mut day = Window::Day.start(first);
-    while day <= to {
-        if sealed.get(&day) != Some(&true) {
-            let message = format!(
-                "month `{label}` is not closed: `{}` is not",
-                Window::Day.label(day)
-            );
-            return Err(
-                Stop::failed(message).hint("a day is closed for good nine days after it ended")
-            );
-        }
-        day = Window::Day.end(day);
-    }
-    Ok(())
+    let rounds = marks.iter().map(|(day, mark)| (*day, mark.round));
+    let Some(day) = bill::unsealed(&rounds.collect(), span) else {
+        return Ok(());
+    };
+    let day = Window::Day.label(day);
+    let message = format!("month `{label}` is not closed: `{day}` is not");
+    Err(Stop::failed(message).hint("a day is closed for good nine days after it ended"))
 }
 
 /// Each user's usage in the month of its plan, by email. `days` come user by user.
-fn rows(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> Vec<Row> {
-    let users = days.chunk_by(|one, other| one.user == other.user);
-    users.filter_map(|days| row(days, plans, month)).collect()
+fn rows(days: Vec<UserDay>, plans: &Plans, month: UnixMillis) -> Vec<Row> {
+    let mut users: BTreeMap<String, Vec<(UnixMillis, Sum)>> = BTreeMap::new();
+    for day in days {
+        users.entry(day.user).or_default().push((day.day, day.sum));
+    }
+    let bills = users.iter();
+    let bills = bills.filter_map(|(user, days)| Bill::of(user, days, plans, month));
+    bills.map(Row::from).collect()
 }
 
-fn row(days: &[UserDay], plans: &BTreeMap<String, Plan>, month: UnixMillis) -> Option<Row> {
-    let email = days.first()?.user.clone();
-    let seen = days.iter().filter_map(|day| day.sum.counts.seen.as_ref());
-    let latest = seen.filter_map(domain::seen::Seen::plan_at).max();
-    let name = latest.map(|(_, name)| name.to_owned());
-    let middle = month.plus_days(14);
-    let plan = name.as_ref().and_then(|name| plans.get(name));
-    let period = plan.map_or_else(
-        || Period::of(middle, &jiff::tz::TimeZone::UTC),
-        |plan| plan.period(middle),
-    );
-    let quarters = days.iter().flat_map(|day| day.sum.quarters_of(day.day));
-    let mut totals = Totals::default();
-    for (at, of_quarter) in quarters {
-        if period.holds(at) {
-            totals.add(of_quarter);
+impl From<Bill> for Row {
+    fn from(bill: Bill) -> Self {
+        Self {
+            digest: bill.digest(),
+            email: bill.user,
+            plan: bill.plan,
+            period_start: bill.start.to_string(),
+            period_end: bill.end.to_string(),
+            total_calls: bill.totals.calls,
+            auth_failures: bill.totals.auth_failures,
+            rate_limited: bill.totals.rate_limited,
+            units: bill.totals.units,
+            meters: bill.meters,
         }
     }
-    let mut meters = Amounts::new();
-    let amounts = days.iter().flat_map(|day| day.sum.amounts_of(day.day));
-    for (_, of_quarter) in amounts.filter(|(at, _)| period.holds(*at)) {
-        meter::add(&mut meters, of_quarter);
-    }
-    (totals != Totals::default()).then(|| Row {
-        email,
-        plan: name,
-        period_start: period.start.to_string(),
-        period_end: period.end.to_string(),
-        total_calls: totals.calls,
-        auth_failures: totals.auth_failures,
-        rate_limited: totals.rate_limited,
-        units: totals.units,
-        meters,
-    })
 }
 
 /// Each meter of the month has a column, `meters.` and its name, which needs no quotes.
@@ -161,6 +136,7 @@ fn csv(rows: &[Row]) -> String {
             row.auth_failures.to_string(),
             row.rate_limited.to_string(),
             row.units.to_string(),
+            row.digest.clone(),
         ];
         let amounts = meters.iter().map(|meter| row.meters.get(*meter));
         fields.extend(amounts.map(|amount| amount.copied().unwrap_or(0).to_string()));
@@ -196,8 +172,9 @@ fn jsonl(rows: &[Row]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use domain::counts::Sum;
+    use domain::plan::Plan;
     use domain::seen::Seen;
+    use domain::tally::Totals;
 
     fn at(text: &str) -> UnixMillis {
         text.parse().unwrap()
@@ -222,7 +199,7 @@ mod tests {
         }
     }
 
-    fn plans() -> BTreeMap<String, Plan> {
+    fn plans() -> Plans {
         let plan = |zone: &str| Plan {
             rate_per_second: 1,
             burst: 1,
@@ -268,19 +245,66 @@ mod tests {
             ),
             day("eve@example.com", "2026-12-01T00:00:00Z", "free", &[(3, 9)]),
         ];
-        let rows = rows(&days, &plans(), at("2026-11-01T00:00:00Z"));
+        let rows = rows(days.to_vec(), &plans(), at("2026-11-01T00:00:00Z"));
         let calls: Vec<_> = rows
             .iter()
             .map(|row| (row.email.as_str(), row.total_calls))
             .collect();
         assert_eq!(calls, [("=ann@example.com", 3), ("bob@example.com", 30)]);
-        assert_eq!(
-            csv(&rows),
-            "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units\n\
-             \"'=ann@example.com\",free,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,3,0,0,3\n\
-             bob@example.com,india,2026-10-31T18:30:00Z,2026-11-30T18:30:00Z,30,0,0,30"
+        let [ann, bob] = [&rows[0].digest, &rows[1].digest];
+        let expected = format!(
+            "email,plan,periodStart,periodEnd,totalCalls,authFailures,rateLimited,units,digest\n\
+             \"'=ann@example.com\",free,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,3,0,0,3,{ann}\n\
+             bob@example.com,india,2026-10-31T18:30:00Z,2026-11-30T18:30:00Z,30,0,0,30,{bob}"
         );
+        assert_eq!(csv(&rows), expected);
         assert_eq!(jsonl(&rows).lines().count(), 2);
+    }
+
+    #[test]
+    fn an_export_says_what_the_events_say_byte_for_byte() {
+        let days = || {
+            vec![
+                day(
+                    "ann@example.com",
+                    "2026-11-01T00:00:00Z",
+                    "free",
+                    &[(0, 1), (95, 2)],
+                ),
+                day(
+                    "ann@example.com",
+                    "2026-11-30T00:00:00Z",
+                    "free",
+                    &[(95, 4)],
+                ),
+                day(
+                    "bob@example.com",
+                    "2026-11-02T00:00:00Z",
+                    "india",
+                    &[(7, 5)],
+                ),
+            ]
+        };
+        let month = at("2026-11-01T00:00:00Z");
+        let exported = || rows(days(), &plans(), month);
+        assert_eq!(csv(&exported()), csv(&exported()));
+        assert_eq!(jsonl(&exported()), jsonl(&exported()));
+        for row in exported() {
+            let own = days().into_iter().filter(|day| day.user == row.email);
+            let own: Vec<_> = own.map(|day| (day.day, day.sum)).collect();
+            let bill = Bill::of(&row.email, &own, &plans(), month).unwrap();
+            let event: serde_json::Value =
+                serde_json::from_str(&bill.cloud_event("/complical/test/api")).unwrap();
+            let row = serde_json::to_value(row).unwrap();
+            for (name, value) in row.as_object().unwrap() {
+                let said = if name == "email" {
+                    &event["subject"]
+                } else {
+                    &event["data"][name]
+                };
+                assert_eq!(said, value, "{name}");
+            }
+        }
     }
 
     #[test]
@@ -302,7 +326,11 @@ mod tests {
         );
         second.sum.amounts = [(0, of_quarter(4))].into();
         let bob = day("bob@example.com", "2026-11-05T00:00:00Z", "free", &[(3, 9)]);
-        let rows = rows(&[first, second, bob], &plans(), at("2026-11-01T00:00:00Z"));
+        let rows = rows(
+            vec![first, second, bob],
+            &plans(),
+            at("2026-11-01T00:00:00Z"),
+        );
         let table = csv(&rows);
         let last: Vec<_> = table
             .lines()
@@ -314,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_month_with_a_day_that_may_still_change_is_refused() {
-        let (from, to) = (at("2026-10-31T00:00:00Z"), at("2026-12-02T00:00:00Z"));
+        let (from, to) = (at("2026-10-31T00:00:00Z"), at("2026-12-01T00:00:00Z"));
         let closed = DayMark::begin(from);
         let sealed = || {
             let mut mark = DayMark::begin(from);
@@ -322,17 +350,17 @@ mod tests {
             mark.finish();
             mark
         };
-        let days = |first: i64| (first..=32).map(|day| from.plus_days(day));
+        let days = |first: i64| (first..=31).map(|day| from.plus_days(day));
         let marks = |first| days(first).map(|day| (day, sealed())).collect::<Vec<_>>();
-        assert!(check_closed(&marks(0), "2026-11", from, to).is_ok());
+        assert!(check_closed(&marks(0), "2026-11", (from, to)).is_ok());
         // Deployed in the middle of the month.
-        assert!(check_closed(&marks(12), "2026-11", from, to).is_ok());
+        assert!(check_closed(&marks(12), "2026-11", (from, to)).is_ok());
         let mut open = marks(0);
         open[20].1 = closed;
-        assert!(check_closed(&open, "2026-11", from, to).is_err());
+        assert!(check_closed(&open, "2026-11", (from, to)).is_err());
         let mut missing = marks(0);
         missing.remove(20);
-        assert!(check_closed(&missing, "2026-11", from, to).is_err());
-        assert!(check_closed(&[], "2026-11", from, to).is_err());
+        assert!(check_closed(&missing, "2026-11", (from, to)).is_err());
+        assert!(check_closed(&[], "2026-11", (from, to)).is_err());
     }
 }

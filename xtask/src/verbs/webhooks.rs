@@ -6,16 +6,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use deployer::{Queues, StateTable, WebhookSecrets};
 use domain::alert::Alert;
+use domain::bill::Bill;
+use domain::meter::Amounts;
+use domain::notice::Notice;
 use domain::plan::Period;
 use domain::table;
-use domain::time::UnixMillis;
+use domain::tally::Totals;
+use domain::time::{UnixMillis, Window};
 use domain::webhook::{self, Delivery, DeliveryStatus, Format, Message, SECRET_BYTES, Secret};
 use serde::Serialize;
 use stacks::environment::Environment;
 
 use super::keys::{agreed, note, random};
 use crate::aws::{Reached, reach};
-use crate::cli::{Consent, WebhookAction};
+use crate::cli::{Consent, SampleEvent, WebhookAction};
 use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
@@ -24,6 +28,8 @@ use crate::stop::{Exit, Stop};
 const GRACE_MILLIS: i64 = 24 * 3_600_000;
 /// The timeout for an endpoint's response to a test.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The user of a sample event.
+const SAMPLE_USER: &str = "test@example.com";
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -77,7 +83,7 @@ pub(super) async fn run(context: &Context, action: WebhookAction) -> anyhow::Res
             rotate,
             consent,
         } => secret(context, &name, rotate, consent).await,
-        WebhookAction::Test { target } => test(context, &target).await,
+        WebhookAction::Test { target, event } => test(context, &target, event).await,
     }
 }
 
@@ -264,7 +270,7 @@ fn check_name(environment: &Environment, name: &str) -> Result<(), Stop> {
 }
 
 /// Posts one signed event from this machine, to a URL or to an endpoint of the environment.
-async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
+async fn test(context: &Context, target: &str, event: SampleEvent) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let now = clock::now();
     let (url, format, secret) = if target.contains("://") {
@@ -283,9 +289,9 @@ async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
             current(&reached, target, false).await?,
         )
     };
-    let alert = sample(now);
-    let id = alert.id();
-    let body = format.body(&alert, &environment.names().event_source());
+    let notice = sample(event, now);
+    let id = notice.id();
+    let body = format.body(&notice, &environment.names().event_source());
     let client = reqwest::Client::builder()
         .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
@@ -320,13 +326,37 @@ async fn test(context: &Context, target: &str) -> anyhow::Result<Exit> {
     })
 }
 
-/// A sample alert.
-fn sample(now: UnixMillis) -> Alert {
-    let period = Period {
-        start: now,
-        end: now.plus_days(30),
-    };
-    Alert::new(("test@example.com", "test"), (50, 100, 50), period, now)
+/// A sample event.
+pub(super) fn sample(event: SampleEvent, now: UnixMillis) -> Notice {
+    match event {
+        SampleEvent::QuotaThreshold => {
+            let period = Period {
+                start: now,
+                end: now.plus_days(30),
+            };
+            let alert = Alert::new((SAMPLE_USER, "test"), (50, 100, 50), period, now);
+            Notice::Threshold(alert)
+        }
+        SampleEvent::PeriodClosed => {
+            let month = Window::Month.start(Window::Month.start(now).plus_days(-1));
+            Notice::Closed(Bill {
+                user: SAMPLE_USER.to_owned(),
+                month,
+                plan: Some("test".to_owned()),
+                timezone: "UTC".to_owned(),
+                start: month,
+                end: Window::Month.end(month),
+                totals: Totals {
+                    calls: 50,
+                    auth_failures: 1,
+                    rate_limited: 2,
+                    units: 50,
+                },
+                meters: Amounts::new(),
+                digest: domain::key::hash(SAMPLE_USER),
+            })
+        }
+    }
 }
 
 fn states(reached: &Reached) -> StateTable {

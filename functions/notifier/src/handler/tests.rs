@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
+use domain::alert::Alert;
+use domain::bill::Bill;
+use domain::notice::Kind;
 use domain::plan::Period;
+use domain::tally::Totals;
 use domain::webhook::{Format, Secret, Secrets};
 use runtime::memory::{self, MemoryStore};
 
@@ -123,6 +127,7 @@ impl World {
             url: format!("https://{name}.example.com/"),
             format,
             allow_private: false,
+            events: None,
         };
         let (posts, mails, messages) = (Posts::default(), Mails::default(), Messages::default());
         let vault = Vaulted::default();
@@ -204,6 +209,58 @@ async fn an_alert_reaches_every_endpoint_and_the_topic_once_however_often_it_com
         got[1].2,
         serde_json::json!({ "text": alert().text() }).to_string()
     );
+}
+
+fn bill() -> Bill {
+    Bill {
+        user: "ann@example.com".to_owned(),
+        month: UnixMillis(1_793_491_200_000),
+        plan: Some("free".to_owned()),
+        timezone: "UTC".to_owned(),
+        start: UnixMillis(1_793_491_200_000),
+        end: UnixMillis(1_796_083_200_000),
+        totals: Totals {
+            calls: 7,
+            ..Totals::default()
+        },
+        meters: domain::meter::Amounts::new(),
+        digest: "00".repeat(32),
+    }
+}
+
+#[tokio::test]
+async fn a_closed_period_reaches_the_endpoints_that_receive_it_and_no_mailbox() {
+    let only = |kind| Some(vec![kind]);
+    for (events, receivers) in [
+        (None, vec!["billing", "chat"]),
+        (only(Kind::PeriodClosed), vec!["billing", "chat"]),
+        (only(Kind::QuotaThreshold), vec!["billing"]),
+    ] {
+        let mut world = World::new();
+        world.notifier.endpoints.0[1].events = events;
+        let id = bill().id();
+        let state = state::encode(&bill()).unwrap();
+        world.store.plant(&ItemKey::alert(&id), 1, state);
+        let message = serde_json::json!({ "alert": id }).to_string();
+        for _ in 0..2 {
+            assert_eq!(world.run(&message).await, (0, 0));
+        }
+        let mut got = world.got();
+        got.sort();
+        let names: Vec<_> = got.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!(names, receivers);
+        assert_eq!(got[0].1[0], ("webhook-id", id));
+        assert_eq!(got[0].2, bill().cloud_event("/complical/test/api"));
+        assert!(world.mails.0.lock().unwrap().is_empty());
+        assert_eq!(world.run(&World::message()).await, (0, 0));
+        let alerts = world.got().len() - receivers.len();
+        let expected = if receivers.len() == 1 || world.notifier.endpoints.0[1].events.is_none() {
+            2
+        } else {
+            1
+        };
+        assert_eq!(alerts, expected);
+    }
 }
 
 #[tokio::test]

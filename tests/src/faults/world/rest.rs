@@ -3,7 +3,8 @@
 use domain::time::{UnixMillis, Window};
 
 use super::super::check;
-use super::super::schedule::End;
+use super::super::random::Random;
+use super::super::schedule::{End, Failure};
 use super::{Doing, World};
 
 /// Days for which the stream keeps its records, and the table's stream its changes.
@@ -43,13 +44,47 @@ impl World {
         self.tick_and_settle().await?;
         self.wait(HOUR);
         self.tick_and_settle().await?;
-        if end == End::Sealed {
-            self.until(last.plus_days(9).plus_millis(HOUR));
-            self.tick_and_settle().await?;
-            self.wait(HOUR);
-            self.tick_and_settle().await?;
+        if end >= End::Sealed {
+            self.tick_twice(last.plus_days(9).plus_millis(HOUR)).await?;
+            // Hours expire before the month is handed over.
+            check::check(self, End::Sealed)?;
+            self.hand_over(Window::Month.start(self.start)).await?;
+        }
+        if end == End::HandedOver {
+            let last = Window::Month.start(last.plus_millis(-1));
+            self.hand_over(last).await?;
         }
         check::check(self, end)
+    }
+
+    async fn tick_twice(&mut self, at: UnixMillis) -> Result<(), String> {
+        self.until(at);
+        self.tick_and_settle().await?;
+        self.wait(HOUR);
+        self.tick_and_settle().await
+    }
+
+    /// Time passes until a month, and every one before it, must have been handed over: the day
+    /// after it is sealed. A day is closed before the ticks stop looking after it.
+    async fn hand_over(&mut self, month: UnixMillis) -> Result<(), String> {
+        let sealed = Window::Month.end(month).plus_days(10).plus_millis(HOUR);
+        loop {
+            let next = self.now().plus_days(9).min(sealed);
+            if next <= self.now() || next == sealed {
+                break;
+            }
+            self.tick_twice(next).await?;
+        }
+        self.until(sealed);
+        let mut random = Random::new(self.seed);
+        for _ in 0..random.place(3) {
+            self.weather.plan(Failure::of_hand_over(&mut random));
+            self.tick_and_settle().await?;
+            self.weather.clear();
+        }
+        self.tick_twice(sealed).await?;
+        self.last_month = Some(month);
+        Ok(())
     }
 
     fn latest(&self) -> UnixMillis {

@@ -1,0 +1,373 @@
+//! Hands over closed periods: one `period.closed` event per user who has any count in the month.
+//!
+//! Once every day that a month's periods touch is sealed, ticks go through the users that the
+//! closings of its days listed, in one order, some at a time. Each bill is stored under an id that
+//! derives from user and month, its id is sent to the queue, and only then the month's mark moves
+//! past the user. A tick that dies is repeated, two at once do no harm: the bill follows from sealed
+//! days and has the same id, the first stored one stays, and the mark moves only under its version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::bill::{self, Bill};
+use domain::counts::Sum;
+use domain::mark::{DayMark, Round, SEAL_AFTER_DAYS};
+use domain::plan::Plans;
+use domain::state;
+use domain::table::{self, ItemKey, MARKS, USER_BUCKETS, user_bucket};
+use domain::time::{UnixMillis, Window};
+use runtime::log::Chain;
+use runtime::queue::{Queue, SendError};
+use runtime::store::{
+    self, Condition, NewItem, Query, Row, Shown, Store, StoreError, Written, unreadable,
+};
+use runtime::together::together;
+use serde::{Deserialize, Serialize};
+
+use crate::close::Over;
+
+/// Users between two writes of the month's mark.
+const AT_ONCE: usize = 200;
+/// The most users whose days cannot be read before the month waits for a release that reads them.
+const MOST_OWED: usize = 100;
+/// Days after a month's end during which its bills are handed over: by then its days are sealed.
+pub(crate) const WITHIN_DAYS: i64 = 40;
+/// Days for which a bill is kept for the notifier, from the end of its period.
+const BILL_DAYS: i64 = 120;
+
+/// Hands over closed periods.
+#[derive(Debug)]
+pub struct Periods<'a, S, Q> {
+    /// The usage table.
+    pub usage: &'a S,
+    /// The queue that takes the ids of bills.
+    pub queue: &'a Q,
+    /// The plans.
+    pub plans: &'a Plans,
+}
+
+/// How far a month is handed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    /// Everybody up to this user of this bucket is done, except the owed ones.
+    at: Place,
+    /// Users whose days could not be read. Every tick tries them again.
+    owed: BTreeSet<String>,
+}
+
+/// A user's place in the order of a month.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Place {
+    bucket: u8,
+    user: String,
+}
+
+impl Place {
+    fn of(user: String) -> Self {
+        Self {
+            bucket: user_bucket(&user),
+            user,
+        }
+    }
+}
+
+impl Progress {
+    fn is_done(&self) -> bool {
+        self.at.bucket >= USER_BUCKETS && self.owed.is_empty()
+    }
+}
+
+/// Users that are listed and not done, up to a bucket.
+struct Listed {
+    users: std::collections::btree_set::IntoIter<Place>,
+    until: u8,
+}
+
+/// A period that was not handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum HandOverError {
+    /// The table.
+    #[error("cannot read or note what is handed over")]
+    Store(#[from] StoreError),
+    /// The queue.
+    #[error("cannot queue a closed period")]
+    Send(#[from] SendError),
+}
+
+/// A month whose days are sealed.
+#[derive(Debug, Clone, Copy)]
+struct Month {
+    start: UnixMillis,
+    /// The first and the last of its days.
+    span: (UnixMillis, UnixMillis),
+}
+
+impl Month {
+    fn days(self) -> impl Iterator<Item = UnixMillis> {
+        let (first, last) = self.span;
+        let next = |day: &UnixMillis| Some(Window::Day.end(*day));
+        std::iter::successors(Some(first), next).take_while(move |day| *day <= last)
+    }
+}
+
+impl<S: Store, Q: Queue> Periods<'_, S, Q> {
+    /// Notes, before any day of a new environment has a mark, that every period is handed over. In
+    /// an environment that closed days before this release, lists of their users may have expired:
+    /// there, the first period is the first one that begins later.
+    pub async fn begin(&self, now: UnixMillis) -> Result<(), StoreError> {
+        self.since(now).await.map(drop)
+    }
+
+    async fn since(&self, now: UnixMillis) -> Result<UnixMillis, StoreError> {
+        let key = ItemKey::periods_mark();
+        if let Some(stored) = self.usage.get(&key).await? {
+            return state::decode(&stored.state).map_err(unreadable(&key));
+        }
+        let days = Query::states(MARKS, "DAY#", store::after("DAY#"));
+        let is_new = self.usage.query(&days).await?.items.is_empty();
+        let since = if is_new { UnixMillis(0) } else { now };
+        let item = NewItem {
+            version: 1,
+            state: state::encode(&since).map_err(unreadable(&key))?,
+            shown: Shown::default(),
+            condition: Condition::Version(0),
+        };
+        match self.usage.put(&key, item).await? {
+            Written::Done { .. } | Written::Refused { current: None } => Ok(since),
+            Written::Refused {
+                current: Some(first),
+            } => state::decode(&first.state).map_err(unreadable(&key)),
+        }
+    }
+
+    /// Hands over the months that are final, oldest first, until the time is over.
+    pub async fn hand_over(&self, now: UnixMillis, over: Over<'_>) -> Result<(), HandOverError> {
+        // No month ends later than 31 days after it began.
+        let mut month = Window::Month.start(now.plus_days(-WITHIN_DAYS - 31));
+        while Window::Month.end(month).plus_days(SEAL_AFTER_DAYS) <= now {
+            if Window::Month.end(month).plus_days(WITHIN_DAYS) > now {
+                self.hand_over_month(month, now, over).await?;
+            }
+            month = Window::Month.end(month);
+        }
+        Ok(())
+    }
+
+    async fn hand_over_month(
+        &self,
+        start: UnixMillis,
+        now: UnixMillis,
+        over: Over<'_>,
+    ) -> Result<(), HandOverError> {
+        let key = ItemKey::month_mark(start);
+        let stored = self.usage.get(&key).await?;
+        let (mut progress, mut version) = match &stored {
+            Some(stored) => {
+                let progress = state::decode::<Progress>(&stored.state);
+                (progress.map_err(unreadable(&key))?, stored.version)
+            }
+            None => (Progress::default(), 0),
+        };
+        let month = Month {
+            start,
+            span: bill::days(self.plans, start),
+        };
+        if progress.is_done() || !self.is_final(month, now).await? {
+            return Ok(());
+        }
+        let owed = std::mem::take(&mut progress.owed);
+        let before = owed.len();
+        progress.owed = self.bills(month, owed.into_iter().collect()).await?;
+        let mut is_changed = progress.owed.len() != before;
+        let mut listed = None;
+        loop {
+            if is_changed {
+                if !self.note(&key, &progress, version).await? {
+                    // Another tick works on it.
+                    return Ok(());
+                }
+                version += 1;
+            }
+            let ended = progress.at.bucket >= USER_BUCKETS;
+            if ended || over() || progress.owed.len() >= MOST_OWED {
+                return Ok(());
+            }
+            self.advance(month, &mut progress, &mut listed).await?;
+            is_changed = true;
+        }
+    }
+
+    /// Hands over the bills of the next users.
+    async fn advance(
+        &self,
+        month: Month,
+        progress: &mut Progress,
+        listed: &mut Option<Listed>,
+    ) -> Result<(), HandOverError> {
+        let known = match listed {
+            Some(known) => known,
+            None => listed.insert(self.list(month, &progress.at).await?),
+        };
+        let some: Vec<Place> = known.users.by_ref().take(AT_ONCE).collect();
+        let Some(last) = some.last().cloned() else {
+            progress.at = Place {
+                bucket: known.until,
+                user: String::new(),
+            };
+            *listed = None;
+            return Ok(());
+        };
+        let some = some.into_iter().map(|place| place.user).collect();
+        progress.owed.extend(self.bills(month, some).await?);
+        progress.at = last;
+        Ok(())
+    }
+
+    /// Whether every day of the month is sealed, and all lists of its users are kept.
+    async fn is_final(&self, month: Month, now: UnixMillis) -> Result<bool, StoreError> {
+        let (first, last) = month.span;
+        let (from, to) = (ItemKey::day_mark(first).sk, ItemKey::day_mark(last).sk);
+        let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
+        let marks: BTreeMap<UnixMillis, Round> = rows
+            .into_iter()
+            .filter_map(|row| {
+                let day = Window::Day.parse_label(row.sk.strip_prefix("DAY#")?)?;
+                // The mark of a later release says nothing: its day is not sealed yet.
+                let mark: DayMark = state::decode(&row.bytes?).ok()?;
+                Some((day, mark.round))
+            })
+            .collect();
+        let is_sealed = bill::unsealed(&marks, month.span).is_none();
+        Ok(is_sealed && self.since(now).await? <= first)
+    }
+
+    /// Everybody after `at` whom the closings of the month's days found: of all buckets if their
+    /// lists fit into a page a day, else of one.
+    async fn list(&self, month: Month, at: &Place) -> Result<Listed, StoreError> {
+        let of = |prefix: String| {
+            let from = format!("{:02}#", at.bucket);
+            let days = month.days().map(move |day| {
+                let pk = table::day_users(day);
+                (Query::states(&pk, &from, store::after(&prefix)), pk)
+            });
+            days.collect::<Vec<_>>()
+        };
+        let pages = of(String::new()).into_iter().map(|(query, pk)| async move {
+            let page = self.usage.query(&query).await?;
+            Ok::<_, StoreError>((pk, page.items, page.next.is_none()))
+        });
+        let pages = together(pages.collect()).await?;
+        let mut users = BTreeSet::new();
+        let is_whole = pages.iter().all(|(_, _, is_whole)| *is_whole);
+        if is_whole {
+            for (pk, rows, _) in pages {
+                take(&mut users, &pk, rows, at)?;
+            }
+        } else {
+            for (query, pk) in of(format!("{:02}#", at.bucket)) {
+                take(&mut users, &pk, store::all(self.usage, query).await?, at)?;
+            }
+        }
+        Ok(Listed {
+            users: users.into_iter(),
+            until: if is_whole {
+                USER_BUCKETS
+            } else {
+                at.bucket + 1
+            },
+        })
+    }
+
+    /// Hands over the bills of some users. Returns those whose days cannot be read.
+    async fn bills(
+        &self,
+        month: Month,
+        users: Vec<String>,
+    ) -> Result<BTreeSet<String>, HandOverError> {
+        let bills = users.into_iter().map(|user| async move {
+            match self.bill(month, &user).await {
+                Ok(()) => Ok(None),
+                Err(HandOverError::Store(error)) if error.parked().is_some() => {
+                    tracing::error!(user, error = %Chain(&error), "a period waits for a day that this release cannot read");
+                    Ok(Some(user))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        let owed = together(bills.collect()).await?;
+        Ok(owed.into_iter().flatten().collect())
+    }
+
+    /// Stores a user's bill unless it is stored already, and sends its id to the queue.
+    async fn bill(&self, month: Month, user: &str) -> Result<(), HandOverError> {
+        let days = self.days(month, user).await?;
+        let Some(bill) = Bill::of(user, &days, self.plans, month.start) else {
+            return Ok(());
+        };
+        let id = bill.id();
+        let key = ItemKey::alert(&id);
+        let item = NewItem {
+            version: 1,
+            state: state::encode(&bill).map_err(unreadable(&key))?,
+            shown: Shown {
+                expires_at: Some(bill.end.plus_days(BILL_DAYS)),
+                ..Shown::default()
+            },
+            condition: Condition::Version(0),
+        };
+        self.usage.put(&key, item).await?;
+        let message = serde_json::json!({ "alert": id }).to_string();
+        Ok(self.queue.send(message, 0).await?)
+    }
+
+    async fn days(&self, month: Month, user: &str) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
+        let pk = table::user(user);
+        let (first, last) = month.span;
+        let (from, to) = (ItemKey::day(user, first).sk, ItemKey::day(user, last).sk);
+        let rows = store::all(self.usage, Query::states(&pk, from, to)).await?;
+        let days = rows.into_iter().filter_map(|row| {
+            let day = Window::Day.parse_label(row.sk.strip_prefix("DAY#")?)?;
+            Some((day, row.sk, row.bytes?))
+        });
+        days.map(|(day, sk, bytes)| {
+            let sum = Sum::decode(&bytes).map_err(unreadable(&ItemKey::new(&pk, sk)))?;
+            Ok((day, sum))
+        })
+        .collect()
+    }
+
+    async fn note(
+        &self,
+        key: &ItemKey,
+        progress: &Progress,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        let item = NewItem {
+            version: version + 1,
+            state: state::encode(progress).map_err(unreadable(key))?,
+            shown: Shown::default(),
+            condition: Condition::Version(version),
+        };
+        let written = self.usage.put(key, item).await?;
+        Ok(matches!(written, Written::Done { .. }))
+    }
+}
+
+/// Takes the users after `at` from lists.
+fn take(
+    users: &mut BTreeSet<Place>,
+    pk: &str,
+    rows: Vec<Row>,
+    at: &Place,
+) -> Result<(), StoreError> {
+    for row in rows {
+        let names = row.bytes.unwrap_or_default();
+        let names = state::decode_packed::<Vec<String>>(&names);
+        let names = names.map_err(unreadable(&ItemKey::new(pk, &row.sk)))?;
+        let places = names.into_iter().map(Place::of);
+        users.extend(places.filter(|place| place > at));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! A user's bill: the final usage of a period, and the event that hands it over.
+//!
+//! A period is the calendar month of a plan's time zone. It is final once every day that it touches
+//! in any plan's zone is sealed ([`crate::mark`]): no call of it can arrive any more. A bill follows
+//! from the sealed days and the plans alone, so the event and `usage export` say the same, however
+//! often either is made.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::counts::Sum;
+use crate::mark::{Round, SEAL_AFTER_DAYS};
+use crate::meter::{self, Amounts};
+use crate::plan::{Period, Plan, Plans, time_zone};
+use crate::tally::Totals;
+use crate::time::{UnixMillis, Window};
+
+/// The `type` of a bill's event.
+pub const PERIOD_CLOSED: &str = "period.closed";
+/// Prefix of the ids of bills.
+pub const ID_PREFIX: &str = "period_";
+/// The first line of the text whose SHA-256 is the digest: it names the form of the text.
+const DIGEST_FORM: &str = "period.closed 1";
+/// The zone of users without a plan that the environment knows.
+const UTC: &str = "UTC";
+
+/// A user's final usage in a period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// The user.
+    pub user: String,
+    /// First instant, in UTC, of the calendar month that names the period.
+    pub month: UnixMillis,
+    /// The plan of the user's last call in the period; `None` if no accepted call named one.
+    pub plan: Option<String>,
+    /// IANA name of the plan's time zone.
+    pub timezone: String,
+    /// First instant of the period.
+    pub start: UnixMillis,
+    /// First instant of the next period.
+    pub end: UnixMillis,
+    /// Calls by type, and units of the accepted ones.
+    pub totals: Totals,
+    /// Amounts that upstreams reported of accepted calls.
+    pub meters: Amounts,
+    /// SHA-256 of what the bill sums up, in lower-case hex; see [`Bill::of`].
+    pub digest: String,
+}
+
+/// The days whose sums decide the bills of a month, both included: those that its period touches in
+/// any plan's zone, and those that decide where it begins and ends.
+pub fn days(plans: &Plans, month: UnixMillis) -> (UnixMillis, UnixMillis) {
+    let month = Window::Month.start(month);
+    let next = Window::Month.end(month);
+    let utc = |plan: &Plan| Period::of(middle(month), &zone_of(plan)) == of_utc(month);
+    if plans.values().all(utc) {
+        (month, next.plus_days(-1))
+    } else {
+        // No zone is a day away from UTC.
+        (month.plus_days(-1), next)
+    }
+}
+
+/// The first day of the span, both ends included, that is not sealed; `None` once all are. Nothing
+/// was ever counted for days before the first marked one.
+pub fn unsealed(
+    marks: &BTreeMap<UnixMillis, Round>,
+    (first, last): (UnixMillis, UnixMillis),
+) -> Option<UnixMillis> {
+    let marked = marks.range(first..=last).next();
+    let mut day = marked.map_or(first, |(day, _)| *day);
+    while day <= last {
+        if marks.get(&day) != Some(&Round::Sealed) {
+            return Some(day);
+        }
+        day = Window::Day.end(day);
+    }
+    None
+}
+
+impl Bill {
+    /// A user's bill of `month`, from its sealed days within [`days`]; `None` if it has no counts.
+    ///
+    /// Where a user changes to a plan of another zone, the period ends where the next one begins:
+    /// the plan of the last call on the two days around the border decides, for both.
+    ///
+    /// The digest covers, line by line: the form, the user, start and end, the number of distinct
+    /// facts in the journal of each day, and the counts of each quarter hour of the period.
+    pub fn of(
+        user: &str,
+        days: &[(UnixMillis, Sum)],
+        plans: &Plans,
+        month: UnixMillis,
+    ) -> Option<Self> {
+        let month = Window::Month.start(month);
+        let next = Window::Month.end(month);
+        let last = plan_of(days.iter());
+        let (start, end) = (
+            border(days, plans, month, last),
+            border(days, plans, next, last),
+        );
+        let touched = |day: UnixMillis| day < end && Window::Day.end(day) > start;
+        let days = || days.iter().filter(|(day, _)| touched(*day));
+        let mut lines = vec![
+            DIGEST_FORM.to_owned(),
+            user.to_owned(),
+            format!("{start} {end}"),
+        ];
+        let (mut totals, mut meters) = (Totals::default(), Amounts::new());
+        let facts = days().map(|(day, sum)| format!("{} {}", Window::Day.label(*day), sum.rank));
+        lines.extend(facts);
+        for (at, (of_quarter, amounts)) in quarters(days()) {
+            if (start..end).contains(&at) {
+                lines.push(line(at, of_quarter, &amounts));
+                totals.add(of_quarter);
+                meter::add(&mut meters, &amounts);
+            }
+        }
+        let plan = plan_of(days());
+        let known = plan.and_then(|plan| plans.get(plan));
+        (totals != Totals::default()).then(|| Self {
+            user: user.to_owned(),
+            month,
+            plan: plan.map(str::to_owned),
+            timezone: known.map_or_else(|| UTC.to_owned(), |plan| plan.timezone.clone()),
+            start,
+            end,
+            totals,
+            meters,
+            digest: hex(&Sha256::digest(lines.join("\n") + "\n")),
+        })
+    }
+
+    /// The event's id: the same for a user and a month, whatever it says and however often it is
+    /// made.
+    pub fn id(&self) -> String {
+        let mut digest = Sha256::new();
+        digest.update(self.month.0.to_be_bytes());
+        digest.update(self.user.as_bytes());
+        let hex = hex(&digest.finalize());
+        format!("{ID_PREFIX}{}", hex.get(..32).unwrap_or_default())
+    }
+
+    /// The digest with its algorithm, as it is handed over.
+    pub fn digest(&self) -> String {
+        format!("sha256:{}", self.digest)
+    }
+
+    /// The earliest instant at which the period can be final.
+    pub fn final_at(&self) -> UnixMillis {
+        let last = Window::Day.start(self.end.plus_millis(-1));
+        Window::Day.end(last).plus_days(SEAL_AFTER_DAYS)
+    }
+
+    /// The event as `CloudEvents` 1.0 structured JSON. `source` is the one that usage events carry.
+    /// The same bill gives the same bytes.
+    pub fn cloud_event(&self, source: &str) -> String {
+        serde_json::json!({
+            "specversion": "1.0",
+            "id": self.id(),
+            "source": source,
+            "type": PERIOD_CLOSED,
+            "time": self.final_at().to_string(),
+            "subject": self.user,
+            "datacontenttype": "application/json",
+            "data": {
+                "month": Window::Month.label(self.month),
+                "plan": self.plan,
+                "timezone": self.timezone,
+                "periodStart": self.start.to_string(),
+                "periodEnd": self.end.to_string(),
+                "totalCalls": self.totals.calls,
+                "authFailures": self.totals.auth_failures,
+                "rateLimited": self.totals.rate_limited,
+                "units": self.totals.units,
+                "meters": self.meters,
+                "digest": self.digest(),
+            },
+        })
+        .to_string()
+    }
+
+    /// The event as a sentence for people.
+    pub fn text(&self) -> String {
+        let Self {
+            user,
+            start,
+            end,
+            totals,
+            ..
+        } = self;
+        format!(
+            "{user} made {} calls of {} units between {start} and {end}. These counts are final.",
+            totals.calls, totals.units
+        )
+    }
+}
+
+/// The instant at which the month that begins at `month` in UTC begins for a user. Only calls on
+/// the day before and the day after can lie between the borders of two zones, so only their plan
+/// decides, and both periods find the same border. Without such calls, `last` decides.
+fn border(
+    days: &[(UnixMillis, Sum)],
+    plans: &Plans,
+    month: UnixMillis,
+    last: Option<&str>,
+) -> UnixMillis {
+    let near = month.plus_days(-1)..=month;
+    let near = || days.iter().filter(|(day, _)| near.contains(day));
+    let plan = if near().next().is_some() {
+        plan_of(near())
+    } else {
+        last
+    };
+    let plan = plan.and_then(|plan| plans.get(plan));
+    let zone = plan.map_or(jiff::tz::TimeZone::UTC, zone_of);
+    Period::of(middle(month), &zone).start
+}
+
+/// The plan of the last call.
+fn plan_of<'a>(days: impl Iterator<Item = &'a (UnixMillis, Sum)>) -> Option<&'a str> {
+    let seen = days.filter_map(|(_, sum)| sum.counts.seen.as_ref());
+    let latest = seen.filter_map(crate::seen::Seen::plan_at).max();
+    latest.map(|(_, name)| name)
+}
+
+/// An instant that is within the month in every zone.
+fn middle(month: UnixMillis) -> UnixMillis {
+    month.plus_days(14)
+}
+
+fn of_utc(month: UnixMillis) -> Period {
+    Period::of(middle(month), &jiff::tz::TimeZone::UTC)
+}
+
+fn zone_of(plan: &Plan) -> jiff::tz::TimeZone {
+    time_zone(&plan.timezone).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+/// The counts and amounts of each quarter hour that has any.
+fn quarters<'a>(
+    days: impl Iterator<Item = &'a (UnixMillis, Sum)>,
+) -> BTreeMap<UnixMillis, (Totals, Amounts)> {
+    let mut quarters: BTreeMap<UnixMillis, (Totals, Amounts)> = BTreeMap::new();
+    for (day, sum) in days {
+        for (at, totals) in sum.quarters_of(*day) {
+            quarters.entry(at).or_default().0.add(totals);
+        }
+        for (at, amounts) in sum.amounts_of(*day) {
+            meter::add(&mut quarters.entry(at).or_default().1, amounts);
+        }
+    }
+    quarters
+}
+
+/// A quarter hour as the digest covers it. No meter's name contains a blank.
+fn line(at: UnixMillis, totals: Totals, amounts: &Amounts) -> String {
+    let Totals {
+        calls,
+        auth_failures,
+        rate_limited,
+        units,
+    } = totals;
+    let counts = format!("{at} {calls} {auth_failures} {rate_limited} {units}");
+    let amounts = amounts.iter();
+    let amounts = amounts.map(|(meter, amount)| format!("{meter}={amount}"));
+    let words: Vec<_> = std::iter::once(counts).chain(amounts).collect();
+    words.join(" ")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests;
