@@ -10,6 +10,7 @@ pub mod address;
 pub mod alert;
 pub mod counts;
 pub mod delivery;
+pub mod duration;
 pub mod endpoint;
 pub mod entry;
 pub mod event;

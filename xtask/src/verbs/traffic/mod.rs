@@ -9,7 +9,6 @@ mod load;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use domain::key::UserSettings;
 use domain::names::{ADMIN_SCOPE, StackKind};
 use serde::Serialize;
 use stacks::environment::Environment;
@@ -136,14 +135,7 @@ async fn make_users(
     let mut users = Vec::new();
     for number in 1..=args.users {
         let email = format!("traffic-{:x}-{number}@example.com", now.0);
-        let made = keys::make(
-            reached,
-            &email,
-            plan,
-            Some(expires),
-            UserSettings::default(),
-        )
-        .await?;
+        let made = keys::make(reached, &email, plan, Some(expires)).await?;
         users.push(User {
             email: made.email,
             key: made.key,
@@ -178,11 +170,8 @@ async fn drive(
 }
 
 async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
-    let table = keys::table(reached);
     for user in users {
-        if let Some(record) = table.find(&user.id).await? {
-            table.revoke(&record, clock::now()).await?;
-        }
+        keys::end(reached, &user.key).await?;
     }
     Ok(())
 }
