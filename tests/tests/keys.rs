@@ -1,4 +1,4 @@
-//! API keys over HTTP, deployed locally: `docs/keys.md`, sentence by sentence.
+//! API keys over HTTP, deployed locally, and the commands of `docs/keys.md`.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::names::Function;
 use serde_json::{Value, json};
+use tests::synthesised::root;
 use tests::system::{ANALYTICS_TABLE, System, USAGE_TABLE, json_of};
 
 const KEYS_TABLE: &str = "complical-api-keys-local";
@@ -101,6 +102,43 @@ async fn a_key_is_created_used_rotated_and_revoked_over_http() {
     everything_is_recorded(&keys, &first, &second).await;
     no_secret_is_kept(&keys, &[&first, &second, &fourth]).await;
     refusals_are_the_analytics_apis(&keys).await;
+    the_page_is_followed(&keys);
+}
+
+/// The page's `curl` lines, for a user whom no other step knows.
+fn the_page_is_followed(keys: &Keys) {
+    let page = std::fs::read_to_string(root().join("docs/keys.md")).unwrap();
+    let parts = page.split("```").skip(1).step_by(2);
+    let lines = parts.filter_map(|part| {
+        let part = part.strip_prefix("sh\n")?.trim_start();
+        part.starts_with("curl").then(|| part.to_owned())
+    });
+    let mut id = String::new();
+    let mut told = Vec::new();
+    for line in lines {
+        let line = line
+            .replace("http://127.0.0.1:PORT/local", keys.system.text("/apiUrl"))
+            .replace("ann@example.com", "dan@example.com")
+            .replace("/ID", &format!("/{id}"));
+        let ended = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .env("ADMIN", &keys.admin)
+            .env("NO_PROXY", "127.0.0.1")
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        let said: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        if id.is_empty() {
+            id = text(&said, "id").to_owned();
+        }
+        told.push(said);
+    }
+    assert_eq!(told.len(), 3);
+    assert_eq!(text(&told[1], "replaces"), id);
+    assert_eq!(
+        (text(&told[2], "id"), told[2]["revokedAt"].is_string()),
+        (id.as_str(), true)
+    );
 }
 
 async fn an_administrator_creates_the_first_key(keys: &Keys) -> Value {
@@ -135,7 +173,10 @@ async fn a_user_sees_nobody_elses_keys(keys: &Keys, id: &str) {
         .send(&keys.bob, "GET", "?email=ann@example.com", Value::Null)
         .await;
     assert_eq!(status, 403);
-    for (method, path) in [("DELETE", format!("/{id}")), ("POST", format!("/{id}/rotate"))] {
+    for (method, path) in [
+        ("DELETE", format!("/{id}")),
+        ("POST", format!("/{id}/rotate")),
+    ] {
         let (status, said) = keys.send(&keys.bob, method, &path, Value::Null).await;
         assert_eq!((status, text(&said, "error")), (404, "notFound"));
     }
@@ -166,7 +207,11 @@ async fn a_user_creates_another(keys: &Keys) {
     let (status, third) = keys
         .send(&keys.ann, "POST", "", json!({"expires": "30d"}))
         .await;
-    assert_eq!((status, text(&third, "plan")), (201, "enterprise"), "{third}");
+    assert_eq!(
+        (status, text(&third, "plan")),
+        (201, "enterprise"),
+        "{third}"
+    );
     assert_eq!(keys.calls_with(&third).await, 200);
 }
 
@@ -177,7 +222,10 @@ async fn of_concurrent_rotations_one_takes_effect(keys: &Keys, key: &Value) -> V
     let (done, refused): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|(status, _)| *status == 201);
     assert_eq!(done.len(), 1, "{refused:?}");
-    assert!(refused.iter().all(|(status, _)| *status == 409), "{refused:?}");
+    assert!(
+        refused.iter().all(|(status, _)| *status == 409),
+        "{refused:?}"
+    );
     done.into_iter().next().unwrap().1
 }
 
@@ -200,7 +248,12 @@ async fn the_command_line_agrees(keys: &Keys, id: &str) {
         query = format!("?limit=2&cursor={next}");
     }
     assert_eq!(by_pages, by_command);
-    let rotated = json_of(&keys.system.place.run(&format!("keys rotate {id} --grace 1h --json")));
+    let rotated = json_of(
+        &keys
+            .system
+            .place
+            .run(&format!("keys rotate {id} --grace 1h --json")),
+    );
     let revoked = format!("keys revoke {} --json", text(&rotated, "id"));
     json_of(&keys.system.place.run(&revoked));
     let own = keys.list(&keys.ann, "").await;
@@ -234,7 +287,10 @@ async fn everything_is_recorded(keys: &Keys, first: &Value, second: &Value) {
 async fn no_secret_is_kept(keys: &Keys, made: &[&Value]) {
     let logs = keys.system.place.run("logs --json");
     let mut kept = vec![logs.stdout, logs.stderr];
-    assert!(kept[0].contains("KeysApi") || kept[0].contains("keys"), "{kept:?}");
+    assert!(
+        kept[0].contains("KeysApi") || kept[0].contains("keys"),
+        "{kept:?}"
+    );
     for table in [KEYS_TABLE, USAGE_TABLE, ANALYTICS_TABLE] {
         kept.push(keys.content(table).await);
     }
@@ -243,7 +299,10 @@ async fn no_secret_is_kept(keys: &Keys, made: &[&Value]) {
         let key = text(key, "key");
         assert!(kept.iter().all(|text| !text.contains(key)), "a key is kept");
     }
-    let allowed = keys.system.strict.allowed(&System::function(Function::Keys));
+    let allowed = keys
+        .system
+        .strict
+        .allowed(&System::function(Function::Keys));
     let expected = [
         "dynamodb:ConditionCheckItem",
         "dynamodb:PutItem",

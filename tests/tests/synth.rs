@@ -122,7 +122,7 @@ fn functions_run_on_what_their_binaries_are_for() {
         }
         let assembly = synthesise(&environment("test"), &assets).unwrap();
         let functions = of_type(&resources(&assembly), "AWS::Lambda::Function");
-        assert_eq!(functions.len(), 8);
+        assert_eq!(functions.len(), 9);
         for (id, function) in functions {
             let declared = &function["Properties"]["Architectures"];
             assert_eq!(*declared, json!([architecture.as_str()]), "{id}");

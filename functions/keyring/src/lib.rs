@@ -12,7 +12,11 @@ mod change;
 mod dynamo;
 mod error;
 #[cfg(any(test, feature = "memory"))]
-#[allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
+#[allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 pub mod memory;
 mod rules;
 mod shown;

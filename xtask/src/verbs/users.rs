@@ -154,15 +154,15 @@ pub(super) async fn change_all(
     keys: &[KeyRecord],
     changes: &[(&str, Option<String>)],
 ) -> anyhow::Result<()> {
-    let mut changed = BTreeSet::new();
+    let mut done = BTreeSet::new();
     let mut left = keys.to_vec();
     while let Some(email) = left.first().map(|key| key.email.clone()) {
         for key in left {
             table(reached).change(&key.key_hash, changes).await?;
-            changed.insert(key.key_hash);
+            done.insert(key.key_hash);
         }
         left = table(reached).of_user(&email).await?;
-        left.retain(|key| !changed.contains(&key.key_hash));
+        left.retain(|key| !done.contains(&key.key_hash));
     }
     Ok(())
 }

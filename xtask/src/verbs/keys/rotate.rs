@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyring::Rotation;
 
 use super::{agreed, find, operator, refused, ring};
-use crate::aws::{Reached, reach};
+use crate::aws::reach;
 use crate::cli::Consent;
 use crate::clock;
 use crate::context::Context;

@@ -45,7 +45,6 @@ struct Answer {
 struct User {
     email: String,
     key: String,
-    id: String,
 }
 
 pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exit> {
@@ -139,7 +138,6 @@ async fn make_users(
         users.push(User {
             email: made.email,
             key: made.key,
-            id: made.id,
         });
     }
     Ok(users)
