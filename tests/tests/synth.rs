@@ -526,9 +526,9 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
             encrypted += 1;
         }
     }
-    // A stream, three tables, six queues, a topic, the logs of nine functions and the gateway, and
+    // A stream, three tables, six queues, a topic, the logs of ten functions and the gateway, and
     // the secrets of two webhooks.
-    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 10 + 2);
+    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 11 + 2);
 }
 
 #[test]
