@@ -129,7 +129,7 @@ fn the_page_is_followed(keys: &Keys) {
         assert!(ended.status.success(), "{ended:?}");
         let said: Value = serde_json::from_slice(&ended.stdout).unwrap();
         if id.is_empty() {
-            id = text(&said, "id").to_owned();
+            text(&said, "id").clone_into(&mut id);
         }
         told.push(said);
     }

@@ -18,6 +18,7 @@ mod error;
     reason = "a test fails by panicking"
 )]
 pub mod memory;
+mod mint;
 mod rules;
 mod shown;
 mod table;
@@ -28,8 +29,7 @@ pub use actor::{Actor, Role};
 pub use change::{Change, Entry, Guard};
 pub use dynamo::DynamoKeys;
 pub use error::{KeyError, TableError};
-pub use rules::{
-    Creation, Keyring, MOST_A_DAY, MOST_WORKING, Order, Rotation, Terms, mint, new_id,
-};
+pub use mint::{Terms, mint, new_id};
+pub use rules::{Creation, Keyring, MOST_A_DAY, MOST_WORKING, Order, Rotation};
 pub use shown::{ListedKey, NewKey, Revoked, Rotated};
 pub use table::{KeyTable, Page, Pages};
