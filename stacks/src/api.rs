@@ -1,11 +1,12 @@
-//! `CompliCal-API-{env}`: the metered API and its authorizer, the analytics API, the access log
-//! with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
+//! `CompliCal-API-{env}`: the metered API and its authorizer, the analytics API, the keys over HTTP,
+//! the access log with its reconciler, and the dashboard. It knows the stream and the tables by name only, and
 //! works without the Kinesis stack.
 
 mod alarms;
 pub(crate) mod answers;
 mod browsers;
 mod collector;
+mod keys;
 pub(crate) mod log_format;
 mod metered;
 
@@ -36,12 +37,14 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     let authorizer = authorizer(context, &mut stack)?;
     let analytics = analytics(context, &mut stack)?;
     let collector = collector::function(context, &mut stack)?;
+    let keys = keys::function(context, &mut stack)?;
     let log = access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let functions = Functions {
         authorizer: &authorizer,
         analytics: &analytics,
+        keys: &keys,
         collector: collector.as_ref(),
     };
     let gateway = gateway(context, &mut stack, &functions, &log)?;
@@ -67,6 +70,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
             "Answers the analytics API",
             analytics.name(),
         ),
+        ("KeysApiName", "Answers `/v1/keys`", keys.name()),
         ("AccessLogGroup", "The gateway's access log", &log.name),
         (
             "ReconcilerName",
@@ -90,6 +94,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
 struct Functions<'a> {
     authorizer: &'a Function,
     analytics: &'a Function,
+    keys: &'a Function,
     collector: Option<&'a Function>,
 }
 
@@ -139,6 +144,7 @@ fn gateway(
         let route = (Verb::Get, endpoint.path());
         api.route(stack, endpoint.route_id(), route, answers, Access::Open);
     }
+    keys::routes(stack, &mut api, functions.keys);
     if let Some(collector) = functions.collector {
         collector::route(stack, &mut api, collector);
     }

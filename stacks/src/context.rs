@@ -110,6 +110,7 @@ impl<'a> Context<'a> {
             Of::Authorizer => concurrency.authorizer.map(Bounded::get),
             Of::Analytics => concurrency.analytics.map(Bounded::get),
             Of::Collector => concurrency.collector.map(Bounded::get),
+            Of::Keys => concurrency.keys.map(Bounded::get),
             Of::Reconciler => concurrency.reconciler.map(Bounded::get),
             Of::Processor | Of::Aggregator | Of::Notifier | Of::Deadlines | Of::Scaler => None,
         }

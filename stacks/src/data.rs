@@ -12,8 +12,8 @@ use std::num::NonZeroU16;
 
 use domain::key::attribute as key;
 use domain::names::{
-    AUTHORIZER_SECONDS, BY_TIME_INDEX, FOLD_SECONDS, Function as Of, KEYS_BY_ID_INDEX, StackKind,
-    env,
+    AUTHORIZER_SECONDS, BY_TIME_INDEX, FOLD_SECONDS, Function as Of, KEYS_BY_EMAIL_INDEX,
+    KEYS_BY_ID_INDEX, StackKind, env,
 };
 use domain::table::{JOURNAL_PREFIX, attribute};
 
@@ -104,14 +104,24 @@ fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
                 partition: key::KEY_HASH,
                 sort: None,
             },
-            index: Some(Index {
-                name: KEYS_BY_ID_INDEX,
-                key: Key {
-                    partition: key::ID,
-                    sort: None,
+            indexes: &[
+                Index {
+                    name: KEYS_BY_ID_INDEX,
+                    key: Key {
+                        partition: key::ID,
+                        sort: None,
+                    },
+                    projection: Projection::All,
                 },
-                projection: Projection::All,
-            }),
+                Index {
+                    name: KEYS_BY_EMAIL_INDEX,
+                    key: Key {
+                        partition: key::EMAIL,
+                        sort: Some(key::CREATED_AT),
+                    },
+                    projection: Projection::All,
+                },
+            ],
             expires: None,
             stream: None,
             protected: !context.environment.is_local(),
@@ -134,7 +144,7 @@ fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
         &TableSettings {
             name: &context.names.usage_table(),
             key: ITEM_KEY,
-            index: None,
+            indexes: &[],
             expires: Some(attribute::TTL),
             stream: None,
             protected: !context.environment.is_local(),
@@ -151,14 +161,14 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
         &TableSettings {
             name: &context.names.analytics_table(),
             key: ITEM_KEY,
-            index: Some(Index {
+            indexes: &[Index {
                 name: BY_TIME_INDEX,
                 key: Key {
                     partition: attribute::WINDOW,
                     sort: Some(attribute::START),
                 },
                 projection: Projection::Keys,
-            }),
+            }],
             expires: Some(attribute::TTL),
             // A fold reads the journal itself: it only needs to know which minutes changed.
             stream: Some(StreamView::Keys),

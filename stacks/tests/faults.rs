@@ -75,7 +75,7 @@ fn table(stack: &mut Stack, name: &str) -> Table {
             partition: "PK",
             sort: None,
         },
-        index: None,
+        indexes: &[],
         expires: None,
         stream: None,
         protected: false,

@@ -97,7 +97,7 @@ fn reading_a_tables_stream_does_not_reach_the_table() {
                 partition: "PK",
                 sort: None,
             },
-            index: None,
+            indexes: &[],
             expires: None,
             stream: Some(StreamView::Images),
             protected: true,
@@ -140,14 +140,14 @@ fn table_under_a_key(stack: &mut Stack) -> Table {
             partition: "PK",
             sort: None,
         },
-        index: Some(Index {
+        indexes: &[Index {
             name: "byTime",
             key: Key {
                 partition: "start",
                 sort: None,
             },
             projection: Projection::Keys,
-        }),
+        }],
         expires: None,
         stream: Some(StreamView::Keys),
         protected: true,

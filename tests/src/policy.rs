@@ -18,6 +18,8 @@ pub struct Right {
     pub action: String,
     /// The ARN of the resource; `*` for an action that has none.
     pub resource: String,
+    /// The partition key of the item that the call names; empty if it names none.
+    pub partition: String,
 }
 
 impl Right {
@@ -80,8 +82,12 @@ fn conditions_hold(statement: &Value, context: &Context) -> bool {
         keys.map(move |(key, values)| (operator.as_str(), key.as_str(), values))
     });
     tests.all(|(operator, key, values)| {
+        let (operator, is_met_without) = match operator.strip_prefix("ForAllValues:") {
+            Some(operator) => (operator, true),
+            None => (operator, false),
+        };
         let Some(actual) = context.get(key) else {
-            return false;
+            return is_met_without;
         };
         texts(Some(values)).any(|expected| match operator {
             "StringEquals" => expected == actual,
@@ -146,6 +152,7 @@ mod tests {
 
     fn right(action: &str, resource: &str) -> Right {
         Right {
+            partition: String::new(),
             action: action.to_owned(),
             resource: resource.to_owned(),
         }

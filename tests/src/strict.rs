@@ -42,7 +42,9 @@ pub struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Right { action, resource } = &self.right;
+        let Right {
+            action, resource, ..
+        } = &self.right;
         let function = &self.function;
         write!(
             f,
@@ -233,7 +235,7 @@ impl Checks {
     async fn check(&self, aws: &str, function: &str, right: Right) -> Option<Answer> {
         for at_least in [FRESH, Duration::ZERO] {
             let role = self.role(aws, function, at_least).await?;
-            if role.allow(&right, &Context::new()) {
+            if role.allow(&right, &context(&right)) {
                 let allowed = (function.to_owned(), right.action);
                 self.allowed.lock().unwrap().insert(allowed);
                 return None;
@@ -332,9 +334,19 @@ impl Checks {
     }
 }
 
+/// What the call says of its item, by condition key.
+fn context(right: &Right) -> Context {
+    let key = Some(&right.partition).filter(|key| !key.is_empty());
+    key.map(|key| ("dynamodb:LeadingKeys", key.clone()))
+        .into_iter()
+        .collect()
+}
+
 /// AWS's answer to a call without a right.
 fn denied(refused: &Refused) -> Answer {
-    let Right { action, resource } = &refused.right;
+    let Right {
+        action, resource, ..
+    } = &refused.right;
     let message = format!(
         "User: {} is not authorized to perform: {action} on resource: {resource} because no identity-based policy allows the {action} action",
         refused.function

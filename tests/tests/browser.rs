@@ -1,6 +1,8 @@
 //! The usage page of the deployed system in a real Chromium: it shows the API's data, sends
 //! requests nowhere else, and is accessible. Pictures of it are saved under `target/screenshots`.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -113,7 +115,7 @@ async fn called(issuer: &Issuer) -> (System, Vec<Value>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_what_the_api_says() {
     let issuer = Issuer::start("ann@example.com").await;
-    let (system, keys) = called(&issuer).await;
+    let (system, made) = called(&issuer).await;
     let axe = Tools::ensure().node_modules.join("axe-core/axe.min.js");
     let axe = std::fs::read_to_string(axe).unwrap();
     let browser = Browser::start(DESKTOP.0, DESKTOP.1).await;
@@ -126,13 +128,17 @@ async fn the_page_shows_what_the_api_says() {
     a_user_signs_in_at_the_issuer(&browser, &page).await;
     a_link_reopens_the_view(&system, &browser, &page).await;
     tables_are_saved_as_the_api_has_them(&system, &browser, &page).await;
-    numbers_follow_the_traffic(&system, &browser, (&page, keys[0]["key"].as_str().unwrap())).await;
+    numbers_follow_the_traffic(&system, &browser, (&page, made[0]["key"].as_str().unwrap())).await;
+    keys::users_manage_their_own(&system, &browser, (&page, &axe)).await;
+    keys::administrators_manage_all(&system, &browser, (&page, &axe)).await;
 
     let origin = system.host();
     let asked = browser.requests().await;
     assert!(asked.len() > 20, "{asked:?}");
     for url in asked {
-        let is_own = url.starts_with(&format!("{origin}/local/v1/analytics"));
+        let is_own = ["analytics", "keys"]
+            .iter()
+            .any(|path| url.starts_with(&format!("{origin}/local/v1/{path}")));
         assert!(
             is_own
                 || url.starts_with(issuer.address())

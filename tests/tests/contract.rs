@@ -47,6 +47,7 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Notifier => notifier::settings::Settings::VARIABLES,
         Function::Scaler => scaler::settings::Settings::VARIABLES,
         Function::Collector => collector::settings::Settings::VARIABLES,
+        Function::Keys => keys::settings::Settings::VARIABLES,
     };
     read.iter().copied().collect()
 }
@@ -199,6 +200,16 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             ("dynamodb", "GetItem Query", analytics),
             ("dynamodb", "GetItem Query", usage),
         ]),
+        (Function::Keys, _) => expected(&[
+            (
+                "dynamodb",
+                "ConditionCheckItem PutItem Scan UpdateItem",
+                keys,
+            ),
+            ("dynamodb", "Query", "complical-api-keys-test/index/byId"),
+            ("dynamodb", "Query", "complical-api-keys-test/index/byEmail"),
+            ("dynamodb", "PutItem", usage),
+        ]),
         (Function::Collector, _) => expected(&[("dynamodb", "PutItem Query", analytics)]),
         (Function::Deadlines, _) => BTreeSet::new(),
         (Function::Scaler, _) => expected(&[
@@ -238,4 +249,25 @@ fn a_role_allows_the_calls_that_its_function_makes_and_no_others() {
             );
         }
     }
+}
+
+/// The role of `/v1/keys` writes to the table with the counts, but to its audit log alone.
+#[test]
+fn the_keys_function_writes_audit_entries_and_no_counts() {
+    let environment = in_mode(STREAM);
+    let declared = &functions(&environment)[&Function::Keys];
+    let role = declared["Properties"]["Role"]["Fn::GetAtt"][0].as_str();
+    let resources: BTreeMap<String, Value> =
+        resources(&assembly_of(&environment)).into_iter().collect();
+    let policies = &resources[role.unwrap()]["Properties"]["Policies"];
+    let policies = policies.as_array().unwrap().iter();
+    let statements =
+        policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let of_usage: Vec<_> = statements
+        .filter(|one| one["Resource"].to_string().contains("api-usage"))
+        .collect();
+    let expected =
+        serde_json::json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "AUDIT#*"}});
+    assert_eq!(of_usage.len(), 1);
+    assert_eq!(of_usage[0]["Condition"], expected);
 }

@@ -21,6 +21,7 @@ mod faults;
 mod first_deploy;
 mod guarantees;
 mod iam;
+mod keys;
 mod killed;
 mod limits;
 mod lint;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 use analytics::openapi;
-use domain::endpoint::Endpoint;
+use domain::endpoint::{Endpoint, KeyEndpoint};
 use serde_json::Value;
 use tests::synthesised::{assembly_of, environment, resources, root};
 use tests::tools::Tools;
@@ -70,6 +70,44 @@ fn the_stack_has_a_route_for_each_endpoint() {
         .iter()
         .filter(|path| path.starts_with("/v1/analytics"));
     assert_eq!(analytics.count(), endpoints.len(), "{paths:?}");
+}
+
+#[test]
+fn the_stack_has_a_route_for_each_endpoint_of_keys() {
+    let resources: Vec<(String, Value)> = resources(&assembly_of(&environment("test")))
+        .into_iter()
+        .collect();
+    let document = openapi::document();
+    for endpoint in KeyEndpoint::ALL {
+        let id = endpoint.route_id();
+        let (_, route) = resources.iter().find(|(known, _)| known == id).unwrap();
+        let properties = &route["Properties"];
+        assert_eq!(properties["HttpMethod"], endpoint.method());
+        assert_eq!(properties["AuthorizationType"], "NONE");
+        let resource = properties["ResourceId"]["Ref"].as_str().unwrap();
+        assert_eq!(path(&resources, resource), endpoint.path());
+        let described = &document["paths"][endpoint.path()];
+        let operation = &described[endpoint.method().to_ascii_lowercase()];
+        assert_eq!(operation["operationId"], endpoint.operation_id());
+        // The gateway compares a permission with the caller's path.
+        let permission = format!("{id}Permission");
+        let (_, permission) = resources.iter().find(|(of, _)| *of == permission).unwrap();
+        let source = permission["Properties"]["SourceArn"].to_string();
+        let allowed = endpoint.path().replace("{id}", "*");
+        assert!(
+            source.contains(&format!("{}{allowed}\"", endpoint.method())),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_lists_each_endpoint_of_keys() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for endpoint in KeyEndpoint::ALL {
+        let named = format!("`{} {}`", endpoint.method(), endpoint.path());
+        assert_eq!(readme.matches(&named).count(), 1, "{named}");
+    }
 }
 
 #[test]

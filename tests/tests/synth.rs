@@ -122,7 +122,7 @@ fn functions_run_on_what_their_binaries_are_for() {
         }
         let assembly = synthesise(&environment("test"), &assets).unwrap();
         let functions = of_type(&resources(&assembly), "AWS::Lambda::Function");
-        assert_eq!(functions.len(), 8);
+        assert_eq!(functions.len(), 9);
         for (id, function) in functions {
             let declared = &function["Properties"]["Architectures"];
             assert_eq!(*declared, json!([architecture.as_str()]), "{id}");
@@ -526,9 +526,9 @@ fn with_a_key_everything_that_is_stored_is_encrypted_with_it() {
             encrypted += 1;
         }
     }
-    // A stream, three tables, six queues, a topic, the logs of nine functions and the gateway, and
+    // A stream, three tables, six queues, a topic, the logs of ten functions and the gateway, and
     // the secrets of two webhooks.
-    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 10 + 2);
+    assert_eq!(encrypted, 1 + 3 + 6 + 1 + 11 + 2);
 }
 
 #[test]

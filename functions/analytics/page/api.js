@@ -20,6 +20,15 @@ async function ask(path, parameters = {}) {
   return answer;
 }
 
+async function send(method, path, body) {
+  const headers = { authorization: `Bearer ${token}` };
+  if (body) headers['content-type'] = 'application/json';
+  const answer = await fetch(new URL(path, BASE), { method, headers, body: body && JSON.stringify(body), cache: 'no-store', referrerPolicy: 'no-referrer' });
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(answer.status, told);
+  return told;
+}
+
 async function json(path, parameters) {
   return (await ask(path, parameters)).json();
 }

@@ -85,6 +85,7 @@ async function refresh() {
     if (users) showUsers(users, false);
     $('as-of').textContent = `Complete up to ${clockSeconds(series.asOf)} (${state.timezone}).`;
     document.body.dataset.asOf = series.asOf;
+    refreshKeys(false);
   } catch (error) {
     if (mine === view) fails(error);
   }
@@ -120,6 +121,7 @@ function signOut() {
   admin = false;
   usersShown = [];
   slow.of = undefined;
+  forgetKeys();
   view += 1;
   clearTimeout(timer);
   // Nothing of what a caller saw stays behind for the next one.
@@ -206,6 +208,7 @@ function wire() {
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden && token && state.live) refresh();
   });
+  wireKeys();
   let resizing = 0;
   addEventListener('resize', () => {
     clearTimeout(resizing);

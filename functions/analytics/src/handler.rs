@@ -4,7 +4,7 @@
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
+use aws_lambda_events::http::{HeaderName, HeaderValue};
 use domain::endpoint::Endpoint;
 use domain::event::Subject;
 use domain::plan::Plans;
@@ -24,6 +24,7 @@ use crate::{
 };
 use bearer::{Caller, Verifier};
 use runtime::request::Request;
+use runtime::response::NO_STORE;
 
 /// Largest body of a response, in bytes: Lambda accepts 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
@@ -292,39 +293,18 @@ fn response(
     content: Content,
     header: Option<(&'static str, String)>,
 ) -> ApiGatewayProxyResponse {
-    let mut headers = HeaderMap::new();
-    let fixed = [
-        ("content-type", content.media_type),
-        (
-            "cache-control",
-            if content.is_open {
-                "public, max-age=300"
-            } else {
-                "no-store"
-            },
-        ),
-        ("x-content-type-options", "nosniff"),
-    ];
-    for (name, value) in fixed {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
+    let caching = if content.is_open {
+        "public, max-age=300"
+    } else {
+        NO_STORE
+    };
+    let kind = (content.media_type, caching);
+    let mut response = runtime::response::text(status, kind, content.body, header);
     if let Some(policy) = content.policy {
         let referrer = HeaderValue::from_static("no-referrer");
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-        headers.insert(REFERRER_POLICY, referrer);
+        response.headers.insert(CONTENT_SECURITY_POLICY, policy);
+        response.headers.insert(REFERRER_POLICY, referrer);
     }
-    if let Some((name, value)) = header
-        && let Ok(value) = HeaderValue::from_str(&value)
-    {
-        headers.insert(HeaderName::from_static(name), value);
-    }
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = status.into();
-    response.headers = headers;
-    response.body = Some(Body::Text(content.body));
     response
 }
 

@@ -1,10 +1,12 @@
 //! The description of the API (<https://spec.openapis.org/oas/v3.1.1>), generated from the list of
-//! endpoints, their parameters and the types of their responses, and the collector's one endpoint.
+//! endpoints, their parameters and the types of their responses, the collector's one endpoint, and
+//! the endpoints for keys.
 //!
 //! `openapi.json` is the generated document. It is committed so that a change of the API shows in
 //! its diff, and a test fails if it is out of date.
 
 mod collector;
+mod keys;
 
 use domain::endpoint::Endpoint;
 use domain::meter::PATH;
@@ -33,9 +35,11 @@ pub fn document() -> Value {
         })
         .collect();
     paths.insert(PATH.to_owned(), json!({"post": collector::operation()}));
+    paths.extend(keys::paths());
     let errors = responses(&mut schemas);
     let mut definitions = schemas.take_definitions(true);
     definitions.extend(collector::schemas());
+    definitions.extend(keys::schemas());
     json!({
         "openapi": "3.1.1",
         "info": {

@@ -19,12 +19,13 @@ const STYLES: [&str; 2] = [
 ];
 const CHARTS: &str = include_str!("../page/vendor/uPlot.iife.min.js");
 /// One script in several files: each adds to the scope of the previous one.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("../page/state.js"),
     include_str!("../page/api.js"),
     include_str!("../page/format.js"),
     include_str!("../page/charts.js"),
     include_str!("../page/panels.js"),
+    include_str!("../page/keys.js"),
     include_str!("../page/sign-in.js"),
     include_str!("../page/page.js"),
 ];

@@ -20,6 +20,8 @@ const ISSUER_AHEAD: i64 = 60;
 pub struct Caller {
     /// The user; `None` if the token names no email that can own a key.
     pub email: Option<String>,
+    /// The claim `sub`: who the caller is to the issuer, if it is a short printable text.
+    pub subject: Option<String>,
     /// Whether the caller may see all users' data.
     pub admin: bool,
     /// Whether the caller may report amounts of calls.
@@ -159,6 +161,7 @@ fn bearer<'a>(authorization: &[&'a str]) -> Result<&'a str, AuthError> {
 struct Claims {
     exp: Option<Number>,
     nbf: Option<Number>,
+    sub: Option<Value>,
     email: Option<String>,
     email_verified: Option<Value>,
     scope: Option<Scopes>,
@@ -216,10 +219,18 @@ impl Claims {
         let email = self.email.filter(|_| verified);
         Caller {
             email: email.and_then(|email| key::normal_email(&email).ok()),
+            subject: self.sub.as_ref().and_then(subject),
             admin,
             writes,
         }
     }
+}
+
+fn subject(sub: &Value) -> Option<String> {
+    const LONGEST: usize = 255;
+    let text = sub.as_str()?;
+    let is_sound = text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_sound && !text.is_empty()).then(|| text.to_owned())
 }
 
 /// Whole seconds of a `NumericDate`, which may have a fraction.

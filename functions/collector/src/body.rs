@@ -25,13 +25,3 @@ pub struct Refused {
     /// The problem, for people.
     pub message: String,
 }
-
-/// An error of the whole request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ErrorBody {
-    /// Code, for programs.
-    pub error: &'static str,
-    /// The problem, for people.
-    pub message: String,
-}

@@ -4,9 +4,9 @@ use bearer::AuthError;
 use domain::meter::MOST_EVENTS;
 use domain::names::WRITE_SCOPE;
 use runtime::log::Chain;
+use runtime::response::ErrorBody;
 use runtime::store::StoreError;
 
-use crate::body::ErrorBody;
 use crate::collect::MOST_MINUTES;
 use crate::handler::{BATCH, MOST_BYTES, SINGLE};
 
@@ -103,6 +103,7 @@ impl RequestError {
         ErrorBody {
             error: self.code(),
             message: self.to_string(),
+            parameter: None,
         }
     }
 

@@ -2,12 +2,11 @@
 //! single or batched), and says what became of each.
 
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use aws_lambda_events::encodings::Body;
-use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
 use bearer::Verifier;
 use domain::meter::{MOST_EVENTS, Meters, Report, decode};
 use domain::time::UnixMillis;
 use runtime::request::Request;
+use runtime::response::json;
 use runtime::store::Store;
 use serde_json::Value;
 
@@ -38,10 +37,10 @@ impl<S: Store> Api<S> {
     /// Responds to a request.
     pub async fn respond(&self, request: &Request, now: UnixMillis) -> ApiGatewayProxyResponse {
         match self.collect(request, now).await {
-            Ok(collected) => response(status(&collected), &collected, None),
+            Ok(collected) => json(status(&collected), &collected, None),
             Err(error) => {
                 error.log();
-                response(error.status(), &error.body(), error.header())
+                json(error.status(), &error.body(), error.header())
             }
         }
     }
@@ -106,34 +105,6 @@ const fn status(collected: &Collected) -> u16 {
         (0, false) => 400,
         (_, false) => 207,
     }
-}
-
-fn response(
-    status: u16,
-    body: &impl serde::Serialize,
-    header: Option<(&'static str, String)>,
-) -> ApiGatewayProxyResponse {
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        ("content-type", "application/json"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-    ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
-    if let Some((name, value)) = header
-        && let Ok(value) = HeaderValue::from_str(&value)
-    {
-        headers.insert(HeaderName::from_static(name), value);
-    }
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = status.into();
-    response.headers = headers;
-    response.body = Some(Body::Text(serde_json::to_string(body).unwrap_or_default()));
-    response
 }
 
 #[cfg(test)]

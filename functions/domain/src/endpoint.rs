@@ -1,6 +1,6 @@
-//! The endpoints of the analytics API, each listed once: the function routes by this list, the
-//! stack declares a route for each, the `OpenAPI` document describes each, and a test checks the
-//! README against it.
+//! The endpoints of the analytics API and those for keys, each listed once: the functions route by
+//! these lists, the stack declares a route for each, the `OpenAPI` document describes each, and a
+//! test checks the README against them.
 
 /// An endpoint of the analytics API. All of them accept `GET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,69 @@ impl Endpoint {
         Self::ALL
             .into_iter()
             .find(|endpoint| endpoint.path() == path)
+    }
+}
+
+/// An endpoint for API keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyEndpoint {
+    /// Lists keys.
+    List,
+    /// Creates a key.
+    Create,
+    /// Replaces a key by a new one.
+    Rotate,
+    /// Revokes a key.
+    Revoke,
+}
+
+impl KeyEndpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 4] = [Self::List, Self::Create, Self::Rotate, Self::Revoke];
+
+    /// Its HTTP method.
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::List => "GET",
+            Self::Create | Self::Rotate => "POST",
+            Self::Revoke => "DELETE",
+        }
+    }
+
+    /// Its path below the API's address. `{id}` is the key's id, never the key itself.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::List | Self::Create => "/v1/keys",
+            Self::Rotate => "/v1/keys/{id}/rotate",
+            Self::Revoke => "/v1/keys/{id}",
+        }
+    }
+
+    /// Logical id of its route in the stack.
+    pub const fn route_id(self) -> &'static str {
+        match self {
+            Self::List => "KeysList",
+            Self::Create => "KeysCreate",
+            Self::Rotate => "KeysRotate",
+            Self::Revoke => "KeysRevoke",
+        }
+    }
+
+    /// Its name in the `OpenAPI` document.
+    pub const fn operation_id(self) -> &'static str {
+        match self {
+            Self::List => "listKeys",
+            Self::Create => "createKey",
+            Self::Rotate => "rotateKey",
+            Self::Revoke => "revokeKey",
+        }
+    }
+
+    /// The endpoints at a path of the gateway, each with another method.
+    pub fn at(path: &str) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |endpoint| endpoint.path() == path)
     }
 }
 

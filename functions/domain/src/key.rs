@@ -360,12 +360,22 @@ impl KeyRecord {
         }
     }
 
+    /// Whether calls with the key are accepted at `now`, as far as the key goes.
+    pub fn works(&self, now: UnixMillis) -> bool {
+        matches!(self.status(now), KeyStatus::Active | KeyStatus::Grace)
+    }
+
+    /// When the key stops working, unless it is revoked before.
+    pub fn ends_at(&self) -> Option<UnixMillis> {
+        let ends = [self.expires_at, self.more.grace_until];
+        ends.into_iter().flatten().min()
+    }
+
     /// When the key stops working if another replaces it at `now` with this grace period: never
     /// later than it would have without.
     pub fn grace_end(&self, now: UnixMillis, grace_millis: i64) -> UnixMillis {
-        let ends = [self.expires_at, self.more.grace_until];
-        let ends = ends.into_iter().flatten();
-        ends.fold(now.plus_millis(grace_millis), UnixMillis::min)
+        let asked = now.plus_millis(grace_millis);
+        self.ends_at().map_or(asked, |end| end.min(asked))
     }
 
     /// The limits of this key's user on `plan`, over all keys.

@@ -133,6 +133,8 @@ pub const METRIC_DIMENSION: &str = "Environment";
 
 /// The index of the API-key table by key id.
 pub const KEYS_BY_ID_INDEX: &str = "byId";
+/// The index of the API-key table by user, and within a user by time.
+pub const KEYS_BY_EMAIL_INDEX: &str = "byEmail";
 /// The index of the analytics table by time: it holds the hours and days of all users together
 /// only.
 pub const BY_TIME_INDEX: &str = "byTime";
@@ -195,11 +197,13 @@ pub enum Function {
     Scaler,
     /// Appends what upstreams report of calls to the journal.
     Collector,
+    /// Creates, rotates, revokes and lists API keys over HTTP.
+    Keys,
 }
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Authorizer,
         Self::Processor,
         Self::Aggregator,
@@ -209,6 +213,7 @@ impl Function {
         Self::Notifier,
         Self::Scaler,
         Self::Collector,
+        Self::Keys,
     ];
 
     /// The folder under `functions/`, which is also the package and the binary.
@@ -223,6 +228,7 @@ impl Function {
             Self::Notifier => "notifier",
             Self::Scaler => "scaler",
             Self::Collector => "collector",
+            Self::Keys => "keys",
         }
     }
 
@@ -238,6 +244,7 @@ impl Function {
             Self::Notifier => "Notifier",
             Self::Scaler => "ShardScaler",
             Self::Collector => "UsageCollector",
+            Self::Keys => "KeysApi",
         }
     }
 
@@ -250,7 +257,8 @@ impl Function {
             | Self::Analytics
             | Self::Deadlines
             | Self::Reconciler
-            | Self::Collector => StackKind::Api,
+            | Self::Collector
+            | Self::Keys => StackKind::Api,
         }
     }
 }

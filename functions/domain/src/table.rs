@@ -81,6 +81,8 @@ pub mod attribute {
 pub mod audit {
     /// Who made it.
     pub const WHO: &str = "who";
+    /// In which role: `operator`, `admin` or `user`.
+    pub const ROLE: &str = "role";
     /// The change.
     pub const WHAT: &str = "what";
     /// The key, user or address that it affects.
@@ -89,6 +91,8 @@ pub mod audit {
 
 /// Prefix of every partition key of the journal; only these changes trigger the aggregator.
 pub const JOURNAL_PREFIX: &str = "JOURNAL#";
+/// Prefix of every partition key of the audit log.
+pub const AUDIT_PREFIX: &str = "AUDIT#";
 /// Partition key of items set aside.
 pub const ERRORS: &str = "ERRORS";
 /// Partition key of the marks.
@@ -200,7 +204,10 @@ impl ItemKey {
     /// An operator's change at `now`.
     pub fn audit(now: UnixMillis, number: u64) -> Self {
         let month = Window::Month.label(now);
-        Self::new(format!("AUDIT#{month}"), format!("{now}#{number:016x}"))
+        Self::new(
+            format!("{AUDIT_PREFIX}{month}"),
+            format!("{now}#{number:016x}"),
+        )
     }
 
     /// The refused addresses.

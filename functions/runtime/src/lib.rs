@@ -18,6 +18,7 @@ pub mod queue;
 pub mod quota;
 pub mod random;
 pub mod request;
+pub mod response;
 pub mod settings;
 pub mod store;
 pub mod stream;

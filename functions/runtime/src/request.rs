@@ -23,6 +23,7 @@ pub struct Request {
     path: Option<String>,
     headers: Option<BTreeMap<String, Value>>,
     multi_value_headers: Option<BTreeMap<String, Value>>,
+    path_parameters: Option<BTreeMap<String, String>>,
     multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
     body: Option<String>,
     is_base64_encoded: bool,
@@ -44,6 +45,16 @@ impl Request {
             resource
         };
         route.strip_suffix('/').unwrap_or(route)
+    }
+
+    /// The gateway's resource: a path, in which `{id}` stands for a part that the caller chooses.
+    pub fn resource(&self) -> &str {
+        self.resource.as_deref().unwrap_or_default()
+    }
+
+    /// The part of the path that the caller chose for `{name}`.
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.path_parameters.as_ref()?.get(name).map(String::as_str)
     }
 
     /// Every value of a header. `name` is in lower case.

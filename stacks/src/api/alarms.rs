@@ -153,9 +153,9 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
         Watch {
             id: "BackgroundThrottles",
             noun: BACKGROUND_THROTTLES,
-            means: "Lambda refuses to run functions that count or serve the analytics API. Their \
-                    work is redelivered, so counts are late, not lost; the analytics API answers \
-                    500. Ask AWS for concurrent executions, or raise `concurrency`.",
+            means: "Lambda refuses to run functions that count or serve the analytics API and \
+                    `/v1/keys`. Counting is redelivered, so counts are late, not lost; the two \
+                    APIs answer 500. Ask AWS for concurrent executions, or raise `concurrency`.",
             watched: throttled(context).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,
@@ -176,7 +176,7 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
 /// Throttles of every function except the authorizer.
 fn throttled(context: &Context<'_>) -> Expression {
     let streaming = context.environment.mode() == TrackingMode::Stream;
-    let mut functions = vec![Of::Aggregator, Of::Reconciler, Of::Analytics];
+    let mut functions = vec![Of::Aggregator, Of::Reconciler, Of::Analytics, Of::Keys];
     functions.extend(streaming.then_some(Of::Processor));
     let throttles = functions.into_iter().map(|of| {
         let name = context.names.function(of);

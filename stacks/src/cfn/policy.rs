@@ -93,6 +93,19 @@ impl Statement {
         self
     }
 
+    /// Only if the partition key of each of the request's items is like `value`, in which `*` stands
+    /// for anything (DynamoDB Developer Guide, "Using IAM policy conditions for fine-grained access
+    /// control").
+    #[must_use]
+    pub(crate) fn when_partition_like(mut self, value: impl Into<Val<String>>) -> Self {
+        self.conditions.push(Condition {
+            operator: "ForAllValues:StringLike",
+            key: "dynamodb:LeadingKeys",
+            value: value.into(),
+        });
+        self
+    }
+
     /// Only if the request's `key` equals `value`.
     #[must_use]
     pub fn when_equal(mut self, key: &'static str, value: impl Into<Val<String>>) -> Self {

@@ -25,7 +25,7 @@
 //!     &TableSettings {
 //!         name: "orders",
 //!         key: Key { partition: "id", sort: None },
-//!         index: None,
+//!         indexes: &[],
 //!         expires: None,
 //!         stream: None,
 //!         protected: true,

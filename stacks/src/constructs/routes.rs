@@ -14,6 +14,8 @@ pub enum Verb {
     Get,
     /// `POST`
     Post,
+    /// `DELETE`
+    Delete,
     /// `OPTIONS`
     Options,
     /// Every method.
@@ -25,6 +27,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Any => "ANY",
         }
@@ -35,6 +38,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Any => "*",
         }
@@ -144,7 +148,7 @@ impl RestApi {
                 "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:".to_owned(),
             ),
             self.reference().into(),
-            format!("/{}/{}{path}", self.stage(), verb.in_arn()).into(),
+            format!("/{}/{}{}", self.stage(), verb.in_arn(), in_arn(path)).into(),
         ]);
         stack.template().add(
             LogicalId::from(format!("{id}Permission")),
@@ -181,6 +185,14 @@ impl RestApi {
         }
         parent
     }
+}
+
+/// `/v1/keys/{id}` → `/v1/keys/*`: the ARN holds the caller's path
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html>).
+fn in_arn(path: &str) -> String {
+    let parts = path.split('/');
+    let parts = parts.map(|part| if part.starts_with('{') { "*" } else { part });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// `user-stats` → `UserStats`, `{proxy+}` → `Proxy`, `openapi.json` → `OpenapiJson`.

@@ -61,8 +61,8 @@ pub struct TableSettings<'a> {
     pub name: &'a str,
     /// Its primary key.
     pub key: Key,
-    /// Its index.
-    pub index: Option<Index>,
+    /// Its indexes.
+    pub indexes: &'a [Index],
     /// The attribute with an item's expiry time.
     pub expires: Option<&'static str>,
     /// The content of its stream, if it has one.
@@ -119,8 +119,9 @@ impl Table {
                 dynamodb::TableTimeToLiveSpecification::new(true).attribute_name(attribute),
             );
         }
-        if let Some(index) = settings.index {
-            table = table.global_secondary_indexes([index.declared()]);
+        if !settings.indexes.is_empty() {
+            let indexes: Vec<_> = settings.indexes.iter().map(|of| of.declared()).collect();
+            table = table.global_secondary_indexes(indexes);
         }
         if let Some(view) = settings.stream {
             table = table
@@ -131,7 +132,7 @@ impl Table {
         Self {
             name: settings.name.to_owned(),
             arn: handle.arn(),
-            indexes: settings.index.iter().map(|index| index.name).collect(),
+            indexes: settings.indexes.iter().map(|index| index.name).collect(),
             stream: settings.stream.map(|_| handle.stream_arn()),
             key: settings.encryption.clone(),
         }
@@ -170,6 +171,20 @@ impl Table {
     pub fn grant<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
         to.grants()
             .allow(Statement::allow(actions, self.arn.clone()));
+        self.allow_key(to);
+    }
+
+    /// Allows a function to call these actions on the items whose partition key begins with
+    /// `prefix`, and on no others.
+    pub fn grant_partitions<const N: usize>(
+        &self,
+        to: &Function,
+        actions: [&'static str; N],
+        prefix: &str,
+    ) {
+        let statement = Statement::allow(actions, self.arn.clone());
+        to.grants()
+            .allow(statement.when_partition_like(format!("{prefix}*")));
         self.allow_key(to);
     }
 
@@ -220,11 +235,11 @@ fn arn_of(name: &str) -> String {
 }
 
 fn attributes(settings: &TableSettings<'_>) -> Vec<dynamodb::TableAttributeDefinition> {
-    let index = settings.index.map(|index| index.key);
+    let indexes = settings.indexes.iter().map(|index| index.key);
     let mut names: Vec<&str> = settings
         .key
         .attributes()
-        .chain(index.into_iter().flat_map(Key::attributes))
+        .chain(indexes.flat_map(Key::attributes))
         .collect();
     names.sort_unstable();
     names.dedup();

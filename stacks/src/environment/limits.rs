@@ -39,6 +39,8 @@ pub struct Concurrency {
     pub analytics: Option<Bounded<1, 100_000>>,
     /// The collector of amounts, where `meters` declares any.
     pub collector: Option<Bounded<1, 100_000>>,
+    /// `/v1/keys`.
+    pub keys: Option<Bounded<1, 100_000>>,
     /// The reconciler: more than the two batches that its queue delivers concurrently, because it
     /// receives the access log's lines as well.
     pub reconciler: Option<Bounded<3, 100_000>>,

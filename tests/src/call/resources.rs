@@ -19,7 +19,11 @@ impl Call {
                 Some(single) if self.service() == "sqs" => single.to_owned(),
                 _ => action,
             };
-            vec![Right { action, resource }]
+            vec![Right {
+                action,
+                resource,
+                partition: String::new(),
+            }]
         };
         match self.service() {
             "dynamodb" if self.header("x-amz-target").starts_with("DynamoDBStreams") => {
@@ -77,9 +81,10 @@ impl Call {
     /// index.
     fn of_tables(&self) -> Vec<Right> {
         let input = self.input();
-        let part = |action: &str, table: &str| Right {
+        let part = |action: &str, table: &str, item: &Value| Right {
             action: format!("dynamodb:{action}"),
             resource: self.table(table),
+            partition: partition(item),
         };
         let table_of = |item: &Value| {
             let name = item.get("TableName").and_then(Value::as_str);
@@ -92,21 +97,30 @@ impl Call {
                     "ConditionCheck" => "ConditionCheckItem".to_owned(),
                     kind => format!("{kind}Item"),
                 };
-                part(&action, &table_of(item))
+                part(&action, &table_of(item), item)
             });
             return rights.collect();
         }
         let operation = self.operation();
         if let Some(tables) = input.get("RequestItems").and_then(Value::as_object) {
-            let tables = tables.keys().map(|name| part(&operation, name));
+            let tables = tables
+                .keys()
+                .map(|name| part(&operation, name, &Value::Null));
             return tables.collect();
         }
-        let mut right = part(&operation, &table_of(&input));
+        let mut right = part(&operation, &table_of(&input), &input);
         if let Some(index) = input.get("IndexName").and_then(Value::as_str) {
             right.resource = format!("{}/index/{index}", right.resource);
         }
         vec![right]
     }
+}
+
+/// The partition key of the item that a call names, if it is a text.
+fn partition(input: &Value) -> String {
+    let named = input.get("Item").or_else(|| input.get("Key"));
+    let key = named.and_then(|item| item.pointer("/PK/S")?.as_str());
+    key.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -138,7 +152,9 @@ mod tests {
         let iterated = |iterator: &str| (iterator == "i").then(|| "arn:of:the:stream".to_owned());
         let found = call.rights(iterated);
         let found = found.iter().map(|right| {
-            let Right { action, resource } = right;
+            let Right {
+                action, resource, ..
+            } = right;
             (action.as_str(), resource.as_str())
         });
         assert_eq!(found.collect::<Vec<_>>(), expected);

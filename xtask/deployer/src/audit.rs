@@ -38,6 +38,7 @@ impl AuditLog {
         let mut item = keyed(&ItemKey::audit(now, number));
         for (name, value) in [
             (table::audit::WHO, who),
+            (table::audit::ROLE, "operator"),
             (table::audit::WHAT, what),
             (table::audit::SUBJECT, subject),
         ] {

@@ -118,6 +118,25 @@ pub enum Error {
     },
 }
 
+impl From<keyring::TableError> for Error {
+    fn from(error: keyring::TableError) -> Self {
+        use keyring::TableError as Failed;
+        match error {
+            Failed::Refused {
+                operation,
+                code,
+                message,
+            } => Self::Refused {
+                operation,
+                code,
+                message,
+            },
+            Failed::Unreachable { operation, source } => Self::Unreachable { operation, source },
+            Failed::KeyItem { table, source } => Self::KeyItem { table, source },
+        }
+    }
+}
+
 impl Error {
     /// Whether AWS itself refused, as opposed to a failure in transit or on this machine.
     pub fn is_refusal(&self) -> bool {

@@ -1,11 +1,10 @@
-//! The table of API keys.
+//! The table of API keys, for the commands that read all of it or change keys regardless of the
+//! rules of [`keyring`].
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::key::{KeyRecord, attribute};
-use domain::names::KEYS_BY_ID_INDEX;
-use domain::time::UnixMillis;
 
 use crate::error::{Error, failed};
 use crate::session::Session;
@@ -98,7 +97,8 @@ impl KeyTable {
         Ok(())
     }
 
-    /// Every key of a user, oldest first.
+    /// Every key of a user, oldest first. It reads the whole table, which is never behind as an
+    /// index may be.
     pub async fn of_user(&self, email: &str) -> Result<Vec<KeyRecord>, Error> {
         let mut records = self.all().await?.records;
         records.retain(|record| record.email == email);
@@ -129,26 +129,6 @@ impl KeyTable {
         Ok(listing)
     }
 
-    /// The key with the id `id`.
-    pub async fn find(&self, id: &str) -> Result<Option<KeyRecord>, Error> {
-        let found = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(KEYS_BY_ID_INDEX)
-            .key_condition_expression("#id = :id")
-            .expression_attribute_names("#id", attribute::ID)
-            .expression_attribute_values(":id", AttributeValue::S(id.to_owned()))
-            .send()
-            .await
-            .map_err(failed("Query"))?;
-        found
-            .items()
-            .first()
-            .map(|item| self.record(item))
-            .transpose()
-    }
-
     /// The key with this SHA-256.
     pub async fn by_hash(&self, hash: &str) -> Result<Option<KeyRecord>, Error> {
         let found = self
@@ -163,28 +143,11 @@ impl KeyTable {
         found.item().map(|item| self.record(item)).transpose()
     }
 
-    /// Revokes a key at `now`. Returns the time of its revocation, which is earlier if it was
-    /// revoked already.
-    pub async fn revoke(&self, record: &KeyRecord, now: UnixMillis) -> Result<UnixMillis, Error> {
-        if let Some(already) = record.revoked_at {
-            return Ok(already);
-        }
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key(
-                attribute::KEY_HASH,
-                AttributeValue::S(record.key_hash.clone()),
-            )
-            .update_expression("SET #revoked = if_not_exists(#revoked, :now)")
-            .condition_expression("attribute_exists(#hash)")
-            .expression_attribute_names("#revoked", attribute::REVOKED_AT)
-            .expression_attribute_names("#hash", attribute::KEY_HASH)
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .send()
-            .await
-            .map_err(failed("UpdateItem"))?;
-        Ok(now)
+    /// The rules of creating, rotating and revoking keys, on this table and the audit log in the
+    /// usage table.
+    pub fn ruled(session: &Session, keys: &str, usage: &str) -> keyring::DynamoKeys {
+        let client = aws_sdk_dynamodb::Client::new(session.config());
+        keyring::DynamoKeys::new(client, keys, usage)
     }
 
     fn record(&self, item: &HashMap<String, AttributeValue>) -> Result<KeyRecord, Error> {

@@ -16,7 +16,7 @@ use crate::stop::{Exit, Stop};
 
 /// The crates of the workspace that each of its crates may use ("Direction" in `ARCHITECTURE.md`).
 /// A crate that is not listed may not exist.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("runtime", &["domain"]),
     ("authorizer", &["domain", "runtime"]),
@@ -26,16 +26,25 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("analytics", &["bearer", "domain", "runtime"]),
     ("collector", &["bearer", "domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),
+    ("keyring", &["domain"]),
+    ("keys", &["bearer", "domain", "keyring", "runtime"]),
     ("notifier", &["domain", "runtime"]),
     ("scaler", &["domain", "runtime"]),
     ("reconciler", &["domain", "runtime"]),
     ("stacks", &["domain"]),
     ("codegen", &[]),
-    ("deployer", &["domain"]),
+    ("deployer", &["domain", "keyring"]),
     ("lambda-host", &["domain"]),
     (
         "xtask",
-        &["codegen", "deployer", "domain", "lambda-host", "stacks"],
+        &[
+            "codegen",
+            "deployer",
+            "domain",
+            "keyring",
+            "lambda-host",
+            "stacks",
+        ],
     ),
 ];
 

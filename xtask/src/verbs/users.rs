@@ -1,7 +1,7 @@
 //! `users`: settings that override a user's plan. Every key of the user carries them, so that one
 //! look-up finds both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deployer::StateTable;
 use domain::key::{KeyRecord, Quota, UserSettings, attribute, normal_email};
@@ -146,13 +146,23 @@ pub(super) async fn keys_of(reached: &Reached, email: &str) -> anyhow::Result<Ve
 }
 
 /// Changes every key of a user. If it ends halfway, the command can be run again.
+///
+/// A key may be created meanwhile, with the settings of a key that was not changed yet. So it looks
+/// again until it finds no more: a key created after that depends on a changed one.
 pub(super) async fn change_all(
     reached: &Reached,
     keys: &[KeyRecord],
     changes: &[(&str, Option<String>)],
 ) -> anyhow::Result<()> {
-    for key in keys {
-        table(reached).change(&key.key_hash, changes).await?;
+    let mut done = BTreeSet::new();
+    let mut left = keys.to_vec();
+    while let Some(email) = left.first().map(|key| key.email.clone()) {
+        for key in left {
+            table(reached).change(&key.key_hash, changes).await?;
+            done.insert(key.key_hash);
+        }
+        left = table(reached).of_user(&email).await?;
+        left.retain(|key| !done.contains(&key.key_hash));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ fn asked(query: &[(&str, &str)]) -> Asked {
     let query = Query::of(&request, parameters::of(Endpoint::Timeseries)).unwrap();
     let admin = Caller {
         email: None,
+        subject: None,
         admin: true,
         writes: false,
     };

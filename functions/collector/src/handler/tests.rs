@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bearer::signing::{Signer, claims, verifier};

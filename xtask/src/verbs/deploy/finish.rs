@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::key::{ApiKey, KeyStatus, UserSettings};
+use domain::key::{ApiKey, KeyStatus};
 use domain::names::StackKind;
 use stacks::environment::Environment;
 
@@ -152,14 +152,7 @@ async fn demo_key(context: &Context, reached: &Reached) -> anyhow::Result<()> {
         }
     }
     let plan = demo_plan(&reached.environment).context("the environment has no plan")?;
-    let created = keys::make(
-        reached,
-        outputs::DEMO_EMAIL,
-        plan,
-        None,
-        UserSettings::default(),
-    )
-    .await?;
+    let created = keys::make(reached, outputs::DEMO_EMAIL, plan, None).await?;
     state.demo_key = Some(DemoKey {
         id: created.id,
         key: created.key,

@@ -8,7 +8,7 @@ use domain::key::{KeyDetails, KeyRecord, UserSettings, normal_email};
 use domain::time::UnixMillis;
 use serde::Serialize;
 
-use super::{agreed, check_plan, new_id, note, settings_of, table};
+use super::{agreed, check_plan, note, settings_of, table};
 use crate::aws::{Reached, reach};
 use crate::cli::{Consent, EmailSource};
 use crate::clock;
@@ -107,7 +107,7 @@ async fn insert(
     let record = KeyRecord {
         prefix: "imported".to_owned(),
         key_hash,
-        id: new_id()?,
+        id: keyring::new_id()?,
         email,
         plan: terms.plan.clone(),
         created_at: now,

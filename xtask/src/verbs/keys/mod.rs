@@ -1,5 +1,5 @@
 //! `keys`: creates, lists, rotates, changes, imports and revokes API keys. Each change is recorded
-//! in the audit log.
+//! in the audit log. The rules are those of [`keyring`], which `/v1/keys` uses too.
 
 mod import;
 mod rotate;
@@ -7,8 +7,9 @@ mod set;
 
 use anyhow::Context as _;
 use deployer::{AuditLog, KeyTable};
-use domain::key::{ApiKey, KeyDetails, KeyRecord, UserSettings, normal_email};
+use domain::key::{KeyDetails, KeyRecord, UserSettings, attribute, normal_email};
 use domain::time::UnixMillis;
+use keyring::{Actor, DynamoKeys, KeyError, Keyring, ListedKey, NewKey, Order, Role, Terms};
 use serde::Serialize;
 use stacks::environment::Environment;
 
@@ -18,42 +19,9 @@ use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
-/// A key that was just created. Its secret is visible only here.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct NewKey {
-    pub(super) id: String,
-    pub(super) key: String,
-    pub(super) email: String,
-    plan: String,
-    created_at: String,
-    expires_at: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 struct Listed {
     keys: Vec<ListedKey>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListedKey {
-    id: String,
-    prefix: String,
-    email: String,
-    plan: String,
-    status: &'static str,
-    created_at: String,
-    expires_at: Option<String>,
-    /// To the hour.
-    last_used_at: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Revoked {
-    id: String,
-    revoked_at: String,
 }
 
 pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<Exit> {
@@ -65,8 +33,12 @@ pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<
             consent,
         } => {
             let now = clock::now();
-            let expires = expires.map(|when| when.from(now));
-            create(context, &email, &plan, expires, consent).await
+            let order = Order {
+                email: Some(email),
+                plan: Some(plan),
+                expires: expires.map(|when| when.from(now)),
+            };
+            create(context, order, consent).await
         }
         KeyAction::List => list(context).await,
         KeyAction::Rotate { id, grace, consent } => rotate::run(context, &id, grace, consent).await,
@@ -104,22 +76,19 @@ pub(super) async fn run(context: &Context, action: KeyAction) -> anyhow::Result<
     }
 }
 
-async fn create(
-    context: &Context,
-    email: &str,
-    plan: &str,
-    expires: Option<UnixMillis>,
-    consent: Consent,
-) -> anyhow::Result<Exit> {
+async fn create(context: &Context, order: Order, consent: Consent) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
-    let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
-    check_plan(&environment, plan)?;
-    if expires.is_some_and(|expires| expires <= clock::now()) {
+    let given = order.email.as_deref().unwrap_or_default();
+    let email = normal_email(given).map_err(|error| Stop::usage(error.to_string()))?;
+    check_plan(&environment, order.plan.as_deref().unwrap_or_default())?;
+    let now = clock::now();
+    if order.expires.is_some_and(|expires| expires <= now) {
         return Err(Stop::usage("the key would have expired already").into());
     }
     let reached = reach(context).await?;
     reached.deployed().await?;
     if consent.dry_run {
+        let plan = order.plan.unwrap_or_default();
         context.out.step(&format!(
             "would create a key for `{email}` on plan `{plan}`"
         ));
@@ -129,16 +98,18 @@ async fn create(
     if !agreed(context, &environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
-    let user = settings_of(&reached, &email).await?;
-    let created = make(&reached, &email, plan, expires, user).await?;
+    let (ring, operator) = (ring(&reached), operator(&reached).await?);
+    let planned = ring.plan_creation(order, &operator, now).await;
+    let created = ring
+        .create(planned.map_err(refused)?, &operator, now)
+        .await
+        .map_err(refused)?;
     context.out.answer(&created, |created| {
         format!("{}\n{}", created.id, created.key)
     })?;
     context
         .out
         .step("the key is shown only this once; only its hash is stored");
-    // Only after the key is shown: if this fails, nothing shows the key again.
-    note(&reached, "keys create", &created.id).await?;
     Ok(Exit::Done)
 }
 
@@ -155,39 +126,69 @@ pub(super) fn agreed(
     context.out.confirm(question)
 }
 
-/// Creates a key and stores its record.
+/// Creates a key for the use of a command, such as the demo's. It is not recorded.
 pub(super) async fn make(
     reached: &Reached,
     email: &str,
     plan: &str,
     expires: Option<UnixMillis>,
-    user: UserSettings,
 ) -> anyhow::Result<NewKey> {
-    let environment = &reached.environment;
-    let key = ApiKey::mint(environment.resource_prefix.as_str(), random()?);
-    let record = KeyRecord {
-        key_hash: key.hash(),
-        id: new_id()?,
-        prefix: key.shown().to_owned(),
+    let terms = Terms {
         email: email.to_owned(),
         plan: plan.to_owned(),
-        created_at: clock::now(),
         expires_at: expires,
-        revoked_at: None,
-        more: KeyDetails {
-            user,
-            ..KeyDetails::default()
-        },
+        more: KeyDetails::default(),
     };
+    let prefix = reached.environment.resource_prefix.as_str();
+    let (record, key) = keyring::mint(prefix, terms, clock::now())?;
     table(reached).insert(&record).await?;
-    Ok(NewKey {
-        id: record.id,
-        key: key.reveal().to_owned(),
-        email: record.email,
-        plan: record.plan,
-        created_at: record.created_at.to_string(),
-        expires_at: record.expires_at.map(|time| time.to_string()),
+    Ok(NewKey::of(record, &key))
+}
+
+/// Ends a key that [`make`] created.
+pub(super) async fn end(reached: &Reached, key: &str) -> anyhow::Result<()> {
+    let ended = [(attribute::REVOKED_AT, Some(clock::now().to_string()))];
+    table(reached)
+        .change(&domain::key::hash(key), &ended)
+        .await?;
+    Ok(())
+}
+
+/// The rules, on the tables of an environment.
+fn ring(reached: &Reached) -> Keyring<DynamoKeys> {
+    let environment = &reached.environment;
+    let names = environment.names();
+    let (keys, usage) = (names.api_keys_table(), names.usage_table());
+    Keyring {
+        table: KeyTable::ruled(&reached.session, &keys, &usage),
+        prefix: environment.resource_prefix.as_str().to_owned(),
+        plans: environment.plans.keys().cloned().collect(),
+    }
+}
+
+/// The caller of a command.
+async fn operator(reached: &Reached) -> anyhow::Result<Actor> {
+    Ok(Actor {
+        name: who(reached).await?,
+        role: Role::Operator,
     })
+}
+
+async fn who(reached: &Reached) -> anyhow::Result<String> {
+    if reached.environment.is_local() {
+        return Ok("local".to_owned());
+    }
+    Ok(reached.session.identity().await?)
+}
+
+/// A refusal of the rules is an error of usage; a failure of a table is AWS's.
+fn refused(error: KeyError) -> anyhow::Error {
+    match error {
+        KeyError::Table(error) => deployer::Error::from(error).into(),
+        error @ KeyError::Randomness(_) => error.into(),
+        error @ KeyError::Conflict => Stop::failed(error.to_string()).into(),
+        error => Stop::usage(error.to_string()).into(),
+    }
 }
 
 /// The settings that override a user's plan: every key of the user carries them.
@@ -199,11 +200,7 @@ async fn settings_of(reached: &Reached, email: &str) -> anyhow::Result<UserSetti
 
 /// Records a change in the audit log.
 pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow::Result<()> {
-    let who = if reached.environment.is_local() {
-        "local".to_owned()
-    } else {
-        reached.session.identity().await?
-    };
+    let who = who(reached).await?;
     let log = AuditLog::new(&reached.session, &reached.environment.names());
     let number = u64::from_be_bytes(random()?);
     log.note(clock::now(), number, &who, what, subject).await?;
@@ -212,7 +209,7 @@ pub(super) async fn note(reached: &Reached, what: &str, subject: &str) -> anyhow
 
 /// The key with the id `id`.
 pub(super) async fn find(reached: &Reached, id: &str) -> anyhow::Result<KeyRecord> {
-    let found = table(reached).find(id).await?;
+    let found = ring(reached).look_up(id).await.map_err(refused)?;
     Ok(found.ok_or_else(|| {
         Stop::usage(format!("there is no key `{id}`"))
             .hint("`cargo xtask keys list` shows all keys")
@@ -231,11 +228,6 @@ pub(super) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("reading random bytes")?;
     Ok(bytes)
-}
-
-fn new_id() -> anyhow::Result<String> {
-    let bytes: [u8; 8] = random()?;
-    Ok(format!("key_{:016x}", u64::from_be_bytes(bytes)))
 }
 
 fn check_plan(environment: &Environment, plan: &str) -> anyhow::Result<()> {
@@ -269,24 +261,11 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
         keys: listing
             .records
             .iter()
-            .map(|record| listed(record, now))
+            .map(|record| ListedKey::of(record, now))
             .collect(),
     };
     context.out.answer(&listed, Listed::text)?;
     Ok(Exit::Done)
-}
-
-fn listed(record: &KeyRecord, now: UnixMillis) -> ListedKey {
-    ListedKey {
-        id: record.id.clone(),
-        prefix: record.prefix.clone(),
-        email: record.email.clone(),
-        plan: record.plan.clone(),
-        status: record.status(now).as_str(),
-        created_at: record.created_at.to_string(),
-        expires_at: record.expires_at.map(|time| time.to_string()),
-        last_used_at: record.more.last_used_at.map(|time| time.to_string()),
-    }
 }
 
 impl Listed {
@@ -304,7 +283,6 @@ impl Listed {
 async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
-    let keys = table(&reached);
     let record = find(&reached, id).await?;
     if consent.dry_run {
         context.out.step(&format!(
@@ -318,45 +296,12 @@ async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result
     if !agreed(context, &reached.environment, consent, &question)? {
         return Ok(Exit::Failed);
     }
-    let revoked = Revoked {
-        id: record.id.clone(),
-        revoked_at: keys.revoke(&record, clock::now()).await?.to_string(),
-    };
-    note(&reached, "keys revoke", &revoked.id).await?;
+    let operator = operator(&reached).await?;
+    let revoked = ring(&reached).revoke(id, &operator, clock::now()).await;
+    let revoked = revoked.map_err(refused)?;
     context.out.answer(&revoked, |revoked| {
         format!("{} revoked at {}", revoked.id, revoked.revoked_at)
     })?;
     context.out.step("it is refused everywhere within 30 s");
     Ok(Exit::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listed_key_has_the_members_of_the_contract_and_no_hash() {
-        let record = KeyRecord {
-            key_hash: "hash".into(),
-            id: "key_1".into(),
-            prefix: "complical_abcd".into(),
-            email: "ann@example.com".into(),
-            plan: "free".into(),
-            created_at: UnixMillis(0),
-            expires_at: Some(UnixMillis(1_000)),
-            revoked_at: None,
-            more: KeyDetails {
-                last_used_at: Some(UnixMillis(500_000)),
-                ..KeyDetails::default()
-            },
-        };
-        assert_eq!(
-            serde_json::to_value(listed(&record, UnixMillis(2_000))).unwrap(),
-            serde_json::json!({
-                "id": "key_1", "prefix": "complical_abcd", "email": "ann@example.com", "plan": "free",
-                "status": "expired", "createdAt": "1970-01-01T00:00:00Z",
-                "expiresAt": "1970-01-01T00:00:01Z", "lastUsedAt": "1970-01-01T00:08:20Z",
-            })
-        );
-    }
 }

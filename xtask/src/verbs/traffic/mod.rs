@@ -9,7 +9,6 @@ mod load;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use domain::key::UserSettings;
 use domain::names::{ADMIN_SCOPE, StackKind};
 use serde::Serialize;
 use stacks::environment::Environment;
@@ -46,7 +45,6 @@ struct Answer {
 struct User {
     email: String,
     key: String,
-    id: String,
 }
 
 pub(super) async fn run(context: &Context, args: &Traffic) -> anyhow::Result<Exit> {
@@ -136,18 +134,10 @@ async fn make_users(
     let mut users = Vec::new();
     for number in 1..=args.users {
         let email = format!("traffic-{:x}-{number}@example.com", now.0);
-        let made = keys::make(
-            reached,
-            &email,
-            plan,
-            Some(expires),
-            UserSettings::default(),
-        )
-        .await?;
+        let made = keys::make(reached, &email, plan, Some(expires)).await?;
         users.push(User {
             email: made.email,
             key: made.key,
-            id: made.id,
         });
     }
     Ok(users)
@@ -178,11 +168,8 @@ async fn drive(
 }
 
 async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
-    let table = keys::table(reached);
     for user in users {
-        if let Some(record) = table.find(&user.id).await? {
-            table.revoke(&record, clock::now()).await?;
-        }
+        keys::end(reached, &user.key).await?;
     }
     Ok(())
 }

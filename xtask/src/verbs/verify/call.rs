@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use deployer::{CountTables, Deployed, Metrics};
-use domain::key::ApiKey;
-use domain::key::UserSettings;
 use domain::names::{METRIC_DIMENSION, StackKind, api_metric, kinesis_metric};
 use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
@@ -64,14 +62,7 @@ pub(super) async fn make(
     let started = clock::now();
     let email = format!("verify-{:x}@example.com", started.0);
     let expires = started.plus_millis(KEY_MILLIS);
-    let key = keys::make(
-        reached,
-        &email,
-        plan,
-        Some(expires),
-        UserSettings::default(),
-    )
-    .await?;
+    let key = keys::make(reached, &email, plan, Some(expires)).await?;
     let call = Call {
         context,
         reached,
@@ -87,11 +78,7 @@ pub(super) async fn make(
     };
     let followed = call.follow().await;
     // Even after a failure: the key must not outlive the check.
-    let table = keys::table(reached);
-    let made = ApiKey::parse(&key.key).context("reading the key back")?;
-    if let Some(record) = table.by_hash(&made.hash()).await? {
-        table.revoke(&record, clock::now()).await?;
-    }
+    keys::end(reached, &key.key).await?;
     followed
 }
 

@@ -1,0 +1,35 @@
+//! The rules by which API keys are created, rotated, revoked and listed: the command line and the
+//! HTTP endpoints both use them.
+//!
+//! Each change is one transaction: the key, the condition that the rules were checked under, and
+//! the record in the audit log. So there is no change without a record, and no record without a
+//! change. A key's plain text is returned once and never stored.
+//!
+//! Nothing here reads a clock, authenticates, or formats a response.
+
+mod actor;
+mod change;
+mod dynamo;
+mod error;
+#[cfg(any(test, feature = "memory"))]
+#[allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+pub mod memory;
+mod mint;
+mod rules;
+mod shown;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use actor::{Actor, Role};
+pub use change::{Change, Entry, Guard};
+pub use dynamo::DynamoKeys;
+pub use error::{KeyError, TableError};
+pub use mint::{Terms, mint, new_id};
+pub use rules::{Creation, Keyring, MOST_A_DAY, MOST_WORKING, Order, Rotation};
+pub use shown::{ListedKey, NewKey, Revoked, Rotated};
+pub use table::{KeyTable, Page, Pages};

@@ -1,0 +1,134 @@
+//! A table of keys in memory; its clones are the same table.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::key::KeyRecord;
+
+use crate::change::{Change, Entry};
+use crate::error::TableError;
+use crate::table::{KeyTable, Page, Pages};
+
+/// [`KeyTable`] in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryKeys {
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    keys: Vec<KeyRecord>,
+    log: Vec<Entry>,
+    is_down: bool,
+    /// What indexes show, while they are behind.
+    indexed: Option<Vec<KeyRecord>>,
+}
+
+impl MemoryKeys {
+    /// Stores a key, or replaces the one with its id, unrecorded.
+    pub fn hold(&self, key: KeyRecord) {
+        let mut held = self.lock();
+        held.keys.retain(|known| known.id != key.id);
+        held.keys.push(key);
+    }
+
+    /// Every key, in the order in which they were stored.
+    pub fn keys(&self) -> Vec<KeyRecord> {
+        self.lock().keys.clone()
+    }
+
+    /// The key with an id.
+    pub fn key(&self, id: &str) -> KeyRecord {
+        let keys = self.keys();
+        let found = keys.into_iter().find(|key| key.id == id);
+        found.unwrap_or_else(|| panic!("there is no key `{id}`"))
+    }
+
+    /// The audit log.
+    pub fn log(&self) -> Vec<Entry> {
+        self.lock().log.clone()
+    }
+
+    /// Lets every call fail from now on, or no longer.
+    pub fn set_down(&self, is_down: bool) {
+        self.lock().is_down = is_down;
+    }
+
+    /// Lets indexes show the present keys until this is called with `false`.
+    pub fn set_behind(&self, is_behind: bool) {
+        let mut held = self.lock();
+        held.indexed = is_behind.then(|| held.keys.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn indexed(&self) -> Result<Vec<KeyRecord>, TableError> {
+        let held = self.lock();
+        held.check()?;
+        Ok(held.indexed.clone().unwrap_or_else(|| held.keys.clone()))
+    }
+}
+
+impl Held {
+    fn check(&self) -> Result<(), TableError> {
+        if !self.is_down {
+            return Ok(());
+        }
+        Err(TableError::Unreachable {
+            operation: "Memory",
+            source: "down".into(),
+        })
+    }
+}
+
+impl KeyTable for MemoryKeys {
+    async fn find(&self, id: &str) -> Result<Option<KeyRecord>, TableError> {
+        Ok(self.indexed()?.into_iter().find(|key| key.id == id))
+    }
+
+    async fn of_user(&self, email: &str) -> Result<Vec<KeyRecord>, TableError> {
+        let mut keys = self.indexed()?;
+        keys.retain(|key| key.email == email);
+        keys.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        Ok(keys)
+    }
+
+    async fn page(&self, pages: &Pages) -> Result<Page, TableError> {
+        let mut keys = match &pages.email {
+            Some(email) => self.of_user(email).await?.into_iter().rev().collect(),
+            None => self.indexed()?,
+        };
+        if let Some(after) = &pages.after {
+            let place = keys.iter().position(|key| key.id == after.id);
+            keys.drain(..place.map_or(0, |place| place + 1));
+        }
+        let is_more = keys.len() > pages.limit;
+        keys.truncate(pages.limit);
+        Ok(Page { keys, is_more })
+    }
+
+    async fn commit(&self, change: &Change) -> Result<bool, TableError> {
+        let mut held = self.lock();
+        held.check()?;
+        if let Some(guard) = &change.guard {
+            let found = held.keys.iter_mut().find(|key| key.id == guard.key.id);
+            let Some(key) = found else { return Ok(false) };
+            let current = crate::Guard {
+                key: key.clone(),
+                ..guard.clone()
+            };
+            if current.expected() != guard.expected() {
+                return Ok(false);
+            }
+            match guard.set {
+                Some((domain::key::attribute::REVOKED_AT, at)) => key.revoked_at = Some(at),
+                Some((_, at)) => key.more.grace_until = Some(at),
+                None => {}
+            }
+        }
+        held.keys.extend(change.insert.clone());
+        held.log.push(change.entry.clone());
+        Ok(true)
+    }
+}

@@ -1,0 +1,93 @@
+//! Bodies of requests and responses.
+
+use std::time::Duration;
+
+use domain::duration::{duration, when};
+use domain::time::UnixMillis;
+use keyring::{ListedKey, Order};
+use runtime::request::Request;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::RequestError;
+
+/// The media type of a request's body.
+pub const MEDIA_TYPE: &str = "application/json";
+/// The most bytes of a request's body.
+pub const MOST_BYTES: usize = 10_000;
+/// How long a replaced key keeps working, as over the command line.
+const GRACE: Duration = Duration::from_hours(24);
+
+/// The key to create.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Creation {
+    email: Option<String>,
+    plan: Option<String>,
+    expires: Option<String>,
+}
+
+/// How to replace a key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rotation {
+    grace: Option<String>,
+}
+
+/// A page of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The keys.
+    pub keys: Vec<ListedKey>,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+    /// The plans on which the caller may create a key.
+    pub plans: Vec<String>,
+}
+
+/// Reads the order of a key.
+pub(crate) fn order(request: &Request, now: UnixMillis) -> Result<Order, RequestError> {
+    let given: Creation = read(request)?;
+    let expires = given.expires.as_deref().map(when).transpose();
+    let expires = expires.map_err(|message| RequestError::parameter("expires", message))?;
+    Ok(Order {
+        email: given.email,
+        plan: given.plan,
+        expires: expires.map(|when| when.from(now)),
+    })
+}
+
+/// Reads the grace period of a rotation.
+pub(crate) fn grace(request: &Request) -> Result<Duration, RequestError> {
+    let given: Rotation = read(request)?;
+    let grace = given.grace.as_deref().map(duration).transpose();
+    let grace = grace.map_err(|message| RequestError::parameter("grace", message))?;
+    Ok(grace.unwrap_or(GRACE))
+}
+
+/// Reads a body. Every member is optional, so there may be none.
+fn read<T: DeserializeOwned + Default>(request: &Request) -> Result<T, RequestError> {
+    let malformed = |problem: String| RequestError::Malformed(problem);
+    let body = request
+        .body()
+        .ok_or_else(|| malformed("the body is not Base64".to_owned()))?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    if body.len() > MOST_BYTES {
+        return Err(RequestError::TooLarge { bytes: body.len() });
+    }
+    let given = request.header("content-type");
+    let given = given.first().copied().unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case(MEDIA_TYPE) {
+        let found = given.to_owned();
+        return Err(RequestError::MediaType { found });
+    }
+    // Read as an object first: a struct would also be read from a list.
+    let members: Result<Map<String, Value>, _> = serde_json::from_slice(&body);
+    members
+        .and_then(|members| serde_json::from_value(Value::Object(members)))
+        .map_err(|error| malformed(format!("the body is not a valid request: {error}")))
+}
