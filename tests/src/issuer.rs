@@ -2,6 +2,7 @@
 //! page calls. It holds the page to the authorization code flow with PKCE (RFC 6749, RFC 7636).
 
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     reason = "a test fails by panicking"
@@ -9,7 +10,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -86,8 +86,7 @@ impl Issuer {
     }
 
     fn id_token(&self, nonce: &str) -> String {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since.map_or(0, |since: Duration| since.as_secs());
+        let now = runtime::clock::now().seconds();
         self.signer.sign(&json!({
             "iss": NAME, "aud": CLIENT, "sub": "1", "email": self.email, "email_verified": true,
             "nonce": nonce, "iat": now, "exp": now + 3_600,
