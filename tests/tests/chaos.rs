@@ -227,6 +227,8 @@ async fn stats(system: &System, users: &[User]) -> Vec<Value> {
             answer = system.ask(&question).await;
         }
         assert_eq!(answer.0, 200, "{question}: {}", answer.1);
+        // Time passes, even where the counts are at rest.
+        answer.1.as_object_mut().unwrap().remove("asOf");
         all.push(answer.1);
     }
     all
