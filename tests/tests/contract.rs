@@ -37,7 +37,7 @@ fn functions(environment: &Environment) -> BTreeMap<Function, Value> {
 }
 
 fn variables_read(function: Function) -> BTreeSet<&'static str> {
-    let read = match function {
+    let own = match function {
         Function::Authorizer => authorizer::settings::Settings::VARIABLES,
         Function::Processor => processor::settings::Settings::VARIABLES,
         Function::Aggregator => aggregator::settings::Settings::VARIABLES,
@@ -49,7 +49,13 @@ fn variables_read(function: Function) -> BTreeSet<&'static str> {
         Function::Collector => collector::settings::Settings::VARIABLES,
         Function::Keys => keys::settings::Settings::VARIABLES,
     };
-    read.iter().copied().collect()
+    let of_tokens = match function {
+        Function::Analytics | Function::Collector | Function::Keys => {
+            bearer::settings::Settings::VARIABLES
+        }
+        _ => &[],
+    };
+    own.iter().chain(of_tokens).copied().collect()
 }
 
 #[test]

@@ -9,7 +9,6 @@ use analytics::handler::Api;
 use analytics::page::Page;
 use analytics::settings::Settings;
 use analytics::timeseries::Retention;
-use bearer::Verifier;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::aws::{self, Patience};
 use runtime::dynamo::DynamoStore;
@@ -37,11 +36,7 @@ async fn main() -> Result<(), Error> {
             minutes: settings.minute_retention.0.into(),
             hours: settings.hour_retention.0.into(),
         },
-        verifier: Verifier::of(
-            (settings.issuer, settings.audience),
-            settings.email_is_verified,
-            (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
-        )?,
+        verifier: bearer::settings::Settings::read(&variables)?.verifier()?,
         plans: settings.plans,
         page: Page::new(settings.sign_in.as_ref()),
     };

@@ -1,6 +1,6 @@
 //! The settings of the analytics API.
 
-use domain::names::{EmailIsVerified, env};
+use domain::names::env;
 use domain::plan::Plans;
 use domain::sign_in::SignIn;
 use runtime::settings::Days;
@@ -14,16 +14,6 @@ runtime::settings! {
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// The plans.
         pub plans: Plans = env::PLANS,
-        /// Issuer of bearer tokens.
-        pub issuer: Option<String> = env::AUTH_ISSUER,
-        /// Audience of bearer tokens.
-        pub audience: Option<String> = env::AUTH_AUDIENCE,
-        /// When a token's email identifies its bearer.
-        pub email_is_verified: EmailIsVerified = env::AUTH_EMAIL_IS_VERIFIED,
-        /// Keys that verify bearer tokens, in addition to those at the URL.
-        pub jwks: Option<String> = env::AUTH_JWKS,
-        /// URL of a key set to fetch.
-        pub jwks_url: Option<String> = env::AUTH_JWKS_URL,
         /// The usage page's OIDC client.
         pub sign_in: Option<SignIn> = env::AUTH_SIGN_IN,
         /// How long the minutes of all users are kept.

@@ -1,9 +1,10 @@
 //! Bearer tokens: who calls one of our own APIs, and what they may do.
 //!
-//! The analytics API and the collector accept the same tokens. Each of them decides what a caller
-//! may see or do.
+//! The analytics API, the collector and `/v1/keys` accept the same tokens. Each of them decides what
+//! a caller may see or do.
 
 pub mod keyset;
+pub mod settings;
 #[cfg(any(test, feature = "signing"))]
 #[allow(
     clippy::unwrap_used,

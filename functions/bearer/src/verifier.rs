@@ -71,31 +71,6 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier with the keys of a set, those at a URL, or both. Without an issuer and an audience
-    /// it accepts no token.
-    ///
-    /// # Errors
-    ///
-    /// If the set is not a key set, or the URL is not valid.
-    pub fn of(
-        (issuer, audience): (Option<String>, Option<String>),
-        email_is_verified: EmailIsVerified,
-        (jwks, url): (Option<&str>, Option<&str>),
-    ) -> Result<Self, KeySetError> {
-        let keys = if issuer.is_some() && audience.is_some() {
-            KeySet::new(jwks, url)?
-        } else {
-            tracing::warn!("no issuer or audience is configured: every bearer token is refused");
-            KeySet::new(None, None)?
-        };
-        Ok(Self {
-            issuer: issuer.unwrap_or_default(),
-            audience: audience.unwrap_or_default(),
-            email_is_verified,
-            keys,
-        })
-    }
-
     /// Authenticates the caller by the values of the `Authorization` header.
     pub async fn caller(
         &self,

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bearer::Verifier;
 use collector::collect::Collector;
 use collector::handler::Api;
 use collector::settings::Settings;
@@ -37,11 +36,7 @@ async fn main() -> Result<(), Error> {
                 retention_days: settings.raw_retention.0.into(),
             },
         },
-        verifier: Verifier::of(
-            (settings.issuer, settings.audience),
-            settings.email_is_verified,
-            (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
-        )?,
+        verifier: bearer::settings::Settings::read(&variables)?.verifier()?,
         meters: settings.meters,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {

@@ -133,8 +133,7 @@ impl Bill {
         })
     }
 
-    /// The event's id: the same for a user and a month, whatever it says and however often it is
-    /// made.
+    /// The event's id. It depends on the user and the month alone.
     pub fn id(&self) -> String {
         let mut digest = Sha256::new();
         digest.update(self.month.0.to_be_bytes());

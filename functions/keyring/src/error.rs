@@ -66,7 +66,7 @@ pub enum KeyError {
     #[error(transparent)]
     Email(#[from] BadEmail),
     /// The plan does not exist.
-    #[error("there is no plan `{plan}`: expected {}", listed(.known))]
+    #[error("unknown plan `{plan}`, expected one of {}", listed(.known))]
     UnknownPlan {
         /// The given plan.
         plan: String,
@@ -74,23 +74,23 @@ pub enum KeyError {
         known: Vec<String>,
     },
     /// No plan is given.
-    #[error("a plan is needed: expected {}", listed(.known))]
+    #[error("the plan is missing, expected one of {}", listed(.known))]
     NoPlan {
         /// The plans of the environment.
         known: Vec<String>,
     },
     /// No email is given.
-    #[error("the email of the key's user is needed")]
+    #[error("the email of the key's user is missing")]
     NoEmail,
     /// The key would never work.
     #[error("the key would have expired already")]
     Expired,
     /// No key has the id, or none that the actor may see. The id is not repeated: it may be a
     /// mistake for the key itself.
-    #[error("there is no such key")]
+    #[error("unknown key")]
     Unknown,
     /// The key no longer works.
-    #[error("the key is {status}: nothing is left to replace")]
+    #[error("the key is {status} and cannot be replaced")]
     NotWorking {
         /// Its status.
         status: &'static str,

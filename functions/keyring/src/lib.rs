@@ -1,9 +1,8 @@
 //! The rules by which API keys are created, rotated, revoked and listed: the command line and the
 //! HTTP endpoints both use them.
 //!
-//! Each change is one transaction: the key, the condition that the rules were checked under, and
-//! the record in the audit log. So there is no change without a record, and no record without a
-//! change. A key's plain text is returned once and never stored.
+//! Each change is one transaction over the key, the condition under which the rules were checked,
+//! and the entry in the audit log: either all of it is stored, or none. A key's plain text is returned once and never stored.
 //!
 //! Nothing here reads a clock, authenticates, or formats a response.
 

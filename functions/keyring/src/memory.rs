@@ -40,7 +40,7 @@ impl MemoryKeys {
     pub fn key(&self, id: &str) -> KeyRecord {
         let keys = self.keys();
         let found = keys.into_iter().find(|key| key.id == id);
-        found.unwrap_or_else(|| panic!("there is no key `{id}`"))
+        found.unwrap_or_else(|| panic!("unknown key `{id}`"))
     }
 
     /// The audit log.

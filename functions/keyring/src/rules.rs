@@ -2,7 +2,7 @@
 //!
 //! An operator and an administrator manage every key. A user manages their own, and a key that a
 //! user creates has the terms of one of their working keys: its plan, its rate, and an expiry that
-//! is no later. So no user gives themselves more than they were given.
+//! is no later. Users cannot raise their own limits.
 //!
 //! A change is first planned, which checks everything, and then made: a command asks for consent in
 //! between. The transaction fails if a key on which the plan depends has changed since.
@@ -210,7 +210,7 @@ impl<T: KeyTable> Keyring<T> {
     ///
     /// # Errors
     ///
-    /// There is no such key for the actor, or it must not be replaced.
+    /// The key does not exist, the actor may not see it, or it cannot be replaced.
     pub async fn plan_rotation(
         &self,
         id: &str,
@@ -279,7 +279,7 @@ impl<T: KeyTable> Keyring<T> {
     ///
     /// # Errors
     ///
-    /// There is no such key for the actor, or the table failed.
+    /// The key does not exist, the actor may not see it, or the table failed.
     pub async fn revoke(
         &self,
         id: &str,
@@ -315,7 +315,7 @@ impl<T: KeyTable> Keyring<T> {
     ///
     /// # Errors
     ///
-    /// There is no such key for the actor, or the table failed.
+    /// The key does not exist, the actor may not see it, or the table failed.
     pub async fn find(&self, id: &str, actor: &Actor) -> Result<KeyRecord, KeyError> {
         let found = self.look_up(id).await?;
         found

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use bearer::Verifier;
 use keyring::{DynamoKeys, Keyring};
 use keys::handler::Api;
 use keys::settings::Settings;
@@ -35,11 +34,7 @@ async fn main() -> Result<(), Error> {
             prefix: settings.key_prefix,
             plans: settings.plans.into_keys().collect(),
         },
-        verifier: Verifier::of(
-            (settings.issuer, settings.audience),
-            settings.email_is_verified,
-            (settings.jwks.as_deref(), settings.jwks_url.as_deref()),
-        )?,
+        verifier: bearer::settings::Settings::read(&variables)?.verifier()?,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let api = &api;

@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("authorizer", &["domain", "runtime"]),
     ("processor", &["domain", "runtime"]),
     ("aggregator", &["domain", "runtime"]),
-    ("bearer", &["domain"]),
+    ("bearer", &["domain", "runtime"]),
     ("analytics", &["bearer", "domain", "runtime"]),
     ("collector", &["bearer", "domain", "runtime"]),
     ("deadlines", &["domain", "runtime"]),

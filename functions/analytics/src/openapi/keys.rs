@@ -134,7 +134,7 @@ fn responses(endpoint: KeyEndpoint) -> Value {
     if matches!(endpoint, KeyEndpoint::Rotate | KeyEndpoint::Revoke) {
         add(
             "404",
-            error("There is no such key, or it is another user's."),
+            error("The key does not exist, or belongs to another user."),
         );
     }
     if endpoint != KeyEndpoint::List {

@@ -144,7 +144,7 @@ fn a_month_is_final_once_every_day_that_any_plan_needs_is_sealed() {
 }
 
 proptest! {
-    /// Whatever plans a user changes to, and whenever, each call is on exactly one bill.
+    /// Each call is on exactly one bill, even if the user changes plans at any time.
     #[test]
     fn each_call_is_on_one_bill_whatever_the_plan_changes_to(
         calls in proptest::collection::btree_map(

@@ -226,7 +226,7 @@ async fn another_users_keys_are_as_good_as_unknown() {
         &"k".repeat(2_000),
         "complical_0bPE",
     ] {
-        let unknown = json!({"error": "notFound", "message": "there is no such key"});
+        let unknown = json!({"error": "notFound", "message": "unknown key"});
         for answer in [world.rotate(&ann, id).await, world.revoke(&ann, id).await] {
             assert_eq!((answer.status, &answer.body), (404, &unknown), "{id}");
         }
