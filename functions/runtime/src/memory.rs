@@ -20,10 +20,12 @@ use crate::store::{
 };
 
 mod faults;
+mod trace;
 mod units;
 
 use faults::Faults;
 pub use faults::{Call, Fault, dies_at};
+pub use trace::Done;
 pub use units::Units;
 
 /// The size limit of an item in bytes
@@ -39,53 +41,6 @@ pub struct Change {
     pub key: ItemKey,
     /// Whether it existed before.
     pub is_update: bool,
-}
-
-/// A call with its result. Another table must do the same and return the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Done {
-    /// An item was read.
-    Get {
-        /// Its key.
-        key: ItemKey,
-        /// What the table held.
-        found: Option<Stored>,
-    },
-    /// An item was written, or its condition did not hold.
-    Put {
-        /// Its key.
-        key: ItemKey,
-        /// The item to write.
-        item: NewItem,
-        /// The result.
-        written: Written,
-    },
-    /// Two items were written, or neither.
-    PutBoth {
-        /// The items to write.
-        items: [(ItemKey, NewItem); 2],
-        /// Whether they were.
-        written: bool,
-    },
-    /// A document was written.
-    Keep {
-        /// Its key.
-        key: ItemKey,
-        /// The document written.
-        document: Document,
-    },
-    /// An item was deleted.
-    Delete {
-        /// Its key.
-        key: ItemKey,
-    },
-    /// A page was read.
-    Query {
-        /// The query.
-        query: Query,
-        /// The result.
-        page: Page,
-    },
 }
 
 /// The place where paced callers pause.

@@ -1,8 +1,12 @@
 //! The system that a schedule runs: the functions' own code over tables and a stream in memory, in
 //! virtual time, on one thread.
 
+mod calls;
+mod lines;
 mod measure;
+mod questions;
 mod rest;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +19,10 @@ use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
 use domain::bill::Bill;
-use domain::event::{EventType, Subject, UsageEvent};
-use domain::mark::DayMark;
-use domain::names::{AUTHORIZER_SECONDS, TrackingMode};
+use domain::names::TrackingMode;
 use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
-use domain::time::{UnixMillis, Window};
+use domain::time::UnixMillis;
 use domain::webhook::Message;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
@@ -31,12 +33,12 @@ use runtime::metrics::Metrics;
 use runtime::store::{Document, Value};
 
 use super::feed::{Feed, InvocationId};
-use super::log::{self, Line, Log, ModelQueue};
+use super::log::{Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::random::Random;
-use super::schedule::{Action, Call, Past, Place, Schedule, Side, Step, Twist};
+use super::schedule::{Action, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
-use super::traffic::{CALLERS, POISON, ROUTES, SOURCE, event, event_record, plans};
+use super::traffic::{POISON, SOURCE, event_record, plans};
 use super::weather::{ModelStream, Weather};
 
 /// Retention of everything that expires: the shortest that an environment file allows.
@@ -45,13 +47,6 @@ pub(super) const KEPT_DAYS: i64 = 12;
 const LONGEST_PAUSE: i64 = 6_000;
 /// The most messages that the reconciler receives at once.
 const MESSAGES: usize = 10;
-/// The maximum age of a copy when it is restored: what it lacks must still be in the journal, and
-/// an event may have been seven days old.
-const RESTORED_WITHIN: i64 = (KEPT_DAYS - 8) * 86_400_000;
-/// The format of a later release.
-const LATER: u8 = 250;
-/// Items that an older release cannot read.
-const UNREADABLE: usize = 3;
 
 /// The content of a record of the stream.
 #[derive(Debug)]
@@ -151,7 +146,7 @@ impl World {
                 table.trace();
             }
         }
-        close_before(&usage, schedule.start, pipeline.past);
+        tables::close_before(&usage, schedule.start, pipeline.past);
         let now = schedule.start;
         let queue = ModelQueue::new(weather.clone(), pace.clone());
         let notices = ModelQueue::new(weather.clone(), pace.clone());
@@ -338,246 +333,9 @@ impl World {
         self.feed(side).restart(now, forget);
     }
 
-    /// Restores the usage table. Marks are restored together with the data they vouch for.
-    fn restore(&mut self) {
-        let now = self.now();
-        if let Some(saved) = &self.saved
-            && now.since(saved.at) < RESTORED_WITHIN
-        {
-            self.usage.restore(&saved.backup);
-            self.unreadable.extend(saved.unreadable.iter().cloned());
-            self.is_owed = true;
-            self.is_steady = false;
-            // A table is restored while nothing writes to it, and functions start anew.
-            self.tasks
-                .retain(|task| !matches!(task.doing, Doing::Tick | Doing::Fold { .. }));
-            self.restart(Side::Changes, false);
-            self.start_aggregators();
-        }
-    }
-
-    /// An older release cannot read some items that a newer one wrote.
-    fn downgrade(&mut self, choice: u64) {
-        self.upgrade();
-        self.downgrades += 1;
-        let mut random = Random::new(choice);
-        for table in [&self.analytics, &self.usage] {
-            let keys = table.keys();
-            let keys: Vec<_> = keys.iter().filter(|key| has_format(key)).collect();
-            for _ in 0..UNREADABLE.min(keys.len()) {
-                let key = random.pick(&keys);
-                table.tamper(key, |bytes| {
-                    if let Some(first) = bytes.first_mut().filter(|first| **first != LATER) {
-                        self.unreadable.push((key.clone(), *first));
-                        *first = LATER;
-                    }
-                });
-            }
-        }
-        self.is_steady &= self.unreadable.is_empty();
-        // Caches no longer hold items that this release could not read.
-        self.start_aggregators();
-    }
-
-    fn upgrade(&mut self) {
-        for (key, format) in self.unreadable.drain(..) {
-            for table in [&self.analytics, &self.usage] {
-                table.tamper(&key, |bytes| {
-                    if let Some(first) = bytes.first_mut().filter(|first| **first == LATER) {
-                        *first = format;
-                    }
-                });
-            }
-        }
-    }
-
-    fn call(&mut self, call: Call, random: &mut Random) {
-        let subject = Subject::as_carried(CALLERS[call.caller]);
-        let authorizer = &self.authorizers[call.instance];
-        let time = self.now().plus_millis(authorizer.ahead);
-        let mut event = event(subject, call.event_type, call.route, time, random);
-        event.data.mode = authorizer.mode;
-        self.report(event.clone(), call.instance);
-        let answer = call.answer;
-        if answer.logged {
-            let told = twisted(event, answer.twist);
-            let answered = (answer.status, answer.latency);
-            let line = log::of_call(&told, answered, self.now());
-            self.oracle.learn_line(&line);
-            self.log.write(line);
-        }
-    }
-
-    fn report(&mut self, event: UsageEvent, instance: usize) {
-        let number = self.oracle.learn(event.clone());
-        let tracking = &self.authorizers[instance].tracking;
-        let until = self
-            .now()
-            .plus_millis(i64::from(AUTHORIZER_SECONDS) * 1_000);
-        self.tasks
-            .push(Task::report(tracking, event, number, (instance, until)));
-    }
-
-    /// The gateway refuses a call by itself.
-    fn refuse(&mut self, random: &mut Random) {
-        let subject = Subject::as_carried(random.pick(&CALLERS));
-        let route = random.place(ROUTES.len());
-        let event = event(subject, EventType::AuthFailed, route, self.now(), random);
-        let (event, text) = log::refusal(event, random);
-        self.oracle.learn(event.clone());
-        let line = Line {
-            text,
-            told: Some(log::ToldCall {
-                told: event,
-                response: None,
-            }),
-            poison: false,
-        };
-        self.oracle.learn_line(&line);
-        self.log.write(line);
-    }
-
-    fn late(&mut self, ago: i64, random: &mut Random) {
-        let subject = Subject::as_carried(random.pick(&CALLERS));
-        let event_type = if subject.email().is_some() {
-            EventType::ApiCall
-        } else {
-            EventType::AuthFailed
-        };
-        let time = self.now().plus_millis(-ago);
-        let route = random.place(ROUTES.len());
-        let event = event(subject, event_type, route, time, random);
-        self.oracle.learn(event.clone());
-        self.put(&event.partition_key(1), event.to_json());
-    }
-
-    /// An event arrives under an id that was used before.
-    fn forge(&mut self, choice: u64) {
-        let some = self.records.some(choice, 1);
-        let number = some.first().and_then(|number| self.sent[*number].event);
-        let Some(number) = number else {
-            return;
-        };
-        let mut event = self.oracle.known[number].event.clone();
-        event.data.endpoint.push_str("/forged");
-        if choice.is_multiple_of(2) {
-            event.subject = Subject::user(CALLERS[2]);
-        }
-        self.oracle.learn(event.clone());
-        self.put(&event.partition_key(1), event.to_json());
-    }
-
-    /// A record that the stream accepted earlier arrives once more, at its end.
-    fn put_again(&mut self, choice: u64) {
-        if let Some(number) = self.records.some(choice, 1).first() {
-            let key = self.records.key(*number).to_owned();
-            self.put(&key, self.sent[*number].payload.clone());
-        }
-    }
-
-    fn put(&mut self, key: &str, payload: Vec<u8>) {
-        self.records.put(key, payload.len(), self.now().0);
-        let event = self.oracle.number_of(&payload);
-        self.sent.push(Sent { payload, event });
-    }
-
-    /// The subscription delivers some lines, and the queue some messages.
-    fn begin_lines(&mut self, random: &mut Random) {
-        if random.once_in(4) {
-            let lines = self.log.some(random);
-            self.forward(lines, true);
-        }
-        if random.once_in(3) {
-            let most = 1 + random.place(MESSAGES);
-            self.append_messages(most);
-        }
-    }
-
-    fn forward(&mut self, lines: Vec<usize>, again: bool) {
-        if lines.is_empty() {
-            return;
-        }
-        let at = self.now_of(1);
-        self.oracle.lines_offered(&self.log.lines, &lines, at);
-        let data = self.log.data(&lines);
-        let task = Task::forward(&self.reconciler, data, at, (lines, again));
-        self.tasks.push(task);
-    }
-
-    fn append_messages(&mut self, most: usize) {
-        let messages = self.log.due(self.now(), most);
-        if messages.is_empty() {
-            return;
-        }
-        let at = self.now_of(1);
-        for message in &messages {
-            let lines = log::lines_of(&message.body);
-            self.oracle.lines_offered(&self.log.lines, &lines, at);
-        }
-        let task = Task::append(&self.reconciler, messages, at);
-        self.tasks.push(task);
-    }
-
     fn tick(&mut self) {
         let task = Task::tick(&self.aggregators[0], self.now_of(3));
         self.tasks.push(task);
-    }
-
-    fn ask(&mut self, caller: usize) {
-        let is_asking = |task: &Task| matches!(task.doing, Doing::Ask { .. });
-        if !self.tasks.iter().any(is_asking) {
-            let subject = Subject::as_carried(CALLERS[caller]);
-            let tables = (self.usage.clone(), self.analytics.clone());
-            let task = Task::ask(tables, (caller, subject), self.now());
-            self.tasks.push(task);
-        }
-    }
-
-    /// A response never returns more calls than any fact supports, and, unless something disturbs
-    /// it, never fewer than an earlier response with the same or an earlier time.
-    fn answered(&mut self, caller: usize, (calls, tokens, as_of): (u64, u64, UnixMillis)) {
-        let user = CALLERS[caller];
-        let most = (self.oracle.most_calls(user), self.oracle.most_tokens(user));
-        if calls > most.0 || tokens > most.1 {
-            let wrong = format!(
-                "{user} is said to have made {calls} calls of {tokens} tokens, of at most {most:?}"
-            );
-            self.wrong.get_or_insert(wrong);
-        }
-        let steady = self.is_steady && !self.oracle.disagrees();
-        let before = self.answers.insert(caller, (calls, tokens, as_of));
-        if let Some((fewer, less, at)) = before
-            && steady
-            && at <= as_of
-            && (fewer > calls || less > tokens)
-        {
-            let wrong = format!(
-                "{user} made {fewer} calls of {less} tokens as of {at}, and {calls} of {tokens} as of \
-                 {as_of}"
-            );
-            self.wrong.get_or_insert(wrong);
-        }
-    }
-
-    /// Some expired items are deleted, hours before their journal or vice versa.
-    fn expire(&mut self, choice: u64, most: usize) {
-        let mut random = Random::new(choice);
-        let now = self.now();
-        for table in [self.analytics.clone(), self.usage.clone()] {
-            let mut expired = table.expired(now);
-            for _ in 0..most.min(expired.len()) {
-                let key = expired.swap_remove(random.place(expired.len()));
-                self.delete(&table, &key);
-            }
-        }
-    }
-
-    /// Deletes an item, which the table's stream reports.
-    fn delete(&mut self, table: &MemoryStore, key: &ItemKey) {
-        table.forget(key);
-        if key.pk.starts_with(JOURNAL_PREFIX) {
-            self.hear(key.clone(), "REMOVE");
-        }
     }
 
     /// Reads a bill whose id was sent. Under one id, a receiver never gets two different bills.
@@ -747,19 +505,6 @@ impl World {
         }
     }
 
-    fn end_messages(&mut self, messages: &[log::Message], failed: Option<&[String]>) {
-        for message in messages {
-            let id = message.id.to_string();
-            let is_failed = failed.as_ref().is_none_or(|failed| failed.contains(&id));
-            // The queue redelivers one in eight although it was finished.
-            let repeated = message.body.len() % 8 == 0 && message.first();
-            if is_failed || repeated {
-                let now = self.now();
-                self.log.hand_out_again(message.clone(), now, !is_failed);
-            }
-        }
-    }
-
     fn process(&mut self, numbers: Vec<usize>, of: Option<InvocationId>) {
         let at = self.now_of(0);
         let batch = numbers.iter().map(|number| self.record(*number)).collect();
@@ -829,41 +574,6 @@ fn aggregator(
     Arc::new(ModelAggregator { folds, thresholds })
 }
 
-/// Marks the days before the schedule.
-fn close_before(usage: &MemoryStore, start: UnixMillis, past: Past) {
-    if past != Past::None {
-        // They were closed by a release that hands over every period.
-        let since = state::encode(&UnixMillis(0)).expect("an instant encodes");
-        usage.plant(&ItemKey::periods_mark(), 1, since);
-    }
-    let mut mark = DayMark::begin(start);
-    mark.finish();
-    let closed = state::encode(&mark).expect("a mark encodes");
-    mark.seal();
-    mark.finish();
-    let sealed = state::encode(&mark).expect("a mark encodes");
-    for ago in 2..30 {
-        let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
-        let is_old = ago > 9;
-        let state = match past {
-            Past::Closed | Past::Sealed if is_old => &sealed,
-            Past::Closed => &closed,
-            Past::Sealed | Past::None => continue,
-        };
-        usage.plant(&key, 1, state.clone());
-    }
-}
-
-/// Items that may have another format in a later release.
-fn has_format(key: &ItemKey) -> bool {
-    let is_entry = matches!(
-        JournalKey::parse(&key.pk, &key.sk),
-        Some(JournalKey::Entry(..))
-    );
-    let starts = ["USER#", "MINUTE#", "TOTAL#", "ADDRESS#"];
-    is_entry || starts.iter().any(|start| key.pk.starts_with(start))
-}
-
 fn facts_of(document: Option<&Document>) -> &[u8] {
     let attributes = document.map(|document| document.attributes.as_slice());
     let mut attributes = attributes.unwrap_or_default().iter();
@@ -871,21 +581,6 @@ fn facts_of(document: Option<&Document>) -> &[u8] {
         Some((_, Value::Bytes(bytes))) => bytes,
         _ => &[],
     }
-}
-
-/// The event according to a line that disagrees with the authorizer.
-fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
-    match twist {
-        Twist::Route => event.data.endpoint.push_str("/twisted"),
-        Twist::Type if event.event_type == EventType::ApiCall => {
-            event.event_type = EventType::RateLimited;
-        }
-        Twist::Subject if event.subject.email().is_some() => {
-            event.subject = Subject::user(CALLERS[1]);
-        }
-        Twist::None | Twist::Type | Twist::Subject => {}
-    }
-    event
 }
 
 /// The records to redeliver; `None` if the function died.
