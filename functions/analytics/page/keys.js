@@ -46,7 +46,7 @@ function showKeys(answer, isMore) {
   const plan = $('keys-plan').value;
   $('keys-plan').replaceChildren(...keys.plans.map((name) => element('option', { value: name }, name)));
   if (keys.plans.includes(plan)) $('keys-plan').value = plan;
-  $('keys-hint').textContent = keys.plans.length ? '' : 'You can create a key once you have a working one and fewer than the most. An administrator creates the first.';
+  $('keys-hint').textContent = keys.plans.length ? '' : 'To create a key you need a working one, and at most nine. An administrator creates your first.';
   $('keys-hint').hidden = keys.plans.length > 0;
   drawKeys();
 }
@@ -66,7 +66,7 @@ function drawKeys() {
     ] : []))],
   ];
   if (isAdmin() && !state.user) columns.splice(1, 0, ['user', '', (key) => userLink(key.email)]);
-  fill($('keys-table'), 'Keys', columns, keys.list, 'no key');
+  fill($('keys-table'), 'Keys', columns, keys.list, 'no keys');
 }
 
 function showProblem(message) {
