@@ -17,8 +17,29 @@ use stacks::constructs::{
 };
 use stacks::environment::{self, Architecture};
 
+/// The id and the declaration of a function's policy.
+fn policy_of<'a>(function: &str, template: &'a Value) -> (&'a str, &'a Value) {
+    let mut resources = template["Resources"].as_object().unwrap().iter();
+    let prefix = format!("{function}Grants");
+    let policy = resources.find(|(id, _)| id.starts_with(&prefix));
+    policy.map(|(id, policy)| (id.as_str(), policy)).unwrap()
+}
+
 /// The statements of a function's role besides that for its log group.
 fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Value> {
+    let template = worker(tracing, grant);
+    let policy = policy_of("Worker", &template).1;
+    let document = &policy["Properties"]["PolicyDocument"];
+    let statements = document["Statement"].as_array().unwrap();
+    assert_eq!(
+        statements[0]["Resource"],
+        json!({ "Fn::GetAtt": ["WorkerLogs", "Arn"] })
+    );
+    statements[1..].to_vec()
+}
+
+/// The template of a stack with one function.
+fn worker(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Value {
     let mut stack = Stack::new("Granted", "");
     let worker = Function::new(
         &mut stack,
@@ -37,16 +58,39 @@ fn granted(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Vec<Valu
         },
     );
     grant(&mut stack, &worker);
-    let template: Value = serde_json::from_str(&stack.synthesise().unwrap()).unwrap();
-    let policies = &template["Resources"]["WorkerRole"]["Properties"]["Policies"];
-    let statements = policies[0]["PolicyDocument"]["Statement"]
-        .as_array()
-        .unwrap();
-    assert_eq!(
-        statements[0]["Resource"],
-        json!({ "Fn::GetAtt": ["WorkerLogs", "Arn"] })
-    );
-    statements[1..].to_vec()
+    serde_json::from_str(&stack.synthesise().unwrap()).unwrap()
+}
+
+/// CloudFormation creates the policy of new grants before it updates the function, and deletes the
+/// old one after all updates, because they are two resources.
+#[test]
+fn other_grants_are_another_policy_on_which_the_function_depends() {
+    let write = |stack: &mut Stack, worker: &Function| {
+        let settings = environment::Stream::default();
+        Stream::new(stack, "Stream", "usage", &settings, Encryption::Managed).grant_write(worker);
+    };
+    let templates = [
+        worker(false, |_, _| {}),
+        worker(false, write),
+        worker(false, write),
+    ];
+    let ids = templates.each_ref().map(|template| {
+        let (id, policy) = policy_of("Worker", template);
+        let depends = &template["Resources"]["Worker"]["DependsOn"];
+        assert_eq!(depends, &json!([id]));
+        assert_eq!(policy["Properties"]["PolicyName"], id);
+        assert_eq!(
+            policy["Properties"]["Roles"],
+            json!([{ "Ref": "WorkerRole" }])
+        );
+        assert_eq!(
+            template["Resources"]["WorkerRole"]["Properties"]["Policies"],
+            Value::Null
+        );
+        id
+    });
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[1], ids[2]);
 }
 
 #[test]

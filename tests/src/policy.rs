@@ -34,7 +34,7 @@ impl Right {
 pub type Context = BTreeMap<&'static str, String>;
 
 /// The policies of one principal.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policies(Vec<Value>);
 
 impl Policies {

@@ -32,6 +32,10 @@ use crate::policy::{Context, Policies, Right};
 
 /// For how long a role is taken to be the deployed one.
 const FRESH: Duration = Duration::from_secs(5);
+/// For how long a permission outlives its removal. IAM is eventually consistent (IAM User Guide,
+/// "Changes that I make are not always immediately visible"), and an instance of the code before
+/// may still be at work.
+const LINGERS: Duration = Duration::from_secs(10);
 
 /// A call that a function's role does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,11 +64,49 @@ pub struct Strict {
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// A function's role.
+#[derive(Clone)]
+struct Role {
+    /// The time at which it was read.
+    at: Instant,
+    policies: Arc<Policies>,
+    /// The policies before the last change, and when the change was seen.
+    before: Option<(Instant, Arc<Policies>)>,
+}
+
+impl Role {
+    fn new(policies: Arc<Policies>, known: Option<Self>) -> Self {
+        let at = Instant::now();
+        let before = known.and_then(|known| {
+            let is_same = known.policies == policies;
+            if is_same {
+                known.before
+            } else {
+                Some((at, known.policies))
+            }
+        });
+        Self {
+            at,
+            policies,
+            before,
+        }
+    }
+
+    fn allows(&self, right: &Right) -> bool {
+        let context = context(right);
+        let lingering = self.before.iter().filter(|(at, _)| at.elapsed() < LINGERS);
+        let mut policies = lingering
+            .map(|(_, policies)| policies)
+            .chain([&self.policies]);
+        policies.any(|policies| policies.allow(right, &context))
+    }
+}
+
 struct Checks {
     /// Where the commands record the embedded AWS.
     state: PathBuf,
     client: reqwest::Client,
-    roles: Mutex<BTreeMap<String, (Instant, Arc<Policies>)>>,
+    roles: Mutex<BTreeMap<String, Role>>,
     /// The stream of each shard iterator.
     iterators: Mutex<BTreeMap<String, String>>,
     allowed: Mutex<BTreeSet<(String, String)>>,
@@ -235,7 +277,7 @@ impl Checks {
     async fn check(&self, aws: &str, function: &str, right: Right) -> Option<Answer> {
         for at_least in [FRESH, Duration::ZERO] {
             let role = self.role(aws, function, at_least).await?;
-            if role.allow(&right, &context(&right)) {
+            if role.allows(&right) {
                 let allowed = (function.to_owned(), right.action);
                 self.allowed.lock().unwrap().insert(allowed);
                 return None;
@@ -250,27 +292,22 @@ impl Checks {
         Some(answer)
     }
 
-    /// The policies of a function's role, not older than `age`. A function that was deleted keeps
+    /// A function's role, read at most `age` ago. A function that was deleted keeps
     /// its role while it ends; of one that never was here nothing is known.
-    async fn role(&self, aws: &str, function: &str, age: Duration) -> Option<Arc<Policies>> {
+    async fn role(&self, aws: &str, function: &str, age: Duration) -> Option<Role> {
         let known = self.roles.lock().unwrap().get(function).cloned();
-        if let Some((at, role)) = &known
-            && at.elapsed() < age
+        if let Some(role) = &known
+            && role.at.elapsed() < age
         {
-            return Some(Arc::clone(role));
+            return Some(role.clone());
         }
-        match self.deployed(aws, function).await {
-            Some(role) => {
-                let role = Arc::new(role);
-                let entry = (Instant::now(), Arc::clone(&role));
-                self.roles
-                    .lock()
-                    .unwrap()
-                    .insert(function.to_owned(), entry);
-                Some(role)
-            }
-            None => known.map(|(_, role)| role),
-        }
+        let Some(policies) = self.deployed(aws, function).await else {
+            return known;
+        };
+        let mut roles = self.roles.lock().unwrap();
+        let role = Role::new(Arc::new(policies), roles.remove(function));
+        roles.insert(function.to_owned(), role.clone());
+        Some(role)
     }
 
     /// The policies of a function's role, as deployed.

@@ -151,3 +151,19 @@ pub fn snippet(gateway: Gateway, language: Language) -> String {
     };
     attachment.snippet(language).unwrap()
 }
+
+/// The statements of a role's policies.
+pub fn statements(resources: &[(String, Value)], role: &str) -> Vec<Value> {
+    let policies = resources.iter().map(|(_, one)| one).filter(|one| {
+        let holder = one.pointer("/Properties/Roles/0/Ref");
+        let is_policy = one
+            .get("Type")
+            .is_some_and(|kind| kind == "AWS::IAM::Policy");
+        is_policy && holder.is_some_and(|holder| holder == role)
+    });
+    let statements = policies.flat_map(|policy| {
+        let statements = policy.pointer("/Properties/PolicyDocument/Statement");
+        statements.and_then(Value::as_array).unwrap().clone()
+    });
+    statements.collect()
+}

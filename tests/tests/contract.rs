@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use stacks::{Environment, Function};
-use tests::synthesised::{assembly_of, parsed, resources};
+use tests::synthesised::{assembly_of, parsed, resources, statements};
 
 const STREAM: bool = true;
 const SYNCHRONOUS: bool = false;
@@ -78,16 +78,11 @@ fn allowed(environment: &Environment, function: Function) -> BTreeSet<(String, S
     let role = declared["Properties"]["Role"]["Fn::GetAtt"][0]
         .as_str()
         .unwrap();
-    let resources: BTreeMap<String, Value> =
-        resources(&assembly_of(environment)).into_iter().collect();
-    let policies = resources[role]["Properties"]["Policies"]
-        .as_array()
-        .unwrap();
+    let declared = resources(&assembly_of(environment));
+    let statements = statements(&declared, role);
+    let resources: BTreeMap<String, Value> = declared.into_iter().collect();
     let mut allowed = BTreeSet::new();
-    for statement in policies
-        .iter()
-        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
-    {
+    for statement in statements {
         for action in strings(&statement["Action"]) {
             for resource in arns(&statement["Resource"], &resources) {
                 allowed.insert((action.clone(), resource));
@@ -263,13 +258,9 @@ fn the_keys_function_writes_audit_entries_and_no_counts() {
     let environment = in_mode(STREAM);
     let declared = &functions(&environment)[&Function::Keys];
     let role = declared["Properties"]["Role"]["Fn::GetAtt"][0].as_str();
-    let resources: BTreeMap<String, Value> =
-        resources(&assembly_of(&environment)).into_iter().collect();
-    let policies = &resources[role.unwrap()]["Properties"]["Policies"];
-    let policies = policies.as_array().unwrap().iter();
-    let statements =
-        policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let statements = statements(&resources(&assembly_of(&environment)), role.unwrap());
     let of_usage: Vec<_> = statements
+        .iter()
         .filter(|one| one["Resource"].to_string().contains("api-usage"))
         .collect();
     let expected =

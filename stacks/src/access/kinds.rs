@@ -180,6 +180,18 @@ const KINDS: &[(&str, Kind)] = &[
         },
     ),
     (
+        "AWS::IAM::Policy",
+        Kind {
+            arns: |stack, _| vec![role(stack, None)],
+            actions: &[
+                "iam:DeleteRolePolicy",
+                "iam:GetRolePolicy",
+                "iam:PutRolePolicy",
+            ],
+            ..NOTHING
+        },
+    ),
+    (
         "AWS::IAM::Role",
         Kind {
             named_by: "RoleName",

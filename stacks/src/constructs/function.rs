@@ -70,7 +70,8 @@ impl FunctionLog {
 }
 
 impl Function {
-    /// Declares the function, its role `{id}Role` and its log group `{id}Logs`.
+    /// Declares the function, its role `{id}Role` with a policy of its own, and its log group
+    /// `{id}Logs`.
     pub fn new(stack: &mut Stack, id: &'static str, settings: FunctionSettings<'_>) -> Self {
         Self::declare(stack, id, settings, None)
     }
@@ -103,7 +104,7 @@ impl Function {
             .template()
             .add(LogicalId::from(format!("{id}Logs")), group);
         let (role, grants) = stack.role(
-            LogicalId::from(format!("{id}Role")),
+            id,
             "lambda.amazonaws.com",
             format!("What {} may do", settings.name),
         );

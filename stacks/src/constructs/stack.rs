@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::grants::Grants;
 use crate::FileAsset;
-use crate::cfn::{self, Handle, LogicalId, Problem, Template, policy};
+use crate::cfn::policy::Statement;
+use crate::cfn::{self, Handle, Json, LogicalId, Problem, Template, policy};
 use crate::rules;
 
 /// A stack under construction. Roles are written last, when all grants are known.
@@ -19,7 +22,8 @@ pub struct Stack {
 /// A role that is not in the template yet.
 #[derive(Debug)]
 struct Role {
-    id: LogicalId,
+    /// The resource that assumes it.
+    holder: LogicalId,
     service: &'static str,
     description: String,
     grants: Grants,
@@ -46,22 +50,24 @@ impl Stack {
         &mut self.template
     }
 
-    /// A role that a service assumes, and the grants that it will hold.
+    /// The role `{holder}Role` that `service` assumes for the resource `holder`, and the grants that
+    /// it will hold.
     pub fn role(
         &mut self,
-        id: impl Into<LogicalId>,
+        holder: impl Into<LogicalId>,
         service: &'static str,
         description: impl Into<String>,
     ) -> (Handle<cfn::iam::Role>, Grants) {
-        let id = id.into();
-        let grants = Grants::default();
-        self.roles.push(Role {
-            id: id.clone(),
+        let role = Role {
+            holder: holder.into(),
             service,
             description: description.into(),
-            grants: grants.clone(),
-        });
-        (Handle::of(id), grants)
+            grants: Grants::default(),
+        };
+        let handle = Handle::of(role.id());
+        let grants = role.grants.clone();
+        self.roles.push(role);
+        (handle, grants)
     }
 
     /// Records a file that must be published before the stack is deployed.
@@ -90,25 +96,54 @@ impl Stack {
     }
 }
 
-fn add_role(template: &mut Template, role: &Role) {
-    let statements = role.grants.statements();
-    let reasons: Vec<&str> = statements
-        .iter()
-        .filter_map(policy::Statement::reason)
-        .collect();
-    let mut resource = cfn::iam::Role::new(policy::assumed_by(role.service))
-        .description(role.description.as_str());
-    if !statements.is_empty() {
-        resource = resource.policies([cfn::iam::RolePolicy::new(cfn::iam::RolePolicyRequired {
-            policy_name: "Grants".into(),
-            policy_document: policy::document(statements.clone()),
-        })]);
+impl Role {
+    fn id(&self) -> LogicalId {
+        LogicalId::from(format!("{}Role", self.holder))
     }
-    let handle = template.add(role.id.clone(), resource);
-    for problem in statements.iter().flat_map(policy::Statement::problems) {
-        template.problem(&role.id, problem);
+}
+
+fn add_role(template: &mut Template, role: &Role) {
+    let resource = cfn::iam::Role::new(policy::assumed_by(role.service))
+        .description(role.description.as_str());
+    let handle = template.add(role.id(), resource);
+    let statements = role.grants.statements();
+    if !statements.is_empty() {
+        add_policy(template, role, &handle, statements);
+    }
+}
+
+/// Adds the role's policy under an id that derives from its content. An update that changes the
+/// grants therefore creates the new policy before it updates the holder, and deletes the old one
+/// when it cleans up, after all updates: neither the old code nor the new ever lacks a permission.
+fn add_policy(
+    template: &mut Template,
+    role: &Role,
+    handle: &Handle<cfn::iam::Role>,
+    statements: Vec<Statement>,
+) {
+    let reasons: Vec<&str> = statements.iter().filter_map(Statement::reason).collect();
+    let reasons = reasons.join("; ");
+    let problems: Vec<_> = statements.iter().flat_map(Statement::problems).collect();
+    let document = policy::document(statements);
+    let id = LogicalId::from(format!("{}Grants{}", role.holder, digest(&document)));
+    let required = cfn::iam::PolicyRequired {
+        policy_name: id.to_string().into(),
+        policy_document: document,
+    };
+    let resource = cfn::iam::Policy::new(required).roles([handle.reference()]);
+    let policy = template.add(id.clone(), resource);
+    template.depends_on(&Handle::<cfn::iam::Role>::of(role.holder.clone()), &policy);
+    for problem in problems {
+        template.problem(&id, problem);
     }
     if !reasons.is_empty() {
-        template.explain(&handle, rules::ANY_RESOURCE, reasons.join("; "));
+        template.explain(&policy, rules::ANY_RESOURCE, reasons);
     }
+}
+
+/// The first 32 bits of the document's SHA-256, in hexadecimal.
+fn digest(document: &Json) -> String {
+    let digest: [u8; 32] = Sha256::digest(document.0.to_string()).into();
+    let [a, b, c, d, ..] = digest;
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }

@@ -97,7 +97,7 @@ impl ChangeSet {
     fn lacks_capability(&self, resources: &[(&str, &Value)]) -> Option<Refusal> {
         let mut roles = resources
             .iter()
-            .filter(|(_, one)| kind(one) == "AWS::IAM::Role");
+            .filter(|(_, one)| matches!(kind(one), "AWS::IAM::Role" | "AWS::IAM::Policy"));
         roles.clone().next()?;
         let is_named = roles.any(|(_, role)| role.pointer("/Properties/RoleName").is_some());
         let has = |capability: &str| self.capabilities.contains(capability);

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Permission {
-    /// Logical id of the resource that grants it.
+    /// Logical id of the resource that grants it; of a role's policy, that of the role.
     pub granted_by: String,
     /// The action, such as `kinesis:PutRecord`; `Deny lifted: …` if a denial is removed.
     pub action: String,
@@ -60,6 +60,11 @@ impl Grants {
         let Some(properties) = resource.get("Properties") else {
             return;
         };
+        // A policy's own id changes with its content.
+        let id = properties
+            .pointer("/Roles/0/Ref")
+            .and_then(Value::as_str)
+            .unwrap_or(id);
         self.add_documents(id, properties);
         for arn in list(properties.get("ManagedPolicyArns")) {
             self.allow(id, "everything of the managed policy".to_owned(), arn);
@@ -170,6 +175,21 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
+        assert_eq!(shown, ["`Role` sqs:PurgeQueue on q"]);
+        assert_eq!(widened(Some(&two), &one), []);
+    }
+
+    #[test]
+    fn a_policy_of_a_role_counts_as_the_roles_under_any_id() {
+        let policy = |id: &str, actions: &Value| {
+            json!({"Resources": {id: {"Type": "AWS::IAM::Policy", "Properties": {
+                "Roles": [{"Ref": "Role"}], "PolicyDocument": {"Statement": [
+                    {"Effect": "Allow", "Action": actions, "Resource": "q"}]}}}}})
+        };
+        let one = policy("Grants1", &json!(["sqs:SendMessage"]));
+        let two = policy("Grants2", &json!(["sqs:SendMessage", "sqs:PurgeQueue"]));
+        let shown = widened(Some(&one), &two);
+        let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["`Role` sqs:PurgeQueue on q"]);
         assert_eq!(widened(Some(&two), &one), []);
     }
