@@ -8,10 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use stacks::constructs::{
-    Encryption, Function, FunctionLog, FunctionSettings, Integration, MeteredApi,
-    MeteredApiSettings, Stack, Verb,
+    Architecture, Encryption, Function, FunctionLog, FunctionSettings, Integration, LogLevel,
+    MeteredApi, MeteredApiSettings, Stack, Verb,
 };
-use stacks::environment::{Architecture, LogLevel};
 use stacks::{Environment, FileAsset};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -8,10 +8,9 @@ use std::io::Write as _;
 
 use stacks::FileAsset;
 use stacks::constructs::{
-    AlarmSettings, Comparison, Encryption, Function, FunctionLog, FunctionSettings, Missing,
-    Period, Queue, QueueKind, QueueSettings, Stack, Topic,
+    AlarmSettings, Architecture, Comparison, Encryption, Function, FunctionLog, FunctionSettings,
+    Missing, Period, Queue, QueueKind, QueueSettings, Stack, Topic,
 };
-use stacks::environment::Architecture;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stack = Stack::new("Worker", "Works through orders");

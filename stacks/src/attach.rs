@@ -6,7 +6,7 @@
 use domain::gateway::Gateway;
 use domain::names::{Function as Of, Names};
 
-use crate::api::{access_log_name, log_format};
+use crate::constructs::log_format;
 
 /// The language of a snippet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Attachment<'_> {
 
     /// The format of the API's access log.
     pub fn log_format(&self) -> String {
-        log_format::json(self.gateway)
+        log_format(self.gateway)
     }
 
     /// The authorizer as an API's authorizer names it.
@@ -99,7 +99,7 @@ impl Attachment<'_> {
 
     /// The name of the access log's group.
     pub fn log_name(&self) -> String {
-        access_log_name(self.names)
+        self.names.access_log()
     }
 
     /// The ARN of an authorizer of an API, as the permission to invoke the function names it.

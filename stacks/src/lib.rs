@@ -74,25 +74,18 @@ pub mod environment;
 pub mod rules;
 
 mod access;
-mod api;
 mod assembly;
 mod assets;
-mod context;
-mod dashboard;
-mod data;
-mod kinesis;
 mod linters;
 mod local;
-mod notifier;
-mod reconciler;
+mod metering;
 mod synth;
-mod watch;
 
 pub use access::roles;
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
 pub use domain::names::{Function, TrackingMode};
 pub use environment::{Environment, EnvironmentError};
-pub use kinesis::USAGE_STREAM;
 pub use local::Unsupported;
+pub use metering::kinesis::USAGE_STREAM;
 pub use synth::{SynthError, synthesise, synthesise_unbuilt};

@@ -8,9 +8,9 @@ use crate::assembly::{Assembly, StackArtifact};
 use crate::assets::{self, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
-use crate::context::Context;
 use crate::environment::{Environment, LOCAL_ACCOUNT, Refusal};
-use crate::{api, data, kinesis, linters, local, rules};
+use crate::metering::{Context, api, data, kinesis};
+use crate::{linters, local, rules};
 
 /// Why an environment has no assembly.
 #[derive(Debug, thiserror::Error)]

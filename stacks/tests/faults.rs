@@ -12,12 +12,11 @@ use stacks::cfn::{
     Problem, Tag, Val, cloudwatch, dynamodb, existing, iam, kinesis, lambda, logs, policy, s3, sqs,
 };
 use stacks::constructs::{
-    Alarm, AlarmSettings, Comparison, Dashboard, Encryption, EventSource, EventSourceSettings,
-    Expression, Function, FunctionLog, FunctionSettings, Key, Metric, Missing, Period, Queue,
-    QueueKind, QueueSettings, ScheduleRule, Stack, Start, Statistic, Table, TableSettings, Topic,
-    Widget,
+    Alarm, AlarmSettings, Architecture, Comparison, Dashboard, Encryption, EventSource,
+    EventSourceSettings, Expression, Function, FunctionLog, FunctionSettings, Grantee, Key, Metric,
+    Missing, Period, Queue, QueueKind, QueueSettings, ScheduleRule, Stack, Start, Statistic, Table,
+    TableSettings, Topic, Widget,
 };
-use stacks::environment::Architecture;
 
 /// The errors while a stack is assembled, before any rule checks it, one per line.
 fn construction(build: impl FnOnce(&mut Stack)) -> String {

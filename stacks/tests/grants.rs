@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use stacks::FileAsset;
 use stacks::cfn::existing;
 use stacks::constructs::{
-    Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings, Index, Key, Projection,
-    Queue, QueueKind, QueueSettings, Stack, Stream, StreamView, Table, TableSettings, Topic,
+    Architecture, Capacity, Encryption, EncryptionKey, Function, FunctionLog, FunctionSettings,
+    Index, Key, Projection, Queue, QueueKind, QueueSettings, Stack, Stream, StreamSettings,
+    StreamView, Table, TableSettings, Topic,
 };
-use stacks::environment::{self, Architecture};
 
 /// The id and the declaration of a function's policy.
 fn policy_of<'a>(function: &str, template: &'a Value) -> (&'a str, &'a Value) {
@@ -66,7 +66,10 @@ fn worker(tracing: bool, grant: impl FnOnce(&mut Stack, &Function)) -> Value {
 #[test]
 fn other_grants_are_another_policy_on_which_the_function_depends() {
     let write = |stack: &mut Stack, worker: &Function| {
-        let settings = environment::Stream::default();
+        let settings = StreamSettings {
+            retention_hours: 24,
+            capacity: Capacity::OnDemand,
+        };
         Stream::new(stack, "Stream", "usage", &settings, Encryption::Managed).grant_write(worker);
     };
     let templates = [
@@ -97,7 +100,10 @@ fn other_grants_are_another_policy_on_which_the_function_depends() {
 fn writing_to_a_stream_under_ones_own_key_grants_its_use_too() {
     let key = || Encryption::Key(existing("arn:aws:kms:eu-west-1:1:key/k").into());
     let statements = granted(false, |stack, worker| {
-        let settings = environment::Stream::default();
+        let settings = StreamSettings {
+            retention_hours: 24,
+            capacity: Capacity::OnDemand,
+        };
         Stream::new(stack, "Stream", "usage", &settings, key()).grant_write(worker);
     });
     assert_eq!(statements.len(), 2);

@@ -7,7 +7,7 @@ use deployer::{Bucket, Caller, Deployed, Session, Stacks};
 use domain::names::{StackKind, TrackingMode};
 use stacks::environment::{Account, Address, Environment, LOCAL_ACCOUNT};
 
-use crate::context::Context;
+use crate::context::{Context, is_embedded};
 use crate::local::Running;
 use crate::stop::Stop;
 
@@ -23,11 +23,6 @@ pub(crate) struct Reached {
     pub(crate) caller: Caller,
     /// The processes of the local environment; `None` on AWS.
     pub(crate) running: Option<Running>,
-}
-
-/// Whether an environment has its own embedded AWS.
-pub(crate) fn is_embedded(environment: &Environment) -> bool {
-    environment.is_local() && environment.endpoint.is_none()
 }
 
 /// Connects to the AWS of a deployed environment.

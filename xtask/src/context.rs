@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use stacks::environment::Environment;
 
-use crate::aws::is_embedded;
-use crate::cli::Global;
 use crate::local::{Local, SigningKey};
+use crate::options::Global;
 use crate::output::Output;
 use crate::stop::Stop;
 
@@ -32,6 +31,11 @@ pub(crate) struct Context {
     name: String,
     local_dir: PathBuf,
     environments_dir: PathBuf,
+}
+
+/// Whether an environment has its own embedded AWS.
+pub(crate) fn is_embedded(environment: &Environment) -> bool {
+    environment.is_local() && environment.endpoint.is_none()
 }
 
 impl Context {

@@ -17,9 +17,9 @@ use stacks::environment::{Architecture, Environment};
 use stacks::{FunctionAsset, FunctionAssets};
 use zip::write::SimpleFileOptions;
 
-use crate::aws::is_embedded;
 use crate::clock;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::jobs::Job;
 use crate::local::{Tools, Zig};
 use crate::stop::Stop;

@@ -7,15 +7,19 @@
     reason = "a process runs one verb, whose future holds the whole environment file"
 )]
 
+mod audit;
 mod aws;
 mod cli;
 mod clock;
+mod consent;
 mod context;
 mod dashboard;
+mod delivery;
 mod duration;
 mod functions;
 mod jobs;
 mod local;
+mod options;
 mod output;
 mod reference;
 mod stop;
@@ -54,7 +58,7 @@ async fn supervise(context: &Context, verb: Verb) -> Exit {
     let ended = tokio::select! {
         biased;
         () = &mut interrupted => None,
-        ended = verbs::run(context, verb) => Some(ended),
+        ended = cli::run(context, verb) => Some(ended),
     };
     match ended {
         None => {

@@ -384,6 +384,11 @@ impl Names {
         format!("{}-{}", self.stack(function.stack()), function.suffix())
     }
 
+    /// The log group of the gateway's access log.
+    pub fn access_log(&self) -> String {
+        format!("/aws/apigateway/{}/access", self.stack(StackKind::Api))
+    }
+
     /// The usage stream.
     pub fn usage_stream(&self) -> String {
         self.resource("usage-stream")

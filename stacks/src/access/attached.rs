@@ -2,7 +2,6 @@
 
 use domain::names::Function;
 
-use crate::api::access_log_name;
 use crate::cfn::policy::Statement;
 use crate::cfn::sub;
 use crate::environment::{ApiKind, Environment};
@@ -36,7 +35,7 @@ pub(super) fn looking(environment: &Environment) -> Vec<Statement> {
     arns.dedup();
     let authorizer = names.function(Function::Authorizer);
     let own = "${AWS::Region}:${AWS::AccountId}";
-    let log = access_log_name(&names);
+    let log = names.access_log();
     let group = format!("arn:${{AWS::Partition}}:logs:{own}:log-group:{log}");
     vec![
         Statement::of(vec!["apigateway:GET"], arns.into_iter().map(sub).collect()),

@@ -1,10 +1,9 @@
 //! Keys of KMS: AWS's own, or one that a stack declares.
 
-use super::function::Function;
+use super::grants::Grantee;
 use super::stack::Stack;
 use crate::cfn::policy::{self, Statement};
 use crate::cfn::{Arn, LogicalId, Val, existing, kms, logs};
-use crate::environment::KeyArn;
 use crate::rules;
 
 /// The key that encrypts a stream, a table or a queue.
@@ -18,9 +17,9 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    /// The customer key with an ARN of the environment file.
-    pub fn under(key: &KeyArn) -> Self {
-        Self::Key(existing(key.as_str()).into())
+    /// The customer key with this ARN.
+    pub fn under(arn: &str) -> Self {
+        Self::Key(existing(arn).into())
     }
 
     /// Encrypts a log group with the customer key. The key's policy must allow CloudWatch Logs to
@@ -33,7 +32,7 @@ impl Encryption {
     }
 
     /// Allows actions on the customer key; for AWS's own key there is nothing to allow.
-    pub(super) fn allow<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
+    pub(super) fn allow<const N: usize>(&self, to: &impl Grantee, actions: [&'static str; N]) {
         if let Self::Key(key) = self {
             to.grants().allow(Statement::allow(actions, key.clone()));
         }

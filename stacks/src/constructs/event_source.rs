@@ -1,7 +1,8 @@
-//! A function's invocation by a stream: nothing is dropped before the stream itself drops it.
+//! A function's invocation by a stream or a queue. A stream's record is not dropped before the
+//! stream itself drops it.
 
 use super::function::Function;
-use super::queue::Queue;
+use super::queue::{Delivery, Queue};
 use super::stack::Stack;
 use super::stream::Stream;
 use super::table::Table;
@@ -81,6 +82,32 @@ impl EventSource<'_> {
         stack
             .template()
             .add(id, mapping(arn, age, function, settings));
+    }
+}
+
+impl Queue {
+    /// Delivers the messages to a function in batches. Those that it reports as failed are
+    /// redelivered.
+    pub fn feed(
+        &self,
+        stack: &mut Stack,
+        id: impl Into<LogicalId>,
+        function: &Function,
+        delivery: Delivery,
+    ) {
+        self.grant_consume(function);
+        let mapping = lambda::EventSourceMapping::new(function.handle().reference())
+            .event_source_arn(self.arn())
+            .batch_size(delivery.batch_size)
+            .maximum_batching_window_in_seconds(delivery.window_seconds)
+            .scaling_config(
+                lambda::EventSourceMappingScalingConfig::new()
+                    .maximum_concurrency(delivery.concurrency),
+            )
+            .function_response_types([
+                lambda::EventSourceMappingFunctionResponseTypes::ReportBatchItemFailures,
+            ]);
+        stack.template().add(id, mapping);
     }
 }
 

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::encryption::Encryption;
-use super::grants::Grants;
+use super::grants::{Grantee, Grants};
 use super::metric::{Metric, Period, Statistic};
 use super::queue::Queue;
 use super::stack::Stack;
 use crate::FileAsset;
 use crate::cfn::policy::Statement;
 use crate::cfn::{self, Arn, Handle, IntoMap, LogicalId, Val, lambda, logs};
-use crate::environment::{Architecture, LogLevel};
 
 /// A function of this stack.
 #[derive(Clone, Debug)]
@@ -30,7 +29,7 @@ pub struct FunctionSettings<'a> {
     /// Its zip: a `bootstrap` for the operating-system-only runtime.
     pub code: FileAsset,
     /// The architecture that the zip was built for.
-    pub architecture: Architecture,
+    pub architecture: lambda::FunctionArchitectures,
     /// Memory in MB; more memory also means a larger share of a processor, with a whole one at
     /// 1,769.
     pub memory: u32,
@@ -53,7 +52,7 @@ pub struct FunctionLog {
     pub days: u32,
     /// The level of the function's own lines. Of Lambda's lines only warnings are written;
     /// otherwise three of some 100 to 200 bytes each would follow every invocation.
-    pub level: LogLevel,
+    pub level: lambda::FunctionLoggingConfigApplicationLogLevel,
     /// The key that encrypts it.
     pub encryption: Encryption,
 }
@@ -63,7 +62,7 @@ impl FunctionLog {
     pub const fn kept(days: u32) -> Self {
         Self {
             days,
-            level: LogLevel::Info,
+            level: lambda::FunctionLoggingConfigApplicationLogLevel::Info,
             encryption: Encryption::Managed,
         }
     }
@@ -147,11 +146,6 @@ impl Function {
         &self.handle
     }
 
-    /// The permissions of its role.
-    pub fn grants(&self) -> &Grants {
-        &self.grants
-    }
-
     /// One of AWS's metrics about it: `Invocations`, `Errors`, `Duration`, `IteratorAge`.
     pub fn metric(&self, name: &'static str, statistic: Statistic, period: Period) -> Metric {
         Self::metric_of(&self.name, name, statistic, period)
@@ -165,6 +159,12 @@ impl Function {
         period: Period,
     ) -> Metric {
         Metric::new("AWS/Lambda", name, statistic, period).dimension("FunctionName", function)
+    }
+}
+
+impl Grantee for Function {
+    fn grants(&self) -> &Grants {
+        &self.grants
     }
 }
 
@@ -202,19 +202,10 @@ fn resource(
     role: Val<Arn<cfn::iam::Role>>,
     group: &Handle<logs::LogGroup>,
 ) -> lambda::Function {
-    let architecture = match settings.architecture {
-        Architecture::Arm64 => lambda::FunctionArchitectures::Arm64,
-        Architecture::X8664 => lambda::FunctionArchitectures::X8664,
-    };
     let tracing = if settings.tracing {
         lambda::FunctionTracingConfigMode::Active
     } else {
         lambda::FunctionTracingConfigMode::PassThrough
-    };
-    let level = match settings.log.level {
-        LogLevel::Trace => lambda::FunctionLoggingConfigApplicationLogLevel::Trace,
-        LogLevel::Debug => lambda::FunctionLoggingConfigApplicationLogLevel::Debug,
-        LogLevel::Info => lambda::FunctionLoggingConfigApplicationLogLevel::Info,
     };
     let function = lambda::Function::new(lambda::FunctionRequired {
         code: lambda::FunctionCode::new()
@@ -228,7 +219,7 @@ fn resource(
     .description(settings.description)
     .runtime(lambda::FunctionRuntime::ProvidedAl2023)
     .handler("bootstrap")
-    .architectures([architecture])
+    .architectures([settings.architecture])
     .memory_size(settings.memory)
     .timeout(settings.timeout)
     .environment(
@@ -239,7 +230,7 @@ fn resource(
             .log_group(group.reference())
             .log_format(lambda::FunctionLoggingConfigLogFormat::Json)
             .system_log_level(lambda::FunctionLoggingConfigSystemLogLevel::Warn)
-            .application_log_level(level),
+            .application_log_level(settings.log.level),
     )
     .tracing_config(lambda::FunctionTracingConfig::new().mode(tracing));
     match settings.reserved {

@@ -5,9 +5,15 @@ use std::rc::Rc;
 
 use crate::cfn::policy::Statement;
 
-/// The statements of one role. Clones share them: a grant to a function reaches its role.
+/// The statements of one role. Clones share them: a grant to a [`Grantee`] reaches its role.
 #[derive(Clone, Debug, Default)]
 pub struct Grants(Rc<RefCell<Vec<Statement>>>);
+
+/// A holder of a role, to which resources grant permissions.
+pub trait Grantee {
+    /// The permissions of its role.
+    fn grants(&self) -> &Grants;
+}
 
 impl Grants {
     /// Adds a statement.

@@ -5,6 +5,9 @@
 //! The environment is deployed separately, before this stack. Its resources are found by name:
 //! nothing else ties the stacks together.
 
+mod answers;
+mod log_format;
+
 use std::collections::BTreeMap;
 
 use domain::gateway::Gateway;
@@ -14,8 +17,10 @@ use super::function::Invoked;
 use super::rest_api::{Authorizer, RestApi, RestApiSettings};
 use super::routes::{Access, Integration, Verb};
 use super::stack::Stack;
-use crate::api::{access_log_name, answers, log_format};
 use crate::cfn::{Handle, LogicalId, Val, apigateway, sub};
+
+pub(crate) use answers::GATEWAY_ANSWERS;
+pub(crate) use log_format::log_format;
 
 /// A metered REST API with one stage.
 #[derive(Debug)]
@@ -61,14 +66,14 @@ impl MeteredApi {
         let authorizer = Invoked::named(&settings.names.function(Of::Authorizer));
         let gate = LogicalId::from(format!("{id}Authorizer"));
         let gate = api.authorizer(stack, gate, authorizer);
-        for (answer_id, answer) in &answers::ALL {
+        for (answer_id, answer) in &GATEWAY_ANSWERS {
             let answer_id = LogicalId::from(format!("{id}{answer_id}"));
             api.answer(stack, answer_id, answer, &BTreeMap::new());
         }
         Self {
             api,
             gate,
-            log: access_log_name(settings.names),
+            log: settings.names.access_log(),
         }
     }
 
@@ -106,7 +111,6 @@ impl MeteredApi {
             "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{}",
             self.log
         ));
-        self.api
-            .deploy(stack, id, log, &log_format::json(Gateway::Rest))
+        self.api.deploy(stack, id, log, &log_format(Gateway::Rest))
     }
 }

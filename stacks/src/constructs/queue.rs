@@ -1,11 +1,11 @@
 //! An SQS queue: encrypted, with messages kept for two weeks.
 
 use super::encryption::Encryption;
-use super::function::Function;
+use super::grants::Grantee;
 use super::metric::{Metric, Period, Statistic};
 use super::stack::Stack;
 use crate::cfn::policy::{self, Statement};
-use crate::cfn::{Arn, Id, LogicalId, Val, lambda, sqs};
+use crate::cfn::{Arn, Id, LogicalId, Val, sqs};
 
 /// A queue of this stack.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Queue {
 
 /// How a function receives a queue's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handing {
+pub struct Delivery {
     /// The most messages per batch: 10, or with a window up to 10,000.
     pub batch_size: u32,
     /// Seconds that a batch waits to fill, at most 300.
@@ -29,7 +29,7 @@ pub struct Handing {
     pub timeout_seconds: u32,
 }
 
-impl Handing {
+impl Delivery {
     /// Seconds for which a message is hidden while the function has it: six timeouts plus the
     /// window (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source
     /// mapping").
@@ -71,15 +71,15 @@ impl Queue {
     }
 
     /// Declares a queue whose messages a function receives, see [`Queue::feed`].
-    pub fn handing_out(
+    pub fn delivered_by(
         stack: &mut Stack,
         id: impl Into<LogicalId>,
         settings: &QueueSettings<'_>,
-        handing: Handing,
+        delivery: Delivery,
     ) -> Self {
         let queue = sqs::Queue::new()
             .message_retention_period(RETENTION_SECONDS)
-            .visibility_timeout(handing.hidden_seconds());
+            .visibility_timeout(delivery.hidden_seconds());
         Self::declare(stack, id.into(), settings, queue)
     }
 
@@ -137,30 +137,6 @@ impl Queue {
         self.url.clone()
     }
 
-    /// Delivers the messages to a function in batches. Those that it reports as failed are
-    /// redelivered.
-    pub fn feed(
-        &self,
-        stack: &mut Stack,
-        id: impl Into<LogicalId>,
-        function: &Function,
-        handing: Handing,
-    ) {
-        self.grant_consume(function);
-        let mapping = lambda::EventSourceMapping::new(function.handle().reference())
-            .event_source_arn(self.arn())
-            .batch_size(handing.batch_size)
-            .maximum_batching_window_in_seconds(handing.window_seconds)
-            .scaling_config(
-                lambda::EventSourceMappingScalingConfig::new()
-                    .maximum_concurrency(handing.concurrency),
-            )
-            .function_response_types([
-                lambda::EventSourceMappingFunctionResponseTypes::ReportBatchItemFailures,
-            ]);
-        stack.template().add(id, mapping);
-    }
-
     /// The number of waiting messages.
     pub fn depth(&self, period: Period) -> Metric {
         Self::depth_of(&self.name, period)
@@ -188,8 +164,8 @@ impl Queue {
         .dimension("QueueName", &self.name)
     }
 
-    /// Allows a function to send messages.
-    pub fn grant_send(&self, to: &Function) {
+    /// Allows a grantee to send messages.
+    pub fn grant_send(&self, to: &impl Grantee) {
         to.grants()
             .allow(Statement::allow(["sqs:SendMessage"], self.arn()));
         // A producer also decrypts: it receives a digest of what was stored (SQS Developer Guide,
@@ -197,8 +173,8 @@ impl Queue {
         self.key.allow(to, ["kms:Decrypt", "kms:GenerateDataKey"]);
     }
 
-    /// Allows a function to receive and delete messages.
-    pub fn grant_consume(&self, to: &Function) {
+    /// Allows a grantee to receive and delete messages.
+    pub fn grant_consume(&self, to: &impl Grantee) {
         to.grants().allow(Statement::allow(
             [
                 "sqs:ReceiveMessage",

@@ -1,7 +1,7 @@
 //! A secret of Secrets Manager: AWS makes its first value, and no template holds it.
 
 use super::encryption::Encryption;
-use super::function::Function;
+use super::grants::Grantee;
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
 use crate::cfn::{LogicalId, Val, secretsmanager};
@@ -61,8 +61,8 @@ impl Secret {
         }
     }
 
-    /// Allows a function to read its value.
-    pub fn grant_read(&self, to: &Function) {
+    /// Allows a grantee to read its value.
+    pub fn grant_read(&self, to: &impl Grantee) {
         to.grants().allow(Statement::allow_each(
             ["secretsmanager:GetSecretValue"],
             [self.arn.clone()],

@@ -131,10 +131,10 @@ fn add_policy(
         policy_document: document,
     };
     let resource = cfn::iam::Policy::new(required).roles([handle.reference()]);
-    let policy = template.add(id.clone(), resource);
+    let policy = template.add(id, resource);
     template.depends_on(&Handle::<cfn::iam::Role>::of(role.holder.clone()), &policy);
     for problem in problems {
-        template.problem(&id, problem);
+        template.problem(&role.id(), problem);
     }
     if !reasons.is_empty() {
         template.explain(&policy, rules::ANY_RESOURCE, reasons);

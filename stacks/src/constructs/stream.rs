@@ -1,12 +1,32 @@
 //! A Kinesis stream: encrypted, its capacity by type.
 
 use super::encryption::Encryption;
-use super::function::Function;
+use super::grants::Grantee;
 use super::metric::{Metric, Period, Statistic};
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
 use crate::cfn::{Arn, LogicalId, Val, existing, kinesis, sub};
-use crate::environment::{self, StreamCapacity};
+
+/// The capacity of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// AWS adapts it to the traffic.
+    OnDemand,
+    /// A number of shards, each for 1,000 records or 1 MB a second.
+    Provisioned {
+        /// The number of shards.
+        shards: u32,
+    },
+}
+
+/// The settings of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Hours for which it keeps its records: 24 to 8,760.
+    pub retention_hours: u32,
+    /// Its capacity.
+    pub capacity: Capacity,
+}
 
 /// A stream, of this stack or known by its name.
 #[derive(Clone, Debug)]
@@ -22,7 +42,7 @@ impl Stream {
         stack: &mut Stack,
         id: impl Into<LogicalId>,
         name: &str,
-        settings: &environment::Stream,
+        settings: &StreamSettings,
         key: Encryption,
     ) -> Self {
         let key_id = match &key {
@@ -31,7 +51,7 @@ impl Stream {
         };
         let mut stream = kinesis::Stream::new()
             .name(name)
-            .retention_period_hours(settings.retention_hours.get())
+            .retention_period_hours(settings.retention_hours)
             .stream_encryption(kinesis::StreamStreamEncryption::new(
                 kinesis::StreamStreamEncryptionRequired {
                     encryption_type: kinesis::StreamStreamEncryptionEncryptionType::Kms.into(),
@@ -39,8 +59,8 @@ impl Stream {
                 },
             ));
         let mode = match settings.capacity {
-            StreamCapacity::OnDemand => kinesis::StreamStreamModeDetailsStreamMode::OnDemand,
-            StreamCapacity::Provisioned { shards, .. } => {
+            Capacity::OnDemand => kinesis::StreamStreamModeDetailsStreamMode::OnDemand,
+            Capacity::Provisioned { shards } => {
                 stream = stream.shard_count(shards);
                 kinesis::StreamStreamModeDetailsStreamMode::Provisioned
             }
@@ -88,24 +108,24 @@ impl Stream {
         Metric::new("AWS/Kinesis", name, statistic, period).dimension("StreamName", &self.name)
     }
 
-    /// Allows a function to put records, one at a time.
-    pub fn grant_write(&self, to: &Function) {
+    /// Allows a grantee to put records, one at a time.
+    pub fn grant_write(&self, to: &impl Grantee) {
         self.grant_put(to, "kinesis:PutRecord");
     }
 
-    /// Allows a function to put records, up to 500 at a time.
-    pub fn grant_write_batches(&self, to: &Function) {
+    /// Allows a grantee to put records, up to 500 at a time.
+    pub fn grant_write_batches(&self, to: &impl Grantee) {
         self.grant_put(to, "kinesis:PutRecords");
     }
 
-    fn grant_put(&self, to: &Function, action: &'static str) {
+    fn grant_put(&self, to: &impl Grantee, action: &'static str) {
         to.grants().allow(Statement::allow([action], self.arn()));
         self.key.allow(to, ["kms:GenerateDataKey"]);
     }
 
-    /// Allows a function to change the number of shards. AWS's Service Authorization Reference lists no
+    /// Allows a grantee to change the number of shards. AWS's Service Authorization Reference lists no
     /// resource for `UpdateShardCount`; AWS's own samples name the stream.
-    pub fn grant_scale(&self, to: &Function) {
+    pub fn grant_scale(&self, to: &impl Grantee) {
         to.grants().allow(Statement::allow(
             ["kinesis:DescribeStreamSummary", "kinesis:UpdateShardCount"],
             self.arn(),
@@ -113,7 +133,7 @@ impl Stream {
     }
 
     /// Allows a function's event source mapping to read, as Lambda's documentation requires.
-    pub fn grant_read(&self, to: &Function) {
+    pub fn grant_read(&self, to: &impl Grantee) {
         to.grants().allow(Statement::allow(
             [
                 "kinesis:DescribeStream",

@@ -1,7 +1,7 @@
 //! A DynamoDB table: on demand, encrypted, recoverable, retained.
 
 use super::encryption::Encryption;
-use super::function::Function;
+use super::grants::Grantee;
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
 use crate::cfn::{Arn, LogicalId, Val, dynamodb, sub};
@@ -167,18 +167,18 @@ impl Table {
         self.stream.clone()
     }
 
-    /// Allows a function to call these actions (`dynamodb:GetItem`) on the table.
-    pub fn grant<const N: usize>(&self, to: &Function, actions: [&'static str; N]) {
+    /// Allows a grantee to call these actions (`dynamodb:GetItem`) on the table.
+    pub fn grant<const N: usize>(&self, to: &impl Grantee, actions: [&'static str; N]) {
         to.grants()
             .allow(Statement::allow(actions, self.arn.clone()));
         self.allow_key(to);
     }
 
-    /// Allows a function to call these actions on the items whose partition key begins with
+    /// Allows a grantee to call these actions on the items whose partition key begins with
     /// `prefix`, and on no others.
     pub fn grant_partitions<const N: usize>(
         &self,
-        to: &Function,
+        to: &impl Grantee,
         actions: [&'static str; N],
         prefix: &str,
     ) {
@@ -188,8 +188,8 @@ impl Table {
         self.allow_key(to);
     }
 
-    /// Allows a function to use the table's own key, through DynamoDB only.
-    fn allow_key(&self, to: &Function) {
+    /// Allows a grantee to use the table's own key, through DynamoDB only.
+    fn allow_key(&self, to: &impl Grantee) {
         if let Encryption::Key(key) = &self.key {
             let through = sub::<String>("dynamodb.${AWS::Region}.amazonaws.com".to_owned());
             to.grants().allow(
@@ -198,8 +198,8 @@ impl Table {
         }
     }
 
-    /// Allows a function to query each index.
-    pub fn grant_query_indexes(&self, to: &Function) {
+    /// Allows a grantee to query each index.
+    pub fn grant_query_indexes(&self, to: &impl Grantee) {
         for index in &self.indexes {
             let arn: Val<String> = sub(format!("{}/index/{index}", arn_of(&self.name)));
             to.grants()
@@ -211,7 +211,7 @@ impl Table {
     }
 
     /// Allows a function's event source mapping to read the stream, if there is one.
-    pub fn grant_read_stream(&self, to: &Function) {
+    pub fn grant_read_stream(&self, to: &impl Grantee) {
         if let Some(stream) = self.stream_arn() {
             to.grants().allow(Statement::allow(
                 [

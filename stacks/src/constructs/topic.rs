@@ -1,11 +1,10 @@
 //! An SNS topic that CloudWatch's alarms publish to.
 
 use super::encryption::Encryption;
-use super::function::Function;
+use super::grants::Grantee;
 use super::stack::Stack;
 use crate::cfn::policy::Statement;
 use crate::cfn::{Arn, Id, List, LogicalId, Val, account_id, existing, policy, sns, sub};
-use crate::environment::Email;
 
 /// A topic, of this stack or known by its name.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ impl Topic {
         stack: &mut Stack,
         id: &'static str,
         name: &str,
-        email: Option<&Email>,
+        email: Option<&str>,
         key: &Encryption,
     ) -> Self {
         let mut topic = sns::Topic::new().topic_name(name);
@@ -34,7 +33,7 @@ impl Topic {
             topic = topic.subscription([sns::TopicSubscription::new(
                 sns::TopicSubscriptionRequired {
                     protocol: "email".into(),
-                    endpoint: existing(email.as_str()).into(),
+                    endpoint: existing(email).into(),
                 },
             )]);
         }
@@ -73,8 +72,8 @@ impl Topic {
         self.arn.clone()
     }
 
-    /// Allows a function to publish.
-    pub fn grant_publish(&self, to: &Function) {
+    /// Allows a grantee to publish.
+    pub fn grant_publish(&self, to: &impl Grantee) {
         to.grants()
             .allow(Statement::allow(["sns:Publish"], self.arn()));
         self.key.allow(to, ["kms:Decrypt", "kms:GenerateDataKey"]);

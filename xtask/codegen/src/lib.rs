@@ -19,6 +19,7 @@ use extract::Extract;
 
 const EXTRACT: &str = "stacks/spec/cloudformation.json";
 const GENERATED: &str = "stacks/src/cfn/generated";
+const INDEX: &str = "stacks/src/cfn/generated.rs";
 
 /// The result of a run, with paths relative to the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,26 +75,23 @@ pub enum CodegenError {
 /// If the extract cannot be read, or rustfmt cannot be run.
 pub fn run(check: bool, root: &Path) -> Result<Outcome, CodegenError> {
     let extract = Extract::read(&root.join(EXTRACT))?;
-    let folder = root.join(GENERATED);
     let wanted = files(&extract)?;
     let mut changed = Vec::new();
-    for (name, text) in &wanted {
-        let path = folder.join(name);
+    for (file, text) in &wanted {
+        let path = root.join(file);
         if std::fs::read_to_string(&path).ok().as_deref() != Some(text) {
-            changed.push(Path::new(GENERATED).join(name));
+            changed.push(file.clone());
             if !check {
                 write(&path, text)?;
             }
         }
     }
-    for path in stale(&folder, &wanted)? {
+    for file in stale(root, &wanted)? {
         if !check {
-            std::fs::remove_file(&path).map_err(|source| CodegenError::File {
-                path: path.clone(),
-                source,
-            })?;
+            let path = root.join(&file);
+            std::fs::remove_file(&path).map_err(|source| CodegenError::File { path, source })?;
         }
-        changed.push(path.strip_prefix(root).unwrap_or(&path).to_owned());
+        changed.push(file);
     }
     Ok(match (changed.is_empty(), check) {
         (true, _) => Outcome::UpToDate,
@@ -102,42 +100,46 @@ pub fn run(check: bool, root: &Path) -> Result<Outcome, CodegenError> {
     })
 }
 
-/// The generated files by name, formatted.
-fn files(extract: &Extract) -> Result<BTreeMap<String, String>, CodegenError> {
+/// The generated files by their paths in the workspace, formatted.
+fn files(extract: &Extract) -> Result<BTreeMap<PathBuf, String>, CodegenError> {
+    let folder = Path::new(GENERATED);
     let mut files = BTreeMap::new();
     let services = extract.services();
     for (service, resources) in &services {
         let text = render::service(extract, service, resources)?;
         files.insert(
-            format!("{}.rs", names::module(service)),
+            folder.join(format!("{}.rs", names::module(service))),
             format_rust(&text)?,
         );
     }
     files.insert(
-        "actions.rs".to_owned(),
+        folder.join("actions.rs"),
         format_rust(&render::actions(extract))?,
     );
     let text = render::index(services.keys());
-    files.insert("mod.rs".to_owned(), format_rust(&text)?);
+    files.insert(INDEX.into(), format_rust(&text)?);
     Ok(files)
 }
 
-fn stale(folder: &Path, wanted: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, CodegenError> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
+/// Files in the folder of generated code that are not wanted.
+fn stale(root: &Path, wanted: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBuf>, CodegenError> {
+    let folder = root.join(GENERATED);
+    let Ok(entries) = std::fs::read_dir(&folder) else {
         return Ok(Vec::new());
     };
-    let mut paths = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|source| CodegenError::File {
-            path: folder.to_owned(),
+            path: folder.clone(),
             source,
         })?;
-        if !wanted.contains_key(&*entry.file_name().to_string_lossy()) {
-            paths.push(entry.path());
+        let file = Path::new(GENERATED).join(entry.file_name());
+        if !wanted.contains_key(&file) {
+            files.push(file);
         }
     }
-    paths.sort();
-    Ok(paths)
+    files.sort();
+    Ok(files)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CodegenError> {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -184,7 +183,7 @@ fn ended(log: &Path, how: &str) -> Stop {
     Stop::failed(format!("the embedded AWS {how}")).hint(format!(
         "the end of its log `{}`:\n{}",
         log.display(),
-        tail(log)
+        super::probe::tail(log)
     ))
 }
 
@@ -210,21 +209,9 @@ fn digest(settings: &BTreeMap<String, String>) -> String {
 }
 
 async fn healthy(port: u16) -> bool {
-    super::host::get(&format!("{}/_ministack/health", address(port)), HEALTH)
+    super::probe::get(&format!("{}/_ministack/health", address(port)), HEALTH)
         .await
         .is_some()
-}
-
-/// The last lines of a log.
-pub(super) fn tail(log: &Path) -> String {
-    const LINES: usize = 15;
-    let mut text = String::new();
-    if let Ok(mut file) = File::open(log) {
-        let _partly_read = file.read_to_string(&mut text);
-    }
-    let lines: Vec<_> = text.lines().collect();
-    let from = lines.len().saturating_sub(LINES);
-    lines.get(from..).unwrap_or_default().join("\n")
 }
 
 #[cfg(test)]
@@ -237,15 +224,5 @@ mod tests {
         let two = BTreeMap::from([("A".to_owned(), "2".to_owned())]);
         assert_eq!(digest(&one), digest(&one.clone()));
         assert_ne!(digest(&one), digest(&two));
-    }
-
-    #[test]
-    fn the_last_words_are_short() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let lines: Vec<_> = (0..40).map(|line| line.to_string()).collect();
-        std::fs::write(&log, lines.join("\n")).unwrap();
-        assert_eq!(tail(&log).lines().next(), Some("25"));
-        assert_eq!(tail(&dir.path().join("none")), "");
     }
 }

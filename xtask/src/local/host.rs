@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lambda_host::HostConfig;
 
+use super::probe::{get, tail};
 use super::process::ProcessRecord;
 use super::state::State;
-use super::{Local, address, emulator::tail};
+use super::{Local, address};
 use crate::output::Output;
 use crate::stop::Stop;
 
@@ -125,20 +126,6 @@ async fn healthy(port: u16) -> bool {
 pub(crate) async fn status(host: &str) -> Option<serde_json::Value> {
     let text = get(&format!("{host}/_host/status"), Duration::from_secs(10)).await?;
     serde_json::from_str(&text).ok()
-}
-
-/// The body of a successful response from this machine.
-pub(super) async fn get(url: &str, patience: Duration) -> Option<String> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(patience)
-        .build();
-    let answer = client.ok()?.get(url).send().await.ok()?;
-    if answer.status().is_success() {
-        answer.text().await.ok()
-    } else {
-        None
-    }
 }
 
 /// Identifies this build: a host from an older build is replaced.

@@ -4,6 +4,7 @@ mod allowed;
 mod check;
 mod findings;
 
+use clap::{Args, ValueEnum};
 use domain::gateway::Gateway;
 use serde::Serialize;
 use stacks::Environment;
@@ -11,9 +12,56 @@ use stacks::attach::{Attachment, Language};
 use stacks::environment::ApiKind;
 
 use crate::aws;
-use crate::cli::{Attach, AttachAs, AttachedKind};
-use crate::context::Context;
+use crate::context::{Context, is_embedded};
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The language of the API's declaration
+    #[arg(
+        long = "as",
+        value_enum,
+        value_name = "LANGUAGE",
+        required_unless_present = "check"
+    )]
+    pub(crate) language: Option<AttachAs>,
+    /// Report what is missing or wrong on a live API instead
+    #[arg(long, conflicts_with = "language")]
+    pub(crate) check: bool,
+    /// The id of the API to check; by default each API of `attached` in the environment file
+    #[arg(long, value_name = "ID", requires_all = ["check", "stage"])]
+    pub(crate) api: Option<String>,
+    /// The stage to check
+    #[arg(long, value_name = "NAME", requires = "api")]
+    pub(crate) stage: Option<String>,
+    /// The kind of API; by default that of `attached` in the environment file, otherwise `rest`
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<AttachedKind>,
+}
+
+/// A kind of API.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AttachedKind {
+    /// A REST API
+    Rest,
+    /// An HTTP API
+    Http,
+}
+
+/// The language of an API's declaration.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AttachAs {
+    /// The AWS CDK in TypeScript
+    Cdk,
+    /// AWS SAM, or CloudFormation in YAML
+    Sam,
+    /// Terraform
+    Terraform,
+    /// `OpenAPI` with API Gateway's extensions
+    Openapi,
+    /// The crate `stacks`
+    Rust,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,7 +75,7 @@ struct Answer {
     snippet: String,
 }
 
-pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     match args.language {
         Some(language) => print(context, args, language.into()).await,
         None => check::run(context, args).await,
@@ -35,11 +83,11 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
 }
 
 /// Prints the declarations.
-async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::Result<Exit> {
+async fn print(context: &Context, args: &Arguments, language: Language) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let account = match &environment.account {
         Some(account) => account.to_string(),
-        None if aws::is_embedded(&environment) => stacks::environment::LOCAL_ACCOUNT.to_owned(),
+        None if is_embedded(&environment) => stacks::environment::LOCAL_ACCOUNT.to_owned(),
         None => aws::reach(context).await?.caller.account().to_owned(),
     };
     let names = environment.names();
@@ -71,7 +119,7 @@ async fn print(context: &Context, args: &Attach, language: Language) -> anyhow::
 }
 
 /// The requested kind, or the common kind of the file's attached APIs.
-fn kind(environment: &Environment, args: &Attach) -> Gateway {
+fn kind(environment: &Environment, args: &Arguments) -> Gateway {
     let attached = &environment.attached;
     let are_http = attached.iter().all(|one| one.kind == ApiKind::Http);
     match args.kind {

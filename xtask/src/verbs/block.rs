@@ -2,19 +2,29 @@
 
 use std::net::IpAddr;
 
+use clap::Args;
 use deployer::StateTable;
 use domain::address::{Blocked, network};
 use domain::key::attribute;
 use domain::table::ItemKey;
 use serde::Serialize;
 
-use super::keys::{agreed, note};
 use super::users::{change_all, keys_of};
+use crate::audit::note;
 use crate::aws::{Reached, reach};
-use crate::cli::Block;
 use crate::clock;
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// An address (for IPv6 its /64 counts), or a user's email
+    #[arg(value_name = "ADDRESS|EMAIL")]
+    pub(crate) whom: String,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
 
 /// The address or user that is refused or accepted again.
 #[derive(Debug, Serialize)]
@@ -25,7 +35,11 @@ struct Answer {
     blocked: bool,
 }
 
-pub(super) async fn run(context: &Context, args: &Block, blocked: bool) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    context: &Context,
+    args: &Arguments,
+    blocked: bool,
+) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let whom = Whom::read(&args.whom)?;

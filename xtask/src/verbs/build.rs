@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::cli::Build;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
+use crate::options::ArchOption;
 use crate::stop::Exit;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+}
 
 #[derive(Serialize)]
 struct Answer {
@@ -21,7 +28,7 @@ struct Built {
     sha256: String,
 }
 
-pub(super) async fn run(context: &Context, args: Build) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let flavour = Flavour::of(&environment, args.arch.arch)?;
     let assets = functions::build(context, flavour).await?;

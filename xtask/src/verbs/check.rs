@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::Command;
 use serde::Deserialize;
 
 use super::codegen;
@@ -73,13 +74,13 @@ struct Dependency {
     kind: Option<String>,
 }
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, commands: &Command) -> anyhow::Result<Exit> {
     let mut found = direction(&metadata(context).await?);
     let shipped = features(context, "normal,build").await?;
     let tested = features(context, "normal,build,dev").await?;
     found.extend(built_twice(&shipped, &tested));
     found.extend(paths(&tracked(context).await?, &context.root));
-    if !codegen::is_current(&context.root) {
+    if !codegen::is_current(&context.root, commands) {
         found.push(codegen::out_of_date(reference::PAGE));
     }
     for violation in &found {

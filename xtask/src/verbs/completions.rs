@@ -4,11 +4,28 @@
 //! how cargo's own completion yields to it.
 
 use clap::Command;
+use clap::{Args, ValueEnum};
 use clap_complete::Shell as Generator;
 
-use crate::cli::{self, Shell};
 use crate::output::Output;
 use crate::stop::Exit;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// A shell for which completions exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
+}
 
 /// Bash has one completion for `cargo`: this one, which calls cargo's for everything else.
 const BASH: &str = r#"
@@ -33,22 +50,21 @@ end
 complete -c cargo -n '__fish_seen_subcommand_from xtask' -f -a '(__cargo_xtask_complete)'
 ";
 
-pub(super) fn run(shell: Shell) -> anyhow::Result<Exit> {
-    Output::raw(&script(shell))?;
+pub(crate) fn run(shell: Shell, all: &Command) -> anyhow::Result<Exit> {
+    Output::raw(&script(shell, all))?;
     Ok(Exit::Done)
 }
 
-fn script(shell: Shell) -> String {
+fn script(shell: Shell, all: &Command) -> String {
     match shell {
-        Shell::Bash => generated(Generator::Bash, "xtask") + BASH,
+        Shell::Bash => generated(Generator::Bash, "xtask", all) + BASH,
         // zsh's completion of cargo calls `_cargo-VERB` for verbs that it does not know.
-        Shell::Zsh => generated(Generator::Zsh, "cargo-xtask"),
-        Shell::Fish => generated(Generator::Fish, "xtask") + FISH,
+        Shell::Zsh => generated(Generator::Zsh, "cargo-xtask", all),
+        Shell::Fish => generated(Generator::Fish, "xtask", all) + FISH,
     }
 }
 
-fn generated(shell: Generator, name: &'static str) -> String {
-    let all = cli::command();
+fn generated(shell: Generator, name: &'static str, all: &Command) -> String {
     let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
     let mut shown = Command::new(name)
         .args(all.get_arguments())
@@ -62,6 +78,7 @@ fn generated(shell: Generator, name: &'static str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::command;
     use std::process::Command as Program;
 
     /// The completions that Bash offers for a command line whose last word is incomplete.
@@ -70,7 +87,7 @@ mod tests {
         let ask = format!(
             "COMP_WORDS=({words} ''); COMP_CWORD={count}; _cargo_xtask cargo '' xtask; printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
-        let script = format!("{}\n{ask}", script(Shell::Bash));
+        let script = format!("{}\n{ask}", script(Shell::Bash, &command()));
         let output = Program::new("bash").args(["-c", &script]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
@@ -90,9 +107,9 @@ mod tests {
     #[test]
     fn other_shells_complete_the_same_verbs() {
         for shell in [Shell::Zsh, Shell::Fish] {
-            let script = script(shell);
+            let script = script(shell, &command());
             assert!(script.contains("exit-code"), "{script}");
         }
-        assert!(script(Shell::Zsh).starts_with("#compdef cargo-xtask"));
+        assert!(script(Shell::Zsh, &command()).starts_with("#compdef cargo-xtask"));
     }
 }

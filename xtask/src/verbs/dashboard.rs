@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::Args;
 use deployer::{Dashboards, MetricSeries, Metrics};
 use domain::time::UnixMillis;
 use serde::Serialize;
 
 use crate::aws::{Reached, reach};
-use crate::cli::Dashboard;
 use crate::clock;
 use crate::context::Context;
 use crate::dashboard::{
@@ -19,6 +19,19 @@ use crate::dashboard::{
 use crate::jobs::Job;
 use crate::stop::{Exit, Stop};
 
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Open the page in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Output file; `target/dashboard-NAME.html` by default
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many hours back from now to show
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24), default_value_t = 3)]
+    pub(crate) hours: u8,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -27,7 +40,7 @@ struct Answer {
     dashboard: Drawn,
 }
 
-pub(super) async fn run(context: &Context, args: Dashboard) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let name = reached.environment.names().dashboard();

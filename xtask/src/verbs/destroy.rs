@@ -3,18 +3,35 @@
 use std::io::ErrorKind;
 
 use anyhow::Context as _;
+use clap::Args;
 use deployer::{Deployed, Stacks, Tables};
 use domain::names::StackKind;
 use stacks::environment::Environment;
 
 use super::deploy::{drain, selected};
-use crate::aws::{Reached, STACKS, is_embedded, reach};
-use crate::cli::Destroy;
+use crate::aws::{Reached, STACKS, reach};
+use crate::consent::Consent;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::local::{Emulator, HostProcess, Local, Lock, State};
 use crate::stop::{Exit, Stop};
 
-pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The stacks; all by default
+    #[arg(value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// On AWS: delete the tables and all counts too
+    #[arg(long, conflicts_with = "keep_data")]
+    pub(crate) delete_data: bool,
+    /// In `local`: keep the data for the next deploy
+    #[arg(long)]
+    pub(crate) keep_data: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let mut kinds = selected(&environment, &args.stacks)?;
     kinds.reverse();
@@ -53,7 +70,11 @@ pub(super) async fn run(context: &Context, args: Destroy) -> anyhow::Result<Exit
 }
 
 /// Refuses options that do not apply to this kind of environment.
-fn check_options(environment: &Environment, embedded: bool, args: &Destroy) -> anyhow::Result<()> {
+fn check_options(
+    environment: &Environment,
+    embedded: bool,
+    args: &Arguments,
+) -> anyhow::Result<()> {
     let name = &environment.name;
     if embedded && args.delete_data {
         return Err(Stop::usage(format!(
@@ -86,7 +107,11 @@ fn chosen(found: Vec<(StackKind, Deployed)>, kinds: &[StackKind]) -> Vec<(StackK
     found
 }
 
-fn question(environment: &Environment, found: &[(StackKind, Deployed)], args: &Destroy) -> String {
+fn question(
+    environment: &Environment,
+    found: &[(StackKind, Deployed)],
+    args: &Arguments,
+) -> String {
     let stacks = found.iter().map(|(_, stack)| format!("`{}`", stack.name));
     let mut what: Vec<_> = stacks.collect();
     if args.delete_data {
@@ -103,7 +128,7 @@ fn question(environment: &Environment, found: &[(StackKind, Deployed)], args: &D
 
 fn agreed(
     context: &Context,
-    args: &Destroy,
+    args: &Arguments,
     found: &[(StackKind, Deployed)],
     question: &str,
 ) -> anyhow::Result<bool> {
@@ -179,7 +204,7 @@ async fn clear_bucket(context: &Context, reached: &Reached, for_good: bool) -> a
 async fn everything_local(
     context: &Context,
     environment: &Environment,
-    args: &Destroy,
+    args: &Arguments,
 ) -> anyhow::Result<Exit> {
     let local = context.local();
     if !local.dir().exists() {
@@ -289,9 +314,9 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let file = root.join("../stacks/environments/test.yaml");
         let environment = Environment::load(&file).unwrap();
-        let mut args = Destroy {
+        let mut args = Arguments {
             stacks: Vec::new(),
-            consent: crate::cli::Consent {
+            consent: crate::consent::Consent {
                 dry_run: false,
                 yes: false,
             },

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use deployer::{Journal, JournalEntry, JournalMinute, hours};
 use domain::entry::{self, Content, EntryError, Facts, Kind};
 use domain::event::{EventRef, EventType, FUTURE_TOLERANCE_MILLIS, Subject, UsageEvent};
@@ -19,12 +20,25 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aws::{nothing_deployed, reach};
-use crate::cli::Events as Args;
 use crate::clock;
 use crate::context::Context;
 use crate::duration::span;
+use crate::duration::{Past, past};
 use crate::output::{Document, Output};
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The first event: `6h` ago, or a time
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) from: Past,
+    /// Events before this; now by default
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) to: Option<Past>,
+    /// One user's events only; `ip:ADDRESS` for calls without a known user
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) user: Option<String>,
+}
 
 /// How often progress is reported.
 const TELL: Duration = Duration::from_secs(5);
@@ -38,7 +52,7 @@ pub(super) struct Wanted {
     subject: Option<Subject>,
 }
 
-pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     let (from, until) = span(args.from, args.to, clock::now())?;
     // The newest events may be ahead of this clock.
     let to = match args.to {

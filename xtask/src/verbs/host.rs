@@ -1,14 +1,22 @@
 //! `host`: the function host as a separate process. `deploy` starts it, `destroy` ends it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
 use lambda_host::HostConfig;
 
-use crate::cli::Host;
 use crate::output::Output;
 use crate::stop::Exit;
 
-pub(crate) fn run(args: &Host) -> ExitCode {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The host's settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+pub(crate) fn run(args: &Arguments) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
@@ -22,7 +30,7 @@ pub(crate) fn run(args: &Host) -> ExitCode {
     }
 }
 
-fn serve(args: &Host) -> anyhow::Result<()> {
+fn serve(args: &Arguments) -> anyhow::Result<()> {
     // It does not matter if the process already leads a session, as under some supervisors.
     let _session = nix::unistd::setsid();
     let config = HostConfig::read(&args.config)?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::stop::Exit;
 
-pub(super) fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(crate) fn run(context: &Context) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     let template = stacks::roles(&environment).context("working out the permissions")?;
     let document: Value = serde_json::from_str(&template).context("reading the template")?;

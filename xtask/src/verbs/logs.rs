@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use deployer::Logs;
 use domain::names::Function;
 use domain::time::UnixMillis;
@@ -15,10 +16,32 @@ use serde_json::{Value, json};
 
 use super::explain;
 use crate::aws::{Reached, reach};
-use crate::cli;
 use crate::clock;
 use crate::context::Context;
+use crate::duration::{Past, past};
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A function's folder name; all by default
+    pub(crate) function: Option<String>,
+    /// Continue as more lines are written
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Lines that match this regular expression
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) grep: Option<Regex>,
+    /// Lines since this time: `15m` ago, or a time
+    #[arg(long, value_name = "T", value_parser = past, default_value = "1h")]
+    pub(crate) since: Past,
+    /// Lines about one call, in every function: its event id or its request id
+    #[arg(long, value_name = "ID")]
+    pub(crate) event: Option<String>,
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| format!("invalid pattern `{text}`: {error}"))
+}
 
 const POLL: Duration = Duration::from_secs(1);
 /// Marks of an error: a level, or the text that Lambda writes when a function dies.
@@ -35,7 +58,7 @@ struct Filter {
     names: Vec<String>,
 }
 
-pub(super) async fn run(context: &Context, args: cli::Logs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let functions = selected(args.function.as_deref())?;
     let reached = reach(context).await?;
     let names = match &args.event {

@@ -40,7 +40,7 @@ struct LocalOutputs {
     admin_token: String,
 }
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     let outputs = collect(context, &reached).await?;
     context.out.answer(&outputs, Outputs::text)?;

@@ -9,20 +9,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use clap::Args;
 use deployer::{Shard, Start, Streams};
 use domain::names::StackKind;
 use domain::time::UnixMillis;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::delivery::{Delivered, Delivery};
-use super::keys::agreed;
 use crate::aws::{nothing_deployed, reach};
-use crate::cli::Replay as Args;
 use crate::clock;
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
+use crate::delivery::{Delivered, Delivery};
 use crate::duration::span;
+use crate::duration::{Past, past};
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The first record: `6h` ago, or a time
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) from: Past,
+    /// The last record; now by default
+    #[arg(long, value_name = "T", value_parser = past)]
+    pub(crate) to: Option<Past>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
 
 /// A shard supports five reads per second from all readers together, and its mapping makes one of
 /// them.
@@ -65,7 +78,7 @@ struct Shards {
     at_work: Vec<Reader>,
 }
 
-pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     let (from, to) = span(args.from, args.to, clock::now())?;
     let reached = reach(context).await?;
     let found = reached.stacks().await?;

@@ -9,14 +9,15 @@ use domain::names::{StackKind, TrackingMode};
 use super::deploy;
 use super::outputs::{self, Outputs};
 use crate::aws::{deployed_mode, reach};
-use crate::cli::{ArchOption, Consent, Deploy};
+use crate::consent::Consent;
 use crate::context::Context;
+use crate::options::ArchOption;
 use crate::stop::Exit;
 
 /// Neither direction changes the tables' stack.
 const CHANGED: [StackKind; 2] = [StackKind::Kinesis, StackKind::Api];
 
-pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     let found = reached.deployed().await?;
     let has_stream = found.iter().any(|(kind, _)| *kind == StackKind::Kinesis);
@@ -32,7 +33,7 @@ pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
     let follows = file.mode() == TrackingMode::Stream;
     let environment = file.with_analytics(Some(false));
     let names = environment.names();
-    let args = Deploy {
+    let args = deploy::Arguments {
         stacks: CHANGED.map(|kind| names.stack(kind)).to_vec(),
         consent,
         arch: ArchOption { arch: None },

@@ -1,19 +1,40 @@
 //! `schema`: JSON Schemas, and the `OpenAPI` document.
 
 use anyhow::Context as _;
+use clap::{Args, ValueEnum};
 use domain::alert::THRESHOLD;
 use domain::bill::PERIOD_CLOSED;
 use serde_json::{Map, Value, json};
 use stacks::environment::Environment;
 
-use crate::cli::SchemaOf;
 use crate::context::Context;
 use crate::stop::Exit;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The schema to print; by default all of them in one document
+    pub(crate) of: Option<SchemaOf>,
+}
+
+/// The schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The environment file.
+    Environment,
+    /// The usage event, as the stream carries it and as `events` prints it.
+    Event,
+    /// The events that webhooks receive, by their type.
+    Webhooks,
+    /// The responses of the analytics API, by name.
+    Answers,
+    /// The analytics API as an `OpenAPI` 3.1 document.
+    Openapi,
+}
 
 /// The analytics API's description, which its function also serves.
 const OPENAPI: &str = include_str!("../../../functions/analytics/openapi.json");
 
-pub(super) fn run(context: &Context, of: Option<SchemaOf>) -> anyhow::Result<Exit> {
+pub(crate) fn run(context: &Context, of: Option<SchemaOf>) -> anyhow::Result<Exit> {
     let schema = match of {
         Some(of) => schema(of)?,
         None => all()?,
@@ -182,7 +203,7 @@ fn notice(event_type: &str, description: &str, data: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::SampleEvent;
+    use crate::verbs::webhooks::SampleEvent;
     use domain::event::{EventRef, EventType};
     use domain::id::EventId;
     use domain::names::TrackingMode;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use deployer::{AlarmState, Deployed, Metrics, Queues, Stacks, Streams};
 use domain::names::{Function, METRIC_DIMENSION, StackKind, kinesis_metric};
 use domain::time::{UnixMillis, Window};
@@ -9,11 +10,17 @@ use serde::Serialize;
 
 use super::deploy::lag;
 use crate::aws::{Reached, deployed_mode, nothing_deployed, reach};
-use crate::cli;
 use crate::clock;
 use crate::context::Context;
 use crate::output::counted;
 use crate::stop::Exit;
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Arguments {
+    /// Refresh every few seconds, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
 
 /// The span over which incoming and processed records are summed.
 const WINDOW_MILLIS: i64 = 3_600_000;
@@ -59,7 +66,7 @@ struct StreamStatus {
     iterator_age_ms: Option<u64>,
 }
 
-pub(super) async fn run(context: &Context, args: cli::Status) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     loop {
         let status = collect(&reached).await?;

@@ -3,14 +3,30 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::{Args, Command};
 use serde::Serialize;
 use stacks::Assembly;
 use stacks::environment::Environment;
 
-use crate::cli::Synth;
 use crate::context::Context;
 use crate::functions::{self, Flavour};
+use crate::options::ArchOption;
 use crate::stop::Exit;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Write nothing; fail if the assembly, the schema or generated code is out of date
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Output folder
+    #[arg(long, value_name = "DIR", default_value = "cdk.out")]
+    pub(crate) out: PathBuf,
+    /// Build no function: the templates are for review, and CloudFormation refuses to deploy them
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) no_build: bool,
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+}
 
 /// The schema with which editors check environment files.
 const SCHEMA: &str = "stacks/environments/environment.schema.json";
@@ -24,7 +40,11 @@ struct Answer {
     deployable: bool,
 }
 
-pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    context: &Context,
+    args: Arguments,
+    commands: &Command,
+) -> anyhow::Result<Exit> {
     let environment = context.trusting_this_machine(context.environment()?)?;
     let assembly = assembly(context, &environment, &args).await?;
     let out = context.root.join(&args.out);
@@ -37,7 +57,7 @@ pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> 
         } else {
             Vec::new()
         };
-        return check(context, &differences);
+        return check(context, &differences, commands);
     }
     write_schema(context)?;
     assembly.write(&out).context("writing the assembly")?;
@@ -65,7 +85,7 @@ pub(super) async fn run(context: &Context, args: Synth) -> anyhow::Result<Exit> 
 async fn assembly(
     context: &Context,
     environment: &Environment,
-    args: &Synth,
+    args: &Arguments,
 ) -> anyhow::Result<Assembly> {
     let flavour = Flavour::of(environment, args.arch.arch)?;
     let assembly = if args.no_build {
@@ -84,7 +104,7 @@ async fn assembly(
 
 /// The files that must match what would be written. An assembly that was never written is not a
 /// difference: only users who deploy have one.
-fn check(context: &Context, assembly: &[PathBuf]) -> anyhow::Result<Exit> {
+fn check(context: &Context, assembly: &[PathBuf], commands: &Command) -> anyhow::Result<Exit> {
     let mut found: Vec<String> = assembly
         .iter()
         .map(|file| {
@@ -98,7 +118,7 @@ fn check(context: &Context, assembly: &[PathBuf]) -> anyhow::Result<Exit> {
             "`{SCHEMA}` is out of date: `cargo xtask synth` writes it"
         ));
     }
-    if !super::codegen::is_current(&context.root) {
+    if !super::codegen::is_current(&context.root, commands) {
         found.push(super::codegen::out_of_date(crate::reference::PAGE));
     }
     for line in &found {

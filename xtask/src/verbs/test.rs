@@ -4,18 +4,34 @@
 use std::process::ExitStatus;
 
 use anyhow::Context as _;
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::is_embedded;
-use crate::cli::Test;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
 use crate::jobs::Job;
 use crate::local::{SuiteTools, Tools};
 use crate::output::{Output, counted};
 use crate::stop::{Exit, Stop};
 
-pub(super) async fn run(context: &Context, args: Test) -> anyhow::Result<Exit> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Run the fault model alone, with this many randomised schedules
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) faults: Option<u64>,
+    /// Seed of the first schedule; it increases by one with each schedule
+    #[arg(long, value_name = "S", requires = "faults", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Run the chaos tests alone: the deployed system while its functions die and its calls fail
+    #[arg(long, conflicts_with = "faults")]
+    pub(crate) chaos: bool,
+    /// Arguments for the test runner, such as a name to filter by
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     if !is_embedded(&environment) {
         return Err(Stop::usage("tests run in `local` only").into());

@@ -2,17 +2,31 @@
 //! environment's `auth` issues tokens.
 
 use anyhow::Context as _;
+use clap::Args;
 use domain::names::{ADMIN_SCOPE, WRITE_SCOPE};
 use domain::time::UnixMillis;
 use serde::Serialize;
 use stacks::environment::{Environment, Words};
 
-use crate::aws::{is_embedded, nothing_deployed};
-use crate::cli::Token;
+use crate::aws::nothing_deployed;
 use crate::clock;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::local::{Claims, SigningKey, State};
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The user
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) email: String,
+    /// With the scope `metering:admin`: may read all users' data
+    #[arg(long)]
+    pub(crate) admin: bool,
+    /// With the scope `metering:write`: may report amounts of calls
+    #[arg(long)]
+    pub(crate) write: bool,
+}
 
 /// How long a token is valid: a working day.
 const HOURS: i64 = 12;
@@ -27,7 +41,7 @@ pub(super) struct Issued {
     expires_at: String,
 }
 
-pub(super) fn run(context: &Context, args: &Token) -> anyhow::Result<Exit> {
+pub(crate) fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
     if !is_embedded(&environment) {
         return Err(Stop::usage(format!(

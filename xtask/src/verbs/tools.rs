@@ -27,7 +27,7 @@ struct Answer {
     node_modules: PathBuf,
 }
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let tools = Tools::ensure(context).await?;
     let suites = SuiteTools::ensure(context).await?;
     let answer = Answer {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::{Args, Subcommand, ValueEnum};
 use deployer::{UsageTable, UserDay};
 use domain::bill::{self, Bill};
 use domain::counts::Sum;
@@ -15,9 +16,37 @@ use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
 use crate::aws::reach;
-use crate::cli::{UsageAction, UsageFormat};
 use crate::context::Context;
+use crate::duration::month;
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) action: UsageAction,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum UsageAction {
+    /// Print each user's usage in a month of its plan, once the month is final
+    Export {
+        /// The month: `2026-11`
+        #[arg(long, value_name = "M", value_parser = month)]
+        month: UnixMillis,
+        /// The format
+        #[arg(long, value_name = "FORMAT", default_value = "csv")]
+        format: UsageFormat,
+    },
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageFormat {
+    /// A header, then one line per user.
+    Csv,
+    /// One JSON object per line.
+    Jsonl,
+}
 
 /// Header of the CSV form, in the order of [`Row`]. A column for each meter follows.
 const HEADER: &str =
@@ -49,7 +78,7 @@ struct Exported {
     users: Vec<Row>,
 }
 
-pub(super) async fn run(context: &Context, action: UsageAction) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Result<Exit> {
     let UsageAction::Export { month, format } = action;
     let reached = reach(context).await?;
     reached.deployed().await?;

@@ -3,17 +3,58 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::{Args, Subcommand};
 use deployer::StateTable;
 use domain::key::{KeyRecord, Quota, UserSettings, attribute, normal_email};
 use domain::table::ItemKey;
 use serde::Serialize;
 
-use super::keys::{agreed, note, table};
+use super::keys::table;
+use crate::audit::note;
 use crate::aws::{Reached, reach};
-use crate::cli::{Consent, UserAction, UserChange};
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::output::counted;
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) action: UserAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// List users with the settings that override their plan
+    List,
+    /// Override the plan's rate limit, burst or quota for a user
+    Set {
+        /// The user
+        email: String,
+        #[command(flatten)]
+        change: UserChange,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// The change that `users set` makes.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct UserChange {
+    /// Calls per second, over all keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: Option<u32>,
+    /// Burst, over all keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) burst: Option<u32>,
+    /// Units per period, over all keys; `none` for no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) quota: Option<Quota>,
+    /// Return to the plan's values for every option that is not given
+    #[arg(long)]
+    pub(crate) by_plan: bool,
+}
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -33,7 +74,7 @@ struct User {
     blocked_at: Option<String>,
 }
 
-pub(super) async fn run(context: &Context, action: UserAction) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, action: UserAction) -> anyhow::Result<Exit> {
     match action {
         UserAction::List => list(context).await,
         UserAction::Set {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
 use deployer::{Queues, StateTable, WebhookSecrets};
 use domain::alert::Alert;
 use domain::bill::Bill;
@@ -17,12 +18,57 @@ use domain::webhook::{self, Delivery, DeliveryStatus, Format, Message, SECRET_BY
 use serde::Serialize;
 use stacks::environment::Environment;
 
-use super::keys::{agreed, note, random};
+use crate::audit::{note, random};
 use crate::aws::{Reached, reach};
-use crate::cli::{Consent, SampleEvent, WebhookAction};
 use crate::clock;
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) action: WebhookAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// List the deliveries to each endpoint, latest first
+    List,
+    /// Retry deliveries that were given up
+    Redrive {
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Print the secret that signs deliveries to an endpoint
+    Secret {
+        /// The endpoint's name
+        name: String,
+        /// Create a new one; the previous one keeps signing for 24 h
+        #[arg(long)]
+        rotate: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Post one signed event from this machine, and print the status of the response
+    Test {
+        /// A URL, or an endpoint's name
+        #[arg(value_name = "URL|NAME")]
+        target: String,
+        /// The event to post
+        #[arg(long, value_enum, default_value_t = SampleEvent::QuotaThreshold)]
+        event: SampleEvent,
+    },
+}
+
+/// An event that endpoints receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SampleEvent {
+    /// `QUOTA_THRESHOLD_CROSSED`: a user crossed a threshold of its quota.
+    QuotaThreshold,
+    /// `period.closed`: a user's period is final.
+    PeriodClosed,
+}
 
 /// How long a secret keeps signing beside its replacement.
 const GRACE_MILLIS: i64 = 24 * 3_600_000;
@@ -74,7 +120,7 @@ struct Tested {
     secret: String,
 }
 
-pub(super) async fn run(context: &Context, action: WebhookAction) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: &Context, action: WebhookAction) -> anyhow::Result<Exit> {
     match action {
         WebhookAction::List => list(context).await,
         WebhookAction::Redrive { consent } => redrive(context, consent).await,

@@ -9,9 +9,9 @@ use stacks::Environment;
 use stacks::attach::Attachment;
 use stacks::environment::ApiId;
 
+use super::Arguments;
 use super::findings::{self, Expected, Finding};
 use crate::aws::{Reached, reach};
-use crate::cli::Attach;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 
@@ -38,7 +38,7 @@ struct Checked {
     checks: Vec<Finding>,
 }
 
-pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     let targets = targets(&context.environment()?, args)?;
     let reached = reach(context).await?;
     let mut answer = Answer {
@@ -63,7 +63,7 @@ pub(super) async fn run(context: &Context, args: &Attach) -> anyhow::Result<Exit
 }
 
 /// The requested stage, or every stage of the environment file.
-fn targets(environment: &Environment, args: &Attach) -> anyhow::Result<Vec<Target>> {
+fn targets(environment: &Environment, args: &Arguments) -> anyhow::Result<Vec<Target>> {
     if let (Some(api), Some(stage)) = (&args.api, &args.stage) {
         let mut attached = environment.attached.iter();
         let same = attached.find(|one| one.api_id.as_str() == api);

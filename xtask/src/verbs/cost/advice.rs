@@ -6,9 +6,10 @@ use domain::names::{Function, TrackingMode};
 use serde::Serialize;
 
 use super::deployment::{Capacity, Deployment, Gateway, Stream};
-use super::estimate::{self, Traffic};
+use super::estimate;
 use super::money::Money;
 use super::prices::Prices;
+use super::shape::Traffic;
 
 /// A recommended change of a setting.
 #[derive(Debug, Serialize)]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::estimate::Traffic;
 use super::money::Money;
 use super::prices::{Prices, Unit};
+use super::shape::Traffic;
 use super::shape::{DAYS, SECONDS};
 
 /// A way to count calls.

@@ -7,7 +7,7 @@ use domain::names::{Function, Names, TrackingMode};
 use serde_json::{Map, Value};
 use stacks::{Assembly, Environment};
 
-use super::estimate::Traffic;
+use super::shape::Traffic;
 
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

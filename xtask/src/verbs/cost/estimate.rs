@@ -11,13 +11,11 @@ use serde::Serialize;
 use super::deployment::{Capacity, Deployment, Gateway, Stream};
 use super::money::Money;
 use super::prices::{Prices, Unit};
-use super::shape::{DAYS, SECONDS, Shape};
+use super::shape::{DAYS, SECONDS, Traffic};
 use super::units::{self, Units, Way};
 
 /// Hours of the month.
 const HOURS: u64 = DAYS * 24;
-/// Records that a shard accepts per second.
-const SHARD_RECORDS: u64 = 1_000;
 /// Shards of a new on-demand stream.
 const ON_DEMAND_SHARDS: u64 = 4;
 /// On-demand mode bills a record by the started KB; an event has some 700 bytes.
@@ -67,25 +65,6 @@ pub(super) struct Line {
     /// Whether it pays for metering rather than for the metered API.
     pub(super) metering: bool,
     pub(super) monthly: Money,
-}
-
-/// Traffic of a month.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Traffic {
-    pub(super) calls: u64,
-    pub(super) shape: Shape,
-}
-
-impl Traffic {
-    /// Calls in the busiest second.
-    pub(super) fn peak_rate(&self) -> u64 {
-        self.calls.saturating_mul(self.shape.peak).div_ceil(SECONDS)
-    }
-
-    /// The number of shards for the busiest second.
-    pub(super) fn shards(&self) -> u64 {
-        self.peak_rate().div_ceil(SHARD_RECORDS).max(1)
-    }
 }
 
 /// A bill under construction.
@@ -432,6 +411,7 @@ fn spread(calls: u64, places: u64, window_seconds: u64) -> u64 {
 mod tests {
     use super::super::deployment::tests::environment;
     use super::*;
+    use crate::verbs::cost::Shape;
 
     fn prices() -> Prices {
         Prices::load(None, "ap-south-1").unwrap()

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Records that a shard accepts per second.
+const SHARD_RECORDS: u64 = 1_000;
+
 /// Days of the estimated month.
 pub(super) const DAYS: u64 = 30;
 /// Its seconds.
@@ -90,6 +93,25 @@ pub(crate) fn calls(text: &str) -> Result<u64, String> {
         .ok_or_else(|| {
             format!("invalid number of calls `{text}`: expected 1k to 1000B, such as `10M` or `1B`")
         })
+}
+
+/// Traffic of a month.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traffic {
+    pub(super) calls: u64,
+    pub(super) shape: Shape,
+}
+
+impl Traffic {
+    /// Calls in the busiest second.
+    pub(super) fn peak_rate(&self) -> u64 {
+        self.calls.saturating_mul(self.shape.peak).div_ceil(SECONDS)
+    }
+
+    /// The number of shards for the busiest second.
+    pub(super) fn shards(&self) -> u64 {
+        self.peak_rate().div_ceil(SHARD_RECORDS).max(1)
+    }
 }
 
 #[cfg(test)]

@@ -11,10 +11,12 @@ use stacks::environment::Environment;
 use stacks::{Assembly, StackArtifact};
 
 use super::{Deployment, Manner, account, leftovers, order, review, start};
-use crate::aws::{Reached, deployed_mode, is_embedded, reach};
-use crate::cli::{ArchOption, Consent};
+use crate::aws::{Reached, deployed_mode, reach};
+use crate::consent::Consent;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
+use crate::options::ArchOption;
 use crate::stop::Stop;
 
 /// All changes of a deploy: the source of both the text and the JSON.

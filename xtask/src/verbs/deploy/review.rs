@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deployer::Review;
 use stacks::StackArtifact;
 
-use crate::cli::Consent;
+use crate::consent::Consent;
 use crate::context::Context;
 
 /// How to make a change.

@@ -23,9 +23,9 @@ use stacks::environment::Environment;
 
 use super::review::Decision;
 use super::{Deployment, finish, in_order};
-use crate::aws::is_embedded;
 use crate::clock;
 use crate::context::Context;
+use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
 use crate::local::{Tools, host};
 use crate::stop::{Exit, Stop};

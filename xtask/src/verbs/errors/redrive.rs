@@ -7,18 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use deployer::{ErrorTable, Page, Queues, SetAside, Source, Start, StreamRecord, Streams};
-use domain::names::StackKind;
+use deployer::{ErrorTable, Page, SetAside, Source, Start, StreamRecord, Streams};
 use domain::time::UnixMillis;
 use serde::Serialize;
 
-use super::dead_letters;
-use crate::aws::{Reached, nothing_deployed, reach};
-use crate::cli::Consent;
+use crate::aws::Reached;
 use crate::context::Context;
+use crate::delivery::{Delivered, Delivery};
 use crate::stop::Exit;
-use crate::verbs::delivery::{Delivered, Delivery};
-use crate::verbs::keys::agreed;
 
 /// Items or messages.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,55 +51,11 @@ pub(super) struct Redrive<'a> {
     /// Whether there is a processor; synchronous mode has none.
     pub(super) has_processor: bool,
     pub(super) done: Redriven,
-    table: ErrorTable,
-}
-
-pub(super) async fn run(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
-    let reached = reach(context).await?;
-    let found = reached.stacks().await?;
-    if found.is_empty() {
-        return Err(nothing_deployed(&reached.environment).into());
-    }
-    let names = reached.environment.names();
-    let table = ErrorTable::new(&reached.session, &names);
-    if consent.dry_run {
-        let queues = Queues::new(&reached.session);
-        let letters = queues.depths(&names.dead_letter_queues()).await?;
-        let described = table.describe().await?;
-        let offered = described.iter().filter(|record| is_offered(record));
-        context.out.step(&format!(
-            "would submit {} records set aside and the records of {} dead letters",
-            offered.count(),
-            letters.unwrap_or(0)
-        ));
-        return Ok(Exit::Done);
-    }
-    let question = format!(
-        "submit what failed in `{}` to its functions again?",
-        reached.environment.name
-    );
-    if !agreed(context, &reached.environment, consent, &question)? {
-        return Ok(Exit::Failed);
-    }
-    let mut redrive = Redrive {
-        context,
-        reached: &reached,
-        delivery: Delivery::new(&reached),
-        streams: Streams::new(&reached.session),
-        stream: names.usage_stream(),
-        has_processor: found.iter().any(|(kind, _)| *kind == StackKind::Kinesis),
-        done: Redriven::default(),
-        table,
-    };
-    context.out.step("submitting the records set aside");
-    redrive.errors().await?;
-    dead_letters::redrive(&mut redrive).await?;
-    context.out.answer(&redrive.done, Redriven::text)?;
-    Ok(redrive.done.exit())
+    pub(super) table: ErrorTable,
 }
 
 impl Redrive<'_> {
-    async fn errors(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn errors(&mut self) -> anyhow::Result<()> {
         let mut next = None;
         loop {
             let (page, more) = self.table.read(next).await?;
@@ -249,7 +201,7 @@ impl Redrive<'_> {
 /// Whether a function can process it. The tick folds a parked item's minute again by itself, as
 /// soon as a release can read the item; a conflict reports an event that is counted; an amount
 /// without a call is in the journal.
-fn is_offered(record: &SetAside) -> bool {
+pub(super) fn is_offered(record: &SetAside) -> bool {
     matches!(record.source(), Source::Stream | Source::Log)
 }
 
@@ -274,7 +226,7 @@ fn take(found: &mut Vec<StreamRecord>, page: &Page, first: &str, last: &str) -> 
 }
 
 impl Redriven {
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         if self.failed > 0 || self.dead_letters.kept > 0 {
             Exit::Failed
         } else {
@@ -282,7 +234,7 @@ impl Redriven {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let pile = |what: &str,
                     Pile {
                         found,

@@ -8,10 +8,12 @@ use domain::key::{KeyDetails, KeyRecord, UserSettings, normal_email};
 use domain::time::UnixMillis;
 use serde::Serialize;
 
-use super::{agreed, check_plan, note, settings_of, table};
+use super::arguments::EmailSource;
+use super::{check_plan, settings_of, table};
+use crate::audit::note;
 use crate::aws::{Reached, reach};
-use crate::cli::{Consent, EmailSource};
 use crate::clock;
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::duration::When;
 use crate::output::counted;

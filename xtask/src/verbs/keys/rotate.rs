@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use keyring::Rotation;
 
-use super::{agreed, find, operator, refused, ring};
+use super::{find, operator, refused, ring};
 use crate::aws::reach;
-use crate::cli::Consent;
 use crate::clock;
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
 

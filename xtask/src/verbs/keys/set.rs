@@ -3,9 +3,11 @@
 use domain::key::{KeyRecord, attribute};
 use serde::Serialize;
 
-use super::{agreed, check_plan, find, note, table};
+use super::arguments::KeyChange;
+use super::{check_plan, find, table};
+use crate::audit::note;
 use crate::aws::reach;
-use crate::cli::{Consent, KeyChange};
+use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::stop::Exit;
 

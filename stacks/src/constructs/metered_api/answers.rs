@@ -1,0 +1,101 @@
+//! The gateway's own responses: always JSON, never a stack trace, never the key.
+
+use crate::cfn::apigateway::GatewayResponseResponseType as To;
+use crate::constructs::rest_api::Answer;
+
+const JSON: (&str, &str) = ("Content-Type", "'application/json'");
+
+/// The responses by logical id.
+pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
+    (
+        "AnswerUnauthorized",
+        Answer {
+            to: To::Unauthorized,
+            status: Some(401),
+            headers: &[JSON],
+            body: r#"{"error":"unauthorized","message":"a valid API key is needed in the header x-api-key"}"#,
+        },
+    ),
+    (
+        // The authorizer denies only calls that are over their plan: everything else fails with 401
+        // or 500.
+        "AnswerAccessDenied",
+        Answer {
+            to: To::AccessDenied,
+            status: Some(429),
+            headers: &[
+                JSON,
+                ("Retry-After", "context.authorizer.retryAfter"),
+                ("RateLimit", "context.authorizer.rateLimit"),
+                ("RateLimit-Policy", "context.authorizer.rateLimitPolicy"),
+            ],
+            body: r#"{"error":"$context.authorizer.limitError","message":"$context.authorizer.limitMessage"}"#,
+        },
+    ),
+    (
+        "AnswerAuthorizerFailure",
+        Answer {
+            to: To::AuthorizerFailure,
+            status: Some(500),
+            headers: &[JSON],
+            body: r#"{"error":"internal","message":"the API key could not be checked, try again"}"#,
+        },
+    ),
+    (
+        // The stage or the account throttled the call. The authorizer is not called, and nothing
+        // counts.
+        "AnswerThrottled",
+        Answer {
+            to: To::Throttled,
+            status: Some(429),
+            headers: &[JSON, ("Retry-After", "'1'")],
+            body: r#"{"error":"rateLimited","message":"the API takes no more calls at the moment, try again after the seconds in Retry-After"}"#,
+        },
+    ),
+    (
+        // The gateway reports a path or a method without a route as a missing token.
+        "AnswerNoRoute",
+        Answer {
+            to: To::MissingAuthenticationToken,
+            status: Some(404),
+            headers: &[JSON],
+            body: r#"{"error":"notFound","message":"there is no such endpoint"}"#,
+        },
+    ),
+    (
+        "AnswerUnreachable",
+        Answer {
+            to: To::IntegrationFailure,
+            status: Some(502),
+            headers: &[JSON],
+            body: r#"{"error":"badGateway","message":"the API cannot be reached, try again"}"#,
+        },
+    ),
+    (
+        "AnswerTimeout",
+        Answer {
+            to: To::IntegrationTimeout,
+            status: Some(504),
+            headers: &[JSON],
+            body: r#"{"error":"gatewayTimeout","message":"the API did not answer within 29 seconds"}"#,
+        },
+    ),
+    (
+        "AnswerDefault4xx",
+        Answer {
+            to: To::Default4xx,
+            status: None,
+            headers: &[JSON],
+            body: r#"{"error":"badRequest","message":$context.error.messageString}"#,
+        },
+    ),
+    (
+        "AnswerDefault5xx",
+        Answer {
+            to: To::Default5xx,
+            status: None,
+            headers: &[JSON],
+            body: r#"{"error":"internal","message":"the API did not answer, try again"}"#,
+        },
+    ),
+];

@@ -1,0 +1,17 @@
+//! The three stacks of an environment.
+//!
+//! Calls and events pass them in this order: the [`api`] reports each call to the stream of
+//! [`kinesis`], whose processor appends it to the journal of [`data`], where the aggregator folds
+//! it. The [`reconciler`] appends the access log's lines, and the [`notifier`] sends alerts.
+
+mod context;
+mod dashboard;
+mod notifier;
+mod reconciler;
+mod watch;
+
+pub(crate) mod api;
+pub(crate) mod data;
+pub(crate) mod kinesis;
+
+pub(crate) use context::Context;

@@ -1,0 +1,67 @@
+//! `/v1/keys`: API keys over HTTP.
+
+use std::collections::BTreeMap;
+
+use domain::endpoint::KeyEndpoint;
+use domain::names::{Function as Of, KEYS_BY_EMAIL_INDEX, KEYS_BY_ID_INDEX, env};
+use domain::table::AUDIT_PREFIX;
+
+use super::authentication;
+use crate::SynthError;
+use crate::constructs::{Access, Function, Integration, RestApi, Stack, Table, Verb};
+use crate::metering::context::{Context, Size};
+
+/// Declares the function.
+pub(super) fn function(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+    let names = &context.names;
+    let prefix = context.environment.resource_prefix.as_str();
+    let mut variables = BTreeMap::from([
+        (env::API_KEYS_TABLE, names.api_keys_table().into()),
+        (env::API_USAGE_TABLE, names.usage_table().into()),
+        (env::KEY_PREFIX, prefix.into()),
+        (env::PLANS, context.plans()?),
+    ]);
+    variables.extend(authentication(context));
+    let function = context.function(
+        stack,
+        "KeysApi",
+        Of::Keys,
+        "Creates, rotates, revokes and lists API keys",
+        &Size {
+            memory: 512,
+            timeout: 25,
+        },
+        variables,
+    )?;
+    let indexes = [KEYS_BY_ID_INDEX, KEYS_BY_EMAIL_INDEX];
+    let keys = Table::named(&names.api_keys_table(), indexes).encrypted(context.encryption());
+    keys.grant(
+        &function,
+        [
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:PutItem",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        ],
+    );
+    keys.grant_query_indexes(&function);
+    // The audit log is beside the counts, which this function must not touch.
+    let usage = context.table(&names.usage_table());
+    usage.grant_partitions(&function, ["dynamodb:PutItem"], AUDIT_PREFIX);
+    Ok(function)
+}
+
+/// Declares the routes.
+pub(super) fn routes(stack: &mut Stack, api: &mut RestApi, function: &Function) {
+    // The function verifies bearer tokens itself.
+    for endpoint in KeyEndpoint::ALL {
+        let verb = match endpoint {
+            KeyEndpoint::List => Verb::Get,
+            KeyEndpoint::Create | KeyEndpoint::Rotate => Verb::Post,
+            KeyEndpoint::Revoke => Verb::Delete,
+        };
+        let route = (verb, endpoint.path());
+        let answers = Integration::Function(function);
+        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
+    }
+}

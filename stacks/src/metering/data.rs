@@ -1,0 +1,277 @@
+//! `CompliCal-Data-{env}`: the tables, which outlive everything else, and the aggregator, which
+//! folds the journal into counts. It also holds the topic that all alarms notify, because this
+//! stack exists in both modes.
+//!
+//! The aggregator reads the analytics table's stream. A table stream's ARN contains a time, so only
+//! the table's own stack can name it.
+
+mod alarms;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use domain::key::attribute as key;
+use domain::names::{
+    AUTHORIZER_SECONDS, BY_TIME_INDEX, FOLD_SECONDS, Function as Of, KEYS_BY_EMAIL_INDEX,
+    KEYS_BY_ID_INDEX, StackKind, env,
+};
+use domain::table::{JOURNAL_PREFIX, attribute};
+
+use crate::SynthError;
+use crate::cfn::Val;
+use crate::constructs::{
+    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue, ScheduleRule, Stack,
+    Start, StreamView, Table, TableSettings, Topic,
+};
+use crate::environment::Email;
+use crate::metering::context::{Context, Size, dead_letters};
+use crate::metering::notifier;
+
+pub(crate) use alarms::ALARMS;
+
+/// The aggregator's size. A fold holds the ids of a whole minute.
+const SIZE: Size = Size {
+    memory: 1024,
+    timeout: FOLD_SECONDS,
+};
+/// The most changes of the journal per invocation: Lambda's limit. The more changes of a minute
+/// share a batch, the less often that minute is folded.
+const BATCH: u32 = 10_000;
+
+/// Declares the stack.
+pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
+    let mut stack = Stack::new(
+        context.names.stack(StackKind::Data),
+        "API keys, usage, the journal and its aggregator. Its tables are retained when it is deleted.",
+    );
+    let keys = api_keys_table(context, &mut stack);
+    let usage = usage_table(context, &mut stack);
+    let analytics = analytics_table(context, &mut stack);
+    let topic = Topic::of_alarms(
+        &mut stack,
+        "AlarmTopic",
+        &context.alarm_topic(),
+        context.environment.alarms.email.as_ref().map(Email::as_str),
+        &context.encryption(),
+    );
+    let dead_letters = dead_letters(
+        context,
+        &mut stack,
+        "AggregatorDeadLetterQueue",
+        &context.names.aggregator_dead_letter_queue(),
+    );
+    let (alerts, notifier) = notifier::declare(context, &mut stack, (&usage, &topic))?;
+    let tables = (&analytics, &usage);
+    let aggregator = aggregator(context, &mut stack, tables, (&dead_letters, &alerts))?;
+    let tables = [&keys, &usage, &analytics];
+    for watch in alarms::of(context, tables, &aggregator, &dead_letters) {
+        context.alarm(&mut stack, &topic, watch);
+    }
+
+    let arn = topic.arn();
+    let template = stack.template();
+    template.output("AlarmTopicArn", "The topic that all alarms notify", arn);
+    for (id, description, name) in [
+        ("ApiKeysTableName", "The table of API keys", keys.name()),
+        ("ApiUsageTableName", "The usage table", usage.name()),
+        (
+            "AnalyticsTableName",
+            "The analytics table",
+            analytics.name(),
+        ),
+        (
+            "RealtimeAggregatorName",
+            "Folds the journal",
+            aggregator.name(),
+        ),
+        ("NotifierName", "Delivers alerts", notifier.name()),
+        (
+            "AggregatorDeadLetterQueueName",
+            "Its dead letters",
+            dead_letters.name(),
+        ),
+    ] {
+        template.output(id, description, name);
+    }
+    Ok(stack)
+}
+
+fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
+        "ApiKeysTable",
+        &TableSettings {
+            name: &context.names.api_keys_table(),
+            key: Key {
+                partition: key::KEY_HASH,
+                sort: None,
+            },
+            indexes: &[
+                Index {
+                    name: KEYS_BY_ID_INDEX,
+                    key: Key {
+                        partition: key::ID,
+                        sort: None,
+                    },
+                    projection: Projection::All,
+                },
+                Index {
+                    name: KEYS_BY_EMAIL_INDEX,
+                    key: Key {
+                        partition: key::EMAIL,
+                        sort: Some(key::CREATED_AT),
+                    },
+                    projection: Projection::All,
+                },
+            ],
+            expires: None,
+            stream: None,
+            protected: !context.environment.is_local(),
+            encryption: context.encryption(),
+        },
+    )
+}
+
+/// The key of the analytics and the usage table.
+const ITEM_KEY: Key = Key {
+    partition: attribute::PK,
+    sort: Some(attribute::SK),
+};
+
+/// Each user's hours, days, months and all time, and the progress of closing days.
+fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
+        "ApiUsageTable",
+        &TableSettings {
+            name: &context.names.usage_table(),
+            key: ITEM_KEY,
+            indexes: &[],
+            expires: Some(attribute::TTL),
+            stream: None,
+            protected: !context.environment.is_local(),
+            encryption: context.encryption(),
+        },
+    )
+}
+
+/// The journal, the totals over all users, and items that could not be processed.
+fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+    Table::new(
+        stack,
+        "AnalyticsTable",
+        &TableSettings {
+            name: &context.names.analytics_table(),
+            key: ITEM_KEY,
+            indexes: &[Index {
+                name: BY_TIME_INDEX,
+                key: Key {
+                    partition: attribute::WINDOW,
+                    sort: Some(attribute::START),
+                },
+                projection: Projection::Keys,
+            }],
+            expires: Some(attribute::TTL),
+            // A fold reads the journal itself: it only needs to know which minutes changed.
+            stream: Some(StreamView::Keys),
+            protected: !context.environment.is_local(),
+            encryption: context.encryption(),
+        },
+    )
+}
+
+/// The aggregator, invoked by each change of the journal, and each minute to close days.
+fn aggregator(
+    context: &Context<'_>,
+    stack: &mut Stack,
+    (analytics, usage): (&Table, &Table),
+    (dead_letters, alerts): (&Queue, &Queue),
+) -> Result<Function, SynthError> {
+    let aggregator = context.function(
+        stack,
+        "RealtimeAggregator",
+        Of::Aggregator,
+        "Folds the journal into counts, and closes days",
+        &SIZE,
+        variables(context, alerts)?,
+    )?;
+    alerts.grant_send(&aggregator);
+    analytics.grant(
+        &aggregator,
+        [
+            "dynamodb:GetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:DeleteItem",
+        ],
+    );
+    usage.grant(
+        &aggregator,
+        ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"],
+    );
+    EventSource::TableStream(analytics).feed(
+        stack,
+        "RealtimeAggregatorSource",
+        &aggregator,
+        &EventSourceSettings {
+            start: Start::Oldest,
+            batch_size: BATCH,
+            window_seconds: context.environment.aggregator.window_seconds.get(),
+            parallelization: 1,
+            dead_letters,
+            filter: Some(&journal_only()),
+        },
+    );
+    ScheduleRule {
+        name: &context.named("aggregator-tick"),
+        description: "Closes days, and folds what the table's stream missed",
+        every_minutes: NonZeroU16::MIN,
+    }
+    .invoke(stack, "AggregatorTick", &aggregator);
+    Ok(aggregator)
+}
+
+fn variables(
+    context: &Context<'_>,
+    alerts: &Queue,
+) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
+    let names = &context.names;
+    let retention = context.environment.retention;
+    let number = |number: u32| Val::<String>::from(number.to_string());
+    Ok(BTreeMap::from([
+        (env::PLANS, context.plans()?),
+        (env::ALERT_QUEUE, alerts.url().into()),
+        (env::ENVIRONMENT, context.environment.name.as_str().into()),
+        (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
+        (env::ANALYTICS_TABLE, names.analytics_table().into()),
+        (env::API_USAGE_TABLE, names.usage_table().into()),
+        (env::RAW_RETENTION_DAYS, number(retention.raw_days.get())),
+        (
+            env::MINUTE_RETENTION_DAYS,
+            number(retention.minute_days.get()),
+        ),
+        (env::HOUR_RETENTION_DAYS, number(retention.hour_days.get())),
+        (
+            env::RECONCILE_SECONDS,
+            number(seconds_until_reconciled(context)),
+        ),
+    ]))
+}
+
+/// Seconds after a call by which both tracks have reported it, unless one has lost it: its line
+/// waits for a window, and its event for the authorizer to end and for the processor's batch to
+/// fill.
+fn seconds_until_reconciled(context: &Context<'_>) -> u32 {
+    let environment = context.environment;
+    environment.reconciler.window_seconds.get()
+        + AUTHORIZER_SECONDS
+        + environment.processor.batching_window_seconds.get()
+}
+
+/// Counts are written to the same table and must not trigger the fold that writes them. Neither
+/// must expiring entries: a fold without them would find fewer facts.
+fn journal_only() -> String {
+    format!(
+        r#"{{"eventName":["INSERT","MODIFY"],"dynamodb":{{"Keys":{{"PK":{{"S":[{{"prefix":"{JOURNAL_PREFIX}"}}]}}}}}}}}"#
+    )
+}

@@ -1,0 +1,35 @@
+//! The verbs, one module each.
+
+pub(crate) mod attach;
+pub(crate) mod bench;
+pub(crate) mod block;
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod codegen;
+pub(crate) mod completions;
+pub(crate) mod cost;
+pub(crate) mod dashboard;
+pub(crate) mod deploy;
+pub(crate) mod destroy;
+pub(crate) mod diff;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod host;
+pub(crate) mod iam;
+pub(crate) mod keys;
+pub(crate) mod logs;
+pub(crate) mod outputs;
+pub(crate) mod replay;
+pub(crate) mod rollback;
+pub(crate) mod schema;
+pub(crate) mod status;
+pub(crate) mod synth;
+pub(crate) mod test;
+pub(crate) mod token;
+pub(crate) mod tools;
+pub(crate) mod traffic;
+pub(crate) mod usage;
+pub(crate) mod users;
+pub(crate) mod verify;
+pub(crate) mod webhooks;

@@ -1,0 +1,300 @@
+//! `deploy`: from source to a running system.
+//!
+//! All environments are deployed in the same way. The local one needs an embedded AWS before and
+//! keys after; everything between differs only by endpoint and credentials.
+
+mod account;
+mod adoption;
+mod finish;
+pub(super) mod lag;
+mod leftovers;
+mod order;
+mod plan;
+mod review;
+mod start;
+mod watch;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use clap::Args;
+use deployer::{
+    Bucket, Prepared, Request, Review, Stacks, Tables, Template, without_doubts, without_refused,
+};
+use domain::names::StackKind;
+use stacks::environment::Environment;
+use stacks::{Assembly, StackArtifact};
+
+use crate::aws::{Reached, STACKS};
+use crate::consent::Consent;
+use crate::context::Context;
+use crate::context::is_embedded;
+use crate::functions::{self, Flavour};
+use crate::local::{Lock, Tools};
+use crate::options::ArchOption;
+use crate::stop::{Exit, Stop};
+
+pub(super) use order::{drain, selected};
+pub(super) use plan::plan;
+pub(super) use review::{Decision, Manner};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The stacks; all by default
+    #[arg(value_name = "STACK")]
+    pub(crate) stacks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    #[command(flatten)]
+    pub(crate) arch: ArchOption,
+    /// Loopback port of the local API; by default a free one, which stays the same
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Local")]
+    pub(crate) port: Option<u16>,
+    /// Then wait for saved changes under `functions/`, and run each as soon as it is built; Ctrl-C
+    /// ends the waiting, not the system. Changes elsewhere, such as under `stacks/`, need another
+    /// deploy
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Local")]
+    pub(crate) watch: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
+    Box::pin(with(context, context.environment()?, args)).await
+}
+
+/// Deploys an environment in a mode that overrides its file.
+pub(super) async fn with(
+    context: &Context,
+    environment: Environment,
+    args: Arguments,
+) -> anyhow::Result<Exit> {
+    let selection = selected(&environment, &args.stacks)?;
+    let embedded = is_embedded(&environment);
+    let flavour = Flavour::of(&environment, args.arch.arch)?;
+    if args.port.is_some() && !embedded {
+        return Err(
+            Stop::usage("`--port` is the port of the local API: only `local` has one").into(),
+        );
+    }
+    if args.watch {
+        watch::check(context, &environment)?;
+    }
+    start::check_port(context, args.port)?;
+    if args.consent.dry_run {
+        let plan = Box::pin(plan(context, environment, &args.stacks, args.arch)).await?;
+        plan.show(context)?;
+        return Ok(Exit::Done);
+    }
+    let lock = if embedded {
+        Some(Lock::take(&context.local())?)
+    } else {
+        None
+    };
+    // Before anything is built: which account it is, and what it contains already.
+    let outside = if embedded {
+        None
+    } else {
+        Some(account::reach(context, environment.clone()).await?)
+    };
+    let environment = outside
+        .as_ref()
+        .map_or(environment, |reached| reached.environment.clone());
+    let tools = Tools::ensure(context).await?;
+    // Changes saved from now on are not part of the current build.
+    let sources = watch::Sources::look(&context.functions_root)?;
+    let assets = functions::build(context, flavour).await?;
+    if embedded {
+        start::make_signing_key(&context.local())?;
+    }
+    let environment = context.trusting_this_machine(environment)?;
+    context.out.step("synthesising the stacks");
+    let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
+    assembly
+        .write(&context.assembly_dir)
+        .context("writing the assembly")?;
+
+    let manner = Manner {
+        consent: args.consent,
+        outside_local: !environment.is_local(),
+    };
+    let reached = match outside {
+        Some(reached) => reached,
+        None => start::embedded(context, environment, &tools, args.port).await?,
+    };
+    let deployment = Deployment {
+        context,
+        reached,
+        assembly,
+        manner,
+        stacks: selection,
+    };
+    let exit = deployment.run().await?;
+    drop(lock);
+    if args.watch && exit == Exit::Done {
+        let built = watch::Built {
+            tools,
+            flavour,
+            assets,
+        };
+        return watch::run(deployment, sources, built).await;
+    }
+    Ok(exit)
+}
+
+/// A deployment in progress.
+struct Deployment<'a> {
+    context: &'a Context,
+    reached: Reached,
+    assembly: Assembly,
+    manner: Manner,
+    stacks: Vec<StackKind>,
+}
+
+impl Deployment<'_> {
+    async fn run(&self) -> anyhow::Result<Exit> {
+        let before = self.reached.stacks().await?;
+        let retired = order::retired(&self.reached.environment, &before, &self.stacks);
+        order::announce(self.context, &self.reached.environment, &before);
+        let bucket = self.reached.assets_bucket();
+        self.publish(&bucket).await?;
+        let mut changed = match self.change_stacks(&bucket).await? {
+            Decision::Declined => return Ok(Exit::Failed),
+            decision => decision == Decision::Changed,
+        };
+        if let Some(stack) = retired {
+            match order::retire(self.context, &self.reached, self.manner, &stack).await? {
+                Decision::Declined => return Ok(Exit::Failed),
+                Decision::Changed => changed = true,
+                Decision::Unchanged => {}
+            }
+        }
+        finish::run(self.context, &self.reached, changed).await
+    }
+
+    /// Changes each of the stacks, until one is declined.
+    async fn change_stacks(&self, bucket: &Bucket) -> anyhow::Result<Decision> {
+        let mut all = Decision::Unchanged;
+        for artifact in self.stacks.iter().filter_map(|kind| self.artifact(*kind)) {
+            match self.deploy(artifact, bucket).await? {
+                Decision::Declined => {
+                    self.context.out.warning(&format!(
+                        "declined: stack `{}` was not changed",
+                        artifact.name
+                    ));
+                    return Ok(Decision::Declined);
+                }
+                Decision::Changed => all = Decision::Changed,
+                Decision::Unchanged => {}
+            }
+        }
+        Ok(all)
+    }
+
+    fn artifact(&self, kind: StackKind) -> Option<&StackArtifact> {
+        let name = self.reached.environment.names().stack(kind);
+        self.assembly.stacks.iter().find(|stack| stack.name == name)
+    }
+
+    /// Uploads every asset to where its stack expects it.
+    async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
+        bucket.ensure(&self.context.out).await?;
+        let mut published = 0;
+        for asset in self.assembly.stacks.iter().flat_map(|stack| &stack.assets) {
+            if bucket.publish(&asset.key, &asset.zip).await? {
+                published += 1;
+            }
+        }
+        if published > 0 {
+            self.context
+                .out
+                .step(&format!("published {published} function zips"));
+        }
+        Ok(())
+    }
+
+    /// Changes one stack to match the assembly.
+    async fn deploy(&self, artifact: &StackArtifact, bucket: &Bucket) -> anyhow::Result<Decision> {
+        let out = self.context.out;
+        let name = &artifact.name;
+        out.step(&format!("stack `{name}`"));
+        let parsed = self.template(artifact)?;
+        let stacks = Stacks::new(&self.reached.session);
+        let current = stacks.recover(name, &out).await?;
+        if !leftovers::cleared(self, current.as_ref(), &parsed, name).await? {
+            return Ok(Decision::Declined);
+        }
+        let template = Template::new(name, parsed, bucket).await?;
+        let request = Request {
+            stack: name,
+            template: &template,
+            parameters: &BTreeMap::new(),
+            tags: &artifact.tags,
+        };
+        match stacks.prepare(&request, current.as_ref()).await? {
+            Prepared::Nothing => {
+                out.detail("nothing changed");
+                Ok(Decision::Unchanged)
+            }
+            Prepared::Changes { change_set, review } => {
+                let review = self.believed(review);
+                review::show(self.context, &review);
+                self.carry_out(&stacks, &template, &change_set, &review)
+                    .await
+            }
+        }
+    }
+
+    /// Executes a change set, if that is permitted and possible.
+    async fn carry_out(
+        &self,
+        stacks: &Stacks,
+        template: &Template,
+        change_set: &str,
+        review: &Review,
+    ) -> anyhow::Result<Decision> {
+        let out = self.context.out;
+        let tables = Tables::new(&self.reached.session);
+        let adoptions = tables.differing(template.parsed(), review).await?;
+        adoption::show(self.context, &adoptions);
+        let agreed = adoption::possible(&adoptions, review)
+            .and_then(|()| review::agreed(self.context, self.manner, review));
+        if !matches!(agreed, Ok(true)) {
+            stacks.discard(change_set).await?;
+            if !review.exists {
+                stacks.recover(&review.stack, &out).await?;
+            }
+            agreed?;
+            return Ok(Decision::Declined);
+        }
+        for adoption in &adoptions {
+            tables.mend(adoption, &out).await?;
+        }
+        stacks.execute(&review.stack, change_set, &out).await?;
+        Ok(Decision::Changed)
+    }
+
+    /// The review without replacements that only the embedded AWS's ignorance suggests.
+    fn believed(&self, review: Review) -> Review {
+        match self.reached.running {
+            Some(_) => without_doubts(review),
+            None => review,
+        }
+    }
+
+    /// The template for the target AWS.
+    fn template(&self, artifact: &StackArtifact) -> anyhow::Result<serde_json::Value> {
+        let parsed = start::parsed(artifact)?;
+        if self.reached.running.is_none() {
+            return Ok(parsed);
+        }
+        review::show_unsupported(self.context, artifact);
+        Ok(without_refused(parsed, &review::refused(artifact)))
+    }
+}
+
+/// The kinds of stacks to deploy: those given, or all.
+pub(super) fn in_order(kinds: &[StackKind]) -> Vec<StackKind> {
+    STACKS
+        .into_iter()
+        .filter(|kind| kinds.contains(kind))
+        .collect()
+}
