@@ -7,7 +7,7 @@
 //! A principal that deploys functions also writes their roles, and so can do anything these roles
 //! allow. The deploy role has the minimum permissions for its work; it is not harmless.
 
-mod attached;
+mod attachment;
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -350,7 +350,7 @@ fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> 
         Statement::of(vec!["dynamodb:Scan"], table(names.api_keys_table())),
     ];
     statements.extend(environment.encryption.as_ref().map(decrypting));
-    statements.extend(attached::looking(environment));
+    statements.extend(attachment::looking(environment));
     statements
 }
 

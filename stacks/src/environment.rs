@@ -6,7 +6,7 @@
 //! with [`Environment::with_analytics`].
 
 mod address;
-mod attached;
+mod attachment;
 mod cors;
 mod error;
 mod jwks;
@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use address::{Address, KeySetAddress, UpstreamAddress};
-pub use attached::{ApiKind, Attached};
+pub use attachment::{ApiKind, Attached};
 pub use cors::{Cors, Origins};
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
@@ -132,7 +132,7 @@ pub struct Environment {
     /// unmetered.
     pub cors: Option<Cors>,
     /// Existing APIs to meter: their gateways may call the authorizer.
-    #[serde(default, deserialize_with = "attached::attached")]
+    #[serde(default, deserialize_with = "attachment::attached")]
     #[schemars(with = "Vec<Attached>")]
     pub attached: Vec<Attached>,
     /// How many calls the gateway accepts.

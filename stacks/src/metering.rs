@@ -14,4 +14,4 @@ pub(crate) mod api;
 pub(crate) mod data;
 pub(crate) mod kinesis;
 
-pub(crate) use context::Context;
+pub(crate) use context::StackContext;

@@ -9,7 +9,7 @@ use crate::assets::{self, FunctionAssets};
 use crate::cfn::Problem;
 use crate::constructs::Stack;
 use crate::environment::{Environment, LOCAL_ACCOUNT, Refusal};
-use crate::metering::{Context, api, data, kinesis};
+use crate::metering::{StackContext, api, data, kinesis};
 use crate::{linters, local, rules};
 
 /// Why an environment has no assembly.
@@ -90,7 +90,7 @@ fn assembled(
     assets: &FunctionAssets,
     undeployable: Option<&'static str>,
 ) -> Result<Assembly, SynthError> {
-    let context = Context::new(environment, assets);
+    let context = StackContext::new(environment, assets);
     let mut stacks = vec![data::stack(&context)?];
     if environment.mode() == TrackingMode::Stream {
         stacks.push(kinesis::stack(&context)?);

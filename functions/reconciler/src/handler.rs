@@ -20,7 +20,7 @@ use runtime::together::together;
 
 use crate::invocation::{Invocation, LogData, Message, MessageType, Unreadable};
 use crate::metrics;
-use crate::reading::{Reading, Refused};
+use crate::reader::{Reading, Refused};
 
 /// The reconciler over the journal and its queue. Lines that are set aside go into the journal's
 /// table.

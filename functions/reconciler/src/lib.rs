@@ -9,5 +9,5 @@ pub mod handler;
 pub mod invocation;
 pub mod line;
 pub mod metrics;
-mod reading;
+mod reader;
 pub mod settings;

@@ -5,8 +5,8 @@
 //! The environment is deployed separately, before this stack. Its resources are found by name:
 //! nothing else ties the stacks together.
 
-mod answers;
 mod log_format;
+mod responses;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use super::routes::{Access, Integration, Verb};
 use super::stack::Stack;
 use crate::cfn::{Handle, LogicalId, Val, apigateway, sub};
 
-pub(crate) use answers::GATEWAY_ANSWERS;
 pub(crate) use log_format::log_format;
+pub(crate) use responses::GATEWAY_RESPONSES;
 
 /// A metered REST API with one stage.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl MeteredApi {
         let authorizer = Invoked::named(&settings.names.function(Of::Authorizer));
         let gate = LogicalId::from(format!("{id}Authorizer"));
         let gate = api.authorizer(stack, gate, authorizer);
-        for (answer_id, answer) in &GATEWAY_ANSWERS {
+        for (answer_id, answer) in &GATEWAY_RESPONSES {
             let answer_id = LogicalId::from(format!("{id}{answer_id}"));
             api.answer(stack, answer_id, answer, &BTreeMap::new());
         }

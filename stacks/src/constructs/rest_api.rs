@@ -46,7 +46,7 @@ pub struct RestApiSettings<'a> {
 
 /// A gateway response, which the gateway itself sends.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct GatewayResponse<'a> {
     /// The type of response.
     pub to: apigateway::GatewayResponseResponseType,
     /// Its HTTP status, unless it is the gateway's own.
@@ -188,7 +188,7 @@ impl RestApi {
         &mut self,
         stack: &mut Stack,
         id: impl Into<LogicalId>,
-        answer: &Answer<'_>,
+        answer: &GatewayResponse<'_>,
         common: &BTreeMap<String, String>,
     ) {
         let mut response = apigateway::GatewayResponse::new(apigateway::GatewayResponseRequired {

@@ -17,18 +17,18 @@ use domain::sign_in::SignIn;
 
 use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
 use crate::constructs::{
-    Access, Firewall, Function, GATEWAY_ANSWERS, Integration, RestApi, RestApiSettings, Stack,
+    Access, Firewall, Function, GATEWAY_RESPONSES, Integration, RestApi, RestApiSettings, Stack,
     Stream, Topic, Verb, log_format,
 };
 use crate::environment::{KeySetAddress, TlsPolicy, Words};
-use crate::metering::context::{Context, Size, variable};
+use crate::metering::context::{Size, StackContext, variable};
 use crate::metering::{dashboard, reconciler};
 use crate::{SynthError, cfn};
 
 pub(crate) use alarms::ALARMS;
 
 /// Declares the stack.
-pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
+pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     let name = context.names.stack(StackKind::Api);
     let mut stack = Stack::new(
         name.as_str(),
@@ -107,7 +107,7 @@ struct Api {
 
 /// Declares the REST API: its routes, its own responses and its stage.
 fn gateway(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     functions: &Functions<'_>,
     log: &AccessLog,
@@ -149,7 +149,7 @@ fn gateway(
         collector::route(stack, &mut api, collector);
     }
     let allowed = browsers::answered(context.environment.cors.as_ref());
-    for (id, answer) in &GATEWAY_ANSWERS {
+    for (id, answer) in &GATEWAY_RESPONSES {
         api.answer(stack, *id, answer, &allowed);
     }
     let url = api.url();
@@ -175,7 +175,7 @@ fn gateway(
 
 /// Allows the gateways of existing APIs to call the authorizer, and nothing else. ARNs of authorizers
 /// have one form for REST and HTTP APIs.
-fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
+fn attached(context: &StackContext<'_>, stack: &mut Stack, authorizer: &Function) {
     let attached = context.environment.attached.iter();
     let apis: BTreeSet<&str> = attached.map(|one| one.api_id.as_str()).collect();
     for api in apis {
@@ -196,14 +196,14 @@ fn attached(context: &Context<'_>, stack: &mut Stack, authorizer: &Function) {
 
 /// The key set in the environment file. It is a literal of the template: the next deploy of a file
 /// without a key withdraws it.
-fn inline_jwks(context: &Context<'_>) -> String {
+fn inline_jwks(context: &StackContext<'_>) -> String {
     let jwks = context.environment.auth.jwks.as_ref();
     jwks.and_then(|jwks| serde_json::to_string(jwks).ok())
         .unwrap_or_default()
 }
 
 /// The authorizer: decides, responds, and reports afterwards.
-fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+fn authorizer(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let mode = context.environment.mode();
     let raw_days = context.environment.retention.raw_days.get();
@@ -255,7 +255,7 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
 }
 
 /// The variables of a function that verifies bearer tokens.
-fn authentication(context: &Context<'_>) -> [(&'static str, Val<String>); 5] {
+fn authentication(context: &StackContext<'_>) -> [(&'static str, Val<String>); 5] {
     let auth = &context.environment.auth;
     let text = |value: Option<&str>| Val::<String>::from(value.unwrap_or_default());
     [
@@ -280,7 +280,7 @@ fn authentication(context: &Context<'_>) -> [(&'static str, Val<String>); 5] {
 }
 
 /// The usage page's client at the issuer.
-fn sign_in(context: &Context<'_>) -> Result<String, SynthError> {
+fn sign_in(context: &StackContext<'_>) -> Result<String, SynthError> {
     let Some(sign_in) = &context.environment.auth.sign_in else {
         return Ok(String::new());
     };
@@ -288,7 +288,7 @@ fn sign_in(context: &Context<'_>) -> Result<String, SynthError> {
 }
 
 /// The analytics API: serves users and operators from both tables.
-fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+fn analytics(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     let names = &context.names;
     let retention = &context.environment.retention;
     let days = |days: u32| Val::<String>::from(days.to_string());
@@ -330,7 +330,7 @@ struct AccessLog {
 }
 
 /// The access log's group, and the role with which API Gateway writes to it.
-fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
+fn access_log(context: &StackContext<'_>, stack: &mut Stack) -> AccessLog {
     let name = context.names.access_log();
     let group = context.encryption().encrypt_log(
         logs::LogGroup::new()
@@ -352,7 +352,10 @@ fn access_log(context: &Context<'_>, stack: &mut Stack) -> AccessLog {
 ///
 /// Role and setting are retained: deleting them with one environment would silence the logs of all
 /// others. The role has a fixed name, so that the next deploy of the environment adopts it.
-fn gateway_account(context: &Context<'_>, stack: &mut Stack) -> Handle<cfn::apigateway::Account> {
+fn gateway_account(
+    context: &StackContext<'_>,
+    stack: &mut Stack,
+) -> Handle<cfn::apigateway::Account> {
     let template = stack.template();
     let role = template.add(
         "ApiGatewayLogsRole",

@@ -14,7 +14,7 @@ use crate::environment::{Architecture, Bounded, Environment, LogLevel};
 use crate::{FileAsset, FunctionAssets, SynthError, assets, constructs};
 
 /// The context that the three stacks of one environment share.
-pub(crate) struct Context<'a> {
+pub(crate) struct StackContext<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) names: Names,
     assets: &'a FunctionAssets,
@@ -26,7 +26,7 @@ pub(crate) struct Size {
     pub(crate) timeout: u32,
 }
 
-impl<'a> Context<'a> {
+impl<'a> StackContext<'a> {
     pub(crate) fn new(environment: &'a Environment, assets: &'a FunctionAssets) -> Self {
         Self {
             environment,
@@ -176,7 +176,7 @@ pub(crate) fn variable(
 
 /// Declares a dead-letter queue.
 pub(crate) fn dead_letters(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     id: &'static str,
     name: &str,

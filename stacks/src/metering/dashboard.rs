@@ -8,13 +8,13 @@ use crate::constructs::{
     Alarm, Dashboard, Expression, Function, Metric, Percentile, Period, Queue, Stack, Statistic,
     Stream, Widget,
 };
-use crate::metering::context::Context;
+use crate::metering::context::StackContext;
 use crate::metering::{api, data, kinesis, notifier, reconciler};
 
 const P99: Statistic = Statistic::Percentile(Percentile::P99);
 
 /// Declares the dashboard.
-pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
+pub(crate) fn declare(context: &StackContext<'_>, stack: &mut Stack) {
     let name = context.names.dashboard();
     let view = View::of(context);
     let mut dashboard = Dashboard::default().row([view.alarms()]).row(view.calls());
@@ -34,7 +34,7 @@ pub(crate) fn declare(context: &Context<'_>, stack: &mut Stack) {
 }
 
 /// The dashboard's URL in the console of the region's partition, for `Fn::Sub`.
-pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
+pub(crate) fn address(context: &StackContext<'_>, name: &str) -> String {
     let console = context.environment.region.partition().console();
     format!(
         "https://${{AWS::Region}}.{console}/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
@@ -43,13 +43,13 @@ pub(crate) fn address(context: &Context<'_>, name: &str) -> String {
 
 /// The content of the widgets.
 struct View<'a> {
-    context: &'a Context<'a>,
+    context: &'a StackContext<'a>,
     /// Absent in synchronous mode.
     stream: Option<Stream>,
 }
 
 impl<'a> View<'a> {
-    fn of(context: &'a Context<'a>) -> Self {
+    fn of(context: &'a StackContext<'a>) -> Self {
         let streaming = context.environment.mode() == TrackingMode::Stream;
         let stream = streaming.then(|| Stream::named(&context.names.usage_stream()));
         Self { context, stream }

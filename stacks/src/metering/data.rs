@@ -24,7 +24,7 @@ use crate::constructs::{
     Start, StreamView, Table, TableSettings, Topic,
 };
 use crate::environment::Email;
-use crate::metering::context::{Context, Size, dead_letters};
+use crate::metering::context::{Size, StackContext, dead_letters};
 use crate::metering::notifier;
 
 pub(crate) use alarms::ALARMS;
@@ -39,7 +39,7 @@ const SIZE: Size = Size {
 const BATCH: u32 = 10_000;
 
 /// Declares the stack.
-pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
+pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     let mut stack = Stack::new(
         context.names.stack(StackKind::Data),
         "API keys, usage, the journal and its aggregator. Its tables are retained when it is deleted.",
@@ -96,7 +96,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
     Ok(stack)
 }
 
-fn api_keys_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+fn api_keys_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "ApiKeysTable",
@@ -139,7 +139,7 @@ const ITEM_KEY: Key = Key {
 };
 
 /// Each user's hours, days, months and all time, and the progress of closing days.
-fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+fn usage_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "ApiUsageTable",
@@ -156,7 +156,7 @@ fn usage_table(context: &Context<'_>, stack: &mut Stack) -> Table {
 }
 
 /// The journal, the totals over all users, and items that could not be processed.
-fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
+fn analytics_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "AnalyticsTable",
@@ -182,7 +182,7 @@ fn analytics_table(context: &Context<'_>, stack: &mut Stack) -> Table {
 
 /// The aggregator, invoked by each change of the journal, and each minute to close days.
 fn aggregator(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     (analytics, usage): (&Table, &Table),
     (dead_letters, alerts): (&Queue, &Queue),
@@ -232,7 +232,7 @@ fn aggregator(
 }
 
 fn variables(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     alerts: &Queue,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
@@ -261,7 +261,7 @@ fn variables(
 /// Seconds after a call by which both tracks have reported it, unless one has lost it: its line
 /// waits for a window, and its event for the authorizer to end and for the processor's batch to
 /// fill.
-fn seconds_until_reconciled(context: &Context<'_>) -> u32 {
+fn seconds_until_reconciled(context: &StackContext<'_>) -> u32 {
     let environment = context.environment;
     environment.reconciler.window_seconds.get()
         + AUTHORIZER_SECONDS

@@ -15,7 +15,7 @@ use crate::constructs::{
     StreamSettings, Topic,
 };
 use crate::environment::StreamCapacity;
-use crate::metering::context::{Context, Size, dead_letters};
+use crate::metering::context::{Size, StackContext, dead_letters};
 
 pub(crate) use alarms::alarms;
 
@@ -29,7 +29,7 @@ const SIZE: Size = Size {
 };
 
 /// Declares the stack.
-pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
+pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     let mut stack = Stack::new(
         context.names.stack(StackKind::Kinesis),
         "Usage in real time: the stream and its processor.",
@@ -82,7 +82,7 @@ pub(crate) fn stack(context: &Context<'_>) -> Result<Stack, SynthError> {
 
 /// Stream to journal.
 fn processor(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     stream: &Stream,
     dead_letters: &Queue,

@@ -12,7 +12,7 @@ use crate::constructs::{
     Comparison, Delivery, Function, Period, Queue, QueueKind, QueueSettings, Secret,
     SecretSettings, Stack, Statistic, Table, Topic,
 };
-use crate::metering::context::{Context, Size, dead_letters, variable};
+use crate::metering::context::{Size, StackContext, dead_letters, variable};
 use crate::metering::watch::{Lasting, Watch};
 
 /// The names of the alarms on alerts.
@@ -37,7 +37,7 @@ const RECEIVES: u32 = 100;
 
 /// Declares the queue of alerts, and the notifier behind it.
 pub(crate) fn declare(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     (usage, topic): (&Table, &Topic),
 ) -> Result<(Queue, Function), SynthError> {
@@ -81,7 +81,7 @@ pub(crate) fn declare(
 
 /// One secret per endpoint. Names of endpoints consist of lower-case letters, digits and hyphens,
 /// so no two have the same logical id.
-fn secrets(context: &Context<'_>, stack: &mut Stack) -> Vec<Secret> {
+fn secrets(context: &StackContext<'_>, stack: &mut Stack) -> Vec<Secret> {
     let webhooks = context.environment.webhooks.iter();
     let declared = webhooks.map(|webhook| {
         let name = webhook.name.as_str();
@@ -100,7 +100,7 @@ fn secrets(context: &Context<'_>, stack: &mut Stack) -> Vec<Secret> {
 }
 
 fn variables(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     queue: &Queue,
     topic: &Topic,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
@@ -119,7 +119,7 @@ fn variables(
 }
 
 /// The endpoints in the form that the notifier reads.
-fn endpoints(context: &Context<'_>) -> Endpoints {
+fn endpoints(context: &StackContext<'_>) -> Endpoints {
     let webhooks = context.environment.webhooks.iter();
     let endpoints = webhooks.map(|webhook| Endpoint {
         name: webhook.name.to_string(),
@@ -134,7 +134,7 @@ fn endpoints(context: &Context<'_>) -> Endpoints {
     Endpoints(endpoints.collect())
 }
 
-fn alarms(context: &Context<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
+fn alarms(context: &StackContext<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
     let minute = Period::MINUTE;
     [
         Watch {

@@ -15,7 +15,7 @@ use crate::constructs::{
     Comparison, Delivery, Function, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
     Subscription, Topic,
 };
-use crate::metering::context::{Context, Size, dead_letters};
+use crate::metering::context::{Size, StackContext, dead_letters};
 use crate::metering::watch::{Lasting, Watch};
 
 /// The names of its alarms, as the dashboard shows them.
@@ -41,7 +41,7 @@ const RECEIVES: u32 = 100;
 
 /// Declares the second track over the access log `group`.
 pub(crate) fn declare(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     group: &Handle<logs::LogGroup>,
 ) -> Result<Function, SynthError> {
@@ -88,7 +88,7 @@ pub(crate) fn declare(
 const WAIT: u32 = 900;
 
 fn alarms(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     reconciler: &Function,
     queue: &Queue,
     dead_letters: &Queue,
@@ -132,7 +132,7 @@ fn alarms(
     ]
 }
 
-fn variables(context: &Context<'_>, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {
+fn variables(context: &StackContext<'_>, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {
     let names = &context.names;
     let environment = context.environment;
     let raw_days = environment.retention.raw_days.get();

@@ -7,7 +7,7 @@ use crate::cfn::{Val, sub};
 use crate::constructs::{
     Alarm, AlarmSettings, Comparison, Expression, Missing, Period, Stack, Topic, Watched,
 };
-use crate::metering::context::Context;
+use crate::metering::context::StackContext;
 use crate::metering::dashboard;
 
 /// An alarm in a stack's list.
@@ -79,7 +79,7 @@ pub(crate) fn unanswered(
         .choose(1.0, 0.0)
 }
 
-impl Context<'_> {
+impl StackContext<'_> {
     /// Declares an alarm that notifies the topic. A period without values does not breach it:
     /// nothing happened, or an expression defines what else it means.
     pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {

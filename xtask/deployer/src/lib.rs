@@ -6,12 +6,13 @@
 
 mod adoption;
 mod assets;
-mod attached;
+mod attachment;
 mod audit;
+mod certainty;
 mod changes;
 mod counts;
 mod dashboards;
-mod described;
+mod description;
 mod emulator;
 mod error;
 mod events;
@@ -28,7 +29,6 @@ mod recover;
 mod secrets;
 mod session;
 mod set_aside;
-mod settling;
 mod stacks;
 mod states;
 mod streams;
@@ -38,7 +38,7 @@ mod waiting;
 
 pub use adoption::{Adoption, Difference};
 pub use assets::Bucket;
-pub use attached::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi};
+pub use attachment::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi};
 pub use audit::AuditLog;
 pub use changes::{Action, Change, Line, PropertyChange, Replacement, Review, Tone};
 pub use counts::{CountTables, StoredCounts};

@@ -8,13 +8,13 @@ use aws_sdk_cloudformation::types::{self, Capability, ChangeSetStatus, ChangeSet
 use serde_json::Value;
 
 use crate::assets::Bucket;
+use crate::certainty::settled;
 use crate::changes::{Change, Review};
-use crate::described::{change, deployed, parameters, tags};
+use crate::description::{change, deployed, parameters, tags};
 use crate::error::{Error, failed};
 use crate::events::Progress;
 use crate::recover::{Settled, is_settled, never_came_up};
 use crate::session::Session;
-use crate::settling::settled;
 
 /// The longest template that a request may carry; a longer one must be in a bucket (CloudFormation
 /// quotas, "Template body size in a request").

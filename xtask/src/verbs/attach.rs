@@ -65,7 +65,7 @@ pub(crate) enum AttachAs {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct Snippet {
     environment: String,
     kind: Gateway,
     authorizer: String,
@@ -103,7 +103,7 @@ async fn print(context: &Context, args: &Arguments, language: Language) -> anyho
             .hint("`--as cdk`, `sam`, `terraform` and `openapi` know HTTP APIs")
             .into());
     };
-    let answer = Answer {
+    let answer = Snippet {
         kind: attachment.gateway,
         authorizer: attachment.authorizer(),
         authorizer_uri: attachment.authorizer_uri(),

@@ -39,7 +39,7 @@ pub(crate) enum BenchmarkId {
     Cpu,
     /// How long a caller waits for the authorizer, and what the function host adds.
     #[value(name = "B2")]
-    Answers,
+    AuthorizerTimes,
     /// From the start of a process to its first response, and the size of the deployed zip.
     #[value(name = "B3")]
     ColdStart,
@@ -69,7 +69,7 @@ const SUITES: &str = "tests";
 const OF_CORE: &str = "bench";
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct BenchmarkRun {
     machine: String,
     date: String,
     commit: String,
@@ -116,16 +116,16 @@ struct Times {
 
 /// The output of the measuring program.
 #[derive(Debug, Deserialize)]
-struct Report {
+struct HostReport {
     #[serde(rename = "B2")]
-    answers: Option<Answers>,
+    answers: Option<AuthorizerTimes>,
     #[serde(rename = "B3")]
     cold: Option<Cold>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answers {
+struct AuthorizerTimes {
     warm: Spread,
     warm_frozen: Spread,
     rate: u32,
@@ -232,7 +232,7 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     if !of_core.is_empty() {
         results.extend(figures_of_core(context, &of_core, &args.plots).await?);
     }
-    let of_host = asked(&[BenchmarkId::Answers, BenchmarkId::ColdStart]);
+    let of_host = asked(&[BenchmarkId::AuthorizerTimes, BenchmarkId::ColdStart]);
     if !of_host.is_empty() {
         results.extend(figures_of_host(context, &of_host).await?);
     }
@@ -243,7 +243,7 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
         results.extend(bill::figures(context)?);
     }
     results.sort_by_key(|figure| figure.id);
-    let answer = Answer {
+    let answer = BenchmarkRun {
         machine: machine(),
         date: crate::clock::now().to_string(),
         commit: commit(context).await,
@@ -321,7 +321,7 @@ async fn build(context: &Context, each: &[&[&str]]) -> anyhow::Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-async fn measure(built: &Built, node: &Path, ids: &[BenchmarkId]) -> anyhow::Result<Report> {
+async fn measure(built: &Built, node: &Path, ids: &[BenchmarkId]) -> anyhow::Result<HostReport> {
     let job = Job::new(&built.measuring)
         .args([&built.trivial, &built.authorizer])
         .args([node])
@@ -407,7 +407,7 @@ fn millis(nanos: u32) -> f64 {
     f64::from(nanos / 10_000) / 100.0
 }
 
-fn of_answers(answers: &Answers) -> Vec<Figure> {
+fn of_answers(answers: &AuthorizerTimes) -> Vec<Figure> {
     const ID: &str = "B2";
     // With enough instances, a slow or dead stream must not affect callers.
     const UNFELT: f64 = 1.05;
@@ -574,7 +574,7 @@ async fn commit(context: &Context) -> String {
     )
 }
 
-fn table(answer: &Answer) -> String {
+fn table(answer: &BenchmarkRun) -> String {
     let mut rows =
         vec![["", "what", "value", "", "target", "met", "peer", "ratio"].map(String::from)];
     for figure in &answer.results {
@@ -605,7 +605,7 @@ fn table(answer: &Answer) -> String {
             .collect();
         format!("{}\n", cells.join("  ").trim_end())
     });
-    let Answer {
+    let BenchmarkRun {
         machine,
         date,
         commit,
@@ -625,8 +625,8 @@ mod tests {
         Spread { p50, p99: 2 * p50 }
     }
 
-    fn answers(slow: u32) -> Answers {
-        Answers {
+    fn answers(slow: u32) -> AuthorizerTimes {
+        AuthorizerTimes {
             warm: spread(120_000),
             warm_frozen: spread(260_000),
             rate: 12_000,
@@ -696,7 +696,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_figure_in_columns() {
-        let answer = Answer {
+        let answer = BenchmarkRun {
             machine: "m".into(),
             date: "d".into(),
             commit: "c".into(),

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 /// The address or user that is refused or accepted again.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct BlockResult {
     /// The address, for IPv6 its /64; or the email.
     whom: String,
     blocked: bool,
@@ -61,7 +61,7 @@ pub(crate) async fn run(
         }
     }
     note(&reached, verb, whom.name()).await?;
-    let answer = Answer {
+    let answer = BlockResult {
         whom: whom.name().to_owned(),
         blocked,
     };

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct BuiltFunctions {
     functions: BTreeMap<&'static str, Built>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         };
         (function.folder(), built)
     });
-    let answer = Answer {
+    let answer = BuiltFunctions {
         functions: functions.collect(),
     };
     context.out.answer(&answer, |answer| {

@@ -116,7 +116,7 @@ struct Table {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct CostEstimate {
     environment: String,
     region: String,
     mode: &'static str,
@@ -151,7 +151,7 @@ fn answer(
     environment: &Environment,
     traffic: Traffic,
     file: Option<&Path>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<CostEstimate> {
     let region = environment.region.as_str();
     let prices = Prices::load(file, region)?;
     let deployment = Deployment::of(environment)?;
@@ -170,7 +170,7 @@ fn answer(
             metering: estimate::metering(&estimate::bill(of, traffic, &prices)?),
         });
     }
-    Ok(Answer {
+    Ok(CostEstimate {
         environment: environment.name.clone(),
         region: region.to_owned(),
         mode: deployment.mode().as_str(),
@@ -262,7 +262,7 @@ mod tests {
     use super::deployment::tests::environment;
     use super::*;
 
-    fn estimated(calls: u64) -> Answer {
+    fn estimated(calls: u64) -> CostEstimate {
         let shape = Shape::default();
         answer(&environment("prod"), Traffic { calls, shape }, None).unwrap()
     }
@@ -306,7 +306,7 @@ mod tests {
             let calls = 10_000_000;
             answer(&prod, Traffic { calls, shape }, None).unwrap()
         };
-        let amount = |answer: &Answer, item: &str| {
+        let amount = |answer: &CostEstimate, item: &str| {
             let found = answer.items.iter().find(|of| of.line.item == item);
             found.map(|of| of.line.amount.clone())
         };

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct RenderedDashboard {
     file: String,
     #[serde(flatten)]
     dashboard: Drawn,
@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
     if args.open {
         open(context, &file).await?;
     }
-    let answer = Answer {
+    let answer = RenderedDashboard {
         file: file.display().to_string(),
         dashboard,
     };

@@ -157,13 +157,13 @@ impl<'a> Printer<'a> {
 /// The events of a minute, by id, and the amounts of their calls.
 #[derive(Debug, Default)]
 pub(super) struct Union {
-    by_id: BTreeMap<EventId, Told>,
+    by_id: BTreeMap<EventId, EventFacts>,
     amounts: BTreeMap<EventId, Amounts>,
 }
 
 /// The journal's facts about an event.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct EventFacts {
     kind: Kind,
     event: UsageEvent,
     response: Option<Response>,
@@ -199,13 +199,13 @@ impl Union {
     }
 
     /// The journal's facts about an event.
-    pub(super) fn get(&self, id: EventId) -> Option<&Told> {
+    pub(super) fn get(&self, id: EventId) -> Option<&EventFacts> {
         self.by_id.get(&id)
     }
 
     /// The event as it was reported, with the response to the call if a line reports it, and with
     /// the amounts of an accepted call.
-    pub(super) fn to_json(&self, told: &Told) -> anyhow::Result<Value> {
+    pub(super) fn to_json(&self, told: &EventFacts) -> anyhow::Result<Value> {
         let mut event = told.to_json()?;
         let amounts = self.amounts.get(&told.event.id);
         let is_call = told.event_type() == EventType::ApiCall;
@@ -220,7 +220,7 @@ impl Union {
     fn take(&mut self, kind: Kind, response: Option<Response>, event: &EventRef<'_>) {
         let Some(told) = self.by_id.get_mut(&event.id) else {
             let event = event.to_owned();
-            let told = Told {
+            let told = EventFacts {
                 kind,
                 event,
                 response,
@@ -254,7 +254,7 @@ impl Wanted {
     }
 }
 
-impl Told {
+impl EventFacts {
     /// The time of the decision.
     pub(super) const fn at(&self) -> UnixMillis {
         self.event.time

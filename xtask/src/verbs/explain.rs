@@ -11,7 +11,7 @@ use clap::Args;
 use deployer::{ErrorTable, Journal};
 use domain::entry::EntryError;
 use domain::id::EventId;
-use reports::Report;
+use reports::TrackReport;
 use serde::Serialize;
 use serde_json::Value;
 use sums::Sums;
@@ -43,7 +43,7 @@ struct Explanation {
     /// reports them.
     event: Value,
     /// Every entry of the journal that contains it.
-    reports: Vec<Report>,
+    reports: Vec<TrackReport>,
     sums: Sums,
     /// Items under `PK = ERRORS` about it.
     set_aside: Vec<SetAside>,
@@ -141,7 +141,7 @@ async fn explain(reached: &Reached, journal: &Journal, id: EventId) -> anyhow::R
 async fn read(
     journal: &Journal,
     id: EventId,
-) -> anyhow::Result<(Union, Vec<Report>, Option<EntryError>)> {
+) -> anyhow::Result<(Union, Vec<TrackReport>, Option<EntryError>)> {
     let at = id.minted_at();
     let wanted = Wanted::instant(at);
     let mut union = Union::default();
@@ -151,7 +151,7 @@ async fn read(
         .read_hour(at, at, |minute| {
             for entry in &minute.entries {
                 match union.add(minute.minute, entry, &wanted) {
-                    Ok(()) => reports.extend(Report::of(id, entry)),
+                    Ok(()) => reports.extend(TrackReport::of(id, entry)),
                     Err(error) => unreadable = Some(error),
                 }
             }
@@ -237,7 +237,7 @@ impl Explanation {
             .and_then(Value::as_object);
         let used = meters.into_iter().flatten();
         lines.extend(used.map(|(meter, amount)| format!("used         {amount} {meter}")));
-        lines.extend(self.reports.iter().map(Report::line));
+        lines.extend(self.reports.iter().map(TrackReport::line));
         lines.extend(self.sums.lines(self.counts_as));
         lines.extend(
             self.set_aside

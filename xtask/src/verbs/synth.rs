@@ -33,7 +33,7 @@ const SCHEMA: &str = "stacks/environments/environment.schema.json";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct SynthesisedStacks {
     environment: String,
     out: String,
     stacks: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) async fn run(
     }
     write_schema(context)?;
     assembly.write(&out).context("writing the assembly")?;
-    let answer = Answer {
+    let answer = SynthesisedStacks {
         environment: environment.name,
         out: args.out.display().to_string(),
         stacks: assembly

@@ -10,7 +10,7 @@ use crate::stop::Exit;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct InstalledTools {
     /// Runs the embedded AWS: `-m ministack`.
     python: PathBuf,
     cargo_lambda: PathBuf,
@@ -30,7 +30,7 @@ struct Answer {
 pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let tools = Tools::ensure(context).await?;
     let suites = SuiteTools::ensure(context).await?;
-    let answer = Answer {
+    let answer = InstalledTools {
         python: tools.python(),
         cargo_lambda: tools.cargo_lambda(),
         cfn_lint: suites.cfn_lint(),

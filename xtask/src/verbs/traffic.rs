@@ -3,7 +3,7 @@
 //! A call counts as sent if the authorizer allowed it, with any status. The number of counted calls
 //! is the growth of each user's counts in the analytics API during the run.
 
-mod counting;
+mod counts;
 mod load;
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use counting::Counter;
+use counts::Counter;
 use domain::names::{ADMIN_SCOPE, StackKind};
 use load::Load;
 use serde::Serialize;
@@ -61,7 +61,7 @@ const KEYS_OUTLIVE_MILLIS: i64 = 600_000;
 /// The result of a run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct TrafficResult {
     sent: u64,
     statuses: BTreeMap<String, u64>,
     counted: u64,
@@ -97,7 +97,7 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     // Even after a failure: keys must not outlive their run.
     revoke(&reached, &users).await?;
     let answer = outcome?;
-    context.out.answer(&answer, Answer::text)?;
+    context.out.answer(&answer, TrafficResult::text)?;
     Ok(if answer.missing == 0 && answer.extra == 0 {
         Exit::Done
     } else {
@@ -179,7 +179,7 @@ async fn drive(
     api: &str,
     token: &str,
     users: &[User],
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<TrafficResult> {
     let counter = Counter::new(api, token)?;
     let before = counter.all(users).await?;
     let sent = load.run(context.out, users).await?;
@@ -187,7 +187,7 @@ async fn drive(
     let counts = counter
         .until_counted(context.out, users, &before, &sent.accepted)
         .await?;
-    Ok(Answer {
+    Ok(TrafficResult {
         sent: sent.accepted.iter().sum(),
         statuses: sent.statuses,
         counted: counts.counted,
@@ -204,7 +204,7 @@ async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Answer {
+impl TrafficResult {
     fn text(&self) -> String {
         let statuses: Vec<_> = self
             .statuses
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_answer_ends_with_both_counts_and_has_the_members_of_the_contract() {
-        let answer = Answer {
+        let answer = TrafficResult {
             sent: 10,
             statuses: BTreeMap::from([("200".into(), 10), ("429".into(), 2)]),
             counted: 9,

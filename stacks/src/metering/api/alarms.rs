@@ -5,7 +5,7 @@ use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, api_metric
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Percentile, Period, RestApi, Statistic,
 };
-use crate::metering::context::Context;
+use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms except the reconciler's, as the dashboard shows them.
@@ -55,7 +55,7 @@ impl Stage {
 
 /// All alarms.
 pub(super) fn of(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     authorizer: &Function,
     stage: &Stage,
 ) -> Vec<Watch<'static>> {
@@ -65,7 +65,7 @@ pub(super) fn of(
     alarms
 }
 
-fn tracking(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 2] {
+fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static>; 2] {
     let sum = |name, period| context.api_metric(name, Statistic::Sum, period);
     let period = settled(AUTHORIZER_SECONDS);
     let calls = authorizer.metric("Invocations", Statistic::Sum, period);
@@ -94,7 +94,11 @@ fn tracking(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 2]
     ]
 }
 
-fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watch<'static>; 3] {
+fn answers(
+    context: &StackContext<'_>,
+    authorizer: &Function,
+    stage: &Stage,
+) -> [Watch<'static>; 3] {
     let minute = Period::MINUTE;
     let p99 = Statistic::Percentile(Percentile::P99);
     [
@@ -134,7 +138,7 @@ fn answers(context: &Context<'_>, authorizer: &Function, stage: &Stage) -> [Watc
     ]
 }
 
-fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3] {
+fn capacity(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static>; 3] {
     let minute = Period::MINUTE;
     [
         Watch {
@@ -174,7 +178,7 @@ fn capacity(context: &Context<'_>, authorizer: &Function) -> [Watch<'static>; 3]
 }
 
 /// Throttles of every function except the authorizer.
-fn throttled(context: &Context<'_>) -> Expression {
+fn throttled(context: &StackContext<'_>) -> Expression {
     let streaming = context.environment.mode() == TrackingMode::Stream;
     let mut functions = vec![Of::Aggregator, Of::Reconciler, Of::Analytics, Of::Keys];
     functions.extend(streaming.then_some(Of::Processor));

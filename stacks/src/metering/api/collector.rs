@@ -8,11 +8,11 @@ use domain::names::{Function as Of, env};
 use super::authentication;
 use crate::SynthError;
 use crate::constructs::{Access, Function, Integration, RestApi, Stack, Verb};
-use crate::metering::context::{Context, Size, variable};
+use crate::metering::context::{Size, StackContext, variable};
 
 /// Declares the function; `None` without meters.
 pub(super) fn function(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
 ) -> Result<Option<Function>, SynthError> {
     let given = &context.environment.meters;

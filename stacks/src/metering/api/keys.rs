@@ -9,10 +9,13 @@ use domain::table::AUDIT_PREFIX;
 use super::authentication;
 use crate::SynthError;
 use crate::constructs::{Access, Function, Integration, RestApi, Stack, Table, Verb};
-use crate::metering::context::{Context, Size};
+use crate::metering::context::{Size, StackContext};
 
 /// Declares the function.
-pub(super) fn function(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+pub(super) fn function(
+    context: &StackContext<'_>,
+    stack: &mut Stack,
+) -> Result<Function, SynthError> {
     let names = &context.names;
     let prefix = context.environment.resource_prefix.as_str();
     let mut variables = BTreeMap::from([

@@ -13,7 +13,7 @@ use super::browsers;
 use crate::SynthError;
 use crate::constructs::{Access, Authorizer, Function, Integration, Passage, RestApi, Stack, Verb};
 use crate::environment::{Identity, SAMPLE, Secret, Upstream};
-use crate::metering::context::{Context, Size};
+use crate::metering::context::{Size, StackContext};
 
 /// The header that carries the caller's key.
 const KEY_HEADER: &str = "x-api-key";
@@ -33,7 +33,7 @@ const RESOURCES: [(&str, &str, &str); 2] = [
 
 /// Declares the routes; returns the sample's function if the sample is used.
 pub(super) fn declare(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     api: &mut RestApi,
     gate: &Authorizer,
@@ -129,7 +129,7 @@ fn reference(secret: &Secret) -> String {
 }
 
 /// The routes under which calls are counted.
-pub(super) fn routes(context: &Context<'_>) -> Result<Routes, SynthError> {
+pub(super) fn routes(context: &StackContext<'_>) -> Result<Routes, SynthError> {
     let environment = context.environment;
     let routes = environment.routes().into_iter().map(|route| {
         let units = environment.units_of(Some(&route));
@@ -141,14 +141,14 @@ pub(super) fn routes(context: &Context<'_>) -> Result<Routes, SynthError> {
 }
 
 /// The headers that no call may carry, in the authorizer's form.
-pub(super) fn reserved(context: &Context<'_>) -> String {
+pub(super) fn reserved(context: &StackContext<'_>) -> String {
     let upstream = context.environment.upstream.as_ref();
     let headers = upstream.map(Upstream::reserved_headers);
     headers.unwrap_or_default().join(" ")
 }
 
 /// The sample API, metered if the environment declares no upstream.
-fn deadlines(context: &Context<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
+fn deadlines(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
     context.function(
         stack,
         "DeadlinesApi",

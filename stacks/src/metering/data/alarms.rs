@@ -5,7 +5,7 @@ use domain::names::{FOLD_SECONDS, kinesis_metric as metric};
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Period, Queue, Statistic, Table,
 };
-use crate::metering::context::Context;
+use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, recurring, unanswered};
 
 /// The names of this stack's alarms, as the dashboard shows them.
@@ -41,7 +41,7 @@ const TICK: u32 = 60;
 
 /// All alarms.
 pub(super) fn of(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     [keys, usage, analytics]: [&Table; 3],
     aggregator: &Function,
     dead_letters: &Queue,
@@ -58,7 +58,7 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
         id,
         noun,
         means,
-        watched: Context::throttles(table.name()).into(),
+        watched: StackContext::throttles(table.name()).into(),
         breaches: Comparison::Above(0.0),
         lasting: Lasting::MOSTLY,
     };
@@ -89,7 +89,7 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
     ]
 }
 
-fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
+fn uncounted(context: &StackContext<'_>) -> [Watch<'static>; 3] {
     let sum = |name| context.kinesis_metric(name, Statistic::Sum, Period::MINUTE);
     [
         Watch {
@@ -127,7 +127,7 @@ fn uncounted(context: &Context<'_>) -> [Watch<'static>; 3] {
 }
 
 /// Calls that only the access log reported, in percent of all; 0 if there are too few to judge.
-fn reconciled(context: &Context<'_>) -> Expression {
+fn reconciled(context: &StackContext<'_>) -> Expression {
     const CALLS_TO_JUDGE: f64 = 10.0;
     let sum = |name| context.kinesis_metric(name, Statistic::Sum, Period::FIVE_MINUTES);
     let reconciled = Expression::from(sum(metric::RECONCILED_CALLS)).filled(0.0);
@@ -138,7 +138,7 @@ fn reconciled(context: &Context<'_>) -> Expression {
 }
 
 fn failures(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     aggregator: &Function,
     dead_letters: &Queue,
 ) -> [Watch<'static>; 4] {
@@ -194,7 +194,7 @@ fn failures(
 /// table's stream, so the tick, which arrives each minute in any case, hides nothing. Each tick
 /// changes the journal by its beacon: a working stream triggers the aggregator even without calls.
 fn silences(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     aggregator: &Function,
     analytics: &Table,
 ) -> [Watch<'static>; 2] {

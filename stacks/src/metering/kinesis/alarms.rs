@@ -6,11 +6,11 @@ use super::SIZE;
 use crate::constructs::{
     Comparison, Expression, Function, Percentile, Period, Queue, Statistic, Stream,
 };
-use crate::metering::context::Context;
+use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms, as the dashboard shows them.
-pub(crate) fn alarms(context: &Context<'_>) -> Vec<&'static str> {
+pub(crate) fn alarms(context: &StackContext<'_>) -> Vec<&'static str> {
     let scaled = context.environment.stream.capacity.scaled();
     let scaling = scaled.into_iter().flat_map(|_| super::scaler::ALARMS);
     ALARMS.into_iter().chain(scaling).collect()
@@ -50,7 +50,7 @@ const RECORDS_TO_SHARE: f64 = 50.0;
 
 /// All alarms.
 pub(super) fn of(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stream: &Stream,
     processor: &Function,
     dead_letters: &Queue,
@@ -60,7 +60,11 @@ pub(super) fn of(
     alarms
 }
 
-fn lateness(context: &Context<'_>, stream: &Stream, processor: &Function) -> [Watch<'static>; 3] {
+fn lateness(
+    context: &StackContext<'_>,
+    stream: &Stream,
+    processor: &Function,
+) -> [Watch<'static>; 3] {
     let age = processor.metric("IteratorAge", Statistic::Maximum, Period::MINUTE);
     [
         Watch {
@@ -147,7 +151,7 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
 
 /// Milliseconds until an event is in the journal, beyond the batching window, which delays events
 /// on purpose; 0 if there are too few records to judge.
-fn latency(context: &Context<'_>) -> Expression {
+fn latency(context: &StackContext<'_>) -> Expression {
     let minute = Period::MINUTE;
     let p99 = Statistic::Percentile(Percentile::P99);
     let latency = context.kinesis_metric(metric::PROCESSING_LATENCY, p99, minute);
@@ -161,7 +165,7 @@ fn latency(context: &Context<'_>) -> Expression {
 /// The records that were put and not processed, in percent of those that were put. For few records
 /// it is 100 or 0, depending on whether any was processed. It is below 0 if more were processed,
 /// which only means that they were redelivered.
-fn unprocessed(context: &Context<'_>, stream: &Stream) -> Expression {
+fn unprocessed(context: &StackContext<'_>, stream: &Stream) -> Expression {
     /// Seconds until a record is processed, beyond the window.
     const PROCESSING: u32 = 5;
     let window = context.environment.processor.batching_window_seconds.get();

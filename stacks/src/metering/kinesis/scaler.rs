@@ -10,7 +10,7 @@ use crate::cfn::policy::Statement;
 use crate::constructs::{
     Comparison, Function, Grantee, Period, ScheduleRule, Stack, Statistic, Stream, Topic,
 };
-use crate::metering::context::{Context, Size};
+use crate::metering::context::{Size, StackContext};
 use crate::metering::watch::{Lasting, Watch};
 
 /// The names of the alarms on scaling, as the dashboard shows them.
@@ -29,7 +29,7 @@ const EVERY: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
 
 /// Declares the scaler of `stream`, between its fewest and its most shards.
 pub(super) fn declare(
-    context: &Context<'_>,
+    context: &StackContext<'_>,
     stack: &mut Stack,
     (stream, topic): (&Stream, &Topic),
     (least, most): (u32, u32),
@@ -73,7 +73,7 @@ pub(super) fn declare(
 }
 
 /// Each alarm needs a quarter of an hour: one busy minute at `maxShards` is harmless.
-fn watches(context: &Context<'_>, scaler: &Function) -> [Watch<'static>; 2] {
+fn watches(context: &StackContext<'_>, scaler: &Function) -> [Watch<'static>; 2] {
     let period = Period::FIVE_MINUTES;
     [
         Watch {

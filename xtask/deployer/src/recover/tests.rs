@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// One step: the requested action and its response.
-type Step = (&'static str, Answer);
+type Step = (&'static str, ScriptedAnswer);
 
-enum Answer {
+enum ScriptedAnswer {
     /// The stack, in this status.
     Stack(&'static str),
     /// The stack does not exist.
@@ -26,13 +26,13 @@ enum Answer {
 
 /// A CloudFormation that answers each action from its own script and repeats the last response.
 struct Scripted {
-    steps: Mutex<HashMap<&'static str, Vec<Answer>>>,
+    steps: Mutex<HashMap<&'static str, Vec<ScriptedAnswer>>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Scripted {
     async fn start(steps: Vec<Step>) -> (Arc<Self>, Stacks) {
-        let mut by_action: HashMap<&'static str, Vec<Answer>> = HashMap::new();
+        let mut by_action: HashMap<&'static str, Vec<ScriptedAnswer>> = HashMap::new();
         for (action, answer) in steps {
             by_action.entry(action).or_default().push(answer);
         }
@@ -101,14 +101,14 @@ impl Scripted {
             &steps[0]
         };
         match answer {
-            Answer::Stack(status) => (200, stack(status)),
-            Answer::Gone => refusal("ValidationError", "Stack with id S does not exist"),
-            Answer::Events(all) => (200, events(all)),
-            Answer::Done => (
+            ScriptedAnswer::Stack(status) => (200, stack(status)),
+            ScriptedAnswer::Gone => refusal("ValidationError", "Stack with id S does not exist"),
+            ScriptedAnswer::Events(all) => (200, events(all)),
+            ScriptedAnswer::Done => (
                 200,
                 format!("<{action}Response><{action}Result/></{action}Response>"),
             ),
-            Answer::No(code, message) => refusal(code, message),
+            ScriptedAnswer::No(code, message) => refusal(code, message),
         }
     }
 
@@ -154,9 +154,9 @@ fn refusal(code: &str, message: &str) -> (u16, String) {
 
 /// Records progress lines.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct Messages(Mutex<Vec<String>>);
 
-impl Progress for Told {
+impl Progress for Messages {
     fn resource(&self, event: &ResourceEvent) {
         let line = format!("{} {}", event.logical_id, event.status);
         self.0.lock().unwrap().push(line);
@@ -170,11 +170,14 @@ impl Progress for Told {
 #[tokio::test]
 async fn a_rollback_that_fails_again_names_resource_reason_and_what_to_skip() {
     let (_, stacks) = Scripted::start(vec![
-        ("DescribeStacks", Answer::Stack("UPDATE_ROLLBACK_FAILED")),
-        ("DescribeStackEvents", Answer::Events(&[])),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::Stack("UPDATE_ROLLBACK_FAILED"),
+        ),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
         (
             "DescribeStackEvents",
-            Answer::Events(&[
+            ScriptedAnswer::Events(&[
                 (
                     "S",
                     "UPDATE_ROLLBACK_FAILED",
@@ -185,10 +188,10 @@ async fn a_rollback_that_fails_again_names_resource_reason_and_what_to_skip() {
                 ("A", "UPDATE_FAILED", "A is gone"),
             ]),
         ),
-        ("ContinueUpdateRollback", Answer::Done),
+        ("ContinueUpdateRollback", ScriptedAnswer::Done),
     ])
     .await;
-    let error = stacks.recover("S", &Told::default()).await.unwrap_err();
+    let error = stacks.recover("S", &Messages::default()).await.unwrap_err();
     let Error::RollbackStuck {
         stack,
         resource,
@@ -206,18 +209,24 @@ async fn a_rollback_that_fails_again_names_resource_reason_and_what_to_skip() {
 #[tokio::test]
 async fn a_rollback_that_is_finished_leaves_a_stack_that_can_be_changed() {
     let (_, stacks) = Scripted::start(vec![
-        ("DescribeStacks", Answer::Stack("UPDATE_ROLLBACK_FAILED")),
         (
             "DescribeStacks",
-            Answer::Stack("UPDATE_ROLLBACK_IN_PROGRESS"),
+            ScriptedAnswer::Stack("UPDATE_ROLLBACK_FAILED"),
         ),
-        ("DescribeStacks", Answer::Stack("UPDATE_ROLLBACK_COMPLETE")),
-        ("DescribeStackEvents", Answer::Events(&[])),
-        ("ContinueUpdateRollback", Answer::Done),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::Stack("UPDATE_ROLLBACK_IN_PROGRESS"),
+        ),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::Stack("UPDATE_ROLLBACK_COMPLETE"),
+        ),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
+        ("ContinueUpdateRollback", ScriptedAnswer::Done),
     ])
     .await;
     let stack = stacks
-        .recover("S", &Told::default())
+        .recover("S", &Messages::default())
         .await
         .unwrap()
         .unwrap();
@@ -228,15 +237,15 @@ async fn a_rollback_that_is_finished_leaves_a_stack_that_can_be_changed() {
 async fn a_stack_that_never_came_up_is_deleted_and_made_anew() {
     for status in ["REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED"] {
         let (scripted, stacks) = Scripted::start(vec![
-            ("DescribeStacks", Answer::Stack(status)),
-            ("DescribeStacks", Answer::Gone),
-            ("DescribeStackEvents", Answer::Events(&[])),
-            ("DeleteStack", Answer::Done),
+            ("DescribeStacks", ScriptedAnswer::Stack(status)),
+            ("DescribeStacks", ScriptedAnswer::Gone),
+            ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
+            ("DeleteStack", ScriptedAnswer::Done),
         ])
         .await;
         assert!(
             stacks
-                .recover("S", &Told::default())
+                .recover("S", &Messages::default())
                 .await
                 .unwrap()
                 .is_none()
@@ -248,17 +257,32 @@ async fn a_stack_that_never_came_up_is_deleted_and_made_anew() {
 #[tokio::test]
 async fn a_deploy_of_somebody_else_is_waited_for_though_aws_throttles() {
     let (_, stacks) = Scripted::start(vec![
-        ("DescribeStacks", Answer::Stack("UPDATE_IN_PROGRESS")),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::Stack("UPDATE_IN_PROGRESS"),
+        ),
         // The client tries three times before it gives up once.
-        ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),
-        ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),
-        ("DescribeStacks", Answer::No("Throttling", "Rate exceeded")),
-        ("DescribeStacks", Answer::Stack("UPDATE_IN_PROGRESS")),
-        ("DescribeStacks", Answer::Stack("UPDATE_COMPLETE")),
-        ("DescribeStackEvents", Answer::Events(&[])),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::No("Throttling", "Rate exceeded"),
+        ),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::No("Throttling", "Rate exceeded"),
+        ),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::No("Throttling", "Rate exceeded"),
+        ),
+        (
+            "DescribeStacks",
+            ScriptedAnswer::Stack("UPDATE_IN_PROGRESS"),
+        ),
+        ("DescribeStacks", ScriptedAnswer::Stack("UPDATE_COMPLETE")),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
     ])
     .await;
-    let told = Told::default();
+    let told = Messages::default();
     let stack = stacks.recover("S", &told).await.unwrap().unwrap();
     assert_eq!(stack.status, "UPDATE_COMPLETE");
     let told = told.0.lock().unwrap();
@@ -268,20 +292,20 @@ async fn a_deploy_of_somebody_else_is_waited_for_though_aws_throttles() {
 #[tokio::test]
 async fn what_failed_first_is_the_cause_and_not_what_was_cancelled_for_it() {
     let (_, stacks) = Scripted::start(vec![
-        ("DescribeStacks", Answer::Stack("ROLLBACK_COMPLETE")),
-        ("DescribeStackEvents", Answer::Events(&[])),
+        ("DescribeStacks", ScriptedAnswer::Stack("ROLLBACK_COMPLETE")),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
         (
             "DescribeStackEvents",
-            Answer::Events(&[
+            ScriptedAnswer::Events(&[
                 ("B", "CREATE_FAILED", "Resource creation cancelled"),
                 ("A", "CREATE_FAILED", "a already exists"),
             ]),
         ),
-        ("ExecuteChangeSet", Answer::Done),
+        ("ExecuteChangeSet", ScriptedAnswer::Done),
     ])
     .await;
     let failed = stacks
-        .execute("S", "c", &Told::default())
+        .execute("S", "c", &Messages::default())
         .await
         .unwrap_err();
     assert_eq!(
@@ -307,13 +331,16 @@ async fn a_refusal_keeps_the_words_of_aws() {
         ),
     ] {
         let (_, stacks) = Scripted::start(vec![
-            ("DescribeStacks", Answer::Stack("CREATE_COMPLETE")),
-            ("DescribeStackEvents", Answer::Events(&[])),
-            ("DeleteStack", Answer::No(code, words)),
+            ("DescribeStacks", ScriptedAnswer::Stack("CREATE_COMPLETE")),
+            ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
+            ("DeleteStack", ScriptedAnswer::No(code, words)),
         ])
         .await;
         let stack = stacks.find("S").await.unwrap().unwrap();
-        let error = stacks.delete(&stack, &Told::default()).await.unwrap_err();
+        let error = stacks
+            .delete(&stack, &Messages::default())
+            .await
+            .unwrap_err();
         assert_eq!((error.code(), error.words()), (Some(code), Some(words)));
         assert!(error.is_refusal());
     }

@@ -3,7 +3,7 @@
 use deployer::{Action, Change, Replacement, Review, Tables};
 use serde_json::{Value, json};
 
-use crate::scripted::{Answer, Scripted, Told};
+use crate::scripted::{Messages, Scripted, ScriptedAnswer};
 
 fn template() -> Value {
     json!({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
@@ -44,19 +44,21 @@ fn adopting() -> Review {
 /// An AWS with a bare table of this key.
 async fn with_a_bare_table(key: &'static str) -> Scripted {
     Scripted::start(move |call| match call.name().as_str() {
-        "DescribeTable" => Answer::json(&json!({"Table": {
+        "DescribeTable" => ScriptedAnswer::json(&json!({"Table": {
             "TableName": "t", "TableStatus": "ACTIVE",
             "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
             "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
         }})),
-        "DescribeTimeToLive" => Answer::json(&json!({
+        "DescribeTimeToLive" => ScriptedAnswer::json(&json!({
             "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
         })),
-        "DescribeContinuousBackups" => Answer::json(&json!({"ContinuousBackupsDescription": {
-            "ContinuousBackupsStatus": "ENABLED",
-            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"}
-        }})),
-        _ => Answer::json(&json!({})),
+        "DescribeContinuousBackups" => {
+            ScriptedAnswer::json(&json!({"ContinuousBackupsDescription": {
+                "ContinuousBackupsStatus": "ENABLED",
+                "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"}
+            }}))
+        }
+        _ => ScriptedAnswer::json(&json!({})),
     })
     .await
 }
@@ -84,7 +86,7 @@ async fn a_bare_table_gets_everything_that_is_declared() {
     );
     assert_eq!(differing[0].obstacles().count(), 0);
 
-    let told = Told::default();
+    let told = Messages::default();
     tables.mend(&differing[0], &told).await.unwrap();
     assert_eq!(told.notes().len(), 6);
     let changes: Vec<Value> = aws

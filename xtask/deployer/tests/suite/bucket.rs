@@ -2,7 +2,7 @@
 
 use deployer::{Bucket, Caller, Error};
 
-use crate::scripted::{Answer, Call, Scripted, Told};
+use crate::scripted::{Call, Messages, Scripted, ScriptedAnswer};
 
 const OWNER: &str = "123456789012";
 const NAME: &str = "complical-assets-test-123456789012-ap-south-1";
@@ -34,11 +34,11 @@ async fn a_bucket_that_is_there_is_protected_like_a_new_one() {
     ];
     for (there, first) in [(true, vec!["HEAD"]), (false, vec!["HEAD", "PUT"])] {
         let aws = Scripted::start(move |call| match call.name().as_str() {
-            "HEAD" if !there => Answer::status(404),
-            _ => Answer::done(),
+            "HEAD" if !there => ScriptedAnswer::status(404),
+            _ => ScriptedAnswer::done(),
         })
         .await;
-        bucket(&aws).ensure(&Told::default()).await.unwrap();
+        bucket(&aws).ensure(&Messages::default()).await.unwrap();
         assert_eq!(aws.names(), [&first[..], &settings[..]].concat());
         every_call_names_the_owner(&aws);
     }
@@ -46,8 +46,8 @@ async fn a_bucket_that_is_there_is_protected_like_a_new_one() {
 
 #[tokio::test]
 async fn everything_is_encrypted_closed_and_kept_until_it_is_deleted() {
-    let aws = Scripted::start(|_| Answer::done()).await;
-    bucket(&aws).ensure(&Told::default()).await.unwrap();
+    let aws = Scripted::start(|_| ScriptedAnswer::done()).await;
+    bucket(&aws).ensure(&Messages::default()).await.unwrap();
     let calls = aws.calls();
     let body = |name: &str| {
         let call = calls.iter().find(|call| call.name() == name);
@@ -69,33 +69,33 @@ async fn a_bucket_of_another_account_is_refused() {
         assert!(said.contains(NAME) && said.contains(OWNER), "{said}");
     };
     // The bucket exists and belongs to another account.
-    let aws = Scripted::start(|_| Answer::status(403)).await;
-    foreign(bucket(&aws).ensure(&Told::default()).await.unwrap_err());
+    let aws = Scripted::start(|_| ScriptedAnswer::status(403)).await;
+    foreign(bucket(&aws).ensure(&Messages::default()).await.unwrap_err());
     foreign(bucket(&aws).remove().await.unwrap_err());
     assert_eq!(aws.names(), ["HEAD", "HEAD"]);
 
     // Another account takes the name in between.
     let aws = Scripted::start(|call| match call.name().as_str() {
-        "HEAD" => Answer::status(404),
-        _ => Answer::xml_error(409, "BucketAlreadyExists"),
+        "HEAD" => ScriptedAnswer::status(404),
+        _ => ScriptedAnswer::xml_error(409, "BucketAlreadyExists"),
     })
     .await;
-    foreign(bucket(&aws).ensure(&Told::default()).await.unwrap_err());
+    foreign(bucket(&aws).ensure(&Messages::default()).await.unwrap_err());
 }
 
 #[tokio::test]
 async fn a_name_that_s3_still_holds_back_is_waited_for() {
     let mut refusals = 2;
     let aws = Scripted::start(move |call| match call.name().as_str() {
-        "HEAD" => Answer::status(404),
+        "HEAD" => ScriptedAnswer::status(404),
         "PUT" if refusals > 0 => {
             refusals -= 1;
-            Answer::xml_error(409, "OperationAborted")
+            ScriptedAnswer::xml_error(409, "OperationAborted")
         }
-        _ => Answer::done(),
+        _ => ScriptedAnswer::done(),
     })
     .await;
-    let told = Told::default();
+    let told = Messages::default();
     bucket(&aws).ensure(&told).await.unwrap();
     let created = aws.names().iter().filter(|name| *name == "PUT").count();
     assert_eq!(created, 3);
@@ -110,12 +110,12 @@ async fn a_change_that_meets_another_is_made_again() {
     let aws = Scripted::start(move |call| {
         if call.name() == "PUT ?versioning" && !refused {
             refused = true;
-            return Answer::xml_error(409, "OperationAborted");
+            return ScriptedAnswer::xml_error(409, "OperationAborted");
         }
-        Answer::done()
+        ScriptedAnswer::done()
     })
     .await;
-    bucket(&aws).ensure(&Told::default()).await.unwrap();
+    bucket(&aws).ensure(&Messages::default()).await.unwrap();
     let changes = aws
         .names()
         .iter()
@@ -125,26 +125,26 @@ async fn a_change_that_meets_another_is_made_again() {
 }
 
 /// A bucket with two versions of one key and a delete marker.
-fn emptied_at_last() -> impl FnMut(&Call) -> Answer {
+fn emptied_at_last() -> impl FnMut(&Call) -> ScriptedAnswer {
     let mut deleted = false;
     move |call| match call.name().as_str() {
-        "GET ?versions" if !deleted => Answer::text(
+        "GET ?versions" if !deleted => ScriptedAnswer::text(
             "<ListVersionsResult>\
              <Version><Key>a.zip</Key><VersionId>1</VersionId></Version>\
              <Version><Key>a.zip</Key><VersionId>2</VersionId></Version>\
              <DeleteMarker><Key>b.zip</Key><VersionId>3</VersionId></DeleteMarker>\
              </ListVersionsResult>",
         ),
-        "GET ?versions" => Answer::text("<ListVersionsResult></ListVersionsResult>"),
+        "GET ?versions" => ScriptedAnswer::text("<ListVersionsResult></ListVersionsResult>"),
         "POST ?delete" => {
             deleted = true;
             for version in ["1", "2", "3"] {
                 let named = format!("<VersionId>{version}</VersionId>");
                 assert!(call.body.contains(&named), "{}", call.body);
             }
-            Answer::text("<DeleteResult></DeleteResult>")
+            ScriptedAnswer::text("<DeleteResult></DeleteResult>")
         }
-        _ => Answer::done(),
+        _ => ScriptedAnswer::done(),
     }
 }
 
@@ -164,8 +164,8 @@ async fn a_bucket_is_emptied_of_every_version_before_it_goes() {
 #[tokio::test]
 async fn what_is_published_is_published_to_the_owner() {
     let aws = Scripted::start(|call| match call.name().as_str() {
-        "HEAD" => Answer::status(404),
-        _ => Answer::done(),
+        "HEAD" => ScriptedAnswer::status(404),
+        _ => ScriptedAnswer::done(),
     })
     .await;
     let published = bucket(&aws).publish_bytes("a.zip", b"zip".to_vec()).await;

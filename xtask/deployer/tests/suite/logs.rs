@@ -3,7 +3,7 @@
 use deployer::{LeftOver, Logs};
 use serde_json::json;
 
-use crate::scripted::{Answer, Scripted};
+use crate::scripted::{Scripted, ScriptedAnswer};
 
 #[tokio::test]
 async fn a_group_that_is_declared_and_no_resource_of_the_stack_is_left_over() {
@@ -21,7 +21,7 @@ async fn a_group_that_is_declared_and_no_resource_of_the_stack_is_left_over() {
         if asked == "/left" {
             groups.push(json!({"logGroupName": "/left", "storedBytes": 7}));
         }
-        Answer::json(&json!({"logGroups": groups}))
+        ScriptedAnswer::json(&json!({"logGroups": groups}))
     })
     .await;
     let logs = Logs::new(&aws.session());
@@ -39,7 +39,7 @@ async fn a_group_that_is_declared_and_no_resource_of_the_stack_is_left_over() {
 
 #[tokio::test]
 async fn a_group_that_is_gone_by_itself_is_removed() {
-    let aws = Scripted::start(|_| Answer::json_error("ResourceNotFoundException")).await;
+    let aws = Scripted::start(|_| ScriptedAnswer::json_error("ResourceNotFoundException")).await;
     Logs::new(&aws.session()).remove("/left").await.unwrap();
     assert_eq!(aws.names(), ["DeleteLogGroup"]);
 }

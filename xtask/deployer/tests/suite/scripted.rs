@@ -40,9 +40,9 @@ impl Call {
 
 /// A response.
 #[derive(Debug)]
-pub(crate) struct Answer(u16, String);
+pub(crate) struct ScriptedAnswer(u16, String);
 
-impl Answer {
+impl ScriptedAnswer {
     /// Success with an empty response.
     pub(crate) fn done() -> Self {
         Self(200, String::new())
@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-type Script = dyn FnMut(&Call) -> Answer + Send;
+type Script = dyn FnMut(&Call) -> ScriptedAnswer + Send;
 
 struct Stage {
     script: Mutex<Box<Script>>,
@@ -88,7 +88,9 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    pub(crate) async fn start(script: impl FnMut(&Call) -> Answer + Send + 'static) -> Self {
+    pub(crate) async fn start(
+        script: impl FnMut(&Call) -> ScriptedAnswer + Send + 'static,
+    ) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
             .await
             .unwrap();
@@ -132,7 +134,7 @@ async fn serve(State(stage): State<Arc<Stage>>, request: Request) -> Response<Bo
         expected_owner: header("x-amz-expected-bucket-owner"),
         body: String::from_utf8_lossy(&body).into_owned(),
     };
-    let Answer(status, body) = (stage.script.lock().unwrap())(&call);
+    let ScriptedAnswer(status, body) = (stage.script.lock().unwrap())(&call);
     stage.calls.lock().unwrap().push(call);
     Response::builder()
         .status(status)
@@ -142,15 +144,15 @@ async fn serve(State(stage): State<Arc<Stage>>, request: Request) -> Response<Bo
 
 /// Records progress.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Vec<String>>);
+pub(crate) struct Messages(Mutex<Vec<String>>);
 
-impl Told {
+impl Messages {
     pub(crate) fn notes(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Progress for Told {
+impl Progress for Messages {
     fn resource(&self, _: &ResourceEvent) {}
 
     fn note(&self, text: &str) {

@@ -3,10 +3,10 @@
 use deployer::Tables;
 use serde_json::{Value, json};
 
-use crate::scripted::{Answer, Scripted};
+use crate::scripted::{Scripted, ScriptedAnswer};
 
-fn described(status: &str, protected: bool) -> Answer {
-    Answer::json(&json!({"Table": {
+fn described(status: &str, protected: bool) -> ScriptedAnswer {
+    ScriptedAnswer::json(&json!({"Table": {
         "TableName": "t", "TableStatus": status, "DeletionProtectionEnabled": protected,
     }}))
 }
@@ -21,15 +21,17 @@ async fn a_table_is_deleted_once_nothing_else_is_done_to_it_and_waited_for() {
         described("UPDATING", false),
         described("ACTIVE", false),
         described("DELETING", false),
-        Answer::json_error("ResourceNotFoundException"),
+        ScriptedAnswer::json_error("ResourceNotFoundException"),
     ]
     .into_iter();
     // DescribeTable is eventually consistent: `ACTIVE` may be too early.
     let mut busy = true;
     let aws = Scripted::start(move |call| match call.name().as_str() {
         "DescribeTable" => said.next().unwrap(),
-        "DeleteTable" if std::mem::take(&mut busy) => Answer::json_error("ResourceInUseException"),
-        _ => Answer::json(&json!({})),
+        "DeleteTable" if std::mem::take(&mut busy) => {
+            ScriptedAnswer::json_error("ResourceInUseException")
+        }
+        _ => ScriptedAnswer::json(&json!({})),
     })
     .await;
     assert!(Tables::new(&aws.session()).delete("t").await.unwrap());
@@ -59,7 +61,7 @@ async fn a_table_is_deleted_once_nothing_else_is_done_to_it_and_waited_for() {
 #[tokio::test]
 async fn a_table_with_an_index_under_way_is_waited_for() {
     let index = |status: &str| {
-        Answer::json(&json!({"Table": {
+        ScriptedAnswer::json(&json!({"Table": {
             "TableName": "t", "TableStatus": "ACTIVE",
             "GlobalSecondaryIndexes": [{"IndexName": "i", "IndexStatus": status}],
         }}))
@@ -67,12 +69,12 @@ async fn a_table_with_an_index_under_way_is_waited_for() {
     let mut said = vec![
         index("CREATING"),
         index("ACTIVE"),
-        Answer::json_error("ResourceNotFoundException"),
+        ScriptedAnswer::json_error("ResourceNotFoundException"),
     ]
     .into_iter();
     let aws = Scripted::start(move |call| match call.name().as_str() {
         "DescribeTable" => said.next().unwrap(),
-        _ => Answer::json(&json!({})),
+        _ => ScriptedAnswer::json(&json!({})),
     })
     .await;
     assert!(Tables::new(&aws.session()).delete("t").await.unwrap());
@@ -89,7 +91,7 @@ async fn a_table_with_an_index_under_way_is_waited_for() {
 
 #[tokio::test]
 async fn a_table_that_is_not_there_needs_no_deletion() {
-    let aws = Scripted::start(|_| Answer::json_error("ResourceNotFoundException")).await;
+    let aws = Scripted::start(|_| ScriptedAnswer::json_error("ResourceNotFoundException")).await;
     assert!(!Tables::new(&aws.session()).delete("t").await.unwrap());
     assert_eq!(aws.names(), ["DescribeTable"]);
 }

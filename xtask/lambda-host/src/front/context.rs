@@ -17,7 +17,7 @@ use crate::function::Outcome;
 
 /// A request, together with everything known about it so far.
 #[derive(Debug)]
-pub(crate) struct Context<'a> {
+pub(crate) struct CallContext<'a> {
     stage: &'a Stage,
     request: &'a Request,
     seen: &'a Seen,
@@ -51,7 +51,7 @@ pub(crate) struct Answered {
     pub(crate) took: Duration,
 }
 
-impl<'a> Context<'a> {
+impl<'a> CallContext<'a> {
     pub(crate) fn new(stage: &'a Stage, request: &'a Request, seen: &'a Seen) -> Self {
         let authorizer = seen
             .authorizer

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 
-use super::{Stage, context::Context, template};
+use super::{Stage, context::CallContext, template};
 
 /// A customised gateway response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Kind {
 }
 
 /// The response of a type, or the default of its class, or API Gateway's own.
-pub(crate) fn respond(stage: &Stage, kind: Kind, context: &Context<'_>) -> Response<Body> {
+pub(crate) fn respond(stage: &Stage, kind: Kind, context: &CallContext<'_>) -> Response<Body> {
     let class = if kind.status() < 500 {
         "DEFAULT_4XX"
     } else {
@@ -164,7 +164,7 @@ pub(crate) fn respond(stage: &Stage, kind: Kind, context: &Context<'_>) -> Respo
 }
 
 /// Evaluates a mapping expression; if it has no value, the header is omitted.
-pub(crate) fn parameter(source: &str, context: &Context<'_>) -> Option<String> {
+pub(crate) fn parameter(source: &str, context: &CallContext<'_>) -> Option<String> {
     if let Some(literal) = source.strip_prefix('\'') {
         return Some(literal.trim_end_matches('\'').to_owned());
     }

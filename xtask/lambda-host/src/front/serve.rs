@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     Authorization, Integration, Mock, Proxy, Stage,
-    context::{Answered, Context, Failure, document, error_message},
+    context::{Answered, CallContext, Failure, document, error_message},
     event,
     gateway_response::{self, Kind},
     headers, path, policy,
@@ -96,7 +96,7 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
         Err(_) => Err(Kind::RequestTooLarge),
     };
     let error = answer.as_ref().err().copied().map(Failure::from);
-    let context = Context::new(stage, &request, &seen).with_error(error);
+    let context = CallContext::new(stage, &request, &seen).with_error(error);
     let response = answer.unwrap_or_else(|kind| gateway_response::respond(stage, kind, &context));
     finish(front, stage, &request, context, response).await
 }
@@ -313,7 +313,7 @@ async fn pass_on(
 /// The caller's headers, replaced by the method's mapped headers of the same names.
 fn mapped_headers(stage: &Stage, request: &Request, proxy: &Proxy, seen: &Seen) -> HeaderMap {
     let mut passed = headers::to_upstream(request.passed_headers());
-    let context = Context::new(stage, request, seen);
+    let context = CallContext::new(stage, request, seen);
     for (name, source) in &proxy.headers {
         let Ok(name) = HeaderName::try_from(name) else {
             continue;
@@ -349,7 +349,7 @@ async fn finish(
     front: &Front,
     stage: &Stage,
     request: &Request,
-    context: Context<'_>,
+    context: CallContext<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
     let headers = response.headers_mut();

@@ -24,7 +24,7 @@ struct Target {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct CheckedApis {
     environment: String,
     apis: Vec<Checked>,
 }
@@ -41,7 +41,7 @@ struct Checked {
 pub(super) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
     let targets = targets(&context.environment()?, args)?;
     let reached = reach(context).await?;
-    let mut answer = Answer {
+    let mut answer = CheckedApis {
         environment: reached.environment.name.clone(),
         apis: Vec::new(),
     };
@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
             checks,
         });
     }
-    context.out.answer(&answer, Answer::text)?;
+    context.out.answer(&answer, CheckedApis::text)?;
     Ok(if answer.is_attached() {
         Exit::Done
     } else {
@@ -129,7 +129,7 @@ async fn check(reached: &Reached, target: &Target) -> anyhow::Result<Vec<Finding
     Ok(expected.findings(&found))
 }
 
-impl Answer {
+impl CheckedApis {
     fn is_attached(&self) -> bool {
         let mut checks = self.apis.iter().flat_map(|api| &api.checks);
         checks.all(|check| check.ok)

@@ -1,13 +1,13 @@
 //! The estimate as text.
 
 use super::money::grouped;
-use super::{Answer, Money};
+use super::{CostEstimate, Money};
 
 /// Columns: the left-aligned one, and the right-aligned ones.
 type Row = [String; 3];
 
 /// The whole estimate, for people.
-pub(super) fn render(answer: &Answer) -> String {
+pub(super) fn render(answer: &CostEstimate) -> String {
     let mut parts = vec![heading(answer), bill(answer), modes(answer)];
     if !answer.advice.is_empty() {
         parts.push(advice(answer));
@@ -22,7 +22,7 @@ pub(super) fn render(answer: &Answer) -> String {
     parts.join("\n\n")
 }
 
-fn heading(answer: &Answer) -> String {
+fn heading(answer: &CostEstimate) -> String {
     let shape = answer.shape;
     format!(
         "{} calls a month, {} users, peak {} times the average, {}.{} % failures\n{} in {}, {} mode; prices of {} ({})",
@@ -39,7 +39,7 @@ fn heading(answer: &Answer) -> String {
     )
 }
 
-fn bill(answer: &Answer) -> String {
+fn bill(answer: &CostEstimate) -> String {
     let row = |name: String, monthly: Money, each: Money| [name, monthly.cents(), each.micros()];
     let mut rows = vec![[
         String::new(),
@@ -71,13 +71,13 @@ fn bill(answer: &Answer) -> String {
     columns(&rows)
 }
 
-fn modes(answer: &Answer) -> String {
+fn modes(answer: &CostEstimate) -> String {
     let all = answer.modes.iter();
     let all = all.map(|mode| format!("{} ${}", mode.mode, mode.metering.cents()));
     format!("Metering by mode: {}", all.collect::<Vec<_>>().join(", "))
 }
 
-fn advice(answer: &Answer) -> String {
+fn advice(answer: &CostEstimate) -> String {
     let lines = answer.advice.iter().map(|one| {
         let (saving, gives_up) = (one.saving.cents(), one.gives_up);
         format!("  ${saving}  {}\n      gives up: {gives_up}\n", one.change)
@@ -86,7 +86,7 @@ fn advice(answer: &Answer) -> String {
     format!("Savings per month, each on its own:\n{}", lines.trim_end())
 }
 
-fn alternatives(answer: &Answer) -> String {
+fn alternatives(answer: &CostEstimate) -> String {
     let lines = answer.alternatives.iter().map(|one| {
         let exact = if one.exact { "exact" } else { "not exact" };
         let (monthly, name, note) = (one.monthly.cents(), one.name, one.note);

@@ -13,7 +13,7 @@ const MOST: usize = 20;
 /// An entry that contains the event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct TrackReport {
     /// The track: `authorizer` or `accessLog`; `upstream` for amounts.
     by: &'static str,
     /// `inTime` or `late`.
@@ -22,7 +22,7 @@ pub(super) struct Report {
     sk: String,
 }
 
-impl Report {
+impl TrackReport {
     /// The reports of an event in an entry, at most one for each track.
     pub(super) fn of(id: EventId, entry: &JournalEntry) -> Vec<Self> {
         let Ok(facts) = Facts::read(&entry.facts) else {
@@ -177,7 +177,7 @@ mod tests {
         );
         let (reports, lines) = (entry(reports, Timing::InTime), entry(lines, Timing::Late));
         let told = |entry: &JournalEntry| -> Vec<_> {
-            let reports = Report::of(one.id, entry);
+            let reports = TrackReport::of(one.id, entry);
             reports
                 .iter()
                 .map(|report| (report.by, report.timing))
@@ -185,7 +185,7 @@ mod tests {
         };
         assert_eq!(told(&reports), [("authorizer", "inTime")]);
         assert_eq!(told(&lines), [("accessLog", "late")]);
-        assert!(Report::of(other.id, &reports).is_empty());
+        assert!(TrackReport::of(other.id, &reports).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
 use crate::aws::Reached;
-use crate::verbs::events::Told;
+use crate::verbs::events::EventFacts;
 
 /// The sums.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,11 @@ struct Counts {
 }
 
 /// Reads the sums that include an event.
-pub(super) async fn of(reached: &Reached, names: &Names, told: &Told) -> anyhow::Result<Sums> {
+pub(super) async fn of(
+    reached: &Reached,
+    names: &Names,
+    told: &EventFacts,
+) -> anyhow::Result<Sums> {
     let tables = CountTables::new(&reached.session, names);
     let at = told.at();
     let mark = tables.usage(&ItemKey::day_mark(at)).await?;

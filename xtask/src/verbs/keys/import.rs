@@ -49,7 +49,7 @@ struct Imported {
 /// What became of API Gateway's keys.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct ImportResult {
     imported: Vec<Imported>,
     /// Keys that were imported before.
     known: Vec<String>,
@@ -181,7 +181,7 @@ pub(super) async fn all(
             ..imported
         });
     }
-    context.out.answer(&report, Report::text)?;
+    context.out.answer(&report, ImportResult::text)?;
     Ok(if report.nameless.is_empty() {
         Exit::Done
     } else {
@@ -194,8 +194,8 @@ fn sorted(
     keys: Vec<GatewayKey>,
     email_from: &EmailSource,
     known: impl Fn(&str) -> bool,
-) -> (Report, Vec<(GatewayKey, String)>) {
-    let mut report = Report::default();
+) -> (ImportResult, Vec<(GatewayKey, String)>) {
+    let mut report = ImportResult::default();
     let mut new = Vec::new();
     for key in keys {
         if known(&key.hash) {
@@ -221,7 +221,7 @@ fn user_of(key: &GatewayKey, email_from: &EmailSource) -> Option<String> {
     normal_email(text?).ok()
 }
 
-impl Report {
+impl ImportResult {
     fn text(&self) -> String {
         let Self {
             imported,

@@ -40,14 +40,14 @@ impl<P> Default for Lane<P> {
 }
 
 /// Collects a lane's results.
-pub(super) struct Report<'a, P> {
+pub(super) struct LaneReport<'a, P> {
     pub(super) shard: &'a str,
     /// Ordinals of finished records: processed, or given up.
     pub(super) done: &'a mut Vec<u64>,
     pub(super) actions: &'a mut Vec<Action<P>>,
 }
 
-impl<P> Report<'_, P> {
+impl<P> LaneReport<'_, P> {
     fn done(&mut self, entries: &[Entry<P>]) {
         self.done.extend(entries.iter().map(|entry| entry.ordinal));
     }
@@ -85,7 +85,7 @@ impl<P: Clone> Lane<P> {
         now: Millis,
         ended: bool,
         next_invocation: &mut u64,
-        report: &mut Report<'_, P>,
+        report: &mut LaneReport<'_, P>,
         wake: &mut Option<Millis>,
     ) {
         if self.in_flight.is_some() {
@@ -131,7 +131,7 @@ impl<P: Clone> Lane<P> {
         settings: &Settings,
         now: Millis,
         outcome: &Finished,
-        report: &mut Report<'_, P>,
+        report: &mut LaneReport<'_, P>,
     ) {
         self.in_flight = None;
         let Some(mut batch) = self.begun.pop_front() else {
@@ -165,7 +165,7 @@ impl<P: Clone> Lane<P> {
         settings: &Settings,
         now: Millis,
         mut batch: Batch<P>,
-        report: &mut Report<'_, P>,
+        report: &mut LaneReport<'_, P>,
     ) {
         if settings.bisect && batch.entries.len() > 1 {
             let rest = batch.split_off(batch.entries.len() / 2);
@@ -190,7 +190,12 @@ impl<P: Clone> Lane<P> {
     }
 
     /// Gives up the records of batches in progress that have become too old.
-    fn drop_old_batches(&mut self, settings: &Settings, now: Millis, report: &mut Report<'_, P>) {
+    fn drop_old_batches(
+        &mut self,
+        settings: &Settings,
+        now: Millis,
+        report: &mut LaneReport<'_, P>,
+    ) {
         while let Some(batch) = self.begun.front_mut() {
             let old = batch
                 .entries
@@ -213,7 +218,12 @@ impl<P: Clone> Lane<P> {
         }
     }
 
-    fn drop_old_records(&mut self, settings: &Settings, now: Millis, report: &mut Report<'_, P>) {
+    fn drop_old_records(
+        &mut self,
+        settings: &Settings,
+        now: Millis,
+        report: &mut LaneReport<'_, P>,
+    ) {
         let old = self
             .queue
             .iter()

@@ -8,7 +8,7 @@ use super::{
     Action, Checkpoint, Millis, Position, Record, Settings,
     batch::Entry,
     earlier,
-    lane::{Lane, Report},
+    lane::{Lane, LaneReport},
     response::Finished,
 };
 
@@ -185,7 +185,7 @@ impl<P: Clone> Shard<P> {
             return false;
         };
         let mut done = Vec::new();
-        let mut report = Report {
+        let mut report = LaneReport {
             shard: &self.id,
             done: &mut done,
             actions,
@@ -205,7 +205,7 @@ impl<P: Clone> Shard<P> {
     ) {
         let mut done = Vec::new();
         for lane in &mut self.lanes {
-            let mut report = Report {
+            let mut report = LaneReport {
                 shard: &self.id,
                 done: &mut done,
                 actions,

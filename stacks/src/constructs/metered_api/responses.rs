@@ -1,15 +1,15 @@
 //! The gateway's own responses: always JSON, never a stack trace, never the key.
 
 use crate::cfn::apigateway::GatewayResponseResponseType as To;
-use crate::constructs::rest_api::Answer;
+use crate::constructs::rest_api::GatewayResponse;
 
 const JSON: (&str, &str) = ("Content-Type", "'application/json'");
 
 /// The responses by logical id.
-pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
+pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
     (
         "AnswerUnauthorized",
-        Answer {
+        GatewayResponse {
             to: To::Unauthorized,
             status: Some(401),
             headers: &[JSON],
@@ -20,7 +20,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
         // The authorizer denies only calls that are over their plan: everything else fails with 401
         // or 500.
         "AnswerAccessDenied",
-        Answer {
+        GatewayResponse {
             to: To::AccessDenied,
             status: Some(429),
             headers: &[
@@ -34,7 +34,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     ),
     (
         "AnswerAuthorizerFailure",
-        Answer {
+        GatewayResponse {
             to: To::AuthorizerFailure,
             status: Some(500),
             headers: &[JSON],
@@ -45,7 +45,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
         // The stage or the account throttled the call. The authorizer is not called, and nothing
         // counts.
         "AnswerThrottled",
-        Answer {
+        GatewayResponse {
             to: To::Throttled,
             status: Some(429),
             headers: &[JSON, ("Retry-After", "'1'")],
@@ -55,7 +55,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     (
         // The gateway reports a path or a method without a route as a missing token.
         "AnswerNoRoute",
-        Answer {
+        GatewayResponse {
             to: To::MissingAuthenticationToken,
             status: Some(404),
             headers: &[JSON],
@@ -64,7 +64,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     ),
     (
         "AnswerUnreachable",
-        Answer {
+        GatewayResponse {
             to: To::IntegrationFailure,
             status: Some(502),
             headers: &[JSON],
@@ -73,7 +73,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     ),
     (
         "AnswerTimeout",
-        Answer {
+        GatewayResponse {
             to: To::IntegrationTimeout,
             status: Some(504),
             headers: &[JSON],
@@ -82,7 +82,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     ),
     (
         "AnswerDefault4xx",
-        Answer {
+        GatewayResponse {
             to: To::Default4xx,
             status: None,
             headers: &[JSON],
@@ -91,7 +91,7 @@ pub(crate) const GATEWAY_ANSWERS: [(&str, Answer<'_>); 9] = [
     ),
     (
         "AnswerDefault5xx",
-        Answer {
+        GatewayResponse {
             to: To::Default5xx,
             status: None,
             headers: &[JSON],
