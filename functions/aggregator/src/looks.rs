@@ -27,7 +27,7 @@ const MOST_OWED: usize = 100;
 
 /// The stored progress of the looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Looked {
+pub struct Looked {
     /// The days at whose users all looks are made, each with the version of the day's mark.
     days: BTreeMap<UnixMillis, u64>,
     /// The day whose users are next, the version of its mark, and the place up to which looks are made.
@@ -37,6 +37,15 @@ struct Looked {
 }
 
 impl Looked {
+    /// The users of these days are looked at, and of no others. Each day has the version of its mark.
+    pub const fn at_all_of(days: BTreeMap<UnixMillis, u64>) -> Self {
+        Self {
+            days,
+            at: None,
+            owed: BTreeSet::new(),
+        }
+    }
+
     /// The place up to which the users of a closed day are done.
     fn place(&self, (day, version): (UnixMillis, u64)) -> Place {
         match &self.at {

@@ -4,6 +4,7 @@
 mod calls;
 mod lines;
 mod measure;
+mod notices;
 mod questions;
 mod rest;
 mod tables;
@@ -18,12 +19,11 @@ use aggregator::handler::{Aggregator, Memory};
 use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
+use domain::alert::Alert;
 use domain::bill::Bill;
 use domain::names::TrackingMode;
-use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::UnixMillis;
-use domain::webhook::Message;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -92,10 +92,13 @@ pub(super) struct World {
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
-    /// The queue that takes the ids of bills.
+    /// The queue that takes the ids of alerts and bills.
     notices: ModelQueue,
     /// The bills whose ids were sent, by id.
     pub(super) bills: BTreeMap<String, Bill>,
+    /// The alerts whose ids were sent, by id.
+    pub(super) alerts: BTreeMap<String, Alert>,
+    pub(super) with_quotas: bool,
     /// The last month that must be handed over; `None` if that is not due.
     pub(super) last_month: Option<UnixMillis>,
     start: UnixMillis,
@@ -148,8 +151,12 @@ impl World {
         }
         tables::close_before(&usage, schedule.start, pipeline.past);
         let now = schedule.start;
-        let queue = ModelQueue::new(weather.clone(), pace.clone());
-        let notices = ModelQueue::new(weather.clone(), pace.clone());
+        if schedule.with_quotas {
+            notices::give_quota(&usage);
+        }
+        let queue = ModelQueue::new(Place::Queue, weather.clone(), pace.clone());
+        let notices = ModelQueue::new(Place::Notices, weather.clone(), pace.clone());
+        let aggregator = || aggregator((&analytics, &usage), &notices, schedule.with_quotas);
         let journal = || Journal {
             store: analytics.clone(),
             retention_days: KEPT_DAYS,
@@ -160,7 +167,7 @@ impl World {
             authorizers: Vec::new(),
             others: pipeline.others,
             processor: Arc::new(Processor { journal: journal() }),
-            aggregators: [0; 2].map(|_| aggregator(&analytics, &usage, &notices)),
+            aggregators: [aggregator(), aggregator()],
             reconciler: Arc::new(Reconciler {
                 journal: journal(),
                 queue: queue.clone(),
@@ -170,6 +177,8 @@ impl World {
             queue,
             notices,
             bills: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            with_quotas: schedule.with_quotas,
             last_month: None,
             start: now,
             seed: schedule.seed,
@@ -206,7 +215,8 @@ impl World {
     }
 
     fn aggregator(&self) -> Arc<ModelAggregator> {
-        aggregator(&self.analytics, &self.usage, &self.notices)
+        let tables = (&self.analytics, &self.usage);
+        aggregator(tables, &self.notices, self.with_quotas)
     }
 
     fn start_aggregators(&mut self) {
@@ -338,23 +348,10 @@ impl World {
         self.tasks.push(task);
     }
 
-    /// Reads a bill whose id was sent. Under one id, a receiver never gets two different bills.
-    fn take_bill(&mut self, body: &str) -> Result<(), String> {
-        let message: Message = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        let stored = self.usage.peek(&ItemKey::alert(&message.alert));
-        let stored = stored.ok_or_else(|| format!("sent before it was stored: {body}"))?;
-        let bill: Bill = state::decode(&stored.state).map_err(|error| error.to_string())?;
-        let known = self.bills.insert(message.alert, bill.clone());
-        match known.filter(|known| *known != bill) {
-            Some(known) => Err(format!("two bills under one id: {known:?}, {bill:?}")),
-            None => Ok(()),
-        }
-    }
-
     /// Collects what the stream accepted, what was handed over, and what the tables changed.
     fn collect(&mut self) {
         for (body, _) in self.notices.take() {
-            if let Err(wrong) = self.take_bill(&body) {
+            if let Err(wrong) = self.take_notice(&body) {
                 self.wrong.get_or_insert(wrong);
             }
         }
@@ -550,9 +547,9 @@ impl World {
 }
 
 fn aggregator(
-    analytics: &MemoryStore,
-    usage: &MemoryStore,
+    (analytics, usage): (&MemoryStore, &MemoryStore),
     notices: &ModelQueue,
+    with_quotas: bool,
 ) -> Arc<ModelAggregator> {
     let folds = Aggregator {
         analytics: analytics.clone(),
@@ -568,7 +565,7 @@ fn aggregator(
     let thresholds = Thresholds {
         usage: usage.clone(),
         alerts: notices.clone(),
-        plans: plans(),
+        plans: plans(with_quotas),
         memory: LookMemory::default(),
     };
     Arc::new(ModelAggregator { folds, thresholds })

@@ -302,6 +302,8 @@ fn stored_progress_is_read() {
         at: Some((day().plus_days(1), 40, place)),
         owed: BTreeSet::from([(day(), "bob@example.com".to_owned())]),
     };
-    let sample = b"SAMPLE";
+    let sample =
+        b"\x06\x01\x80\xf0\xee\xd0\xb9h\xac\x02\x01\x80\xe0\xa1\xa3\xbah(\x01\x0fann@example.com\
+                   \x01\x80\xf0\xee\xd0\xb9h\x0fbob@example.com";
     assert_eq!(state::decode::<Looked>(sample).unwrap(), expected);
 }

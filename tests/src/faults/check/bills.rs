@@ -9,7 +9,7 @@ use super::super::world::World;
 use super::{Expected, Model, equal};
 
 /// Milliseconds from the beginning of a month in UTC to that of a plan's zone.
-const BORDERS: [(&str, i64); 3] = [
+pub(super) const BORDERS: [(&str, i64); 3] = [
     ("free", 0),
     ("east", -(5 * 60 + 30) * 60_000),
     ("west", 5 * 60 * 60_000),

@@ -43,9 +43,13 @@ impl World {
         self.until(last.plus_millis(3 * HOUR));
         self.tick_and_settle().await?;
         self.wait(HOUR);
+        let mut random = Random::new(self.seed);
+        self.tick_badly(&mut random).await?;
         self.tick_and_settle().await?;
         if end >= End::Sealed {
-            self.tick_twice(last.plus_days(9).plus_millis(HOUR)).await?;
+            self.until(last.plus_days(9).plus_millis(HOUR));
+            self.tick_badly(&mut random).await?;
+            self.tick_twice(self.now()).await?;
             // Hours expire before the month is handed over.
             check::check(self, End::Sealed)?;
             self.hand_over(Window::Month.start(self.start)).await?;
@@ -78,12 +82,25 @@ impl World {
         self.until(sealed);
         let mut random = Random::new(self.seed);
         for _ in 0..random.place(3) {
-            self.weather.plan(Failure::of_hand_over(&mut random));
-            self.tick_and_settle().await?;
-            self.weather.clear();
+            self.fail_a_tick(&mut random).await?;
         }
         self.tick_twice(sealed).await?;
         self.last_month = Some(month);
+        Ok(())
+    }
+
+    /// Some of the ticks that close days die or fail while they look at quotas.
+    async fn tick_badly(&mut self, random: &mut Random) -> Result<(), String> {
+        if self.with_quotas && random.once_in(2) {
+            self.fail_a_tick(random).await?;
+        }
+        Ok(())
+    }
+
+    async fn fail_a_tick(&mut self, random: &mut Random) -> Result<(), String> {
+        self.weather.plan(Failure::of_notices(random));
+        self.tick_and_settle().await?;
+        self.weather.clear();
         Ok(())
     }
 
