@@ -257,7 +257,7 @@ pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     everybody(world, &model, end)?;
     addresses(world, &model)?;
     errors(world, &model, end)?;
-    alerts::check(world, &model, end)?;
+    alerts::check(world, &model)?;
     bills::check(world, &model)?;
     if end >= End::Closed {
         sums(world, &model)?;

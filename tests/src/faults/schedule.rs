@@ -271,7 +271,7 @@ impl Schedule {
                 End::HandedOver,
             ]),
             seed: random.next(),
-            with_quotas: random.once_in(2),
+            with_quotas: random.once_in(3),
         }
     }
 }

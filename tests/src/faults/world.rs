@@ -99,6 +99,8 @@ pub(super) struct World {
     /// The alerts whose ids were sent, by id.
     pub(super) alerts: BTreeMap<String, Alert>,
     pub(super) with_quotas: bool,
+    /// Every alert must have been sent by now.
+    pub(super) alerts_are_due: bool,
     /// The last month that must be handed over; `None` if that is not due.
     pub(super) last_month: Option<UnixMillis>,
     start: UnixMillis,
@@ -179,6 +181,7 @@ impl World {
             bills: BTreeMap::new(),
             alerts: BTreeMap::new(),
             with_quotas: schedule.with_quotas,
+            alerts_are_due: false,
             last_month: None,
             start: now,
             seed: schedule.seed,

@@ -8,7 +8,6 @@ use domain::event::EventType;
 use domain::time::{UnixMillis, Window};
 
 use super::super::amounts::METERS;
-use super::super::schedule::End;
 use super::super::traffic::{OWN_QUOTA, PLANS, QUOTAS};
 use super::super::world::World;
 use super::bills::BORDERS;
@@ -17,7 +16,13 @@ use super::{Model, equal};
 /// Units by user and minute.
 type Units = BTreeMap<(String, UnixMillis), u64>;
 
-pub(super) fn check(world: &World, model: &Model, end: End) -> Result<(), String> {
+pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
+    if !world.with_quotas {
+        let alert = world.alerts.values().next();
+        return alert.map_or(Ok(()), |alert| {
+            Err(format!("nobody has a quota: {alert:?}"))
+        });
+    }
     let plans = plans_of(world);
     let most = most_units(world);
     let mut found: BTreeMap<(&str, UnixMillis, u8), &str> = BTreeMap::new();
@@ -29,14 +34,12 @@ pub(super) fn check(world: &World, model: &Model, end: End) -> Result<(), String
         let is_on_plan = plans
             .get(of.0)
             .is_some_and(|plans| plans.contains(&alert.plan));
-        if !world.with_quotas || !is_on_plan {
-            return Err(format!("nobody has such a quota: {alert:?}"));
+        if !is_on_plan {
+            return Err(format!("its user has no such plan: {alert:?}"));
         }
         is_crossed(alert, &most)?;
     }
-    // A look may die with its instance. The day is looked at again once it is closed, and what came later once
-    // it is sealed.
-    if end < End::Sealed || !world.with_quotas {
+    if !world.alerts_are_due {
         return Ok(());
     }
     let units = model.users.iter();
