@@ -146,9 +146,10 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     /// Looks at a user's use within the period that contains `at`.
     async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
         let own = quota::own(&self.usage, user).await?;
-        let found = match self.may_have_quota(own) {
-            true => self.used(user, own, at, now).await?,
-            false => None,
+        let found = if self.may_have_quota(own) {
+            self.used(user, own, at, now).await?
+        } else {
+            None
         };
         let Some(found) = found else {
             self.memory.rest(user, at, now);

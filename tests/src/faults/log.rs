@@ -271,16 +271,16 @@ pub(super) fn refusal(mut event: UsageEvent, random: &mut Random) -> (UsageEvent
 /// A queue, as its senders see it.
 #[derive(Debug, Clone)]
 pub(super) struct ModelQueue {
-    place: Place,
+    component: Place,
     weather: Weather,
     pace: Pace,
     taken: Arc<Mutex<Vec<(String, u32)>>>,
 }
 
 impl ModelQueue {
-    pub(super) fn new(place: Place, weather: Weather, pace: Pace) -> Self {
+    pub(super) fn new(component: Place, weather: Weather, pace: Pace) -> Self {
         Self {
-            place,
+            component,
             weather,
             pace,
             taken: Arc::default(),
@@ -295,7 +295,7 @@ impl ModelQueue {
 impl Queue for ModelQueue {
     async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
         self.pace.stop().await;
-        let fault = self.weather.decide(self.place);
+        let fault = self.weather.decide(self.component);
         if matches!(fault, Fault::None | Fault::AnswerLost | Fault::DoneAndHangs) {
             lock(&self.taken).push((body, delay_seconds));
         }

@@ -31,8 +31,10 @@ pub(super) const PLANS: [(&str, &str); 3] = [
     ("east", "Asia/Kolkata"),
     ("west", "America/Bogota"),
 ];
-/// The quota of each plan, and its thresholds in percent: schedules cross them.
-pub(super) const QUOTAS: [(Option<u64>, &[u8]); 3] = [
+/// A plan's quota, and its thresholds in percent.
+pub(super) type Allowed = (Option<u64>, &'static [u8]);
+/// That of each plan: schedules cross the thresholds.
+pub(super) const QUOTAS: [Allowed; 3] = [
     (Some(40), &[50, 80, 100]),
     (Some(12), &[100, 25]),
     (None, &[50, 100]),
@@ -63,7 +65,7 @@ fn plan_of(email: &str) -> &'static str {
 }
 
 pub(super) fn plans(with_quotas: bool) -> Plans {
-    let plan = |((name, zone), (quota, alerts)): ((&str, &str), (Option<u64>, &[u8]))| {
+    let plan = |((name, zone), (quota, alerts)): ((&str, &str), Allowed)| {
         let plan = Plan {
             rate_per_second: 1,
             burst: 1,

@@ -19,8 +19,6 @@ use aggregator::handler::{Aggregator, Memory};
 use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
-use domain::alert::Alert;
-use domain::bill::Bill;
 use domain::names::TrackingMode;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::UnixMillis;
@@ -31,6 +29,8 @@ use runtime::journal::Journal;
 use runtime::memory::{Backup, MemoryStore, Pace};
 use runtime::metrics::Metrics;
 use runtime::store::{Document, Value};
+
+use notices::Notices;
 
 use super::feed::{Feed, InvocationId};
 use super::log::{Line, Log, ModelQueue};
@@ -92,17 +92,8 @@ pub(super) struct World {
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
-    /// The queue that takes the ids of alerts and bills.
-    notices: ModelQueue,
-    /// The bills whose ids were sent, by id.
-    pub(super) bills: BTreeMap<String, Bill>,
-    /// The alerts whose ids were sent, by id.
-    pub(super) alerts: BTreeMap<String, Alert>,
-    pub(super) with_quotas: bool,
-    /// Every alert must have been sent by now.
-    pub(super) alerts_are_due: bool,
-    /// The last month that must be handed over; `None` if that is not due.
-    pub(super) last_month: Option<UnixMillis>,
+    /// What was sent to the notifier.
+    pub(super) notices: Notices,
     start: UnixMillis,
     seed: u64,
     collector: Arc<Collector<MemoryStore>>,
@@ -158,7 +149,8 @@ impl World {
         }
         let queue = ModelQueue::new(Place::Queue, weather.clone(), pace.clone());
         let notices = ModelQueue::new(Place::Notices, weather.clone(), pace.clone());
-        let aggregator = || aggregator((&analytics, &usage), &notices, schedule.with_quotas);
+        let notices = Notices::new(notices, schedule.with_quotas);
+        let aggregator = || aggregator((&analytics, &usage), &notices);
         let journal = || Journal {
             store: analytics.clone(),
             retention_days: KEPT_DAYS,
@@ -178,11 +170,6 @@ impl World {
             }),
             queue,
             notices,
-            bills: BTreeMap::new(),
-            alerts: BTreeMap::new(),
-            with_quotas: schedule.with_quotas,
-            alerts_are_due: false,
-            last_month: None,
             start: now,
             seed: schedule.seed,
             collector: Arc::new(Collector { journal: journal() }),
@@ -219,7 +206,7 @@ impl World {
 
     fn aggregator(&self) -> Arc<ModelAggregator> {
         let tables = (&self.analytics, &self.usage);
-        aggregator(tables, &self.notices, self.with_quotas)
+        aggregator(tables, &self.notices)
     }
 
     fn start_aggregators(&mut self) {
@@ -353,7 +340,7 @@ impl World {
 
     /// Collects what the stream accepted, what was handed over, and what the tables changed.
     fn collect(&mut self) {
-        for (body, _) in self.notices.take() {
+        for (body, _) in self.notices.queue.take() {
             if let Err(wrong) = self.take_notice(&body) {
                 self.wrong.get_or_insert(wrong);
             }
@@ -551,8 +538,7 @@ impl World {
 
 fn aggregator(
     (analytics, usage): (&MemoryStore, &MemoryStore),
-    notices: &ModelQueue,
-    with_quotas: bool,
+    notices: &Notices,
 ) -> Arc<ModelAggregator> {
     let folds = Aggregator {
         analytics: analytics.clone(),
@@ -567,8 +553,8 @@ fn aggregator(
     };
     let thresholds = Thresholds {
         usage: usage.clone(),
-        alerts: notices.clone(),
-        plans: plans(with_quotas),
+        alerts: notices.queue.clone(),
+        plans: plans(notices.with_quotas),
         memory: LookMemory::default(),
     };
     Arc::new(ModelAggregator { folds, thresholds })

@@ -17,8 +17,8 @@ use super::{Model, equal};
 type Units = BTreeMap<(String, UnixMillis), u64>;
 
 pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
-    if !world.with_quotas {
-        let alert = world.alerts.values().next();
+    if !world.notices.with_quotas {
+        let alert = world.notices.alerts.values().next();
         return alert.map_or(Ok(()), |alert| {
             Err(format!("nobody has a quota: {alert:?}"))
         });
@@ -26,7 +26,7 @@ pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
     let plans = plans_of(world);
     let most = most_units(world);
     let mut found: BTreeMap<(&str, UnixMillis, u8), &str> = BTreeMap::new();
-    for (id, alert) in &world.alerts {
+    for (id, alert) in &world.notices.alerts {
         let of = (alert.user.as_str(), alert.start, alert.percent);
         if let Some(other) = found.insert(of, id) {
             return Err(format!("{of:?} has two alerts, {other} and {id}"));
@@ -39,7 +39,7 @@ pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
         }
         is_crossed(alert, &most)?;
     }
-    if !world.alerts_are_due {
+    if !world.notices.alerts_are_due {
         return Ok(());
     }
     let units = model.users.iter();

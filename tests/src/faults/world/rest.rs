@@ -54,12 +54,12 @@ impl World {
         self.tick_and_settle().await?;
         // A look may have died with its instance, or missed what was folded meanwhile: the closing makes it. What
         // came to a closed day is looked at once the day is sealed.
-        self.alerts_are_due = is_first;
+        self.notices.alerts_are_due = is_first;
         if end >= End::Sealed {
             self.until(last.plus_days(9).plus_millis(HOUR));
             self.tick_badly(&mut random).await?;
             self.tick_twice(self.now()).await?;
-            self.alerts_are_due = true;
+            self.notices.alerts_are_due = true;
             // Hours expire before the month is handed over.
             check::check(self, End::Sealed)?;
             self.hand_over(Window::Month.start(self.start)).await?;
@@ -95,13 +95,13 @@ impl World {
             self.fail_a_tick(&mut random).await?;
         }
         self.tick_twice(sealed).await?;
-        self.last_month = Some(month);
+        self.notices.last_month = Some(month);
         Ok(())
     }
 
     /// Some of the ticks that close days die or fail while they look at quotas.
     async fn tick_badly(&mut self, random: &mut Random) -> Result<(), String> {
-        if self.with_quotas && random.once_in(2) {
+        if self.notices.with_quotas && random.once_in(2) {
             self.fail_a_tick(random).await?;
         }
         Ok(())
