@@ -6,7 +6,7 @@
 //! response is lost and which caller dies. The mappings of the streams to their functions are the
 //! Lambda host's own model. The analytics API is queried while the schedule runs. Once the system
 //! has come to rest, and once days are closed and sealed, every count in every table is compared
-//! with the oracle's.
+//! with the oracle's, and so are the alerts and bills whose ids were sent.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

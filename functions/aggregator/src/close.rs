@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::HORIZON_DAYS;
 use domain::fold::{FoldedMinute, MinuteFold};
-use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Round, Step};
+use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Step};
 use domain::state;
 use domain::table::{self, ItemKey, MARKS, USER_BUCKETS, user_bucket};
 use domain::time::{UnixMillis, Window};
@@ -57,18 +57,13 @@ impl<S: Store> Pass<'_, S> {
             .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS + DAYS_TO_SEAL));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
-            let is_sealed =
-                |marked: &Marked| matches!(marked, Ok((mark, _)) if mark.round == Round::Sealed);
-            let marked = marks.remove(&day);
-            if !marked.as_ref().is_some_and(is_sealed) {
-                let closed = match marked.transpose() {
-                    Ok(mark) => self.close_day(day, mark, over, done).await,
-                    Err(error) => Err(error),
-                };
-                // A day that cannot be read does not hold up the others.
-                let parked = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])?;
-                done.parked.extend(parked);
-            }
+            let closed = match marks.remove(&day).transpose() {
+                Ok(mark) => self.close_day(day, mark, over, done).await,
+                Err(error) => Err(error),
+            };
+            // A day that cannot be read does not hold up the others.
+            let parked = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])?;
+            done.parked.extend(parked);
             day = Window::Day.end(day);
         }
         Ok(())
@@ -103,6 +98,9 @@ impl<S: Store> Pass<'_, S> {
         };
         loop {
             let step = DayMark::step(mark.as_ref(), day, self.now);
+            if step == Step::Wait && mark.as_ref().is_some_and(DayMark::is_at_rest) {
+                done.closed.insert(day, version);
+            }
             if step == Step::Wait || over() {
                 return Ok(());
             }

@@ -48,29 +48,25 @@ pub(crate) struct Done {
     pub(crate) parked: Vec<Parked>,
     /// The users that it counted.
     pub(crate) counted: Counted,
+    /// The closed days that nothing is to be done for now, each with the version of its mark.
+    pub(crate) closed: BTreeMap<UnixMillis, u64>,
 }
 
 impl Done {
+    /// Remembers whom the minutes count, for the looks at their quotas. The looks at the users of a closed day
+    /// follow from its mark.
     fn count(&mut self, minutes: &[&FoldedMinute], whom: Whom) {
+        if whom == Whom::Closing {
+            return;
+        }
         for folded in minutes {
             for (email, user) in &folded.users {
                 let units = user.slot.counts.tally.units;
                 if units == 0 || !whom.includes(user.is_new) {
                     continue;
                 }
-                if whom == Whom::Closing {
-                    let day = Window::Day.start(folded.minute);
-                    let end = Window::Day.end(day).plus_millis(-1);
-                    self.counted.closed.insert((email.clone(), end));
-                    // In every time zone a period ends within a day of the month's end.
-                    let month = |at: UnixMillis| Window::Month.start(at);
-                    if month(day.plus_days(-1)) != month(end.plus_days(1)) {
-                        self.counted.closed.insert((email.clone(), day));
-                    }
-                } else {
-                    let minutes = self.counted.minutes.entry(email.clone()).or_default();
-                    minutes.insert(folded.minute, units);
-                }
+                let minutes = self.counted.minutes.entry(email.clone()).or_default();
+                minutes.insert(folded.minute, units);
             }
         }
     }

@@ -103,6 +103,9 @@ pub struct Folded {
 pub struct Ticked {
     /// The result of the minutes it folded again.
     pub folded: Folded,
+    /// The closed days that nothing is to be done for now, each with the version of its mark: it changes
+    /// whenever a day is closed again.
+    pub closed: BTreeMap<UnixMillis, u64>,
     /// Number of users with an accepted call in the current hour.
     pub users: u64,
     /// Calls that only the log knows, of the minute that has just become too old to be reported.
@@ -239,6 +242,7 @@ impl<S: Store> Aggregator<S> {
                 parked: done.parked.len() as u64,
                 counted: done.counted,
             },
+            closed: done.closed,
             users: users.len() as u64,
             reconciled: self.reconciled(now).await?,
         })
@@ -297,6 +301,7 @@ impl<S: Store> Aggregator<S> {
                 self.analytics.delete(key).await?;
             }
             done.gain.add(again.gain);
+            done.counted.add(again.counted);
         }
         Ok(())
     }

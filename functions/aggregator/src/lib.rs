@@ -12,6 +12,8 @@ pub mod close;
 pub mod everybody;
 pub mod fold;
 pub mod handler;
+mod lists;
+pub mod looks;
 pub mod metrics;
 pub mod parked;
 pub mod periods;

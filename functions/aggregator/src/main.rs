@@ -69,7 +69,11 @@ async fn main() -> Result<(), Error> {
                     metrics.emit(clock::now(), &of_tick(&ticked));
                     let look = thresholds.look(&ticked.folded.counted, clock::now(), &over);
                     Box::pin(look).await;
+                    let looks = thresholds.look_at_closed(&ticked.closed, clock::now(), &over);
+                    let looked = Box::pin(looks).await;
+                    // Looks that fail hold up no bill.
                     Box::pin(periods.hand_over(clock::now(), &over)).await?;
+                    looked?;
                     Value::Null
                 }
                 Event::Close { close } => {

@@ -13,20 +13,19 @@ use domain::counts::Sum;
 use domain::mark::{DayMark, Round, SEAL_AFTER_DAYS};
 use domain::plan::Plans;
 use domain::state;
-use domain::table::{self, ItemKey, MARKS, USER_BUCKETS, user_bucket};
+use domain::table::{self, ItemKey, MARKS};
 use domain::time::{UnixMillis, Window};
 use runtime::log::Chain;
 use runtime::queue::{Queue, SendError};
 use runtime::store::{
-    self, Condition, NewItem, Query, Row, Shown, Store, StoreError, Written, unreadable,
+    self, Condition, NewItem, Query, Shown, Store, StoreError, Written, unreadable,
 };
 use runtime::together::together;
 use serde::{Deserialize, Serialize};
 
 use crate::close::Over;
+use crate::lists::{Lists, Place};
 
-/// Users between two writes of the month's mark.
-const AT_ONCE: usize = 200;
 /// The most users whose days cannot be read before the month waits for a release that reads them.
 const MOST_OWED: usize = 100;
 /// Days after a month's end during which its bills are handed over: by then its days are sealed.
@@ -54,32 +53,10 @@ struct Progress {
     owed: BTreeSet<String>,
 }
 
-/// A user's place in the order of a month.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
-    bucket: u8,
-    user: String,
-}
-
-impl Place {
-    fn of(user: String) -> Self {
-        Self {
-            bucket: user_bucket(&user),
-            user,
-        }
-    }
-}
-
 impl Progress {
     fn is_done(&self) -> bool {
-        self.at.bucket >= USER_BUCKETS && self.owed.is_empty()
+        self.at.is_end() && self.owed.is_empty()
     }
-}
-
-/// Users that are listed and not done, up to a bucket.
-struct Listed {
-    users: std::collections::btree_set::IntoIter<Place>,
-    until: u8,
 }
 
 /// A period that was not handed over.
@@ -178,7 +155,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         let before = owed.len();
         progress.owed = self.bills(month, owed.into_iter().collect()).await?;
         let mut is_changed = progress.owed.len() != before;
-        let mut listed = None;
+        let mut lists = Lists::new(self.usage, month.days().collect());
         loop {
             if is_changed {
                 if !self.note(&key, &progress, version).await? {
@@ -187,39 +164,14 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
                 }
                 version += 1;
             }
-            let ended = progress.at.bucket >= USER_BUCKETS;
-            if ended || over() || progress.owed.len() >= MOST_OWED {
+            if progress.at.is_end() || over() || progress.owed.len() >= MOST_OWED {
                 return Ok(());
             }
-            self.advance(month, &mut progress, &mut listed).await?;
+            let (users, last) = lists.next(&progress.at).await?;
+            progress.owed.extend(self.bills(month, users).await?);
+            progress.at = last;
             is_changed = true;
         }
-    }
-
-    /// Hands over the bills of the next users.
-    async fn advance(
-        &self,
-        month: Month,
-        progress: &mut Progress,
-        listed: &mut Option<Listed>,
-    ) -> Result<(), HandOverError> {
-        let known = match listed {
-            Some(known) => known,
-            None => listed.insert(self.list(month, &progress.at).await?),
-        };
-        let some: Vec<Place> = known.users.by_ref().take(AT_ONCE).collect();
-        let Some(last) = some.last().cloned() else {
-            progress.at = Place {
-                bucket: known.until,
-                user: String::new(),
-            };
-            *listed = None;
-            return Ok(());
-        };
-        let some = some.into_iter().map(|place| place.user).collect();
-        progress.owed.extend(self.bills(month, some).await?);
-        progress.at = last;
-        Ok(())
     }
 
     /// Whether every day of the month is sealed, and all lists of its users are kept.
@@ -238,43 +190,6 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
             .collect();
         let is_sealed = bill::unsealed(&marks, month.span).is_none();
         Ok(is_sealed && self.since(now).await? <= first)
-    }
-
-    /// Everybody after `at` whom the closings of the month's days found: of all buckets if their
-    /// lists fit into a page a day, else of one.
-    async fn list(&self, month: Month, at: &Place) -> Result<Listed, StoreError> {
-        let of = |prefix: String| {
-            let from = format!("{:02}#", at.bucket);
-            let days = month.days().map(move |day| {
-                let pk = table::day_users(day);
-                (Query::states(&pk, &from, store::after(&prefix)), pk)
-            });
-            days.collect::<Vec<_>>()
-        };
-        let pages = of(String::new()).into_iter().map(|(query, pk)| async move {
-            let page = self.usage.query(&query).await?;
-            Ok::<_, StoreError>((pk, page.items, page.next.is_none()))
-        });
-        let pages = together(pages.collect()).await?;
-        let mut users = BTreeSet::new();
-        let is_whole = pages.iter().all(|(_, _, is_whole)| *is_whole);
-        if is_whole {
-            for (pk, rows, _) in pages {
-                take(&mut users, &pk, rows, at)?;
-            }
-        } else {
-            for (query, pk) in of(format!("{:02}#", at.bucket)) {
-                take(&mut users, &pk, store::all(self.usage, query).await?, at)?;
-            }
-        }
-        Ok(Listed {
-            users: users.into_iter(),
-            until: if is_whole {
-                USER_BUCKETS
-            } else {
-                at.bucket + 1
-            },
-        })
     }
 
     /// Hands over the bills of some users. Returns those whose days cannot be read.
@@ -350,23 +265,6 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         let written = self.usage.put(key, item).await?;
         Ok(matches!(written, Written::Done { .. }))
     }
-}
-
-/// Takes the users after `at` from lists.
-fn take(
-    users: &mut BTreeSet<Place>,
-    pk: &str,
-    rows: Vec<Row>,
-    at: &Place,
-) -> Result<(), StoreError> {
-    for row in rows {
-        let names = row.bytes.unwrap_or_default();
-        let names = state::decode_packed::<Vec<String>>(&names);
-        let names = names.map_err(unreadable(&ItemKey::new(pk, &row.sk)))?;
-        let places = names.into_iter().map(Place::of);
-        users.extend(places.filter(|place| place > at));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! Thresholds of quotas: how much of its period's quota a user has used, and the alerts about it.
+//! How much of its period's quota a user has used, and the alerts about it.
 //!
 //! After the folds of a batch or a tick, this module looks at the users they counted, but only at those whose
 //! use may have crossed a threshold since the last look. A look adds up the period's stored sums. It stores the
 //! alert of each crossed threshold under an id that derives from user, period and threshold, sends the id to
 //! the queue, and only then notes the threshold as announced. If it dies on the way, the next look does the
 //! same again, and the id shows that it is the same alert. If a look fails, or the invocation runs out of time,
-//! the next invocation of the same instance makes it. When a day is closed, a look at each of its users is due.
+//! the next invocation of the same instance makes it. That makes alerts prompt. No alert depends on it: when a
+//! day is closed and when it is sealed, [`looks`](crate::looks) at each of its users follow from its mark.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::alert::{Alert, crossed, next_look};
 use domain::counts::{Hour, Sum};
@@ -27,12 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::periods::Periods;
 
-/// Upper bound for the users that are watched at a time.
-const MOST_WATCHED: usize = 50_000;
-/// How long a look stays valid. The user's settings may change in the meantime.
-const LOOK_MILLIS: i64 = 6 * 3_600_000;
-/// Minutes of a user that are remembered, to know what a further fold of them adds.
-const MINUTES: usize = 4;
+mod memory;
+
+pub use memory::LookMemory;
+
 /// Days for which an alert is kept.
 const ALERT_DAYS: i64 = 90;
 /// Days whose hours are read if the day itself does not exist yet.
@@ -43,8 +41,14 @@ const OPEN_DAYS: i64 = 3;
 pub struct Counted {
     /// Units of accepted calls by user and minute.
     pub minutes: BTreeMap<String, BTreeMap<UnixMillis, u64>>,
-    /// Users of closed days, each with an instant of the day.
-    pub closed: BTreeSet<(String, UnixMillis)>,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, other: Self) {
+        for (user, minutes) in other.minutes {
+            self.minutes.entry(user).or_default().extend(minutes);
+        }
+    }
 }
 
 /// The stored state of a period besides its units.
@@ -65,30 +69,6 @@ pub struct Thresholds<S, Q> {
     pub plans: Plans,
     /// This instance's memory.
     pub memory: LookMemory,
-}
-
-/// An instance's memory of its looks: it saves looks and never holds a count.
-#[derive(Debug, Default)]
-pub struct LookMemory(Mutex<Looks>);
-
-#[derive(Debug, Default)]
-struct Looks {
-    watched: HashMap<String, Watch>,
-    /// Looks that are still to be made: the user and an instant of the period.
-    owed: BTreeSet<(String, UnixMillis)>,
-}
-
-#[derive(Debug)]
-struct Watch {
-    /// The time of the last look, and the period it was in.
-    at: UnixMillis,
-    period: Period,
-    /// An estimate of the units of the period: those of the last look and those that folds of this
-    /// instance added since.
-    used: u64,
-    /// The estimate at which the next look is due.
-    next: u64,
-    minutes: BTreeMap<UnixMillis, u64>,
 }
 
 /// A look that failed.
@@ -123,8 +103,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     /// Looks at the users that a fold counted and at those whose look is owed, until the time is
     /// `over`. Remaining looks are owed. A look that fails does not delay the others.
     pub async fn look(&self, counted: &Counted, now: UnixMillis, over: &impl Fn() -> bool) {
-        let mut due: BTreeSet<(String, UnixMillis)> = counted.closed.clone();
-        due.extend(self.memory.owed());
+        let mut due: BTreeSet<(String, UnixMillis)> = self.memory.owed();
         for (user, minutes) in &counted.minutes {
             due.extend(
                 self.memory
@@ -167,18 +146,56 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     /// Looks at a user's use within the period that contains `at`.
     async fn look_at(&self, user: &str, at: UnixMillis, now: UnixMillis) -> Result<(), LookError> {
         let own = quota::own(&self.usage, user).await?;
-        let has_quota = |plan: &Plan| plan.monthly_quota.is_some();
-        if own.is_none() && !self.plans.values().any(has_quota) {
-            self.memory.rest(user, at, now);
-            return Ok(());
-        }
-        let Some(found) = self.used(user, own, at, now).await? else {
+        let found = if self.may_have_quota(own) {
+            self.used(user, own, at, now).await?
+        } else {
+            None
+        };
+        let Some(found) = found else {
             self.memory.rest(user, at, now);
             return Ok(());
         };
-        let Some(quota) = found.quota else {
-            self.memory.looked(user, &found, u64::MAX, now);
+        let next = self.compare(user, &found, now).await?;
+        self.memory
+            .looked(user, found.period, (found.calls, next), now);
+        Ok(())
+    }
+
+    /// Looks at a user after a day was closed: at what the closed days of its periods hold. Hours of days that
+    /// are not closed yet need not be read, because their closings look at the user, too.
+    pub(crate) async fn look_at_day(
+        &self,
+        user: &str,
+        day: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<(), LookError> {
+        let own = quota::own(&self.usage, user).await?;
+        if !self.may_have_quota(own) {
             return Ok(());
+        }
+        for at in instants_of(day) {
+            let days = self.days(user, at, now).await?;
+            if let Some(found) = self.sum_up(own, at, &days, &[]) {
+                self.compare(user, &found, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn may_have_quota(&self, own: Option<Quota>) -> bool {
+        let has_quota = |plan: &Plan| plan.monthly_quota.is_some();
+        own.is_some() || self.plans.values().any(has_quota)
+    }
+
+    /// Announces the thresholds that a user has crossed. Returns the units at which the next look is due.
+    async fn compare(
+        &self,
+        user: &str,
+        found: &Use<'_>,
+        now: UnixMillis,
+    ) -> Result<u64, LookError> {
+        let Some(quota) = found.quota else {
+            return Ok(u64::MAX);
         };
         let (name, plan) = found.plan;
         let key = ItemKey::period(user, found.period.start);
@@ -193,22 +210,28 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
             self.alert(&Alert::new((user, name), calls, found.period, now))
                 .await?;
         }
-        let announced = Announced {
-            percent: crossed.last().copied().unwrap_or(announced.percent),
-        };
-        let item = NewItem {
-            version: found.calls,
-            state: state::encode(&announced).map_err(unreadable(&key))?,
-            shown: Shown {
-                expires_at: Some(found.period.end.plus_days(ALERT_DAYS)),
-                ..Shown::default()
-            },
-            condition: Condition::Lower,
-        };
-        self.usage.put(&key, item).await?;
-        let next = next_look(found.calls, quota, &plan.alerts_percent);
-        self.memory.looked(user, &found, next, now);
-        Ok(())
+        let version = stored.map_or(0, |stored| stored.version);
+        let has_grown = found.calls > version;
+        if has_grown || !crossed.is_empty() {
+            let announced = Announced {
+                percent: crossed.last().copied().unwrap_or(announced.percent),
+            };
+            let item = NewItem {
+                version: found.calls.max(version),
+                state: state::encode(&announced).map_err(unreadable(&key))?,
+                shown: Shown {
+                    expires_at: Some(found.period.end.plus_days(ALERT_DAYS)),
+                    ..Shown::default()
+                },
+                condition: if has_grown {
+                    Condition::Lower
+                } else {
+                    Condition::Version(version)
+                },
+            };
+            self.usage.put(&key, item).await?;
+        }
+        Ok(next_look(found.calls, quota, &plan.alerts_percent))
     }
 
     /// Stores an alert unless it is stored already, and sends it to the queue.
@@ -238,46 +261,63 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         at: UnixMillis,
         now: UnixMillis,
     ) -> Result<Option<Use<'_>>, StoreError> {
-        let month = Window::Month.start(at.plus_days(-1));
-        let (from, to) = (month.plus_days(-1), at.max(now).plus_days(1));
-        let days = self.read(
-            user,
-            ItemKey::day(user, from),
-            ItemKey::day(user, to),
-            Sum::decode,
-        );
-        let hours = |from, to| {
-            let (from, to) = (ItemKey::hour(user, from), ItemKey::hour(user, to));
-            self.read(user, from, to, Hour::decode)
-        };
         let recent = now.plus_days(-OPEN_DAYS);
+        let (_, to) = around(at, now);
         // The day of late calls is closed again later. Until then its hours have more facts.
-        let late = async {
-            if at < recent {
-                let day = Window::Day.start(at);
-                return hours(day, Window::Day.end(day).min(recent)).await;
-            }
-            Ok(Vec::new())
-        };
-        let (days, mut hours, late) = tokio::try_join!(days, hours(recent, to), late)?;
+        let day = Window::Day.start(at);
+        let late = self.hours(user, day, Window::Day.end(day).min(recent));
+        let hours = self.hours(user, recent, to);
+        let (days, mut hours, late) = tokio::try_join!(self.days(user, at, now), hours, late)?;
         hours.extend(late);
         hours.sort_by_key(|(start, _)| *start);
         hours.dedup_by_key(|(start, _)| *start);
+        Ok(self.sum_up(own, at, &days, &hours))
+    }
+
+    fn sum_up(
+        &self,
+        own: Option<Quota>,
+        at: UnixMillis,
+        days: &[(UnixMillis, Sum)],
+        hours: &[(UnixMillis, Hour)],
+    ) -> Option<Use<'_>> {
         let seen = days.iter().filter_map(|(_, day)| day.counts.seen.as_ref());
         let of_hours = hours.iter().flat_map(|(_, hour)| hour.slots());
         let seen = seen.chain(of_hours.filter_map(|(_, slot)| slot.counts.seen.as_ref()));
         let latest = seen.filter_map(domain::seen::Seen::plan_at).max();
-        let plan = latest.and_then(|(_, name)| self.plans.get_key_value(name));
-        let Some((name, plan)) = plan else {
-            return Ok(None);
-        };
+        let (name, plan) = latest.and_then(|(_, name)| self.plans.get_key_value(name))?;
         let period = plan.period(at);
-        Ok(Some(Use {
+        Some(Use {
             plan: (name, plan),
             period,
-            calls: calls_within(period, &days, &hours),
+            calls: calls_within(period, days, hours),
             quota: plan.quota(own),
-        }))
+        })
+    }
+
+    /// A user's days that the period of `at` may touch.
+    async fn days(
+        &self,
+        user: &str,
+        at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
+        let (from, to) = around(at, now);
+        let (from, to) = (ItemKey::day(user, from), ItemKey::day(user, to));
+        self.read(user, from, to, Sum::decode).await
+    }
+
+    async fn hours(
+        &self,
+        user: &str,
+        from: UnixMillis,
+        to: UnixMillis,
+    ) -> Result<Vec<(UnixMillis, Hour)>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let (from, to) = (ItemKey::hour(user, from), ItemKey::hour(user, to));
+        self.read(user, from, to, Hour::decode).await
     }
 
     async fn read<T>(
@@ -306,6 +346,25 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
     }
 }
 
+/// The first and the last instant to read for the period of `at`, up to `now`. In every zone a period lies
+/// within a day of a month in UTC. What the user did later, perhaps on another plan, does not concern it.
+fn around(at: UnixMillis, now: UnixMillis) -> (UnixMillis, UnixMillis) {
+    let from = Window::Month.start(at.plus_days(-1)).plus_days(-1);
+    let last = Window::Month.end(at.plus_days(1)).min(at.max(now));
+    (from, last.plus_days(1))
+}
+
+/// Instants of a day that lie in each of the periods that it touches, in every zone.
+fn instants_of(day: UnixMillis) -> Vec<UnixMillis> {
+    let end = Window::Day.end(day).plus_millis(-1);
+    let month = |at: UnixMillis| Window::Month.start(at);
+    if month(day.plus_days(-1)) == month(end.plus_days(1)) {
+        vec![end]
+    } else {
+        vec![day, end]
+    }
+}
+
 /// Units of a period's accepted calls: for each day the day's own sum, or its hours if they have
 /// more facts. Exact to the quarter hour, on which periods of every time zone begin.
 fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis, Hour)]) -> u64 {
@@ -323,81 +382,6 @@ fn calls_within(period: Period, days: &[(UnixMillis, Sum)], hours: &[(UnixMillis
     let quarters = of_hours.iter().flat_map(|(day, sum)| sum.quarters_of(*day));
     let within = quarters.filter(|(at, _)| period.holds(*at));
     within.map(|(_, totals)| totals.units).sum()
-}
-
-impl LookMemory {
-    /// Records what a fold counted for a user. Returns the instant to look at, if a look is due.
-    fn count(
-        &self,
-        user: &str,
-        minutes: &BTreeMap<UnixMillis, u64>,
-        now: UnixMillis,
-    ) -> Option<UnixMillis> {
-        let last = *minutes.keys().next_back()?;
-        let mut looks = self.looks();
-        let Some(watch) = looks.watched.get_mut(user) else {
-            return Some(last);
-        };
-        for (minute, calls) in minutes {
-            let known = watch.minutes.entry(*minute).or_default();
-            watch.used += calls.saturating_sub(*known);
-            *known = (*known).max(*calls);
-        }
-        while watch.minutes.len() > MINUTES {
-            watch.minutes.pop_first();
-        }
-        let is_good = watch.period.holds(last) && now.since(watch.at) < LOOK_MILLIS;
-        (watch.used >= watch.next || !is_good).then_some(last)
-    }
-
-    fn looked(&self, user: &str, found: &Use<'_>, next: u64, now: UnixMillis) {
-        self.watch(user, found.period, (found.calls, next), now);
-    }
-
-    /// Nothing to watch until the settings may have changed.
-    fn rest(&self, user: &str, at: UnixMillis, now: UnixMillis) {
-        let period = Period {
-            start: at.min(now).plus_days(-1),
-            end: now.plus_days(1),
-        };
-        self.watch(user, period, (0, u64::MAX), now);
-    }
-
-    fn watch(&self, user: &str, period: Period, (calls, next): (u64, u64), now: UnixMillis) {
-        let watched = &mut self.looks().watched;
-        if watched.len() >= MOST_WATCHED && !watched.contains_key(user) {
-            watched.clear();
-        }
-        let minutes = watched.remove(user).map(|watch| watch.minutes);
-        let watch = Watch {
-            at: now,
-            period,
-            used: calls,
-            next,
-            minutes: minutes.unwrap_or_default(),
-        };
-        watched.insert(user.to_owned(), watch);
-    }
-
-    fn owe(&self, user: &str, at: UnixMillis) {
-        let owed = &mut self.looks().owed;
-        // Without room, the next fold of the user makes a look due again.
-        if owed.len() < MOST_WATCHED {
-            owed.insert((user.to_owned(), at));
-        }
-    }
-
-    fn settle(&self, user: &str, at: UnixMillis) {
-        self.looks().owed.remove(&(user.to_owned(), at));
-    }
-
-    fn owed(&self) -> BTreeSet<(String, UnixMillis)> {
-        self.looks().owed.clone()
-    }
-
-    fn looks(&self) -> MutexGuard<'_, Looks> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]

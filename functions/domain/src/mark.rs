@@ -108,6 +108,11 @@ impl DayMark {
         }
     }
 
+    /// Whether a round is over and the next one has not begun.
+    pub const fn is_at_rest(&self) -> bool {
+        matches!(self.round, Round::Closed | Round::Sealed)
+    }
+
     fn next(&self) -> Step {
         if self.progress < MINUTES {
             return Step::Fold {
@@ -190,8 +195,9 @@ mod tests {
             mark.offered(bucket);
         }
         assert_eq!(step(&mark, ready), Step::Finish);
-        assert_eq!(mark.rank(1), None);
+        assert_eq!((mark.rank(1), mark.is_at_rest()), (None, false));
         mark.finish();
+        assert!(mark.is_at_rest());
         assert_eq!(
             (mark.round, step(&mark, ready)),
             (Round::Closed, Step::Wait)
@@ -200,6 +206,7 @@ mod tests {
         assert_eq!(step(&mark, late.plus_millis(-1)), Step::Wait);
         assert_eq!(step(&mark, late), Step::Seal);
         mark.seal();
+        assert!(!mark.is_at_rest());
         assert_eq!(
             (mark.rank(0), mark.rank(1), mark.rank(24)),
             (Some(7), Some(5), None)

@@ -19,6 +19,7 @@
 //! | all time of a user | `USER#{email}` | `ALL` | usage |
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
+//! | closed days at whose users the aggregator has looked | `MARKS` | `LOOKS` | usage |
 //! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
 //! | usage of a period, and announced thresholds | `USER#{email}` | `PERIOD#{start}` | usage |
 //! | a user's settings that override its plan's quota | `USER#{email}` | `SETTINGS` | usage |
@@ -228,6 +229,11 @@ impl ItemKey {
     /// The first instant from which periods are handed over.
     pub fn periods_mark() -> Self {
         Self::new(MARKS, "PERIODS")
+    }
+
+    /// The closed days at whose users the aggregator has looked.
+    pub fn looks_mark() -> Self {
+        Self::new(MARKS, "LOOKS")
     }
 
     /// Up to where the journal of the hour of `at` is folded.
@@ -481,6 +487,7 @@ mod tests {
             (ItemKey::hour_mark(AT), "MARKS", "HOUR#2026-11-22T16"),
             (ItemKey::month_mark(AT), "MARKS", "MONTH#2026-11"),
             (ItemKey::periods_mark(), "MARKS", "PERIODS"),
+            (ItemKey::looks_mark(), "MARKS", "LOOKS"),
             (
                 ItemKey::day_users(AT, 7, 2),
                 "USERS#2026-11-22",

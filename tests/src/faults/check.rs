@@ -1,6 +1,7 @@
 //! Compares every count in every table with the oracle. It has its own arithmetic: facts are
 //! resolved and summed here one by one.
 
+mod alerts;
 mod bills;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,6 +257,7 @@ pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     everybody(world, &model, end)?;
     addresses(world, &model)?;
     errors(world, &model, end)?;
+    alerts::check(world, &model)?;
     bills::check(world, &model)?;
     if end >= End::Closed {
         sums(world, &model)?;

@@ -268,17 +268,19 @@ pub(super) fn refusal(mut event: UsageEvent, random: &mut Random) -> (UsageEvent
     (event, text)
 }
 
-/// The queue, as the reconciler sees it.
+/// A queue, as its senders see it.
 #[derive(Debug, Clone)]
 pub(super) struct ModelQueue {
+    component: Place,
     weather: Weather,
     pace: Pace,
     taken: Arc<Mutex<Vec<(String, u32)>>>,
 }
 
 impl ModelQueue {
-    pub(super) fn new(weather: Weather, pace: Pace) -> Self {
+    pub(super) fn new(component: Place, weather: Weather, pace: Pace) -> Self {
         Self {
+            component,
             weather,
             pace,
             taken: Arc::default(),
@@ -293,7 +295,7 @@ impl ModelQueue {
 impl Queue for ModelQueue {
     async fn send(&self, body: String, delay_seconds: u32) -> Result<(), SendError> {
         self.pace.stop().await;
-        let fault = self.weather.decide(Place::Queue);
+        let fault = self.weather.decide(self.component);
         if matches!(fault, Fault::None | Fault::AnswerLost | Fault::DoneAndHangs) {
             lock(&self.taken).push((body, delay_seconds));
         }

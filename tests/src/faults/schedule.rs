@@ -27,8 +27,10 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// The final state.
     pub end: End,
-    /// The seed of what goes wrong while months are handed over.
+    /// The seed of what goes wrong while days are closed and months are handed over.
     pub seed: u64,
+    /// Whether users have quotas.
+    pub with_quotas: bool,
 }
 
 /// How far to follow a schedule once the system has come to rest.
@@ -236,6 +238,8 @@ pub enum Place {
     Usage,
     /// The queue that delays lines of the access log.
     Queue,
+    /// The queue that takes the ids of alerts and bills.
+    Notices,
 }
 
 impl Schedule {
@@ -267,6 +271,7 @@ impl Schedule {
                 End::HandedOver,
             ]),
             seed: random.next(),
+            with_quotas: random.once_in(3),
         }
     }
 }
@@ -439,10 +444,13 @@ impl Call {
 }
 
 impl Failure {
-    /// A failure of a tick that hands over a month: most of its calls to the queue are about bills.
-    pub fn of_hand_over(random: &mut Random) -> Self {
-        let (place, most) =
-            random.pick(&[(Place::Queue, 4), (Place::Queue, 4), (Place::Usage, 300)]);
+    /// A failure of a tick that sends alerts or bills.
+    pub fn of_notices(random: &mut Random) -> Self {
+        let (place, most) = random.pick(&[
+            (Place::Notices, 4),
+            (Place::Notices, 4),
+            (Place::Usage, 300),
+        ]);
         Self {
             place,
             after: u32::try_from(random.place(most)).unwrap_or(0),
@@ -471,6 +479,7 @@ impl Failure {
                 Place::Usage,
                 Place::Usage,
                 Place::Queue,
+                Place::Notices,
             ]),
             after: u32::try_from(random.place(14)).unwrap_or(0),
             times: random.pick(&[1, 1, 1, 2, 4, 9]),

@@ -62,7 +62,7 @@ pub(super) type ModelTracking = Tracking<ModelStream, MemoryStore, ModelClock>;
 /// A warm instance of the aggregator: it remembers what it wrote.
 pub(super) struct ModelAggregator {
     pub(super) folds: Aggregator<MemoryStore>,
-    /// Knows the plans, and the queue that takes the ids of bills.
+    /// Knows the plans, and the queue that takes the ids of alerts and bills.
     pub(super) thresholds: Thresholds<MemoryStore, ModelQueue>,
 }
 
@@ -184,7 +184,8 @@ impl Task {
             let looks = AtomicU32::new(0);
             let over =
                 || patience.is_some_and(|most| looks.fetch_add(1, Ordering::Relaxed) >= most);
-            let (answer, _) = aggregator.folds.batch(&batch, at, &over).await;
+            let (answer, folded) = aggregator.folds.batch(&batch, at, &over).await;
+            aggregator.thresholds.look(&folded.counted, at, &over).await;
             Done::Batch(answer.identifiers().map(str::to_owned).collect())
         })
     }
@@ -192,11 +193,16 @@ impl Task {
     pub(super) fn tick(aggregator: &Arc<ModelAggregator>, at: UnixMillis) -> Self {
         let aggregator = Arc::clone(aggregator);
         Self::new(Doing::Tick, async move {
-            let periods = aggregator.thresholds.periods();
+            let never = || false;
+            let thresholds = &aggregator.thresholds;
+            let periods = thresholds.periods();
             // A tick that failed is not repeated: the next one continues.
-            if periods.begin(at).await.is_ok() && aggregator.folds.tick(at, &|| false).await.is_ok()
+            if periods.begin(at).await.is_ok()
+                && let Ok(ticked) = aggregator.folds.tick(at, &never).await
             {
-                let _ = periods.hand_over(at, &|| false).await;
+                thresholds.look(&ticked.folded.counted, at, &never).await;
+                let _ = thresholds.look_at_closed(&ticked.closed, at, &never).await;
+                let _ = periods.hand_over(at, &never).await;
             }
             Done::Ticked
         })

@@ -31,6 +31,16 @@ pub(super) const PLANS: [(&str, &str); 3] = [
     ("east", "Asia/Kolkata"),
     ("west", "America/Bogota"),
 ];
+/// A plan's quota, and its thresholds in percent.
+pub(super) type Allowed = (Option<u64>, &'static [u8]);
+/// That of each plan: schedules cross the thresholds.
+pub(super) const QUOTAS: [Allowed; 3] = [
+    (Some(40), &[50, 80, 100]),
+    (Some(12), &[100, 25]),
+    (None, &[50, 100]),
+];
+/// A user's own quota, which applies on each plan.
+pub(super) const OWN_QUOTA: (&str, u64) = (CALLERS[2], 7);
 /// Method, template and units.
 pub(super) const ROUTES: [(&str, &str, u32); 4] = [
     ("GET", "/v1/deadlines", 1),
@@ -54,19 +64,19 @@ fn plan_of(email: &str) -> &'static str {
     PLANS[caller.unwrap_or(0) % PLANS.len()].0
 }
 
-pub(super) fn plans() -> Plans {
-    let plan = |(name, zone): (&str, &str)| {
+pub(super) fn plans(with_quotas: bool) -> Plans {
+    let plan = |((name, zone), (quota, alerts)): ((&str, &str), Allowed)| {
         let plan = Plan {
             rate_per_second: 1,
             burst: 1,
-            monthly_quota: None,
-            alerts_percent: Vec::new(),
+            monthly_quota: quota.filter(|_| with_quotas),
+            alerts_percent: alerts.to_vec(),
             limit_mode: LimitMode::Soft,
             timezone: zone.to_owned(),
         };
         (name.to_owned(), plan)
     };
-    PLANS.map(plan).into()
+    PLANS.into_iter().zip(QUOTAS).map(plan).collect()
 }
 
 /// An event of `subject`.

@@ -4,6 +4,7 @@
 mod calls;
 mod lines;
 mod measure;
+mod notices;
 mod questions;
 mod rest;
 mod tables;
@@ -18,12 +19,9 @@ use aggregator::handler::{Aggregator, Memory};
 use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
-use domain::bill::Bill;
 use domain::names::TrackingMode;
-use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::UnixMillis;
-use domain::webhook::Message;
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -31,6 +29,8 @@ use runtime::journal::Journal;
 use runtime::memory::{Backup, MemoryStore, Pace};
 use runtime::metrics::Metrics;
 use runtime::store::{Document, Value};
+
+use notices::Notices;
 
 use super::feed::{Feed, InvocationId};
 use super::log::{Line, Log, ModelQueue};
@@ -92,12 +92,8 @@ pub(super) struct World {
     aggregators: [Arc<ModelAggregator>; 2],
     reconciler: Arc<Reconciler<MemoryStore, ModelQueue>>,
     queue: ModelQueue,
-    /// The queue that takes the ids of bills.
-    notices: ModelQueue,
-    /// The bills whose ids were sent, by id.
-    pub(super) bills: BTreeMap<String, Bill>,
-    /// The last month that must be handed over; `None` if that is not due.
-    pub(super) last_month: Option<UnixMillis>,
+    /// What was sent to the notifier.
+    pub(super) notices: Notices,
     start: UnixMillis,
     seed: u64,
     collector: Arc<Collector<MemoryStore>>,
@@ -148,8 +144,13 @@ impl World {
         }
         tables::close_before(&usage, schedule.start, pipeline.past);
         let now = schedule.start;
-        let queue = ModelQueue::new(weather.clone(), pace.clone());
-        let notices = ModelQueue::new(weather.clone(), pace.clone());
+        if schedule.with_quotas {
+            notices::give_quota(&usage);
+        }
+        let queue = ModelQueue::new(Place::Queue, weather.clone(), pace.clone());
+        let notices = ModelQueue::new(Place::Notices, weather.clone(), pace.clone());
+        let notices = Notices::new(notices, schedule.with_quotas);
+        let aggregator = || aggregator((&analytics, &usage), &notices);
         let journal = || Journal {
             store: analytics.clone(),
             retention_days: KEPT_DAYS,
@@ -160,7 +161,7 @@ impl World {
             authorizers: Vec::new(),
             others: pipeline.others,
             processor: Arc::new(Processor { journal: journal() }),
-            aggregators: [0; 2].map(|_| aggregator(&analytics, &usage, &notices)),
+            aggregators: [aggregator(), aggregator()],
             reconciler: Arc::new(Reconciler {
                 journal: journal(),
                 queue: queue.clone(),
@@ -169,8 +170,6 @@ impl World {
             }),
             queue,
             notices,
-            bills: BTreeMap::new(),
-            last_month: None,
             start: now,
             seed: schedule.seed,
             collector: Arc::new(Collector { journal: journal() }),
@@ -206,7 +205,8 @@ impl World {
     }
 
     fn aggregator(&self) -> Arc<ModelAggregator> {
-        aggregator(&self.analytics, &self.usage, &self.notices)
+        let tables = (&self.analytics, &self.usage);
+        aggregator(tables, &self.notices)
     }
 
     fn start_aggregators(&mut self) {
@@ -338,23 +338,10 @@ impl World {
         self.tasks.push(task);
     }
 
-    /// Reads a bill whose id was sent. Under one id, a receiver never gets two different bills.
-    fn take_bill(&mut self, body: &str) -> Result<(), String> {
-        let message: Message = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        let stored = self.usage.peek(&ItemKey::alert(&message.alert));
-        let stored = stored.ok_or_else(|| format!("sent before it was stored: {body}"))?;
-        let bill: Bill = state::decode(&stored.state).map_err(|error| error.to_string())?;
-        let known = self.bills.insert(message.alert, bill.clone());
-        match known.filter(|known| *known != bill) {
-            Some(known) => Err(format!("two bills under one id: {known:?}, {bill:?}")),
-            None => Ok(()),
-        }
-    }
-
     /// Collects what the stream accepted, what was handed over, and what the tables changed.
     fn collect(&mut self) {
-        for (body, _) in self.notices.take() {
-            if let Err(wrong) = self.take_bill(&body) {
+        for (body, _) in self.notices.queue.take() {
+            if let Err(wrong) = self.take_notice(&body) {
                 self.wrong.get_or_insert(wrong);
             }
         }
@@ -550,9 +537,8 @@ impl World {
 }
 
 fn aggregator(
-    analytics: &MemoryStore,
-    usage: &MemoryStore,
-    notices: &ModelQueue,
+    (analytics, usage): (&MemoryStore, &MemoryStore),
+    notices: &Notices,
 ) -> Arc<ModelAggregator> {
     let folds = Aggregator {
         analytics: analytics.clone(),
@@ -567,8 +553,8 @@ fn aggregator(
     };
     let thresholds = Thresholds {
         usage: usage.clone(),
-        alerts: notices.clone(),
-        plans: plans(),
+        alerts: notices.queue.clone(),
+        plans: plans(notices.with_quotas),
         memory: LookMemory::default(),
     };
     Arc::new(ModelAggregator { folds, thresholds })

@@ -11,6 +11,8 @@ use runtime::memory::MemoryStore;
 use runtime::store::{Document, Value};
 
 use super::*;
+use crate::lists::AT_ONCE;
+use domain::table::user_bucket;
 
 const NEVER: fn() -> bool = || false;
 

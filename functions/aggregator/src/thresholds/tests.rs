@@ -73,6 +73,10 @@ impl World {
 
     /// Makes a minute of Ann's hour hold `calls`, as a fold writes it.
     fn fold(&self, minute: UnixMillis, calls: u64) -> Counted {
+        self.fold_on("free", minute, calls)
+    }
+
+    fn fold_on(&self, plan: &str, minute: UnixMillis, calls: u64) -> Counted {
         let key = ItemKey::hour(ANN, minute);
         let start = Window::Hour.start(minute);
         let held = self.store.peek(&key);
@@ -87,7 +91,7 @@ impl World {
         };
         let counts = Counts {
             tally,
-            seen: Some(Seen::new(minute, minute, Some((minute, "free".to_owned())))),
+            seen: Some(Seen::new(minute, minute, Some((minute, plan.to_owned())))),
             ..Counts::default()
         };
         let slot = Slot {
@@ -217,24 +221,6 @@ async fn wherever_a_look_dies_its_alert_keeps_one_id() {
 }
 
 #[tokio::test]
-async fn users_of_a_closed_day_are_looked_at_even_if_remembered() {
-    let world = World::new(plan(Some(10), "UTC"));
-    let counted = world.fold(NOW, 1);
-    world.thresholds.look(&counted, NOW, &NEVER).await;
-    // Another instance folded these.
-    world.fold(NOW, 9);
-    let mut closed = Counted::default();
-    closed
-        .closed
-        .insert((ANN.to_owned(), Window::Day.start(NOW)));
-    world
-        .thresholds
-        .look(&closed, NOW.plus_days(1), &NEVER)
-        .await;
-    assert_eq!(world.announced(), [50, 80]);
-}
-
-#[tokio::test]
 async fn a_users_own_quota_stands_in_place_of_the_plans() {
     let world = World::new(plan(Some(10), "UTC"));
     let quota = state::encode(&Some(Quota::Calls(100))).unwrap();
@@ -304,9 +290,9 @@ async fn a_look_that_succeeds_settles_no_other_of_the_same_user() {
     let earlier = NOW.plus_days(-40);
     world.fold(earlier, 5);
     world.fold(NOW, 1);
-    let mut closed = Counted::default();
-    closed.closed.insert((ANN.to_owned(), earlier));
-    closed.closed.insert((ANN.to_owned(), NOW));
+    for at in [earlier, NOW] {
+        world.thresholds.memory.owe(ANN, at);
+    }
     // The earlier look comes first, and fails.
     let mut calls = 0;
     world.store.inject(move |_, _| {
@@ -317,13 +303,60 @@ async fn a_look_that_succeeds_settles_no_other_of_the_same_user() {
             Fault::None
         }
     });
-    world.thresholds.look(&closed, NOW, &NEVER).await;
+    for expected in [[].as_slice(), &[50]] {
+        world
+            .thresholds
+            .look(&Counted::default(), NOW, &NEVER)
+            .await;
+        assert_eq!(world.announced(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_threshold_that_a_lower_quota_makes_crossed_is_announced_and_noted() {
+    let world = World::new(plan(Some(100), "UTC"));
+    let counted = world.fold(NOW, 40);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
     assert_eq!(world.announced(), [] as [u8; 0]);
+    let quota = state::encode(&Some(Quota::Calls(50))).unwrap();
+    world.store.plant(&ItemKey::settings(ANN), 1, quota);
+    let world = world.restarted();
+    for _ in 0..2 {
+        world.thresholds.memory.owe(ANN, NOW);
+        world.thresholds.look(&counted, NOW, &NEVER).await;
+        assert_eq!(world.announced(), [50, 80]);
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_finds_nothing_new_writes_nothing() {
+    let world = World::new(plan(Some(10), "UTC"));
+    let counted = world.fold(NOW, 8);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    let before = world.store.units();
+    world.thresholds.memory.owe(ANN, NOW);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    let after = world.store.units();
+    assert!(after.reads > before.reads);
+    assert_eq!(after.writes, before.writes);
+}
+
+#[tokio::test]
+async fn a_later_plan_in_another_zone_announces_nothing_again_of_an_earlier_period() {
+    let mut world = World::new(plan(Some(10), "UTC"));
+    let east = plan(Some(10), "Asia/Kolkata");
+    world.thresholds.plans.insert("east".to_owned(), east);
+    let counted = world.fold(NOW, 8);
+    world.thresholds.look(&counted, NOW, &NEVER).await;
+    assert_eq!(world.announced(), [50, 80]);
+    let later = NOW.plus_days(14);
+    world.fold_on("east", later, 1);
+    world.thresholds.memory.owe(ANN, NOW);
     world
         .thresholds
-        .look(&Counted::default(), NOW, &NEVER)
+        .look(&Counted::default(), later, &NEVER)
         .await;
-    assert_eq!(world.announced(), [50]);
+    assert_eq!(world.announced(), [50, 80]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::super::world::World;
 use super::{Expected, Model, equal};
 
 /// Milliseconds from the beginning of a month in UTC to that of a plan's zone.
-const BORDERS: [(&str, i64); 3] = [
+pub(super) const BORDERS: [(&str, i64); 3] = [
     ("free", 0),
     ("east", -(5 * 60 + 30) * 60_000),
     ("west", 5 * 60 * 60_000),
@@ -17,7 +17,7 @@ const BORDERS: [(&str, i64); 3] = [
 
 pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
     let mut billed: BTreeMap<(&str, UnixMillis), &str> = BTreeMap::new();
-    for (id, bill) in &world.bills {
+    for (id, bill) in &world.notices.bills {
         let of = (bill.user.as_str(), bill.month);
         if let Some(other) = billed.insert(of, id) {
             return Err(format!("{of:?} has two bills, {other} and {id}"));
@@ -36,7 +36,7 @@ pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
             return Err(format!("{of:?} has a bill without counts"));
         }
     }
-    let Some(last) = world.last_month else {
+    let Some(last) = world.notices.last_month else {
         return Ok(());
     };
     let months = model.users.keys().flat_map(|(user, minute)| {

@@ -1,5 +1,8 @@
 //! A schedule's end: everything gets through, days pass, and days are closed.
 
+use std::collections::BTreeSet;
+
+use domain::table::ItemKey;
 use domain::time::{UnixMillis, Window};
 
 use super::super::check;
@@ -39,13 +42,24 @@ impl World {
         if end == End::Folded {
             return Ok(());
         }
+        // No instance lives for hours.
+        self.start_aggregators();
         let last = Window::Day.end(self.latest());
+        let is_first = self.is_first_closing();
         self.until(last.plus_millis(3 * HOUR));
         self.tick_and_settle().await?;
         self.wait(HOUR);
+        let mut random = Random::new(self.seed);
+        self.tick_badly(&mut random).await?;
         self.tick_and_settle().await?;
+        // A look may have died with its instance, or missed what was folded meanwhile: the closing makes it. What
+        // came to a closed day is looked at once the day is sealed.
+        self.notices.alerts_are_due = is_first;
         if end >= End::Sealed {
-            self.tick_twice(last.plus_days(9).plus_millis(HOUR)).await?;
+            self.until(last.plus_days(9).plus_millis(HOUR));
+            self.tick_badly(&mut random).await?;
+            self.tick_twice(self.now()).await?;
+            self.notices.alerts_are_due = true;
             // Hours expire before the month is handed over.
             check::check(self, End::Sealed)?;
             self.hand_over(Window::Month.start(self.start)).await?;
@@ -78,13 +92,34 @@ impl World {
         self.until(sealed);
         let mut random = Random::new(self.seed);
         for _ in 0..random.place(3) {
-            self.weather.plan(Failure::of_hand_over(&mut random));
-            self.tick_and_settle().await?;
-            self.weather.clear();
+            self.fail_a_tick(&mut random).await?;
         }
         self.tick_twice(sealed).await?;
-        self.last_month = Some(month);
+        self.notices.last_month = Some(month);
         Ok(())
+    }
+
+    /// Some of the ticks that close days die or fail while they look at quotas.
+    async fn tick_badly(&mut self, random: &mut Random) -> Result<(), String> {
+        if self.notices.with_quotas && random.once_in(2) {
+            self.fail_a_tick(random).await?;
+        }
+        Ok(())
+    }
+
+    async fn fail_a_tick(&mut self, random: &mut Random) -> Result<(), String> {
+        self.weather.plan(Failure::of_notices(random));
+        self.tick_and_settle().await?;
+        self.weather.clear();
+        Ok(())
+    }
+
+    /// Whether no day with any fact has begun to be closed.
+    fn is_first_closing(&self) -> bool {
+        let minted = self.oracle.held.keys().map(|id| id.minted_at());
+        let days: BTreeSet<UnixMillis> = minted.map(|at| Window::Day.start(at)).collect();
+        let mut marks = days.into_iter().map(ItemKey::day_mark);
+        marks.all(|mark| self.usage.peek(&mark).is_none())
     }
 
     fn latest(&self) -> UnixMillis {

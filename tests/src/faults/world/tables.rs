@@ -1,5 +1,8 @@
 //! What happens to the tables apart from the functions: restores, expiry, other releases.
 
+use std::collections::BTreeMap;
+
+use aggregator::looks::Looked;
 use domain::mark::DayMark;
 use domain::state;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey};
@@ -108,6 +111,7 @@ pub(super) fn close_before(usage: &MemoryStore, start: UnixMillis, past: Past) {
     mark.seal();
     mark.finish();
     let sealed = state::encode(&mark).expect("a mark encodes");
+    let mut looked = BTreeMap::new();
     for ago in 2..30 {
         let key = ItemKey::day_mark(Window::Day.start(start).plus_days(-ago));
         let is_old = ago > 9;
@@ -117,6 +121,11 @@ pub(super) fn close_before(usage: &MemoryStore, start: UnixMillis, past: Past) {
             Past::Sealed | Past::None => continue,
         };
         usage.plant(&key, 1, state.clone());
+        looked.insert(Window::Day.start(start).plus_days(-ago), 1);
+    }
+    if past == Past::Closed {
+        let looked = state::encode(&Looked::at_all_of(looked)).expect("progress encodes");
+        usage.plant(&ItemKey::looks_mark(), 1, looked);
     }
 }
 
