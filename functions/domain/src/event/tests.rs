@@ -62,7 +62,7 @@ prop_compose! {
         mode in select(vec![TrackingMode::Stream, TrackingMode::Synchronous]),
         reason in option::of(select(Why::ALL.to_vec())),
     ) -> EventData {
-        EventData { key_id, plan, method, endpoint, units, ip, user_agent, request_id, stage, mode, reason }
+        EventData { key_id, plan, method, endpoint, units, dimensions: Vec::new(), ip, user_agent, request_id, stage, mode, reason }
     }
 }
 
