@@ -22,7 +22,7 @@ use crate::constructs::{
     Access, Firewall, Function, Integration, RestApi, RestApiSettings, Stack, Stream, Topic, Verb,
 };
 use crate::context::{Context, Size, variable};
-use crate::environment::{KeySetAddress, TlsPolicy, Words};
+use crate::environment::{KeySetAddress, TlsPolicy, Words, sources};
 use crate::{SynthError, cfn, dashboard, reconciler};
 
 pub(crate) use alarms::ALARMS;
@@ -242,6 +242,7 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
             (env::PLANS, context.plans()?),
             (env::ROUTES, metered::routes(context)?.to_variable().into()),
             (env::RESERVED_HEADERS, metered::reserved(context).into()),
+            (env::DIMENSIONS, dimensions(context)?.into()),
         ]),
     )?;
     // Keys, with their last use; limits, and refused addresses.
@@ -257,6 +258,15 @@ fn authorizer(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synt
         stream.grant_write(&authorizer);
     }
     Ok(authorizer)
+}
+
+/// The dimensions in the form of a variable, empty for none.
+fn dimensions(context: &Context<'_>) -> Result<String, SynthError> {
+    let sources = sources(&context.environment.dimensions);
+    if sources.0.is_empty() {
+        return Ok(String::new());
+    }
+    variable("dimensions", &sources)
 }
 
 /// The variables of a function that verifies bearer tokens.
@@ -306,6 +316,7 @@ fn analytics(context: &Context<'_>, stack: &mut Stack) -> Result<Function, Synth
             days(retention.minute_days.get()),
         ),
         (env::HOUR_RETENTION_DAYS, days(retention.hour_days.get())),
+        (env::DIMENSIONS, dimensions(context)?.into()),
     ]);
     variables.extend(authentication(context));
     variables.insert(env::AUTH_SIGN_IN, sign_in(context)?.into());
