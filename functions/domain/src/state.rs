@@ -13,6 +13,8 @@ use crate::pack::{deflate, inflate};
 pub const FORMAT: u8 = 6;
 /// The format of counts of which some have dimensions. Others stay in [`FORMAT`].
 pub const LABELLED: u8 = 7;
+/// The latest format that this release reads and writes.
+pub const LATEST: u8 = LABELLED;
 /// The oldest format that this release reads.
 pub const OLDEST: u8 = 4;
 
@@ -20,7 +22,7 @@ pub const OLDEST: u8 = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Written by a later release, or by one that was never released.
-    #[error("state has format {found}, expected {OLDEST} to {LABELLED}")]
+    #[error("state has format {found}, expected {OLDEST} to {LATEST}")]
     Format {
         /// The format byte, 0 if the state is empty.
         found: u8,

@@ -84,9 +84,12 @@ impl World {
         if choice.is_multiple_of(5)
             && let Some(label) = event.data.dimensions.first_mut()
         {
-            // Only what a dimension says differs.
+            // Only what a dimension says differs, or whether there are any.
             event.data.endpoint = known.endpoint;
             label.value = "forged".into();
+            if choice.is_multiple_of(2) {
+                event.data.dimensions.clear();
+            }
         } else if choice.is_multiple_of(2) {
             event.subject = Subject::user(CALLERS[2]);
         }
