@@ -8,6 +8,7 @@
 mod address;
 mod attachment;
 mod cors;
+mod dimensions;
 mod error;
 mod jwks;
 mod limits;
@@ -23,6 +24,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use domain::dimension::{Declared, Source};
 use domain::names::{Names, TrackingMode};
 use domain::route::{OTHER, Route};
 use schemars::JsonSchema;
@@ -31,6 +33,8 @@ use serde::Deserialize;
 pub use address::{Address, KeySetAddress, UpstreamAddress};
 pub use attachment::{ApiKind, Attached};
 pub use cors::{Cors, Origins};
+pub use dimensions::Dimension;
+pub(crate) use dimensions::sources;
 pub use error::{EnvironmentError, Place};
 pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
@@ -128,6 +132,10 @@ pub struct Environment {
     #[serde(default, deserialize_with = "meters::meters")]
     #[schemars(with = "BTreeMap<String, Option<Meter>>", extend("maxProperties" = domain::meter::MOST_METERS))]
     pub meters: BTreeMap<String, Meter>,
+    /// Values of calls by which usage is grouped, at most three: `{name: tenant, header: x-tenant}`.
+    #[serde(default, deserialize_with = "dimensions::dimensions")]
+    #[schemars(with = "Vec<Dimension>", length(max = domain::dimension::MOST_DIMENSIONS))]
+    pub dimensions: Vec<Dimension>,
     /// Which pages may call the API from a browser. Without it, preflights go to the upstream,
     /// unmetered.
     pub cors: Option<Cors>,
@@ -316,6 +324,33 @@ impl Environment {
         ))
     }
 
+    /// No call has a variable of a route that does not exist, or a header that the gateway sets.
+    fn valueless(&self) -> Option<Refusal> {
+        let routes = self.routes();
+        let has = |name: &str| {
+            routes
+                .iter()
+                .any(|route| route.variables().any(|of| of == name))
+        };
+        let reserved = self.upstream.as_ref().map(Upstream::reserved_headers);
+        let reserved = reserved.unwrap_or_default();
+        let problem = |(name, of): (&String, &Declared)| match &of.source {
+            // The routes of an attached API are its own.
+            Source::Path(variable) if self.attached.is_empty() && !has(variable) => Some(format!(
+                "dimensions: `{name}` is the variable `{variable}` of a route, and no route has it: \
+                 write it as in `GET /users/{{{variable}}}` of `upstream.routes`"
+            )),
+            Source::Header(header) if reserved.contains(&header.as_str()) => Some(format!(
+                "dimensions: `{name}` is the header `{header}`, which the gateway sets and no call may \
+                 carry"
+            )),
+            Source::Path(_) | Source::Query(_) | Source::Header(_) => None,
+        };
+        let sources = sources(&self.dimensions);
+        let message = sources.0.iter().find_map(problem)?;
+        Some(Refusal::new("dimensions", message))
+    }
+
     /// A hard quota is exact, and an amount is known only after its call was let through.
     fn unmeasurable(&self) -> Option<Refusal> {
         let (meter, _) = self.meters.iter().find(|(_, of)| of.counts_to_quota)?;
@@ -357,6 +392,7 @@ impl Environment {
             .or_else(|| self.elsewhere())
             .or_else(|| self.bucketless())
             .or_else(|| self.unroutable())
+            .or_else(|| self.valueless())
             .or_else(|| self.unmeasurable())
             .or_else(|| self.uncollected())
             .or_else(|| crate::synth::refusal(self))

@@ -17,6 +17,7 @@ mod cdk;
 mod chaos;
 mod cli;
 mod contract;
+mod dimensions;
 mod faults;
 mod first_deploy;
 mod guarantees;

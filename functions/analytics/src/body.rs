@@ -7,6 +7,7 @@ mod outlook;
 pub use outlook::{Anomalies, Anomaly, AnomalyKind, Exhaustion, Forecast, Projected};
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use domain::time::UnixMillis;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -180,7 +181,7 @@ pub struct Point {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// Event type, HTTP method, route template or HTTP status.
+    /// Event type, HTTP method, route template, HTTP status, or value of a dimension.
     pub key: String,
     /// Accepted calls; if the key is an event type, events of that type.
     pub total_calls: u64,
@@ -196,6 +197,9 @@ pub struct UserStats {
     pub total_units: u64,
     /// Amounts that the upstream reported of those calls, by the name of the meter.
     pub meters: Vec<MeterAmount>,
+    /// Accepted calls of all time by the values of each dimension that they carry, most first; calls
+    /// without a value are in none.
+    pub dimensions: BTreeMap<String, Vec<DimensionValue>>,
     /// Calls of all time refused without a valid key.
     pub auth_failures: u64,
     /// Calls of all time refused for exceeding the rate limit or the quota.
@@ -217,6 +221,18 @@ pub struct UserStats {
     /// The instant up to which every call reported in time is counted: now, unless there are more
     /// calls than can be read at once.
     pub as_of: Instant,
+}
+
+/// Calls that carry one value of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DimensionValue {
+    /// The value; `other` for all that are not counted apart.
+    pub value: String,
+    /// Accepted calls.
+    pub calls: u64,
+    /// Units of those calls.
+    pub units: u64,
 }
 
 /// Usage in the current period, and the remaining quota.

@@ -39,6 +39,8 @@ pub struct Api<S> {
     pub analytics: S,
     /// The plans.
     pub plans: Plans,
+    /// The names of the dimensions.
+    pub dimensions: Vec<String>,
     /// How long counts are kept.
     pub retention: Retention,
     /// Checks bearer tokens.
@@ -140,7 +142,7 @@ impl<S: Store> Api<S> {
         caller: &Caller,
         now: UnixMillis,
     ) -> Result<Content, ApiError> {
-        let asked = Asked::of(query, caller, now)?;
+        let asked = Asked::of(query, caller, &self.dimensions, now)?;
         asked.check_kept(self.retention, now)?;
         let series = timeseries::series(&self.tables(), &asked, now).await?;
         fitting(match asked.format {
@@ -155,7 +157,7 @@ impl<S: Store> Api<S> {
         caller: &Caller,
         now: UnixMillis,
     ) -> Result<Content, ApiError> {
-        let asked = Asked::of(query, caller, now)?.with_details();
+        let asked = Asked::of(query, caller, &self.dimensions, now)?.with_details();
         asked.check_kept(self.retention, now)?;
         let paging = Paging::of(query)?;
         let list = endpoints::endpoints(&self.tables(), &asked, &paging, now).await?;

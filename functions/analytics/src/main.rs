@@ -38,6 +38,7 @@ async fn main() -> Result<(), Error> {
         },
         verifier: bearer::settings::Settings::read(&variables)?.verifier()?,
         plans: settings.plans,
+        dimensions: settings.dimensions.0.into_keys().collect(),
         page: Page::new(settings.sign_in.as_ref()),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {

@@ -231,6 +231,10 @@ fn parameter(parameter: &Parameter) -> Value {
                 None => schema,
             }
         }
+        Kind::WordOrName { words } => json!({"anyOf": [
+            {"type": "string", "enum": words()},
+            {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,31}$"},
+        ]}),
         Kind::Duration { default } => {
             json!({"type": "string", "pattern": "^[0-9]+[mhd]$", "default": default})
         }

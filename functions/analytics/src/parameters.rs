@@ -12,6 +12,8 @@ use crate::users::SortBy;
 pub const EMAIL: &str = "email";
 /// The parameter for how far back from now a span reaches.
 pub const DURATION: &str = "duration";
+/// The parameter that names the groups of a series.
+pub const GROUP_BY: &str = "groupBy";
 /// The parameter that filters the entries of a list.
 pub const SEARCH: &str = "search";
 
@@ -35,6 +37,11 @@ pub enum Kind {
         words: fn() -> Vec<&'static str>,
         /// The word by default.
         default: Option<&'static str>,
+    },
+    /// One of a few words, or a name that the environment declares.
+    WordOrName {
+        /// The words.
+        words: fn() -> Vec<&'static str>,
     },
     /// A whole number and `m`, `h` or `d`.
     Duration {
@@ -134,11 +141,10 @@ const TIMESERIES: [Parameter; 8] = [
     TO,
     WHOSE,
     Parameter {
-        name: "groupBy",
-        description: "Groups of each point. `type` counts events, the others accepted calls; `status` is known once the access log has told it.",
-        kind: Kind::Choice {
+        name: GROUP_BY,
+        description: "Groups of each point: one of these words, or the name of a dimension that the environment declares. `type` counts events, the others accepted calls; `status` is known once the access log has told it. Calls without a value of the dimension are in no group.",
+        kind: Kind::WordOrName {
             words: words::<GroupBy>,
-            default: None,
         },
     },
     TIMEZONE,

@@ -41,13 +41,18 @@ impl Query {
 
     /// The value of a parameter that accepts certain words.
     pub fn one_of<T: Choice>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        self.one_among(name, &words::<T>())
+    }
+
+    /// Likewise, where the message lists `known`.
+    pub fn one_among<T: Choice>(&self, name: &str, known: &[&str]) -> Result<Option<T>, ApiError> {
         let Some(given) = self.get(name) else {
             return Ok(None);
         };
         if let Some((_, value)) = T::ALL.iter().find(|(word, _)| *word == given) {
             return Ok(Some(*value));
         }
-        let expected = words::<T>().join("`, `");
+        let expected = known.join("`, `");
         let message = format!("expected `{expected}`, found `{given}`");
         Err(ApiError::parameter(name, message))
     }

@@ -1,5 +1,6 @@
 //! The settings of the analytics API.
 
+use domain::dimension::Sources;
 use domain::names::env;
 use domain::plan::Plans;
 use domain::sign_in::SignIn;
@@ -14,6 +15,8 @@ runtime::settings! {
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// The plans.
         pub plans: Plans = env::PLANS,
+        /// The dimensions by which series are grouped.
+        pub dimensions: Sources = env::DIMENSIONS,
         /// The usage page's OIDC client.
         pub sign_in: Option<SignIn> = env::AUTH_SIGN_IN,
         /// How long the minutes of all users are kept.

@@ -12,6 +12,7 @@
 //! | a user's minutes, or hours with labels | a query of one item per hour: 26 items, or 1,500 |
 //! | minutes of all users | a query of 60 items per hour: 26 queries at most |
 //! | hours of all users | a query of one small item per hour; for unfolded hours, and for cut hours with labels, their minutes |
+//! | a series grouped by a dimension | as one with labels; dimensions add at most 11 KB to a sum and 2 KB to a minute |
 //! | days of all users | a query of one item per day; for open days, and for cut days with labels, their hours; for open days a roster per hour |
 
 mod asked;
@@ -19,12 +20,13 @@ mod everybody;
 mod filling;
 mod user;
 
-pub use asked::{Asked, Format, GroupBy, Retention};
+pub use asked::{Asked, Format, GroupBy, Grouping, Retention};
 pub(crate) use asked::{DEFAULT_DURATION, duration};
 
 use std::collections::BTreeMap;
 
 use domain::counts::Counts;
+use domain::dimension::Dimension;
 use domain::event::EventType;
 use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
@@ -56,7 +58,7 @@ pub async fn series<S: Store>(
             auth_failures: tally.auth_failures,
             rate_limited: tally.rate_limited,
             active_users: alone.or(*users),
-            groups: asked.group_by.map(|by| groups(counts, by)),
+            groups: asked.group_by.as_ref().map(|by| groups(counts, by)),
         }
     };
     Ok(Timeseries {
@@ -98,7 +100,7 @@ async fn filled<'a, S: Store>(
 }
 
 /// Event types are all listed, always in the same order; other groups come with most calls first.
-fn groups(counts: &Counts, by: GroupBy) -> Vec<Group> {
+fn groups(counts: &Counts, by: &Grouping) -> Vec<Group> {
     let tally = &counts.tally;
     let group = |(key, total_calls): (&str, u64)| Group {
         key: key.to_owned(),
@@ -107,6 +109,16 @@ fn groups(counts: &Counts, by: GroupBy) -> Vec<Group> {
     let ranking = |counts: &BTreeMap<String, u64>| {
         let counts = counts.iter().map(|(key, count)| (key.as_str(), *count));
         ranked(counts).into_iter().map(group).collect()
+    };
+    let by = match by {
+        Grouping::By(by) => *by,
+        Grouping::Dimension(name) => {
+            // A bucket's parts are added up here, so this is where they are bounded.
+            let bounded = tally.dimensions.get(name).map(Dimension::bounded);
+            let values = bounded.into_iter().flat_map(|dimension| dimension.values);
+            let calls = values.map(|(value, share)| (value, share.calls)).collect();
+            return ranking(&calls);
+        }
     };
     match by {
         GroupBy::Type => EventType::ALL

@@ -7,7 +7,11 @@
 
 mod usage;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use domain::counts::Counts;
+use domain::dimension::{self, Dimensions, Share};
 use domain::event::Subject;
 use domain::plan::{self, Period, Plans};
 use domain::tally::Totals;
@@ -15,7 +19,7 @@ use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::body::{CurrentPeriod, EndpointCalls, Instant, UserStats};
+use crate::body::{CurrentPeriod, DimensionValue, EndpointCalls, Instant, UserStats};
 use crate::endpoints::{latency, meters, methods, statuses};
 use crate::ranking::ranked;
 use crate::reader::Tables;
@@ -41,6 +45,7 @@ pub async fn stats<S: Store>(
         total_calls: tally.calls,
         total_units: tally.units,
         meters: meters(tally.meters.clone()),
+        dimensions: dimensions(&tally.dimensions),
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
         current_period,
@@ -55,6 +60,24 @@ pub async fn stats<S: Store>(
         last_seen: seen.map(|seen| Instant(seen.last)),
         as_of: Instant(usage.as_of()),
     })
+}
+
+/// The values of each dimension. The user's sums are added up here, so this is where they are
+/// bounded.
+fn dimensions(sum: &Dimensions) -> BTreeMap<String, Vec<DimensionValue>> {
+    let bounded = dimension::bounded(sum).into_iter();
+    let values = bounded.map(|(name, of)| {
+        let mut values: Vec<_> = of.values.into_iter().collect();
+        values.sort_by_key(|(_, share)| Reverse(share.calls));
+        let values = values.into_iter();
+        let values = values.map(|(value, Share { calls, units })| DimensionValue {
+            value,
+            calls,
+            units,
+        });
+        (name, values.collect())
+    });
+    values.collect()
 }
 
 /// The current period, its time zone, and the instant up to which everything appended in time is

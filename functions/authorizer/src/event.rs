@@ -1,5 +1,6 @@
 //! The usage event of a decision.
 
+use domain::dimension::Sources;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::key::KeyRecord;
@@ -19,6 +20,8 @@ pub struct Origin {
     pub mode: TrackingMode,
     /// The templates under which calls are counted.
     pub routes: Routes,
+    /// The dimensions that calls carry.
+    pub dimensions: Sources,
 }
 
 impl Origin {
@@ -56,6 +59,10 @@ impl Origin {
                 method: method.to_owned(),
                 endpoint: counted.endpoint.to_owned(),
                 units: counted.units,
+                dimensions: match event_type {
+                    EventType::ApiCall => self.labels(request),
+                    EventType::AuthFailed | EventType::RateLimited => Vec::new(),
+                },
                 ip: request.ip().to_owned(),
                 user_agent: request.user_agent().map(str::to_owned),
                 request_id: request.request_id().map(str::to_owned),

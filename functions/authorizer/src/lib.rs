@@ -15,6 +15,7 @@ pub mod decision;
 pub mod event;
 pub mod handler;
 pub mod keys;
+mod labels;
 pub mod limits;
 pub mod request;
 pub mod settings;

@@ -72,6 +72,7 @@ async fn run(variables: &Variables) -> Result<(), Error> {
             source: settings.event_source,
             mode: settings.tracking_mode,
             routes: settings.routes,
+            dimensions: settings.dimensions,
         },
         tracking: Arc::new(tracking),
         deferral: post_response.deferral(),

@@ -4,8 +4,8 @@
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>).
 //!
 //! Not the types of `aws_lambda_events`, which quote a header that they cannot read in their error and
-//! so would write the caller's key to the log. This type exposes only two headers: the user agent, and
-//! the hash of the key.
+//! so would write the caller's key to the log. This type prints no value of a header or a parameter,
+//! and exposes only the hash of the key.
 
 use domain::event;
 use domain::gateway;
@@ -34,7 +34,9 @@ pub struct Request {
     pub path: String,
     /// HTTP method.
     pub http_method: String,
-    headers: Headers,
+    headers: Named,
+    query: Named,
+    path_parameters: Named,
     stage: Option<String>,
     id: Option<String>,
     source_ip: Option<String>,
@@ -51,10 +53,10 @@ pub enum Form {
     HttpSimple,
 }
 
-/// Headers by their names.
-struct Headers(Map<String, Value>);
+/// Headers or parameters by their names. Callers choose the values, so only names are printed.
+struct Named(Map<String, Value>);
 
-impl std::fmt::Debug for Headers {
+impl std::fmt::Debug for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
@@ -87,6 +89,10 @@ struct Event {
     route_key: Option<String>,
     #[serde(default)]
     headers: Value,
+    #[serde(default)]
+    query_string_parameters: Value,
+    #[serde(default)]
+    path_parameters: Value,
     #[serde(default)]
     stage_variables: Value,
     request_context: Option<RequestContext>,
@@ -137,7 +143,9 @@ impl Event {
             resource: self.resource.ok_or(Unreadable::Missing("resource"))?,
             path: self.path.unwrap_or_default(),
             http_method: self.http_method.ok_or(Unreadable::Missing("httpMethod"))?,
-            headers: Headers::of(self.headers),
+            headers: Named::of(self.headers),
+            query: Named::of(self.query_string_parameters),
+            path_parameters: Named::of(self.path_parameters),
             stage: context.stage,
             id: context.request_id,
             source_ip: context.identity.and_then(|identity| identity.source_ip),
@@ -164,7 +172,9 @@ impl Event {
             http_method: http
                 .method
                 .ok_or(Unreadable::Missing("requestContext.http.method"))?,
-            headers: Headers::of(self.headers),
+            headers: Named::of(self.headers),
+            query: Named::of(self.query_string_parameters),
+            path_parameters: Named::of(self.path_parameters),
             stage: context.stage,
             id: context.request_id,
             source_ip: http.source_ip,
@@ -178,12 +188,16 @@ fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     below.filter(|below| below.starts_with('/')).unwrap_or(path)
 }
 
-impl Headers {
+impl Named {
     fn of(value: Value) -> Self {
         match value {
-            Value::Object(headers) => Self(headers),
+            Value::Object(values) => Self(values),
             _ => Self(Map::new()),
         }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
     }
 }
 
@@ -255,7 +269,24 @@ impl Request {
         self.stage.as_deref()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    /// A parameter of the query, decoded. Of a repeated one a REST API gives the last value, and an
+    /// HTTP API in payload 2.0 all of them with commas between.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name)
+    }
+
+    /// A variable of the gateway's own template.
+    pub(crate) fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.path_parameters.get(name)
+    }
+
+    /// Whether a text is the caller's key, or has the form of one.
+    pub(crate) fn is_key(&self, text: &str) -> bool {
+        ApiKey::parse(text).is_some() || self.header(KEY_HEADER) == Some(text)
+    }
+
+    /// A header, its name in any case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.0.iter();
         let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         value.as_str()

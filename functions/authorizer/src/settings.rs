@@ -1,5 +1,6 @@
 //! The authorizer's settings.
 
+use domain::dimension::Sources;
 use domain::names::{TrackingMode, env};
 use domain::plan::Plans;
 use domain::route::Routes;
@@ -32,6 +33,8 @@ runtime::settings! {
         pub plans: Plans = env::PLANS,
         /// The templates under which calls are counted.
         pub routes: Routes = env::ROUTES,
+        /// The dimensions that calls carry.
+        pub dimensions: Sources = env::DIMENSIONS,
         /// Headers that a call must not carry.
         pub reserved_headers: Words = env::RESERVED_HEADERS,
     }

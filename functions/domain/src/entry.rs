@@ -11,7 +11,10 @@
 //! report takes some 14 bytes, a line 17.
 //!
 //! Format 1 is the same without units: every accepted call weighs one. Format 3 holds the amounts
-//! that upstreams report of calls, and nothing else: see [`amounts`].
+//! that upstreams report of calls, and nothing else: see [`amounts`]. Format 4 is format 2 with the
+//! dimensions of calls, and is written only for those that have any: its table ends with the
+//! *labels* (dimension, value, number of values that count apart) and their distinct combinations
+//! of at most three, its columns with the number of each report's combination.
 //!
 //! Nothing here knows a clock, a table or which facts belong together: see [`crate::fold`].
 
@@ -21,6 +24,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
+use crate::dimension::{Label, MOST_DIMENSIONS};
 use crate::event::{EventRef, EventType, Why};
 use crate::id::EventId;
 use crate::pack::deflate;
@@ -36,8 +40,10 @@ pub use facts::{Fact, Facts, events, id_within};
 
 /// The format in which this release writes events. Format 1 is the first.
 pub const FORMAT: u8 = 2;
+/// The format in which it writes events of which some have dimensions.
+pub const LABELLED: u8 = 4;
 /// The latest format that this release reads.
-const LATEST: u8 = AMOUNTS;
+const LATEST: u8 = LABELLED;
 /// The most bytes that an entry may take, well below the 400 KB of an item.
 pub const LARGEST: usize = 300_000;
 /// Bytes of an id within its minute.
@@ -149,6 +155,12 @@ struct Minute<'a> {
     origins: Rows<5>,
     origin_of: Vec<u32>,
     requests: Vec<Option<&'a str>>,
+    /// Dimension, value, and how many values count apart.
+    labels: Rows<3>,
+    /// Labels by number; 0 stands for none.
+    sets: Rows<MOST_DIMENSIONS>,
+    /// By fact; 0 stands for none.
+    set_of: Vec<u32>,
     bytes: usize,
 }
 
@@ -261,6 +273,9 @@ impl<'a> Minute<'a> {
             origins: Rows::default(),
             origin_of: Vec::new(),
             requests: Vec::new(),
+            labels: Rows::default(),
+            sets: Rows::default(),
+            set_of: Vec::new(),
             bytes: 64,
         }
     }
@@ -294,6 +309,10 @@ impl<'a> Minute<'a> {
         self.kinds.push(kind);
         self.content_of.push(self.contents.number(content));
         self.responses.push(response);
+        let sets = (self.labels.rows.len(), self.sets.rows.len());
+        let labels = event.dimensions.iter();
+        let set = self.set(labels.filter(|_| is_call && is_report));
+        self.set_of.push(set);
         self.origin_of.push(self.origins.number(origin));
         self.requests.push(request);
         let new = |texts: &Texts<'_>, from: usize| -> usize {
@@ -304,12 +323,38 @@ impl<'a> Minute<'a> {
         self.bytes += new(&self.texts, texts.0) + new(&self.about, texts.1);
         self.bytes += 14 * (self.contents.rows.len() - rows.0);
         self.bytes += 10 * (self.origins.rows.len() - rows.1);
+        self.bytes += 7 * (self.labels.rows.len() - sets.0);
+        self.bytes += 9 * (self.sets.rows.len() - sets.1);
+    }
+
+    /// The number of a combination of labels.
+    fn set(&mut self, labels: impl Iterator<Item = &'a Label<'a>>) -> u32 {
+        let mut set = [0; MOST_DIMENSIONS];
+        for (place, label) in set.iter_mut().zip(labels) {
+            let label = [
+                self.texts.number(&label.name),
+                self.texts.number(&label.value),
+                u32::from(label.values),
+            ];
+            *place = self.labels.number(label) + 1;
+        }
+        match set {
+            [0, ..] => 0,
+            set => self.sets.number(set) + 1,
+        }
     }
 
     fn pack(&self) -> Entry {
         let mut table = Vec::new();
         self.texts.write(&mut table);
         self.contents.write(&mut table);
+        let format = if self.sets.rows.is_empty() {
+            FORMAT
+        } else {
+            self.labels.write(&mut table);
+            self.sets.write(&mut table);
+            LABELLED
+        };
         let mut columns = self.ids.clone();
         for (content, kind) in self.content_of.iter().zip(&self.kinds) {
             let is_line = u64::from(*kind == Kind::Line);
@@ -320,6 +365,10 @@ impl<'a> Minute<'a> {
             columns.number(response.map_or(0, |response| u64::from(response.status) + 1));
             let latency = response.and_then(|response| response.latency);
             columns.number(latency.map_or(0, |latency| u64::from(latency) + 1));
+        }
+        let reports = self.kinds.iter().zip(&self.set_of);
+        for (_, set) in reports.filter(|(kind, _)| **kind == Kind::Report && format == LABELLED) {
+            columns.number(u64::from(*set));
         }
         let mut about = Vec::new();
         self.about.write(&mut about);
@@ -338,12 +387,12 @@ impl<'a> Minute<'a> {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        let mut facts = vec![FORMAT];
+        let mut facts = vec![format];
         facts.number(minute);
         write_packed(&mut facts, &table);
         facts.number(self.kinds.len() as u64);
         facts.extend_from_slice(&columns);
-        let mut details = vec![FORMAT];
+        let mut details = vec![format];
         write_packed(&mut details, &about);
         details.extend_from_slice(&requests);
         Entry {

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::dimension::Label;
 use crate::id::EventId;
 use crate::names::TrackingMode;
 use crate::time::UnixMillis;
@@ -140,6 +141,10 @@ pub struct EventData {
     /// The call's units if it is accepted; omitted from the JSON if one.
     #[serde(skip_serializing_if = "is_one")]
     pub units: u32,
+    /// The values of the declared dimensions that an accepted call carries, by name; omitted from the
+    /// JSON if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dimensions: Vec<Label<'static>>,
     /// The caller's address.
     pub ip: String,
     /// The caller's `User-Agent`.
@@ -244,6 +249,7 @@ impl UsageEvent {
             method: borrowed(&data.method),
             endpoint: borrowed(&data.endpoint),
             units: data.units,
+            dimensions: data.dimensions.clone(),
             ip: borrowed(&data.ip),
             user_agent: data.user_agent.as_ref().map(borrowed),
             request_id: data.request_id.as_ref().map(borrowed),

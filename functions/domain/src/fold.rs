@@ -10,7 +10,10 @@
 //! one call and meter differ, the greatest counts, so that more facts never lower a sum; that is a
 //! conflict too. An amount without a call counts nowhere yet: it is [`Unclaimed`].
 //!
-//! Memory: some 40 bytes per event and per amount, plus the distinct contents.
+//! Dimensions are what the authorizer's report says: a line of the access log carries none.
+//!
+//! Memory: some 40 bytes per event and per amount, plus the distinct contents, plus some 150 bytes
+//! for each value of a dimension that callers invent.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,7 +21,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use foldhash::fast::RandomState;
 
 use crate::counts::{Callers, Counts, Failures, Slot, Sum, quarter_of_day};
-use crate::entry::{Content, EntryError, Fact, Facts, Kind, id_within};
+use crate::entry::{Content, EntryError, Facts, Kind, id_within};
 use crate::event::{EventType, Subject};
 use crate::id::EventId;
 use crate::meter::{self, Amounts};
@@ -26,6 +29,10 @@ use crate::response::{Response, Responses};
 use crate::seen::Seen;
 use crate::tally::Tally;
 use crate::time::UnixMillis;
+
+mod labels;
+
+use labels::{EMPTY, Labels, Set, Shares, Texts};
 
 /// Addresses with failure counts of their own within a minute: those that fail most. Failures from
 /// other addresses count in the totals.
@@ -46,6 +53,7 @@ pub struct MinuteFold {
     meters: Vec<String>,
     /// By the number of their id.
     amounts: HashSet<(u32, Measure), RandomState>,
+    labels: Labels,
     repeats: u64,
     facts: u64,
 }
@@ -74,6 +82,8 @@ struct Told {
     kind: Kind,
     content: u32,
     response: Option<Response>,
+    /// Its dimensions, if it is a report.
+    set: Set,
 }
 
 impl MinuteFold {
@@ -88,6 +98,7 @@ impl MinuteFold {
             further: Vec::new(),
             meters: Vec::new(),
             amounts: HashSet::default(),
+            labels: Labels::default(),
             repeats: 0,
             facts: 0,
         }
@@ -115,10 +126,24 @@ impl MinuteFold {
             .contents()
             .map(|content| self.number(&content))
             .collect();
+        let labels: Vec<u32> = facts
+            .labels()
+            .map(|label| self.labels.number(&label))
+            .collect();
         for fact in facts.iter() {
             let place = usize::try_from(fact.content).unwrap_or(usize::MAX);
             let content = numbers.get(place).copied().unwrap_or(NONE);
-            self.take(&fact, content, is_new);
+            let mut set = EMPTY;
+            for (place, label) in set.iter_mut().zip(facts.labels_of(fact.set)) {
+                *place = labels.get(label).copied().unwrap_or(NONE);
+            }
+            let told = Told {
+                kind: fact.kind,
+                content,
+                response: fact.response,
+                set,
+            };
+            self.take(fact.id, told, is_new);
         }
         for measured in facts.amounts() {
             let measure = Measure {
@@ -182,30 +207,29 @@ impl MinuteFold {
         number
     }
 
-    fn take(&mut self, fact: &Fact, content: u32, is_new: bool) {
-        let (number, state) = self.state(fact.id, is_new);
+    fn take(&mut self, id: [u8; 12], told: Told, is_new: bool) {
+        let (number, state) = self.state(id, is_new);
         let Some(state) = state else {
             return;
         };
-        let told = Told {
-            kind: fact.kind,
-            content,
-            response: fact.response,
-        };
-        let known = match fact.kind {
+        let known = match told.kind {
             Kind::Report => &mut state.report,
             Kind::Line => &mut state.line,
         };
         if *known == NONE {
-            *known = content;
-            if fact.kind == Kind::Line {
-                state.response = fact.response;
+            *known = told.content;
+            match told.kind {
+                Kind::Report => self.labels.set(number, told.set),
+                Kind::Line => state.response = told.response,
             }
             self.facts += 1;
             return;
         }
-        let is_same =
-            *known == content && (fact.kind == Kind::Report || state.response == fact.response);
+        let is_same = *known == told.content
+            && match told.kind {
+                Kind::Report => self.labels.of(number) == told.set,
+                Kind::Line => state.response == told.response,
+            };
         if is_same || self.further.contains(&(number, told)) {
             self.repeats += 1;
         } else {
@@ -227,6 +251,7 @@ impl MinuteFold {
         for measures in amounts.values_mut() {
             measures.sort_unstable();
         }
+        let texts = self.labels.texts();
         let mut sums = Sums::new(&self.contents, &self.meters, self.minute);
         let mut conflicts = Vec::new();
         let mut unclaimed = Vec::new();
@@ -237,7 +262,8 @@ impl MinuteFold {
             };
             let beyond = further.get(number).map(Vec::as_slice).unwrap_or_default();
             let measures = amounts.get(number).map(Vec::as_slice).unwrap_or_default();
-            let event = self.resolve(state, beyond, measures);
+            let labels = (self.labels.of(*number), &texts);
+            let event = self.resolve(state, beyond, measures, labels);
             sums.count(*id, &event);
             let [first, ..] = event.contents;
             let is_told_twice = event
@@ -245,7 +271,8 @@ impl MinuteFold {
                 .iter()
                 .any(|other| *other != NONE && *other != first);
             if is_told_twice || !beyond.is_empty() {
-                conflicts.extend(self.conflict(*id, &event, state, beyond));
+                let told = (state, labels.0);
+                conflicts.extend(self.conflict(*id, &event, told, beyond, &texts));
             }
             let is_call = |content: &Content<'_>| content.event_type == EventType::ApiCall;
             if self.content(first).is_some_and(is_call) {
@@ -256,7 +283,7 @@ impl MinuteFold {
         }
         conflicts.sort();
         unclaimed.sort();
-        sums.finish(self.facts, self.repeats, conflicts, unclaimed)
+        sums.finish(&texts, (self.facts, self.repeats), conflicts, unclaimed)
     }
 
     fn name(&self, meter: u32) -> &str {
@@ -301,19 +328,29 @@ impl MinuteFold {
     }
 
     /// The content that decides an event's count, and all facts about it.
-    fn resolve<'m>(&self, state: &State, beyond: &[Told], measures: &'m [Measure]) -> Event<'m> {
-        let of = |kind: Kind, first: u32| {
+    fn resolve<'m>(
+        &self,
+        state: &State,
+        beyond: &[Told],
+        measures: &'m [Measure],
+        (set, texts): (Set, &Texts<'_>),
+    ) -> Event<'m> {
+        let of = |kind: Kind, first: u32, set: Set| {
             let others = beyond.iter().filter(move |told| told.kind == kind);
-            let all = others.map(|told| told.content).chain([first]);
-            let told = all.filter(|content| *content != NONE);
-            told.min_by(|one, other| self.content(*one).cmp(&self.content(*other)))
+            let all = others.map(|told| (told.content, told.set));
+            let told = all.chain([(first, set)]);
+            let told = told.filter(|(content, _)| *content != NONE);
+            told.min_by(|(one, set), (other, than)| {
+                let order = self.content(*one).cmp(&self.content(*other));
+                order.then_with(|| texts.of(*set).cmp(&texts.of(*than)))
+            })
         };
-        let report = of(Kind::Report, state.report);
-        let line = of(Kind::Line, state.line);
+        let report = of(Kind::Report, state.report, set);
+        let line = of(Kind::Line, state.line, EMPTY);
         let lines = beyond.iter().filter(|told| told.kind == Kind::Line);
         let responses = lines.filter_map(|told| told.response);
         let response = responses.chain(state.response).min();
-        let first = report.or(line).unwrap_or(NONE);
+        let (first, set) = report.or(line).unwrap_or((NONE, EMPTY));
         let mut contents = [first, NONE, NONE];
         let mut others = [state.report, state.line].into_iter();
         for place in contents.iter_mut().skip(1) {
@@ -327,6 +364,7 @@ impl MinuteFold {
                 + beyond.len() as u64
                 + measures.len() as u64,
             measures,
+            set,
             is_reported: report.is_some(),
             response,
             is_new: state.is_new,
@@ -342,16 +380,24 @@ impl MinuteFold {
         &self,
         id: [u8; 12],
         event: &Event<'_>,
-        state: &State,
+        (state, set): (&State, Set),
         beyond: &[Told],
+        texts: &Texts<'_>,
     ) -> Option<Conflict> {
         let [first, ..] = event.contents;
         let first = self.content(first)?;
+        let reports = beyond.iter().filter(|told| told.kind == Kind::Report);
+        let sets = reports.map(|told| told.set).chain([set]);
+        let sets = sets.filter(|set| *set != event.set);
+        let other_set = sets.map(|set| texts.of(set)).min();
         let others = event.contents.iter().chain(&event.beyond);
         let others = others.filter_map(|number| self.content(*number));
         let other = others.filter(|content| *content != first).min();
         let other = other.map_or_else(
             || {
+                if let Some(labels) = other_set {
+                    return format!("{first:?} with {labels:?}");
+                }
                 let lines = beyond.iter().filter(|told| told.kind == Kind::Line);
                 let responses = lines.map(|told| told.response);
                 format!("{:?}", responses.chain([state.response]).max())
@@ -360,7 +406,10 @@ impl MinuteFold {
         );
         Some(Conflict {
             id: id_within(self.minute, id)?,
-            counted: format!("{first:?}"),
+            counted: match texts.of(event.set).as_slice() {
+                [] => format!("{first:?}"),
+                labels => format!("{first:?} with {labels:?}"),
+            },
             other,
             is_new: state.is_new,
         })
@@ -394,6 +443,7 @@ struct Event<'m> {
     beyond: Vec<u32>,
     /// Sorted.
     measures: &'m [Measure],
+    set: Set,
     facts: u64,
     is_reported: bool,
     response: Option<Response>,
@@ -471,6 +521,7 @@ struct Sums<'a> {
     ranks: BTreeMap<&'a str, (u64, bool)>,
     addresses: BTreeMap<&'a str, (u64, bool)>,
     metered: BTreeMap<&'a str, Metered>,
+    shares: Shares,
     unreported: u64,
 }
 
@@ -503,6 +554,7 @@ impl<'a> Sums<'a> {
             ranks: BTreeMap::new(),
             addresses: BTreeMap::new(),
             metered: BTreeMap::new(),
+            shares: Shares::default(),
             unreported: 0,
         }
     }
@@ -523,7 +575,8 @@ impl<'a> Sums<'a> {
             responses.count(response);
         }
         if is_call {
-            self.meter(&content.subject, event.measures);
+            let units = self.meter(&content.subject, event.measures);
+            self.shares.count(first, event.set, units);
         }
         self.unreported += u64::from(is_call && !event.is_reported);
         let place = usize::try_from(first).unwrap_or(usize::MAX);
@@ -545,7 +598,9 @@ impl<'a> Sums<'a> {
         self.rank_all(event);
     }
 
-    fn meter(&mut self, subject: &'a str, measures: &[Measure]) {
+    /// Adds the amounts of a call, and returns those that count towards the quota.
+    fn meter(&mut self, subject: &'a str, measures: &[Measure]) -> u64 {
+        let mut units = 0;
         for measure in greatest(measures) {
             let place = usize::try_from(measure.meter).unwrap_or(usize::MAX);
             let Some(name) = self.meters.get(place) else {
@@ -555,8 +610,10 @@ impl<'a> Sums<'a> {
             *metered.amounts.entry(name.clone()).or_default() += measure.amount;
             if measure.to_quota {
                 metered.units += measure.amount;
+                units += measure.amount;
             }
         }
+        units
     }
 
     /// All facts of an event add to the rank of every user and address that any of them names.
@@ -582,8 +639,8 @@ impl<'a> Sums<'a> {
 
     fn finish(
         mut self,
-        facts: u64,
-        repeats: u64,
+        texts: &Texts<'_>,
+        (facts, repeats): (u64, u64),
         conflicts: Vec<Conflict>,
         unclaimed: Vec<Unclaimed>,
     ) -> FoldedMinute {
@@ -629,6 +686,18 @@ impl<'a> Sums<'a> {
             for tally in [Some(&mut everybody.tally), tallies].into_iter().flatten() {
                 tally.units += metered.units;
                 meter::add(&mut tally.meters, &metered.amounts);
+            }
+        }
+        let contents = self.contents;
+        let of = |number: u32| {
+            let content = contents.get(usize::try_from(number).ok()?)?;
+            Some((content.subject.as_ref(), content.units))
+        };
+        let (dimensions, by_subject) = std::mem::take(&mut self.shares).finish(texts, of);
+        everybody.tally.dimensions = dimensions;
+        for (subject, dimensions) in by_subject {
+            if let Some(user) = email(subject).and_then(|email| users.get_mut(email)) {
+                user.slot.counts.tally.dimensions = dimensions;
             }
         }
         for (subject, (rank, is_new)) in &self.ranks {

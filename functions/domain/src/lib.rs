@@ -11,6 +11,7 @@ pub mod alert;
 pub mod bill;
 pub mod counts;
 pub mod delivery;
+pub mod dimension;
 pub mod duration;
 pub mod endpoint;
 pub mod entry;

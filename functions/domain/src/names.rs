@@ -34,6 +34,9 @@ pub mod env {
     /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
     /// form, empty if the gateway's resources are the routes.
     pub const ROUTES: &str = "ROUTES";
+    /// The dimensions, a JSON object from the name to [`Declared`](crate::dimension::Declared);
+    /// empty for none.
+    pub const DIMENSIONS: &str = "DIMENSIONS";
     /// Headers that the gateway sets for the upstream, separated by spaces: a call that carries one
     /// is refused.
     pub const RESERVED_HEADERS: &str = "RESERVED_HEADERS";

@@ -96,6 +96,11 @@ impl Route {
         self.template.text()
     }
 
+    /// The names of the template's variables.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.template.variables()
+    }
+
     /// Whether this route covers the method. `HEAD` is answered like `GET`, without the body (RFC
     /// 9110, section 9.3.2), and counts as `GET`.
     fn is_of(&self, method: &str) -> bool {

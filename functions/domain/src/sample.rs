@@ -25,6 +25,7 @@ pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis
             method: "GET".to_owned(),
             endpoint: "/v1/deadlines".to_owned(),
             units: 1,
+            dimensions: Vec::new(),
             ip: "192.0.2.1".to_owned(),
             user_agent: None,
             request_id: None,

@@ -11,6 +11,10 @@ use crate::pack::{deflate, inflate};
 /// The format that this release writes. Format 5 has no meters; format 4 has no units either: every
 /// accepted call weighed one. Formats 1 to 3 held ids and were never released.
 pub const FORMAT: u8 = 6;
+/// The format of counts of which some have dimensions. Others stay in [`FORMAT`].
+pub const LABELLED: u8 = 7;
+/// The latest format that this release reads and writes.
+pub const LATEST: u8 = LABELLED;
 /// The oldest format that this release reads.
 pub const OLDEST: u8 = 4;
 
@@ -18,7 +22,7 @@ pub const OLDEST: u8 = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Written by a later release, or by one that was never released.
-    #[error("state has format {found}, expected {OLDEST} to {FORMAT}")]
+    #[error("state has format {found}, expected {OLDEST} to {LATEST}")]
     Format {
         /// The format byte, 0 if the state is empty.
         found: u8,
@@ -73,6 +77,23 @@ where
             found: other.map_or(0, |(format, _)| *format),
         }),
     }
+}
+
+/// Encodes a state with dimensions.
+pub fn encode_labelled<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
+    postcard::to_extend(state, vec![LABELLED])
+        .map_err(|source| StateError::Decode { bytes: 0, source })
+}
+
+/// Decodes a state with dimensions; `None` if it is in a format without.
+pub fn decode_labelled<T: DeserializeOwned>(bytes: &[u8]) -> Option<Result<T, StateError>> {
+    let state = bytes.strip_prefix(&[LABELLED])?;
+    Some(
+        postcard::from_bytes(state).map_err(|source| StateError::Decode {
+            bytes: bytes.len(),
+            source,
+        }),
+    )
 }
 
 /// Encodes a state deflated, for lists of names: its length comes first.

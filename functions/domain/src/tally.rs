@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dimension::{self, Dimensions};
 use crate::event::EventType;
 use crate::meter::{self, Amounts};
 
@@ -24,6 +25,8 @@ pub struct Tally {
     pub endpoints: BTreeMap<String, u64>,
     /// Amounts that upstreams report of those calls, by meter.
     pub meters: Amounts,
+    /// Those calls by the values of the declared dimensions.
+    pub dimensions: Dimensions,
 }
 
 /// A tally without its methods and endpoints, for where many are stored.
@@ -100,6 +103,7 @@ impl Tally {
             add(&mut self.endpoints, endpoint, *count);
         }
         meter::add(&mut self.meters, &other.meters);
+        dimension::merge(&mut self.dimensions, &other.dimensions);
     }
 
     /// Whether all counts are zero.

@@ -126,6 +126,8 @@ fn event<'a>(
         method: or_unknown(line, log::METHOD),
         endpoint: endpoint(line),
         units: 1,
+        // A line carries none: its texts are those of the gateway and the authorizer.
+        dimensions: Vec::new(),
         ip: or_unknown(line, log::IP),
         user_agent: None,
         request_id: None,

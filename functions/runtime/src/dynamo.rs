@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
-use domain::state::StateError;
+use domain::state::{self, StateError};
 use domain::table::{ItemKey, attribute};
 
 use crate::store::{
@@ -249,7 +249,8 @@ impl Conditional {
                 ],
                 vec![
                     (":version", number(item.version)),
-                    (":format", number(item.format())),
+                    // Of this release's own formats, any replaces any.
+                    (":format", number(state::LATEST)),
                 ],
             ),
         };

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+use domain::state;
 use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
 
@@ -371,7 +372,7 @@ impl Table {
                 let stored = held.stored();
                 stored.is_some_and(|stored| {
                     let format = stored.state.first().copied().unwrap_or(0);
-                    stored.version < item.version && format <= item.format()
+                    stored.version < item.version && format <= state::LATEST
                 })
             }),
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::dimension::Sources;
 use domain::meter::Meters;
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
@@ -109,6 +110,18 @@ impl Setting for Meters {
     const ALLOWED: &'static str = "a JSON object from meter name to meter";
 
     fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Sources {
+    const ALLOWED: &'static str =
+        "a JSON object from the name of a dimension to its source, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
         serde_json::from_str(text).ok()
     }
 }

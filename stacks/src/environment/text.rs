@@ -232,7 +232,7 @@ fn header_name(text: &str) -> Result<(), String> {
         })
 }
 
-fn field_name(text: &str) -> Result<(), String> {
+pub(super) fn field_name(text: &str) -> Result<(), String> {
     is_field_name(text).then_some(()).ok_or_else(|| {
         format!("`{text}` is not a header's name: 1 to 64 lower-case letters, digits and hyphens")
     })

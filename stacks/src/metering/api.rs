@@ -20,7 +20,7 @@ use crate::constructs::{
     Access, Firewall, Function, GATEWAY_RESPONSES, Integration, RestApi, RestApiSettings, Stack,
     Stream, Topic, Verb, log_format,
 };
-use crate::environment::{KeySetAddress, TlsPolicy, Words};
+use crate::environment::{KeySetAddress, TlsPolicy, Words, sources};
 use crate::metering::context::{Size, StackContext, variable};
 use crate::metering::{dashboard, reconciler};
 use crate::{SynthError, cfn};
@@ -237,6 +237,7 @@ fn authorizer(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function,
             (env::PLANS, context.plans()?),
             (env::ROUTES, metered::routes(context)?.to_variable().into()),
             (env::RESERVED_HEADERS, metered::reserved(context).into()),
+            (env::DIMENSIONS, dimensions(context)?.into()),
         ]),
     )?;
     // Keys, with their last use; limits, and refused addresses.
@@ -252,6 +253,15 @@ fn authorizer(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function,
         stream.grant_write(&authorizer);
     }
     Ok(authorizer)
+}
+
+/// The dimensions in the form of a variable, empty for none.
+fn dimensions(context: &StackContext<'_>) -> Result<String, SynthError> {
+    let sources = sources(&context.environment.dimensions);
+    if sources.0.is_empty() {
+        return Ok(String::new());
+    }
+    variable("dimensions", &sources)
 }
 
 /// The variables of a function that verifies bearer tokens.
@@ -301,6 +311,7 @@ fn analytics(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, 
             days(retention.minute_days.get()),
         ),
         (env::HOUR_RETENTION_DAYS, days(retention.hour_days.get())),
+        (env::DIMENSIONS, dimensions(context)?.into()),
     ]);
     variables.extend(authentication(context));
     variables.insert(env::AUTH_SIGN_IN, sign_in(context)?.into());

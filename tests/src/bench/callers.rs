@@ -115,6 +115,7 @@ fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -
         method: if route == 4 { "POST" } else { "GET" }.to_owned(),
         endpoint: endpoint(route),
         units: 1,
+        dimensions: Vec::new(),
         ip,
         user_agent: Some(USER_AGENTS[user % USER_AGENTS.len()].to_owned()),
         request_id: Some(request_id(random)),

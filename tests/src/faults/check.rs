@@ -4,6 +4,7 @@
 mod alerts;
 mod bills;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::counts::{AddressHour, Callers, Counts, Hour, Sum};
@@ -19,6 +20,7 @@ use super::amounts::{Amounts, METERS};
 use super::log;
 use super::oracle::{Said, is_event};
 use super::schedule::End;
+use super::traffic::DIMENSIONS;
 use super::world::{KEPT_DAYS, World};
 
 /// The expected counts of a user, or of all users, in a span.
@@ -34,6 +36,8 @@ struct Expected {
     statuses: BTreeMap<u16, u64>,
     latencies: u64,
     meters: BTreeMap<String, u64>,
+    /// Calls and units by dimension and value.
+    labels: BTreeMap<String, BTreeMap<String, (u64, u64)>>,
     span: Option<(UnixMillis, UnixMillis)>,
 }
 
@@ -45,12 +49,16 @@ impl Expected {
             EventType::RateLimited => self.limited += 1,
             EventType::ApiCall => {
                 self.calls += 1;
-                self.units += u64::from(said.units);
+                let mut units = u64::from(said.units);
                 for (meter, amount) in &event.amounts {
                     *self.meters.entry((*meter).to_owned()).or_default() += amount;
                     if METERS.contains(&(*meter, true)) {
-                        self.units += amount;
+                        units += amount;
                     }
+                }
+                self.units += units;
+                for (name, value) in &said.labels {
+                    self.label(name, value, (1, units));
                 }
                 *self.methods.entry(said.method.clone()).or_default() += 1;
                 *self.endpoints.entry(said.endpoint.clone()).or_default() += 1;
@@ -81,12 +89,46 @@ impl Expected {
                 *to.entry(label.clone()).or_default() += count;
             }
         }
+        for (name, values) in &other.labels {
+            for (value, share) in values {
+                self.label(name, value, *share);
+            }
+        }
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
         if let Some((first, last)) = other.span {
             let known = self.span.unwrap_or((first, last));
             self.span = Some((known.0.min(first), known.1.max(last)));
+        }
+    }
+
+    fn label(&mut self, name: &str, value: &str, (calls, units): (u64, u64)) {
+        let values = self.labels.entry(name.to_owned()).or_default();
+        let known = values.entry(value.to_owned()).or_default();
+        known.0 += calls;
+        known.1 += units;
+    }
+
+    /// Moves the calls of all values but those with most calls to `other`, one value at a time: of
+    /// those with fewest calls the last by name.
+    fn bound(&mut self) {
+        for (name, most) in DIMENSIONS {
+            let Some(values) = self.labels.get_mut(name) else {
+                continue;
+            };
+            loop {
+                let apart = values.iter().filter(|(value, _)| *value != "other");
+                if apart.clone().count() <= usize::from(most) {
+                    break;
+                }
+                let least = apart.map(|(value, (calls, _))| (*calls, Reverse(value.clone())));
+                let (_, Reverse(least)) = least.min().expect("there are some");
+                let moved = values.remove(&least).expect("it was found");
+                let other = values.entry("other".to_owned()).or_default();
+                other.0 += moved.0;
+                other.1 += moved.1;
+            }
         }
     }
 
@@ -104,6 +146,15 @@ impl Expected {
             statuses: counts.responses.statuses.clone(),
             latencies: counts.responses.latency.count(),
             meters: tally.meters.clone(),
+            labels: tally
+                .dimensions
+                .iter()
+                .map(|(name, dimension)| {
+                    let values = dimension.values.iter();
+                    let values = values.map(|(value, of)| (value.clone(), (of.calls, of.units)));
+                    (name.clone(), values.collect())
+                })
+                .collect(),
             span: counts.seen.as_ref().map(|seen| (seen.first, seen.last)),
         }
     }
@@ -167,6 +218,9 @@ impl Model {
                 model.unclaimed.extend(meters.map(|meter| (*id, *meter)));
             }
         }
+        // A minute is bounded when it is folded.
+        let minutes = model.users.values_mut().chain(model.everybody.values_mut());
+        minutes.for_each(Expected::bound);
         for (id, told) in &amounts.held {
             if !world.oracle.held.contains_key(id) {
                 let minute = Window::Minute.start(id.minted_at());
@@ -359,16 +413,9 @@ fn peek(table: &MemoryStore, key: &ItemKey) -> Result<Sum, String> {
 
 /// The minutes, hours and days of all users, and the callers.
 fn everybody(world: &World, model: &Model, end: End) -> Result<(), String> {
-    let mut hours: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
-    let mut days: BTreeMap<UnixMillis, Expected> = BTreeMap::new();
+    let hours = bounded(&model.everybody, |minute| Window::Hour.start(*minute));
+    let days = bounded(&hours, |hour| Window::Day.start(*hour));
     for (minute, expected) in &model.everybody {
-        hours
-            .entry(Window::Hour.start(*minute))
-            .or_default()
-            .add(expected);
-        days.entry(Window::Day.start(*minute))
-            .or_default()
-            .add(expected);
         if is_kept(world, *minute) {
             let sum = peek(&world.analytics, &ItemKey::minute(*minute))?;
             equal(|| format!("minute {minute}"), &of_sum(&sum), expected)?;
@@ -388,6 +435,19 @@ fn everybody(world: &World, model: &Model, end: End) -> Result<(), String> {
         active(model, *day, Window::Day.end(*day), sum.users)?;
     }
     Ok(())
+}
+
+/// The sums of parts, each bounded once all of its parts are in it.
+fn bounded<P, S: Ord>(
+    parts: &BTreeMap<P, Expected>,
+    sum_of: impl Fn(&P) -> S,
+) -> BTreeMap<S, Expected> {
+    let mut sums: BTreeMap<S, Expected> = BTreeMap::new();
+    for (part, expected) in parts {
+        sums.entry(sum_of(part)).or_default().add(expected);
+    }
+    sums.values_mut().for_each(Expected::bound);
+    sums
 }
 
 fn of_sum(sum: &Sum) -> Expected {
@@ -475,18 +535,22 @@ fn addresses(world: &World, model: &Model) -> Result<(), String> {
 
 /// Users' days, months and all time.
 fn sums(world: &World, model: &Model) -> Result<(), String> {
-    let mut expected: BTreeMap<ItemKey, Expected> = BTreeMap::new();
-    for ((user, minute), of) in &model.users {
-        for key in [
-            ItemKey::day(user, *minute),
-            ItemKey::month(user, *minute),
-            ItemKey::all_time(user),
-        ] {
-            expected.entry(key).or_default().add(of);
-        }
-    }
-    for (key, expected) in &expected {
-        let found = of_sum(&peek(&world.usage, key)?);
+    let start =
+        |window: Window| move |(user, at): &(String, UnixMillis)| (user.clone(), window.start(*at));
+    let days = bounded(&model.users, start(Window::Day));
+    let months = bounded(&days, start(Window::Month));
+    let all_time = bounded(&months, |(user, _)| user.clone());
+    let days = days
+        .iter()
+        .map(|((user, at), of)| (ItemKey::day(user, *at), of));
+    let months = months
+        .iter()
+        .map(|((user, at), of)| (ItemKey::month(user, *at), of));
+    let all_time = all_time
+        .iter()
+        .map(|(user, of)| (ItemKey::all_time(user), of));
+    for (key, expected) in days.chain(months).chain(all_time) {
+        let found = of_sum(&peek(&world.usage, &key)?);
         equal(|| format!("{key:?}"), &found, expected)?;
     }
     Ok(())

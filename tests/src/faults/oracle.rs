@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use domain::dimension::Label;
 use domain::entry::{Facts, Kind};
 use domain::event::{EventRef, EventType, UsageEvent};
 use domain::id::EventId;
@@ -30,6 +31,8 @@ pub(super) struct Said {
     pub(super) endpoint: String,
     pub(super) address: Option<String>,
     pub(super) units: u32,
+    /// Dimensions and values, which only a report carries.
+    pub(super) labels: Vec<(String, String)>,
     pub(super) response: Option<Response>,
 }
 
@@ -47,19 +50,32 @@ impl Said {
             endpoint: data.endpoint.clone(),
             address: (!is_call).then(|| data.ip.clone()),
             units: if is_call { data.units } else { 0 },
+            labels: data
+                .dimensions
+                .iter()
+                .filter(|_| is_call)
+                .map(pair)
+                .collect(),
             response: None,
         }
     }
 
-    /// Whether both agree on everything except the source and the response.
+    /// Whether both agree on everything except the source and the response. A line has no labels
+    /// to disagree with.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         let neutral = |said: &Self| Self {
             by_line: false,
             response: None,
+            labels: Vec::new(),
             ..said.clone()
         };
-        neutral(self) == neutral(other)
+        let labels = self.by_line || other.by_line || self.labels == other.labels;
+        neutral(self) == neutral(other) && labels
     }
+}
+
+fn pair(label: &Label<'_>) -> (String, String) {
+    (label.name.to_string(), label.value.to_string())
 }
 
 /// The oracle's knowledge of events.
@@ -111,6 +127,7 @@ impl Oracle {
             offered.insert(Said {
                 by_line: true,
                 response: call.response,
+                labels: Vec::new(),
                 ..Said::of(&call.told)
             });
         }
@@ -131,6 +148,7 @@ impl Oracle {
         let facts = Facts::read(facts).map_err(|error| error.to_string())?;
         self.amounts.journal(&facts)?;
         let contents: Vec<_> = facts.contents().collect();
+        let labels: Vec<_> = facts.labels().collect();
         for fact in facts.iter() {
             let content = &contents[fact.content as usize];
             let id = facts.id(fact.id).expect("an id");
@@ -146,6 +164,10 @@ impl Oracle {
                 endpoint: content.endpoint.to_string(),
                 address: text(&content.address),
                 units: content.units,
+                labels: facts
+                    .labels_of(fact.set)
+                    .map(|label| pair(&labels[label]))
+                    .collect(),
                 response: fact.response,
             };
             if !self

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::event::dynamodb::EventRecord;
+use domain::dimension::Label;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::TrackingMode;
@@ -48,6 +49,13 @@ pub(super) const ROUTES: [(&str, &str, u32); 4] = [
     ("GET", "/v1/accounts/{id}", 3),
     ("DELETE", "/v1/accounts/{id}", 0),
 ];
+/// Dimensions, and how many values of each are counted apart: fewer than there are.
+pub(super) const DIMENSIONS: [(&str, u8); 2] = [("region", 2), ("tenant", 3)];
+/// The values of the dimensions. Callers may also send the word for what is not counted apart.
+const REGIONS: [&str; 4] = ["", "ap", "eu", "us"];
+const TENANTS: [&str; 8] = [
+    "", "", "acme", "acme", "globex", "initech", "other", "umbrella",
+];
 pub(super) const POISON: [&[u8]; 5] = [
     b"not json",
     b"{}",
@@ -90,12 +98,13 @@ pub(super) fn event(
     let ip = subject.as_str().strip_prefix("ip:");
     let ip = ip.unwrap_or_else(|| random.pick(&["198.51.100.7", "192.0.2.1"]));
     let (method, endpoint, units) = ROUTES[route];
-    let data = EventData {
+    let mut data = EventData {
         key_id: Some("key_1".to_owned()),
         plan: subject.email().map(|email| plan_of(email).to_owned()),
         method: method.to_owned(),
         endpoint: endpoint.to_owned(),
         units,
+        dimensions: Vec::new(),
         ip: ip.to_owned(),
         user_agent: None,
         // Callers choose it, and one chose the same value every time.
@@ -104,14 +113,35 @@ pub(super) fn event(
         mode: TrackingMode::Stream,
         reason: None,
     };
+    let id = event_id(time, random);
+    if event_type == EventType::ApiCall {
+        data.dimensions = labels(id);
+    }
     UsageEvent {
-        id: event_id(time, random),
+        id,
         source: SOURCE.to_owned(),
         event_type,
         time,
         subject,
         data,
     }
+}
+
+/// The values that a call carries: they follow from its id.
+fn labels(id: EventId) -> Vec<Label<'static>> {
+    let [region, tenant, ..] = id.tail();
+    let values = [
+        REGIONS[usize::from(region) % REGIONS.len()],
+        TENANTS[usize::from(tenant) % TENANTS.len()],
+    ];
+    let labels = DIMENSIONS.iter().zip(values);
+    let labels = labels.filter(|(_, value)| !value.is_empty());
+    let labels = labels.map(|((name, values), value)| Label {
+        name: (*name).into(),
+        value: value.into(),
+        values: *values,
+    });
+    labels.collect()
 }
 
 fn event_id(time: UnixMillis, random: &mut Random) -> EventId {

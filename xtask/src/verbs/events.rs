@@ -307,6 +307,7 @@ mod tests {
             method: "GET".into(),
             endpoint: endpoint.to_owned().into(),
             units: 1,
+            dimensions: Vec::new(),
             ip: "192.0.2.1".into(),
             user_agent: Some("curl/8".into()),
             request_id: Some("r1".into()),

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domain::alert::THRESHOLD;
 use domain::bill::PERIOD_CLOSED;
+use domain::dimension::{LONGEST_VALUE, MOST_DIMENSIONS, MOST_VALUES};
 use serde_json::{Map, Value, json};
 use stacks::environment::Environment;
 
@@ -128,6 +129,20 @@ fn event() -> Value {
                     "method": text("The HTTP method."),
                     "endpoint": text("The route template, not the raw path."),
                     "units": {"type": "integer", "minimum": 1, "description": "Units of the call if it is accepted; 1 if omitted."},
+                    "dimensions": {
+                        "type": "array",
+                        "maxItems": MOST_DIMENSIONS,
+                        "description": "The values of the declared dimensions that an accepted call carries, by name; omitted if there are none.",
+                        "items": {
+                            "type": "object",
+                            "required": ["name", "value", "values"],
+                            "properties": {
+                                "name": text("The dimension."),
+                                "value": {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE, "description": "The value; `other` if it is too long or holds control characters."},
+                                "values": {"type": "integer", "minimum": 1, "maximum": MOST_VALUES, "description": "How many values of the dimension a sum counts apart."},
+                            },
+                        },
+                    },
                     "ip": text("The caller's address."),
                     "userAgent": text("The caller's `User-Agent`, at most 256 bytes of it."),
                     "requestId": text("The gateway's id of the request. Callers can choose it: for reference only."),
@@ -204,6 +219,7 @@ fn notice(event_type: &str, description: &str, data: &Value) -> Value {
 mod tests {
     use super::*;
     use crate::verbs::webhooks::SampleEvent;
+    use domain::dimension::Label;
     use domain::event::{EventRef, EventType};
     use domain::id::EventId;
     use domain::names::TrackingMode;
@@ -225,6 +241,11 @@ mod tests {
             method: "GET".into(),
             endpoint: "/v1/x".into(),
             units: 2,
+            dimensions: vec![Label {
+                name: "tenant".into(),
+                value: "acme".into(),
+                values: 20,
+            }],
             ip: "192.0.2.1".into(),
             user_agent: Some("curl".into()),
             request_id: Some("r".into()),
@@ -239,6 +260,11 @@ mod tests {
         assert_eq!(
             members(&properties["data"]["properties"]),
             members(&whole["data"])
+        );
+        let dimensions = &properties["data"]["properties"]["dimensions"];
+        assert_eq!(
+            members(&dimensions["items"]["properties"]),
+            members(&whole["data"]["dimensions"][0])
         );
         let types = properties["type"]["enum"].as_array().unwrap();
         assert_eq!(

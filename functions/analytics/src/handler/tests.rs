@@ -4,6 +4,7 @@ mod refusals;
 use super::*;
 use crate::testing::{Table, World, gateway};
 use bearer::signing::{Signer, claims, verifier};
+use domain::dimension::Label;
 use domain::event::{EventType, UsageEvent};
 use domain::names::{ADMIN_SCOPE, TrackingMode};
 use domain::sample;
@@ -44,6 +45,7 @@ impl Bench {
             usage,
             analytics,
             plans: serde_json::from_value(plans).unwrap(),
+            dimensions: vec!["tenant".to_owned()],
             retention: Retention {
                 minutes: 7,
                 hours: 90,

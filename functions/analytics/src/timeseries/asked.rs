@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::body::Granularity;
 use crate::buckets::{self, Buckets};
 use crate::error::ApiError;
-use crate::parameters::{Choice, DURATION};
+use crate::parameters::{Choice, DURATION, GROUP_BY, words};
 use crate::query::{Query, themselves};
 use bearer::Caller;
 
@@ -35,6 +35,28 @@ impl Choice for GroupBy {
         ("endpoint", Self::Endpoint),
         ("status", Self::Status),
     ];
+}
+
+/// By what the counts of a point are grouped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grouping {
+    /// What every event has.
+    By(GroupBy),
+    /// The values of a declared dimension.
+    Dimension(String),
+}
+
+impl Grouping {
+    fn of(query: &Query, dimensions: &[String]) -> Result<Option<Self>, ApiError> {
+        let given = query.get(GROUP_BY);
+        if let Some(name) = given.filter(|name| dimensions.iter().any(|of| of == name)) {
+            return Ok(Some(Self::Dimension(name.to_owned())));
+        }
+        let words = words::<GroupBy>().into_iter();
+        let known = words.chain(dimensions.iter().map(String::as_str));
+        let by = query.one_among(GROUP_BY, &known.collect::<Vec<_>>())?;
+        Ok(by.map(Self::By))
+    }
 }
 
 /// The format of the response.
@@ -77,7 +99,7 @@ pub struct Asked {
     /// The buckets.
     pub buckets: Buckets,
     /// The groups of each point.
-    pub group_by: Option<GroupBy>,
+    pub group_by: Option<Grouping>,
     /// Whether the request needs more than calls by type, which is all that quarter hours hold.
     pub detailed: bool,
     /// The format of the response.
@@ -87,8 +109,13 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads the series from `query`, if `caller` may see it.
-    pub fn of(query: &Query, caller: &Caller, now: UnixMillis) -> Result<Self, ApiError> {
+    /// Reads the series from `query`, if `caller` may see it; `dimensions` are the declared ones.
+    pub fn of(
+        query: &Query,
+        caller: &Caller,
+        dimensions: &[String],
+        now: UnixMillis,
+    ) -> Result<Self, ApiError> {
         let whose = match query.user(caller)? {
             None if !caller.admin => Some(themselves(caller)?),
             whose => whose,
@@ -103,13 +130,14 @@ impl Asked {
             );
             ApiError::parameter(reach, message)
         })?;
-        let group_by: Option<GroupBy> = query.one_of("groupBy")?;
+        let group_by = Grouping::of(query, dimensions)?;
+        let by_type = Grouping::By(GroupBy::Type);
         Ok(Self {
             whose,
             granularity,
             buckets,
+            detailed: group_by.as_ref().is_some_and(|by| *by != by_type),
             group_by,
-            detailed: group_by.is_some_and(|by| by != GroupBy::Type),
             format: query.one_of("format")?.unwrap_or(Format::Json),
             reach,
         })

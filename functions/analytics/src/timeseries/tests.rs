@@ -6,6 +6,7 @@ use crate::parameters;
 use crate::query::Query;
 use crate::testing::{World, gateway, ready, tokens};
 use bearer::Caller;
+use domain::dimension::Label;
 use domain::endpoint::Endpoint;
 use domain::event::UsageEvent;
 use domain::sample;
@@ -31,7 +32,7 @@ fn asked(query: &[(&str, &str)]) -> Asked {
         admin: true,
         writes: false,
     };
-    Asked::of(&query, &admin, now()).unwrap()
+    Asked::of(&query, &admin, &["tenant".to_owned()], now()).unwrap()
 }
 
 /// Events of the last six days.
@@ -45,6 +46,13 @@ fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
     let event = |(number, (age, subject, event_type, method)): (u64, (i64, &str, _, &str))| {
         let mut event = sample::event(number, subject, event_type, now().plus_millis(-age));
         event.data.method = method.to_owned();
+        if event_type == EventType::ApiCall && number % 3 > 0 {
+            event.data.dimensions = vec![Label {
+                name: "tenant".into(),
+                value: format!("t{}", number % 3).into(),
+                values: 2,
+            }];
+        }
         event
     };
     proptest::collection::vec(parts, 0..50)
@@ -64,6 +72,12 @@ fn tally<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> Tally {
     for event in events {
         let data = &event.data;
         tally.count(event.event_type, &data.method, &data.endpoint, 1);
+        for label in &data.dimensions {
+            let dimension = tally.dimensions.entry(label.name.to_string()).or_default();
+            dimension.most = label.values;
+            let share = dimension.values.entry(label.value.to_string()).or_default();
+            share.calls += 1;
+        }
     }
     tally
 }
@@ -121,7 +135,13 @@ proptest! {
         past in select(vec![Past::Folded, Past::Closed]),
         granularity in select(vec![("minute", Granularity::Minute), ("hour", Granularity::Hour), ("day", Granularity::Day)]),
         zone in select(vec!["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"]),
-        by in select(vec![None, Some(("type", GroupBy::Type)), Some(("method", GroupBy::Method)), Some(("endpoint", GroupBy::Endpoint))]),
+        by in select(vec![
+            None,
+            Some(("type", Grouping::By(GroupBy::Type))),
+            Some(("method", Grouping::By(GroupBy::Method))),
+            Some(("endpoint", Grouping::By(GroupBy::Endpoint))),
+            Some(("tenant", Grouping::Dimension("tenant".to_owned()))),
+        ]),
         whose in select(vec![None, Some(USER)]),
         from in 0..130 * HOUR,
         length in 1..40 * HOUR,
@@ -131,7 +151,7 @@ proptest! {
         let start = now().plus_millis(-from);
         let (from, to) = (start.to_string(), start.plus_millis(length + 1).to_string());
         let mut query = vec![("granularity", granularity.0), ("timezone", zone), ("from", &from), ("to", &to)];
-        query.extend(by.map(|(name, _)| ("groupBy", name)));
+        query.extend(by.iter().map(|(name, _)| ("groupBy", *name)));
         query.extend(whose.map(|email| ("email", email)));
         let asked = asked(&query);
         asked.check_kept(RETENTION, now()).unwrap();
@@ -156,7 +176,7 @@ proptest! {
             let is_window = asked.buckets.is_window(window(granularity.1), start);
             let known = whose.is_some() || is_window;
             prop_assert_eq!(point.active_users, known.then(|| users(within())));
-            prop_assert_eq!(&point.groups, &by.map(|(_, by)| groups(&of_tally(&expected), by)));
+            prop_assert_eq!(&point.groups, &by.as_ref().map(|(_, by)| groups(&of_tally(&expected), by)));
         }
     }
 }
@@ -314,8 +334,11 @@ fn types_are_all_there_and_methods_stand_by_count() {
         ("API_AUTH_FAILED", 0),
         ("API_RATE_LIMITED", 9),
     ];
-    assert_eq!(keys(GroupBy::Type), named(&types));
-    assert_eq!(keys(GroupBy::Method), named(&[("PUT", 3), ("GET", 2)]));
+    assert_eq!(keys(&Grouping::By(GroupBy::Type)), named(&types));
+    assert_eq!(
+        keys(&Grouping::By(GroupBy::Method)),
+        named(&[("PUT", 3), ("GET", 2)])
+    );
 }
 
 #[test]

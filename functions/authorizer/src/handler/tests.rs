@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Mutex;
 
 use domain::address::Blocked;
+use domain::dimension::Sources;
 use domain::event::{EventType, UsageEvent};
 use domain::key::{ApiKey, KeyRecord};
 use domain::names::TrackingMode;
@@ -51,6 +52,7 @@ impl System {
                 key_prefix: "complical".to_owned(),
                 reserved: vec!["x-usage-user".to_owned()],
                 origin: Origin {
+                    dimensions: Sources::default(),
                     source: "/complical/test/api".to_owned(),
                     mode: TrackingMode::Stream,
                     routes: routes(),

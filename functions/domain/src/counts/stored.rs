@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Counts, FIRST_LABELS, Hour, LARGEST_STATE, OTHER, Slot, Sum};
+use crate::dimension::{self, Dimension, Dimensions, Share};
 use crate::meter::Amounts;
 use crate::response::{Histogram, Responses};
 use crate::seen::Seen;
@@ -44,6 +45,24 @@ struct HourWritten<C = CountsWritten> {
     hour: i64,
     labels: Vec<String>,
     slots: Vec<(u8, u64, C)>,
+}
+
+/// Dimensions: the number of its label, how many values count apart, and of each value the number
+/// of its label, its calls and their units.
+type DimensionsWritten = Vec<(u32, u8, Vec<(u32, u64, u64)>)>;
+
+/// An hour of which some calls have dimensions: by minute, as far as there are any.
+#[derive(Serialize, Deserialize)]
+struct LabelledHour {
+    hour: HourWritten,
+    dimensions: Vec<(u8, DimensionsWritten)>,
+}
+
+/// A sum of which some calls have dimensions.
+#[derive(Serialize, Deserialize)]
+struct LabelledSum {
+    sum: SumWritten,
+    dimensions: DimensionsWritten,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,7 +196,7 @@ impl<'a> Labels<'a> {
         })
     }
 
-    /// There are few plans and meters, so each keeps its own number.
+    /// There are few plans, meters and values of dimensions, so each keeps its own number.
     fn kept(&mut self, name: &'a str) -> u32 {
         let told = self.told.take();
         let number = self.number(name);
@@ -190,6 +209,16 @@ impl<'a> Labels<'a> {
         amounts
             .map(|(meter, amount)| (self.kept(meter), *amount))
             .collect()
+    }
+
+    fn dimensions(&mut self, dimensions: &'a Dimensions) -> DimensionsWritten {
+        let written = dimensions.iter().map(|(name, dimension)| {
+            let name = self.kept(name);
+            let values = dimension.values.iter();
+            let values = values.map(|(value, share)| (self.kept(value), share.calls, share.units));
+            (name, dimension.most, values.collect())
+        });
+        written.collect()
     }
 
     fn counted(&mut self, counts: &'a BTreeMap<String, u64>) -> Counted {
@@ -240,6 +269,17 @@ fn named(labels: &[String], counted: Counted) -> Option<BTreeMap<String, u64>> {
         .collect()
 }
 
+fn read_dimensions(labels: &[String], written: DimensionsWritten) -> Option<Dimensions> {
+    let dimensions = written.into_iter().map(|(name, most, values)| {
+        let values = values.into_iter().map(|(value, calls, units)| {
+            Some((label(labels, value)?.clone(), Share { calls, units }))
+        });
+        let values = values.collect::<Option<_>>()?;
+        Some((label(labels, name)?.clone(), Dimension { most, values }))
+    });
+    dimensions.collect()
+}
+
 impl CountsWritten {
     fn read(self, labels: &[String], start: UnixMillis) -> Option<Counts> {
         let named = |counted| named(labels, counted);
@@ -264,6 +304,7 @@ impl CountsWritten {
                 methods: named(self.methods)?,
                 endpoints: named(self.endpoints)?,
                 meters: named(self.meters)?,
+                dimensions: Dimensions::new(),
             },
             responses: Responses {
                 statuses: self.statuses.into_iter().collect(),
@@ -297,33 +338,70 @@ impl Hour {
     /// The bytes to store. If they would be too many, labels beyond the first [`FIRST_LABELS`]
     /// count as [`OTHER`]; totals stay exact.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        let bytes = state::encode(&self.written(None))?;
+        let bytes = self.encoded(None)?;
         if bytes.len() <= LARGEST_STATE {
             return Ok(bytes);
         }
         let counts = self.slots.values().map(|slot| &slot.counts);
-        state::encode(&self.written(Some(first_labels(counts))))
+        self.encoded(Some(first_labels(counts)))
+    }
+
+    /// Folds bound the dimensions of slots. An hour without any is written as if there were none:
+    /// it costs nothing more, and earlier releases read it.
+    fn encoded(&self, told: Option<BTreeSet<&str>>) -> Result<Vec<u8>, StateError> {
+        let mut labels = Labels::of(told);
+        let mut hour = self.written(&mut labels);
+        let slots = self.slots.iter();
+        let slots = slots.map(|(minute, slot)| (*minute, &slot.counts.tally.dimensions));
+        let slots = slots.filter(|(_, dimensions)| !dimensions.is_empty());
+        let dimensions: Vec<_> = slots
+            .map(|(minute, dimensions)| (minute, labels.dimensions(dimensions)))
+            .collect();
+        hour.labels = labels.names;
+        if dimensions.is_empty() {
+            return state::encode(&hour);
+        }
+        state::encode_labelled(&LabelledHour { hour, dimensions })
     }
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let HourWritten {
-            hour,
-            labels,
-            slots,
-        } = state::decode_since::<HourBefore6<TotalsOfFormat4>, HourBefore6<Totals>, _>(bytes)?;
+        let LabelledHour {
+            hour:
+                HourWritten {
+                    hour,
+                    labels,
+                    slots,
+                },
+            dimensions,
+        } = match state::decode_labelled(bytes) {
+            Some(labelled) => labelled?,
+            None => LabelledHour {
+                hour: state::decode_since::<
+                    HourBefore6<TotalsOfFormat4>,
+                    HourBefore6<Totals>,
+                    HourWritten,
+                >(bytes)?,
+                dimensions: Vec::new(),
+            },
+        };
         let start = UnixMillis(hour.saturating_mul(3_600_000));
         let read = |(minute, rank, counts): (u8, u64, CountsWritten)| {
             let counts = counts.read(&labels, minute_of(start, minute))?;
             Some((minute, Slot { rank, counts }))
         };
+        let inconsistent = || StateError::Inconsistent { bytes: bytes.len() };
         let slots = slots.into_iter().map(read).collect::<Option<_>>();
-        let slots = slots.ok_or(StateError::Inconsistent { bytes: bytes.len() })?;
+        let mut slots: BTreeMap<u8, Slot> = slots.ok_or_else(inconsistent)?;
+        for (minute, dimensions) in dimensions {
+            let slot = slots.get_mut(&minute).ok_or_else(inconsistent)?;
+            let dimensions = read_dimensions(&labels, dimensions).ok_or_else(inconsistent)?;
+            slot.counts.tally.dimensions = dimensions;
+        }
         Ok(Self { start, slots })
     }
 
-    fn written(&self, told: Option<BTreeSet<&str>>) -> HourWritten {
-        let mut labels = Labels::of(told);
+    fn written<'a>(&'a self, labels: &mut Labels<'a>) -> HourWritten {
         let slots = self.slots.iter().map(|(minute, slot)| {
             let start = minute_of(self.start, *minute);
             (*minute, slot.rank, labels.counts(&slot.counts, start))
@@ -332,34 +410,64 @@ impl Hour {
         HourWritten {
             hour: self.start.0.div_euclid(3_600_000),
             slots,
-            labels: labels.names,
+            labels: Vec::new(),
         }
     }
 }
 
 impl Sum {
-    /// The bytes to store; see [`Hour::encode`].
+    /// The bytes to store; see [`Hour::encode`]. A sum is whole when it is stored, so this is where
+    /// its dimensions are bounded.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        let bytes = state::encode(&self.written(None))?;
+        let dimensions = dimension::bounded(&self.counts.tally.dimensions);
+        let bytes = self.encoded(None, &dimensions)?;
         if bytes.len() <= LARGEST_STATE {
             return Ok(bytes);
         }
-        state::encode(&self.written(Some(first_labels([&self.counts]))))
+        self.encoded(Some(first_labels([&self.counts])), &dimensions)
+    }
+
+    fn encoded(
+        &self,
+        told: Option<BTreeSet<&str>>,
+        dimensions: &Dimensions,
+    ) -> Result<Vec<u8>, StateError> {
+        let mut labels = Labels::of(told);
+        let mut sum = self.written(&mut labels);
+        let dimensions = labels.dimensions(dimensions);
+        sum.labels = labels.names;
+        if dimensions.is_empty() {
+            return state::encode(&sum);
+        }
+        state::encode_labelled(&LabelledSum { sum, dimensions })
     }
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let written: SumWritten =
-            state::decode_since::<SumBefore6<TotalsOfFormat4>, SumBefore6<Totals>, _>(bytes)?;
+        let LabelledSum {
+            sum: written,
+            dimensions,
+        } = match state::decode_labelled(bytes) {
+            Some(labelled) => labelled?,
+            None => LabelledSum {
+                sum: state::decode_since::<SumBefore6<TotalsOfFormat4>, SumBefore6<Totals>, _>(
+                    bytes,
+                )?,
+                dimensions: Vec::new(),
+            },
+        };
         let inconsistent = || StateError::Inconsistent { bytes: bytes.len() };
         let labels = &written.labels;
         let amounts = written.amounts.into_iter();
         let amounts = amounts.map(|(quarter, amounts)| Some((quarter, named(labels, amounts)?)));
         let amounts = amounts.collect::<Option<_>>().ok_or_else(inconsistent)?;
+        let dimensions = read_dimensions(labels, dimensions).ok_or_else(inconsistent)?;
         let counts = written.counts.read(labels, UnixMillis(0));
+        let mut counts = counts.ok_or_else(inconsistent)?;
+        counts.tally.dimensions = dimensions;
         Ok(Self {
             rank: written.rank,
-            counts: counts.ok_or_else(inconsistent)?,
+            counts,
             quarters: written.quarters.into_iter().collect(),
             amounts,
             users: written.users,
@@ -368,14 +476,13 @@ impl Sum {
         })
     }
 
-    fn written(&self, told: Option<BTreeSet<&str>>) -> SumWritten {
-        let mut labels = Labels::of(told);
+    fn written<'a>(&'a self, labels: &mut Labels<'a>) -> SumWritten {
         let counts = labels.counts(&self.counts, UnixMillis(0));
         let amounts = self.amounts.iter();
         let amounts = amounts.map(|(quarter, amounts)| (*quarter, labels.amounts(amounts)));
         SumWritten {
             amounts: amounts.collect(),
-            labels: labels.names,
+            labels: Vec::new(),
             rank: self.rank,
             counts,
             quarters: self.quarters.clone().into_iter().collect(),

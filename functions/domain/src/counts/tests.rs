@@ -7,6 +7,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dimension::{Dimension, Dimensions, Share};
 use crate::event::EventType;
 use crate::response::Response;
 
@@ -16,6 +17,7 @@ prop_compose! {
     fn counts(minute: u8)(
         calls in proptest::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_u64..1_000, 0_u32..20), 0..6),
         amounts in proptest::collection::vec((0_u8..3, 0_u64..1_000), 0..4),
+        labels in proptest::collection::vec((0_u8..2, 0_u8..4, 1_u64..9), 0..4),
         statuses in proptest::collection::vec((100_u16..600, proptest::option::of(any::<u32>())), 0..6),
         seen in proptest::option::of((0_i64..60_000, 0_i64..60_000, proptest::option::of(0_i64..60_000))),
     ) -> Counts {
@@ -27,6 +29,13 @@ prop_compose! {
         for (meter, amount) in amounts {
             let meter = ["tokens", "rows", "/1"][usize::from(meter)].to_owned();
             *counts.tally.meters.entry(meter).or_default() += amount;
+        }
+        for (name, value, calls) in labels {
+            let name = ["tenant", "GET"][usize::from(name)].to_owned();
+            let dimension = counts.tally.dimensions.entry(name).or_default();
+            dimension.most = 50;
+            let share = dimension.values.entry(format!("/{value}")).or_default();
+            share.add(Share { calls, units: 2 * calls });
         }
         for (status, latency) in statuses {
             counts.responses.count(Response { status, latency });
@@ -211,6 +220,72 @@ fn states_of_format_6_are_read_with_their_amounts() {
     assert_eq!(sum.amounts, BTreeMap::from([(64, amounts)]));
 }
 
+#[test]
+fn states_of_format_7_are_read_with_their_dimensions() {
+    let hour = Hour::decode(include_bytes!("../../samples/hour-7.bin")).unwrap();
+    let sum = Sum::decode(include_bytes!("../../samples/sum-7.bin")).unwrap();
+    assert_eq!((hour.totals().calls, hour.totals().units), (7, 70));
+    assert_eq!(sum, hour.sum());
+    assert_eq!(sum.counts.tally.dimensions, tenants());
+}
+
+/// Two values, of which a sum keeps one apart.
+fn tenants() -> Dimensions {
+    let values = [("acme", 4, 40), (OTHER, 3, 30)];
+    let values = values.map(|(value, calls, units)| (value.to_owned(), Share { calls, units }));
+    let tenants = Dimension {
+        most: 1,
+        values: values.into(),
+    };
+    Dimensions::from([("tenant".to_owned(), tenants)])
+}
+
+/// Without dimensions, counts are stored as they were before there were any.
+#[test]
+fn counts_without_dimensions_cost_nothing_more() {
+    let mut slot = Slot::default();
+    slot.rank = 1;
+    slot.counts.tally.count(EventType::ApiCall, "GET", "/", 1);
+    let mut hour = Hour::new(HOUR);
+    hour.offer(4, &slot);
+    let formats = |hour: &Hour| [hour.encode().unwrap()[0], hour.sum().encode().unwrap()[0]];
+    assert_eq!(formats(&hour), [crate::state::FORMAT; 2]);
+    slot.rank = 2;
+    slot.counts.tally.dimensions = tenants();
+    hour.offer(4, &slot);
+    assert_eq!(formats(&hour), [crate::state::LABELLED; 2]);
+}
+
+/// A sum bounds its dimensions when it is stored; nothing that it adds up is bounded before.
+#[test]
+fn a_stored_sum_keeps_its_values_with_most_calls_and_every_call() {
+    let mut day = Sum::default();
+    for (hour, value) in [(0, "acme"), (1, "globex"), (2, "acme"), (3, "initech")] {
+        let mut part = Sum::default();
+        part.rank = 1;
+        let values = BTreeMap::from([(
+            value.to_owned(),
+            Share {
+                calls: 5 + hour,
+                units: 1,
+            },
+        )]);
+        let tenants = Dimension { most: 1, values };
+        part.counts
+            .tally
+            .dimensions
+            .insert("tenant".to_owned(), tenants);
+        day.merge(&part);
+    }
+    let stored = Sum::decode(&day.encode().unwrap()).unwrap();
+    let values = &stored.counts.tally.dimensions["tenant"].values;
+    let calls: Vec<_> = values
+        .iter()
+        .map(|(value, share)| (value.as_str(), share.calls))
+        .collect();
+    assert_eq!(calls, [("acme", 5 + 7), (OTHER, 6 + 8)]);
+}
+
 fn read([hour, sum, mark, address]: [&[u8]; 4], units: u64) {
     let hour = Hour::decode(hour).unwrap();
     let totals = hour.totals();
@@ -236,6 +311,7 @@ fn write_samples() {
         .weigh((EventType::ApiCall, 10), "GET", "/v1/deadlines", 7);
     let amounts = Amounts::from([("tokens".to_owned(), 1_234)]);
     slot.counts.tally.meters = amounts;
+    slot.counts.tally.dimensions = tenants();
     slot.counts.responses.count(Response {
         status: 200,
         latency: Some(40),
@@ -244,22 +320,10 @@ fn write_samples() {
     slot.counts.seen = Some(Seen::new(at, at, Some((at, "free".to_owned()))));
     let mut hour = Hour::new(HOUR);
     hour.offer(4, &slot);
-    let mut address = AddressHour::default();
-    let mut failures = Failures {
-        rank: 3,
-        auth_failures: 2,
-        rate_limited: 1,
-        last_seen: at,
-        ..Failures::default()
-    };
-    failures.note_key("0a1b2c3d");
-    address.offer(4, &failures);
-    let mark = crate::mark::DayMark::begin(HOUR);
+    // Marks and addresses have no dimensions: their format is still 6.
     for (name, bytes) in [
-        ("hour-6", hour.encode().unwrap()),
-        ("sum-6", hour.sum().encode().unwrap()),
-        ("day-mark-6", crate::state::encode(&mark).unwrap()),
-        ("address-6", crate::state::encode(&address).unwrap()),
+        ("hour-7", hour.encode().unwrap()),
+        ("sum-7", hour.sum().encode().unwrap()),
     ] {
         let to = format!("{}/samples/{name}.bin", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(to, bytes).unwrap();

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::amounts::{self, AMOUNTS, Row};
-use super::{Content, EntryError, FORMAT, ID_BYTES, Kind, LATEST};
+use super::{Content, EntryError, FORMAT, ID_BYTES, Kind, LABELLED, LATEST};
+use crate::dimension::{Label, MOST_DIMENSIONS};
 use crate::event::{EventRef, EventType};
 use crate::id::EventId;
 use crate::pack::inflate;
@@ -23,6 +24,10 @@ pub struct Facts<'a> {
     table: Cow<'a, [u8]>,
     texts: Vec<(usize, usize)>,
     contents: Vec<[u32; 8]>,
+    labels: Vec<[u32; 3]>,
+    sets: Vec<[u32; MOST_DIMENSIONS]>,
+    /// Whether the columns end with the numbers of sets.
+    is_labelled: bool,
     ids: &'a [[u8; ID_BYTES]],
     columns: &'a [u8],
     pub(super) amounts: Vec<Row>,
@@ -39,6 +44,8 @@ pub struct Fact {
     pub content: u32,
     /// The response, if a line reports it.
     pub response: Option<Response>,
+    /// The number of its combination of labels within the entry; 0 if it has none.
+    pub set: u32,
 }
 
 impl<'a> Facts<'a> {
@@ -48,6 +55,7 @@ impl<'a> Facts<'a> {
             Some(&found) if found > LATEST => return Err(EntryError::Newer { found }),
             Some(&AMOUNTS) => amounts::read(bytes),
             Some(&FORMAT) => Self::numbered(bytes, read_table),
+            Some(&LABELLED) => Self::numbered(bytes, read_labelled_table),
             Some(1) => Self::numbered(bytes, read_table_of_format_1),
             _ => None,
         };
@@ -60,7 +68,12 @@ impl<'a> Facts<'a> {
         let minute = i64::try_from(read.number()?).ok()?;
         let minute = UnixMillis(minute.checked_mul(60_000)?);
         let table = read_packed(&mut read)?;
-        let (texts, contents) = table_of(&table)?;
+        let Table {
+            texts,
+            contents,
+            labels,
+            sets,
+        } = table_of(&table)?;
         let count = read.size()?;
         let (ids, rest) = read
             .bytes(count.checked_mul(ID_BYTES)?)?
@@ -73,6 +86,9 @@ impl<'a> Facts<'a> {
             table,
             texts,
             contents,
+            labels,
+            sets,
+            is_labelled: bytes.first() == Some(&LABELLED),
             ids,
             columns: read.0,
             amounts: Vec::new(),
@@ -93,6 +109,9 @@ impl<'a> Facts<'a> {
             table: Cow::Borrowed(table),
             texts,
             contents: Vec::new(),
+            labels: Vec::new(),
+            sets: Vec::new(),
+            is_labelled: false,
             ids: &[],
             columns: &[],
             amounts,
@@ -156,20 +175,50 @@ impl<'a> Facts<'a> {
     pub fn iter(&self) -> impl Iterator<Item = Fact> {
         let ids = self.ids.iter().copied();
         ids.zip(self.columns())
-            .map(|(id, (content, kind, response))| Fact {
+            .map(|(id, (content, kind, response, set))| Fact {
                 id,
                 kind,
                 content,
                 response,
+                set,
             })
+    }
+
+    /// All labels of the entry, by number.
+    pub fn labels(&self) -> impl Iterator<Item = Label<'_>> {
+        self.labels.iter().map(|row| self.label(row))
+    }
+
+    fn label(&self, [name, value, values]: &[u32; 3]) -> Label<'_> {
+        Label {
+            name: Cow::Borrowed(self.text(*name)),
+            value: Cow::Borrowed(self.text(*value)),
+            values: u8::try_from(*values).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// The numbers of the labels in the combination `set`.
+    pub fn labels_of(&self, set: u32) -> impl Iterator<Item = usize> {
+        let place = usize::try_from(set).ok().and_then(|set| set.checked_sub(1));
+        let set = place.and_then(|place| self.sets.get(place)).into_iter();
+        set.flatten()
+            .filter_map(|number| usize::try_from(*number).ok()?.checked_sub(1))
     }
 
     /// The contents, and the responses after them, as far as they are valid.
     fn columns(&self) -> Columns<'a> {
         let mut responses = Read(self.columns);
+        let mut lines = 0;
         for _ in 0..self.ids.len() {
-            if responses.number().is_none() {
-                responses = Read(&[]);
+            match responses.number() {
+                Some(content) => lines += content & 1,
+                None => responses = Read(&[]),
+            }
+        }
+        let mut sets = responses;
+        for _ in 0..2 * lines {
+            if sets.number().is_none() {
+                sets = Read(&[]);
             }
         }
         Columns {
@@ -177,6 +226,7 @@ impl<'a> Facts<'a> {
             most: self.contents.len(),
             contents: Read(self.columns),
             responses,
+            sets: self.is_labelled.then_some((sets, self.sets.len())),
         }
     }
 
@@ -198,10 +248,12 @@ struct Columns<'a> {
     most: usize,
     contents: Read<'a>,
     responses: Read<'a>,
+    /// The numbers of sets, and how many sets there are.
+    sets: Option<(Read<'a>, usize)>,
 }
 
 impl Iterator for Columns<'_> {
-    type Item = (u32, Kind, Option<Response>);
+    type Item = (u32, Kind, Option<Response>, u32);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -219,7 +271,14 @@ impl Iterator for Columns<'_> {
             Kind::Report => None,
             Kind::Line => read_response(&mut self.responses)?,
         };
-        Some((content, kind, response))
+        let set = match (&mut self.sets, kind) {
+            (Some((sets, most)), Kind::Report) => {
+                let set = sets.size().filter(|set| set <= most)?;
+                u32::try_from(set).ok()?
+            }
+            _ => 0,
+        };
+        Some((content, kind, response, set))
     }
 }
 
@@ -265,8 +324,13 @@ fn read_rows<const N: usize>(read: &mut Read<'_>) -> Option<Vec<[u32; N]>> {
     Some(rows)
 }
 
-/// Texts, and contents as rows of numbers.
-type Table = (Spans, Vec<[u32; 8]>);
+/// Texts, and what refers to them by number.
+struct Table {
+    texts: Spans,
+    contents: Vec<[u32; 8]>,
+    labels: Vec<[u32; 3]>,
+    sets: Vec<[u32; MOST_DIMENSIONS]>,
+}
 
 /// Texts and contents; every number in a content refers to an existing text.
 fn read_table(table: &[u8]) -> Option<Table> {
@@ -274,6 +338,28 @@ fn read_table(table: &[u8]) -> Option<Table> {
     let texts = read_texts(&mut read, table.len())?;
     let contents = read_rows::<8>(&mut read)?;
     sound_table(&read, texts, contents)
+}
+
+/// Likewise, and the labels of calls.
+fn read_labelled_table(table: &[u8]) -> Option<Table> {
+    let mut read = Read(table);
+    let texts = read_texts(&mut read, table.len())?;
+    let contents = read_rows::<8>(&mut read)?;
+    let labels = read_rows::<3>(&mut read)?;
+    let sets = read_rows::<MOST_DIMENSIONS>(&mut read)?;
+    let most = u32::try_from(texts.len()).ok()?;
+    let is_text = |number: &u32| (1..=most).contains(number);
+    let is_sound = |[name, value, values]: &[u32; 3]| {
+        is_text(name) && is_text(value) && (1..=u32::from(u8::MAX)).contains(values)
+    };
+    let last = u32::try_from(labels.len()).ok()?;
+    let are_sound = labels.iter().all(is_sound) && sets.iter().flatten().all(|of| *of <= last);
+    let table = sound_table(&read, texts, contents)?;
+    are_sound.then_some(Table {
+        labels,
+        sets,
+        ..table
+    })
 }
 
 /// Every accepted call weighed one unit.
@@ -311,7 +397,12 @@ fn sound_table(read: &Read<'_>, texts: Spans, contents: Vec<[u32; 8]>) -> Option
             && named.iter().all(|number| (1..=most).contains(*number))
             && optional.iter().all(|number| **number <= most)
     };
-    (contents.iter().all(sound) && read.is_empty()).then_some((texts, contents))
+    (contents.iter().all(sound) && read.is_empty()).then_some(Table {
+        texts,
+        contents,
+        labels: Vec::new(),
+        sets: Vec::new(),
+    })
 }
 
 /// Unpacks an entry for people: its events as they were reported. An entry of amounts has none.
@@ -329,8 +420,9 @@ pub fn events<'a>(
             return Some(Vec::new());
         }
         let mut read = Read(details);
-        // Details are the same in both formats.
-        (1..=FORMAT).contains(&read.byte()?).then_some(())?;
+        // Details are the same in all formats of events.
+        let is_of_events = matches!(read.byte()?, 1..=FORMAT | LABELLED);
+        is_of_events.then_some(())?;
         let table = read_packed(&mut read)?;
         let mut about = Read(&table);
         let texts = read_texts(&mut about, table.len())?;
@@ -362,6 +454,11 @@ pub fn events<'a>(
                 } else {
                     1
                 },
+                dimensions: facts
+                    .labels_of(fact.set)
+                    .filter_map(|number| facts.labels.get(number))
+                    .map(|row| facts.label(row))
+                    .collect(),
                 ip: text(ip)?.into(),
                 user_agent: text(user_agent).map(Cow::Owned),
                 request_id: read_request(&mut read)?,

@@ -22,6 +22,19 @@ fn event(number: u64, millis: i64) -> UsageEvent {
     )
 }
 
+/// A call with two dimensions.
+fn labelled(number: u64, millis: i64) -> UsageEvent {
+    let mut event = event(number, millis);
+    let labels = [("region", "eu", 5), ("tenant", "acme", 20)];
+    let labels = labels.map(|(name, value, values)| Label {
+        name: name.into(),
+        value: value.into(),
+        values,
+    });
+    event.data.dimensions = labels.into();
+    event
+}
+
 fn pack(events: &[UsageEvent]) -> Vec<Entry> {
     let events: Vec<_> = events.iter().map(UsageEvent::borrowed).collect();
     let mut packer = Packer::default();
@@ -48,6 +61,7 @@ prop_compose! {
         request_id in proptest::option::of("\\PC{0,30}"),
         plan in proptest::option::of(select(vec!["free", "pro"])),
         units in prop_oneof![Just(1), any::<u32>()],
+        labels in proptest::collection::btree_map("[a-c]", ("\\PC{1,9}", 1_u8..9), 0..4),
     ) -> UsageEvent {
         let mut event = sample::event(number, &subject, event_type, NOON.plus_millis(millis));
         event.data.endpoint = endpoint;
@@ -56,6 +70,12 @@ prop_compose! {
         event.data.plan = plan.map(str::to_owned);
         if event_type == EventType::ApiCall {
             event.data.units = units;
+            let labels = labels.into_iter().map(|(name, (value, values))| Label {
+                name: name.into(),
+                value: value.into(),
+                values,
+            });
+            event.data.dimensions = labels.collect();
         }
         event
     }
@@ -85,6 +105,7 @@ proptest! {
         let mut expected: Vec<_> = given.into_iter().map(|(mut event, response, is_line)| {
             if is_line {
                 (event.data.user_agent, event.data.request_id) = (None, None);
+                event.data.dimensions.clear();
                 let response = response.map(|(status, latency)| Response { status, latency });
                 (Kind::Line, response, event)
             } else {
@@ -100,13 +121,13 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>, cut in 0_usize..200, flip in 0_usize..200, to: u8) {
         let _ = Facts::read(&bytes);
-        let entry = &pack(&[event(1, 5), event(2, 6)])[0];
+        let entry = &pack(&[event(1, 5), labelled(2, 6)])[0];
         let _ = Facts::read(&entry.facts[..cut.min(entry.facts.len())]);
         let mut changed = entry.facts.clone();
         let at = flip % changed.len();
         changed[at] = to;
         if let Ok(facts) = Facts::read(&changed) {
-            let _ = facts.iter().count() + facts.contents().count();
+            let _ = facts.iter().count() + facts.contents().count() + facts.labels().count();
             let _ = events(&facts, &entry.details);
         }
         let facts = Facts::read(&entry.facts).unwrap();
@@ -202,6 +223,33 @@ fn entries_of_format_2_are_read_with_their_units() {
     reads(include_bytes!("../../samples/entry-2.bin"), 10);
 }
 
+#[test]
+fn entries_of_format_4_are_read_with_their_dimensions() {
+    let stored = include_bytes!("../../samples/entry-4.bin");
+    reads(stored, 10);
+    let length = u32::from_be_bytes(stored[..4].try_into().unwrap()) as usize;
+    let facts = Facts::read(&stored[4..4 + length]).unwrap();
+    let labels: Vec<_> = facts.labels().map(Label::into_owned).collect();
+    assert_eq!(labels, labelled(1, 5).data.dimensions);
+    let sets: Vec<u32> = facts.iter().map(|fact| fact.set).collect();
+    assert_eq!(sets, [1, 0, 0]);
+    assert_eq!(facts.labels_of(1).collect::<Vec<_>>(), [0, 1]);
+}
+
+/// Without dimensions an entry is what it was before there were any.
+#[test]
+fn events_without_dimensions_cost_nothing_more() {
+    let pack = |events: &[UsageEvent]| pack(events).remove(0);
+    let plain = pack(&[event(1, 5), event(2, 6)]);
+    assert_eq!((plain.facts[0], plain.details[0]), (FORMAT, FORMAT));
+    let one = pack(&[event(1, 5), labelled(2, 6)]);
+    assert_eq!((one.facts[0], one.details[0]), (LABELLED, LABELLED));
+    // A refused call has none.
+    let mut refused = labelled(1, 5);
+    refused.event_type = EventType::RateLimited;
+    assert_eq!(pack(&[refused]).facts[0], FORMAT);
+}
+
 fn reads(stored: &[u8], units: u32) {
     let (length, rest) = stored.split_at(4);
     let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
@@ -232,7 +280,7 @@ fn reads(stored: &[u8], units: u32) {
 #[test]
 #[ignore = "writes a file: run by hand when a format is new"]
 fn write_sample() {
-    let mut given = [event(1, 5).clone(), event(2, 59_999)];
+    let mut given = [labelled(1, 5), event(2, 59_999)];
     for event in &mut given {
         event.data.units = 10;
     }
@@ -252,6 +300,6 @@ fn write_sample() {
         .to_vec();
     bytes.extend(&entry.facts);
     bytes.extend(&entry.details);
-    let to = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/entry-2.bin");
+    let to = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/entry-4.bin");
     std::fs::write(to, bytes).unwrap();
 }

@@ -12,6 +12,7 @@ use super::{
     EventData, EventType, FUTURE_TOLERANCE_MILLIS, HORIZON_DAYS, LONGEST_DETAIL, LONGEST_LABEL,
     LONGEST_NAME, LONGEST_SUBJECT, Reason, Rejection, Subject, UsageEvent, Why,
 };
+use crate::dimension::{LONGEST_VALUE, Label, MOST_DIMENSIONS, MOST_VALUES};
 use crate::id::EventId;
 use crate::names::TrackingMode;
 use crate::time::UnixMillis;
@@ -38,6 +39,8 @@ pub struct EventRef<'a> {
     pub endpoint: Cow<'a, str>,
     /// The call's units if it is accepted.
     pub units: u32,
+    /// The values of the declared dimensions that an accepted call carries, by name.
+    pub dimensions: Vec<Label<'a>>,
     /// The caller's address.
     pub ip: Cow<'a, str>,
     /// The caller's `User-Agent`.
@@ -100,6 +103,11 @@ impl<'a> EventRef<'a> {
                 method: self.method.as_ref().to_owned(),
                 endpoint: self.endpoint.as_ref().to_owned(),
                 units: self.units,
+                dimensions: self
+                    .dimensions
+                    .iter()
+                    .map(|label| label.clone().into_owned())
+                    .collect(),
                 ip: self.ip.as_ref().to_owned(),
                 user_agent: owned(&self.user_agent),
                 request_id: owned(&self.request_id),
@@ -184,6 +192,9 @@ struct Data<'a> {
     endpoint: Text<'a>,
     /// Absent if one.
     units: Option<u32>,
+    /// Absent if there are none.
+    #[serde(borrow, default)]
+    dimensions: Vec<Value<'a>>,
     #[serde(borrow)]
     ip: Text<'a>,
     #[serde(borrow, default)]
@@ -197,6 +208,41 @@ struct Data<'a> {
     /// A reason from a later release counts as absent.
     #[serde(borrow, default)]
     reason: Option<Text<'a>>,
+}
+
+/// The value of one dimension.
+#[derive(serde::Deserialize)]
+struct Value<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    value: Text<'a>,
+    values: u8,
+}
+
+/// The labels by name, each once.
+fn labels(values: Vec<Value<'_>>) -> Result<Vec<Label<'_>>, Rejection> {
+    let values = values.into_iter();
+    let labels = values.map(|value| Label {
+        name: value.name.0,
+        value: value.value.0,
+        values: value.values,
+    });
+    let mut labels: Vec<_> = labels.collect();
+    labels.sort_unstable();
+    let is_sound = labels.len() <= MOST_DIMENSIONS
+        && labels.iter().all(Label::is_sound)
+        && labels
+            .array_windows()
+            .all(|[one, other]| one.name != other.name);
+    if is_sound {
+        return Ok(labels);
+    }
+    let message = format!(
+        "`data.dimensions`: expected at most {MOST_DIMENSIONS}, each once, with a name, a value of 1 to \
+         {LONGEST_VALUE} bytes without control characters, and 1 to {MOST_VALUES} values"
+    );
+    Err(Rejection::malformed(message))
 }
 
 impl<'a> Record<'a> {
@@ -227,6 +273,7 @@ impl<'a> Record<'a> {
             method: data.method.0,
             endpoint: data.endpoint.0,
             units: data.units.unwrap_or(1),
+            dimensions: labels(data.dimensions)?,
             ip: data.ip.0,
             user_agent: data.user_agent.map(|text| text.0),
             request_id: data.request_id.map(|text| text.0),

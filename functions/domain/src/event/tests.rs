@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::rejection::LONGEST_MESSAGE;
 use super::*;
+use crate::dimension::is_name;
 
 fn record() -> Value {
     json!({
@@ -53,6 +54,20 @@ fn optional(most: usize) -> impl Strategy<Value = Option<String>> {
     option::of(text(0, most))
 }
 
+fn any_labels() -> impl Strategy<Value = Vec<Label<'static>>> {
+    let values = proptest::collection::btree_map("[a-z]{1,9}", ("\\PC{1,9}", 1_u8..=50), 0..4);
+    values.prop_map(|values| {
+        let values = values.into_iter();
+        let values = values.filter(|(name, _)| is_name(name));
+        let labels = values.map(|(name, (value, values))| Label {
+            name: name.into(),
+            value: value.into(),
+            values,
+        });
+        labels.collect()
+    })
+}
+
 prop_compose! {
     fn any_data()(
         (key_id, plan, stage) in (optional(64), optional(64), optional(256)),
@@ -61,8 +76,9 @@ prop_compose! {
         (user_agent, request_id) in (optional(256), optional(256)),
         mode in select(vec![TrackingMode::Stream, TrackingMode::Synchronous]),
         reason in option::of(select(Why::ALL.to_vec())),
+        dimensions in any_labels(),
     ) -> EventData {
-        EventData { key_id, plan, method, endpoint, units, ip, user_agent, request_id, stage, mode, reason }
+        EventData { key_id, plan, method, endpoint, units, dimensions, ip, user_agent, request_id, stage, mode, reason }
     }
 }
 
@@ -119,6 +135,42 @@ proptest! {
             prop_assert_eq!(rejection.reason, Reason::Malformed);
             prop_assert!(rejection.message.starts_with("`time`: "), "{}", rejection);
         }
+    }
+}
+
+#[test]
+fn dimensions_are_sorted_and_those_that_no_authorizer_writes_are_malformed() {
+    let label = |name: &str, value: &str, values: u32| json!({"name": name, "value": value, "values": values});
+    let mut record = record();
+    record["data"]["dimensions"] = json!([label("tenant", "acme", 20), label("region", "eu", 3)]);
+    let event = decode(&record).unwrap();
+    let names: Vec<_> = event
+        .data
+        .dimensions
+        .iter()
+        .map(|of| of.name.as_ref())
+        .collect();
+    assert_eq!(names, ["region", "tenant"]);
+    for dimensions in [
+        json!([label("status", "a", 1)]),
+        json!([label("tenant", "", 1)]),
+        json!([label("tenant", &"a".repeat(65), 1)]),
+        json!([label("tenant", "a\nb", 1)]),
+        json!([label("tenant", "a", 0)]),
+        json!([label("tenant", "a", 51)]),
+        json!([label("tenant", "a", 300)]),
+        json!([label("tenant", "a", 1), label("tenant", "b", 1)]),
+        json!(["a", "b", "c", "d"].map(|name| label(name, "a", 1))),
+        json!([{"name": "tenant", "value": "a"}]),
+    ] {
+        record["data"]["dimensions"] = dimensions;
+        let rejection = decode(&record).unwrap_err();
+        assert_eq!(
+            rejection.reason,
+            Reason::Malformed,
+            "{}",
+            record["data"]["dimensions"]
+        );
     }
 }
 

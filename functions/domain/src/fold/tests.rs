@@ -14,6 +14,7 @@ use crate::sample;
 use crate::time::Window;
 
 mod amounts;
+mod dimensions;
 
 const MINUTE: UnixMillis = UnixMillis(1_795_348_800_000);
 

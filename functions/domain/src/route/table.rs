@@ -123,6 +123,16 @@ impl Routes {
         )
     }
 
+    /// The value of a variable of the template that matches a call on `path`, decoded; `None` if the
+    /// template has no such variable.
+    pub fn variable(&self, method: &str, path: &str, name: &str) -> Option<Vec<u8>> {
+        let path = template::segments(path);
+        let mut routes = self.routes.iter();
+        let (route, _) =
+            routes.find(|(route, _)| route.is_of(method) && route.template.fits(&path))?;
+        route.template.variable(&path, name)
+    }
+
     /// The table as a function's environment variable: empty for no routes, deflated if that is
     /// shorter, because a function's variables share 4 KB.
     pub fn to_variable(&self) -> String {

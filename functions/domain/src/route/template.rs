@@ -79,6 +79,31 @@ impl Template {
         path.next().is_none()
     }
 
+    /// The names of its variables.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').flat_map(variables)
+    }
+
+    /// The value that a variable has in a path that matches, split by [`segments`].
+    pub(super) fn variable(&self, path: &[Vec<u8>], name: &str) -> Option<Vec<u8>> {
+        let parts = self.text.split('/').filter(|part| !part.is_empty());
+        for (place, (part, segment)) in parts.zip(&self.segments).enumerate() {
+            let Some(number) = variables(part).position(|of| of == name) else {
+                continue;
+            };
+            return match segment {
+                Segment::Literal(_) => None,
+                Segment::Pattern(texts) => {
+                    let mut values = Vec::new();
+                    split(texts, path.get(place)?, |value| values.push(value));
+                    values.get(number).map(|value| value.to_vec())
+                }
+                Segment::Rest => Some(path.get(place..)?.join(&b'/')),
+            };
+        }
+        None
+    }
+
     /// A key that sorts the more specific template first.
     pub(super) fn order(&self) -> Vec<(u8, Reverse<usize>)> {
         self.segments.iter().map(Segment::order).collect()
@@ -130,8 +155,20 @@ impl Segment {
     }
 }
 
+/// The names of the variables in a part of a template.
+fn variables(part: &str) -> impl Iterator<Item = &str> {
+    let after = part.split('{').skip(1);
+    let names = after.filter_map(|after| Some(after.split_once('}')?.0));
+    names.map(|name| name.strip_suffix('+').unwrap_or(name))
+}
+
 /// Whether a segment consists of these texts in order, with at least one byte between two of them.
 fn fits(texts: &[Vec<u8>], part: &[u8]) -> bool {
+    split(texts, part, |_| {})
+}
+
+/// Likewise; `value` gets what is between two of them.
+fn split<'p>(texts: &[Vec<u8>], part: &'p [u8], mut value: impl FnMut(&'p [u8])) -> bool {
     let [first, between @ .., last] = texts else {
         return false;
     };
@@ -146,8 +183,10 @@ fn fits(texts: &[Vec<u8>], part: &[u8]) -> bool {
         let Some((place, _)) = places.find(|(_, window)| window == text) else {
             return false;
         };
+        value(rest.get(..place).unwrap_or_default());
         rest = rest.get(place + text.len()..).unwrap_or_default();
     }
+    value(rest);
     !rest.is_empty()
 }
 

@@ -178,3 +178,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_variable_is_read_from_the_path_as_the_upstream_sees_it() {
+    let routes = [
+        "GET /users/{id}",
+        "GET /users/{id}/files/{name}.{kind}",
+        "GET /tree/{rest+}",
+        "GET /users/me",
+    ];
+    let routes = routes.map(|route| (Route::parse(route).unwrap(), 1));
+    let names: Vec<Vec<&str>> = routes
+        .iter()
+        .map(|(route, _)| route.variables().collect())
+        .collect();
+    assert_eq!(
+        names,
+        [vec!["id"], vec!["id", "name", "kind"], vec!["rest"], vec![]]
+    );
+    let routes = Routes::new(routes, 1).unwrap();
+    let of = |path: &str, name: &str| {
+        let value = routes.variable("GET", path, name)?;
+        Some(String::from_utf8(value).unwrap())
+    };
+    for (path, name, value) in [
+        ("/users/7", "id", Some("7")),
+        ("//users/%37/", "id", Some("7")),
+        ("/users/a%2Fb", "id", None),
+        ("/users/\u{fc}", "id", Some("\u{fc}")),
+        ("/users/me", "id", None),
+        ("/users/7", "name", None),
+        ("/users/7/files/a.b.txt", "id", Some("7")),
+        ("/users/7/files/a.b.txt", "name", Some("a")),
+        ("/users/7/files/a.b.txt", "kind", Some("b.txt")),
+        ("/tree/a/b", "rest", Some("a/b")),
+        ("/elsewhere", "id", None),
+    ] {
+        assert_eq!(of(path, name).as_deref(), value, "{path}");
+    }
+    assert_eq!(routes.variable("POST", "/users/7", "id"), None);
+}

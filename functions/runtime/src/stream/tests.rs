@@ -29,6 +29,7 @@ fn event() -> UsageEvent {
             method: "GET".to_owned(),
             endpoint: "/v1/deadlines".to_owned(),
             units: 1,
+            dimensions: Vec::new(),
             ip: "192.0.2.1".to_owned(),
             user_agent: None,
             request_id: None,

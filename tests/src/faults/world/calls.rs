@@ -79,8 +79,18 @@ impl World {
             return;
         };
         let mut event = self.oracle.known[number].event.clone();
+        let known = event.data.clone();
         event.data.endpoint.push_str("/forged");
-        if choice.is_multiple_of(2) {
+        if choice.is_multiple_of(5)
+            && let Some(label) = event.data.dimensions.first_mut()
+        {
+            // Only what a dimension says differs, or whether there are any.
+            event.data.endpoint = known.endpoint;
+            label.value = "forged".into();
+            if choice.is_multiple_of(2) {
+                event.data.dimensions.clear();
+            }
+        } else if choice.is_multiple_of(2) {
             event.subject = Subject::user(CALLERS[2]);
         }
         self.oracle.learn(event.clone());

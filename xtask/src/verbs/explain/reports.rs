@@ -143,6 +143,7 @@ mod tests {
             method: "GET".into(),
             endpoint: "/v1/x".into(),
             units: 1,
+            dimensions: Vec::new(),
             ip: "192.0.2.1".into(),
             user_agent: None,
             request_id: Some(format!("r{number}").into()),

@@ -111,6 +111,77 @@ async fn user_stats_hold_what_is_not_folded_yet() {
     assert_eq!(body["lastSeen"], "2026-11-22T16:04:05.678Z");
 }
 
+/// A call of a tenant, some days ago; two of them are counted apart.
+fn of_tenant(number: u64, tenant: &str, ago: i64) -> UsageEvent {
+    let time = now().plus_days(-ago);
+    let mut call = sample::event(number, "ann@example.com", EventType::ApiCall, time);
+    call.data.units = 10;
+    call.data.dimensions = vec![Label {
+        name: "tenant".into(),
+        value: tenant.to_owned().into(),
+        values: 2,
+    }];
+    call
+}
+
+/// Days that are closed, hours that are not, and a minute that is not folded: the sum of all of
+/// them is bounded, and nothing is before.
+#[tokio::test]
+async fn user_stats_hold_the_values_of_dimensions_with_most_calls_and_the_rest_as_other() {
+    let world = World::default();
+    let tenants = ["=acme", "globex", "initech"];
+    let of_day = |(place, days): (usize, [u64; 3])| {
+        let base = 100 * (place as u64 + 1);
+        let calls = tenants.iter().zip(days).enumerate();
+        calls.flat_map(move |(tenant, (name, calls))| {
+            let ids = (0..calls).map(move |call| base + 10 * tenant as u64 + call);
+            ids.map(move |id| of_tenant(id, name, 30 - 15 * place as i64))
+        })
+    };
+    let past: Vec<UsageEvent> = [[2, 1, 0], [1, 3, 1]]
+        .into_iter()
+        .enumerate()
+        .flat_map(of_day)
+        .chain([sample::event(
+            900,
+            "ann@example.com",
+            EventType::ApiCall,
+            now().plus_days(-1),
+        )])
+        .collect();
+    world.live(&past, now());
+    world.call(&[of_tenant(999, "initech", 0), of_tenant(998, "=acme", 0)]);
+    let bench = Bench::of(&world);
+    let token = bench.user("ann@example.com");
+    let (_, body) = bench.ask(USER_STATS, &[], &token).await;
+    assert_eq!(
+        (&body["totalCalls"], &body["totalUnits"]),
+        (&json!(11), &json!(101))
+    );
+    assert_eq!(
+        body["dimensions"],
+        json!({"tenant": [
+            {"value": "=acme", "calls": 4, "units": 40},
+            {"value": "globex", "calls": 4, "units": 40},
+            {"value": "other", "calls": 2, "units": 20},
+        ]})
+    );
+    let query = [
+        ("granularity", "day"),
+        ("duration", "1d"),
+        ("groupBy", "tenant"),
+        ("format", "csv"),
+    ];
+    let response = bench.respond(TIMESERIES, &query, Some(&token)).await;
+    // No cell begins like a formula; the call of yesterday has no tenant.
+    assert_eq!(
+        text(&response),
+        "start,key,totalCalls\r\n\
+         2026-11-22T00:00:00Z,'=acme,1\r\n\
+         2026-11-22T00:00:00Z,initech,1\r\n",
+    );
+}
+
 #[tokio::test]
 async fn user_stats_follow_the_plan_that_was_named_last() {
     let world = folded();

@@ -330,3 +330,19 @@ proptest! {
         }
     }
 }
+
+/// The names that the environment declares are listed with the others.
+#[tokio::test]
+async fn a_group_that_does_not_exist_is_refused_with_those_that_do() {
+    let bench = Bench::of(&folded());
+    let query = [("groupBy", "tenants")];
+    let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
+    assert_eq!((status, &body["parameter"]), (400, &json!("groupBy")));
+    assert_eq!(
+        body["message"],
+        "expected `type`, `method`, `endpoint`, `status`, `tenant`, found `tenants`"
+    );
+    let query = [("groupBy", "tenant"), ("duration", "1h")];
+    let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
+    assert_eq!((status, &body["points"][0]["groups"]), (200, &json!([])));
+}

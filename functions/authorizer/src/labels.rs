@@ -1,0 +1,51 @@
+//! The dimensions of a call, read from its request.
+//!
+//! Callers choose the values: one that is too long, is not text, or could be a key counts as `other`.
+
+use std::borrow::Cow;
+
+use domain::dimension::{Label, Source, is_value};
+use domain::route::{GREEDY, OTHER};
+
+use crate::event::Origin;
+use crate::request::Request;
+
+impl Origin {
+    /// The values of the declared dimensions that a call carries, by name.
+    pub(crate) fn labels(&self, request: &Request) -> Vec<Label<'static>> {
+        let declared = self.dimensions.0.iter();
+        let labels = declared.filter_map(|(name, declared)| {
+            let value = self.value(request, &declared.source)?;
+            let is_shown = is_value(&value) && !request.is_key(&value);
+            let value = if is_shown { &value } else { OTHER };
+            Some(Label {
+                name: name.clone().into(),
+                value: value.to_owned().into(),
+                values: declared.values,
+            })
+        });
+        labels.collect()
+    }
+
+    /// The value at a source; `None` if there is none or it is empty.
+    fn value<'r>(&self, request: &'r Request, source: &Source) -> Option<Cow<'r, str>> {
+        let given = match source {
+            Source::Header(name) => request.header(name),
+            Source::Query(name) => request.query(name),
+            // The templates are those of the file, or else the gateway's own.
+            Source::Path(name) if GREEDY.contains(&request.resource.as_str()) => {
+                let (method, path) = (&request.http_method, &request.path);
+                let value = self.routes.variable(method, path, name)?;
+                return Some(match String::from_utf8(value) {
+                    Ok(value) => Cow::Owned(value),
+                    Err(_) => Cow::Borrowed(OTHER),
+                });
+            }
+            Source::Path(name) => request.path_parameter(name),
+        };
+        given.filter(|value| !value.is_empty()).map(Cow::Borrowed)
+    }
+}
+
+#[cfg(test)]
+mod tests;
