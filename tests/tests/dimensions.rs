@@ -13,7 +13,7 @@ fn declared() -> String {
     let page = std::fs::read_to_string(root().join("docs/own-api.md")).unwrap();
     let mut parts = page.split("```").skip(1).step_by(2);
     let part = parts.find_map(|part| part.strip_prefix("yaml\ndimensions:"));
-    format!("dimensions:{}", part.expect("the page declares them"))
+    format!("dimensions:{}", part.unwrap())
 }
 
 /// A deployed system in front of an upstream, and a user of it.

@@ -82,7 +82,8 @@ impl System {
         call: LambdaEvent<Request>,
     ) -> (Result<Value, Diagnostic>, Option<UsageEvent>) {
         let before = self.stream.events().len();
-        let answer = self.handler.handle(call).await;
+        // Boxed, as in `main`.
+        let answer = Box::pin(self.handler.handle(call)).await;
         let answer = answer.map(|answer| serde_json::to_value(answer).unwrap());
         let events = self.stream.events().split_off(before);
         let event = events.first().cloned();

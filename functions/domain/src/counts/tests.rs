@@ -243,8 +243,10 @@ fn tenants() -> Dimensions {
 /// Without dimensions, counts are stored as they were before there were any.
 #[test]
 fn counts_without_dimensions_cost_nothing_more() {
-    let mut slot = Slot::default();
-    slot.rank = 1;
+    let mut slot = Slot {
+        rank: 1,
+        ..Slot::default()
+    };
     slot.counts.tally.count(EventType::ApiCall, "GET", "/", 1);
     let mut hour = Hour::new(HOUR);
     hour.offer(4, &slot);
@@ -261,8 +263,10 @@ fn counts_without_dimensions_cost_nothing_more() {
 fn a_stored_sum_keeps_its_values_with_most_calls_and_every_call() {
     let mut day = Sum::default();
     for (hour, value) in [(0, "acme"), (1, "globex"), (2, "acme"), (3, "initech")] {
-        let mut part = Sum::default();
-        part.rank = 1;
+        let mut part = Sum {
+            rank: 1,
+            ..Sum::default()
+        };
         let values = BTreeMap::from([(
             value.to_owned(),
             Share {

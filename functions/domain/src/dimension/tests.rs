@@ -122,14 +122,18 @@ proptest! {
         let (some, others) = parts.split_at(turn % parts.len());
         let [mut one, other] = [some, others].map(|parts| {
             let mut sum = Dimensions::new();
-            parts.iter().for_each(|part| merge(&mut sum, part));
+            for part in parts {
+                merge(&mut sum, part);
+            }
             sum
         });
         merge(&mut one, &other);
         prop_assert_eq!(bounded(&one), sum(&parts));
         for name in ["tenant", "region"] {
             let mut expected = Share::default();
-            parts.iter().for_each(|part| expected.add(total(part, name)));
+            for part in &parts {
+                expected.add(total(part, name));
+            }
             let sum = sum(&parts);
             prop_assert_eq!(total(&sum, name), expected);
             if let Some(of) = sum.get(name) {

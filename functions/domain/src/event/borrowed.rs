@@ -194,7 +194,7 @@ struct Data<'a> {
     units: Option<u32>,
     /// Absent if there are none.
     #[serde(borrow, default)]
-    dimensions: Vec<Value<'a>>,
+    dimensions: Vec<Labelled<'a>>,
     #[serde(borrow)]
     ip: Text<'a>,
     #[serde(borrow, default)]
@@ -212,7 +212,7 @@ struct Data<'a> {
 
 /// The value of one dimension.
 #[derive(serde::Deserialize)]
-struct Value<'a> {
+struct Labelled<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     #[serde(borrow)]
@@ -221,7 +221,7 @@ struct Value<'a> {
 }
 
 /// The labels by name, each once.
-fn labels(values: Vec<Value<'_>>) -> Result<Vec<Label<'_>>, Rejection> {
+fn labels(values: Vec<Labelled<'_>>) -> Result<Vec<Label<'_>>, Rejection> {
     let values = values.into_iter();
     let labels = values.map(|value| Label {
         name: value.name.0,

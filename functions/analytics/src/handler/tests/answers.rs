@@ -130,17 +130,17 @@ fn of_tenant(number: u64, tenant: &str, ago: i64) -> UsageEvent {
 async fn user_stats_hold_the_values_of_dimensions_with_most_calls_and_the_rest_as_other() {
     let world = World::default();
     let tenants = ["=acme", "globex", "initech"];
-    let of_day = |(place, days): (usize, [u64; 3])| {
-        let base = 100 * (place as u64 + 1);
+    let of_day = |(place, days): (u64, [u64; 3])| {
+        let base = 100 * (place + 1);
+        let ago = if place == 0 { 30 } else { 15 };
         let calls = tenants.iter().zip(days).enumerate();
         calls.flat_map(move |(tenant, (name, calls))| {
             let ids = (0..calls).map(move |call| base + 10 * tenant as u64 + call);
-            ids.map(move |id| of_tenant(id, name, 30 - 15 * place as i64))
+            ids.map(move |id| of_tenant(id, name, ago))
         })
     };
-    let past: Vec<UsageEvent> = [[2, 1, 0], [1, 3, 1]]
-        .into_iter()
-        .enumerate()
+    let past: Vec<UsageEvent> = (0..)
+        .zip([[2, 1, 0], [1, 3, 1]])
         .flat_map(of_day)
         .chain([sample::event(
             900,
