@@ -252,6 +252,17 @@ fn counts_without_dimensions_cost_nothing_more() {
     hour.offer(4, &slot);
     let formats = |hour: &Hour| [hour.encode().unwrap()[0], hour.sum().encode().unwrap()[0]];
     assert_eq!(formats(&hour), [crate::state::FORMAT; 2]);
+    // What the release before dimensions stored is what this one stores.
+    let before: [&[u8]; 2] = [
+        include_bytes!("../../samples/hour-6.bin"),
+        include_bytes!("../../samples/sum-6.bin"),
+    ];
+    let [hour_before, sum_before] = before;
+    let again = [
+        Hour::decode(hour_before).unwrap().encode().unwrap(),
+        Sum::decode(sum_before).unwrap().encode().unwrap(),
+    ];
+    assert_eq!(again, before);
     slot.rank = 2;
     slot.counts.tally.dimensions = tenants();
     hour.offer(4, &slot);
