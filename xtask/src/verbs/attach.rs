@@ -65,7 +65,7 @@ pub(crate) enum AttachAs {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Snippet {
+struct Declarations {
     environment: String,
     kind: Gateway,
     authorizer: String,
@@ -103,7 +103,7 @@ async fn print(context: &Context, args: &Arguments, language: Language) -> anyho
             .hint("`--as cdk`, `sam`, `terraform` and `openapi` know HTTP APIs")
             .into());
     };
-    let answer = Snippet {
+    let answer = Declarations {
         kind: attachment.gateway,
         authorizer: attachment.authorizer(),
         authorizer_uri: attachment.authorizer_uri(),
