@@ -29,6 +29,10 @@ use crate::marks::Marks;
 /// The most bytes of entries to read, including late ones.
 pub const MOST_BYTES: usize = 1024 * 1024;
 
+/// How much later than its `asOf` the latest call of an answer may be: the 29 s that the gateway
+/// waits, in which entries are still appended, and a clock that is ahead by a minute.
+const OVERHANG: i64 = 90_000;
+
 /// The minutes that the journal supplies.
 #[derive(Debug, Clone)]
 pub struct Fresh {
@@ -68,12 +72,15 @@ impl Fresh {
         Ok(Self {
             minutes: reading.minutes,
             from: marks.unfolded_from().clone(),
-            as_of: reading.left_out.map_or(now, |minute| minute.min(now)),
+            as_of: reading
+                .left_out
+                .map_or(now, |minute| minute.plus_millis(-OVERHANG).min(now)),
         })
     }
 
-    /// The instant up to which everything appended in time is counted: now, or the start of the
-    /// first minute beyond the limit of bytes.
+    /// The instant up to which everything appended in time is counted: now, or 90 s before the
+    /// first minute that is left out. An earlier answer may hold calls of that minute if its own
+    /// instant lies within these 90 s, and no answer with a later instant may hold fewer.
     pub const fn as_of(&self) -> UnixMillis {
         self.as_of
     }

@@ -35,6 +35,8 @@ use super::weather::{ModelStream, Weather};
 
 /// Time that an authorizer has for one event.
 const TO_REPORT: Duration = Duration::from_secs(4);
+/// How long the gateway waits for a response.
+const GATEWAY_MILLIS: i64 = 29_000;
 /// Longer than any pause before a further attempt.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -100,7 +102,11 @@ pub(super) enum Doing {
     /// The reconciler appends lines.
     Append { messages: Vec<Message> },
     /// A user's usage is queried.
-    Ask { caller: usize },
+    Ask {
+        caller: usize,
+        /// When the gateway gives up.
+        until: UnixMillis,
+    },
     /// The collector appends amounts.
     Collect { sending: Sending },
 }
@@ -242,7 +248,8 @@ impl Task {
         (caller, subject): (usize, Subject),
         at: UnixMillis,
     ) -> Self {
-        Self::new(Doing::Ask { caller }, async move {
+        let until = at.plus_millis(GATEWAY_MILLIS);
+        Self::new(Doing::Ask { caller, until }, async move {
             let tables = Tables {
                 usage: &usage,
                 analytics: &analytics,

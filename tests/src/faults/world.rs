@@ -423,13 +423,17 @@ impl World {
         self.conclude(0, polled);
     }
 
-    /// Polls a task; a report dies when its time is over.
+    /// Polls a task; a report and a question die when their time is over.
     async fn poll(&mut self, place: usize) -> Polled {
         let now = self.now();
         let task = &mut self.tasks[place];
         let polled = task.poll(&self.pace, &self.weather).await;
         match (&polled, &task.doing) {
-            (Polled::Pending, Doing::Report { until, .. }) if *until < now => Polled::Died,
+            (Polled::Pending, Doing::Report { until, .. } | Doing::Ask { until, .. })
+                if *until < now =>
+            {
+                Polled::Died
+            }
             _ => polled,
         }
     }
@@ -485,7 +489,7 @@ impl World {
             }
             (Doing::Tick, None) => self.aggregators[0] = self.aggregator(),
             (Doing::Collect { sending }, done) => self.collected(sending, done),
-            (Doing::Ask { caller }, Some(Done::Answered(Some(answer)))) => {
+            (Doing::Ask { caller, .. }, Some(Done::Answered(Some(answer)))) => {
                 self.answered(*caller, answer);
             }
             _ => {}

@@ -10,10 +10,25 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Ports below those that systems give to outgoing connections (`ip_local_port_range`): one of these
+/// is not taken by a connection before its process listens.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+/// Number of random ports to try.
+const TRIES: usize = 100;
+
 /// `wanted` if it is free, otherwise any free port.
 pub(crate) fn free_port(wanted: Option<u16>) -> anyhow::Result<u16> {
     if let Some(port) = wanted.filter(|port| is_free(*port)) {
         return Ok(port);
+    }
+    for _ in 0..TRIES {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).context("choosing a port")?;
+        let port = FIRST + u16::from_be_bytes(bytes) % (LAST - FIRST);
+        if is_free(port) {
+            return Ok(port);
+        }
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
     Ok(listener.local_addr().context("finding a free port")?.port())
@@ -75,6 +90,14 @@ mod tests {
         assert!(owner.starts_with(&this), "{owner}");
         drop(listener);
         assert_eq!(free_port(Some(taken)).unwrap(), taken);
+    }
+
+    #[test]
+    fn a_chosen_port_is_none_that_an_outgoing_connection_may_get() {
+        for _ in 0..100 {
+            let port = free_port(None).unwrap();
+            assert!((FIRST..LAST).contains(&port), "{port}");
+        }
     }
 
     #[test]

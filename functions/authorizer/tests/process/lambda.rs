@@ -266,6 +266,7 @@ fn usual_variables(address: &str) -> HashMap<&'static str, String> {
         ("METRICS_NAMESPACE", "CompliCal/API"),
         ("ROUTES", "1 GET /users/{id} 1"),
         ("RESERVED_HEADERS", ""),
+        ("DIMENSIONS", ""),
         ("PLANS", r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#),
     ];
     pairs.map(|(name, value)| (name, value.to_owned())).into()

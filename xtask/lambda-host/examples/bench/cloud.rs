@@ -103,6 +103,7 @@ impl Cloud {
             ("METRICS_NAMESPACE", "CompliCal/API".to_owned()),
             ("ROUTES", String::new()),
             ("RESERVED_HEADERS", String::new()),
+            ("DIMENSIONS", String::new()),
             (
                 "PLANS",
                 r#"{"free": {"ratePerSecond": 100000, "burst": 1000000}}"#.to_owned(),
