@@ -1,5 +1,5 @@
-//! A function's invocation by a stream or a queue. A stream's record is not dropped before the
-//! stream itself drops it.
+//! A function's invocation by a stream or a queue. No record is dropped before the stream itself
+//! drops it.
 
 use super::function::Function;
 use super::queue::{Delivery, Queue};

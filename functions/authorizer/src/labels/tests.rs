@@ -105,7 +105,7 @@ fn a_request_prints_no_value_that_a_caller_chose() {
 }
 
 proptest! {
-    /// Whatever a caller sends, a label is one that an event may carry.
+    /// Every request yields labels that an event can carry.
     #[test]
     fn every_label_is_sound(path: String, query: String, tenant: String) {
         let path = format!("/accounts/{path}");

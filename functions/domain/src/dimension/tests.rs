@@ -101,7 +101,7 @@ fn total(dimensions: &Dimensions, name: &str) -> Share {
 }
 
 proptest! {
-    /// Whatever the order of the parts, the sum is the same; it keeps no more values than its bound,
+    /// The sum does not depend on the order of its parts. It keeps at most as many values as its bound,
     /// and every call.
     #[test]
     fn a_bounded_sum_depends_on_its_parts_alone_and_keeps_every_call(
