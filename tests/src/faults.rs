@@ -19,6 +19,7 @@ mod check;
 mod feed;
 mod log;
 mod oracle;
+mod questions;
 pub mod random;
 pub mod schedule;
 mod shrink;

@@ -16,3 +16,7 @@ pub mod synthesised;
 pub mod system;
 pub mod tools;
 pub mod upstream;
+
+/// The fault model spends much of its time on small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

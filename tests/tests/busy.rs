@@ -152,6 +152,10 @@ async fn a_minute_of_six_hundred_thousand_events_is_folded_at_once() {
         retention_days: 90,
     };
     let minute = Window::Minute.start(START);
+    let answer = Response {
+        status: 200,
+        latency: Some(40),
+    };
     for from in (0..EVENTS).step_by(1_000) {
         let event = |number: u64| {
             let user = format!("user{}@example.com", number % 100);
@@ -163,6 +167,7 @@ async fn a_minute_of_six_hundred_thousand_events_is_folded_at_once() {
         let mut packer = domain::entry::Packer::default();
         for event in &borrowed {
             packer.report(event);
+            packer.line(event, Some(answer));
         }
         journal.append(packer, START).await.unwrap();
     }
@@ -174,6 +179,7 @@ async fn a_minute_of_six_hundred_thousand_events_is_folded_at_once() {
     assert_eq!(answer, BatchAnswer::default());
     let total = Sum::decode(&analytics.peek(&ItemKey::minute(minute)).unwrap().state).unwrap();
     assert_eq!((total.counts.tally.calls, total.users), (EVENTS, 100));
+    assert_eq!(total.counts.responses.statuses[&200], EVENTS);
     let hour = aggregator
         .usage
         .peek(&ItemKey::hour("user7@example.com", minute))

@@ -398,7 +398,6 @@ async fn chaos(stream: Option<Kinesis>) {
         "refused": read(&traffic.refused), "answersLost": read(&traffic.lost),
     });
     eprintln!("{report:#}");
-    assert!(counted * 100 >= accepted * 95, "{report:#}");
     assert!(ordeal.killed > 0 && read(&traffic.again) > 0 && read(&traffic.lost) > 0);
     let has_both = |(splits, merges)| splits > 0 && merges > 0;
     assert!(ordeal.resharded.is_none_or(has_both), "{report:#}");

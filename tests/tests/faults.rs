@@ -46,8 +46,14 @@ fn every_deliberate_defect_still_applies() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|kind| kind == "patch"))
         .collect();
-    assert!(patches.len() >= 10, "{patches:?}");
+    assert!(patches.len() >= 30, "{patches:?}");
+    let readme = std::fs::read_to_string(root().join("tests/mutants/README.md")).unwrap();
     for patch in patches {
+        let name = patch.file_stem().unwrap().to_string_lossy();
+        assert!(
+            readme.contains(&format!("| `{name}` |")),
+            "no row for {name}"
+        );
         let mut apply = Command::new("git");
         apply.current_dir(root()).args(["apply", "--check"]);
         let output = apply.arg(&patch).output().unwrap();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::HORIZON_DAYS;
 use domain::fold::{FoldedMinute, MinuteFold};
-use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Step};
+use domain::mark::{DayMark, LOOKED_AFTER_DAYS, Round, Step};
 use domain::state;
 use domain::table::{self, ItemKey, MARKS, USER_BUCKETS, user_bucket};
 use domain::time::{UnixMillis, Window};
@@ -30,6 +30,9 @@ const MOST_FACTS: u64 = 500_000;
 const LIST_DAYS: i64 = 32 + crate::periods::WITHIN_DAYS;
 /// Days before the end of [`LOOKED_AFTER_DAYS`] by which a new environment begins to close a day.
 const DAYS_TO_SEAL: i64 = 4;
+/// Days for which the closing goes on with a day that is not sealed: ticks may have been missing, and the day
+/// holds up its month.
+const UNSEALED_DAYS: i64 = 35;
 const MINUTE: i64 = 60_000;
 
 /// Whether the invocation's time for work is over.
@@ -50,10 +53,15 @@ impl<S: Store> Pass<'_, S> {
         // A day before the first marked one and past the horizon never held a call. Without any
         // mark, ticks may have been missing since the first call. A day that begins to be closed
         // must have time left to be sealed: an unsealed one would hold up its month for good.
+        let oldest = today.plus_days(-LOOKED_AFTER_DAYS);
+        let is_unsealed = |mark: &Marked| {
+            mark.as_ref()
+                .is_ok_and(|(mark, _)| mark.round != Round::Sealed)
+        };
         let first = marks
-            .keys()
-            .next()
-            .copied()
+            .iter()
+            .find(|(day, mark)| **day >= oldest || is_unsealed(mark))
+            .map(|(day, _)| *day)
             .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS + DAYS_TO_SEAL));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
@@ -62,8 +70,10 @@ impl<S: Store> Pass<'_, S> {
                 Err(error) => Err(error),
             };
             // A day that cannot be read does not hold up the others.
-            let parked = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])?;
-            done.parked.extend(parked);
+            if let Some(mark) = parked::or_parked(closed, &ItemKey::day_mark(day), vec![day])? {
+                parked::tell(self.analytics, std::slice::from_ref(&mark), self.now).await?;
+                done.parked.push(mark);
+            }
             day = Window::Day.end(day);
         }
         Ok(())
@@ -71,7 +81,7 @@ impl<S: Store> Pass<'_, S> {
 
     /// The marks of days. A mark of a later release is an error for that day alone.
     async fn day_marks(&self) -> Result<BTreeMap<UnixMillis, Marked>, StoreError> {
-        let from = ItemKey::day_mark(self.now.plus_days(-LOOKED_AFTER_DAYS)).sk;
+        let from = ItemKey::day_mark(self.now.plus_days(-UNSEALED_DAYS)).sk;
         let to = ItemKey::day_mark(self.now).sk;
         let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
         let marks = rows.into_iter().filter_map(|row| {
@@ -80,7 +90,7 @@ impl<S: Store> Pass<'_, S> {
         });
         let marks = marks.map(|(day, sk, version, bytes)| {
             let mark = state::decode(&bytes).map_err(unreadable(&ItemKey::new(MARKS, sk)));
-            (day, mark.map(|mark| (mark, version)))
+            (day, mark.map(|mark: DayMark| (mark, version)))
         });
         Ok(marks.collect())
     }
@@ -97,7 +107,10 @@ impl<S: Store> Pass<'_, S> {
             None => (None, 0),
         };
         loop {
-            let step = DayMark::step(mark.as_ref(), day, self.now);
+            let mut step = DayMark::step(mark.as_ref(), day, self.now);
+            if step == Step::Seal && self.waits_for_parked(day).await? {
+                step = Step::Wait;
+            }
             if step == Step::Wait && mark.as_ref().is_some_and(DayMark::is_at_rest) {
                 done.closed.insert(day, version);
             }
@@ -105,7 +118,11 @@ impl<S: Store> Pass<'_, S> {
                 return Ok(());
             }
             let mut next = mark.unwrap_or_else(|| DayMark::begin(self.now));
+            let known = done.parked.len();
             let is_work = self.step(day, step, &mut next, over, done).await?;
+            // Before the mark moves past them: nothing else comes back to them.
+            let parked = done.parked.get(known..).unwrap_or_default();
+            parked::tell(self.analytics, parked, self.now).await?;
             // An hour without calls is read again rather than noted in the mark.
             if is_work {
                 if !self.put_mark(day, &next, version).await? {
@@ -137,10 +154,22 @@ impl<S: Store> Pass<'_, S> {
             }
             Step::Finish => {
                 self.everybody().day(day).await?;
-                next.finish();
+                let is_sealing = next.round == Round::Sealing;
+                if is_sealing && self.waits_for_parked(day).await? {
+                    next.put_off();
+                } else {
+                    next.finish();
+                }
             }
         }
         Ok(true)
+    }
+
+    /// Whether a day is not sealed yet because an item of it is parked. It does not wait for longer than its
+    /// journal and its month can.
+    async fn waits_for_parked(&self, day: UnixMillis) -> Result<bool, StoreError> {
+        let days = self.retention.raw.min(LOOKED_AFTER_DAYS - DAYS_TO_SEAL);
+        Ok(self.now < day.plus_days(days) && parked::is_owed(self.analytics, day).await?)
     }
 
     async fn put_mark(

@@ -1,8 +1,8 @@
 //! One pass: folds minutes from the journal and offers the results to everything above them.
 //!
-//! Order matters only where a crash in between must not show: rosters before hours, the mark after
-//! the last hour, children before parents. Everything else may happen in any order and more than
-//! once.
+//! Order matters only where a crash or a concurrent closing must not show: the journal before the marks
+//! of days, rosters before hours, children before parents. Everything else may happen in any order and
+//! more than once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,23 +130,20 @@ impl<'a, S: Store> Pass<'a, S> {
         done: &mut Done,
     ) -> Result<(), StoreError> {
         let days: BTreeSet<UnixMillis> = minutes.iter().map(day_of).collect();
-        let before = self.marks(&days).await?;
+        // The minutes were read before the marks. Whatever they hold, a closing that begins after this look finds
+        // in the journal, too.
+        let marks = self.marks(&days).await?;
         // A sealed day never changes: its entries may be expiring.
         let open: Vec<&FoldedMinute> = minutes
             .iter()
-            .filter(|folded| before.get(&day_of(folded)) != Some(&Some(Round::Sealed)))
+            .filter(|folded| marks.get(&day_of(folded)) != Some(&Some(Round::Sealed)))
             .collect();
         let users = self.hours(&open, whom).await?;
         self.enter(&users).await?;
         let is_begun = |hour: UnixMillis| {
-            let round = before.get(&Window::Day.start(hour));
+            let round = marks.get(&Window::Day.start(hour));
             round.is_some_and(Option::is_some)
         };
-        let named: BTreeSet<(UnixMillis, &str)> = users
-            .iter()
-            .filter(|work| !is_begun(work.hour))
-            .map(|work| (Window::Day.start(work.hour), work.user))
-            .collect();
         let offers = users.into_iter().map(|work| {
             let key = ItemKey::hour(work.user, work.hour);
             let minutes = work.slots.iter();
@@ -170,22 +167,9 @@ impl<'a, S: Store> Pass<'a, S> {
         if whom == Whom::Closing {
             parked::unclaimed(self.analytics, &open, self.now).await?;
         }
-        // A mark may have appeared while hours were written: the closing may have read them before.
-        let after = self.marks(&days).await?;
-        let late = named
-            .into_iter()
-            .filter(|(day, _)| after.get(day).is_some_and(Option::is_some));
-        let late = late.map(|(day, user)| async move {
-            let key = ItemKey::day(user, day);
-            let offered = self.users().offer_day(user, day).await;
-            parked::or_parked(offered, &key, vec![day])
-        });
-        let parked = together(late.collect()).await?;
-        done.parked.extend(parked.into_iter().flatten());
         let changed: BTreeSet<UnixMillis> = open.iter().map(|folded| day_of(folded)).collect();
-        let begun = |day: &&UnixMillis| after.get(day).is_some_and(Option::is_some);
         if whom != Whom::Closing {
-            for day in changed.iter().filter(begun) {
+            for day in changed.iter().filter(|day| is_begun(**day)) {
                 let offered = self.everybody().day(*day).await;
                 let key = ItemKey::total(Window::Day, *day);
                 done.parked
@@ -311,6 +295,28 @@ impl<'a, S: Store> Pass<'a, S> {
             done.parked
                 .extend(parked::or_parked(offered, &key, of_hour.collect())?);
         }
+        Ok(())
+    }
+
+    /// Rolls up a user's day if its closing has begun, and it is not sealed.
+    pub(crate) async fn offer_begun_day(
+        &self,
+        user: &str,
+        at: UnixMillis,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let day = Window::Day.start(at);
+        let marks = self.marks(&BTreeSet::from([day])).await?;
+        if !matches!(
+            marks.get(&day),
+            Some(Some(Round::Closing | Round::Closed | Round::Sealing))
+        ) {
+            return Ok(());
+        }
+        let offered = self.users().offer_day(user, day).await;
+        let key = ItemKey::day(user, day);
+        done.parked
+            .extend(parked::or_parked(offered, &key, vec![day])?);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::close::Over;
 use crate::everybody::{Gain, Retention};
 use crate::fold::{Done, Pass, Whom};
-use crate::parked;
+use crate::parked::{self, Owed};
 use crate::thresholds::Counted;
 
 /// Facts after which a pass offers what it has folded, because they are held in memory.
@@ -232,9 +232,7 @@ impl<S: Store> Aggregator<S> {
         self.beacons(&pass, now).await?;
         let mut done = Done::default();
         self.retry_parked(&pass, &mut done).await?;
-        let closed = pass.close_days(over, &mut done).await;
-        parked::tell(&self.analytics, &done.parked, now).await?;
-        closed?;
+        pass.close_days(over, &mut done).await?;
         let users = pass.everybody().roster(Window::Hour.start(now)).await?;
         Ok(Ticked {
             folded: Folded {
@@ -281,27 +279,46 @@ impl<S: Store> Aggregator<S> {
     /// a minute fail this time, they are parked first.
     async fn retry_parked(&self, pass: &Pass<'_, S>, done: &mut Done) -> Result<(), StoreError> {
         let owed = parked::owed(&self.analytics).await?;
-        let minutes: BTreeSet<UnixMillis> = owed.iter().map(|(minute, _)| *minute).collect();
+        let minutes: BTreeSet<UnixMillis> = owed.iter().map(|owed| owed.minute).collect();
         for minute in minutes {
+            let of_minute: Vec<&Owed> = owed.iter().filter(|of| of.minute == minute).collect();
             let mut again = Done::default();
-            let folded = pass
-                .fold(minute, &BTreeSet::new(), &mut again.parked)
-                .await?;
-            if let Err(error) = pass.offer(&[folded], Whom::All, &mut again).await {
+            if let Err(error) = self.retry(pass, &of_minute, &mut again).await {
                 tracing::warn!(error = %Chain(&error), "a parked minute is still owed");
                 continue;
             }
             let still: BTreeSet<ItemKey> = again.parked.iter().flat_map(parked::told).collect();
-            let is_owed = |key: ItemKey| owed.iter().any(|(_, owed)| *owed == key);
+            let is_owed = |key: ItemKey| owed.iter().any(|owed| owed.key == key);
             again.parked.retain(|item| !parked::told(item).all(is_owed));
             parked::tell(&self.analytics, &again.parked, pass.now).await?;
             done.parked.extend(again.parked);
-            let told = owed.iter().filter(|(of, _)| *of == minute);
-            for (_, key) in told.filter(|(_, key)| !still.contains(key)) {
-                self.analytics.delete(key).await?;
+            for owed in of_minute.iter().filter(|owed| !still.contains(&owed.key)) {
+                self.analytics.delete(&owed.key).await?;
             }
             done.gain.add(again.gain);
             done.counted.add(again.counted);
+        }
+        Ok(())
+    }
+
+    /// Folds a minute again, and rolls up the day of each user of whom an item is parked: it may be a sum that
+    /// no call of the minute leads to.
+    async fn retry(
+        &self,
+        pass: &Pass<'_, S>,
+        owed: &[&Owed],
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
+        let Some(minute) = owed.first().map(|owed| owed.minute) else {
+            return Ok(());
+        };
+        let folded = pass
+            .fold(minute, &BTreeSet::new(), &mut done.parked)
+            .await?;
+        pass.offer(&[folded], Whom::All, done).await?;
+        let users: BTreeSet<&str> = owed.iter().filter_map(|owed| owed.user()).collect();
+        for user in users {
+            pass.offer_begun_day(user, minute, done).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use domain::entry::EntryError;
 use domain::event::Reason;
 use domain::event::Rejection;
 use domain::fold::{FoldedMinute, Unclaimed};
-use domain::table::{ERRORS, ItemKey};
+use domain::table::{self, ERRORS, ItemKey};
 use domain::time::{UnixMillis, Window};
 use runtime::errors::{self, Position};
 use runtime::log::Chain;
@@ -94,8 +94,38 @@ fn source(minute: UnixMillis) -> String {
     format!("{PARKED}#{}", Window::Minute.label(minute))
 }
 
-/// What is owed: minutes with a parked item, and the keys under which that item is recorded.
-pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<(UnixMillis, ItemKey)>, StoreError> {
+/// A minute with a parked item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) minute: UnixMillis,
+    /// The key under which the item is recorded.
+    pub(crate) key: ItemKey,
+}
+
+impl Owed {
+    fn parse(key: ItemKey) -> Option<Self> {
+        let label = key.sk.strip_prefix(PARKED)?.get(1..17)?;
+        let minute = Window::Minute.parse_label(label)?;
+        Some(Self { minute, key })
+    }
+
+    /// The user whose hour, day or longer sum the item is.
+    pub(crate) fn user(&self) -> Option<&str> {
+        let (_, item) = self.key.sk.split_at_checked(PARKED.len() + 18)?;
+        let (pk, _) = item.rsplit_once('/')?;
+        table::parse_user(pk)
+    }
+}
+
+/// Whether a minute of a day is owed.
+pub(crate) async fn is_owed<S: Store>(store: &S, day: UnixMillis) -> Result<bool, StoreError> {
+    let from = format!("{PARKED}#{}", Window::Day.label(day));
+    let query = Query::states(ERRORS, &from, store::after(&from));
+    Ok(!store.query(&query).await?.items.is_empty())
+}
+
+/// What is owed, in the order of minutes.
+pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<Owed>, StoreError> {
     let from = format!("{PARKED}#");
     let mut query = Query::states(ERRORS, &from, store::after(&from));
     let mut rows = Vec::new();
@@ -107,12 +137,8 @@ pub(crate) async fn owed<S: Store>(store: &S) -> Result<Vec<(UnixMillis, ItemKey
             None => break,
         }
     }
-    let minutes = rows.into_iter().filter_map(|row| {
-        let label = row.sk.strip_prefix(&from)?.get(..16)?;
-        let minute = Window::Minute.parse_label(label)?;
-        Some((minute, ItemKey::new(ERRORS, row.sk)))
-    });
-    Ok(minutes.collect())
+    let keys = rows.into_iter().map(|row| ItemKey::new(ERRORS, row.sk));
+    Ok(keys.filter_map(Owed::parse).collect())
 }
 
 /// The keys under which a parked item is recorded.

@@ -5,23 +5,18 @@
 //! been triggered. After the first round nothing reads its hours any more; after the second nothing
 //! changes.
 //!
-//! The mark is written *before* the first round, and a fold that finds it offers the day together
-//! with the hour. A fold that looked before the mark was written ends within [`FOLD_SECONDS`]; the
-//! first round waits for that.
+//! The mark is written *before* the first round reads the journal, and a fold that finds it offers the
+//! day together with the hour. A fold reads the journal before it looks for the mark. One that finds no
+//! mark has therefore read nothing that the first round does not find in the journal as well.
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::FOLD_SECONDS;
 use crate::table::USER_BUCKETS;
 use crate::time::{UnixMillis, Window};
 
 /// How long after a day's end its closing begins. By then in-flight events have arrived, and few
 /// later folds must offer the day as well.
 pub const BEGIN_AFTER_MILLIS: i64 = 60 * 60_000;
-/// How far two functions' clocks may be apart.
-const SKEW_MILLIS: i64 = 15 * 60_000;
-/// How long the first round waits after the mark is written.
-pub const WAIT_MILLIS: i64 = FOLD_SECONDS as i64 * 1_000 + SKEW_MILLIS;
 /// How many days after a day's end it is closed for the second time: by then events still in the
 /// stream are refused as too old.
 pub const SEAL_AFTER_DAYS: i64 = 9;
@@ -101,7 +96,6 @@ impl DayMark {
             };
         };
         match mark.round {
-            Round::Closing if now.since(mark.begun_at) < WAIT_MILLIS => Step::Wait,
             Round::Closing | Round::Sealing => mark.next(),
             Round::Closed if since_end >= SEAL_AFTER_DAYS * 86_400_000 => Step::Seal,
             Round::Closed | Round::Sealed => Step::Wait,
@@ -154,6 +148,11 @@ impl DayMark {
         self.progress = 0;
     }
 
+    /// Gives up the second round, which missed an item that cannot be read for now.
+    pub const fn put_off(&mut self) {
+        self.round = Round::Closed;
+    }
+
     /// Begins the round again, for an operator who restored a table: a closed day is closed again.
     pub fn redo(&mut self) {
         self.round = Round::Closing;
@@ -175,31 +174,29 @@ mod tests {
     const DAY: UnixMillis = UnixMillis(1_795_305_600_000);
 
     #[test]
-    fn a_day_is_closed_once_folds_from_before_the_mark_are_over_and_sealed_days_later() {
+    fn a_day_is_closed_an_hour_after_its_end_and_sealed_days_later() {
         let end = Window::Day.end(DAY);
         let begin = end.plus_millis(BEGIN_AFTER_MILLIS);
         let step = |mark: &DayMark, now| DayMark::step(Some(mark), DAY, now);
         assert_eq!(DayMark::step(None, DAY, begin.plus_millis(-1)), Step::Wait);
         assert_eq!(DayMark::step(None, DAY, begin), Step::Begin);
         let mut mark = DayMark::begin(begin);
-        let ready = begin.plus_millis(WAIT_MILLIS);
-        assert_eq!(step(&mark, ready.plus_millis(-1)), Step::Wait);
-        assert_eq!(step(&mark, ready), Step::Fold { minute: 0 });
+        assert_eq!(step(&mark, begin), Step::Fold { minute: 0 });
         mark.folded(60, 0, 7);
         mark.folded(90, 1, 2);
         mark.folded(120, 1, 3);
-        assert_eq!(step(&mark, ready), Step::Fold { minute: 120 });
+        assert_eq!(step(&mark, begin), Step::Fold { minute: 120 });
         mark.folded(MINUTES, 23, 0);
         for bucket in 0..USER_BUCKETS {
-            assert_eq!(step(&mark, ready), Step::Users { bucket });
+            assert_eq!(step(&mark, begin), Step::Users { bucket });
             mark.offered(bucket);
         }
-        assert_eq!(step(&mark, ready), Step::Finish);
+        assert_eq!(step(&mark, begin), Step::Finish);
         assert_eq!((mark.rank(1), mark.is_at_rest()), (None, false));
         mark.finish();
         assert!(mark.is_at_rest());
         assert_eq!(
-            (mark.round, step(&mark, ready)),
+            (mark.round, step(&mark, begin)),
             (Round::Closed, Step::Wait)
         );
         let late = end.plus_days(SEAL_AFTER_DAYS);
@@ -217,6 +214,9 @@ mod tests {
         mark.offered(USER_BUCKETS - 1);
         mark.finish();
         assert_eq!((mark.round, step(&mark, late)), (Round::Sealed, Step::Wait));
+        mark.seal();
+        mark.put_off();
+        assert_eq!((mark.round, step(&mark, late)), (Round::Closed, Step::Seal));
         mark.redo();
         assert_eq!(mark.round, Round::Closing);
         assert_eq!(step(&mark, late), Step::Fold { minute: 0 });

@@ -313,6 +313,11 @@ pub fn user(email: &str) -> String {
     format!("USER#{email}")
 }
 
+/// The user to whom a partition of [`user`] belongs.
+pub fn parse_user(pk: &str) -> Option<&str> {
+    pk.strip_prefix("USER#")
+}
+
 /// Partition of the deliveries to an endpoint.
 pub fn deliveries(endpoint: &str) -> String {
     format!("DELIVERIES#{endpoint}")

@@ -316,16 +316,16 @@ impl MemoryStore {
     }
 
     /// Returns the result of a write under `fault`.
-    async fn answer(&self, fault: Fault) -> Result<(), StoreError> {
+    async fn answer(&self, fault: Fault, key: &ItemKey) -> Result<(), StoreError> {
         if let Some(pace) = &self.pace {
             pace.stop().await;
         }
-        answer(fault).await
+        answer(fault, key).await
     }
 }
 
 /// The result of a call under `fault`, as its caller sees it.
-async fn answer(fault: Fault) -> Result<(), StoreError> {
+async fn answer(fault: Fault, key: &ItemKey) -> Result<(), StoreError> {
     let table = "memory".to_owned();
     let source = "injected";
     match fault {
@@ -339,6 +339,7 @@ async fn answer(fault: Fault) -> Result<(), StoreError> {
             source: source.into(),
         }),
         Fault::Missing => Err(StoreError::TableMissing { table }),
+        Fault::TooLarge => Err(StoreError::TooLarge { key: key.clone() }),
         Fault::Hangs | Fault::DoneAndHangs => pending().await,
     }
 }
@@ -463,7 +464,7 @@ impl Table {
 
 impl Store for MemoryStore {
     async fn get(&self, key: &ItemKey) -> Result<Option<Stored>, StoreError> {
-        answer(self.begin(Call::Read, key).await).await?;
+        answer(self.begin(Call::Read, key).await, key).await?;
         let mut table = lock(&self.table);
         let held = table.held.get(key);
         let bytes = held.map_or(0, |held| units::size(key, held));
@@ -482,7 +483,7 @@ impl Store for MemoryStore {
         if fault.lets_do() {
             written = lock(&self.table).write(key, item)?;
         }
-        self.answer(fault).await.map(|()| written)
+        self.answer(fault, key).await.map(|()| written)
     }
 
     async fn put_both(
@@ -490,12 +491,13 @@ impl Store for MemoryStore {
         one: (&ItemKey, NewItem),
         other: (&ItemKey, NewItem),
     ) -> Result<bool, StoreError> {
-        let fault = self.begin(Call::Write, one.0).await;
+        let key = one.0;
+        let fault = self.begin(Call::Write, key).await;
         let mut written = false;
         if fault.lets_do() {
             written = lock(&self.table).write_both(one, other)?;
         }
-        self.answer(fault).await.map(|()| written)
+        self.answer(fault, key).await.map(|()| written)
     }
 
     async fn keep(&self, key: &ItemKey, document: Document) -> Result<(), StoreError> {
@@ -526,7 +528,7 @@ impl Store for MemoryStore {
                 table.insert(key, held);
             }
         }
-        self.answer(fault).await
+        self.answer(fault, key).await
     }
 
     async fn delete(&self, key: &ItemKey) -> Result<(), StoreError> {
@@ -537,12 +539,12 @@ impl Store for MemoryStore {
             table.units.again(held.as_ref());
             table.note(|| Done::Delete { key: key.clone() });
         }
-        self.answer(fault).await
+        self.answer(fault, key).await
     }
 
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         let key = ItemKey::new(&query.pk, &query.from);
-        answer(self.begin(Call::Read, &key).await).await?;
+        answer(self.begin(Call::Read, &key).await, &key).await?;
         let mut table = lock(&self.table);
         let page = table.page(query);
         table.note(|| Done::Query {

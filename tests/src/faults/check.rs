@@ -3,6 +3,7 @@
 
 mod alerts;
 mod bills;
+mod quarters;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use domain::counts::{AddressHour, Callers, Counts, Hour, Sum};
 use domain::event::{EventType, Reason};
 use domain::id::EventId;
 use domain::state;
-use domain::table::{self, ItemKey, Listed, attribute};
+use domain::table::{self, ItemKey, JournalKey, Listed, attribute};
 use domain::time::{UnixMillis, Window};
 use runtime::memory::MemoryStore;
 use runtime::store::{Document, Value};
@@ -19,6 +20,7 @@ use runtime::store::{Document, Value};
 use super::amounts::{Amounts, METERS};
 use super::log;
 use super::oracle::{Said, is_event};
+use super::questions::{Answer, Question};
 use super::schedule::End;
 use super::traffic::DIMENSIONS;
 use super::world::{KEPT_DAYS, World};
@@ -39,6 +41,8 @@ struct Expected {
     /// Calls and units by dimension and value.
     labels: BTreeMap<String, BTreeMap<String, (u64, u64)>>,
     span: Option<(UnixMillis, UnixMillis)>,
+    /// The plan of the last call or refusal that names one; of one instant the last by name.
+    plan: Option<(UnixMillis, String)>,
 }
 
 impl Expected {
@@ -71,6 +75,13 @@ impl Expected {
         let at = event.id.minted_at();
         let (first, last) = self.span.unwrap_or((at, at));
         self.span = Some((first.min(at), last.max(at)));
+        if said.event_type != EventType::AuthFailed {
+            self.on_plan(said.plan.as_ref().map(|plan| (at, plan.clone())));
+        }
+    }
+
+    fn on_plan(&mut self, plan: Option<(UnixMillis, String)>) {
+        self.plan = self.plan.take().max(plan);
     }
 
     fn add(&mut self, other: &Self) {
@@ -101,6 +112,7 @@ impl Expected {
             let known = self.span.unwrap_or((first, last));
             self.span = Some((known.0.min(first), known.1.max(last)));
         }
+        self.on_plan(other.plan.clone());
     }
 
     fn label(&mut self, name: &str, value: &str, (calls, units): (u64, u64)) {
@@ -156,6 +168,10 @@ impl Expected {
                 })
                 .collect(),
             span: counts.seen.as_ref().map(|seen| (seen.first, seen.last)),
+            plan: counts.seen.as_ref().and_then(|seen| {
+                let (at, plan) = seen.plan_at()?;
+                Some((at, plan.to_owned()))
+            }),
         }
     }
 }
@@ -265,6 +281,8 @@ impl Model {
         let everybody = self.everybody.entry(minute).or_default();
         everybody.rank += facts;
         everybody.count(event);
+        // All users together are on no plan.
+        everybody.plan = None;
         match event.counted.event_type {
             EventType::ApiCall => {
                 let callers = self.callers.entry(minute).or_default();
@@ -304,9 +322,10 @@ fn label(address: &str) -> String {
 }
 
 /// Compares the tables with the expectations.
-pub(super) fn check(world: &World, end: End) -> Result<(), String> {
+pub(super) fn check(world: &World, end: End, answers: &[(Question, Answer)]) -> Result<(), String> {
     let model = Model::of(world);
     accepted(world)?;
+    expiry(world)?;
     hours(world, &model)?;
     everybody(world, &model, end)?;
     addresses(world, &model)?;
@@ -315,6 +334,10 @@ pub(super) fn check(world: &World, end: End) -> Result<(), String> {
     bills::check(world, &model)?;
     if end >= End::Closed {
         sums(world, &model)?;
+        quarters::check(world, &model)?;
+    }
+    for (question, answer) in answers {
+        asked(&model, *question, answer)?;
     }
     Ok(())
 }
@@ -361,6 +384,54 @@ fn accepted(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Every entry of the journal expires at its minute's time, whenever it was appended.
+fn expiry(world: &World) -> Result<(), String> {
+    let mut wrong = Ok(());
+    world.analytics.each_document(|key, document| {
+        if let Some(JournalKey::Entry(minute, _)) = JournalKey::parse(&key.pk, &key.sk) {
+            let expected = Some(minute.plus_days(KEPT_DAYS));
+            let found = equal(
+                || format!("expiry of {key:?}"),
+                &document.expires_at,
+                &expected,
+            );
+            if wrong.is_ok() {
+                wrong = found;
+            }
+        }
+    });
+    wrong
+}
+
+/// The API answers what the oracle counts.
+fn asked(model: &Model, question: Question, answer: &Answer) -> Result<(), String> {
+    let mut points: BTreeMap<UnixMillis, u64> = BTreeMap::new();
+    let (mut calls, mut tokens) = (0, 0);
+    let is_asked = |user: &str| question.user().is_none_or(|asked| asked == user);
+    for ((_, minute), counts) in model.users.iter().filter(|((user, _), _)| is_asked(user)) {
+        let start = match question {
+            Question::Usage(_) => {
+                tokens += counts.meters.get("tokens").copied().unwrap_or(0);
+                calls += counts.calls;
+                continue;
+            }
+            Question::Hours(_) => Window::Hour.start(*minute),
+            Question::Days(_) => Window::Day.start(*minute),
+        };
+        if start >= answer.from && counts.calls > 0 {
+            *points.entry(start).or_default() += counts.calls;
+            calls += counts.calls;
+        }
+    }
+    let expected = Answer {
+        calls,
+        tokens,
+        points,
+        ..answer.clone()
+    };
+    equal(|| format!("{question:?}"), answer, &expected)
 }
 
 /// Users' hours, slot by slot.

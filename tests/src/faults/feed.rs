@@ -159,9 +159,16 @@ impl Feed {
         self.shards.iter().flat_map(of_shard).collect()
     }
 
-    /// Drops records that arrived before `since`.
-    pub(super) fn trim(&mut self, since: i64) {
-        self.oldest = self.entries.partition_point(|entry| entry.arrived < since);
+    /// Drops records that arrived before `since`. Returns those that may not be done.
+    pub(super) fn trim(&mut self, since: i64) -> Vec<usize> {
+        let oldest = self.entries.partition_point(|entry| entry.arrived < since);
+        let mut dropped = Vec::new();
+        if oldest > self.oldest {
+            dropped = self.pending();
+            dropped.retain(|number| *number < oldest);
+            self.oldest = oldest;
+        }
+        dropped
     }
 
     /// Some consecutive records that the stream still holds.

@@ -302,12 +302,10 @@ impl Queue for ModelQueue {
         self.pace.stop().await;
         match fault {
             Fault::None => Ok(()),
-            Fault::Refused | Fault::Throttled | Fault::AnswerLost | Fault::Missing => {
-                Err(SendError {
-                    source: "injected".into(),
-                })
-            }
             Fault::Hangs | Fault::DoneAndHangs => std::future::pending().await,
+            _ => Err(SendError {
+                source: "injected".into(),
+            }),
         }
     }
 }

@@ -60,6 +60,10 @@ impl Said {
         }
     }
 
+    fn is_call_of(&self, user: Option<&str>) -> bool {
+        self.event_type == EventType::ApiCall && user.is_none_or(|user| self.subject == user)
+    }
+
     /// Whether both agree on everything except the source and the response. A line has no labels
     /// to disagree with.
     pub(super) fn agrees(&self, other: &Self) -> bool {
@@ -224,18 +228,18 @@ impl Oracle {
         }
     }
 
-    /// Calls of a user according to any fact: no response may return more.
-    pub(super) fn most_calls(&self, user: &str) -> u64 {
-        let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
+    /// Calls of a user, or of all users, according to any fact: no response may return more.
+    pub(super) fn most_calls(&self, user: Option<&str>) -> u64 {
+        let is_call = |said: &Said| said.is_call_of(user);
         let offered = self.offered.values();
         offered
             .filter(|offered| offered.iter().any(is_call))
             .count() as u64
     }
 
-    /// Tokens of a user's calls according to any report: no response may return more.
-    pub(super) fn most_tokens(&self, user: &str) -> u64 {
-        let is_call = |said: &Said| said.event_type == EventType::ApiCall && said.subject == user;
+    /// Tokens of those calls according to any report: no response may return more.
+    pub(super) fn most_tokens(&self, user: Option<&str>) -> u64 {
+        let is_call = |said: &Said| said.is_call_of(user);
         let offered = self.offered.iter();
         let calls = offered.filter(|(_, offered)| offered.iter().any(is_call));
         let tokens = calls.map(|(id, _)| self.amounts.of(*id).get("tokens").copied());

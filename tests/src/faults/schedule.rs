@@ -31,6 +31,8 @@ pub struct Schedule {
     pub seed: u64,
     /// Whether users have quotas.
     pub with_quotas: bool,
+    /// Whether the analytics API is queried again and again.
+    pub is_watched: bool,
 }
 
 /// How far to follow a schedule once the system has come to rest.
@@ -200,7 +202,11 @@ pub enum Action {
     /// The aggregator runs out of time after it has read the clock this often.
     Hurry(u32),
     /// The analytics API is queried.
-    Ask(usize),
+    Ask(u64),
+    /// It is time to begin to close a day, while whatever is under way goes on.
+    Close,
+    /// A function's clock jumps to this many milliseconds ahead.
+    Skew(usize, i64),
     /// An upstream reports what some calls used.
     Measure(u64),
 }
@@ -272,6 +278,7 @@ impl Schedule {
             ]),
             seed: random.next(),
             with_quotas: random.once_in(3),
+            is_watched: random.once_in(3),
         }
     }
 }
@@ -352,7 +359,7 @@ impl Step {
 impl Action {
     fn draw(random: &mut Random, instances: usize) -> Self {
         let side = random.pick(&[Side::Records, Side::Changes]);
-        match random.below(146) {
+        match random.below(152) {
             0..44 => Self::Call(Call::draw(random, instances)),
             44..50 => Self::PutAgain(random.next()),
             50..55 => Self::Late(late(random)),
@@ -363,7 +370,9 @@ impl Action {
                 let modes = [TrackingMode::Stream, TrackingMode::Synchronous];
                 Self::Mode(random.place(instances), random.pick(&modes))
             }
-            80..86 => Self::Wait(random.pick(&[1_500, 20_000, 6 * MINUTE, 61 * MINUTE, DAY])),
+            80..86 => {
+                Self::Wait(random.pick(&[1_500, 20_000, 6 * MINUTE, 61 * MINUTE, DAY, 2 * DAY]))
+            }
             86..89 => Self::Split(side, random.next()),
             89..91 => Self::Merge(side, random.next()),
             91..94 => Self::Redrive(random.next(), 1 + random.place(8)),
@@ -384,7 +393,9 @@ impl Action {
             124 => Self::Downgrade(random.next()),
             125 => Self::Upgrade,
             126..128 => Self::Hurry(u32::try_from(random.place(3)).unwrap_or(0)),
-            128..134 => Self::Ask(random.place(3)),
+            128..134 => Self::Ask(random.next()),
+            134..138 => Self::Close,
+            138..140 => Self::Skew(random.place(4), random.pick(&[0, 900, -20_000, 15_000])),
             _ => Self::Measure(random.next()),
         }
     }

@@ -10,16 +10,13 @@ use std::time::Duration;
 
 use aggregator::handler::Aggregator;
 use aggregator::thresholds::Thresholds;
-use analytics::reader::Tables;
-use analytics::user_stats;
 use authorizer::tracking::Tracking;
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::body::Collected;
 use collector::collect::Collector;
-use domain::event::{Subject, UsageEvent};
+use domain::event::UsageEvent;
 use domain::meter::decode;
-use domain::plan::Plans;
 use domain::time::UnixMillis;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -31,6 +28,7 @@ use tokio::time::Instant;
 use super::amounts::{self, Sending};
 use super::feed::InvocationId;
 use super::log::{Message, ModelQueue};
+use super::questions::{Answer, Question};
 use super::weather::{ModelStream, Weather};
 
 /// Time that an authorizer has for one event.
@@ -101,9 +99,9 @@ pub(super) enum Doing {
     Forward { lines: Vec<usize>, again: bool },
     /// The reconciler appends lines.
     Append { messages: Vec<Message> },
-    /// A user's usage is queried.
+    /// The analytics API is queried.
     Ask {
-        caller: usize,
+        question: Question,
         /// When the gateway gives up.
         until: UnixMillis,
     },
@@ -121,9 +119,8 @@ pub(super) enum Done {
     Ticked,
     /// Whether the lines were accepted.
     Forwarded(bool),
-    /// Calls and tokens of a user, and the instant up to which they are counted; `None` if there
-    /// was no response.
-    Answered(Option<(u64, u64, UnixMillis)>),
+    /// `None` if there was no response.
+    Answered(Option<Answer>),
     /// What became of amounts; `None` if the upstream has to send them again.
     Collected(Option<Collected>),
 }
@@ -244,24 +241,13 @@ impl Task {
     }
 
     pub(super) fn ask(
-        (usage, analytics): (MemoryStore, MemoryStore),
-        (caller, subject): (usize, Subject),
+        tables: (MemoryStore, MemoryStore),
+        question: Question,
         at: UnixMillis,
     ) -> Self {
         let until = at.plus_millis(GATEWAY_MILLIS);
-        Self::new(Doing::Ask { caller, until }, async move {
-            let tables = Tables {
-                usage: &usage,
-                analytics: &analytics,
-            };
-            let stats = user_stats::stats(&tables, &Plans::new(), &subject, at).await;
-            let answer = stats.ok().map(|stats| {
-                let mut meters = stats.meters.iter();
-                let tokens = meters.find(|of| of.meter == "tokens");
-                let tokens = tokens.map_or(0, |of| of.amount);
-                (stats.total_calls, tokens, stats.as_of.0)
-            });
-            Done::Answered(answer)
+        Self::new(Doing::Ask { question, until }, async move {
+            Done::Answered(question.ask(&tables, at).await)
         })
     }
 

@@ -108,7 +108,7 @@ impl EventStream for ModelStream {
                 stream,
                 source: "injected".into(),
             }),
-            Fault::AnswerLost => Err(PutError::Unavailable {
+            Fault::AnswerLost | Fault::TooLarge => Err(PutError::Unavailable {
                 stream,
                 source: "injected".into(),
             }),

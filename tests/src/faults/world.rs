@@ -19,9 +19,10 @@ use aggregator::handler::{Aggregator, Memory};
 use aggregator::thresholds::{LookMemory, Thresholds};
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
+use domain::mark::BEGIN_AFTER_MILLIS;
 use domain::names::TrackingMode;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
-use domain::time::UnixMillis;
+use domain::time::{UnixMillis, Window};
 use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -35,6 +36,7 @@ use notices::Notices;
 use super::feed::{Feed, InvocationId};
 use super::log::{Line, Log, ModelQueue};
 use super::oracle::Oracle;
+use super::questions::{Answer, Question};
 use super::random::Random;
 use super::schedule::{Action, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
@@ -115,8 +117,8 @@ pub(super) struct World {
     downgrades: u64,
     /// The number of readings of the clock after which an aggregator runs out of time.
     patience: Option<u32>,
-    /// The last response to each caller: calls, tokens and the instant up to which they count.
-    answers: BTreeMap<usize, (u64, u64, UnixMillis)>,
+    /// The last answer to each question.
+    answers: BTreeMap<Question, Answer>,
     wrong: Option<String>,
 }
 
@@ -242,8 +244,11 @@ impl World {
         for step in &schedule.steps {
             let mut random = Random::new(step.seed);
             match step.action {
-                Action::Pass(days) => self.pass(days).await?,
+                Action::Pass(days) => self.pass(days, &mut random).await?,
                 _ => self.act(step, &mut random),
+            }
+            if schedule.is_watched && random.once_in(2) {
+                self.ask(random.next());
             }
             for _ in 0..step.turns {
                 self.begin_lines(&mut random);
@@ -269,7 +274,10 @@ impl World {
             }
             Action::Fail(failure) => self.weather.plan(failure),
             Action::Mode(instance, mode) => self.authorizers[instance].mode = mode,
-            Action::Wait(millis) => self.wait(millis),
+            Action::Wait(millis) => {
+                self.wait(millis);
+                self.trim();
+            }
             Action::Split(side, choice) => self.feed(side).split(choice),
             Action::Merge(side, choice) => self.feed(side).merge(choice),
             Action::Redrive(choice, length) => {
@@ -316,7 +324,9 @@ impl World {
             Action::Downgrade(choice) => self.downgrade(choice),
             Action::Upgrade => self.upgrade(),
             Action::Hurry(looks) => self.patience = Some(looks),
-            Action::Ask(caller) => self.ask(caller),
+            Action::Ask(choice) => self.ask(choice),
+            Action::Close => self.close(),
+            Action::Skew(function, ahead) => self.others[function] = ahead,
             Action::Measure(choice) => self.measure(choice),
         }
     }
@@ -336,6 +346,18 @@ impl World {
     fn tick(&mut self) {
         let task = Task::tick(&self.aggregators[0], self.now_of(3));
         self.tasks.push(task);
+    }
+
+    /// A tick begins to close the last day that is over, as soon as it may.
+    fn close(&mut self) {
+        let due = |day: UnixMillis| day.plus_millis(BEGIN_AFTER_MILLIS);
+        let today = Window::Day.start(self.now_of(3));
+        let due = match due(today) {
+            due if due >= self.now_of(3) => due,
+            _ => due(Window::Day.end(today)),
+        };
+        self.wait(due.since(self.now_of(3)));
+        self.tick();
     }
 
     /// Collects what the stream accepted, what was handed over, and what the tables changed.
@@ -489,8 +511,8 @@ impl World {
             }
             (Doing::Tick, None) => self.aggregators[0] = self.aggregator(),
             (Doing::Collect { sending }, done) => self.collected(sending, done),
-            (Doing::Ask { caller, .. }, Some(Done::Answered(Some(answer)))) => {
-                self.answered(*caller, answer);
+            (Doing::Ask { question, .. }, Some(Done::Answered(Some(answer)))) => {
+                self.answered(*question, &answer);
             }
             _ => {}
         }

@@ -144,7 +144,7 @@ impl Asked {
     }
 
     /// The series of calls by type over a span; `None` if it has too many buckets.
-    pub(crate) fn totals(
+    pub fn totals(
         whose: Option<Subject>,
         granularity: Granularity,
         span: std::ops::Range<UnixMillis>,

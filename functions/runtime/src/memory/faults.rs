@@ -13,6 +13,8 @@ pub enum Fault {
     Throttled,
     /// The table does not exist.
     Missing,
+    /// What it would write is larger than an item may be.
+    TooLarge,
     /// It takes effect, and its response is lost.
     AnswerLost,
     /// It has no effect and never returns: the caller dies waiting.

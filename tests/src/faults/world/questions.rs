@@ -1,50 +1,50 @@
-//! Questions to the analytics API during the run.
+//! Questions to the analytics API during the run, and once the system is at rest.
 
-use domain::event::Subject;
-use domain::time::UnixMillis;
-
+use super::super::questions::{Answer, Question};
 use super::super::task::{Doing, Task};
-use super::super::traffic::CALLERS;
 use super::World;
 
 impl World {
-    pub(super) fn ask(&mut self, caller: usize) {
+    pub(super) fn ask(&mut self, choice: u64) {
         let is_asking = |task: &Task| matches!(task.doing, Doing::Ask { .. });
         if !self.tasks.iter().any(is_asking) {
-            let subject = Subject::as_carried(CALLERS[caller]);
+            let question = Question::choose(choice);
             let tables = (self.usage.clone(), self.analytics.clone());
-            let task = Task::ask(tables, (caller, subject), self.now());
-            self.tasks.push(task);
+            self.tasks.push(Task::ask(tables, question, self.now()));
         }
     }
 
     /// A response never returns more calls than any fact supports, and, unless something disturbs
     /// it, never fewer than an earlier response with the same or an earlier time.
-    pub(super) fn answered(
-        &mut self,
-        caller: usize,
-        (calls, tokens, as_of): (u64, u64, UnixMillis),
-    ) {
-        let user = CALLERS[caller];
-        let most = (self.oracle.most_calls(user), self.oracle.most_tokens(user));
-        if calls > most.0 || tokens > most.1 {
-            let wrong = format!(
-                "{user} is said to have made {calls} calls of {tokens} tokens, of at most {most:?}"
-            );
+    pub(super) fn answered(&mut self, question: Question, answer: &Answer) {
+        let most = (
+            self.oracle.most_calls(question.user()),
+            self.oracle.most_tokens(question.user()),
+        );
+        if answer.calls > most.0 || answer.tokens > most.1 {
+            let wrong = format!("{question:?}: {answer:?}, of at most {most:?}");
             self.wrong.get_or_insert(wrong);
         }
         let steady = self.is_steady && !self.oracle.disagrees();
-        let before = self.answers.insert(caller, (calls, tokens, as_of));
-        if let Some((fewer, less, at)) = before
+        let before = self.answers.insert(question, answer.clone());
+        if let Some(before) = before
             && steady
-            && at <= as_of
-            && (fewer > calls || less > tokens)
+            && answer.forgets(&before)
         {
-            let wrong = format!(
-                "{user} made {fewer} calls of {less} tokens as of {at}, and {calls} of {tokens} as of \
-                 {as_of}"
-            );
+            let wrong = format!("{question:?}: first {before:?}, then {answer:?}");
             self.wrong.get_or_insert(wrong);
         }
+    }
+
+    /// What the API answers when nothing goes on.
+    pub(super) async fn answers_at_rest(&self) -> Result<Vec<(Question, Answer)>, String> {
+        let tables = (self.usage.clone(), self.analytics.clone());
+        let mut answers = Vec::new();
+        for question in Question::AT_REST {
+            let answer = question.ask(&tables, self.now()).await;
+            let answer = answer.ok_or_else(|| format!("no answer to {question:?}"))?;
+            answers.push((question, answer));
+        }
+        Ok(answers)
     }
 }

@@ -89,6 +89,14 @@ impl World {
         }
     }
 
+    /// Some of the items that may be deleted are, hours before their journal or vice versa, and then all.
+    pub(super) async fn expire_all(&mut self, random: &mut Random) -> Result<(), String> {
+        self.expire(random.next(), random.place(40));
+        self.settle().await?;
+        self.expire(random.next(), usize::MAX);
+        Ok(())
+    }
+
     /// Deletes an item, which the table's stream reports.
     pub(super) fn delete(&mut self, table: &MemoryStore, key: &ItemKey) {
         table.forget(key);
