@@ -30,8 +30,8 @@ const MOST_FACTS: u64 = 500_000;
 const LIST_DAYS: i64 = 32 + crate::periods::WITHIN_DAYS;
 /// Days before the end of [`LOOKED_AFTER_DAYS`] by which a new environment begins to close a day.
 const DAYS_TO_SEAL: i64 = 4;
-/// Days for which the closing goes on with a day that is not sealed: ticks may have been missing, and the day
-/// holds up its month.
+/// Days for which the closing goes on with days that are not sealed: ticks may have been missing, and one such
+/// day holds up its month.
 const UNSEALED_DAYS: i64 = 35;
 const MINUTE: i64 = 60_000;
 
@@ -53,15 +53,10 @@ impl<S: Store> Pass<'_, S> {
         // A day before the first marked one and past the horizon never held a call. Without any
         // mark, ticks may have been missing since the first call. A day that begins to be closed
         // must have time left to be sealed: an unsealed one would hold up its month for good.
-        let oldest = today.plus_days(-LOOKED_AFTER_DAYS);
-        let is_unsealed = |mark: &Marked| {
-            mark.as_ref()
-                .is_ok_and(|(mark, _)| mark.round != Round::Sealed)
-        };
         let first = marks
-            .iter()
-            .find(|(day, mark)| **day >= oldest || is_unsealed(mark))
-            .map(|(day, _)| *day)
+            .keys()
+            .next()
+            .copied()
             .unwrap_or(today.plus_days(-LOOKED_AFTER_DAYS + DAYS_TO_SEAL));
         let mut day = first.min(today.plus_days(-HORIZON_DAYS));
         while day < today && !over() {
@@ -106,12 +101,16 @@ impl<S: Store> Pass<'_, S> {
             Some((mark, version)) => (Some(mark), version),
             None => (None, 0),
         };
+        let known_version = version;
         loop {
             let mut step = DayMark::step(mark.as_ref(), day, self.now);
             if step == Step::Seal && self.waits_for_parked(day).await? {
                 step = Step::Wait;
             }
-            if step == Step::Wait && mark.as_ref().is_some_and(DayMark::is_at_rest) {
+            // Those that rest for long are looked at.
+            let is_recent =
+                day >= self.now.plus_days(-LOOKED_AFTER_DAYS) || version > known_version;
+            if step == Step::Wait && is_recent && mark.as_ref().is_some_and(DayMark::is_at_rest) {
                 done.closed.insert(day, version);
             }
             if step == Step::Wait || over() {
