@@ -285,6 +285,11 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             ["cloudwatch:GetMetricStatistics"],
             "metrics have no resource type (Service Authorization Reference, CloudWatch)",
         ),
+        // To compare the account's quotas with the environment file.
+        Statement::allow_on_all(
+            ["lambda:GetAccountSettings"],
+            "settings of an account have no resource type (Service Authorization Reference, Lambda)",
+        ),
     ];
     let upstream = environment.upstream.as_ref();
     if let Some(secret) = upstream.and_then(|upstream| upstream.secret.as_ref()) {

@@ -489,16 +489,15 @@ impl Environment {
 
     /// A plan whose users the gateway would refuse below their rate.
     fn overpromised(&self) -> Option<Refusal> {
-        let most = self.throttle.rate_per_second.get();
+        let (most, _) = self.throttle.within(&self.region);
         let (name, plan) = self
             .plans
             .iter()
             .find(|(_, plan)| plan.rate_per_second.get() > most)?;
         Some(Refusal::new(
-            if self.throttle == Throttle::default() {
-                "plans"
-            } else {
-                "throttle.ratePerSecond"
+            match self.throttle.rate_per_second {
+                None => "plans",
+                Some(_) => "throttle.ratePerSecond",
             },
             format!(
                 "plan `{name}` promises {} calls a second, and the gateway accepts {most} from all \
@@ -508,9 +507,21 @@ impl Environment {
         ))
     }
 
-    /// A key encrypts only in its own region.
+    /// A key encrypts only in its own region. In China, AWS documents neither the services' names by
+    /// which roles may use a key, nor the principal that its policy must name for logs.
     fn elsewhere(&self) -> Option<Refusal> {
         let key = &self.encryption.as_ref()?.key;
+        if self.region.partition() == Partition::China {
+            return Some(Refusal::new(
+                "encryption",
+                format!(
+                    "`encryption` is not supported in `{}`: roles use a key only through DynamoDB, and \
+                     AWS does not document the name by which its key service knows that in China; leave \
+                     it out, and AWS's own keys encrypt everything",
+                    self.region
+                ),
+            ));
+        }
         (key.region() != self.region.as_str()).then(|| {
             Refusal::new(
                 "encryption.key",

@@ -143,15 +143,52 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
     }
 }
 
+/// The settings behind a function's variables: the one to blame for a variable that takes too much
+/// space.
+const OF_VARIABLES: [(&str, &str); 32] = [
+    (env::ALERT_QUEUE, "resourcePrefix"),
+    (env::ALERT_TOPIC, "resourcePrefix"),
+    (env::ANALYTICS_TABLE, "resourcePrefix"),
+    (env::API_KEYS_TABLE, "resourcePrefix"),
+    (env::API_USAGE_TABLE, "resourcePrefix"),
+    (env::AUTH_AUDIENCE, "auth.audience"),
+    (env::AUTH_EMAIL_IS_VERIFIED, "auth.emailIsVerified"),
+    (env::AUTH_ISSUER, "auth.issuer"),
+    (env::AUTH_JWKS, "auth.jwks"),
+    (env::AUTH_JWKS_URL, "auth.jwksUrl"),
+    (env::AUTH_SIGN_IN, "auth.signIn"),
+    (env::DIMENSIONS, "dimensions"),
+    (env::ENVIRONMENT, ""),
+    (env::EVENT_SOURCE, "resourcePrefix"),
+    (env::HOUR_RETENTION_DAYS, "retention.hourDays"),
+    (env::KEY_PREFIX, "resourcePrefix"),
+    (env::LEAST_SHARDS, "stream.minShards"),
+    (env::METERS, "meters"),
+    (env::METRICS_NAMESPACE, "stackPrefix"),
+    (env::MINUTE_RETENTION_DAYS, "retention.minuteDays"),
+    (env::MOST_SHARDS, "stream.maxShards"),
+    (env::PLANS, "plans"),
+    (env::RAW_RETENTION_DAYS, "retention.rawDays"),
+    (env::RECONCILE_QUEUE, "resourcePrefix"),
+    (env::RECONCILE_SECONDS, "reconciler.windowSeconds"),
+    (env::RECONCILE_WINDOW_SECONDS, "reconciler.windowSeconds"),
+    (env::RESERVED_HEADERS, "upstream"),
+    (env::ROUTES, "upstream"),
+    (env::TRACKING_MODE, "analytics"),
+    (env::USAGE_STREAM, "resourcePrefix"),
+    (env::WEBHOOKS, "webhooks"),
+    (env::WEBHOOK_SECRETS, "resourcePrefix"),
+];
+
 /// The setting that causes a problem of a template.
 fn setting(problem: &Problem) -> &'static str {
-    match problem.path.last().map_or("", String::as_str) {
-        env::PLANS => "plans",
-        env::ROUTES => "upstream",
-        env::AUTH_JWKS => "auth.jwks",
-        "FunctionName" => "stackPrefix",
-        property if property.ends_with("Name") => "resourcePrefix",
-        _ => "",
+    let last = problem.path.last().map_or("", String::as_str);
+    let variable = OF_VARIABLES.iter().find(|(variable, _)| *variable == last);
+    match (variable, last) {
+        (Some((_, setting)), _) => setting,
+        (None, "FunctionName") => "stackPrefix",
+        (None, property) if property.ends_with("Name") => "resourcePrefix",
+        (None, _) => "",
     }
 }
 
@@ -189,4 +226,37 @@ fn tags(environment: &Environment) -> std::collections::BTreeMap<String, String>
         environment.name.clone(),
     );
     given.chain([own]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_variable_of_a_function_has_a_setting_to_blame() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("environments/test.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = format!("{text}meters: {{tokens: {{}}}}\n");
+        let environment = Environment::parse("test", &file, &text).unwrap();
+        let assembly = synthesise_unbuilt(&environment).unwrap();
+        let mut variables = BTreeSet::new();
+        for stack in assembly.stacks {
+            let template: Value = serde_json::from_str(&stack.template).unwrap();
+            let resources = template.get("Resources").and_then(Value::as_object);
+            for resource in resources.unwrap().values() {
+                let set = resource.pointer("/Properties/Environment/Variables");
+                let set = set.and_then(Value::as_object).into_iter().flatten();
+                variables.extend(set.map(|(name, _)| name.clone()));
+            }
+        }
+        let known: BTreeSet<String> = OF_VARIABLES.map(|(name, _)| name.to_owned()).into();
+        assert_eq!(variables, known);
+    }
 }

@@ -535,6 +535,17 @@ fn options_of_security_that_cannot_work_are_refused() {
 }
 
 #[test]
+fn no_key_encrypts_in_china() {
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let text = text.replace("ap-south-1", "cn-north-1");
+    let key = "encryption: {key: \"arn:aws-cn:kms:cn-north-1:123456789012:key/a\"}";
+    let text = text.replacen("logs:", &format!("{key}\nlogs:"), 1);
+    let error = Environment::parse("test", Path::new("test.yaml"), &text).unwrap_err();
+    let expected = "test.yaml:54:13: `encryption` is not supported in `cn-north-1`";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[test]
 fn names_that_get_too_long_are_refused_before_anything_is_built() {
     let prefix = "a".repeat(20);
     let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
@@ -586,6 +597,56 @@ fn plans_and_key_sets_larger_than_a_functions_variables_are_refused() {
         URL,
         &format!("  jwks: {{keys: [{}]}}\n", keys[..4].join(", ")),
     );
+}
+
+/// Settings that have no bound of their own, each where it stands.
+#[test]
+fn a_variable_that_takes_too_much_is_reported_at_its_setting() {
+    const HOST: &str = "https://a.example.com";
+    let long = "a".repeat(5_000);
+    let webhooks =
+        (0..40).map(|n| format!("  - {{name: w{n}, url: '{HOST}/{n}/{}'}}\n", "b".repeat(90)));
+    let webhooks = webhooks.collect::<Vec<_>>().concat();
+    let sign_in = format!(
+        "  signIn:\n    clientId: complical-analytics\n    authorizationEndpoint: {HOST}\n    tokenEndpoint: {HOST}/{long}\n"
+    );
+    for (given, instead, place, variable) in [
+        (
+            "\nlogs:",
+            format!("\nwebhooks:\n{webhooks}logs:"),
+            "54:1",
+            "WEBHOOKS",
+        ),
+        (
+            "\nlogs:",
+            format!("{sign_in}\nlogs:"),
+            "53:3",
+            "AUTH_SIGN_IN",
+        ),
+        (
+            URL,
+            format!("  jwksUrl: {HOST}/{long}\n"),
+            "52:12",
+            "AUTH_JWKS_URL",
+        ),
+        (
+            "  issuer: https://auth.test.example.com\n",
+            format!("  issuer: {HOST}/{long}\n"),
+            "50:11",
+            "AUTH_ISSUER",
+        ),
+        (
+            "  audience: complical-analytics\n",
+            format!("  audience: {long}\n"),
+            "51:13",
+            "AUTH_AUDIENCE",
+        ),
+    ] {
+        let error = refused(given, &instead);
+        let expected = format!("stacks/environments/test.yaml:{place}: stack");
+        assert!(error.starts_with(&expected), "{variable}: {error}");
+        assert!(error.contains(&format!("`{variable}` takes")), "{error}");
+    }
 }
 
 #[test]
@@ -881,6 +942,43 @@ fn attached_apis_are_of_one_kind_and_named_once() {
     ] {
         refused_at_the_end(more, expected);
     }
+}
+
+#[test]
+fn no_more_apis_are_attached_than_the_authorizers_policy_holds() {
+    let attached = |count: usize| {
+        let apis = (0..count).map(|n| format!("{{apiId: a{n}}}, {{apiId: a{n}, stage: v1}}"));
+        format!("attached: [{}]", apis.collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(with(&attached(40)).unwrap().attached.len(), 80);
+    refused_at_the_end(
+        &attached(41),
+        "test.yaml:59:11: attached: 41 APIs are given, 40 are allowed: each takes a statement",
+    );
+}
+
+/// At most half of what AWS accepts in each region: this API leaves room for others.
+#[test]
+fn the_gateway_takes_half_of_its_regions_quota_unless_the_file_says_otherwise() {
+    let throttle = |region: &str, more: &str| {
+        let environment = accepted("region: ap-south-1", &format!("region: {region}{more}"));
+        environment.throttle.within(&environment.region)
+    };
+    for region in ["ap-south-1", "us-east-1", "cn-north-1"] {
+        assert_eq!(throttle(region, ""), (5_000, 2_500), "{region}");
+    }
+    for region in ["ap-south-2", "af-south-1", "mx-central-1"] {
+        assert_eq!(throttle(region, ""), (1_250, 625), "{region}");
+    }
+    let given = "\nthrottle: {ratePerSecond: 2000}";
+    assert_eq!(throttle("ap-south-2", given), (2_000, 625));
+    // A plan that half of the quota does not serve.
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let text = text.replace("ap-south-1", "ap-south-2");
+    let text = text.replace("ratePerSecond: 1000", "ratePerSecond: 1300");
+    let error = Environment::parse("test", Path::new("test.yaml"), &text).unwrap_err();
+    let expected = "test.yaml:30:1: plan `enterprise` promises 1300 calls a second, and the gateway accepts 1250";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl Call {
         let about = path.rsplit('/').next().unwrap_or_default();
         match (self.method.as_str(), about) {
             ("GET", "policy") => "GetPolicy",
+            ("GET", "account-settings") => "GetAccountSettings",
             ("GET", "configuration") => "GetFunctionConfiguration",
             ("POST", "invocations") => "InvokeFunction",
             _ => "?",

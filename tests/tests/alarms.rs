@@ -15,12 +15,16 @@ const DAY: usize = 24 * 60;
 const TOLD_WITHIN: usize = 10;
 
 /// The alarms on events that fail to happen or take too long.
-const DERIVED: [&str; 5] = [
+const DERIVED: [&str; 9] = [
     "ProcessedNotIncoming",
     "ProcessingLatency",
     "NoTrackingSuccess",
     "AggregatorIdle",
     "AggregatorTickMissing",
+    "AccessLogIdle",
+    "ReconcileQueueIdle",
+    "ShardScalerTickMissing",
+    "GatewayErrors",
 ];
 
 /// The environment `test` with these windows in seconds.
@@ -154,6 +158,10 @@ fn every_failure_is_reported_within_ten_minutes_by_its_alarm_and_by_no_other_fir
         (Fault::Tick(from), "AggregatorTickMissing", 100),
         // Too few calls per minute to judge: the age of the oldest record covers them.
         (Fault::Slow(from), "ProcessingLatency", 1_000),
+        (Fault::Log(from), "AccessLogIdle", 100),
+        (Fault::Queue(from), "ReconcileQueueIdle", 100),
+        (Fault::Scaler(from), "ShardScalerTickMissing", 100),
+        (Fault::Upstream(from), "GatewayErrors", 100),
     ];
     for (processor, aggregator) in WINDOWS {
         let environment = windowed(processor, aggregator);

@@ -261,6 +261,25 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         unchanged.stderr.contains("nothing changed"),
         "{unchanged:#?}"
     );
+    // Without their stack, tables stay: CloudFormation would never make them again.
+    run(
+        &cloud,
+        "destroy --env test CompliCal-API-test --delete-data --yes",
+    )
+    .fails(
+        2,
+        &["tables of `CompliCal-Data-test`, which is not among the stacks to destroy"],
+    );
+    assert_eq!(
+        tables
+            .list_tables()
+            .send()
+            .await
+            .unwrap()
+            .table_names()
+            .len(),
+        3
+    );
     succeed(&cloud, "destroy --env test --delete-data --yes");
     nothing_is_left(&cloud).await;
 
@@ -313,6 +332,13 @@ async fn an_environment_that_goes_leaves_the_one_beside_it_untouched() {
     let cloud = cloud().await;
     let files = cloud.place.dir().join("environments");
     std::fs::copy(files.join("test.yaml"), files.join("beside.yaml")).unwrap();
+    // A reserve that the account's quota does not cover is refused before anything is made.
+    let file = std::fs::read_to_string(files.join("test.yaml")).unwrap();
+    let greedy = format!("{file}concurrency: {{authorizer: 950}}\n");
+    std::fs::write(files.join("greedy.yaml"), greedy).unwrap();
+    let refused = "`concurrency` reserves 950 executions, and AWS accepts 900";
+    run(&cloud, "deploy --env greedy --yes").fails(2, &[refused]);
+    assert_eq!(standing(&cloud, "greedy").await, BTreeSet::new());
     succeed(&cloud, "deploy --env test --yes");
     let alone = standing(&cloud, "test").await;
     assert!(alone.len() > 50, "{alone:#?}");

@@ -164,6 +164,23 @@ impl Queue {
         .dimension("QueueName", &self.name)
     }
 
+    /// The number of messages that a consumer received.
+    pub fn received(&self, period: Period) -> Metric {
+        Metric::new(
+            "AWS/SQS",
+            "NumberOfMessagesReceived",
+            Statistic::Sum,
+            period,
+        )
+        .dimension("QueueName", &self.name)
+    }
+
+    /// The number of messages that were sent to a queue of another stack or part.
+    pub fn sent_to(queue: &str, period: Period) -> Metric {
+        Metric::new("AWS/SQS", "NumberOfMessagesSent", Statistic::Sum, period)
+            .dimension("QueueName", queue)
+    }
+
     /// Allows a grantee to send messages.
     pub fn grant_send(&self, to: &impl Grantee) {
         to.grants()

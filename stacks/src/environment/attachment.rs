@@ -1,5 +1,7 @@
 //! Existing APIs.
 
+use std::collections::BTreeSet;
+
 use domain::gateway::Gateway;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +42,12 @@ impl From<ApiKind> for Gateway {
     }
 }
 
-/// The attached APIs: each stage once, and each API of one kind.
+/// The most APIs. Each may invoke the authorizer by a statement of the function's own policy, which
+/// Lambda bounds to 20 KB (Lambda Developer Guide, "Lambda quotas").
+const MOST: usize = 40;
+
+/// The attached APIs: each stage once, each API of one kind, and no more than the authorizer's
+/// policy holds.
 pub(super) fn attached<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Attached>, D::Error> {
@@ -62,5 +69,39 @@ pub(super) fn attached<'de, D: Deserializer<'de>>(
             )));
         }
     }
+    let apis: BTreeSet<&str> = attached.iter().map(|one| one.api_id.as_str()).collect();
+    if apis.len() > MOST {
+        return Err(D::Error::custom(format!(
+            "attached: {} APIs are given, {MOST} are allowed: each takes a statement of the authorizer's \
+             policy, of which Lambda accepts 20 KB; attach the others to a further environment",
+            apis.len()
+        )));
+    }
     Ok(attached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lambda's form of a permission, with the longest region, function and id of a resource.
+    #[test]
+    fn the_most_apis_fit_the_authorizers_policy() {
+        let arn = |service: &str, rest: &str| {
+            format!("arn:aws-us-gov:{service}:us-gov-west-1:123456789012:{rest}")
+        };
+        let function = arn("lambda", &format!("function:{}", "f".repeat(64)));
+        let source = arn("execute-api", &format!("{}/authorizers/*", "a".repeat(32)));
+        let statement = serde_json::json!({
+            "Sid": "s".repeat(100),
+            "Effect": "Allow",
+            "Principal": {"Service": "apigateway.amazonaws.com"},
+            "Action": "lambda:InvokeFunction",
+            "Resource": function,
+            "Condition": {"ArnLike": {"AWS:SourceArn": source}},
+        });
+        // One more is the API that the stack itself declares.
+        let length = (MOST + 1) * (statement.to_string().len() + 1);
+        assert!(length < 20_480, "{length}");
+    }
 }

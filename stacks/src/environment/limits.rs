@@ -3,27 +3,31 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::Bounded;
+use super::text::{Bounded, Region};
 
 /// How many calls the gateway accepts from all callers together. Further calls get 429 before any
-/// function runs, and are not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// function runs, and are not counted. By default half of AWS's usual quota for an account in the
+/// region: the other half is left for the account's other APIs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Throttle {
-    /// Sustained calls per second. No plan may promise more.
-    pub rate_per_second: Bounded<1, 1_000_000>,
-    /// Calls accepted at once above the rate.
-    pub burst: Bounded<1, 1_000_000>,
+    /// Sustained calls per second: by default 5,000, in regions with a lower quota 1,250. No plan
+    /// may promise more.
+    pub rate_per_second: Option<Bounded<1, 1_000_000>>,
+    /// Calls accepted at once above the rate: by default 2,500, in regions with a lower quota 625.
+    pub burst: Option<Bounded<1, 1_000_000>>,
 }
 
-impl Default for Throttle {
-    /// Half of AWS's usual quota for an account (API Gateway Developer Guide, "Quotas"): the other
-    /// half is left for the account's other APIs.
-    fn default() -> Self {
-        Self {
-            rate_per_second: Bounded::clamped(5_000),
-            burst: Bounded::clamped(2_500),
-        }
+impl Throttle {
+    /// The rate and the burst in a region.
+    pub fn within(self, region: &Region) -> (u32, u32) {
+        let half = region.gateway_requests_per_second() / 2;
+        let given = |number: Option<Bounded<1, 1_000_000>>| number.map(Bounded::get);
+        // AWS's own bucket holds half a second of its rate.
+        (
+            given(self.rate_per_second).unwrap_or(half),
+            given(self.burst).unwrap_or(half / 2),
+        )
     }
 }
 

@@ -121,10 +121,10 @@ fn gateway(
             stage: &context.environment.name,
             // The analytics API compresses its responses, and an upstream may send any bytes.
             binary: true,
-            throttle: (
-                context.environment.throttle.rate_per_second.get(),
-                context.environment.throttle.burst.get(),
-            ),
+            throttle: context
+                .environment
+                .throttle
+                .within(&context.environment.region),
             tracing: context.environment.tracing,
             tls_policy: context
                 .environment

@@ -2,6 +2,7 @@
 //! delivery.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use domain::names::{Function as Of, env, kinesis_metric as metric};
 use domain::webhook::{CURRENT_SECRET, Endpoint, Endpoints, FIRST_SECRET_CHARACTERS};
@@ -13,12 +14,17 @@ use crate::constructs::{
     SecretSettings, Stack, Statistic, Table, Topic,
 };
 use crate::metering::context::{Size, StackContext, dead_letters, variable};
-use crate::metering::watch::{Lasting, Watch};
+use crate::metering::watch::{Lasting, Watch, unread};
 
 /// The names of the alarms on alerts.
-pub(crate) const ALARMS: [&str; 2] = [DELIVERIES_FAILED, DEAD_LETTERS];
+pub(crate) const ALARMS: [&str; 4] = [DELIVERIES_FAILED, QUEUE_IDLE, FAILURES, DEAD_LETTERS];
 const DELIVERIES_FAILED: &str = "deliveries-failed";
+const QUEUE_IDLE: &str = "alert-queue-idle";
+const FAILURES: &str = "notifier-failures";
 const DEAD_LETTERS: &str = "alert-dead-letters";
+
+/// Minutes within which a message that failed is received again.
+const AGAIN: NonZeroU16 = NonZeroU16::MIN.saturating_add(9);
 
 /// The function's size.
 const SIZE: Size = Size {
@@ -73,7 +79,7 @@ pub(crate) fn declare(
         secret.grant_read(&notifier);
     }
     queue.feed(stack, "NotifierSource", &notifier, DELIVERY);
-    for watch in alarms(context, &dead_letters) {
+    for watch in alarms(context, &notifier, [&queue, &dead_letters]) {
         context.alarm(stack, topic, watch);
     }
     Ok((queue, notifier))
@@ -134,7 +140,11 @@ fn endpoints(context: &StackContext<'_>) -> Endpoints {
     Endpoints(endpoints.collect())
 }
 
-fn alarms(context: &StackContext<'_>, dead_letters: &Queue) -> [Watch<'static>; 2] {
+fn alarms(
+    context: &StackContext<'_>,
+    notifier: &Function,
+    [queue, dead_letters]: [&Queue; 2],
+) -> [Watch<'static>; 4] {
     let minute = Period::MINUTE;
     [
         Watch {
@@ -148,6 +158,30 @@ fn alarms(context: &StackContext<'_>, dead_letters: &Queue) -> [Watch<'static>; 
                 .kinesis_metric(metric::DELIVERIES_FAILED, Statistic::Sum, minute)
                 .into(),
             breaches: Comparison::Above(0.0),
+            lasting: Lasting::ONCE,
+        },
+        Watch {
+            id: "AlertQueueIdle",
+            noun: QUEUE_IDLE,
+            means: "Alerts wait and nothing wakes the notifier: its mapping to the queue is \
+                    disabled, deleted or broken. Counts are not affected, but nobody is notified \
+                    of crossed thresholds. The queue keeps the alerts. Enable the mapping \
+                    `NotifierSource`, or deploy the data stack again.",
+            watched: unread(queue).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::TWICE,
+        },
+        // A message is hidden for six minutes after a failure: one that always fails does so twice.
+        Watch {
+            id: "NotifierFailures",
+            noun: FAILURES,
+            means: "The notifier fails repeatedly. Alerts are redelivered for ten hours; until they \
+                    succeed, nobody is notified of crossed thresholds. Counts are not affected. \
+                    Check `cargo xtask logs notifier`.",
+            watched: notifier
+                .metric("Errors", Statistic::Sum, Period::minutes(AGAIN))
+                .into(),
+            breaches: Comparison::Above(1.0),
             lasting: Lasting::ONCE,
         },
         Watch {

@@ -16,12 +16,13 @@ use crate::constructs::{
     Subscription, Topic,
 };
 use crate::metering::context::{Size, StackContext, dead_letters};
-use crate::metering::watch::{Lasting, Watch};
+use crate::metering::watch::{Lasting, Watch, unread};
 
 /// The names of its alarms, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 3] = [DEAD_LETTERS, FAILURES, QUEUE_AGE];
+pub(crate) const ALARMS: [&str; 4] = [DEAD_LETTERS, FAILURES, QUEUE_IDLE, QUEUE_AGE];
 const DEAD_LETTERS: &str = "reconcile-dead-letters";
 const FAILURES: &str = "reconciler-failures";
+const QUEUE_IDLE: &str = "reconcile-queue-idle";
 const QUEUE_AGE: &str = "reconcile-queue-age";
 
 /// The function's size.
@@ -92,7 +93,7 @@ fn alarms(
     reconciler: &Function,
     queue: &Queue,
     dead_letters: &Queue,
-) -> [Watch<'static>; 3] {
+) -> [Watch<'static>; 4] {
     let window = context.environment.reconciler.window_seconds.get();
     let failed = reconciler.metric("Errors", Statistic::Sum, Period::MINUTE);
     [
@@ -119,12 +120,23 @@ fn alarms(
             lasting: Lasting::MOSTLY,
         },
         Watch {
+            id: "ReconcileQueueIdle",
+            noun: QUEUE_IDLE,
+            means: "Lines of the access log are due and nothing takes them from the queue: its \
+                    mapping is disabled, deleted or broken. Counts of calls that the stream \
+                    reported are correct. Statuses, latencies and calls that only the log reported \
+                    are late; the queue keeps the lines for days. Enable the mapping \
+                    `ReconcilerSource`, or deploy the API stack again.",
+            watched: unread(queue).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::TWICE,
+        },
+        Watch {
             id: "ReconcileQueueAge",
             noun: QUEUE_AGE,
             means: "Lines of the access log wait fifteen minutes longer than their window. Counts \
                     of calls that the stream reported are correct. Statuses, latencies and calls \
-                    that only the log reported are late. Check `cargo xtask logs reconciler`, and \
-                    whether the mapping `ReconcilerSource` is enabled.",
+                    that only the log reported are late. Check `cargo xtask logs reconciler`.",
             watched: queue.age(Period::MINUTE).into(),
             breaches: Comparison::Above(f64::from(window + WAIT)),
             lasting: Lasting::MOSTLY,

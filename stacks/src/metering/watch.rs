@@ -5,7 +5,7 @@
 
 use crate::cfn::{Val, sub};
 use crate::constructs::{
-    Alarm, AlarmSettings, Comparison, Expression, Missing, Period, Stack, Topic, Watched,
+    Alarm, AlarmSettings, Comparison, Expression, Missing, Period, Queue, Stack, Topic, Watched,
 };
 use crate::metering::context::StackContext;
 use crate::metering::dashboard;
@@ -77,6 +77,15 @@ pub(crate) fn unanswered(
         .greater_than(0.0)
         .and(none)
         .choose(1.0, 0.0)
+}
+
+/// 1 if messages wait in a queue and its mapping receives none, otherwise 0, to breach
+/// [twice](Lasting::TWICE). A message that waits for its delay does not count. SQS measures a queue
+/// while something asks it for messages, as a mapping does, and for six hours after that.
+pub(crate) fn unread(queue: &Queue) -> Expression {
+    // Lambda's pollers wait for twenty seconds, and pause while all executions are busy.
+    let period = settled(60);
+    unanswered(queue.depth(period), queue.received(period))
 }
 
 impl StackContext<'_> {

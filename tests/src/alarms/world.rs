@@ -1,5 +1,6 @@
 //! Traffic and the system's metrics under it.
 
+use domain::names::StackKind;
 use stacks::{Environment, Function};
 
 use super::series::Series;
@@ -23,6 +24,14 @@ pub enum Fault {
     Tick(usize),
     /// Records take ten seconds longer.
     Slow(usize),
+    /// The access log's subscription is gone.
+    Log(usize),
+    /// The mapping of the access log's queue is disabled.
+    Queue(usize),
+    /// The scaler's tick stops.
+    Scaler(usize),
+    /// Half of the calls get a 5xx.
+    Upstream(usize),
 }
 
 /// How late CloudWatch makes a minute visible.
@@ -110,6 +119,8 @@ impl World<'_> {
     pub fn under(&self, calls: &[i64], seed: u64) -> Series {
         let mut random = Random::new(seed);
         let mut series = Series::new(self.minutes);
+        self.lines(calls, &mut series, &mut random);
+        self.scaler(&mut series, &mut random);
         let mut written = self.calls(calls, &mut series, &mut random);
         let ticks: Vec<i64> = (0..i64::try_from(self.minutes).unwrap())
             .map(|minute| minute * MINUTE + 7_000)
@@ -192,6 +203,71 @@ impl World<'_> {
         written
     }
 
+    /// The metrics of the stage, and of the queue of the access log's lines.
+    fn lines(&self, calls: &[i64], series: &mut Series, random: &mut Random) {
+        let names = self.environment.names();
+        let window = i64::from(self.environment.reconciler.window_seconds.get()) * 1_000;
+        let [mut counted, mut errors, mut sent, mut waiting, mut received] =
+            [(); 5].map(|()| ByMinute::new(self.minutes));
+        for (place, &call) in calls.iter().enumerate() {
+            counted.add(call, 1.0);
+            // One call in a thousand fails in any case.
+            let fails = !self.works(call, |fault| matches!(fault, Fault::Upstream(_)));
+            let fails = (fails && place % 2 == 0) || random.once_in(1_000);
+            errors.add(call, f64::from(u8::from(fails)));
+            let line = call + random.between(1_000, 40_000);
+            if !self.works(line, |fault| matches!(fault, Fault::Log(_))) {
+                continue;
+            }
+            sent.add(line, 1.0);
+            let due = line + (window - line.rem_euclid(window.max(1))) % window.max(1);
+            let taken = due + random.between(0, 20_000);
+            if self.works(taken, |fault| matches!(fault, Fault::Queue(_))) {
+                received.add(taken, 1.0);
+                // SQS takes a sample a minute: it sees a message that waits across its end.
+                if due / MINUTE < taken / MINUTE {
+                    waiting.add(due, 1.0);
+                }
+            } else {
+                let end = i64::try_from(self.minutes).unwrap();
+                (due / MINUTE..end).for_each(|minute| waiting.add(minute * MINUTE, 1.0));
+            }
+        }
+        let stage = format!("{} {}", names.stack(StackKind::Api), self.environment.name);
+        let queue = names.reconcile_queue();
+        for (key, values, effect) in [
+            (format!("AWS/ApiGateway Count {stage}"), counted, false),
+            (format!("AWS/ApiGateway 5XXError {stage}"), errors, true),
+            (format!("AWS/SQS NumberOfMessagesSent {queue}"), sent, true),
+            (
+                format!("AWS/SQS ApproximateNumberOfMessagesVisible {queue}"),
+                waiting,
+                false,
+            ),
+            (
+                format!("AWS/SQS NumberOfMessagesReceived {queue}"),
+                received,
+                true,
+            ),
+        ] {
+            self.show(series, random, &key, values, effect);
+        }
+    }
+
+    /// The scaler's invocations: one every two minutes.
+    fn scaler(&self, series: &mut Series, random: &mut Random) {
+        let mut invoked = ByMinute::new(self.minutes);
+        for minute in (0..i64::try_from(self.minutes).unwrap()).step_by(2) {
+            let at = minute * MINUTE + 20_000;
+            if self.works(at, |fault| matches!(fault, Fault::Scaler(_))) {
+                invoked.add(at, 1.0);
+            }
+        }
+        let scaler = self.environment.names().function(Function::Scaler);
+        let key = format!("AWS/Lambda Invocations {scaler}");
+        self.show(series, random, &key, invoked, true);
+    }
+
     /// The metrics of the aggregator, which the writes in `written` trigger.
     fn folds(&self, written: &[i64], ticks: &[i64], series: &mut Series, random: &mut Random) {
         let names = self.environment.names();
@@ -251,7 +327,11 @@ impl World<'_> {
             | Fault::Tracking(minute)
             | Fault::Mapping(minute)
             | Fault::Tick(minute)
-            | Fault::Slow(minute) => i64::try_from(minute).unwrap() * MINUTE,
+            | Fault::Slow(minute)
+            | Fault::Log(minute)
+            | Fault::Queue(minute)
+            | Fault::Scaler(minute)
+            | Fault::Upstream(minute) => i64::try_from(minute).unwrap() * MINUTE,
         };
         !meant(&self.fault) || at < from
     }

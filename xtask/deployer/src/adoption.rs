@@ -7,7 +7,7 @@
 mod shape;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
     KeySchemaElement, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, Projection,
     ProjectionType, ScalarAttributeType, SseSpecification, SseType, StreamSpecification,
     StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
@@ -130,6 +130,7 @@ impl Tables {
                 Remedy::Recover => self.recover(table).await?,
                 Remedy::Encrypt(key) => self.encrypt(table, key.as_deref()).await?,
                 Remedy::Protect => self.protect(table).await?,
+                Remedy::OnDemand => self.pay_per_request(table).await?,
             }
             self.settled(table).await?;
         }
@@ -198,6 +199,15 @@ impl Tables {
         self.change(table, async || {
             let update = self.client.update_table().table_name(table);
             let update = update.deletion_protection_enabled(true);
+            update.send().await.map_err(failed("UpdateTable")).map(drop)
+        })
+        .await
+    }
+
+    async fn pay_per_request(&self, table: &str) -> Result<(), Error> {
+        self.change(table, async || {
+            let update = self.client.update_table().table_name(table);
+            let update = update.billing_mode(BillingMode::PayPerRequest);
             update.send().await.map_err(failed("UpdateTable")).map(drop)
         })
         .await

@@ -1,4 +1,4 @@
-//! Invokes functions, and reads their policies.
+//! Invokes functions, reads their policies, and what the account may run of them.
 
 use aws_sdk_lambda::primitives::Blob;
 
@@ -9,6 +9,15 @@ use crate::session::Session;
 #[derive(Debug, Clone)]
 pub struct Functions {
     client: aws_sdk_lambda::Client,
+}
+
+/// Concurrent executions of the account in the region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Executions {
+    /// All that AWS grants.
+    pub quota: u32,
+    /// Those that no function has reserved.
+    pub unreserved: u32,
 }
 
 impl Functions {
@@ -28,6 +37,20 @@ impl Functions {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The account's concurrent executions in the region.
+    pub async fn executions(&self) -> Result<Option<Executions>, Error> {
+        let settings = self.client.get_account_settings().send().await;
+        let settings = settings.map_err(failed("GetAccountSettings"))?;
+        let number = |number: i32| u32::try_from(number).unwrap_or_default();
+        Ok(settings.account_limit.map(|limit| {
+            let quota = number(limit.concurrent_executions);
+            Executions {
+                quota,
+                unreserved: limit.unreserved_concurrent_executions.map_or(quota, number),
+            }
+        }))
     }
 
     /// Invokes a function and waits for its response.

@@ -7,15 +7,26 @@ use domain::key;
 use crate::error::{Error, failed};
 use crate::session::Session;
 
-/// The ARN of the role with which API Gateway writes the logs of all APIs of the account and
-/// region; `None` if none is set.
-pub async fn gateway_logs_role(session: &Session) -> Result<Option<String>, Error> {
+/// API Gateway's settings for the account and region.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayAccount {
+    /// The ARN of the role with which it writes the logs of all APIs, if one is set.
+    pub logs_role: Option<String>,
+    /// The requests per second that it accepts for all APIs together.
+    pub requests_per_second: Option<f64>,
+}
+
+/// Asks API Gateway for its settings of the account and region.
+pub async fn gateway_account(session: &Session) -> Result<GatewayAccount, Error> {
     let account = aws_sdk_apigateway::Client::new(session.config())
         .get_account()
         .send()
         .await
         .map_err(failed("GetAccount"))?;
-    Ok(account.cloudwatch_role_arn.filter(|arn| !arn.is_empty()))
+    Ok(GatewayAccount {
+        logs_role: account.cloudwatch_role_arn.filter(|arn| !arn.is_empty()),
+        requests_per_second: account.throttle_settings.map(|quota| quota.rate_limit),
+    })
 }
 
 /// An API key that API Gateway holds. Its value is forgotten once it is hashed.

@@ -329,6 +329,18 @@ impl Stacks {
         Ok(value.and_then(Value::as_u64))
     }
 
+    /// The sum of a property over all resources of the template that a stack was last deployed from.
+    pub async fn deployed_sum(&self, stack: &Deployed, property: &str) -> Result<u64, Error> {
+        let template = self.template(&stack.id).await?;
+        let resources = template.get("Resources").and_then(Value::as_object);
+        let path = format!("/Properties/{property}");
+        let numbers = resources
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, resource)| resource.pointer(&path).and_then(Value::as_u64));
+        Ok(numbers.sum())
+    }
+
     /// Deletes a change set.
     pub async fn discard(&self, change_set: &str) -> Result<(), Error> {
         self.client

@@ -10,6 +10,7 @@ pub(super) mod lag;
 mod leftovers;
 mod order;
 mod plan;
+mod quotas;
 mod review;
 mod start;
 mod watch;

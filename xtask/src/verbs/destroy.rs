@@ -45,7 +45,11 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         return Ok(Exit::Done);
     }
     let reached = reach(context).await?;
-    let found = chosen(reached.stacks().await?, &kinds);
+    let deployed = reached.stacks().await?;
+    if args.delete_data {
+        check_tables(&deployed, &kinds)?;
+    }
+    let found = chosen(deployed, &kinds);
     if found.is_empty() && !args.delete_data {
         nothing(context, &environment);
         return Ok(Exit::Done);
@@ -89,6 +93,23 @@ fn check_options(
         .into());
     }
     Ok(())
+}
+
+/// Refuses to delete the tables of a stack that stays: CloudFormation would go on believing in
+/// them, and no later deploy would create them again.
+fn check_tables(deployed: &[(StackKind, Deployed)], kinds: &[StackKind]) -> anyhow::Result<()> {
+    let standing = deployed
+        .iter()
+        .find(|(kind, _)| *kind == StackKind::Data && !kinds.contains(kind));
+    let Some((_, stack)) = standing else {
+        return Ok(());
+    };
+    Err(Stop::usage(format!(
+        "`--delete-data` deletes the tables of `{name}`, which is not among the stacks to destroy: name \
+         `{name}` too, or none for all stacks",
+        name = stack.name
+    ))
+    .into())
 }
 
 fn nothing(context: &Context, environment: &Environment) {
@@ -333,6 +354,15 @@ mod tests {
             question(&environment, &[], &args),
             "delete its tables with every key, count and event of environment `test`?"
         );
+    }
+
+    #[test]
+    fn tables_go_only_with_their_stack() {
+        let deployed = STACKS.map(stack);
+        assert!(check_tables(&deployed, &[StackKind::Api, StackKind::Kinesis]).is_err());
+        assert!(check_tables(&deployed, &STACKS).is_ok());
+        // A stack that is gone believes in nothing.
+        assert!(check_tables(&[stack(StackKind::Api)], &[StackKind::Api]).is_ok());
     }
 
     #[test]

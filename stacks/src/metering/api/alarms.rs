@@ -3,15 +3,16 @@
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, api_metric};
 
 use crate::constructs::{
-    Comparison, Expression, Function, Metric, Percentile, Period, RestApi, Statistic,
+    Comparison, Expression, Function, Metric, Percentile, Period, Queue, RestApi, Statistic,
 };
 use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms except the reconciler's, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 8] = [
+pub(crate) const ALARMS: [&str; 9] = [
     TRACKING_FAILURES,
     NO_TRACKING_SUCCESS,
+    ACCESS_LOG_IDLE,
     GATEWAY_ERRORS,
     UNDECIDED_CALLS,
     AUTHORIZER_THROTTLES,
@@ -21,6 +22,7 @@ pub(crate) const ALARMS: [&str; 8] = [
 ];
 const TRACKING_FAILURES: &str = "tracking-failures";
 const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
+const ACCESS_LOG_IDLE: &str = "access-log-idle";
 const GATEWAY_ERRORS: &str = "gateway-errors";
 const UNDECIDED_CALLS: &str = "undecided-calls";
 const AUTHORIZER_THROTTLES: &str = "authorizer-throttles";
@@ -28,23 +30,32 @@ const AUTHORIZER_DURATION: &str = "authorizer-duration";
 const BACKGROUND_THROTTLES: &str = "background-throttles";
 const CONCURRENCY: &str = "concurrency";
 
-/// The stage's metrics, per minute.
+/// Seconds within which a call's line has passed from the access log through the reconciler to the
+/// queue: CloudWatch Logs delivers most lines within seconds.
+const LINE_SECONDS: u32 = 120;
+
+/// The stage's metrics.
 pub(super) struct Stage {
+    /// Calls of five minutes, and those with a 5xx response.
     calls: Metric,
     errors: Metric,
+    /// Calls of a period that the access log's lines may take.
+    logged: Metric,
 }
 
 impl Stage {
     pub(super) fn of(api: &RestApi) -> Self {
+        let calls = |period| api.metric("Count", Statistic::SampleCount, period);
         Self {
-            calls: api.metric("Count", Statistic::SampleCount, Period::MINUTE),
-            errors: api.metric("5XXError", Statistic::Sum, Period::MINUTE),
+            calls: calls(Period::FIVE_MINUTES),
+            errors: api.metric("5XXError", Statistic::Sum, Period::FIVE_MINUTES),
+            logged: calls(settled(LINE_SECONDS)),
         }
     }
 
-    /// Calls with a 5xx response in percent of all; 0 if there are too few to judge.
+    /// Calls with a 5xx response in percent of all; 0 for a single one, which proves nothing.
     fn share(&self) -> Expression {
-        const ERRORS_TO_JUDGE: f64 = 5.0;
+        const ERRORS_TO_JUDGE: f64 = 2.0;
         let errors = Expression::from(self.errors.clone());
         errors
             .clone()
@@ -60,6 +71,7 @@ pub(super) fn of(
     stage: &Stage,
 ) -> Vec<Watch<'static>> {
     let mut alarms = Vec::from(tracking(context, authorizer));
+    alarms.push(idle_log(context, stage));
     alarms.extend(answers(context, authorizer, stage));
     alarms.extend(capacity(context, authorizer));
     alarms
@@ -94,6 +106,24 @@ fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
     ]
 }
 
+/// The reconciler forwards each line of the access log to its queue, whoever called what.
+fn idle_log(context: &StackContext<'_>, stage: &Stage) -> Watch<'static> {
+    let queue = context.names.reconcile_queue();
+    let forwarded = Queue::sent_to(&queue, settled(LINE_SECONDS));
+    Watch {
+        id: "AccessLogIdle",
+        noun: ACCESS_LOG_IDLE,
+        means: "Calls arrive but no line of the access log reaches the reconciler's queue: the \
+                gateway writes no log, or the log's subscription is gone. Calls that the stream or \
+                the table took count, but without status and latency. An event that neither took \
+                is not recovered until this is fixed. Check `cargo xtask logs reconciler`, and \
+                deploy the API stack again.",
+        watched: unanswered(stage.logged.clone(), forwarded).into(),
+        breaches: Comparison::Above(0.0),
+        lasting: Lasting::TWICE,
+    }
+}
+
 fn answers(
     context: &StackContext<'_>,
     authorizer: &Function,
@@ -111,7 +141,7 @@ fn answers(
                     API behind the gateway.",
             watched: stage.share().into(),
             breaches: Comparison::Above(1.0),
-            lasting: Lasting::MOSTLY,
+            lasting: Lasting::TWICE,
         },
         Watch {
             id: "UndecidedCalls",
@@ -157,9 +187,9 @@ fn capacity(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
         Watch {
             id: "BackgroundThrottles",
             noun: BACKGROUND_THROTTLES,
-            means: "Lambda refuses to run functions that count or serve the analytics API and \
-                    `/v1/keys`. Counting is redelivered, so counts are late, not lost; the two \
-                    APIs answer 500. Ask AWS for concurrent executions, or raise `concurrency`.",
+            means: "Lambda refuses to run functions that count, notify or serve the analytics API, \
+                    `/v1/keys` and `/v1/usage/events`. Counting and alerts are redelivered, so they \
+                    are late, not lost; the APIs answer 500. Ask AWS for concurrent executions, or raise `concurrency`.",
             watched: throttled(context).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,
@@ -180,8 +210,18 @@ fn capacity(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
 /// Throttles of every function except the authorizer.
 fn throttled(context: &StackContext<'_>) -> Expression {
     let streaming = context.environment.mode() == TrackingMode::Stream;
-    let mut functions = vec![Of::Aggregator, Of::Reconciler, Of::Analytics, Of::Keys];
+    let scaled = context.environment.stream.capacity.scaled().is_some();
+    let metered = !context.environment.meters.is_empty();
+    let mut functions = vec![
+        Of::Aggregator,
+        Of::Reconciler,
+        Of::Notifier,
+        Of::Analytics,
+        Of::Keys,
+    ];
     functions.extend(streaming.then_some(Of::Processor));
+    functions.extend((streaming && scaled).then_some(Of::Scaler));
+    functions.extend(metered.then_some(Of::Collector));
     let throttles = functions.into_iter().map(|of| {
         let name = context.names.function(of);
         let metric = Function::metric_of(&name, "Throttles", Statistic::Sum, Period::MINUTE);

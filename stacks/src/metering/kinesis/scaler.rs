@@ -11,12 +11,13 @@ use crate::constructs::{
     Comparison, Function, Grantee, Period, ScheduleRule, Stack, Statistic, Stream, Topic,
 };
 use crate::metering::context::{Size, StackContext};
-use crate::metering::watch::{Lasting, Watch};
+use crate::metering::watch::{Lasting, Watch, recurring, unanswered};
 
 /// The names of the alarms on scaling, as the dashboard shows them.
-pub(crate) const ALARMS: [&str; 2] = [REFUSED, FAILURES];
+pub(crate) const ALARMS: [&str; 3] = [REFUSED, FAILURES, TICK];
 const REFUSED: &str = "shard-scaling-refused";
 const FAILURES: &str = "shard-scaling-failures";
+const TICK: &str = "shard-scaler-tick";
 
 /// The function's size: a few calls, and a day of values.
 const SIZE: Size = Size {
@@ -60,7 +61,7 @@ pub(super) fn declare(
         every_minutes: EVERY,
     }
     .invoke(stack, "ShardScalerTick", &scaler);
-    for watch in watches(context, &scaler) {
+    for watch in watches(context, &scaler, stream) {
         context.alarm(stack, topic, watch);
     }
     let name = scaler.name().to_owned();
@@ -72,9 +73,12 @@ pub(super) fn declare(
     Ok(())
 }
 
-/// Each alarm needs a quarter of an hour: one busy minute at `maxShards` is harmless.
-fn watches(context: &StackContext<'_>, scaler: &Function) -> [Watch<'static>; 2] {
+/// The first two need a quarter of an hour: one busy minute at `maxShards` is harmless.
+fn watches(context: &StackContext<'_>, scaler: &Function, stream: &Stream) -> [Watch<'static>; 3] {
     let period = Period::FIVE_MINUTES;
+    let tick = recurring(u32::from(EVERY.get()) * 60);
+    let put = stream.metric("IncomingRecords", Statistic::Sum, tick);
+    let ticks = scaler.metric("Invocations", Statistic::Sum, tick);
     [
         Watch {
             id: "ShardScalingRefused",
@@ -97,6 +101,16 @@ fn watches(context: &StackContext<'_>, scaler: &Function) -> [Watch<'static>; 2]
             watched: scaler.metric("Errors", Statistic::Sum, period).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::MOSTLY,
+        },
+        Watch {
+            id: "ShardScalerTickMissing",
+            noun: TICK,
+            means: "The stream gets records but nothing wakes the scaler, so the stream keeps its \
+                    shards under any load. Counts are not affected. Enable the rule \
+                    `shard-scaler-tick`, or deploy the stream's stack again.",
+            watched: unanswered(put, ticks).into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::TWICE,
         },
     ]
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement, SseStatus, TableDescription};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, SseStatus, TableDescription,
+};
 use serde_json::Value;
 
 /// A part of a key.
@@ -47,6 +49,8 @@ pub(crate) struct Shape {
     recoverable: bool,
     encryption: Encryption,
     protected: bool,
+    /// Whether it is paid per request: a table with provisioned capacity throttles beyond it.
+    on_demand: bool,
 }
 
 /// What DynamoDB tells about a table beside its description.
@@ -77,6 +81,8 @@ pub(crate) enum Remedy {
     Encrypt(Option<String>),
     /// Turn on deletion protection.
     Protect,
+    /// Replace its provisioned capacity by payment per request.
+    OnDemand,
 }
 
 impl fmt::Display for Remedy {
@@ -97,6 +103,7 @@ impl fmt::Display for Remedy {
             Self::Encrypt(Some(key)) => write!(f, "encrypting it with `{key}`"),
             Self::Encrypt(None) => f.write_str("encrypting it with AWS's key for DynamoDB"),
             Self::Protect => f.write_str("turning on its deletion protection"),
+            Self::OnDemand => f.write_str("changing it to payment per request"),
         }
     }
 }
@@ -196,6 +203,7 @@ impl Shape {
                 Encryption::Owned
             },
             protected: properties.get("DeletionProtectionEnabled") == Some(&Value::Bool(true)),
+            on_demand: at("/BillingMode") == Some(BillingMode::PayPerRequest.as_str()),
         }
     }
 
@@ -223,6 +231,11 @@ impl Shape {
             recoverable: beside.recoverable,
             encryption: encryption(table),
             protected: table.deletion_protection_enabled == Some(true),
+            // DynamoDB has no summary of a table that always had provisioned capacity.
+            on_demand: table
+                .billing_mode_summary()
+                .and_then(|billing| billing.billing_mode())
+                == Some(&BillingMode::PayPerRequest),
         }
     }
 
@@ -252,6 +265,10 @@ impl Shape {
         if self.protected && !actual.protected {
             let says = "it has no deletion protection";
             found.push(Difference::mended(says, Remedy::Protect));
+        }
+        if self.on_demand && !actual.on_demand {
+            let says = "it has provisioned capacity, which throttles calls beyond it";
+            found.push(Difference::mended(says, Remedy::OnDemand));
         }
         found
     }
@@ -396,6 +413,7 @@ mod tests {
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
             "SSESpecification": {"SSEEnabled": true, "KMSMasterKeyId": "arn:of:the:key"},
             "DeletionProtectionEnabled": true,
+            "BillingMode": "PAY_PER_REQUEST",
         })
     }
 
@@ -461,6 +479,15 @@ mod tests {
             said(&without("DeletionProtectionEnabled")),
             ["it has no deletion protection"]
         );
+        for provisioned in [
+            without("BillingMode"),
+            with("/BillingMode", &json!("PROVISIONED")),
+        ] {
+            assert_eq!(
+                said(&provisioned),
+                ["it has provisioned capacity, which throttles calls beyond it"]
+            );
+        }
         assert_eq!(
             said(&with(
                 "/StreamSpecification/StreamViewType",

@@ -21,6 +21,7 @@ fn template() -> Value {
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true},
         "SSESpecification": {"SSEEnabled": true, "SSEType": "KMS"},
         "DeletionProtectionEnabled": true,
+        "BillingMode": "PAY_PER_REQUEST",
     }}}})
 }
 
@@ -82,13 +83,14 @@ async fn a_bare_table_gets_everything_that_is_declared() {
             "it has no point-in-time recovery",
             "it is not encrypted with a key of KMS",
             "it has no deletion protection",
+            "it has provisioned capacity, which throttles calls beyond it",
         ]
     );
     assert_eq!(differing[0].obstacles().count(), 0);
 
     let told = Messages::default();
     tables.mend(&differing[0], &told).await.unwrap();
-    assert_eq!(told.notes().len(), 6);
+    assert_eq!(told.notes().len(), 7);
     let changes: Vec<Value> = aws
         .calls()
         .iter()
@@ -112,6 +114,7 @@ async fn a_bare_table_gets_everything_that_is_declared() {
                 {"PointInTimeRecoveryEnabled": true}}),
             json!({"TableName": "t", "SSESpecification": {"Enabled": true, "SSEType": "KMS"}}),
             json!({"TableName": "t", "DeletionProtectionEnabled": true}),
+            json!({"TableName": "t", "BillingMode": "PAY_PER_REQUEST"}),
         ]
     );
 }

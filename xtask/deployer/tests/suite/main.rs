@@ -9,5 +9,6 @@
 mod adoption;
 mod bucket;
 mod logs;
+mod quotas;
 mod scripted;
 mod tables;

@@ -1,6 +1,6 @@
 //! AWS's settings for the whole account and region, which no environment may take from another.
 
-use deployer::{Stacks, gateway_logs_role};
+use deployer::{Stacks, gateway_account};
 use domain::names::StackKind;
 use stacks::USAGE_STREAM;
 use stacks::environment::Environment;
@@ -8,15 +8,15 @@ use stacks::environment::Environment;
 use crate::aws::{Reached, connect};
 use crate::context::Context;
 
-/// API Gateway's usual quota for an account, in requests per second.
-const USUAL_QUOTA: u32 = 10_000;
+use super::quotas;
 
 /// Connects to the account of an environment outside `local`, and finds out which of its settings
 /// the stacks must leave alone.
 pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow::Result<Reached> {
     let mut reached = connect(environment).await?;
-    tell_quota(context, &reached.environment);
-    let present = gateway_logs_role(&reached.session).await?;
+    let gateway = gateway_account(&reached.session).await?;
+    quotas::compare(context, &reached, gateway.requests_per_second).await?;
+    let present = gateway.logs_role;
     let own = reached.environment.names().gateway_logs_role();
     let leaves = is_of_another(present.as_deref(), &own);
     if let (true, Some(role)) = (leaves, present) {
@@ -52,18 +52,6 @@ async fn shards_of_the_stack(reached: &Reached) -> anyhow::Result<Option<u32>> {
         .deployed_number(&stack, USAGE_STREAM, "ShardCount")
         .await?;
     Ok(shards.and_then(|shards| u32::try_from(shards).ok()))
-}
-
-/// Reports a region with a lower quota than most.
-fn tell_quota(context: &Context, environment: &Environment) {
-    let region = &environment.region;
-    let quota = region.gateway_requests_per_second();
-    if quota < USUAL_QUOTA {
-        context.out.aside(&format!(
-            "API Gateway accepts {quota} requests a second from an account in `{region}`, all its APIs \
-             together, unless AWS has raised that quota"
-        ));
-    }
 }
 
 /// Whether the account's role `present` differs from the environment's own.
