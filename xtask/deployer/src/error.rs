@@ -23,6 +23,9 @@ pub enum Error {
         operation: &'static str,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether the connection failed, as opposed to a request that could not be made, for
+        /// example without credentials.
+        lost: bool,
     },
     /// The bucket with the environment's name belongs to someone else.
     #[error(
@@ -51,7 +54,10 @@ pub enum Error {
         reason: String,
     },
     /// A stack operation failed.
-    #[error("stack `{stack}` ended as `{status}`: `{resource}` ({kind}): {reason}")]
+    #[error(
+        "stack `{stack}` ended as `{status}`: `{resource}` ({kind}): {reason}{}",
+        listed(rolled_back)
+    )]
     StackFailed {
         /// The stack.
         stack: String,
@@ -63,6 +69,9 @@ pub enum Error {
         kind: String,
         /// CloudFormation's reason.
         reason: String,
+        /// Logical ids of the resources that CloudFormation rolled back, in the order in which it
+        /// did so.
+        rolled_back: Vec<String>,
     },
     /// A rollback that had stopped half-way stopped half-way again.
     #[error("the rollback of stack `{stack}` failed again: `{resource}`: {reason}")]
@@ -131,7 +140,11 @@ impl From<keyring::TableError> for Error {
                 code,
                 message,
             },
-            Failed::Unreachable { operation, source } => Self::Unreachable { operation, source },
+            Failed::Unreachable { operation, source } => Self::Unreachable {
+                operation,
+                source,
+                lost: false,
+            },
             Failed::KeyItem { table, source } => Self::KeyItem { table, source },
         }
     }
@@ -181,6 +194,11 @@ impl Error {
         )
     }
 
+    /// Whether the connection to AWS failed.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Unreachable { lost: true, .. })
+    }
+
     /// Whether the requested resource does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         match self {
@@ -218,7 +236,34 @@ where
         }
         other => Error::Unreachable {
             operation,
+            lost: is_lost(&other),
             source: Box::new(other),
         },
     }
+}
+
+/// Whether a request was sent, or could have been, and its answer did not arrive.
+fn is_lost<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !failure.is_user(),
+        _ => false,
+    }
+}
+
+/// The most resources that an error lists.
+const MOST_LISTED: usize = 10;
+
+/// What was rolled back, as the end of an error.
+fn listed(rolled_back: &[String]) -> String {
+    if rolled_back.is_empty() {
+        return String::new();
+    }
+    let shown = rolled_back.iter().take(MOST_LISTED);
+    let shown: Vec<_> = shown.map(|resource| format!("`{resource}`")).collect();
+    let more = match rolled_back.len().saturating_sub(MOST_LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("; rolled back: {}{more}", shown.join(", "))
 }

@@ -4,11 +4,13 @@
 
 use deployer::Error;
 
+use crate::aws::unprotect;
+
 /// Hints by fragments of AWS's messages. The first match wins.
 const WORDS: [(&str, &str); 17] = [
     (
-        "TerminationProtection",
-        "termination protection is on: `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name STACK` lifts it",
+        "cannot be deleted while in status",
+        "someone else is changing the stack: run the command again, and it waits for them",
     ),
     (
         "is in UPDATE_IN_PROGRESS state",
@@ -88,9 +90,18 @@ pub(super) fn of(error: &Error) -> Option<String> {
         error => error
             .code()
             .and_then(by_code)
-            .or_else(|| by_words(error.words()?))
-            .map(str::to_owned),
+            .map(str::to_owned)
+            .or_else(|| protected(error.words()?))
+            .or_else(|| by_words(error.words()?).map(str::to_owned)),
     }
+}
+
+/// How to lift the termination protection of the stack that AWS names in brackets.
+fn protected(words: &str) -> Option<String> {
+    let words = words.contains("TerminationProtection").then_some(words)?;
+    let (_, rest) = words.split_once('[')?;
+    let (stack, _) = rest.split_once(']')?;
+    Some(format!("`{}` lifts it", unprotect(stack)))
 }
 
 /// How to continue without the resources that cannot be rolled back.
@@ -156,7 +167,11 @@ mod tests {
         let hint = |message: &str| of(&refused("ValidationError", message)).unwrap_or_default();
         assert!(
             hint("Stack [S] cannot be deleted while TerminationProtection is enabled")
-                .contains("update-termination-protection")
+                .ends_with("--stack-name S` lifts it")
+        );
+        assert!(
+            hint("Stack [S] cannot be deleted while in status UPDATE_IN_PROGRESS")
+                .contains("waits for them")
         );
         assert!(
             hint("Stack:arn:x is in UPDATE_IN_PROGRESS state and can not be updated.")
@@ -173,6 +188,7 @@ mod tests {
             resource: "Queue".into(),
             kind: "AWS::SQS::Queue".into(),
             reason: "q already exists in stack arn:aws:x".into(),
+            rolled_back: Vec::new(),
         };
         assert!(of(&failed).unwrap().contains("resourcePrefix"));
     }

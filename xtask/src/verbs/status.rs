@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use deployer::{AlarmState, Deployed, Metrics, Queues, Stacks, Streams};
-use domain::names::{Function, METRIC_DIMENSION, StackKind, kinesis_metric};
+use domain::names::{Function, METRIC_DIMENSION, StackKind, TrackingMode, kinesis_metric};
 use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
 use super::deploy::lag;
-use crate::aws::{Reached, deployed_mode, nothing_deployed, reach};
+use crate::aws::{Reached, STACKS, deployed_mode, nothing_deployed, reach};
 use crate::clock;
 use crate::context::Context;
 use crate::output::counted;
@@ -28,6 +28,8 @@ const WINDOW_MILLIS: i64 = 3_600_000;
 const NOW_MILLIS: i64 = 300_000;
 /// A lag up to this is normal with the windows of the environment files.
 const LAG_MILLIS: u64 = 120_000;
+/// How many alarms fit one screen, each with what to do.
+const MOST_ALARMS: usize = 4;
 /// Interval of `--watch`.
 const AGAIN: Duration = Duration::from_secs(3);
 
@@ -39,6 +41,8 @@ struct Status {
     /// Problems; empty if all is well.
     troubles: Vec<String>,
     stacks: Vec<StackStatus>,
+    /// Stacks of the mode that do not exist.
+    missing: Vec<String>,
     stream: Option<StreamStatus>,
     /// Calls counted in the last five minutes.
     calls_now: Option<u64>,
@@ -103,6 +107,10 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
                 status: stack.status.clone(),
             })
             .collect(),
+        missing: missing(&found)
+            .into_iter()
+            .map(|kind| names.stack(kind))
+            .collect(),
         calls_now: calls_now(reached, now).await?,
         lag_ms,
         oldest_uncounted: lag_ms.filter(|lag| *lag > 0).map(|lag| {
@@ -123,6 +131,16 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
     };
     status.troubles = status.found_troubles();
     Ok(status)
+}
+
+/// The stacks of the deployed mode that are not among those found.
+fn missing(found: &[(StackKind, Deployed)]) -> Vec<StackKind> {
+    let stream = deployed_mode(found) == TrackingMode::Stream;
+    let wanted = STACKS.into_iter();
+    let wanted = wanted.filter(|kind| *kind != StackKind::Kinesis || stream);
+    wanted
+        .filter(|kind| !found.iter().any(|(other, _)| other == kind))
+        .collect()
 }
 
 async fn stream(reached: &Reached) -> anyhow::Result<Option<StreamStatus>> {
@@ -200,7 +218,10 @@ async fn processed(
 impl Status {
     /// The problems, the worst first.
     fn found_troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+        let missing = self.missing.iter();
+        let mut troubles: Vec<_> = missing
+            .map(|stack| format!("stack `{stack}` is missing"))
+            .collect();
         for stack in &self.stacks {
             let up = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
             // A failed update rolled back to what ran before.
@@ -275,12 +296,18 @@ impl Status {
                 ringing => format!("{ringing} of {}", self.alarms.len()),
             },
         );
-        lines.extend(self.ringing().flat_map(|alarm| {
+        lines.extend(self.ringing().take(MOST_ALARMS).flat_map(|alarm| {
             [
                 format!("  {}", alarm.name),
                 format!("    {}", alarm.description),
             ]
         }));
+        let more = self.ringing().count().saturating_sub(MOST_ALARMS);
+        if more > 0 {
+            lines.push(format!(
+                "  and {more} more: `cargo xtask status --json` lists all"
+            ));
+        }
         lines.join("\n")
     }
 
@@ -321,6 +348,7 @@ mod tests {
                 name: "S".into(),
                 status: "CREATE_COMPLETE".into(),
             }],
+            missing: Vec::new(),
             stream: Some(StreamStatus {
                 shards: 2,
                 iterator_age_ms: Some(0),
@@ -399,5 +427,54 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("  a\n    Wake up."), "{text}");
+    }
+
+    /// The most lines of a terminal that nobody has resized.
+    const SCREEN: usize = 24;
+
+    #[test]
+    fn forty_alarms_fit_one_screen_and_say_how_many_are_left_out() {
+        let mut status = status();
+        let alarm = AlarmState {
+            name: "a".into(),
+            state: "ALARM".into(),
+            description: "Wake up.".into(),
+        };
+        status.alarms = vec![alarm; 40];
+        status.stacks = ["Data", "Kinesis", "API"]
+            .map(|name| StackStatus {
+                name: name.into(),
+                status: "UPDATE_COMPLETE".into(),
+            })
+            .into();
+        let text = status.text();
+        assert!(text.lines().count() < SCREEN, "{text}");
+        assert!(text.ends_with("  and 36 more: `cargo xtask status --json` lists all"));
+    }
+
+    #[test]
+    fn a_stack_that_the_mode_needs_and_that_is_gone_is_trouble() {
+        let stack = |kind| (kind, Deployed::default());
+        let api = |mode: &str| {
+            let mut api = Deployed::default();
+            api.outputs.insert("TrackingMode".into(), mode.into());
+            (StackKind::Api, api)
+        };
+        let data = stack(StackKind::Data);
+        assert_eq!(
+            missing(&[data.clone(), api("stream")]),
+            [StackKind::Kinesis]
+        );
+        assert_eq!(missing(&[data.clone(), api("synchronous")]), []);
+        assert_eq!(
+            missing(&[data, stack(StackKind::Kinesis)]),
+            [StackKind::Api]
+        );
+        let mut status = status();
+        status.missing = vec!["CompliCal-Kinesis-local".into()];
+        assert_eq!(
+            status.found_troubles(),
+            ["stack `CompliCal-Kinesis-local` is missing"]
+        );
     }
 }
