@@ -241,7 +241,10 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         "{role}"
     );
     // Tables outlive their stacks, and are adopted as they are.
+    let key = "keys create --env test --email ann@example.com --plan free --json";
+    let key: Value = serde_json::from_str(&succeed(&cloud, key).stdout).unwrap();
     succeed(&cloud, "destroy --env test --yes");
+    the_plan_names_what_is_adopted(&cloud);
     // Services continue to write for a while after their stack is gone.
     let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk().await);
     let group = "/aws/apigateway/CompliCal-API-test/access";
@@ -249,6 +252,8 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
+    let keys = succeed(&cloud, "keys list --env test --json").stdout;
+    assert!(keys.contains(key["id"].as_str().unwrap()), "{keys}");
     // The embedded AWS drops the expiry, the recovery and the encryption that a template declares:
     // only those are corrected again, and not where they were corrected before.
     for there in ["no stream", "no index", "no deletion protection"] {
@@ -281,6 +286,61 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         .filter(|action| !role.contains(*action) && *action != "sts:GetCallerIdentity")
         .collect();
     assert!(unasked.is_empty(), "{unasked:?} not in {role:?}");
+}
+
+/// Where only the tables are left, the plan adopts them and creates everything else.
+fn the_plan_names_what_is_adopted(cloud: &Cloud) {
+    let plan = succeed(cloud, "diff --env test --json").stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let stacks = plan["stacks"].as_array().unwrap().iter();
+    let changes = stacks.flat_map(|stack| stack["changes"].as_array().unwrap());
+    let (tables, others): (Vec<_>, Vec<_>) =
+        changes.partition(|change| change["type"] == "AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 3, "{tables:#?}");
+    assert!(tables.iter().all(|change| change["action"] == "adopt"));
+    assert!(others.iter().all(|change| change["action"] == "add"));
+}
+
+/// Nothing is created, uploaded or changed before the question is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_answer_nothing_is_made() {
+    let cloud = cloud().await;
+    let declined = run(&cloud, "deploy --env test");
+    assert_eq!(declined.code, Some(1), "{declined:#?}");
+    for said in [
+        "stack `CompliCal-Data-test` is created:",
+        "change stacks `CompliCal-Data-test`, `CompliCal-API-test`? [y/N] no: no terminal to ask on",
+        "declined: nothing was changed",
+    ] {
+        assert!(
+            declined.stderr.contains(said),
+            "no `{said}` in {declined:#?}"
+        );
+    }
+    let asked = cloud.asked();
+    let changing = ["Create", "Put", "Delete", "Update", "Execute"];
+    let changing: Vec<_> = asked
+        .iter()
+        .filter(|action| {
+            let (_, verb) = action.split_once(':').unwrap();
+            changing.iter().any(|prefix| verb.starts_with(prefix))
+        })
+        .collect();
+    assert!(changing.is_empty(), "{changing:?}");
+    nothing_is_left(&cloud).await;
+
+    // Nor is anything in another account than the file's.
+    let file = cloud.place.dir().join("environments/test.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}account: \"111111111111\"\n")).unwrap();
+    run(&cloud, "deploy --env test --yes").fails(
+        2,
+        &[
+            "environment `test` belongs to account 111111111111, the credentials to 000000000000",
+            "AWS_PROFILE=",
+        ],
+    );
+    nothing_is_left(&cloud).await;
 }
 
 /// The existing resources of an environment, by AWS's names.

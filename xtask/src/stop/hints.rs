@@ -92,8 +92,30 @@ pub(super) fn of(error: &Error) -> Option<String> {
             .and_then(by_code)
             .map(str::to_owned)
             .or_else(|| protected(error.words()?))
-            .or_else(|| by_words(error.words()?).map(str::to_owned)),
+            .or_else(|| by_words(error.words()?).map(str::to_owned))
+            .or_else(|| gone(error)),
     }
+}
+
+/// How to continue after somebody deleted a resource by hand, which CloudFormation then does not
+/// find.
+fn gone(error: &Error) -> Option<String> {
+    let Error::StackFailed {
+        stack,
+        resource,
+        reason,
+        ..
+    } = error
+    else {
+        return None;
+    };
+    let mut words = ["does not exist", "not found", "NotFound"].iter();
+    words.any(|words| reason.contains(words)).then(|| {
+        format!(
+            "if somebody deleted `{resource}` by hand, create it again under its name and run the command again: \
+             `aws cloudformation describe-stack-resource --stack-name {stack} --logical-resource-id {resource}` names it"
+        )
+    })
 }
 
 /// How to lift the termination protection of the stack that AWS names in brackets.
@@ -191,6 +213,23 @@ mod tests {
             rolled_back: Vec::new(),
         };
         assert!(of(&failed).unwrap().contains("resourcePrefix"));
+    }
+
+    #[test]
+    fn a_resource_that_was_deleted_by_hand_is_named_with_the_way_back() {
+        let failed = Error::StackFailed {
+            stack: "S".into(),
+            status: "UPDATE_ROLLBACK_COMPLETE".into(),
+            resource: "Queue".into(),
+            kind: "AWS::SQS::Queue".into(),
+            reason: "The specified queue does not exist.".into(),
+            rolled_back: Vec::new(),
+        };
+        let hint = of(&failed).unwrap();
+        assert!(
+            hint.ends_with("--stack-name S --logical-resource-id Queue` names it"),
+            "{hint}"
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Deployment<'_> {
                 continue;
             };
             exists = true;
-            stacks.forget_change_sets(&stack.id).await?;
+            stacks.forget_change_sets(&stack.name).await?;
             let template = self.template(artifact)?;
             left.extend(leftovers::found(session, Some(&stack), &template).await?);
             stuck.extend(stack.is_stuck().then_some(stack));

@@ -149,12 +149,18 @@ fn danger(text: String) -> Line {
 impl StackPlan {
     /// The plan of a stack with these changes.
     pub(super) fn of(review: &Review) -> Self {
-        let action = match review {
-            Review { exists: false, .. } => StackAction::Create,
-            review if review.changes.is_empty() => StackAction::Nothing,
-            _ => StackAction::Update,
+        // A change of outputs or tags alone changes no resource.
+        let action = if review.exists {
+            StackAction::Update
+        } else {
+            StackAction::Create
         };
         Self::new(action, review.concerns(), review.clone())
+    }
+
+    /// The plan of a stack that stays as it is.
+    pub(super) fn unchanged(name: &str) -> Self {
+        Self::new(StackAction::Nothing, Vec::new(), Review::of_nothing(name))
     }
 
     /// The plan of a stack that is deleted.
@@ -234,6 +240,9 @@ impl StackPlan {
         }));
         lines.extend(self.adoptions.iter().flat_map(AdoptedTable::lines));
         lines.extend(self.review.lines());
+        if lines.len() == 1 && self.action == StackAction::Update {
+            lines.push(plain("its outputs or its tags".to_owned()));
+        }
         let inner = lines.iter_mut().skip(1);
         inner.for_each(|line| line.text.insert_str(0, "  "));
         lines
@@ -288,10 +297,21 @@ mod tests {
 
     #[test]
     fn a_plan_without_a_difference_is_one_line() {
-        let stacks = vec![StackPlan::of(&Review::of_nothing("S"))];
+        let stacks = vec![StackPlan::unchanged("S")];
         let plan = Plan::new(&local(), Some("stream"), stacks);
         assert!(!plan.differs());
         assert_eq!(texts(&plan), ["nothing differs in `local`"]);
+    }
+
+    #[test]
+    fn a_change_set_without_a_resource_is_still_a_change() {
+        let outputs = StackPlan::of(&Review::of_nothing("S"));
+        let plan = Plan::new(&local(), Some("stream"), vec![outputs]);
+        assert!(plan.differs());
+        assert_eq!(
+            texts(&plan),
+            ["stack `S` is changed:", "  its outputs or its tags"]
+        );
     }
 
     #[test]

@@ -196,7 +196,12 @@ impl Deployment<'_> {
             }
         };
         let adoptions = tables.differing(&template, &review).await?;
-        let plan = StackPlan::of(&review)
+        let plan = if change_set.is_some() || current.is_none() {
+            StackPlan::of(&review)
+        } else {
+            StackPlan::unchanged(name)
+        };
+        let plan = plan
             .adopting(&adoptions)
             .clearing(left)
             .replacing(remains.as_ref());
