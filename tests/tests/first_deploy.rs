@@ -8,7 +8,8 @@ use std::time::Duration;
 use aws_sdk_apigateway::types::{Op, PatchOperation};
 use aws_sdk_cloudformation::types::Capability;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
 };
 use serde_json::Value;
 use tests::cloud::Cloud;
@@ -148,6 +149,7 @@ async fn nothing_is_left(cloud: &Cloud) {
 }
 
 const ANALYTICS: &str = "complical-analytics-test";
+const USAGE: &str = "complical-api-usage-test";
 
 /// Creates a table that has only a key.
 async fn bare_table(cloud: &Cloud, partition: &str, sort: &str) {
@@ -241,8 +243,10 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         "{role}"
     );
     // Tables outlive their stacks, and are adopted as they are.
-    let key = "keys create --env test --email ann@example.com --plan free --json";
-    let key: Value = serde_json::from_str(&succeed(&cloud, key).stdout).unwrap();
+    let kept = |name: &str| AttributeValue::S(name.to_owned());
+    let put = tables.put_item().table_name(USAGE);
+    let put = put.item("PK", kept("a")).item("SK", kept("b"));
+    put.send().await.unwrap();
     succeed(&cloud, "destroy --env test --yes");
     the_plan_names_what_is_adopted(&cloud);
     // Services continue to write for a while after their stack is gone.
@@ -252,8 +256,10 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
-    let keys = succeed(&cloud, "keys list --env test --json").stdout;
-    assert!(keys.contains(key["id"].as_str().unwrap()), "{keys}");
+    let get = tables.get_item().table_name(USAGE);
+    let get = get.key("PK", kept("a")).key("SK", kept("b"));
+    let found = get.send().await.unwrap();
+    assert!(found.item.is_some(), "the data outlives its stack");
     // The embedded AWS drops the expiry, the recovery and the encryption that a template declares:
     // only those are corrected again, and not where they were corrected before.
     for there in ["no stream", "no index", "no deletion protection"] {

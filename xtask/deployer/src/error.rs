@@ -1,5 +1,7 @@
 //! Errors between this machine and AWS.
 
+use std::fmt;
+
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 
 /// A deployment step that failed.
@@ -54,24 +56,12 @@ pub enum Error {
         reason: String,
     },
     /// A stack operation failed.
-    #[error(
-        "stack `{stack}` ended as `{status}`: `{resource}` ({kind}): {reason}{}",
-        listed(rolled_back)
-    )]
+    #[error("stack `{stack}` {failure}")]
     StackFailed {
         /// The stack.
         stack: String,
-        /// Its status now.
-        status: String,
-        /// Logical id of the resource that failed first.
-        resource: String,
-        /// Its type.
-        kind: String,
-        /// CloudFormation's reason.
-        reason: String,
-        /// Logical ids of the resources that CloudFormation rolled back, in the order in which it
-        /// did so.
-        rolled_back: Vec<String>,
+        /// What failed.
+        failure: Box<StackFailure>,
     },
     /// A rollback that had stopped half-way stopped half-way again.
     #[error("the rollback of stack `{stack}` failed again: `{resource}`: {reason}")]
@@ -127,6 +117,39 @@ pub enum Error {
     },
 }
 
+/// How an operation on a stack failed.
+#[derive(Debug)]
+pub struct StackFailure {
+    /// The stack's status now.
+    pub status: String,
+    /// Logical id of the resource that failed first.
+    pub resource: String,
+    /// Its type.
+    pub kind: String,
+    /// CloudFormation's reason.
+    pub reason: String,
+    /// Logical ids of the resources that CloudFormation rolled back, in the order in which it did
+    /// so.
+    pub rolled_back: Vec<String>,
+}
+
+impl fmt::Display for StackFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            resource,
+            kind,
+            reason,
+            rolled_back,
+        } = self;
+        let rolled_back = listed(rolled_back);
+        write!(
+            f,
+            "ended as `{status}`: `{resource}` ({kind}): {reason}{rolled_back}"
+        )
+    }
+}
+
 impl From<keyring::TableError> for Error {
     fn from(error: keyring::TableError) -> Self {
         use keyring::TableError as Failed;
@@ -175,9 +198,10 @@ impl Error {
     pub fn words(&self) -> Option<&str> {
         match self {
             Self::Refused { message, .. } => Some(message),
-            Self::ChangeSetFailed { reason, .. }
-            | Self::StackFailed { reason, .. }
-            | Self::RollbackStuck { reason, .. } => Some(reason),
+            Self::StackFailed { failure, .. } => Some(&failure.reason),
+            Self::ChangeSetFailed { reason, .. } | Self::RollbackStuck { reason, .. } => {
+                Some(reason)
+            }
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::types::StackEvent;
 use domain::time::UnixMillis;
 
-use crate::error::{Error, failed};
+use crate::error::{Error, StackFailure, failed};
 use crate::events::{Progress, ResourceEvent};
 use crate::recover::is_settled;
 use crate::stacks::Stacks;
@@ -199,11 +199,13 @@ impl Settled {
         };
         Error::StackFailed {
             stack: stack.to_owned(),
-            status: self.status,
-            resource,
-            kind,
-            reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
-            rolled_back: self.rolled_back,
+            failure: Box::new(StackFailure {
+                status: self.status,
+                resource,
+                kind,
+                reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
+                rolled_back: self.rolled_back,
+            }),
         }
     }
 }

@@ -49,7 +49,7 @@ pub use changes::{Action, Change, Line, PropertyChange, Replacement, Review, Ton
 pub use counts::{CountTables, StoredCounts};
 pub use dashboards::Dashboards;
 pub use emulator::{without_doubts, without_refused};
-pub use error::Error;
+pub use error::{Error, StackFailure};
 pub use events::{Progress, ResourceEvent};
 pub use functions::Functions;
 pub use gateway::{GatewayKey, gateway_keys, gateway_logs_role};

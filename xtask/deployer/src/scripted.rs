@@ -187,13 +187,16 @@ pub(crate) struct Messages(pub(crate) Mutex<Vec<String>>);
 
 impl Progress for Messages {
     fn resource(&self, event: &ResourceEvent) {
-        let mut line = format!("{} {}", event.logical_id, event.status);
-        if let Some(took) = event.took {
-            line.push_str(&format!(", {} s", took.as_secs()));
-        }
-        if let Some((done, total)) = event.place {
-            line.push_str(&format!(", {done} of {total}"));
-        }
+        let took = event.took.map(|took| format!(", {} s", took.as_secs()));
+        let place = event.place;
+        let place = place.map(|(done, total)| format!(", {done} of {total}"));
+        let line = format!(
+            "{} {}{}{}",
+            event.logical_id,
+            event.status,
+            took.unwrap_or_default(),
+            place.unwrap_or_default()
+        );
         self.0.lock().unwrap().push(line);
     }
 

@@ -100,15 +100,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
 /// How to continue after somebody deleted a resource by hand, which CloudFormation then does not
 /// find.
 fn gone(error: &Error) -> Option<String> {
-    let Error::StackFailed {
-        stack,
-        resource,
-        reason,
-        ..
-    } = error
-    else {
+    let Error::StackFailed { stack, failure } = error else {
         return None;
     };
+    let (resource, reason) = (&failure.resource, &failure.reason);
     let mut words = ["does not exist", "not found", "NotFound"].iter();
     words.any(|words| reason.contains(words)).then(|| {
         format!(
@@ -202,29 +197,32 @@ mod tests {
         assert_eq!(hint("something new"), "");
     }
 
-    #[test]
-    fn a_stack_that_failed_has_the_hint_of_its_first_cause() {
-        let failed = Error::StackFailed {
-            stack: "S".into(),
-            status: "ROLLBACK_COMPLETE".into(),
+    fn failed(status: &str, reason: &str) -> Error {
+        let failure = deployer::StackFailure {
+            status: status.into(),
             resource: "Queue".into(),
             kind: "AWS::SQS::Queue".into(),
-            reason: "q already exists in stack arn:aws:x".into(),
+            reason: reason.into(),
             rolled_back: Vec::new(),
         };
+        Error::StackFailed {
+            stack: "S".into(),
+            failure: Box::new(failure),
+        }
+    }
+
+    #[test]
+    fn a_stack_that_failed_has_the_hint_of_its_first_cause() {
+        let failed = failed("ROLLBACK_COMPLETE", "q already exists in stack arn:aws:x");
         assert!(of(&failed).unwrap().contains("resourcePrefix"));
     }
 
     #[test]
     fn a_resource_that_was_deleted_by_hand_is_named_with_the_way_back() {
-        let failed = Error::StackFailed {
-            stack: "S".into(),
-            status: "UPDATE_ROLLBACK_COMPLETE".into(),
-            resource: "Queue".into(),
-            kind: "AWS::SQS::Queue".into(),
-            reason: "The specified queue does not exist.".into(),
-            rolled_back: Vec::new(),
-        };
+        let failed = failed(
+            "UPDATE_ROLLBACK_COMPLETE",
+            "The specified queue does not exist.",
+        );
         let hint = of(&failed).unwrap();
         assert!(
             hint.ends_with("--stack-name S --logical-resource-id Queue` names it"),

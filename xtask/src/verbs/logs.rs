@@ -145,7 +145,7 @@ fn selected(folder: Option<&str>) -> anyhow::Result<Vec<Function>> {
 #[derive(Debug, Default)]
 struct Files {
     /// Each with how far it was read.
-    files: Vec<(Source, PathBuf, u64)>,
+    followed: Vec<(Source, PathBuf, u64)>,
 }
 
 impl Files {
@@ -157,14 +157,14 @@ impl Files {
             (function.folder(), folder.join(file), 0)
         });
         Self {
-            files: files.collect(),
+            followed: files.collect(),
         }
     }
 
     /// The lines that were added.
     fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
         let mut lines = Vec::new();
-        for (source, file, from) in &mut self.files {
+        for (source, file, from) in &mut self.followed {
             let text = read_from(file, from)?;
             lines.extend(timed(&text).map(|line| (*source, line)));
         }
@@ -212,7 +212,7 @@ struct Groups {
     names: Names,
     since: UnixMillis,
     /// Each with the time from which to read on.
-    groups: Vec<(Source, String, UnixMillis)>,
+    followed: Vec<(Source, String, UnixMillis)>,
 }
 
 impl Groups {
@@ -221,7 +221,7 @@ impl Groups {
             logs: Logs::new(&reached.session),
             names: reached.environment.names(),
             since: filter.since,
-            groups: Vec::new(),
+            followed: Vec::new(),
         }
     }
 
@@ -233,13 +233,13 @@ impl Groups {
     }
 
     fn add(&mut self, source: Source, group: String) {
-        self.groups.push((source, group, self.since));
+        self.followed.push((source, group, self.since));
     }
 
     /// The lines that were added.
     async fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
         let mut lines = Vec::new();
-        for (source, group, from) in &mut self.groups {
+        for (source, group, from) in &mut self.followed {
             let fresh = self.logs.since(group, *from).await?;
             if let Some((newest, _)) = fresh.last() {
                 *from = newest.plus_millis(1);

@@ -55,7 +55,7 @@ impl Deployment<'_> {
     async fn make_ready(&self, bucket: &Bucket) -> anyhow::Result<bool> {
         let (out, session) = (self.context.out, &self.reached.session);
         let stacks = Stacks::new(session);
-        let (mut stuck, mut left, mut exists) = (Vec::new(), Vec::new(), false);
+        let (mut half_way, mut left, mut exists) = (Vec::new(), Vec::new(), false);
         for (_, artifact) in self.artifacts() {
             let found = stacks.settled(&artifact.name, &out).await?;
             let Some(stack) = found.filter(|stack| !stack.never_came_up()) else {
@@ -65,11 +65,11 @@ impl Deployment<'_> {
             stacks.forget_change_sets(&stack.name).await?;
             let template = self.template(artifact)?;
             left.extend(leftovers::found(session, Some(&stack), &template).await?);
-            stuck.extend(stack.is_stuck().then_some(stack));
+            half_way.extend(stack.is_stuck().then_some(stack));
         }
         let mut what = Vec::new();
-        if !stuck.is_empty() {
-            let names: Vec<_> = stuck.iter().map(|stack| stack.name.as_str()).collect();
+        if !half_way.is_empty() {
+            let names: Vec<_> = half_way.iter().map(|stack| stack.name.as_str()).collect();
             what.push(format!("finish the rollback of {}", named(&names)));
         }
         what.extend(left.iter().map(|left| {
@@ -77,13 +77,14 @@ impl Deployment<'_> {
             format!("remove log group `{group}` of a stack that is gone, with its {bytes} bytes")
         }));
         if !what.is_empty() {
-            what.iter()
-                .for_each(|what| out.detail(&format!("first: {what}")));
+            for what in &what {
+                out.detail(&format!("first: {what}"));
+            }
             if !consented(self.context, self.manner, &what.join(", and "), &[])? {
                 return Ok(false);
             }
         }
-        for stack in &stuck {
+        for stack in &half_way {
             stacks.finish_rollback(stack, &out).await?;
         }
         leftovers::remove(session, &left).await?;
