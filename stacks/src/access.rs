@@ -223,6 +223,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
                 "cloudformation:DeleteChangeSet",
                 "cloudformation:DeleteStack",
                 "cloudformation:DescribeChangeSet",
+                "cloudformation:DescribeEvents",
                 "cloudformation:DescribeStackEvents",
                 "cloudformation:DescribeStacks",
                 "cloudformation:ExecuteChangeSet",

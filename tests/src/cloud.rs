@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod played;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::played::Played;
 use self::request::{ChangeSet, Refusal};
 use crate::call::{Answer, Call, elements};
 use crate::place::Place;
@@ -50,6 +52,7 @@ impl Cloud {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             asked: Mutex::default(),
             busy: Mutex::default(),
+            played: Mutex::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -67,6 +70,30 @@ impl Cloud {
     /// The configuration of clients that bypass the proxy.
     pub async fn sdk(&self) -> aws_config::SdkConfig {
         self.server.sdk().await
+    }
+
+    /// Describes a stack in this status until [`play_nothing`](Self::play_nothing).
+    pub fn play_status(&self, stack: &str, status: &str) {
+        self.played().set_status(stack, status);
+    }
+
+    /// Describes a stack with termination protection.
+    pub fn play_protected(&self, stack: &str) {
+        self.played().protect(stack);
+    }
+
+    /// Refuses an action.
+    pub fn play_refusal(&self, action: &str, code: &str, message: &str) {
+        self.played().refuse(action, code, message);
+    }
+
+    /// Answers as the embedded AWS does again.
+    pub fn play_nothing(&self) {
+        *self.played() = Played::default();
+    }
+
+    fn played(&self) -> std::sync::MutexGuard<'_, Played> {
+        self.front.played.lock().unwrap()
     }
 
     /// Every action requested so far, as IAM names it.
@@ -122,12 +149,17 @@ struct Front {
     asked: Mutex<BTreeSet<String>>,
     /// Changed tables, and how often they are still described as changing.
     busy: Mutex<BTreeMap<String, u32>>,
+    played: Mutex<Played>,
 }
 
 async fn serve(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
     let mut call = Call::read(request).await;
     let action = call.action();
     front.asked.lock().unwrap().insert(action.clone());
+    let played = front.played.lock().unwrap().refusal(&action);
+    if let Some(body) = played {
+        return answer(StatusCode::BAD_REQUEST, body);
+    }
     if let Some(refusal) = front.refusal(&action, &call) {
         return refusal;
     }
@@ -262,6 +294,11 @@ impl Front {
 
     /// A changed table remains in transition for a while.
     fn settle(&self, action: &str, call: &Call, mut answer: Answer) -> Answer {
+        if action == "cloudformation:DescribeStacks" {
+            let described = String::from_utf8_lossy(&answer.body);
+            let played = self.played.lock().unwrap().described(&described);
+            answer.body = Bytes::from(played);
+        }
         let mut busy = self.busy.lock().unwrap();
         if action == "dynamodb:UpdateTable" && answer.status.is_success() {
             busy.insert(call.member("TableName"), BUSY);

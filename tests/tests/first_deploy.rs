@@ -8,7 +8,8 @@ use std::time::Duration;
 use aws_sdk_apigateway::types::{Op, PatchOperation};
 use aws_sdk_cloudformation::types::Capability;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
 };
 use serde_json::Value;
 use tests::cloud::Cloud;
@@ -148,6 +149,7 @@ async fn nothing_is_left(cloud: &Cloud) {
 }
 
 const ANALYTICS: &str = "complical-analytics-test";
+const USAGE: &str = "complical-api-usage-test";
 
 /// Creates a table that has only a key.
 async fn bare_table(cloud: &Cloud, partition: &str, sort: &str) {
@@ -241,7 +243,12 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         "{role}"
     );
     // Tables outlive their stacks, and are adopted as they are.
+    let kept = |name: &str| AttributeValue::S(name.to_owned());
+    let put = tables.put_item().table_name(USAGE);
+    let put = put.item("PK", kept("a")).item("SK", kept("b"));
+    put.send().await.unwrap();
     succeed(&cloud, "destroy --env test --yes");
+    the_plan_names_what_is_adopted(&cloud);
     // Services continue to write for a while after their stack is gone.
     let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk().await);
     let group = "/aws/apigateway/CompliCal-API-test/access";
@@ -249,6 +256,10 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
     create.send().await.unwrap();
     let again = succeed(&cloud, "deploy --env test --yes");
     assert!(again.stderr.contains(group), "{again:#?}");
+    let get = tables.get_item().table_name(USAGE);
+    let get = get.key("PK", kept("a")).key("SK", kept("b"));
+    let found = get.send().await.unwrap();
+    assert!(found.item.is_some(), "the data outlives its stack");
     // The embedded AWS drops the expiry, the recovery and the encryption that a template declares:
     // only those are corrected again, and not where they were corrected before.
     for there in ["no stream", "no index", "no deletion protection"] {
@@ -300,6 +311,61 @@ async fn what_was_there_before_is_adopted_mended_or_refused() {
         .filter(|action| !role.contains(*action) && *action != "sts:GetCallerIdentity")
         .collect();
     assert!(unasked.is_empty(), "{unasked:?} not in {role:?}");
+}
+
+/// Where only the tables are left, the plan adopts them and creates everything else.
+fn the_plan_names_what_is_adopted(cloud: &Cloud) {
+    let plan = succeed(cloud, "diff --env test --json").stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let stacks = plan["stacks"].as_array().unwrap().iter();
+    let changes = stacks.flat_map(|stack| stack["changes"].as_array().unwrap());
+    let (tables, others): (Vec<_>, Vec<_>) =
+        changes.partition(|change| change["type"] == "AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 3, "{tables:#?}");
+    assert!(tables.iter().all(|change| change["action"] == "adopt"));
+    assert!(others.iter().all(|change| change["action"] == "add"));
+}
+
+/// Nothing is created, uploaded or changed before the question is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_answer_nothing_is_made() {
+    let cloud = cloud().await;
+    let declined = run(&cloud, "deploy --env test");
+    assert_eq!(declined.code, Some(1), "{declined:#?}");
+    for said in [
+        "stack `CompliCal-Data-test` is created:",
+        "change stacks `CompliCal-Data-test`, `CompliCal-API-test`? [y/N] no: no terminal to ask on",
+        "declined: nothing was changed",
+    ] {
+        assert!(
+            declined.stderr.contains(said),
+            "no `{said}` in {declined:#?}"
+        );
+    }
+    let asked = cloud.asked();
+    let changing = ["Create", "Put", "Delete", "Update", "Execute"];
+    let changing: Vec<_> = asked
+        .iter()
+        .filter(|action| {
+            let (_, verb) = action.split_once(':').unwrap();
+            changing.iter().any(|prefix| verb.starts_with(prefix))
+        })
+        .collect();
+    assert!(changing.is_empty(), "{changing:?}");
+    nothing_is_left(&cloud).await;
+
+    // Nor is anything in another account than the file's.
+    let file = cloud.place.dir().join("environments/test.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}account: \"111111111111\"\n")).unwrap();
+    run(&cloud, "deploy --env test --yes").fails(
+        2,
+        &[
+            "environment `test` belongs to account 111111111111, the credentials to 000000000000",
+            "AWS_PROFILE=",
+        ],
+    );
+    nothing_is_left(&cloud).await;
 }
 
 /// The existing resources of an environment, by AWS's names.

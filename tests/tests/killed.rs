@@ -1,8 +1,8 @@
 //! A deploy that is killed at any moment: the next one succeeds, and `destroy` leaves nothing.
 //!
-//! A round kills three deploys: a first deploy, an update, and another first deploy that is destroyed without
-//! a repair. The test runs by name only, for one round. `KILLS=20` runs enough rounds for twenty kills, and
-//! `KILLS_SEED` picks other moments.
+//! Kills take turns: of a first deploy, of an update, and of a first deploy that is destroyed without a
+//! repair. `cargo xtask test --chaos` kills twenty times. `KILLS` sets another number, and `KILLS_SEED`
+//! picks other moments.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ use tests::faults::random::Random;
 use tests::place::Place;
 use tests::system::{deploy, json_of};
 
-/// Kills of a round.
-const ROUND: u64 = 3;
+/// How often a deploy is killed.
+const KILLS: u64 = 20;
 
 /// A number from the environment, for people who run the test by name.
 #[expect(
@@ -88,9 +88,9 @@ fn processes_of(place: &Path) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "takes a minute for three kills: run it by name"]
+#[ignore = "takes minutes: `cargo xtask test --chaos`"]
 fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() {
-    let kills = given("KILLS", ROUND);
+    let kills = given("KILLS", KILLS);
     let mut random = Random::new(given("KILLS_SEED", 1));
     let mut place = Place::new();
     let modes = ["stream", "synchronous"];
@@ -98,25 +98,32 @@ fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() 
         place.set("ENABLE_KINESIS_ANALYTICS", (mode == "stream").to_string());
     };
     // The duration of a deploy on this machine.
-    let begun = Instant::now();
     switch(&mut place, "stream");
-    is_right(&place, "stream");
+    let begun = Instant::now();
+    deploy(&place);
     let took = begun.elapsed();
+    is_right(&place, "stream");
     is_clean(&place);
     let mut running = 0;
-    for round in 0..kills.div_ceil(ROUND) {
-        let (first, then) = match round % 2 {
+    for kill in 0..kills {
+        let (first, then) = match kill % 2 {
             0 => (modes[0], modes[1]),
             _ => (modes[1], modes[0]),
         };
         switch(&mut place, first);
-        running += u64::from(killed(&place, took, &mut random));
-        is_right(&place, first);
-        switch(&mut place, then);
-        running += u64::from(killed(&place, took / 2, &mut random));
-        is_right(&place, then);
-        is_clean(&place);
-        running += u64::from(killed(&place, took, &mut random));
+        match kill % 3 {
+            0 => {
+                running += u64::from(killed(&place, took, &mut random));
+                is_right(&place, first);
+            }
+            1 => {
+                deploy(&place);
+                switch(&mut place, then);
+                running += u64::from(killed(&place, took / 2, &mut random));
+                is_right(&place, then);
+            }
+            _ => running += u64::from(killed(&place, took, &mut random)),
+        }
         is_clean(&place);
     }
     assert!(running > 0, "every deploy had ended before it was killed");

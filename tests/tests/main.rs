@@ -34,6 +34,7 @@ mod redrive;
 mod scaling;
 mod second_track;
 mod snippets;
+mod states;
 mod switch;
 mod synth;
 mod tables;

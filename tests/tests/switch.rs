@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::system::{System, json_of};
+use tests::system::{System, deploy, json_of};
 
 const USERS: usize = 4;
 /// The pause between a caller's calls.
@@ -196,6 +196,11 @@ fn all_is_verified(system: &System) {
         "metered call",
         "count",
         "metric `UsageTrackingSuccess`",
+        "metric `UsageTrackingFailure`",
+        "metric `IncomingRecords`",
+        "endpoint `/v1/analytics/realtime`",
+        "endpoint `/v1/analytics/timeseries`",
+        "endpoint `/v1/analytics/user-stats`",
         "errors",
     ] {
         assert!(
@@ -227,9 +232,27 @@ fn a_call_is_explained(system: &System, event: &Value) {
         let same = plan(system, &format!("explain {request}"));
         assert_eq!(same["id"], id);
     }
+    // The gateway logs every call, the functions only those that fail.
+    let logged = system.place.run(&format!("logs --event {id}"));
+    assert_eq!(logged.code, Some(0), "{logged:#?}");
+    assert!(
+        logged
+            .stdout
+            .lines()
+            .any(|line| line.starts_with("access ")),
+        "{logged:#?}"
+    );
     let text = system.place.run(&format!("explain {id}"));
     assert!(text.stdout.contains("accepted: one call"), "{text:#?}");
     let unknown = "00000000-0000-7000-8000-000000000000";
+    let logged = system.place.run(&format!("logs --event {unknown}"));
+    assert_eq!(
+        (logged.code, logged.stdout.as_str()),
+        (Some(0), ""),
+        "{logged:#?}"
+    );
+    let way_on = format!("`cargo xtask explain {unknown}`");
+    assert!(logged.stderr.contains(&way_on), "{logged:#?}");
     system
         .place
         .run(&format!("explain {unknown}"))
@@ -250,8 +273,43 @@ fn all_is_well(system: &System, mode: &str) {
         "{alarms:#?}"
     );
     let text = system.place.run("status");
-    assert!(text.stdout.lines().count() < 40, "{text:#?}");
+    assert!(text.stdout.lines().count() < 24, "{text:#?}");
     assert!(text.stdout.contains("dead letters none"), "{text:#?}");
+}
+
+/// A resource that somebody deleted by hand fails the check, and is named.
+async fn what_is_missing_is_named(system: &System) {
+    let dashboard = "complical-usage-analytics-local";
+    let metrics = aws_sdk_cloudwatch::Client::new(&system.sdk().await);
+    let delete = metrics.delete_dashboards().dashboard_names(dashboard);
+    delete.send().await.unwrap();
+    let verified = tokio::task::block_in_place(|| system.place.run("verify"));
+    assert_eq!(verified.code, Some(1), "{verified:#?}");
+    let lines = verified.stdout.lines();
+    let missing: Vec<_> = lines.filter(|line| line.starts_with("MISSING")).collect();
+    assert_eq!(missing.len(), 1, "{verified:#?}");
+    assert!(missing[0].contains(dashboard), "{missing:?}");
+}
+
+/// An embedded AWS that died is started again by the next deploy, and calls are served.
+async fn a_dead_emulator_is_started_again(system: &mut System) {
+    let state = system.place.dir().join("local/state.json");
+    let state = std::fs::read_to_string(state).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    let pid = state["emulator"]["pid"].to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &pid])
+        .status();
+    assert!(killed.unwrap().success());
+    let (outputs, key) = tokio::task::block_in_place(|| {
+        let dead = system.place.run("status");
+        assert!(dead.stderr.contains("does not respond"), "{dead:#?}");
+        let outputs = deploy(&system.place);
+        (outputs, system.key("gus@example.com"))
+    });
+    system.outputs = outputs;
+    let statuses = system.call(key["key"].as_str(), 3).await;
+    assert_eq!(statuses, BTreeMap::from([(200, 3)]));
 }
 
 /// Lines of one function, by pattern and by time.
@@ -309,4 +367,6 @@ async fn switching_modes_under_traffic_loses_and_doubles_nothing() {
     assert!(modes("synchronous") > 0);
     assert!(modes("synchronous") < calls.accepted());
     assert_eq!(events.len() as u64, calls.accepted());
+    what_is_missing_is_named(&system).await;
+    a_dead_emulator_is_started_again(&mut system).await;
 }

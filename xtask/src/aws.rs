@@ -9,7 +9,7 @@ use stacks::environment::{Account, Address, Environment, LOCAL_ACCOUNT};
 
 use crate::context::{Context, is_embedded};
 use crate::local::Running;
-use crate::stop::Stop;
+use crate::stop::{Exit, Stop};
 
 /// The stacks in the order in which they are first deployed.
 pub(crate) const STACKS: [StackKind; 3] = [StackKind::Data, StackKind::Kinesis, StackKind::Api];
@@ -119,10 +119,7 @@ impl Reached {
     /// The same, if at least the API exists.
     pub(crate) async fn deployed(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
         let found = self.stacks().await?;
-        let api = |(kind, stack): &(StackKind, Deployed)| {
-            *kind == StackKind::Api && stack.status.ends_with("_COMPLETE")
-        };
-        if found.iter().any(api) {
+        if is_deployed(&found) {
             Ok(found)
         } else {
             Err(nothing_deployed(&self.environment).into())
@@ -144,6 +141,42 @@ impl Reached {
             .trim_end_matches('/')
             .to_owned())
     }
+}
+
+/// Whether the API was created successfully and is not being deleted, whatever happened to its last
+/// change.
+fn is_deployed(found: &[(StackKind, Deployed)]) -> bool {
+    let mut found = found.iter();
+    found.any(|(kind, stack)| *kind == StackKind::Api && stack.is_up())
+}
+
+/// Refuses to delete stacks with termination protection, before any other is deleted.
+pub(crate) fn deletable<'a>(stacks: impl Iterator<Item = &'a Deployed>) -> Result<(), Stop> {
+    let protected = stacks.filter(|stack| stack.protected);
+    let protected: Vec<_> = protected.map(|stack| stack.name.as_str()).collect();
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = protected.iter().map(|name| format!("`{name}`")).collect();
+    let commands: Vec<_> = protected
+        .iter()
+        .map(|name| format!("`{}`", unprotect(name)))
+        .collect();
+    Err(Stop::new(
+        Exit::Refused,
+        format!(
+            "termination protection is on for {}: nothing was deleted",
+            names.join(", ")
+        ),
+    )
+    .hint(format!("{} lifts it", commands.join(" and "))))
+}
+
+/// The command that lifts a stack's termination protection.
+pub(crate) fn unprotect(stack: &str) -> String {
+    format!(
+        "aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {stack}"
+    )
 }
 
 /// The deployed mode, which may differ from the file's: the mode of the API's authorizer.
@@ -178,10 +211,9 @@ mod tests {
         let outputs = mode.map(|mode| ("TrackingMode".to_owned(), mode.to_owned()));
         let stack = Deployed {
             name: format!("{kind:?}"),
-            id: "id".into(),
             status: "CREATE_COMPLETE".into(),
             outputs: outputs.into_iter().collect(),
-            parameters: BTreeMap::new(),
+            ..Deployed::default()
         };
         (kind, stack)
     }
@@ -194,5 +226,34 @@ mod tests {
         assert_eq!(deployed_mode(&both), TrackingMode::Synchronous);
         assert_eq!(deployed_mode(&[told("stream")]), TrackingMode::Stream);
         assert_eq!(deployed_mode(&[stream]), TrackingMode::Stream);
+    }
+
+    #[test]
+    fn an_api_that_changes_or_failed_to_change_is_deployed() {
+        let api = |status: &str| {
+            let (kind, mut stack) = stack(StackKind::Api, None);
+            stack.status = status.to_owned();
+            is_deployed(&[(kind, stack)])
+        };
+        assert!(api("UPDATE_IN_PROGRESS") && api("UPDATE_ROLLBACK_FAILED"));
+        assert!(!api("ROLLBACK_COMPLETE") && !api("DELETE_IN_PROGRESS"));
+        assert!(!is_deployed(&[stack(StackKind::Data, None)]));
+    }
+
+    #[test]
+    fn a_protected_stack_is_refused_with_its_name_and_the_command() {
+        let (_, free) = stack(StackKind::Api, None);
+        let (_, mut kept) = stack(StackKind::Data, None);
+        kept.protected = true;
+        assert!(deletable([&free].into_iter()).is_ok());
+        let stop = deletable([&free, &kept].into_iter()).unwrap_err();
+        assert_eq!(
+            stop.to_string(),
+            "termination protection is on for `Data`: nothing was deleted"
+        );
+        let error = anyhow::Error::from(stop);
+        assert_eq!(crate::stop::exit_of(&error), Exit::Refused);
+        let hint = crate::stop::hint_of(&error).unwrap();
+        assert!(hint.ends_with("--stack-name Data` lifts it"), "{hint}");
     }
 }

@@ -1,9 +1,12 @@
 //! Runs other programs to their end. They end with this one: dropping the future kills them.
 
 use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
+use nix::sys::statvfs::{Statvfs, statvfs};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -126,7 +129,64 @@ impl Job {
         output.with_context(|| format!("running `{}`", self.name))
     }
 
+    /// The error of a program that failed. What it wrote went past us, so the disk is asked whether
+    /// it is the reason.
     fn failed(&self, status: std::process::ExitStatus) -> anyhow::Error {
-        Stop::failed(format!("`{}` failed: {status}", self.name)).into()
+        let stop = Stop::failed(format!("`{}` failed: {status}", self.name));
+        let folder = self.command.as_std().get_current_dir();
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        match statvfs(folder) {
+            Ok(disk) if is_full(&Space::of(&disk)) => {
+                anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull)).context(stop)
+            }
+            _ => stop.into(),
+        }
+    }
+}
+
+/// The free space of a disk.
+struct Space {
+    bytes: u64,
+    /// Files that can still be made; `None` on a disk without such a limit.
+    files: Option<u64>,
+}
+
+impl Space {
+    fn of(disk: &Statvfs) -> Self {
+        Self {
+            bytes: disk.blocks_available().saturating_mul(disk.fragment_size()),
+            files: (disk.files() > 0).then(|| disk.files_available()),
+        }
+    }
+}
+
+/// Space in which no build and no installation succeeds. A program that met the end of the disk may
+/// have removed what it wrote last.
+const LEAST_BYTES: u64 = 32 * 1024 * 1024;
+
+fn is_full(space: &Space) -> bool {
+    space.bytes < LEAST_BYTES || space.files == Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_bytes_or_without_files_is_full() {
+        let full = |bytes, files| is_full(&Space { bytes, files });
+        assert!(full(0, None));
+        assert!(full(LEAST_BYTES - 1, Some(1)));
+        assert!(full(u64::MAX, Some(0)));
+        assert!(!full(LEAST_BYTES, Some(1)));
+        assert!(!full(LEAST_BYTES, None));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_on_a_disk_with_space_is_not_blamed_on_the_disk() {
+        let failed = Job::new("false").run(Output::new(false, true)).await;
+        let error = failed.unwrap_err();
+        assert!(error.to_string().starts_with("`false` failed"), "{error}");
+        assert_eq!(crate::stop::hint_of(&error), None);
     }
 }

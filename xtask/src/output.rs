@@ -5,6 +5,8 @@
     reason = "the one module that prints; the lints keep it so"
 )]
 
+mod under_way;
+
 use std::fmt;
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -74,6 +76,10 @@ impl Output {
             quiet: true,
             ..self
         }
+    }
+
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
     }
 
     pub(crate) const fn is_quiet(self) -> bool {
@@ -228,10 +234,11 @@ impl Output {
         }
     }
 
-    /// Reports that the user pressed Ctrl-C.
+    /// Reports that the user pressed Ctrl-C, and what goes on without this command.
     pub(crate) fn interrupted(self) {
+        let goes_on = under_way::said();
         eprintln!(
-            "\n{} interrupted; AWS finishes what it has begun: run the command again to continue",
+            "\n{} interrupted{goes_on}",
             self.paint(Style::Error, "error:")
         );
     }
@@ -290,6 +297,16 @@ fn toned(colour: bool, line: &Line) -> String {
     }
 }
 
+/// How long a resource took, and how many of all are done.
+fn pace(event: &ResourceEvent) -> String {
+    let took = event
+        .took
+        .map(|took| format!(" {:.0} s", took.as_secs_f64()));
+    let place = event.place;
+    let place = place.map(|(done, total)| format!(" [{done} of {total}]"));
+    format!("{}{}", took.unwrap_or_default(), place.unwrap_or_default())
+}
+
 /// A list that is being printed.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -316,6 +333,7 @@ impl Document {
 
 impl Progress for Output {
     fn resource(&self, event: &ResourceEvent) {
+        under_way::note(event);
         // Each resource is reported once, when it is done; only long waits report their start.
         let begins = event.status.ends_with("_IN_PROGRESS");
         if begins && !event.is_of_the_stack() && !SLOW.contains(&event.kind.as_str()) {
@@ -330,8 +348,11 @@ impl Progress for Output {
             }
         });
         let line = format!(
-            "{:<28} {} ({}){reason}",
-            event.status, event.logical_id, event.kind
+            "{:<28} {} ({}){}{reason}",
+            event.status,
+            event.logical_id,
+            event.kind,
+            pace(event)
         );
         if event.is_cause_of_failure() {
             self.warning(&line);

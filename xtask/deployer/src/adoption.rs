@@ -40,6 +40,23 @@ impl Adoption {
 }
 
 impl Tables {
+    /// Logical ids of the tables that a template declares and that exist already: the stack's first
+    /// deploy adopts them.
+    pub async fn present(&self, template: &Value) -> Result<Vec<String>, Error> {
+        let resources = template.get("Resources").and_then(Value::as_object);
+        let mut present = Vec::new();
+        for (id, resource) in resources.into_iter().flatten() {
+            let name = resource.pointer("/Properties/TableName");
+            if resource.get("Type").and_then(Value::as_str) == Some(TABLE)
+                && let Some(name) = name.and_then(Value::as_str)
+                && self.exists(name).await?
+            {
+                present.push(id.clone());
+            }
+        }
+        Ok(present)
+    }
+
     /// The tables that a change set adopts although they differ from the template.
     pub async fn differing(
         &self,

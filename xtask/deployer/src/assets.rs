@@ -132,7 +132,8 @@ impl Bucket {
         Ok(())
     }
 
-    async fn exists(&self) -> Result<bool, Error> {
+    /// Whether the bucket exists. One of another account is an error.
+    pub async fn exists(&self) -> Result<bool, Error> {
         let head = self
             .client
             .head_bucket()

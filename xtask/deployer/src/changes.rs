@@ -265,12 +265,21 @@ pub struct Review {
 }
 
 impl Review {
-    /// The review of a stack's first deploy, from its template alone.
-    pub fn of_new_stack(stack: &str, template: &Value) -> Self {
+    /// The review of a stack's first deploy, from its template alone. The stack adopts the resources
+    /// with the logical ids `present`.
+    pub fn of_new_stack(stack: &str, template: &Value, present: &[String]) -> Self {
         let resources = template.get("Resources").and_then(Value::as_object);
         let changes = resources.into_iter().flatten().map(|(id, resource)| {
             let kind = resource.get("Type").and_then(Value::as_str);
-            Change::added(id, kind.unwrap_or("?"))
+            let added = Change::added(id, kind.unwrap_or("?"));
+            Change {
+                action: if present.contains(id) {
+                    Action::Adopt
+                } else {
+                    Action::Add
+                },
+                ..added
+            }
         });
         Self {
             stack: stack.to_owned(),
@@ -496,9 +505,23 @@ mod tests {
         let template = serde_json::json!({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {
             "Policies": [{"PolicyName": "p", "PolicyDocument": {"Statement": [
                 {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]}}]}}}});
-        let review = Review::of_new_stack("S", &template);
+        let review = Review::of_new_stack("S", &template, &[]);
         assert_eq!(texts(&review), ["permissions:", "+ Role (AWS::IAM::Role)"]);
         assert_eq!(review.widened.len(), 1);
         assert!(review.concerns().is_empty());
+    }
+
+    #[test]
+    fn a_new_stack_adopts_what_exists_already() {
+        let table = serde_json::json!({"Type": "AWS::DynamoDB::Table"});
+        let template = serde_json::json!({"Resources": {"Kept": table, "Made": table}});
+        let review = Review::of_new_stack("S", &template, &["Kept".to_owned()]);
+        assert_eq!(
+            texts(&review),
+            [
+                "> Kept (AWS::DynamoDB::Table) adopted",
+                "+ Made (AWS::DynamoDB::Table)"
+            ]
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::change_sets::Request;
 use crate::changes::{Action, Change, PropertyChange, Replacement};
-use crate::stacks::{Deployed, Request};
+use crate::stacks::Deployed;
 use aws_sdk_cloudformation::types::{
     self, ChangeAction, ChangeSource, Parameter, PolicyAction, RequiresRecreation, Tag,
 };
@@ -27,6 +28,7 @@ pub(crate) fn deployed(stack: &types::Stack) -> Deployed {
             .to_owned(),
         outputs: outputs.collect(),
         parameters: parameters.collect(),
+        protected: stack.enable_termination_protection() == Some(true),
     }
 }
 
@@ -138,11 +140,11 @@ mod tests {
             name: "S".into(),
             id: "id".into(),
             status: "CREATE_COMPLETE".into(),
-            outputs: BTreeMap::new(),
             parameters: BTreeMap::from([
                 ("Given".to_owned(), "then".to_owned()),
                 ("Kept".to_owned(), "then".to_owned()),
             ]),
+            ..Deployed::default()
         };
         let shown = |parameters: Vec<Parameter>| -> Vec<(String, Option<String>)> {
             parameters

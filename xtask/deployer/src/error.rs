@@ -1,5 +1,7 @@
 //! Errors between this machine and AWS.
 
+use std::fmt;
+
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 
 /// A deployment step that failed.
@@ -23,6 +25,9 @@ pub enum Error {
         operation: &'static str,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether the connection failed, as opposed to a request that could not be made, for
+        /// example without credentials.
+        lost: bool,
     },
     /// The bucket with the environment's name belongs to someone else.
     #[error(
@@ -51,18 +56,12 @@ pub enum Error {
         reason: String,
     },
     /// A stack operation failed.
-    #[error("stack `{stack}` ended as `{status}`: `{resource}` ({kind}): {reason}")]
+    #[error("stack `{stack}` {failure}")]
     StackFailed {
         /// The stack.
         stack: String,
-        /// Its status now.
-        status: String,
-        /// Logical id of the resource that failed first.
-        resource: String,
-        /// Its type.
-        kind: String,
-        /// CloudFormation's reason.
-        reason: String,
+        /// What failed.
+        failure: Box<StackFailure>,
     },
     /// A rollback that had stopped half-way stopped half-way again.
     #[error("the rollback of stack `{stack}` failed again: `{resource}`: {reason}")]
@@ -118,6 +117,39 @@ pub enum Error {
     },
 }
 
+/// How an operation on a stack failed.
+#[derive(Debug)]
+pub struct StackFailure {
+    /// The stack's status now.
+    pub status: String,
+    /// Logical id of the resource that failed first.
+    pub resource: String,
+    /// Its type.
+    pub kind: String,
+    /// CloudFormation's reason.
+    pub reason: String,
+    /// Logical ids of the resources that CloudFormation rolled back, in the order in which it did
+    /// so.
+    pub rolled_back: Vec<String>,
+}
+
+impl fmt::Display for StackFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            resource,
+            kind,
+            reason,
+            rolled_back,
+        } = self;
+        let rolled_back = listed(rolled_back);
+        write!(
+            f,
+            "ended as `{status}`: `{resource}` ({kind}): {reason}{rolled_back}"
+        )
+    }
+}
+
 impl From<keyring::TableError> for Error {
     fn from(error: keyring::TableError) -> Self {
         use keyring::TableError as Failed;
@@ -131,7 +163,11 @@ impl From<keyring::TableError> for Error {
                 code,
                 message,
             },
-            Failed::Unreachable { operation, source } => Self::Unreachable { operation, source },
+            Failed::Unreachable { operation, source } => Self::Unreachable {
+                operation,
+                source,
+                lost: false,
+            },
             Failed::KeyItem { table, source } => Self::KeyItem { table, source },
         }
     }
@@ -162,9 +198,10 @@ impl Error {
     pub fn words(&self) -> Option<&str> {
         match self {
             Self::Refused { message, .. } => Some(message),
-            Self::ChangeSetFailed { reason, .. }
-            | Self::StackFailed { reason, .. }
-            | Self::RollbackStuck { reason, .. } => Some(reason),
+            Self::StackFailed { failure, .. } => Some(&failure.reason),
+            Self::ChangeSetFailed { reason, .. } | Self::RollbackStuck { reason, .. } => {
+                Some(reason)
+            }
             _ => None,
         }
     }
@@ -179,6 +216,11 @@ impl Error {
                 | "TooManyRequestsException"
                 | "RequestLimitExceeded"
         )
+    }
+
+    /// Whether the connection to AWS failed.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Unreachable { lost: true, .. })
     }
 
     /// Whether the requested resource does not exist.
@@ -218,7 +260,34 @@ where
         }
         other => Error::Unreachable {
             operation,
+            lost: is_lost(&other),
             source: Box::new(other),
         },
     }
+}
+
+/// Whether a request was sent, or could have been, and its answer did not arrive.
+fn is_lost<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !failure.is_user(),
+        _ => false,
+    }
+}
+
+/// The most resources that an error lists.
+const MOST_LISTED: usize = 10;
+
+/// What was rolled back, as the end of an error.
+fn listed(rolled_back: &[String]) -> String {
+    if rolled_back.is_empty() {
+        return String::new();
+    }
+    let shown = rolled_back.iter().take(MOST_LISTED);
+    let shown: Vec<_> = shown.map(|resource| format!("`{resource}`")).collect();
+    let more = match rolled_back.len().saturating_sub(MOST_LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("; rolled back: {}{more}", shown.join(", "))
 }

@@ -1,5 +1,9 @@
 //! Events of a stack while it changes.
 
+use std::time::Duration;
+
+use domain::time::UnixMillis;
+
 /// One line of a stack's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceEvent {
@@ -13,6 +17,12 @@ pub struct ResourceEvent {
     pub status: String,
     /// CloudFormation's reason, if it gives one.
     pub reason: Option<String>,
+    /// When it happened, if CloudFormation says so.
+    pub at: Option<UnixMillis>,
+    /// How long the resource took, once it is done.
+    pub took: Option<Duration>,
+    /// How many of the operation's resources are done, this one included, and how many there are.
+    pub place: Option<(usize, usize)>,
 }
 
 impl ResourceEvent {
@@ -22,6 +32,19 @@ impl ResourceEvent {
             reason.contains("cancelled") || reason.starts_with("The following resource(s) failed")
         });
         self.status.ends_with("_FAILED") && !consequence
+    }
+
+    /// Whether the resource is done, one way or the other.
+    pub(crate) fn is_end(&self) -> bool {
+        self.status.ends_with("_COMPLETE") || self.status.ends_with("_FAILED")
+    }
+
+    /// Whether an operation on the stack begins. A rollback is part of the operation that failed.
+    pub(crate) fn begins_operation(&self) -> bool {
+        self.is_of_the_stack()
+            && self.status.ends_with("_IN_PROGRESS")
+            && !self.status.contains("ROLLBACK")
+            && !self.status.contains("CLEANUP")
     }
 
     /// Whether this event concerns the stack itself.

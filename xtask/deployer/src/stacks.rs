@@ -1,35 +1,25 @@
-//! Stacks. They are changed through change sets and in no other way.
+//! Stacks as they are. They are changed through [change sets](crate::change_sets) and in no other
+//! way.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
-use aws_sdk_cloudformation::types::{self, Capability, ChangeSetStatus, ChangeSetType};
 use serde_json::Value;
 
 use crate::assets::Bucket;
-use crate::certainty::settled;
-use crate::changes::{Change, Review};
-use crate::description::{change, deployed, parameters, tags};
+use crate::description::deployed;
 use crate::error::{Error, failed};
-use crate::events::Progress;
-use crate::recover::{Settled, is_settled, never_came_up};
 use crate::session::Session;
 
 /// The longest template that a request may carry; a longer one must be in a bucket (CloudFormation
 /// quotas, "Template body size in a request").
 const INLINE_BYTES: usize = 51_200;
-/// How long CloudFormation may take to create a change set.
-const CHANGE_SET_SECONDS: u64 = 600;
-/// Prefix of the names of our change sets.
-const CHANGE_SET_PREFIX: &str = "xtask-";
-
 /// A template in a place where CloudFormation finds it.
 #[derive(Debug, Clone)]
 pub struct Template {
-    parsed: Value,
-    body: String,
-    url: Option<String>,
+    pub(crate) parsed: Value,
+    pub(crate) body: String,
+    pub(crate) url: Option<String>,
 }
 
 impl Template {
@@ -72,36 +62,8 @@ impl Template {
     }
 }
 
-/// The target state of a stack.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The stack's name.
-    pub stack: &'a str,
-    /// Its template.
-    pub template: &'a Template,
-    /// Values of parameters. A parameter that the template declares and that is missing here keeps
-    /// its value, or takes its default.
-    pub parameters: &'a BTreeMap<String, String>,
-    /// Tags of the stack and all its resources.
-    pub tags: &'a BTreeMap<String, String>,
-}
-
-/// A finished change set.
-#[derive(Debug)]
-pub enum Prepared {
-    /// There are no differences.
-    Nothing,
-    /// It would make changes.
-    Changes {
-        /// The change set's id.
-        change_set: String,
-        /// Its content.
-        review: Review,
-    },
-}
-
 /// An existing stack.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Deployed {
     /// Its name.
     pub name: String,
@@ -113,6 +75,8 @@ pub struct Deployed {
     pub outputs: BTreeMap<String, String>,
     /// The current values of its parameters.
     pub parameters: BTreeMap<String, String>,
+    /// Whether it has termination protection: AWS refuses to delete it.
+    pub protected: bool,
 }
 
 /// The stacks of an account and region.
@@ -161,146 +125,6 @@ impl Stacks {
         Ok(found)
     }
 
-    /// Creates a change set. An existing stack must be settled: see [`recover`](Self::recover).
-    /// Retained resources that outlived an earlier stack are adopted.
-    pub async fn prepare(
-        &self,
-        request: &Request<'_>,
-        current: Option<&Deployed>,
-    ) -> Result<Prepared, Error> {
-        let now = jiff::Timestamp::now().as_millisecond();
-        let kind = if current.is_some() {
-            self.forget_change_sets(request.stack).await?;
-            ChangeSetType::Update
-        } else {
-            ChangeSetType::Create
-        };
-        let create = self
-            .client
-            .create_change_set()
-            .stack_name(request.stack)
-            .change_set_name(format!("{CHANGE_SET_PREFIX}{now}"))
-            .change_set_type(kind)
-            .capabilities(Capability::CapabilityNamedIam)
-            .import_existing_resources(true)
-            .set_parameters(Some(parameters(request, current)))
-            .set_tags(Some(tags(request.tags)));
-        let create = match &request.template.url {
-            Some(url) => create.template_url(url),
-            None => create.template_body(&request.template.body),
-        };
-        let created = create.send().await.map_err(failed("CreateChangeSet"))?;
-        let change_set = created.id.ok_or(Error::Incomplete {
-            operation: "CreateChangeSet",
-            member: "Id",
-        })?;
-        self.worked_out(request, current, change_set).await
-    }
-
-    /// Waits for the change set and reads it.
-    async fn worked_out(
-        &self,
-        request: &Request<'_>,
-        current: Option<&Deployed>,
-        change_set: String,
-    ) -> Result<Prepared, Error> {
-        let started = tokio::time::Instant::now();
-        let answer = loop {
-            let answer = self.describe_change_set(&change_set, None).await?;
-            match answer.status() {
-                Some(ChangeSetStatus::CreateComplete) => break answer,
-                Some(ChangeSetStatus::Failed) => {
-                    return self
-                        .change_set_failed(request.stack, &change_set, &answer)
-                        .await;
-                }
-                _ if started.elapsed().as_secs() > CHANGE_SET_SECONDS => {
-                    return Err(Error::TimedOut {
-                        what: format!("the change set of stack `{}`", request.stack),
-                        seconds: CHANGE_SET_SECONDS,
-                    });
-                }
-                _ => tokio::time::sleep(self.poll).await,
-            }
-        };
-        let old = match current {
-            Some(stack) => Some(self.template(&stack.id).await?),
-            None => None,
-        };
-        let (mut changes, followers) = settled(self.changes(&change_set, answer).await?);
-        for change in &mut changes {
-            change.complete(old.as_ref(), &request.template.parsed);
-        }
-        let review = Review {
-            stack: request.stack.to_owned(),
-            exists: current.is_some(),
-            changes,
-            followers,
-            widened: crate::widened(old.as_ref(), &request.template.parsed),
-        };
-        Ok(Prepared::Changes { change_set, review })
-    }
-
-    async fn change_set_failed(
-        &self,
-        stack: &str,
-        change_set: &str,
-        answer: &DescribeChangeSetOutput,
-    ) -> Result<Prepared, Error> {
-        self.discard(change_set).await?;
-        let reason = answer.status_reason().unwrap_or("no reason given");
-        // CloudFormation has no code for this; these are its two wordings.
-        let empty = reason.contains("didn't contain changes")
-            || reason.contains("No updates are to be performed");
-        if empty {
-            return Ok(Prepared::Nothing);
-        }
-        Err(Error::ChangeSetFailed {
-            stack: stack.to_owned(),
-            reason: reason.to_owned(),
-        })
-    }
-
-    async fn describe_change_set(
-        &self,
-        change_set: &str,
-        page: Option<String>,
-    ) -> Result<DescribeChangeSetOutput, Error> {
-        self.client
-            .describe_change_set()
-            .change_set_name(change_set)
-            .include_property_values(true)
-            .set_next_token(page)
-            .send()
-            .await
-            .map_err(failed("DescribeChangeSet"))
-    }
-
-    async fn changes(
-        &self,
-        change_set: &str,
-        first: DescribeChangeSetOutput,
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        let mut page = first;
-        loop {
-            changes.extend(
-                page.changes()
-                    .iter()
-                    .filter_map(types::Change::resource_change)
-                    .map(change),
-            );
-            match page.next_token() {
-                Some(next) => {
-                    page = self
-                        .describe_change_set(change_set, Some(next.to_owned()))
-                        .await?;
-                }
-                None => return Ok(changes),
-            }
-        }
-    }
-
     /// The template of the stack's last deploy.
     pub(crate) async fn template(&self, stack: &str) -> Result<Value, Error> {
         let answer = self
@@ -339,107 +163,5 @@ impl Stacks {
             .flatten()
             .filter_map(|(_, resource)| resource.pointer(&path).and_then(Value::as_u64));
         Ok(numbers.sum())
-    }
-
-    /// Deletes a change set.
-    pub async fn discard(&self, change_set: &str) -> Result<(), Error> {
-        self.client
-            .delete_change_set()
-            .change_set_name(change_set)
-            .send()
-            .await
-            .map_err(failed("DeleteChangeSet"))?;
-        Ok(())
-    }
-
-    /// Deletes change sets that an interrupted run left behind.
-    async fn forget_change_sets(&self, stack: &str) -> Result<(), Error> {
-        let listed = self
-            .client
-            .list_change_sets()
-            .stack_name(stack)
-            .send()
-            .await
-            .map_err(failed("ListChangeSets"))?;
-        for summary in listed.summaries() {
-            let ours = summary
-                .change_set_name()
-                .is_some_and(|name| name.starts_with(CHANGE_SET_PREFIX));
-            let unused = summary
-                .execution_status()
-                .is_some_and(|status| matches!(status.as_str(), "AVAILABLE" | "UNAVAILABLE"));
-            if let (true, true, Some(id)) = (ours, unused, summary.change_set_id()) {
-                self.discard(id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Executes a change set and follows it to its end.
-    pub async fn execute(
-        &self,
-        stack: &str,
-        change_set: &str,
-        progress: &dyn Progress,
-    ) -> Result<Deployed, Error> {
-        let mark = self.newest_event(stack).await?;
-        self.client
-            .execute_change_set()
-            .change_set_name(change_set)
-            .send()
-            .await
-            .map_err(failed("ExecuteChangeSet"))?;
-        let ended = self.follow(stack, mark, progress).await?;
-        let succeeded = matches!(
-            ended.status.as_str(),
-            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE"
-        );
-        match self.find(stack).await? {
-            Some(deployed) if succeeded => Ok(deployed),
-            _ => Err(stack_failed(stack, ended)),
-        }
-    }
-
-    /// Deletes a stack and follows it to its end. Retained resources stay.
-    pub async fn delete(&self, stack: &Deployed, progress: &dyn Progress) -> Result<(), Error> {
-        let mark = self.newest_event(&stack.id).await?;
-        self.client
-            .delete_stack()
-            .stack_name(&stack.id)
-            .send()
-            .await
-            .map_err(failed("DeleteStack"))?;
-        let ended = self.follow(&stack.id, mark, progress).await?;
-        if ended.status == "DELETE_COMPLETE" {
-            Ok(())
-        } else {
-            Err(stack_failed(&stack.name, ended))
-        }
-    }
-}
-
-fn stack_failed(stack: &str, ended: Settled) -> Error {
-    let (resource, kind, reason) = match ended.cause {
-        Some(event) => (event.logical_id, event.kind, event.reason),
-        None => (stack.to_owned(), "AWS::CloudFormation::Stack".into(), None),
-    };
-    Error::StackFailed {
-        stack: stack.to_owned(),
-        status: ended.status,
-        resource,
-        kind,
-        reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
-    }
-}
-
-impl Deployed {
-    /// Whether nothing is under way on the stack.
-    pub fn is_settled(&self) -> bool {
-        is_settled(&self.status)
-    }
-
-    /// Whether a deploy deletes the remains of the stack and creates it again.
-    pub fn never_came_up(&self) -> bool {
-        never_came_up(&self.status)
     }
 }

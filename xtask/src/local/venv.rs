@@ -164,4 +164,41 @@ mod tests {
         let hint = crate::stop::hint_of(&error).unwrap();
         assert!(hint.contains("python3-venv"), "{hint}");
     }
+
+    /// A Python that says how pip is configured, and otherwise records its variables and arguments.
+    const RECORDING: &str = r#"#!/bin/sh
+case "$*" in
+*"config list"*)
+  echo "global.index-url='https://one.example/simple'"
+  echo "global.target='/somewhere'"
+  echo ":env:.user='yes'"
+  ;;
+*) { env; echo "ran $*"; } >"$(dirname "$0")/recorded" ;;
+esac
+"#;
+
+    #[tokio::test]
+    async fn a_users_index_reaches_pip_and_a_users_place_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("python");
+        std::fs::write(&program, RECORDING).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let job = pip(&program).await.unwrap().args(["install", "tool"]);
+        job.run(crate::output::Output::new(false, true))
+            .await
+            .unwrap();
+        let recorded = std::fs::read_to_string(dir.path().join("recorded")).unwrap();
+        let pip: Vec<_> = recorded
+            .lines()
+            .filter(|line| line.starts_with("PIP_") || line.starts_with("ran "))
+            .collect();
+        assert_eq!(pip.len(), 3, "{recorded}");
+        for line in [
+            "PIP_CONFIG_FILE=/dev/null",
+            "PIP_INDEX_URL=https://one.example/simple",
+            "ran -m pip install tool",
+        ] {
+            assert!(pip.contains(&line), "no `{line}` in {recorded}");
+        }
+    }
 }

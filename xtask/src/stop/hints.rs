@@ -4,11 +4,13 @@
 
 use deployer::Error;
 
+use crate::aws::unprotect;
+
 /// Hints by fragments of AWS's messages. The first match wins.
 const WORDS: [(&str, &str); 17] = [
     (
-        "TerminationProtection",
-        "termination protection is on: `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name STACK` lifts it",
+        "cannot be deleted while in status",
+        "someone else is changing the stack: run the command again, and it waits for them",
     ),
     (
         "is in UPDATE_IN_PROGRESS state",
@@ -88,9 +90,35 @@ pub(super) fn of(error: &Error) -> Option<String> {
         error => error
             .code()
             .and_then(by_code)
-            .or_else(|| by_words(error.words()?))
-            .map(str::to_owned),
+            .map(str::to_owned)
+            .or_else(|| protected(error.words()?))
+            .or_else(|| by_words(error.words()?).map(str::to_owned))
+            .or_else(|| gone(error)),
     }
+}
+
+/// How to continue after somebody deleted a resource by hand, which CloudFormation then does not
+/// find.
+fn gone(error: &Error) -> Option<String> {
+    let Error::StackFailed { stack, failure } = error else {
+        return None;
+    };
+    let (resource, reason) = (&failure.resource, &failure.reason);
+    let mut words = ["does not exist", "not found", "NotFound"].iter();
+    words.any(|words| reason.contains(words)).then(|| {
+        format!(
+            "if somebody deleted `{resource}` by hand, create it again under its name and run the command again: \
+             `aws cloudformation describe-stack-resource --stack-name {stack} --logical-resource-id {resource}` names it"
+        )
+    })
+}
+
+/// How to lift the termination protection of the stack that AWS names in brackets.
+fn protected(words: &str) -> Option<String> {
+    let words = words.contains("TerminationProtection").then_some(words)?;
+    let (_, rest) = words.split_once('[')?;
+    let (stack, _) = rest.split_once(']')?;
+    Some(format!("`{}` lifts it", unprotect(stack)))
 }
 
 /// How to continue without the resources that cannot be rolled back.
@@ -156,7 +184,11 @@ mod tests {
         let hint = |message: &str| of(&refused("ValidationError", message)).unwrap_or_default();
         assert!(
             hint("Stack [S] cannot be deleted while TerminationProtection is enabled")
-                .contains("update-termination-protection")
+                .ends_with("--stack-name S` lifts it")
+        );
+        assert!(
+            hint("Stack [S] cannot be deleted while in status UPDATE_IN_PROGRESS")
+                .contains("waits for them")
         );
         assert!(
             hint("Stack:arn:x is in UPDATE_IN_PROGRESS state and can not be updated.")
@@ -165,16 +197,37 @@ mod tests {
         assert_eq!(hint("something new"), "");
     }
 
-    #[test]
-    fn a_stack_that_failed_has_the_hint_of_its_first_cause() {
-        let failed = Error::StackFailed {
-            stack: "S".into(),
-            status: "ROLLBACK_COMPLETE".into(),
+    fn failed(status: &str, reason: &str) -> Error {
+        let failure = deployer::StackFailure {
+            status: status.into(),
             resource: "Queue".into(),
             kind: "AWS::SQS::Queue".into(),
-            reason: "q already exists in stack arn:aws:x".into(),
+            reason: reason.into(),
+            rolled_back: Vec::new(),
         };
+        Error::StackFailed {
+            stack: "S".into(),
+            failure: Box::new(failure),
+        }
+    }
+
+    #[test]
+    fn a_stack_that_failed_has_the_hint_of_its_first_cause() {
+        let failed = failed("ROLLBACK_COMPLETE", "q already exists in stack arn:aws:x");
         assert!(of(&failed).unwrap().contains("resourcePrefix"));
+    }
+
+    #[test]
+    fn a_resource_that_was_deleted_by_hand_is_named_with_the_way_back() {
+        let failed = failed(
+            "UPDATE_ROLLBACK_COMPLETE",
+            "The specified queue does not exist.",
+        );
+        let hint = of(&failed).unwrap();
+        assert!(
+            hint.ends_with("--stack-name S --logical-resource-id Queue` names it"),
+            "{hint}"
+        );
     }
 
     #[test]

@@ -5,23 +5,21 @@
 
 mod account;
 mod adoption;
+mod change;
 mod finish;
 pub(super) mod lag;
 mod leftovers;
 mod order;
 mod plan;
+mod propose;
 mod quotas;
 mod review;
 mod start;
 mod watch;
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
 use clap::Args;
-use deployer::{
-    Bucket, Prepared, Request, Review, Stacks, Tables, Template, without_doubts, without_refused,
-};
+use deployer::without_refused;
 use domain::names::StackKind;
 use stacks::environment::Environment;
 use stacks::{Assembly, StackArtifact};
@@ -36,7 +34,7 @@ use crate::options::ArchOption;
 use crate::stop::{Exit, Stop};
 
 pub(super) use order::{drain, selected};
-pub(super) use plan::plan;
+pub(super) use propose::plan;
 pub(super) use review::{Decision, Manner};
 
 #[derive(Debug, Args)]
@@ -152,42 +150,19 @@ struct Deployment<'a> {
 
 impl Deployment<'_> {
     async fn run(&self) -> anyhow::Result<Exit> {
-        let before = self.reached.stacks().await?;
-        let retired = order::retired(&self.reached.environment, &before, &self.stacks);
-        order::announce(self.context, &self.reached.environment, &before);
-        let bucket = self.reached.assets_bucket();
-        self.publish(&bucket).await?;
-        let mut changed = match self.change_stacks(&bucket).await? {
-            Decision::Declined => return Ok(Exit::Failed),
-            decision => decision == Decision::Changed,
-        };
-        if let Some(stack) = retired {
-            match order::retire(self.context, &self.reached, self.manner, &stack).await? {
-                Decision::Declined => return Ok(Exit::Failed),
-                Decision::Changed => changed = true,
-                Decision::Unchanged => {}
+        match self.change().await? {
+            Decision::Declined => Ok(Exit::Failed),
+            decision => {
+                let changed = decision == Decision::Changed;
+                finish::run(self.context, &self.reached, changed).await
             }
         }
-        finish::run(self.context, &self.reached, changed).await
     }
 
-    /// Changes each of the stacks, until one is declined.
-    async fn change_stacks(&self, bucket: &Bucket) -> anyhow::Result<Decision> {
-        let mut all = Decision::Unchanged;
-        for artifact in self.stacks.iter().filter_map(|kind| self.artifact(*kind)) {
-            match self.deploy(artifact, bucket).await? {
-                Decision::Declined => {
-                    self.context.out.warning(&format!(
-                        "declined: stack `{}` was not changed",
-                        artifact.name
-                    ));
-                    return Ok(Decision::Declined);
-                }
-                Decision::Changed => all = Decision::Changed,
-                Decision::Unchanged => {}
-            }
-        }
-        Ok(all)
+    /// The selected stacks of this mode, in deploy order.
+    fn artifacts(&self) -> impl Iterator<Item = (StackKind, &StackArtifact)> {
+        let kinds = self.stacks.iter();
+        kinds.filter_map(|kind| Some((*kind, self.artifact(*kind)?)))
     }
 
     fn artifact(&self, kind: StackKind) -> Option<&StackArtifact> {
@@ -195,100 +170,13 @@ impl Deployment<'_> {
         self.assembly.stacks.iter().find(|stack| stack.name == name)
     }
 
-    /// Uploads every asset to where its stack expects it.
-    async fn publish(&self, bucket: &Bucket) -> anyhow::Result<()> {
-        bucket.ensure(&self.context.out).await?;
-        let mut published = 0;
-        for asset in self.assembly.stacks.iter().flat_map(|stack| &stack.assets) {
-            if bucket.publish(&asset.key, &asset.zip).await? {
-                published += 1;
-            }
-        }
-        if published > 0 {
-            self.context
-                .out
-                .step(&format!("published {published} function zips"));
-        }
-        Ok(())
-    }
-
-    /// Changes one stack to match the assembly.
-    async fn deploy(&self, artifact: &StackArtifact, bucket: &Bucket) -> anyhow::Result<Decision> {
-        let out = self.context.out;
-        let name = &artifact.name;
-        out.step(&format!("stack `{name}`"));
-        let parsed = self.template(artifact)?;
-        let stacks = Stacks::new(&self.reached.session);
-        let current = stacks.recover(name, &out).await?;
-        if !leftovers::cleared(self, current.as_ref(), &parsed, name).await? {
-            return Ok(Decision::Declined);
-        }
-        let template = Template::new(name, parsed, bucket).await?;
-        let request = Request {
-            stack: name,
-            template: &template,
-            parameters: &BTreeMap::new(),
-            tags: &artifact.tags,
-        };
-        match stacks.prepare(&request, current.as_ref()).await? {
-            Prepared::Nothing => {
-                out.detail("nothing changed");
-                Ok(Decision::Unchanged)
-            }
-            Prepared::Changes { change_set, review } => {
-                let review = self.believed(review);
-                review::show(self.context, &review);
-                self.carry_out(&stacks, &template, &change_set, &review)
-                    .await
-            }
-        }
-    }
-
-    /// Executes a change set, if that is permitted and possible.
-    async fn carry_out(
-        &self,
-        stacks: &Stacks,
-        template: &Template,
-        change_set: &str,
-        review: &Review,
-    ) -> anyhow::Result<Decision> {
-        let out = self.context.out;
-        let tables = Tables::new(&self.reached.session);
-        let adoptions = tables.differing(template.parsed(), review).await?;
-        adoption::show(self.context, &adoptions);
-        let agreed = adoption::possible(&adoptions, review)
-            .and_then(|()| review::agreed(self.context, self.manner, review));
-        if !matches!(agreed, Ok(true)) {
-            stacks.discard(change_set).await?;
-            if !review.exists {
-                stacks.recover(&review.stack, &out).await?;
-            }
-            agreed?;
-            return Ok(Decision::Declined);
-        }
-        for adoption in &adoptions {
-            tables.mend(adoption, &out).await?;
-        }
-        stacks.execute(&review.stack, change_set, &out).await?;
-        Ok(Decision::Changed)
-    }
-
-    /// The review without replacements that only the embedded AWS's ignorance suggests.
-    fn believed(&self, review: Review) -> Review {
-        match self.reached.running {
-            Some(_) => without_doubts(review),
-            None => review,
-        }
-    }
-
     /// The template for the target AWS.
     fn template(&self, artifact: &StackArtifact) -> anyhow::Result<serde_json::Value> {
         let parsed = start::parsed(artifact)?;
-        if self.reached.running.is_none() {
-            return Ok(parsed);
-        }
-        review::show_unsupported(self.context, artifact);
-        Ok(without_refused(parsed, &review::refused(artifact)))
+        Ok(match self.reached.running {
+            Some(_) => without_refused(parsed, &review::refused(artifact)),
+            None => parsed,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use domain::names::StackKind;
 use stacks::environment::Environment;
 
 use super::deploy::{drain, selected};
-use crate::aws::{Reached, STACKS, reach};
+use crate::aws::{Reached, STACKS, deletable, reach};
 use crate::consent::Consent;
 use crate::context::Context;
 use crate::context::is_embedded;
@@ -54,6 +54,7 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         nothing(context, &environment);
         return Ok(Exit::Done);
     }
+    deletable(found.iter().map(|(_, stack)| stack))?;
     let question = question(&environment, &found, &args);
     if !agreed(context, &args, &found, &question)? {
         return Ok(if args.consent.dry_run {
@@ -172,17 +173,19 @@ async fn delete_stacks(
     reached: &Reached,
     found: &[(StackKind, Deployed)],
 ) -> anyhow::Result<()> {
-    let stacks = Stacks::new(&reached.session);
+    let (stacks, out) = (Stacks::new(&reached.session), context.out);
+    let api_goes = found.iter().any(|(kind, _)| *kind == StackKind::Api);
     for (kind, stack) in found {
+        // It may have begun to change since it was found.
+        let Some(stack) = stacks.settled(&stack.id, &out).await? else {
+            continue;
+        };
         let counting = matches!(stack.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE");
-        let api_is_gone = found.iter().any(|(kind, _)| *kind == StackKind::Api);
-        if *kind == StackKind::Kinesis && counting && api_is_gone {
+        if *kind == StackKind::Kinesis && counting && api_goes {
             drain(context, reached).await?;
         }
-        context
-            .out
-            .step(&format!("deleting stack `{}`", stack.name));
-        stacks.delete(stack, &context.out).await?;
+        out.step(&format!("deleting stack `{}`", stack.name));
+        stacks.delete(&stack, &out).await?;
     }
     Ok(())
 }
@@ -322,10 +325,8 @@ mod tests {
     fn stack(kind: StackKind) -> (StackKind, Deployed) {
         let stack = Deployed {
             name: format!("{kind:?}"),
-            id: "id".into(),
             status: "CREATE_COMPLETE".into(),
-            outputs: std::collections::BTreeMap::default(),
-            parameters: std::collections::BTreeMap::default(),
+            ..Deployed::default()
         };
         (kind, stack)
     }

@@ -1,7 +1,6 @@
 //! `logs`: the functions' logs. In `local` the host keeps a file for each function; on AWS they are
 //! in CloudWatch Logs.
 
-use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use deployer::Logs;
-use domain::names::Function;
+use domain::names::{Function, Names};
 use domain::time::UnixMillis;
 use regex_lite::Regex;
 use serde_json::{Value, json};
@@ -34,7 +33,8 @@ pub(crate) struct Arguments {
     /// Lines since this time: `15m` ago, or a time
     #[arg(long, value_name = "T", value_parser = past, default_value = "1h")]
     pub(crate) since: Past,
-    /// Lines about one call, in every function: its event id or its request id
+    /// Lines about one call, in every function and in the gateway's access log: its event id or its
+    /// request id
     #[arg(long, value_name = "ID")]
     pub(crate) event: Option<String>,
 }
@@ -47,8 +47,13 @@ const POLL: Duration = Duration::from_secs(1);
 /// Marks of an error: a level, or the text that Lambda writes when a function dies.
 const ALARMING: [&str; 3] = ["\"level\":\"ERROR\"", "ERROR", "Task timed out"];
 
+/// The name of the gateway's access log beside those of the functions.
+const ACCESS: &str = "access";
+
 /// A line and its time, if known.
 type Line = (Option<UnixMillis>, String);
+/// The name of a log: a function's folder, or [`ACCESS`].
+type Source = &'static str;
 
 /// The lines to show.
 struct Filter {
@@ -70,12 +75,45 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         grep: args.grep,
         names,
     };
-    if reached.running.is_some() {
-        follow_files(context, &reached, &functions, &filter, args.follow).await?;
-    } else {
-        follow_groups(context, &reached, &functions, &filter, args.follow).await?;
+    let mut groups = Groups::of(&reached, &filter);
+    if reached.running.is_none() {
+        groups.add_functions(&functions);
+    }
+    // Functions log no id of a call that succeeds. The gateway logs every call.
+    if args.event.is_some() {
+        groups.add(ACCESS, reached.environment.names().access_log());
+    }
+    let mut files = match &reached.running {
+        Some(_) => Files::of(context, &reached, &functions),
+        None => Files::default(),
+    };
+    let shown = follow(context, &filter, &mut files, &mut groups, args.follow).await?;
+    if let (0, Some(id)) = (shown, &args.event) {
+        context.out.step(&format!(
+            "no line names this call: `cargo xtask explain {id}` shows what the journal knows of it"
+        ));
     }
     Ok(Exit::Done)
+}
+
+/// Prints lines as they are written. Returns how many were there at the end, which comes only
+/// without `continues`.
+async fn follow(
+    context: &Context,
+    filter: &Filter,
+    files: &mut Files,
+    groups: &mut Groups,
+    continues: bool,
+) -> anyhow::Result<usize> {
+    loop {
+        let mut lines = files.read()?;
+        lines.extend(groups.read().await?);
+        let shown = print(context, filter, lines)?;
+        if !continues {
+            return Ok(shown);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 impl Filter {
@@ -103,35 +141,34 @@ fn selected(folder: Option<&str>) -> anyhow::Result<Vec<Function>> {
     })
 }
 
-async fn follow_files(
-    context: &Context,
-    reached: &Reached,
-    functions: &[Function],
-    filter: &Filter,
-    follow: bool,
-) -> anyhow::Result<()> {
-    let names = reached.environment.names();
-    let folder = context.local().logs_dir();
-    let files: Vec<(Function, PathBuf)> = functions
-        .iter()
-        .map(|function| {
+/// The files of the local host.
+#[derive(Debug, Default)]
+struct Files {
+    /// Each with how far it was read.
+    followed: Vec<(Source, PathBuf, u64)>,
+}
+
+impl Files {
+    fn of(context: &Context, reached: &Reached, functions: &[Function]) -> Self {
+        let names = reached.environment.names();
+        let folder = context.local().logs_dir();
+        let files = functions.iter().map(|function| {
             let file = format!("{}.log", names.function(*function));
-            (*function, folder.join(file))
-        })
-        .collect();
-    let mut read_to = HashMap::new();
-    loop {
+            (function.folder(), folder.join(file), 0)
+        });
+        Self {
+            followed: files.collect(),
+        }
+    }
+
+    /// The lines that were added.
+    fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
         let mut lines = Vec::new();
-        for (function, file) in &files {
-            let from = read_to.entry(*function).or_insert(0);
+        for (source, file, from) in &mut self.followed {
             let text = read_from(file, from)?;
-            lines.extend(timed(&text).map(|line| (*function, line)));
+            lines.extend(timed(&text).map(|line| (*source, line)));
         }
-        print(context, filter, lines)?;
-        if !follow {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
+        Ok(lines)
     }
 }
 
@@ -169,53 +206,68 @@ fn read_from(file: &PathBuf, from: &mut u64) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn follow_groups(
-    context: &Context,
-    reached: &Reached,
-    functions: &[Function],
-    filter: &Filter,
-    follow: bool,
-) -> anyhow::Result<()> {
-    let names = reached.environment.names();
-    let logs = Logs::new(&reached.session);
-    let mut since: HashMap<Function, UnixMillis> = HashMap::new();
-    loop {
-        let mut lines = Vec::new();
+/// Groups of CloudWatch Logs.
+struct Groups {
+    logs: Logs,
+    names: Names,
+    since: UnixMillis,
+    /// Each with the time from which to read on.
+    followed: Vec<(Source, String, UnixMillis)>,
+}
+
+impl Groups {
+    fn of(reached: &Reached, filter: &Filter) -> Self {
+        Self {
+            logs: Logs::new(&reached.session),
+            names: reached.environment.names(),
+            since: filter.since,
+            followed: Vec::new(),
+        }
+    }
+
+    fn add_functions(&mut self, functions: &[Function]) {
         for function in functions {
-            let from = since.entry(*function).or_insert(filter.since);
-            let group = format!("/aws/lambda/{}", names.function(*function));
-            let fresh = logs.since(&group, *from).await?;
+            let group = format!("/aws/lambda/{}", self.names.function(*function));
+            self.add(function.folder(), group);
+        }
+    }
+
+    fn add(&mut self, source: Source, group: String) {
+        self.followed.push((source, group, self.since));
+    }
+
+    /// The lines that were added.
+    async fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
+        let mut lines = Vec::new();
+        for (source, group, from) in &mut self.followed {
+            let fresh = self.logs.since(group, *from).await?;
             if let Some((newest, _)) = fresh.last() {
                 *from = newest.plus_millis(1);
             }
             let fresh = fresh.into_iter();
-            lines.extend(fresh.map(|(at, line)| (*function, (Some(at), line))));
+            lines.extend(fresh.map(|(at, line)| (*source, (Some(at), line))));
         }
-        print(context, filter, lines)?;
-        if !follow {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
+        Ok(lines)
     }
 }
 
-/// Prints lines of several functions in the order of their times.
+/// Prints lines of several logs in the order of their times. Returns how many it printed.
 fn print(
     context: &Context,
     filter: &Filter,
-    mut lines: Vec<(Function, Line)>,
-) -> anyhow::Result<()> {
+    mut lines: Vec<(Source, Line)>,
+) -> anyhow::Result<usize> {
     lines.sort_by_key(|(_, (at, _))| *at);
     let out = context.out;
-    for (function, line) in lines {
-        if !filter.shows(&line) {
-            continue;
-        }
-        let (folder, text) = (function.folder(), line.1.trim_end());
-        let json = json!({"function": folder, "line": text});
+    lines.retain(|(_, line)| filter.shows(line));
+    for (source, line) in &lines {
+        let text = line.1.trim_end();
+        let json = json!({"function": source, "line": text});
         out.line(&json, |_: &Value| {
-            let place = Function::ALL.iter().position(|other| *other == function);
-            let name = out.name(place.unwrap_or(0), &format!("{folder:<10}"));
+            let mut all = Function::ALL.iter();
+            let place = all.position(|function| function.folder() == *source);
+            let place = place.unwrap_or(Function::ALL.len());
+            let name = out.name(place, &format!("{source:<10}"));
             let text = if ALARMING.iter().any(|word| text.contains(word)) {
                 out.alarming(text)
             } else {
@@ -224,7 +276,7 @@ fn print(
             format!("{name} {text}")
         })?;
     }
-    Ok(())
+    Ok(lines.len())
 }
 
 #[cfg(test)]

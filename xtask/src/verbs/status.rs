@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use deployer::{AlarmState, Deployed, Metrics, Queues, Stacks, Streams};
-use domain::names::{Function, METRIC_DIMENSION, StackKind, kinesis_metric};
+use domain::names::{Function, METRIC_DIMENSION, StackKind, TrackingMode, kinesis_metric};
 use domain::time::{UnixMillis, Window};
 use serde::Serialize;
 
 use super::deploy::lag;
-use crate::aws::{Reached, deployed_mode, nothing_deployed, reach};
+use crate::aws::{Reached, STACKS, deployed_mode, nothing_deployed, reach};
 use crate::clock;
 use crate::context::Context;
 use crate::output::counted;
@@ -28,6 +28,8 @@ const WINDOW_MILLIS: i64 = 3_600_000;
 const NOW_MILLIS: i64 = 300_000;
 /// A lag up to this is normal with the windows of the environment files.
 const LAG_MILLIS: u64 = 120_000;
+/// How many alarms fit one screen, each with what to do.
+const MOST_ALARMS: usize = 4;
 /// Interval of `--watch`.
 const AGAIN: Duration = Duration::from_secs(3);
 
@@ -39,6 +41,8 @@ struct Status {
     /// Problems; empty if all is well.
     troubles: Vec<String>,
     stacks: Vec<StackStatus>,
+    /// Stacks of the mode that do not exist.
+    missing: Vec<String>,
     stream: Option<StreamStatus>,
     /// Calls counted in the last five minutes.
     calls_now: Option<u64>,
@@ -103,6 +107,10 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
                 status: stack.status.clone(),
             })
             .collect(),
+        missing: missing(&found)
+            .into_iter()
+            .map(|kind| names.stack(kind))
+            .collect(),
         calls_now: calls_now(reached, now).await?,
         lag_ms,
         oldest_uncounted: lag_ms.filter(|lag| *lag > 0).map(|lag| {
@@ -123,6 +131,16 @@ async fn collect(reached: &Reached) -> anyhow::Result<Status> {
     };
     status.troubles = status.found_troubles();
     Ok(status)
+}
+
+/// The stacks of the deployed mode that are not among those found.
+fn missing(found: &[(StackKind, Deployed)]) -> Vec<StackKind> {
+    let stream = deployed_mode(found) == TrackingMode::Stream;
+    let wanted = STACKS.into_iter();
+    let wanted = wanted.filter(|kind| *kind != StackKind::Kinesis || stream);
+    wanted
+        .filter(|kind| !found.iter().any(|(other, _)| other == kind))
+        .collect()
 }
 
 async fn stream(reached: &Reached) -> anyhow::Result<Option<StreamStatus>> {
@@ -200,7 +218,10 @@ async fn processed(
 impl Status {
     /// The problems, the worst first.
     fn found_troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+        let missing = self.missing.iter();
+        let mut troubles: Vec<_> = missing
+            .map(|stack| format!("stack `{stack}` is missing"))
+            .collect();
         for stack in &self.stacks {
             let up = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
             // A failed update rolled back to what ran before.
@@ -275,12 +296,18 @@ impl Status {
                 ringing => format!("{ringing} of {}", self.alarms.len()),
             },
         );
-        lines.extend(self.ringing().flat_map(|alarm| {
+        lines.extend(self.ringing().take(MOST_ALARMS).flat_map(|alarm| {
             [
                 format!("  {}", alarm.name),
                 format!("    {}", alarm.description),
             ]
         }));
+        let more = self.ringing().count().saturating_sub(MOST_ALARMS);
+        if more > 0 {
+            lines.push(format!(
+                "  and {more} more: `cargo xtask status --json` lists all"
+            ));
+        }
         lines.join("\n")
     }
 
@@ -309,95 +336,4 @@ fn seconds(millis: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status() -> Status {
-        Status {
-            environment: "local".into(),
-            mode: "stream",
-            troubles: Vec::new(),
-            stacks: vec![StackStatus {
-                name: "S".into(),
-                status: "CREATE_COMPLETE".into(),
-            }],
-            stream: Some(StreamStatus {
-                shards: 2,
-                iterator_age_ms: Some(0),
-            }),
-            calls_now: Some(7),
-            lag_ms: Some(0),
-            oldest_uncounted: None,
-            alarms: vec![AlarmState {
-                name: "a".into(),
-                state: "OK".into(),
-                description: "Wake up.".into(),
-            }],
-            dead_letters: Some(0),
-            incoming: Some(5),
-            processed: Some(5),
-            last_deploy: Some("2026-11-27T20:00:00.000Z".into()),
-        }
-    }
-
-    #[test]
-    fn the_json_has_the_members_of_the_contract() {
-        let json = serde_json::to_value(status()).unwrap();
-        for (member, value) in [
-            ("environment", serde_json::json!("local")),
-            ("mode", serde_json::json!("stream")),
-            (
-                "stacks",
-                serde_json::json!([{"name": "S", "status": "CREATE_COMPLETE"}]),
-            ),
-            (
-                "stream",
-                serde_json::json!({"shards": 2, "iteratorAgeMs": 0}),
-            ),
-            ("deadLetters", serde_json::json!(0)),
-            ("incoming", serde_json::json!(5)),
-            ("processed", serde_json::json!(5)),
-        ] {
-            assert_eq!(json[member], value, "{member}");
-        }
-        assert_eq!(json["alarms"][0]["name"], "a");
-        assert_eq!(json["alarms"][0]["state"], "OK");
-    }
-
-    #[test]
-    fn what_is_well_says_so_first_and_fits_one_screen() {
-        let status = status();
-        assert!(status.found_troubles().is_empty());
-        let text = status.text();
-        assert!(text.starts_with("local        well\n"), "{text}");
-        assert!(text.lines().count() < 24);
-        assert!(text.contains("alarms       none of 1"), "{text}");
-        assert!(!text.contains("Wake up."));
-    }
-
-    #[test]
-    fn trouble_comes_first_and_an_alarm_says_what_to_do() {
-        let mut status = status();
-        status.stacks[0].status = "UPDATE_ROLLBACK_FAILED".into();
-        status.alarms[0].state = "ALARM".into();
-        status.dead_letters = Some(3);
-        status.lag_ms = Some(180_000);
-        status.oldest_uncounted = Some("2026-11-27T19:57:00.000Z".into());
-        status.troubles = status.found_troubles();
-        assert_eq!(
-            status.troubles,
-            [
-                "stack `S` is `UPDATE_ROLLBACK_FAILED`",
-                "1 alarm",
-                "3 dead letters",
-                "counts are 3 min behind"
-            ]
-        );
-        let text = status.text();
-        assert!(
-            text.starts_with("local        NOT WELL: stack `S`"),
-            "{text}"
-        );
-        assert!(text.ends_with("  a\n    Wake up."), "{text}");
-    }
-}
+mod tests;

@@ -23,7 +23,8 @@ pub(crate) struct Arguments {
     /// Seed of the first schedule; it increases by one with each schedule
     #[arg(long, value_name = "S", requires = "faults", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Run the chaos tests alone: the deployed system while its functions die and its calls fail
+    /// Run the chaos tests alone: the deployed system while its functions die and its calls fail,
+    /// and deploys that are killed
     #[arg(long, conflicts_with = "faults")]
     pub(crate) chaos: bool,
     /// Arguments for the test runner, such as a name to filter by
@@ -79,7 +80,7 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
 /// Runs the tests that take too long for every run, one after the other, and shows their reports.
 async fn chaos(context: &Context, args: &[String]) -> anyhow::Result<Exit> {
     context.out.step("running the chaos tests");
-    let run = ["test", "--test", "suites", "--", "chaos::"];
+    let run = ["test", "--test", "suites", "--", "chaos::", "killed::"];
     let job = cargo(context, &run, args).args(["--ignored", "--nocapture", "--test-threads=1"]);
     Ok(if job.run_in_place().await?.success() {
         Exit::Done

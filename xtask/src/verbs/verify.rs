@@ -1,10 +1,12 @@
 //! `verify`: checks after a deploy that every resource exists and one real call is counted.
 //!
 //! The steps are those that a person would take by hand: the stacks with every resource that they
-//! declare, the stream, the tables, the functions, the mode in the authorizer's description, a
-//! metered call, its metrics, the dashboard, the items under `PK = ERRORS`, and the latency.
+//! declare, the stream, the tables, the functions, the mode in the authorizer's description, the
+//! dashboard, the three questions of the analytics API, a metered call, its metrics, the items under
+//! `PK = ERRORS`, and the latency.
 
 mod call;
+mod endpoints;
 mod resources;
 
 use deployer::{Deployed, ErrorTable};
@@ -53,6 +55,7 @@ pub(super) async fn verify(context: &Context, reached: &Reached) -> anyhow::Resu
     verification.add(resources::of_tables(reached).await?);
     verification.add(resources::of_functions(reached, &found).await?);
     verification.add(vec![resources::of_dashboard(reached).await?]);
+    verification.add(endpoints::of_analytics(context, reached, &found).await?);
     let started = clock::now();
     let counted = call::make(context, reached, &found).await?;
     verification.seconds_to_counted = counted.seconds;

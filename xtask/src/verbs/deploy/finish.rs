@@ -46,8 +46,11 @@ pub(super) async fn run(
         return Ok(Exit::Done);
     }
     let outputs = outputs::collect(context, reached).await?;
-    context.out.answer(&outputs, Outputs::text)?;
-    if let Some(curl) = outputs.curl() {
+    // People know them from the deploy that changed something; `outputs` prints them again.
+    if changed || context.out.is_json() {
+        context.out.answer(&outputs, Outputs::text)?;
+    }
+    if changed && let Some(curl) = outputs.curl() {
         context.out.step("try it:");
         context.out.detail(&curl);
     }

@@ -11,9 +11,10 @@ use deployer::{Deployed, Queues, Stacks};
 use domain::names::{StackKind, TrackingMode};
 use stacks::environment::Environment;
 
+use super::propose::Retired;
 use super::review::{Decision, Manner, consented};
 use super::{finish, in_order, lag};
-use crate::aws::{Reached, STACKS, deployed_mode};
+use crate::aws::{Reached, STACKS};
 use crate::context::Context;
 use crate::stop::Stop;
 
@@ -48,24 +49,6 @@ pub(in crate::verbs) fn selected(
     })
 }
 
-/// Announces a change of mode before anything happens.
-pub(super) fn announce(
-    context: &Context,
-    environment: &Environment,
-    before: &[(StackKind, Deployed)],
-) {
-    if !before.iter().any(|(kind, _)| *kind == StackKind::Api) {
-        return;
-    }
-    let deployed = deployed_mode(before);
-    if deployed != environment.mode() {
-        context.out.step(&format!(
-            "the mode changes from `{deployed}` to `{}`",
-            environment.mode()
-        ));
-    }
-}
-
 /// The stack that the environment's mode no longer includes.
 pub(super) fn retired(
     environment: &Environment,
@@ -85,16 +68,18 @@ pub(super) async fn retire(
     context: &Context,
     reached: &Reached,
     manner: Manner,
-    stack: &Deployed,
+    retired: &Retired,
 ) -> anyhow::Result<Decision> {
     let out = context.out;
+    let stack = &retired.stack;
     out.step(&format!("stack `{}` is not part of this mode", stack.name));
+    // The user agreed to lose what there was then.
     let concerns = concerns_of_retiring(reached).await?;
-    out.detail(&format!(
-        "- `{}`; the tables and all counts stay",
-        stack.name
-    ));
-    if !consented(context, manner, &stack.name, &concerns)? {
+    let what = format!("delete stack `{}`", stack.name);
+    if concerns != retired.concerns
+        && !concerns.is_empty()
+        && !consented(context, manner, &what, &concerns)?
+    {
         out.warning(&format!("declined: stack `{}` still exists", stack.name));
         return Ok(Decision::Declined);
     }
@@ -150,10 +135,8 @@ mod tests {
     fn deployed(kind: StackKind) -> (StackKind, Deployed) {
         let stack = Deployed {
             name: local().names().stack(kind),
-            id: "id".into(),
             status: "CREATE_COMPLETE".into(),
-            outputs: std::collections::BTreeMap::default(),
-            parameters: std::collections::BTreeMap::default(),
+            ..Deployed::default()
         };
         (kind, stack)
     }

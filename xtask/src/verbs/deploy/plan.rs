@@ -1,25 +1,12 @@
-//! The changes that a deploy would make, for `diff` and `deploy --dry-run`: computed by
-//! CloudFormation, shown, and discarded.
+//! The changes of a deploy, for people and programs: the source of both the text and the JSON.
 
-use std::collections::BTreeMap;
-
-use anyhow::Context as _;
-use deployer::{Bucket, Deployed, Line, Prepared, Request, Review, Stacks, Template, Tone};
-use domain::names::StackKind;
+use deployer::{Adoption, Deployed, LeftOver, Line, Review, Tone};
 use serde::Serialize;
 use stacks::environment::Environment;
-use stacks::{Assembly, StackArtifact};
 
-use super::{Deployment, Manner, account, leftovers, order, review, start};
-use crate::aws::{Reached, deployed_mode, reach};
-use crate::consent::Consent;
 use crate::context::Context;
-use crate::context::is_embedded;
-use crate::functions::{self, Flavour};
-use crate::options::ArchOption;
-use crate::stop::Stop;
 
-/// All changes of a deploy: the source of both the text and the JSON.
+/// All changes of a deploy.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::verbs) struct Plan {
@@ -37,11 +24,18 @@ struct Mode {
 }
 
 /// The changes of a stack.
-#[derive(Debug, Serialize)]
-struct StackPlan {
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StackPlan {
     action: StackAction,
     /// The reasons for a confirmation.
     concerns: Vec<String>,
+    /// The status of what is left of a first deploy that failed, which is deleted first.
+    remains: Option<String>,
+    /// The tables that the stack adopts although they differ from their declaration.
+    adoptions: Vec<AdoptedTable>,
+    /// The log groups of a stack that is gone, which are removed.
+    removed_log_groups: Vec<RemovedLogGroup>,
     #[serde(flatten)]
     review: Review,
 }
@@ -55,149 +49,26 @@ enum StackAction {
     Delete,
 }
 
-/// Determines the changes of a deploy of `environment`, without making any.
-pub(in crate::verbs) async fn plan(
-    context: &Context,
-    environment: Environment,
-    stacks: &[String],
-    arch: ArchOption,
-) -> anyhow::Result<Plan> {
-    let selection = super::selected(&environment, stacks)?;
-    let flavour = Flavour::of(&environment, arch.arch)?;
-    let outside = if is_embedded(&environment) {
-        None
-    } else {
-        Some(account::reach(context, environment.clone()).await?)
-    };
-    let environment = outside
-        .as_ref()
-        .map_or(environment, |reached| reached.environment.clone());
-    let assets = functions::build(context, flavour).await?;
-    let environment = context.trusting_this_machine(environment)?;
-    let assembly =
-        ::stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
-    let reached = match outside {
-        Some(reached) => reached,
-        None if context.local().running().await?.is_none() => {
-            let stacks = new_locally(context, &environment, &assembly, &selection)?;
-            return Ok(Plan::new(&environment, None, stacks));
-        }
-        // The deployed environment in the mode that it would get.
-        None => Reached {
-            environment,
-            ..reach(context).await?
-        },
-    };
-    let manner = Manner {
-        consent: Consent {
-            dry_run: true,
-            yes: false,
-        },
-        outside_local: !reached.environment.is_local(),
-    };
-    let deployment = Deployment {
-        context,
-        reached,
-        assembly,
-        manner,
-        stacks: selection,
-    };
-    deployment.plan().await
+/// A table, and how it differs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AdoptedTable {
+    table: String,
+    /// Differences that are corrected before the adoption.
+    corrected: Vec<String>,
+    /// Differences that no change of the table can remove.
+    obstacles: Vec<String>,
 }
 
-/// The stacks that would be created on an embedded AWS that is not running yet.
-fn new_locally(
-    context: &Context,
-    environment: &Environment,
-    assembly: &Assembly,
-    selection: &[StackKind],
-) -> anyhow::Result<Vec<StackPlan>> {
-    let names = environment.names();
-    let wanted = |artifact: &&StackArtifact| {
-        let mut kinds = selection.iter();
-        kinds.any(|kind| names.stack(*kind) == artifact.name)
-    };
-    let artifacts = assembly.stacks.iter().filter(wanted);
-    let stacks = artifacts.map(|artifact| {
-        review::show_unsupported(context, artifact);
-        let template = start::parsed(artifact)?;
-        let template = deployer::without_refused(template, &review::refused(artifact));
-        let review = Review::of_new_stack(&artifact.name, &template);
-        Ok(StackPlan::of(review))
-    });
-    stacks.collect()
-}
-
-impl Deployment<'_> {
-    async fn plan(&self) -> anyhow::Result<Plan> {
-        let environment = &self.reached.environment;
-        let before = self.reached.stacks().await?;
-        let bucket = self.reached.assets_bucket();
-        let mut stacks = Vec::new();
-        for artifact in self.stacks.iter().filter_map(|kind| self.artifact(*kind)) {
-            self.context
-                .out
-                .step(&format!("comparing stack `{}`", artifact.name));
-            stacks.push(self.planned(artifact, &bucket).await?);
-        }
-        if let Some(stack) = order::retired(environment, &before, &self.stacks) {
-            let concerns = order::concerns_of_retiring(&self.reached).await?;
-            stacks.push(StackPlan::deleted(&stack, concerns));
-        }
-        let mode = (!before.is_empty()).then(|| deployed_mode(&before).as_str());
-        Ok(Plan::new(environment, mode, stacks))
-    }
-
-    async fn planned(
-        &self,
-        artifact: &StackArtifact,
-        bucket: &Bucket,
-    ) -> anyhow::Result<StackPlan> {
-        let name = &artifact.name;
-        let parsed = self.template(artifact)?;
-        let stacks = Stacks::new(&self.reached.session);
-        let current = stacks.find(name).await?;
-        // A dry run only shows them.
-        leftovers::cleared(self, current.as_ref(), &parsed, name).await?;
-        let Some(current) = current.filter(|stack| !stack.never_came_up()) else {
-            return Ok(StackPlan::of(Review::of_new_stack(name, &parsed)));
-        };
-        comparable(&current)?;
-        let template = Template::new(name, parsed, bucket).await?;
-        let request = Request {
-            stack: name,
-            template: &template,
-            parameters: &BTreeMap::new(),
-            tags: &artifact.tags,
-        };
-        Ok(match stacks.prepare(&request, Some(&current)).await? {
-            Prepared::Nothing => StackPlan::unchanged(name),
-            Prepared::Changes { change_set, review } => {
-                stacks.discard(&change_set).await?;
-                StackPlan::of(self.believed(review))
-            }
-        })
-    }
-}
-
-/// Refuses a stack for which CloudFormation creates no change set.
-fn comparable(stack: &Deployed) -> Result<(), Stop> {
-    let Deployed { name, status, .. } = stack;
-    let hint = if !stack.is_settled() {
-        "a deploy is under way: run the command again when it is done"
-    } else if status == "UPDATE_ROLLBACK_FAILED" {
-        "`cargo xtask deploy` finishes the rollback first, and then shows what changes"
-    } else {
-        return Ok(());
-    };
-    Err(Stop::failed(format!(
-        "stack `{name}` is `{status}`: its changes are unknown"
-    ))
-    .hint(hint))
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RemovedLogGroup {
+    name: String,
+    bytes: i64,
 }
 
 impl Plan {
-    fn new(
+    pub(super) fn new(
         environment: &Environment,
         before: Option<&'static str>,
         stacks: Vec<StackPlan>,
@@ -208,9 +79,7 @@ impl Plan {
                 before,
                 after: environment.mode().as_str(),
             },
-            differs: stacks
-                .iter()
-                .any(|stack| stack.action != StackAction::Nothing),
+            differs: stacks.iter().any(StackPlan::differs),
             stacks,
         }
     }
@@ -230,7 +99,8 @@ impl Plan {
         })
     }
 
-    fn lines(&self) -> Vec<Line> {
+    /// The plan as lines; a stack that is deleted comes first.
+    pub(super) fn lines(&self) -> Vec<Line> {
         if !self.differs {
             return vec![plain(format!("nothing differs in `{}`", self.environment))];
         }
@@ -241,8 +111,24 @@ impl Plan {
                 "the mode changes from `{before}` to `{after}`"
             )));
         }
-        lines.extend(self.stacks.iter().flat_map(StackPlan::lines));
+        let (deleted, others): (Vec<_>, Vec<_>) = self
+            .stacks
+            .iter()
+            .partition(|stack| stack.action == StackAction::Delete);
+        lines.extend(deleted.into_iter().chain(others).flat_map(StackPlan::lines));
         lines
+    }
+
+    /// The stacks that change.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let stacks = self.stacks.iter().filter(|stack| stack.differs());
+        stacks.map(|stack| stack.review.stack.as_str()).collect()
+    }
+
+    /// The reasons for a confirmation.
+    pub(super) fn concerns(&self) -> Vec<String> {
+        let stacks = self.stacks.iter();
+        stacks.flat_map(|stack| stack.concerns.clone()).collect()
     }
 }
 
@@ -253,57 +139,146 @@ fn plain(text: String) -> Line {
     }
 }
 
+fn danger(text: String) -> Line {
+    Line {
+        tone: Tone::Danger,
+        text,
+    }
+}
+
 impl StackPlan {
-    fn of(review: Review) -> Self {
+    /// The plan of a stack with these changes.
+    pub(super) fn of(review: &Review) -> Self {
+        // A change of outputs or tags alone changes no resource.
+        let action = if review.exists {
+            StackAction::Update
+        } else {
+            StackAction::Create
+        };
+        Self::new(action, review.concerns(), review.clone())
+    }
+
+    /// The plan of a stack that stays as it is.
+    pub(super) fn unchanged(name: &str) -> Self {
+        Self::new(StackAction::Nothing, Vec::new(), Review::of_nothing(name))
+    }
+
+    /// The plan of a stack that is deleted.
+    pub(super) fn deleted(name: &str, concerns: Vec<String>) -> Self {
+        Self::new(StackAction::Delete, concerns, Review::of_nothing(name))
+    }
+
+    const fn new(action: StackAction, concerns: Vec<String>, review: Review) -> Self {
         Self {
-            action: if review.exists {
-                StackAction::Update
-            } else {
-                StackAction::Create
-            },
-            concerns: review.concerns(),
+            action,
+            concerns,
+            remains: None,
+            adoptions: Vec::new(),
+            removed_log_groups: Vec::new(),
             review,
         }
     }
 
-    fn unchanged(name: &str) -> Self {
+    /// The same, with the tables that the stack adopts.
+    pub(super) fn adopting(self, adoptions: &[Adoption]) -> Self {
+        let tables = adoptions.iter().map(|adoption| {
+            let said = |obstacles: bool| {
+                let differences = adoption.differences.iter();
+                let these = differences.filter(|one| one.is_obstacle() == obstacles);
+                these.map(ToString::to_string).collect()
+            };
+            AdoptedTable {
+                table: adoption.table.clone(),
+                corrected: said(false),
+                obstacles: said(true),
+            }
+        });
         Self {
-            action: StackAction::Nothing,
-            concerns: Vec::new(),
-            review: Review::of_nothing(name),
+            adoptions: tables.collect(),
+            ..self
         }
     }
 
-    fn deleted(stack: &Deployed, concerns: Vec<String>) -> Self {
+    /// The same, with the log groups that are removed.
+    pub(super) fn clearing(self, left: Vec<LeftOver>) -> Self {
+        let groups = left.into_iter().map(|left| RemovedLogGroup {
+            name: left.group,
+            bytes: left.bytes,
+        });
         Self {
-            action: StackAction::Delete,
-            concerns,
-            review: Review::of_nothing(&stack.name),
+            removed_log_groups: groups.collect(),
+            ..self
         }
+    }
+
+    /// The same, after what is left of a first deploy is deleted.
+    pub(super) fn replacing(self, remains: Option<&Deployed>) -> Self {
+        Self {
+            remains: remains.map(|stack| stack.status.clone()),
+            ..self
+        }
+    }
+
+    /// Whether a deploy changes anything.
+    pub(super) fn differs(&self) -> bool {
+        self.action != StackAction::Nothing || !self.removed_log_groups.is_empty()
     }
 
     fn lines(&self) -> Vec<Line> {
-        let name = &self.review.stack;
-        let head = match self.action {
-            StackAction::Nothing => return Vec::new(),
-            StackAction::Create => format!("stack `{name}` is created:"),
-            StackAction::Update => format!("stack `{name}` is changed:"),
-            StackAction::Delete => {
-                format!("stack `{name}` is deleted, once the processor has emptied the stream")
-            }
-        };
-        let mut lines = vec![plain(head)];
-        if self.action == StackAction::Delete {
-            lines.extend(self.concerns.iter().map(|concern| Line {
-                tone: Tone::Danger,
-                text: format!("  {concern}"),
-            }));
+        if !self.differs() {
+            return Vec::new();
         }
-        lines.extend(self.review.lines().into_iter().map(|line| Line {
-            text: format!("  {}", line.text),
-            ..line
+        let mut lines = vec![self.head()];
+        if self.action == StackAction::Delete {
+            lines.extend(self.concerns.iter().cloned().map(danger));
+        }
+        lines.extend(self.removed_log_groups.iter().map(|group| {
+            danger(format!(
+                "- log group `{}` of a stack that is gone: removed with the {} bytes of lines written after it",
+                group.name, group.bytes
+            ))
         }));
+        lines.extend(self.adoptions.iter().flat_map(AdoptedTable::lines));
+        lines.extend(self.review.lines());
+        if lines.len() == 1 && self.action == StackAction::Update {
+            lines.push(plain("its outputs or its tags".to_owned()));
+        }
+        let inner = lines.iter_mut().skip(1);
+        inner.for_each(|line| line.text.insert_str(0, "  "));
         lines
+    }
+
+    fn head(&self) -> Line {
+        let name = &self.review.stack;
+        match (self.action, &self.remains) {
+            (StackAction::Delete, _) => danger(format!(
+                "stack `{name}` is deleted, once the processor has emptied the stream; the tables and all counts stay"
+            )),
+            (StackAction::Create, Some(status)) => danger(format!(
+                "stack `{name}` is `{status}`: what is left of it is deleted, and it is created again:"
+            )),
+            (StackAction::Create, None) => plain(format!("stack `{name}` is created:")),
+            (StackAction::Update | StackAction::Nothing, _) => {
+                plain(format!("stack `{name}` is changed:"))
+            }
+        }
+    }
+}
+
+impl AdoptedTable {
+    fn lines(&self) -> Vec<Line> {
+        let table = &self.table;
+        let obstacles = self.obstacles.iter().map(|obstacle| {
+            danger(format!(
+                "! table `{table}`: {obstacle}; which no change of the table can remove"
+            ))
+        });
+        let corrected = self.corrected.iter().map(|difference| {
+            plain(format!(
+                "! table `{table}`: {difference}; which is corrected first"
+            ))
+        });
+        obstacles.chain(corrected).collect()
     }
 }
 
@@ -329,28 +304,35 @@ mod tests {
     }
 
     #[test]
+    fn a_change_set_without_a_resource_is_still_a_change() {
+        let outputs = StackPlan::of(&Review::of_nothing("S"));
+        let plan = Plan::new(&local(), Some("stream"), vec![outputs]);
+        assert!(plan.differs());
+        assert_eq!(
+            texts(&plan),
+            ["stack `S` is changed:", "  its outputs or its tags"]
+        );
+    }
+
+    #[test]
     fn text_and_json_say_the_same() {
         let template = serde_json::json!({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}});
-        let made = StackPlan::of(Review::of_new_stack("S", &template));
-        let gone = Deployed {
-            name: "K".into(),
-            id: "id".into(),
-            status: "CREATE_COMPLETE".into(),
-            outputs: std::collections::BTreeMap::default(),
-            parameters: std::collections::BTreeMap::default(),
-        };
-        let gone = StackPlan::deleted(&gone, vec!["3 dead letters in `q` are lost".into()]);
+        let made = StackPlan::of(&Review::of_new_stack("S", &template, &[]));
+        let gone = StackPlan::deleted("K", vec!["3 dead letters in `q` are lost".into()]);
         let plan = Plan::new(&local(), Some("synchronous"), vec![made, gone]);
         assert_eq!(
             texts(&plan),
             [
                 "the mode changes from `synchronous` to `stream`",
+                "stack `K` is deleted, once the processor has emptied the stream; the tables and all counts stay",
+                "  3 dead letters in `q` are lost",
                 "stack `S` is created:",
                 "  + Queue (AWS::SQS::Queue)",
-                "stack `K` is deleted, once the processor has emptied the stream",
-                "  3 dead letters in `q` are lost",
             ]
         );
+        assert_eq!(plan.lines()[1].tone, Tone::Danger);
+        assert_eq!(plan.names(), ["S", "K"]);
+        assert_eq!(plan.concerns(), ["3 dead letters in `q` are lost"]);
         let json = serde_json::to_value(&plan).unwrap();
         assert_eq!(json["differs"], true);
         assert_eq!(
@@ -370,18 +352,39 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_that_is_being_changed_is_not_compared() {
-        let stack = |status: &str| Deployed {
+    fn what_happens_besides_the_template_is_in_text_and_json() {
+        let template =
+            serde_json::json!({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table"}}});
+        let remains = Deployed {
             name: "S".into(),
-            id: "id".into(),
-            status: status.into(),
-            outputs: std::collections::BTreeMap::default(),
-            parameters: std::collections::BTreeMap::default(),
+            status: "ROLLBACK_COMPLETE".into(),
+            ..Deployed::default()
         };
-        assert!(comparable(&stack("UPDATE_COMPLETE")).is_ok());
-        for status in ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"] {
-            let stop = comparable(&stack(status)).unwrap_err();
-            assert!(stop.to_string().contains(status), "{stop}");
-        }
+        let left = LeftOver {
+            group: "/g".into(),
+            bytes: 7,
+        };
+        let review = Review::of_new_stack("S", &template, &["Table".to_owned()]);
+        let plan = StackPlan::of(&review)
+            .clearing(vec![left])
+            .replacing(Some(&remains));
+        let plan = Plan::new(&local(), None, vec![plan]);
+        assert_eq!(
+            texts(&plan),
+            [
+                "stack `S` is `ROLLBACK_COMPLETE`: what is left of it is deleted, and it is created again:",
+                "  - log group `/g` of a stack that is gone: removed with the 7 bytes of lines written after it",
+                "  > Table (AWS::DynamoDB::Table) adopted",
+            ]
+        );
+        assert_eq!(plan.lines()[0].tone, Tone::Danger);
+        let json = serde_json::to_value(&plan).unwrap();
+        let stack = &json["stacks"][0];
+        assert_eq!(stack["remains"], "ROLLBACK_COMPLETE");
+        assert_eq!(
+            stack["removedLogGroups"],
+            serde_json::json!([{"name": "/g", "bytes": 7}])
+        );
+        assert_eq!(stack["changes"][0]["action"], "adopt");
     }
 }

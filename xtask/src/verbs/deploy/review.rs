@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use deployer::Review;
 use stacks::StackArtifact;
 
 use crate::consent::Consent;
@@ -25,13 +24,6 @@ pub(in crate::verbs) enum Decision {
     Changed,
     /// The user declined.
     Declined,
-}
-
-/// The changes of one stack, as lines.
-pub(super) fn show(context: &Context, review: &Review) {
-    for line in review.lines() {
-        context.out.review(&line);
-    }
 }
 
 /// Shows what the embedded AWS leaves out or cannot check: this is never skipped.
@@ -59,27 +51,29 @@ pub(super) fn refused(artifact: &StackArtifact) -> Vec<String> {
 }
 
 /// The question that a change needs; `None` if it may proceed without one.
-fn question(outside_local: bool, stack: &str, concerns: &[String]) -> Option<String> {
+fn question(outside_local: bool, what: &str, concerns: &[String]) -> Option<String> {
     match (concerns.is_empty(), outside_local) {
         (true, false) => None,
-        (true, true) => Some(format!("change stack `{stack}`?")),
-        (false, _) => Some(format!("{}: change stack `{stack}`?", concerns.join(", "))),
+        (true, true) => Some(format!("{what}?")),
+        (false, _) => Some(format!("{}: {what}?", concerns.join(", "))),
     }
 }
 
-/// Whether the change may proceed.
-pub(super) fn agreed(context: &Context, manner: Manner, review: &Review) -> anyhow::Result<bool> {
-    consented(context, manner, &review.stack, &review.concerns())
+/// Stacks by name, as a sentence says it.
+pub(super) fn named(stacks: &[&str]) -> String {
+    let plural = if stacks.len() == 1 { "" } else { "s" };
+    let names: Vec<_> = stacks.iter().map(|name| format!("`{name}`")).collect();
+    format!("stack{plural} {}", names.join(", "))
 }
 
-/// Whether a change of `stack` that raises `concerns` may proceed.
+/// Whether `what`, which raises `concerns`, may proceed.
 pub(super) fn consented(
     context: &Context,
     manner: Manner,
-    stack: &str,
+    what: &str,
     concerns: &[String],
 ) -> anyhow::Result<bool> {
-    match question(manner.outside_local, stack, concerns) {
+    match question(manner.outside_local, what, concerns) {
         Some(question) if !manner.consent.yes => context.confirm(&question),
         _ => Ok(true),
     }
@@ -91,19 +85,20 @@ mod tests {
 
     #[test]
     fn local_asks_only_where_something_speaks_against_it() {
-        assert_eq!(question(false, "S", &[]), None);
+        assert_eq!(question(false, "change stack `S`", &[]), None);
         let concerns = ["`T` loses its data".to_owned()];
         assert_eq!(
-            question(false, "S", &concerns).as_deref(),
+            question(false, &format!("change {}", named(&["S"])), &concerns).as_deref(),
             Some("`T` loses its data: change stack `S`?")
         );
     }
 
     #[test]
-    fn outside_local_every_change_is_asked_about() {
+    fn outside_local_every_change_is_asked_about_once() {
+        let what = format!("change {}", named(&["S", "T"]));
         assert_eq!(
-            question(true, "S", &[]).as_deref(),
-            Some("change stack `S`?")
+            question(true, &what, &[]).as_deref(),
+            Some("change stacks `S`, `T`?")
         );
     }
 }

@@ -135,9 +135,7 @@ async fn change(
 }
 
 async fn deploy(deployment: &Deployment<'_>) -> anyhow::Result<()> {
-    let bucket = deployment.reached.assets_bucket();
-    deployment.publish(&bucket).await?;
-    if deployment.change_stacks(&bucket).await? == Decision::Declined {
+    if deployment.change().await? == Decision::Declined {
         return Err(Stop::failed("the change was declined").into());
     }
     match &deployment.reached.running {

@@ -13,6 +13,7 @@ use super::{Check, has};
 use crate::aws::Reached;
 use crate::clock;
 use crate::context::Context;
+use crate::verbs::deploy::lag;
 use crate::verbs::keys;
 use crate::verbs::outputs;
 use crate::verbs::traffic::widest_plan;
@@ -28,7 +29,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// A key left behind by a killed run expires after this long.
 const KEY_MILLIS: i64 = 900_000;
 /// From an event's time until it is in the journal, when everything is warm.
-const LATENCY_MILLIS: f64 = 1_000.0;
+const LATENCY_MILLIS: f64 = 500.0;
+/// The same where all functions and AWS itself share the processors of one machine.
+const LATENCY_MILLIS_LOCALLY: f64 = 1_000.0;
 
 /// The result of the call.
 pub(super) struct Counted {
@@ -171,10 +174,12 @@ impl Call<'_> {
         let mut checks = vec![
             self.metric(&api, api_metric::USAGE_TRACKING_SUCCESS)
                 .await?,
+            self.failures(&api).await?,
             self.metric(&kinesis, kinesis_metric::TOTAL_API_CALLS)
                 .await?,
         ];
         if self.has_stream {
+            checks.push(self.incoming().await?);
             checks.push(
                 self.metric(&kinesis, kinesis_metric::PROCESSED_RECORDS)
                     .await?,
@@ -182,6 +187,30 @@ impl Call<'_> {
             checks.push(self.latency(&kinesis).await?);
         }
         Ok(checks)
+    }
+
+    /// Calls since the start that neither the stream nor the journal took: there must be none. The
+    /// authorizer measures successes and failures alike, and a success was measured by now.
+    async fn failures(&self, namespace: &str) -> anyhow::Result<Check> {
+        let metric = api_metric::USAGE_TRACKING_FAILURE;
+        let dimension = (METRIC_DIMENSION, self.reached.environment.name.as_str());
+        let sum = Metrics::new(&self.reached.session)
+            .sum(namespace, metric, dimension, self.span())
+            .await?;
+        Ok(no_failure(lag::whole(sum.unwrap_or(0.0))))
+    }
+
+    /// Waits until the stream reports a record.
+    async fn incoming(&self) -> anyhow::Result<Check> {
+        let until = Instant::now() + self.patience();
+        loop {
+            let records = lag::incoming(self.reached, self.span()).await?;
+            if records > 0 || Instant::now() >= until {
+                let detail = format!("{records} into the stream since the call");
+                return Ok(Check::new("metric `IncomingRecords`", records > 0, detail));
+            }
+            tokio::time::sleep(POLL * 4).await;
+        }
     }
 
     /// Waits for a metric of the call.
@@ -218,7 +247,11 @@ impl Call<'_> {
             .processor
             .batching_window_seconds
             .get();
-        let most = LATENCY_MILLIS + f64::from(window) * 1_000.0;
+        let warm = match self.reached.running {
+            Some(_) => LATENCY_MILLIS_LOCALLY,
+            None => LATENCY_MILLIS,
+        };
+        let most = warm + f64::from(window) * 1_000.0;
         let until = Instant::now() + self.patience();
         loop {
             let metric = kinesis_metric::PROCESSING_LATENCY;
@@ -258,5 +291,27 @@ impl Call<'_> {
             Window::Minute.start(self.started),
             Window::Minute.end(clock::now()),
         )
+    }
+}
+
+/// The check of the calls that nothing took.
+fn no_failure(failures: u64) -> Check {
+    let detail = match failures {
+        0 => "none since the call".to_owned(),
+        _ => format!("{failures} since the call: only the access log still has them"),
+    };
+    let name = format!("metric `{}`", api_metric::USAGE_TRACKING_FAILURE);
+    Check::new(name, failures == 0, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_only_the_access_log_has_fails_the_check() {
+        assert!(no_failure(0).ok);
+        let failed = no_failure(2);
+        assert!(!failed.ok && failed.detail.starts_with("2 since the call"));
     }
 }

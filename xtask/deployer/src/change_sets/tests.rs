@@ -1,0 +1,163 @@
+//! Change sets against a scripted CloudFormation.
+
+use serde_json::json;
+
+use super::*;
+use crate::changes::Action;
+use crate::events::ResourceEvent;
+use crate::scripted::{Messages, Scripted, ScriptedAnswer};
+
+/// A review with so many new resources.
+fn review(resources: usize) -> Review {
+    let resources: serde_json::Map<_, _> = (0..resources)
+        .map(|number| (format!("R{number}"), json!({"Type": "AWS::SQS::Queue"})))
+        .collect();
+    let review = Review::of_new_stack("S", &json!({"Resources": resources}), &[]);
+    assert!(
+        review
+            .changes
+            .iter()
+            .all(|change| change.action == Action::Add)
+    );
+    review
+}
+
+#[tokio::test]
+async fn what_failed_first_is_the_cause_and_not_what_was_cancelled_for_it() {
+    let (_, stacks) = Scripted::start(vec![
+        ("DescribeStacks", ScriptedAnswer::Stack("ROLLBACK_COMPLETE")),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
+        (
+            "DescribeStackEvents",
+            ScriptedAnswer::Events(&[
+                ("C", "DELETE_COMPLETE", ""),
+                ("S", "ROLLBACK_IN_PROGRESS", "failed"),
+                ("B", "CREATE_FAILED", "Resource creation cancelled"),
+                ("A", "CREATE_FAILED", "a already exists"),
+                ("C", "CREATE_COMPLETE", ""),
+            ]),
+        ),
+        ("ExecuteChangeSet", ScriptedAnswer::Done),
+    ])
+    .await;
+    let told = Messages::default();
+    let failed = stacks.execute(&review(2), "c", &told).await.unwrap_err();
+    assert_eq!(
+        failed.to_string(),
+        "stack `S` ended as `ROLLBACK_COMPLETE`: `A` (AWS::SQS::Queue): a already exists; \
+         rolled back: `C`"
+    );
+}
+
+#[tokio::test]
+async fn each_resource_says_how_long_it_took_and_how_many_are_done() {
+    let (_, stacks) = Scripted::start(vec![
+        ("DescribeStacks", ScriptedAnswer::Stack("CREATE_COMPLETE")),
+        ("DescribeStackEvents", ScriptedAnswer::Events(&[])),
+        (
+            "DescribeStackEvents",
+            ScriptedAnswer::Events(&[
+                ("S", "CREATE_COMPLETE", ""),
+                ("B", "CREATE_COMPLETE", ""),
+                ("A", "CREATE_COMPLETE", ""),
+                // CloudFormation reports the begin twice.
+                ("A", "CREATE_IN_PROGRESS", "Resource creation Initiated"),
+                ("B", "CREATE_IN_PROGRESS", ""),
+                ("A", "CREATE_IN_PROGRESS", ""),
+            ]),
+        ),
+        ("ExecuteChangeSet", ScriptedAnswer::Done),
+    ])
+    .await;
+    let told = Messages::default();
+    stacks.execute(&review(2), "c", &told).await.unwrap();
+    let told = told.0.into_inner().unwrap();
+    assert_eq!(
+        told[3..],
+        [
+            "A CREATE_COMPLETE, 3 s, 1 of 2",
+            "B CREATE_COMPLETE, 3 s, 2 of 2",
+            "S CREATE_COMPLETE",
+        ]
+    );
+}
+
+/// The error of a change set that CloudFormation's validation refuses.
+async fn refused(events: ScriptedAnswer) -> (std::sync::Arc<Scripted>, String) {
+    let failed = "<Status>FAILED</Status><StatusReason>AWS::EarlyValidation failed</StatusReason>";
+    let (scripted, stacks) = Scripted::start(vec![
+        ("CreateChangeSet", ScriptedAnswer::Xml("<Id>c</Id>")),
+        ("DescribeChangeSet", ScriptedAnswer::Xml(failed)),
+        ("DescribeEvents", events),
+        ("DeleteChangeSet", ScriptedAnswer::Done),
+    ])
+    .await;
+    let template = Template::inline(json!({"Resources": {}}));
+    let request = Request {
+        stack: "S",
+        template: &template,
+        parameters: &BTreeMap::new(),
+        tags: &BTreeMap::new(),
+    };
+    let error = stacks.prepare(&request, None).await.unwrap_err();
+    (scripted, error.to_string())
+}
+
+#[tokio::test]
+async fn a_change_set_that_validation_refuses_names_the_resource() {
+    let events = ScriptedAnswer::Xml(
+        "<OperationEvents><member><EventType>VALIDATION_ERROR</EventType>\
+         <LogicalResourceId>Bucket</LogicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType>\
+         <ValidationStatus>FAILED</ValidationStatus><ValidationPath>/Resources/Bucket</ValidationPath>\
+         <ValidationStatusReason>a bucket of this name exists</ValidationStatusReason></member></OperationEvents>",
+    );
+    let (scripted, error) = refused(events).await;
+    assert_eq!(
+        error,
+        "the change set of stack `S` failed: `Bucket` (AWS::S3::Bucket) at `/Resources/Bucket`: \
+         a bucket of this name exists (AWS::EarlyValidation failed)"
+    );
+    let asked = scripted.order();
+    let place = |wanted| asked.iter().position(|action| action == wanted).unwrap();
+    assert!(
+        place("DescribeEvents") < place("DeleteChangeSet"),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn credentials_that_may_not_ask_for_findings_still_see_the_refusal() {
+    let (scripted, error) = refused(ScriptedAnswer::No("AccessDenied", "no")).await;
+    assert_eq!(
+        error,
+        "the change set of stack `S` failed: AWS::EarlyValidation failed"
+    );
+    assert_eq!(scripted.asked("DeleteChangeSet"), 1);
+}
+
+#[test]
+fn only_a_change_set_of_ours_that_is_a_day_old_is_forgotten() {
+    let now = 2 * FORGOTTEN_MILLIS;
+    let of = |made: i64| format!("{CHANGE_SET_PREFIX}{made}");
+    assert!(is_forgotten(&of(1), now));
+    assert!(!is_forgotten(&of(now - 60_000), now));
+    assert!(!is_forgotten("1", now));
+    assert!(!is_forgotten("xtask-by-hand", now));
+}
+
+#[test]
+fn a_cancelled_resource_is_not_the_cause() {
+    let event = |status: &str, reason: &str| ResourceEvent {
+        stack: "S".into(),
+        logical_id: "R".into(),
+        kind: "AWS::SQS::Queue".into(),
+        status: status.into(),
+        reason: Some(reason.into()),
+        at: None,
+        took: None,
+        place: None,
+    };
+    assert!(event("CREATE_FAILED", "name taken").is_cause_of_failure());
+    assert!(!event("CREATE_FAILED", "Resource creation cancelled").is_cause_of_failure());
+    assert!(!event("CREATE_COMPLETE", "").is_cause_of_failure());
+}
