@@ -10,6 +10,7 @@ use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use domain::counts::{Hour, Sum};
 use domain::delivery::BatchAnswer;
 use domain::event::{EventType, Subject, UsageEvent};
+use domain::response::Response;
 use domain::sample;
 use domain::table::{ItemKey, JOURNAL_PREFIX};
 use domain::time::{UnixMillis, Window};

@@ -688,7 +688,7 @@ fn what_the_embedded_aws_leaves_out_is_known() {
         .map(|(id, _)| id)
         .collect();
     assert_eq!(refused, math);
-    assert_eq!(refused.len(), 12);
+    assert_eq!(refused.len(), 15);
 }
 
 #[test]

@@ -382,7 +382,7 @@ impl Action {
             101..103 => Self::GiveUp,
             103..105 => Self::Toggle(side),
             105..109 => Self::Tick,
-            109 => Self::Pass(random.pick(&[1, 1, 6, 7, 8, 9, 13])),
+            109 => Self::Pass(random.pick(&[1, 1, 6, 7, 8, 9, 10, 10, 13])),
             110 => Self::Expire(random.next(), 1 + random.place(6)),
             111 => Self::DropStream,
             112..115 => Self::Refusal,

@@ -143,6 +143,9 @@ impl World {
 
     /// Days pass, each once everything has got through, and expired items are deleted.
     pub(super) async fn pass(&mut self, days: i64, random: &mut Random) -> Result<(), String> {
+        if random.once_in(3) {
+            self.downgrade(random.next());
+        }
         if self.may_stay_unreadable(days) && random.once_in(2) {
             self.calm();
             self.settle().await?;
