@@ -5,6 +5,7 @@
 
 mod elf;
 mod fresh;
+mod remap;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -156,7 +157,10 @@ async fn compile(
         let zig = Zig::ensure(context).await?;
         // cargo-zigbuild, which is inside cargo-lambda, finds a Python with zig through this
         // variable.
-        lambda = lambda.env("CARGO_ZIGBUILD_PYTHON_PATH", zig.python());
+        let flags = remap::flags(&context.functions_root).await?;
+        lambda = lambda
+            .env("CARGO_ZIGBUILD_PYTHON_PATH", zig.python())
+            .env(remap::VARIABLE, flags);
     }
     lambda
         .run(context.out)

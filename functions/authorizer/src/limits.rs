@@ -4,8 +4,8 @@
 //! A soft limit is decided from this instance's knowledge, without a remote call; after the
 //! response the instance reports what it accepted and learns what others accepted, when that is
 //! due. A hard limit takes one conditional write before the response. Limits never make a call
-//! fail: if the counters do not respond, a soft limit knows less, and a hard one lets the call
-//! through.
+//! fail: while the counters do not respond, the instance decides alone, from the counters as it last
+//! saw them and from what it has accepted since. It adds those calls to the counters afterwards.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -119,6 +119,8 @@ struct Gauge {
     counted_at: Option<UnixMillis>,
     /// The table's counters as last seen, if the limit is hard.
     held: Counters,
+    /// Units that a hard limit accepted while the counters did not respond, and that they lack.
+    owed: u64,
     last_call: UnixMillis,
 }
 
@@ -130,8 +132,46 @@ impl Gauge {
             outdated: Vec::new(),
             counted_at: None,
             held: Counters::new(),
+            owed: 0,
             last_call: now,
         }
+    }
+
+    /// Counts a call that the counters do not know of.
+    fn accept_alone(&mut self, take: &Take, units: u32) {
+        self.fill(take);
+        if take.quota.is_some() {
+            self.owed += u64::from(units);
+        }
+    }
+
+    /// Counts a call whose write may have taken effect: assume that it has. The next response of the
+    /// counters shows whether that was right.
+    fn presume(&mut self, take: &Take) {
+        self.fill(take);
+        if let Some(quota) = &take.quota {
+            let used = self.held.entry(quota.used.clone()).or_insert(quota.begin);
+            *used += quota.units;
+        }
+    }
+
+    /// Takes a call out of the bucket as last seen.
+    fn fill(&mut self, take: &Take) {
+        let full_at = self.held.entry(take.full_at.clone()).or_insert(take.now);
+        *full_at = (*full_at).max(take.now) + CALL;
+    }
+
+    /// The units that are known to be used, of the whole period.
+    fn used(&self) -> u64 {
+        let held = self.held.get(&period_counter(self.period.start));
+        let held = held.map_or(0, |held| u64::try_from(*held).unwrap_or(0));
+        (held + self.owed).max(self.meter.used())
+    }
+
+    /// The owed units, if the counters hold the period's use by now.
+    fn debt(&self) -> Option<(String, u64)> {
+        let used = period_counter(self.period.start);
+        (self.owed > 0 && self.held.contains_key(&used)).then_some((used, self.owed))
     }
 
     fn limited(&self, over: Over, now: UnixMillis) -> Limited {
@@ -226,6 +266,7 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
     }
 
     async fn keep_up_with(&self, whose: &Whose, now: UnixMillis) -> Result<(), StoreError> {
+        self.settle(whose, now).await?;
         let Some(due) = self.watched().report(whose, now) else {
             return Ok(());
         };
@@ -254,6 +295,43 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
         Ok(())
     }
 
+    /// Adds to the counters what a hard limit accepted while they did not respond. Units whose
+    /// addition may have taken effect are not added again.
+    async fn settle(&self, whose: &Whose, now: UnixMillis) -> Result<(), StoreError> {
+        let (period, debt) = {
+            let watched = self.watched();
+            let gauge = watched.meters.get(whose);
+            let owing = gauge.and_then(|gauge| Some((gauge.period, gauge.debt()?)));
+            match owing {
+                Some(owing) if !watched.is_paused(now) => owing,
+                _ => return Ok(()),
+            }
+        };
+        let (used, units) = debt;
+        let increments = Increments {
+            add: vec![(used, i64::try_from(units).unwrap_or(i64::MAX))],
+            expires_at: Some(period.end.plus_days(KEPT_DAYS)),
+            ..Increments::default()
+        };
+        let added = self.counters.add(&whose.item(), &increments).await;
+        self.with(whose, |gauge| {
+            if gauge.period != period {
+                return;
+            }
+            match &added {
+                Ok(held) => {
+                    gauge.owed = gauge.owed.saturating_sub(units);
+                    gauge.held.clone_from(held);
+                }
+                Err(StoreError::Unavailable { .. }) => {
+                    gauge.owed = gauge.owed.saturating_sub(units);
+                }
+                Err(_) => {}
+            }
+        });
+        added.map(drop)
+    }
+
     /// Reads the units that folds have counted in the period.
     async fn learn_counted(
         &self,
@@ -277,24 +355,23 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
     }
 
     /// Counts a call against a hard limit with one conditional write, or with a second one if the
-    /// bucket is not as full as this instance assumed.
+    /// bucket is not as full as this instance assumed. Decides alone while the counters do not
+    /// respond.
     async fn take(&self, whose: &Whose, units: u32, now: UnixMillis) -> Result<(), Limited> {
         if self.watched().is_paused(now) {
-            return Ok(());
+            return self.take_alone(whose, units, now);
         }
         let unknown = self.watched().unknown_period(whose);
         if let Some(period) = unknown {
-            let learnt = self.learn_counted(whose, period, now);
-            match timeout(PATIENCE, learnt).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    self.pause(&error, now);
-                    return Ok(());
-                }
-                Err(elapsed) => {
-                    self.pause(&elapsed, now);
-                    return Ok(());
-                }
+            let learnt = timeout(PATIENCE, self.learn_counted(whose, period, now)).await;
+            let failed: Option<&dyn std::error::Error> = match &learnt {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(elapsed) => Some(elapsed),
+            };
+            if let Some(error) = failed {
+                self.pause(error, now);
+                return self.take_alone(whose, units, now);
             }
         }
         for _ in 0..MOST_WRITES {
@@ -309,11 +386,31 @@ impl<S: Store, T: CounterTable> Limiter<S, T> {
                 Ok(Taken::Refused(held)) => self.with(whose, |gauge| gauge.held = held),
                 Err(error) => {
                     self.pause(&error, now);
+                    self.with(whose, |gauge| {
+                        // What folds have counted by then shows what the counters missed.
+                        gauge.counted_at = None;
+                        match error {
+                            StoreError::Unavailable { .. } => gauge.presume(&take),
+                            _ => gauge.accept_alone(&take, units),
+                        }
+                    });
                     return Ok(());
                 }
             }
         }
-        // Only a table that deletes the item in between gets here: the call passes, as without counters.
+        // Each refusal came from a table that had deleted the item in between.
+        self.take_alone(whose, units, now)
+    }
+
+    /// Counts a call against a hard limit from what this instance knows.
+    fn take_alone(&self, whose: &Whose, units: u32, now: UnixMillis) -> Result<(), Limited> {
+        let mut watched = self.watched();
+        let Some(take) = watched.next_take(whose, units, now)? else {
+            return Ok(());
+        };
+        if let Some(gauge) = watched.meters.get_mut(whose) {
+            gauge.accept_alone(&take, units);
+        }
         Ok(())
     }
 
@@ -362,6 +459,7 @@ impl Watched {
                 gauge.period = period;
                 gauge.meter.begin_period();
                 gauge.counted_at = None;
+                gauge.owed = 0;
             }
         }
         gauge.last_call = now;
@@ -424,14 +522,8 @@ impl Watched {
             let retry_after = rate.seconds_until(held.unwrap_or(tick), now).max(1);
             return Err(gauge.limited(Over::Rate { retry_after }, now));
         }
-        let used = period_counter(gauge.period.start);
-        let counted = gauge.meter.used();
-        if let Some(quota) = quota {
-            let known = gauge.held.get(&used).copied().unwrap_or(0);
-            let known = u64::try_from(known).unwrap_or(0).max(counted);
-            if known + u64::from(units) > quota {
-                return Err(gauge.limited(Over::Quota, now));
-            }
+        if quota.is_some_and(|quota| gauge.used() + u64::from(units) > quota) {
+            return Err(gauge.limited(Over::Quota, now));
         }
         let signed = |calls: u64| i64::try_from(calls).unwrap_or(i64::MAX);
         Ok(Some(Take {
@@ -440,10 +532,11 @@ impl Watched {
             now: tick,
             latest,
             quota: quota.map(|quota| TakeQuota {
-                used,
+                used: period_counter(gauge.period.start),
                 units: units.into(),
-                begin: signed(counted),
-                most: signed(quota),
+                // Folds have counted what is owed, or will; it is added to the counter later.
+                begin: signed(gauge.meter.used().saturating_sub(gauge.owed)),
+                most: signed(quota.saturating_sub(gauge.owed)),
             }),
             expires_at: Some(gauge.period.end.plus_days(KEPT_DAYS)),
         }))

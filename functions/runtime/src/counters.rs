@@ -298,6 +298,8 @@ mod memory {
     struct Held {
         items: BTreeMap<ItemKey, Counters>,
         is_down: bool,
+        /// Responses are lost, and whether writes take effect.
+        is_mute: Option<bool>,
         asked: u64,
     }
 
@@ -305,6 +307,16 @@ mod memory {
         /// Takes the table out of service, or puts it back.
         pub fn set_down(&self, is_down: bool) {
             self.with(|held| held.is_down = is_down);
+        }
+
+        /// Loses every response. Writes take effect if `they_land`.
+        pub fn lose_responses(&self, they_land: bool) {
+            self.with(|held| held.is_mute = Some(they_land));
+        }
+
+        /// Loses no more responses.
+        pub fn respond(&self) {
+            self.with(|held| held.is_mute = None);
         }
 
         /// The number of requests so far.
@@ -328,7 +340,18 @@ mod memory {
                     let table = "counters".to_owned();
                     return Err(StoreError::TableMissing { table });
                 }
-                Ok(work(held))
+                match held.is_mute {
+                    None => Ok(work(held)),
+                    Some(lands) => {
+                        if lands {
+                            work(held);
+                        }
+                        Err(StoreError::Unavailable {
+                            table: "counters".to_owned(),
+                            source: "no response".into(),
+                        })
+                    }
+                }
             })
         }
     }

@@ -223,13 +223,15 @@ impl Error {
         matches!(self, Self::Unreachable { lost: true, .. })
     }
 
-    /// Whether the requested resource does not exist.
+    /// Whether the requested resource does not exist. Each service has its own code.
     pub(crate) fn is_not_found(&self) -> bool {
         match self {
             Self::Refused { code, message, .. } => {
                 matches!(
                     code.as_str(),
                     "ResourceNotFoundException"
+                        | "ResourceNotFound"
+                        | "DashboardNotFoundError"
                         | "NotFound"
                         | "NotFoundException"
                         | "NoSuchBucket"

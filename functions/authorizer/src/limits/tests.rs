@@ -143,7 +143,7 @@ async fn a_key_with_a_rate_of_its_own_is_limited_within_the_users() {
 }
 
 #[tokio::test]
-async fn without_counters_each_instance_keeps_the_rate_by_itself_and_hard_limits_let_through() {
+async fn without_counters_each_instance_keeps_limits_by_itself() {
     let world = World::new(2, LimitMode::Soft, Some(1_000));
     world.counters.set_down(true);
     world.counted.inject(|_, _| Fault::Refused);
@@ -152,7 +152,57 @@ async fn without_counters_each_instance_keeps_the_rate_by_itself_and_hard_limits
     assert!(world.counters.asked() <= 6, "{}", world.counters.asked());
     let world = World::new(2, LimitMode::Hard, Some(10));
     world.counters.set_down(true);
-    assert_eq!(world.flood(&key(), 2).await, 100);
+    assert_eq!(world.flood(&key(), 2).await, 2 * 10);
+    let world = World::new(2, LimitMode::Hard, None);
+    world.counters.set_down(true);
+    let accepted = world.flood(&key(), 10).await;
+    assert!((2 * 118..=2 * 120).contains(&accepted), "{accepted}");
+}
+
+#[tokio::test]
+async fn counters_learn_what_a_hard_limit_accepted_while_they_were_down() {
+    let world = World::new(2, LimitMode::Hard, Some(15));
+    assert!(world.call(0, &key(), NOW).await.is_ok());
+    world.counters.set_down(true);
+    for call in 1..=9 {
+        let now = NOW.plus_millis(call * 100);
+        assert!(world.call(0, &key(), now).await.is_ok(), "{call}");
+    }
+    world.counters.set_down(false);
+    // The first call after the pause settles what the instance owes.
+    let later = NOW.plus_millis(100 + PAUSE_MILLIS);
+    assert!(world.call(0, &key(), later).await.is_ok());
+    let used = period_counter(world.plan.period(NOW).start);
+    let item = ItemKey::limit("ann@example.com", None);
+    assert_eq!(world.counters.counters(&item)[&used], 11);
+    let mut accepted = 0;
+    for call in 1..=20 {
+        let now = later.plus_millis(call * 100);
+        accepted += u32::from(world.call(1, &key(), now).await.is_ok());
+    }
+    assert_eq!(accepted, 4, "the other instance knows of all of them");
+}
+
+#[tokio::test]
+async fn a_write_whose_response_is_lost_is_not_counted_twice() {
+    for landed in [true, false] {
+        let world = World::new(1, LimitMode::Hard, Some(10));
+        assert!(world.call(0, &key(), NOW).await.is_ok());
+        world.counters.lose_responses(landed);
+        // One write, and a pause: the instance decides alone.
+        for call in 1..=3 {
+            let now = NOW.plus_millis(call * 100);
+            assert!(world.call(0, &key(), now).await.is_ok(), "{call}");
+        }
+        world.counters.respond();
+        let mut accepted = 4;
+        for call in 0..20 {
+            let now = NOW.plus_millis(100 + PAUSE_MILLIS + call * 100);
+            accepted += u32::from(world.call(0, &key(), now).await.is_ok());
+        }
+        // A write that is lost with its response is a call that the counters miss.
+        assert_eq!(accepted, if landed { 10 } else { 11 }, "{landed}");
+    }
 }
 
 #[tokio::test]
@@ -217,7 +267,7 @@ async fn what_folds_have_counted_is_read_again_after_a_failure() {
     let item = ItemKey::period("ann@example.com", period.start);
     world.counted.plant(&item, 99, Vec::new());
     world.counted.inject(|_, _| Fault::Refused);
-    assert!(world.call(0, &key(), NOW).await.is_ok(), "let through");
+    assert!(world.call(0, &key(), NOW).await.is_ok(), "decided alone");
     world.counted.inject(|_, _| Fault::None);
     let later = NOW.plus_millis(PAUSE_MILLIS);
     assert!(world.call(0, &key(), later).await.is_ok());
