@@ -30,7 +30,7 @@
 //! | users that a day's closing found | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
 
 use crate::event::Subject;
-use crate::time::{UnixMillis, Window};
+use crate::time::{UnixMillis, Window, push_two};
 
 /// Attribute names of both tables.
 pub mod attribute {
@@ -155,19 +155,19 @@ impl ItemKey {
 
     /// A user's hour.
     pub fn hour(user: &str, at: UnixMillis) -> Self {
-        Self::new(self::user(user), format!("HOUR#{}", Window::Hour.label(at)))
+        Self::new(self::user(user), labelled("HOUR#", Window::Hour, at))
     }
 
     /// A user's day.
     pub fn day(user: &str, at: UnixMillis) -> Self {
-        Self::new(self::user(user), format!("DAY#{}", Window::Day.label(at)))
+        Self::new(self::user(user), labelled("DAY#", Window::Day, at))
     }
 
     /// A user's month.
     pub fn month(user: &str, at: UnixMillis) -> Self {
         Self::new(
             self::user(user),
-            format!("MONTH#{}", Window::Month.label(at)),
+            labelled("MONTH#", Window::Month, at),
         )
     }
 
@@ -218,12 +218,12 @@ impl ItemKey {
 
     /// The mark of the day of `at`.
     pub fn day_mark(at: UnixMillis) -> Self {
-        Self::new(MARKS, format!("DAY#{}", Window::Day.label(at)))
+        Self::new(MARKS, labelled("DAY#", Window::Day, at))
     }
 
     /// How far the bills of the month of `at` are handed over.
     pub fn month_mark(at: UnixMillis) -> Self {
-        Self::new(MARKS, format!("MONTH#{}", Window::Month.label(at)))
+        Self::new(MARKS, labelled("MONTH#", Window::Month, at))
     }
 
     /// The first instant from which periods are handed over.
@@ -238,7 +238,7 @@ impl ItemKey {
 
     /// Up to where the journal of the hour of `at` is folded.
     pub fn hour_mark(at: UnixMillis) -> Self {
-        Self::new(MARKS, format!("HOUR#{}", Window::Hour.label(at)))
+        Self::new(MARKS, labelled("HOUR#", Window::Hour, at))
     }
 
     /// Part of the users that the closing found in the hour of `at`.
@@ -273,9 +273,18 @@ impl Listed {
     }
 }
 
+/// A key that ends with the label of the window that contains `at`.
+fn labelled(prefix: &str, window: Window, at: UnixMillis) -> String {
+    let label = window.label_length();
+    let mut key = String::with_capacity(prefix.len() + label);
+    key.push_str(prefix);
+    window.push_label(at, &mut key);
+    key
+}
+
 /// Partition of an hour's journal.
 pub fn journal(at: UnixMillis) -> String {
-    format!("{JOURNAL_PREFIX}{}", Window::Hour.label(at))
+    labelled(JOURNAL_PREFIX, Window::Hour, at)
 }
 
 /// One of the partitions over which a minute is spread.
@@ -285,7 +294,7 @@ pub fn spread_journal(at: UnixMillis, lane: u8) -> String {
 
 /// Partition of the minutes of an hour, over all users.
 pub fn minutes(at: UnixMillis) -> String {
-    format!("MINUTE#{}", Window::Hour.label(at))
+    labelled("MINUTE#", Window::Hour, at)
 }
 
 /// Partition of the hours or days, over all users.
@@ -295,22 +304,22 @@ pub fn totals(window: Window) -> String {
 
 /// Partition of the callers of an hour's minutes.
 pub fn callers(at: UnixMillis) -> String {
-    format!("CALLERS#{}", Window::Hour.label(at))
+    labelled("CALLERS#", Window::Hour, at)
 }
 
 /// Partition of the users of an hour.
 pub fn roster(at: UnixMillis) -> String {
-    format!("ROSTER#{}", Window::Hour.label(at))
+    labelled("ROSTER#", Window::Hour, at)
 }
 
 /// Partition of the addresses that failed in an hour.
 pub fn addresses(at: UnixMillis) -> String {
-    format!("ADDRESS#{}", Window::Hour.label(at))
+    labelled("ADDRESS#", Window::Hour, at)
 }
 
 /// Partition of all of a user's items.
 pub fn user(email: &str) -> String {
-    format!("USER#{email}")
+    ["USER#", email].concat()
 }
 
 /// The user to whom a partition of [`user`] belongs.
@@ -325,12 +334,14 @@ pub fn deliveries(endpoint: &str) -> String {
 
 /// Partition of the users that a day's closing found.
 pub fn day_users(at: UnixMillis) -> String {
-    format!("USERS#{}", Window::Day.label(at))
+    labelled("USERS#", Window::Day, at)
 }
 
 /// The minute of the hour as it appears in keys, `04`.
 pub fn minute(at: UnixMillis) -> String {
-    format!("{:02}", at.minute_of_hour())
+    let mut text = String::with_capacity(2);
+    push_two(&mut text, at.minute_of_hour().into());
+    text
 }
 
 /// Whether an entry is appended in time or late.
@@ -367,13 +378,16 @@ impl Timing {
 
 /// Sort key of an entry.
 pub fn entry(at: UnixMillis, timing: Timing, digest: &str) -> String {
-    format!("{}{}{digest}", minute(at), timing.sign())
+    let mut key = minute(at);
+    key.push(timing.sign());
+    key.push_str(digest);
+    key
 }
 
 /// The range of sort keys that holds everything of a minute, its flag first.
 pub fn entries_of(at: UnixMillis) -> (String, String) {
     let minute = minute(at);
-    (format!("{minute}!"), format!("{minute}~"))
+    ([&minute, "!"].concat(), [&minute, "~"].concat())
 }
 
 /// A parsed key of the journal.

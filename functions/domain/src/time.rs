@@ -87,7 +87,7 @@ impl FromStr for UnixMillis {
     type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        parse_usual(text)
+        parse_usual(text.as_bytes())
             .or_else(|| text.parse().ok())
             .map(Self::from)
             .filter(|at| (0..=LAST).contains(&at.0))
@@ -97,8 +97,8 @@ impl FromStr for UnixMillis {
 
 /// Parses a time in its display form. Every record of the stream has such a time, and the general
 /// parser takes more than twice as long.
-fn parse_usual(text: &str) -> Option<Timestamp> {
-    let (date, rest) = text.as_bytes().split_first_chunk()?;
+fn parse_usual(text: &[u8]) -> Option<Timestamp> {
+    let (date, rest) = text.split_first_chunk()?;
     let (time, rest) = rest.split_first_chunk()?;
     let [y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1] = *date else {
         return None;
@@ -199,26 +199,60 @@ impl Window {
     /// The label of the window that contains `at`: `2026-11`, `2026-11-22`, `2026-11-22T16` or
     /// `2026-11-22T16:04`. Labels of one kind sort by time.
     pub fn label(self, at: UnixMillis) -> String {
-        let text = format!("{:.0}", self.start(at).timestamp());
-        let length = match self {
+        let mut label = String::with_capacity(self.label_length());
+        self.push_label(at, &mut label);
+        label
+    }
+
+    /// Appends the [`label`](Self::label) of the window that contains `at`. Every key of a table has
+    /// one, and formatting takes several times as long.
+    pub fn push_label(self, at: UnixMillis, text: &mut String) {
+        let at = Offset::UTC.to_datetime(at.timestamp());
+        push_two(text, u64::from(at.year().unsigned_abs()) / 100);
+        push_two(text, u64::from(at.year().unsigned_abs()) % 100);
+        let parts = [
+            (Self::Month, '-', at.month()),
+            (Self::Day, '-', at.day()),
+            (Self::Hour, 'T', at.hour()),
+            (Self::Minute, ':', at.minute()),
+        ];
+        for (window, separator, number) in parts {
+            // From a month to a minute, each window is part of the one before.
+            if window < self {
+                break;
+            }
+            text.push(separator);
+            push_two(text, u64::from(number.unsigned_abs()));
+        }
+    }
+
+    /// Number of characters of a label.
+    pub(crate) const fn label_length(self) -> usize {
+        match self {
             Self::Month => 7,
             Self::Day => 10,
             Self::Hour => 13,
             Self::Minute => 16,
-        };
-        text.get(..length).unwrap_or(&text).to_owned()
+        }
     }
 
     /// The start of the window that `label` names.
     pub fn parse_label(self, label: &str) -> Option<UnixMillis> {
-        let rest = match self {
-            Self::Month => "-01T00:00:00Z",
-            Self::Day => "T00:00:00Z",
-            Self::Hour => ":00:00Z",
-            Self::Minute => ":00Z",
-        };
-        let at: UnixMillis = format!("{label}{rest}").parse().ok()?;
-        (self.label(at) == label).then_some(at)
+        if label.len() != self.label_length() {
+            return None;
+        }
+        let mut text = *b"0000-01-01T00:00:00Z";
+        text.get_mut(..label.len())?
+            .copy_from_slice(label.as_bytes());
+        let at = parse_usual(&text).map(UnixMillis::from)?;
+        (0..=LAST).contains(&at.0).then_some(at)
+    }
+}
+
+/// Appends a number below 100 as two digits.
+pub(crate) fn push_two(text: &mut String, number: u64) {
+    for digit in [number / 10 % 10, number % 10] {
+        text.push(char::from_digit(u32::try_from(digit).unwrap_or(0), 10).unwrap_or('0'));
     }
 }
 
@@ -260,9 +294,20 @@ mod tests {
         }
 
         #[test]
+        fn a_label_is_the_beginning_of_the_time_as_displayed(millis in 0..=LAST) {
+            let at = UnixMillis(millis);
+            for window in [Window::Month, Window::Day, Window::Hour, Window::Minute] {
+                let label = window.label(at);
+                prop_assert_eq!(label.len(), window.label_length());
+                prop_assert!(at.to_string().starts_with(&label));
+                prop_assert_eq!(window.parse_label(&label), Some(window.start(at)));
+            }
+        }
+
+        #[test]
         fn a_time_reads_back_as_displayed(millis in 0..=LAST) {
             let at = UnixMillis(millis);
-            prop_assert_eq!(parse_usual(&at.to_string()).map(UnixMillis::from), Some(at));
+            prop_assert_eq!(parse_usual(at.to_string().as_bytes()).map(UnixMillis::from), Some(at));
         }
     }
 

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -46,23 +47,34 @@ pub struct Change {
 
 /// The place where paced callers pause.
 #[derive(Debug, Clone, Default)]
-pub struct Pace(Arc<AtomicU64>);
+pub struct Pace(Arc<Pausing>);
+
+#[derive(Debug, Default)]
+struct Pausing {
+    stops: AtomicU64,
+    is_free: AtomicBool,
+}
 
 impl Pace {
     /// How often any caller has paused: a caller that is pending without pausing waits for time.
     pub fn stops(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.stops.load(Ordering::Relaxed)
+    }
+
+    /// Whether callers go on without a pause from now on.
+    pub fn set_free(&self, is_free: bool) {
+        self.0.is_free.store(is_free, Ordering::Relaxed);
     }
 
     /// Pauses until polled again.
     pub async fn stop(&self) {
-        let mut stopped = false;
+        let mut stopped = self.0.is_free.load(Ordering::Relaxed);
         poll_fn(|context| {
             if stopped {
                 return Poll::Ready(());
             }
             stopped = true;
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.stops.fetch_add(1, Ordering::Relaxed);
             context.waker().wake_by_ref();
             Poll::Pending
         })
@@ -115,9 +127,48 @@ impl Held {
     }
 }
 
+/// What a table holds, by partition key and sort key.
+#[derive(Clone, Default)]
+struct Partitions(BTreeMap<String, BTreeMap<String, Held>>);
+
+impl Partitions {
+    fn get(&self, key: &ItemKey) -> Option<&Held> {
+        self.0.get(&key.pk)?.get(&key.sk)
+    }
+
+    fn get_mut(&mut self, key: &ItemKey) -> Option<&mut Held> {
+        self.0.get_mut(&key.pk)?.get_mut(&key.sk)
+    }
+
+    fn insert(&mut self, key: &ItemKey, held: Held) {
+        if let Some(partition) = self.0.get_mut(&key.pk) {
+            partition.insert(key.sk.clone(), held);
+        } else {
+            let partition = BTreeMap::from([(key.sk.clone(), held)]);
+            self.0.insert(key.pk.clone(), partition);
+        }
+    }
+
+    fn remove(&mut self, key: &ItemKey) -> Option<Held> {
+        let partition = self.0.get_mut(&key.pk)?;
+        let held = partition.remove(&key.sk);
+        if partition.is_empty() {
+            self.0.remove(&key.pk);
+        }
+        held
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (ItemKey, &Held)> {
+        self.0.iter().flat_map(|(pk, partition)| {
+            let items = partition.iter();
+            items.map(move |(sk, held)| (ItemKey::new(pk, sk), held))
+        })
+    }
+}
+
 #[derive(Default)]
 struct Table {
-    held: BTreeMap<ItemKey, Held>,
+    held: Partitions,
     /// Prefix of the partitions whose changes are kept.
     journalled: Option<&'static str>,
     journal: Vec<Change>,
@@ -137,7 +188,7 @@ pub struct MemoryStore {
 }
 
 /// A copy of a table's whole content, to be restored later.
-pub struct Backup(BTreeMap<ItemKey, Held>);
+pub struct Backup(Partitions);
 
 impl MemoryStore {
     /// An empty table whose callers pause at `pace`, and which keeps the changes of the partitions
@@ -189,25 +240,26 @@ impl MemoryStore {
 
     /// Passes every item to `show`, in the order of keys.
     pub fn each_item(&self, mut show: impl FnMut(&ItemKey, &Stored)) {
-        for (key, held) in &lock(&self.table).held {
+        for (key, held) in lock(&self.table).held.iter() {
             if let Held::Item(stored, _) = held {
-                show(key, stored);
+                show(&key, stored);
             }
         }
     }
 
     /// Passes every document to `show`, in the order of keys.
     pub fn each_document(&self, mut show: impl FnMut(&ItemKey, &Document)) {
-        for (key, held) in &lock(&self.table).held {
+        for (key, held) in lock(&self.table).held.iter() {
             if let Held::Document(document) = held {
-                show(key, document);
+                show(&key, document);
             }
         }
     }
 
     /// Every key, in order.
     pub fn keys(&self) -> Vec<ItemKey> {
-        lock(&self.table).held.keys().cloned().collect()
+        let table = lock(&self.table);
+        table.held.iter().map(|(key, _)| key).collect()
     }
 
     /// Writes an item, bypassing faults and conditions.
@@ -225,14 +277,14 @@ impl MemoryStore {
             written: Written::Done { before },
         });
         let held = Held::Item(Stored { version, state }, Shown::default());
-        table.held.insert(key.clone(), held);
+        table.held.insert(key, held);
     }
 
     /// Writes a document, bypassing faults; its change is kept like any other.
     pub fn plant_document(&self, key: &ItemKey, document: Document) {
         let mut table = lock(&self.table);
         table.change(key);
-        table.held.insert(key.clone(), Held::Document(document));
+        table.held.insert(key, Held::Document(document));
     }
 
     /// The item under `key`, bypassing faults.
@@ -280,7 +332,7 @@ impl MemoryStore {
         let table = lock(&self.table);
         let gone = |held: &Held| held.expires_at().is_some_and(|at| at <= now);
         let gone = table.held.iter().filter(|(_, held)| gone(held));
-        gone.map(|(key, _)| key.clone()).collect()
+        gone.map(|(key, _)| key).collect()
     }
 
     /// Deletes everything that may be deleted at `now`, as `DynamoDB` does sooner or later, and
@@ -358,7 +410,7 @@ impl Table {
         if is_journalled {
             self.journal.push(Change {
                 key: key.clone(),
-                is_update: self.held.contains_key(key),
+                is_update: self.held.get(key).is_some(),
             });
         }
     }
@@ -435,17 +487,19 @@ impl Table {
     fn insert(&mut self, key: &ItemKey, held: Held) {
         self.change(key);
         self.units.written(key, self.held.get(key), &held);
-        self.held.insert(key.clone(), held);
+        self.held.insert(key, held);
     }
 
     fn page(&mut self, query: &Query) -> Page {
         let from = query.after.as_ref().unwrap_or(&query.from);
-        let range = ItemKey::new(&query.pk, from)..=ItemKey::new(&query.pk, &query.to);
         let mut page = Page::default();
         let mut bytes = 0;
-        if range.start() <= range.end() {
-            for (key, held) in self.held.range(range) {
-                if query.after.as_ref() == Some(&key.sk) {
+        if let Some(partition) = self.held.0.get(&query.pk)
+            && *from <= query.to
+        {
+            let range = (Bound::Included(from.as_str()), Bound::Included(query.to.as_str()));
+            for (sk, held) in partition.range::<str, _>(range) {
+                if query.after.as_ref() == Some(sk) {
                     continue;
                 }
                 let is_full = self.page.is_some_and(|most| page.items.len() >= most);
@@ -453,8 +507,8 @@ impl Table {
                     page.next = page.items.last().map(|row: &Row| row.sk.clone());
                     break;
                 }
-                bytes += units::size(key, held);
-                page.items.push(held.row(&key.sk, query.attribute));
+                bytes += units::size((&query.pk, sk), held);
+                page.items.push(held.row(sk, query.attribute));
             }
         }
         self.units.read(bytes);
@@ -467,7 +521,7 @@ impl Store for MemoryStore {
         answer(self.begin(Call::Read, key).await, key).await?;
         let mut table = lock(&self.table);
         let held = table.held.get(key);
-        let bytes = held.map_or(0, |held| units::size(key, held));
+        let bytes = held.map_or(0, |held| units::size((&key.pk, &key.sk), held));
         let found = held.and_then(Held::stored).cloned();
         table.units.read(bytes);
         table.note(|| Done::Get {
@@ -504,7 +558,7 @@ impl Store for MemoryStore {
         let fault = self.begin(Call::Write, key).await;
         if fault.lets_do() {
             let held = Held::Document(document);
-            if units::size(key, &held) > LARGEST_ITEM {
+            if units::size((&key.pk, &key.sk), &held) > LARGEST_ITEM {
                 return Err(StoreError::TooLarge { key: key.clone() });
             }
             let mut table = lock(&self.table);

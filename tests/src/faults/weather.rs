@@ -30,6 +30,11 @@ impl Weather {
         lock(&self.0).due.clear();
     }
 
+    /// Whether everything succeeds.
+    pub(super) fn is_clear(&self) -> bool {
+        lock(&self.0).due.is_empty()
+    }
+
     /// Whether the task that was polled last waits for a response that will never come.
     pub(super) fn take_hung(&self) -> bool {
         std::mem::take(&mut lock(&self.0).hung)

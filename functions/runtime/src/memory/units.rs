@@ -22,6 +22,7 @@ pub struct Units {
 
 impl Units {
     pub(super) fn written(&mut self, key: &ItemKey, before: Option<&Held>, after: &Held) {
+        let key = (key.pk.as_str(), key.sk.as_str());
         let before_bytes = before.map_or(0, |held| size(key, held));
         self.writes += per(1_024, before_bytes.max(size(key, after)));
         self.calls += 1;
@@ -38,7 +39,7 @@ impl Units {
     }
 
     pub(super) fn again(&mut self, held: Option<&Held>) {
-        let bytes = held.map_or(0, |held| size(&ItemKey::new("", ""), held));
+        let bytes = held.map_or(0, |held| size(("", ""), held));
         self.writes += per(1_024, bytes);
     }
 
@@ -54,8 +55,8 @@ fn per(unit: usize, bytes: usize) -> u64 {
 
 /// Bytes of an item: names and values of its attributes
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
-pub(super) fn size(key: &ItemKey, held: &Held) -> usize {
-    let mut bytes = attribute::PK.len() + key.pk.len() + attribute::SK.len() + key.sk.len();
+pub(super) fn size((pk, sk): (&str, &str), held: &Held) -> usize {
+    let mut bytes = attribute::PK.len() + pk.len() + attribute::SK.len() + sk.len();
     match held {
         Held::Item(stored, shown) => {
             bytes += attribute::VERSION.len() + number(stored.version);

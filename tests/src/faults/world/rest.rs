@@ -187,6 +187,14 @@ impl World {
     }
 
     pub(super) async fn settle(&mut self) -> Result<(), String> {
+        // Each task ends before the next one begins: without faults, pauses change nothing.
+        self.pace.set_free(self.weather.is_clear());
+        let settled = self.settle_tasks().await;
+        self.pace.set_free(false);
+        settled
+    }
+
+    async fn settle_tasks(&mut self) -> Result<(), String> {
         for _ in 0..PATIENCE {
             self.begin();
             let lines = self.log.all();
