@@ -165,10 +165,7 @@ impl ItemKey {
 
     /// A user's month.
     pub fn month(user: &str, at: UnixMillis) -> Self {
-        Self::new(
-            self::user(user),
-            labelled("MONTH#", Window::Month, at),
-        )
+        Self::new(self::user(user), labelled("MONTH#", Window::Month, at))
     }
 
     /// A user's all-time counts.

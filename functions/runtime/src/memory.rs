@@ -5,9 +5,7 @@
 //! before it returns. A test that polls several callers by hand so decides which of them continues,
 //! and which dies there. Nothing here waits for time.
 
-use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
-use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -22,11 +20,13 @@ use crate::store::{
 };
 
 mod faults;
+mod partitions;
 mod trace;
 mod units;
 
 use faults::Faults;
 pub use faults::{Call, Fault, dies_at};
+use partitions::Partitions;
 pub use trace::Done;
 pub use units::Units;
 
@@ -124,45 +124,6 @@ impl Held {
             version,
             bytes,
         }
-    }
-}
-
-/// What a table holds, by partition key and sort key.
-#[derive(Clone, Default)]
-struct Partitions(BTreeMap<String, BTreeMap<String, Held>>);
-
-impl Partitions {
-    fn get(&self, key: &ItemKey) -> Option<&Held> {
-        self.0.get(&key.pk)?.get(&key.sk)
-    }
-
-    fn get_mut(&mut self, key: &ItemKey) -> Option<&mut Held> {
-        self.0.get_mut(&key.pk)?.get_mut(&key.sk)
-    }
-
-    fn insert(&mut self, key: &ItemKey, held: Held) {
-        if let Some(partition) = self.0.get_mut(&key.pk) {
-            partition.insert(key.sk.clone(), held);
-        } else {
-            let partition = BTreeMap::from([(key.sk.clone(), held)]);
-            self.0.insert(key.pk.clone(), partition);
-        }
-    }
-
-    fn remove(&mut self, key: &ItemKey) -> Option<Held> {
-        let partition = self.0.get_mut(&key.pk)?;
-        let held = partition.remove(&key.sk);
-        if partition.is_empty() {
-            self.0.remove(&key.pk);
-        }
-        held
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (ItemKey, &Held)> {
-        self.0.iter().flat_map(|(pk, partition)| {
-            let items = partition.iter();
-            items.map(move |(sk, held)| (ItemKey::new(pk, sk), held))
-        })
     }
 }
 
@@ -494,22 +455,17 @@ impl Table {
         let from = query.after.as_ref().unwrap_or(&query.from);
         let mut page = Page::default();
         let mut bytes = 0;
-        if let Some(partition) = self.held.0.get(&query.pk)
-            && *from <= query.to
-        {
-            let range = (Bound::Included(from.as_str()), Bound::Included(query.to.as_str()));
-            for (sk, held) in partition.range::<str, _>(range) {
-                if query.after.as_ref() == Some(sk) {
-                    continue;
-                }
-                let is_full = self.page.is_some_and(|most| page.items.len() >= most);
-                if is_full || bytes >= LARGEST_PAGE {
-                    page.next = page.items.last().map(|row: &Row| row.sk.clone());
-                    break;
-                }
-                bytes += units::size((&query.pk, sk), held);
-                page.items.push(held.row(sk, query.attribute));
+        for (sk, held) in self.held.range(&query.pk, from, &query.to) {
+            if query.after.as_ref() == Some(sk) {
+                continue;
             }
+            let is_full = self.page.is_some_and(|most| page.items.len() >= most);
+            if is_full || bytes >= LARGEST_PAGE {
+                page.next = page.items.last().map(|row: &Row| row.sk.clone());
+                break;
+            }
+            bytes += units::size((&query.pk, sk), held);
+            page.items.push(held.row(sk, query.attribute));
         }
         self.units.read(bytes);
         page

@@ -1,6 +1,7 @@
 //! The system that a schedule runs: the functions' own code over tables and a stream in memory, in
 //! virtual time, on one thread.
 
+mod batches;
 mod calls;
 mod lines;
 mod measure;
@@ -17,13 +18,11 @@ use std::time::Duration;
 use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Memory};
 use aggregator::thresholds::{LookMemory, Thresholds};
-use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::collect::Collector;
 use domain::mark::BEGIN_AFTER_MILLIS;
 use domain::names::TrackingMode;
 use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::{UnixMillis, Window};
-use lambda_host::mapping::model::Finished;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
 use runtime::journal::Journal;
@@ -31,16 +30,17 @@ use runtime::memory::{Backup, MemoryStore, Pace};
 use runtime::metrics::Metrics;
 use runtime::store::{Document, Value};
 
+use batches::{failed, finished};
 use notices::Notices;
 
-use super::feed::{Feed, InvocationId};
+use super::feed::Feed;
 use super::log::{Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::questions::{Answer, Question};
 use super::random::Random;
 use super::schedule::{Action, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
-use super::traffic::{POISON, SOURCE, event_record, plans};
+use super::traffic::{POISON, SOURCE, plans};
 use super::weather::{ModelStream, Weather};
 
 /// Retention of everything that expires: the shortest that an environment file allows.
@@ -517,49 +517,6 @@ impl World {
             _ => {}
         }
     }
-
-    fn process(&mut self, numbers: Vec<usize>, of: Option<InvocationId>) {
-        let at = self.now_of(0);
-        let batch = numbers.iter().map(|number| self.record(*number)).collect();
-        self.oracle.offered(&self.sent, &numbers, at);
-        let task = Task::process(&self.processor, batch, numbers, at, of);
-        self.tasks.push(task);
-    }
-
-    fn record(&self, number: usize) -> KinesisEventRecord {
-        let sequence = self.records.sequence(number);
-        let mut record = KinesisEventRecord::default();
-        sequence.clone_into(&mut record.kinesis.sequence_number);
-        record.kinesis.data.0.clone_from(&self.sent[number].payload);
-        record.event_id = Some(format!("{}:{sequence}", self.records.shard_of(number)));
-        record
-    }
-
-    /// Folded changes arrive once more, out of order.
-    fn repeat(&mut self, choice: u64, length: usize) {
-        let pending = self.changes.pending();
-        let mut numbers = self.changes.some(choice, length);
-        numbers.retain(|number| !pending.contains(number));
-        self.fold(&numbers, None);
-    }
-
-    fn fold(&mut self, numbers: &[usize], of: Option<InvocationId>) {
-        let record = |number: &usize| {
-            let Changed { key, name, at } = &self.changed[*number];
-            event_record(key, name, self.changes.sequence(*number), *at)
-        };
-        let batch = numbers.iter().map(record).collect();
-        let instance = numbers.len() % 2;
-        let aggregator = &self.aggregators[instance];
-        let task = Task::fold(
-            aggregator,
-            batch,
-            self.now_of(2),
-            self.patience,
-            (instance, of),
-        );
-        self.tasks.push(task);
-    }
 }
 
 fn aggregator(
@@ -592,21 +549,5 @@ fn facts_of(document: Option<&Document>) -> &[u8] {
     match attributes.find(|(name, _)| *name == attribute::FACTS) {
         Some((_, Value::Bytes(bytes))) => bytes,
         _ => &[],
-    }
-}
-
-/// The records to redeliver; `None` if the function died.
-fn failed(done: Option<Done>) -> Option<Vec<String>> {
-    match done {
-        Some(Done::Batch(failed)) => Some(failed),
-        _ => None,
-    }
-}
-
-fn finished(failed: Option<Vec<String>>) -> Finished {
-    match failed {
-        None => Finished::Failure,
-        Some(failed) if failed.is_empty() => Finished::Success,
-        Some(failed) => Finished::ItemFailures(failed),
     }
 }

@@ -1,6 +1,6 @@
 //! B8: the monthly cost of metering, without the gateway and the API behind it.
 
-use super::Figure;
+use super::figure::Figure;
 use crate::context::Context;
 use crate::verbs::cost::{self, Compared};
 

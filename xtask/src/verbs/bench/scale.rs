@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::Figure;
+use super::figure::Figure;
 use super::plot::{Line, Panel, Plot};
 use crate::context::Context;
 
