@@ -139,6 +139,12 @@ pub struct Environment {
     /// Which pages may call the API from a browser. Without it, preflights go to the upstream,
     /// unmetered.
     pub cors: Option<Cors>,
+    /// The kind of API in front: a REST API, or an HTTP API for less than a third of the price. An
+    /// HTTP API cannot answer 401 or 429: it refuses every call with 403
+    /// (`docs/existing-api.md#what-each-kind-can-give`). A change replaces the API, and so its
+    /// address.
+    #[serde(default)]
+    pub gateway: ApiKind,
     /// Existing APIs to meter: their gateways may call the authorizer.
     #[serde(default, deserialize_with = "attachment::attached")]
     #[schemars(with = "Vec<Attached>")]
@@ -151,7 +157,8 @@ pub struct Environment {
     pub concurrency: Concurrency,
     /// The key that encrypts stored data; by default AWS's own.
     pub encryption: Option<Encryption>,
-    /// Whether X-Ray traces calls and functions. AWS bills traces separately.
+    /// Whether X-Ray traces calls and functions; behind an HTTP API functions alone. AWS bills traces
+    /// separately.
     #[serde(default)]
     pub tracing: bool,
     /// A web application firewall in front of the stage; none by default.
@@ -387,6 +394,7 @@ impl Environment {
             .or_else(|| self.unreachable())
             .or_else(|| self.untaggable())
             .or_else(|| self.unenforced())
+            .or_else(|| self.unkept())
             .or_else(|| self.unscalable())
             .or_else(|| self.overpromised())
             .or_else(|| self.elsewhere())
@@ -473,6 +481,25 @@ impl Environment {
             setting,
             format!(
                 "`{setting}` has no effect in `local`, whose embedded AWS does not support it; leave it out"
+            ),
+        ))
+    }
+
+    /// Only a REST API has a firewall, or an address with a choice of TLS versions (API Gateway
+    /// Developer Guide, "Choose between REST APIs and HTTP APIs", "Security policies for REST APIs").
+    fn unkept(&self) -> Option<Refusal> {
+        let settings = [
+            ("waf", self.waf.is_some()),
+            ("tlsPolicy", self.tls_policy.is_some()),
+        ];
+        let (setting, _) = settings
+            .into_iter()
+            .find(|(_, set)| *set && self.gateway == ApiKind::Http)?;
+        Some(Refusal::new(
+            setting,
+            format!(
+                "`{setting}` has no effect with `gateway: http`: AWS offers it for REST APIs alone; leave it \
+                 out, or set `gateway: rest`"
             ),
         ))
     }
