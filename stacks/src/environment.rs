@@ -224,6 +224,23 @@ impl Environment {
         self
     }
 
+    /// The same environment before the API at `url`, whose routes the `OpenAPI` document has.
+    ///
+    /// # Errors
+    ///
+    /// If the file names an upstream already, if the document cannot be read, or if another setting
+    /// does not suit these routes: the reason.
+    pub fn before(mut self, url: &str, openapi: &Path) -> Result<Self, String> {
+        if self.upstream.is_some() {
+            return Err("the file has an `upstream` of its own".to_owned());
+        }
+        self.upstream = Some(Upstream::described(url, openapi)?);
+        match self.refusal() {
+            None => Ok(self),
+            Some(Refusal { message, .. }) => Err(message),
+        }
+    }
+
     /// The same environment with analytics on or off, if something overrides the file:
     /// `ENABLE_KINESIS_ANALYTICS`, or a rollback.
     #[must_use]

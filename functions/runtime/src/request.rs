@@ -96,7 +96,9 @@ impl From<Event> for Request {
             resource: event.resource.unwrap_or_default(),
             path: event.path.unwrap_or_default(),
             multi_value_headers: event.multi_value_headers.unwrap_or_default(),
-            parameters: event.multi_value_query_string_parameters.unwrap_or_default(),
+            parameters: event
+                .multi_value_query_string_parameters
+                .unwrap_or_default(),
             ..common
         }
     }
@@ -237,7 +239,11 @@ mod tests {
     fn an_http_apis_page_is_found_with_and_without_a_slash() {
         for (key, path, route) in [
             ("GET /v1/analytics", "/test/v1/analytics", "/v1/analytics"),
-            ("GET /v1/analytics/{proxy+}", "/test/v1/analytics/", "/v1/analytics"),
+            (
+                "GET /v1/analytics/{proxy+}",
+                "/test/v1/analytics/",
+                "/v1/analytics",
+            ),
             (
                 "GET /v1/analytics/{proxy+}",
                 "/test/v1/analytics/realtime",
@@ -260,7 +266,11 @@ mod tests {
             .parameters()
             .map(|(name, values)| (name, values.iter().map(String::as_str).collect()))
             .collect();
-        let expected = [("a", vec!["1", "2,3"]), ("b", vec!["x y z"]), ("flag", vec![""])];
+        let expected = [
+            ("a", vec!["1", "2,3"]),
+            ("b", vec!["x y z"]),
+            ("flag", vec![""]),
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -148,7 +148,13 @@ impl HttpApi {
         );
         let id = LogicalId::from(format!("{id}Permission"));
         let authorizer = ["/authorizers/".into(), handle.reference().into()];
-        permission(stack, id, function.name, self.reference().into(), authorizer);
+        permission(
+            stack,
+            id,
+            function.name,
+            self.reference().into(),
+            authorizer,
+        );
         HttpAuthorizer(handle)
     }
 
@@ -177,7 +183,9 @@ impl HttpApi {
                 .authorization_type(apigatewayv2::RouteAuthorizationType::Custom)
                 .authorizer_id(authorizer.reference()),
         };
-        stack.template().add(LogicalId::from(format!("{id}Route")), route);
+        stack
+            .template()
+            .add(LogicalId::from(format!("{id}Route")), route);
         if let HttpIntegration::Function(function) = integration {
             let called = format!("/{}/{}{}", self.stage, verb.in_arn(), in_arn(path));
             let name = function.handle().reference().into();
@@ -220,8 +228,7 @@ impl HttpApi {
     ) -> Handle<apigatewayv2::Integration> {
         let address = passage.address.trim_end_matches('/');
         let path = path.replace("{proxy+}", "{proxy}");
-        let parameters: BTreeMap<String, String> =
-            passage.headers.iter().map(mapped).collect();
+        let parameters: BTreeMap<String, String> = passage.headers.iter().map(mapped).collect();
         let integration = apigatewayv2::Integration::new(apigatewayv2::IntegrationRequired {
             api_id: self.reference(),
             integration_type: apigatewayv2::IntegrationIntegrationType::HttpProxy.into(),

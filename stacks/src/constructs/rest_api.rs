@@ -165,7 +165,13 @@ impl RestApi {
         self.changes_with(&handle);
         let id = LogicalId::from(format!("{id}Permission"));
         let authorizer = ["/authorizers/".into(), handle.reference().into()];
-        permission(stack, id, function.name, self.reference().into(), authorizer);
+        permission(
+            stack,
+            id,
+            function.name,
+            self.reference().into(),
+            authorizer,
+        );
         Authorizer(handle)
     }
 

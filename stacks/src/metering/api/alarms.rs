@@ -2,10 +2,10 @@
 
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, api_metric};
 
+use super::gateway::OwnApi;
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Percentile, Period, Queue, Statistic,
 };
-use super::gateway::OwnApi;
 use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 

@@ -221,7 +221,12 @@ impl OwnApi {
         match self {
             Self::Rest { api, .. } => deploy_rest(api, context, stack, log),
             Self::Http { api, .. } => {
-                api.deploy(stack, "HttpStage", log.group.arn(), &log_format(Gateway::Http));
+                api.deploy(
+                    stack,
+                    "HttpStage",
+                    log.group.arn(),
+                    &log_format(Gateway::Http),
+                );
             }
         }
     }
@@ -244,12 +249,7 @@ impl To {
 }
 
 /// Declares a REST API's own responses, its deployment and its stage, and what guards the stage.
-fn deploy_rest(
-    mut api: RestApi,
-    context: &StackContext<'_>,
-    stack: &mut Stack,
-    log: &AccessLog,
-) {
+fn deploy_rest(mut api: RestApi, context: &StackContext<'_>, stack: &mut Stack, log: &AccessLog) {
     let allowed = browsers::answered(context.environment.cors.as_ref());
     for (id, answer) in &GATEWAY_RESPONSES {
         api.answer(stack, *id, answer, &allowed);

@@ -49,12 +49,7 @@ pub(super) fn declare(
 }
 
 /// Forwards everything to the upstream, except preflights that a route of the gateway answers.
-fn proxy(
-    stack: &mut Stack,
-    api: &mut OwnApi,
-    upstream: &Upstream,
-    preflight: Option<&Preflight>,
-) {
+fn proxy(stack: &mut Stack, api: &mut OwnApi, upstream: &Upstream, preflight: Option<&Preflight>) {
     let address = upstream.url.as_str();
     let known = headers(upstream, |of| Sent::Variable(format!("authorizer.{of}")));
     let unknown = headers(upstream, |_| Sent::Text(NOBODY.to_owned()));

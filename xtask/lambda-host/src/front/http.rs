@@ -125,7 +125,9 @@ async fn pass_on(
     let started = Instant::now();
     let body = request.body.clone();
     let method = request.method.clone();
-    let called = front.upstreams.call(method, &uri, headers, body, passed.timeout);
+    let called = front
+        .upstreams
+        .call(method, &uri, headers, body, passed.timeout);
     let called = called.await.inspect_err(|error| {
         let error = describe(error);
         tracing::warn!(path = request.path, error, "the upstream gave no answer");

@@ -156,8 +156,13 @@ async fn answer(
     };
     match &matched.method.integration {
         Integration::Function(function) => {
-            let event =
-                event::of_integration((stage, api), request, &matched, ACCOUNT, authorizer.as_ref());
+            let event = event::of_integration(
+                (stage, api),
+                request,
+                &matched,
+                ACCOUNT,
+                authorizer.as_ref(),
+            );
             let call = invoke(front, request, function, &event).await;
             let response = of_function(api, &call.outcome);
             seen.integration = Some(Integrated::Function(call));
@@ -169,7 +174,12 @@ async fn answer(
     }
 }
 
-pub(super) async fn invoke(front: &Front, request: &Request, function: &str, event: &Value) -> Call {
+pub(super) async fn invoke(
+    front: &Front,
+    request: &Request,
+    function: &str,
+    event: &Value,
+) -> Call {
     let invocation = Invocation {
         request_id: ids::request_id(),
         origin: Origin::Host,

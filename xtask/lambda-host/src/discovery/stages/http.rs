@@ -73,7 +73,8 @@ async fn routes(emulator: &Emulator, api: &str) -> Result<Vec<Route>, EmulatorEr
         let Some(key) = text(route, "routeKey") else {
             continue;
         };
-        let integration = text(route, "target").and_then(|target| target.strip_prefix("integrations/"));
+        let integration =
+            text(route, "target").and_then(|target| target.strip_prefix("integrations/"));
         let integration = integration.and_then(|id| integrations.get(id));
         routes.push(Route {
             key: key.to_owned(),
@@ -105,7 +106,10 @@ fn is_supported(authorizer: &Value) -> bool {
     let sources = authorizer.get("identitySource").and_then(Value::as_array);
     text(authorizer, "authorizerPayloadFormatVersion") == Some("2.0")
         && authorizer.get("enableSimpleResponses") == Some(&Value::Bool(true))
-        && authorizer.get("authorizerResultTtlInSeconds").and_then(Value::as_u64) == Some(0)
+        && authorizer
+            .get("authorizerResultTtlInSeconds")
+            .and_then(Value::as_u64)
+            == Some(0)
         && sources.is_none_or(|sources| sources.is_empty() || is_default(sources))
 }
 

@@ -27,7 +27,9 @@ const PREFIX: &str = "access-control-";
 pub(super) fn is_preflight(request: &Request) -> bool {
     request.method == Method::OPTIONS
         && request.headers.contains_key(header::ORIGIN)
-        && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && request
+            .headers
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Cors {
@@ -85,7 +87,10 @@ impl Cors {
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Some(value) = HeaderValue::try_from(value).ok().filter(|_| !value.is_empty()) {
+    if let Some(value) = HeaderValue::try_from(value)
+        .ok()
+        .filter(|_| !value.is_empty())
+    {
         headers.insert(name, value);
     }
 }

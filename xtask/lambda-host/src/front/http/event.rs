@@ -67,7 +67,11 @@ fn is_text(request: &Request) -> bool {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let kind = kind.to_ascii_lowercase();
-    let texts = ["application/json", "application/xml", "application/javascript"];
+    let texts = [
+        "application/json",
+        "application/xml",
+        "application/javascript",
+    ];
     kind.starts_with("text/") || texts.contains(&kind.as_str())
 }
 

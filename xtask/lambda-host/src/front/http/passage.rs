@@ -137,9 +137,16 @@ impl Passed {
 /// and the protocol
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html#api-gateway-known-issues-http-apis>).
 fn forwarded(request: &Request) -> String {
-    let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &str| {
+        request
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let mut hops: Vec<String> = text("forwarded").map(str::to_owned).into_iter().collect();
-    let earlier = text("x-forwarded-for").into_iter().flat_map(|list| list.split(','));
+    let earlier = text("x-forwarded-for")
+        .into_iter()
+        .flat_map(|list| list.split(','));
     hops.extend(earlier.map(|address| format!("for={}", address.trim())));
     let host = text("host").unwrap_or_default();
     hops.push(format!("for={};host={host};proto=http", request.source_ip));

@@ -96,7 +96,10 @@ pub(super) fn of_function(outcome: &Outcome) -> Option<Response<Body>> {
         Value::String(text) => text.parse().ok()?,
         _ => return None,
     };
-    let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
+    let body = answer
+        .get("body")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let is_encoded = answer.get("isBase64Encoded") == Some(&Value::Bool(true));
     let body = if is_encoded {
         Bytes::from(STANDARD.decode(body).ok()?)
@@ -114,7 +117,9 @@ fn headers(answer: &Value) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let named = answer.get("headers").and_then(Value::as_object);
     for (name, value) in named.into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(text)) {
             headers.insert(name, value);
         }

@@ -81,7 +81,9 @@ fn parameters(template: &str, path: &str) -> Option<BTreeMap<String, String>> {
     let mut rest = path.strip_prefix('/')?;
     let mut parts = template.strip_prefix('/')?.split('/').peekable();
     while let Some(part) = parts.next() {
-        let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        let name = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
         if let Some(name) = name.and_then(|name| name.strip_suffix('+')) {
             parameters.insert(name.to_owned(), rest.to_owned());
             return Some(parameters);
@@ -145,7 +147,12 @@ mod tests {
 
     #[test]
     fn a_trailing_slash_counts_and_a_variable_is_never_empty() {
-        let routes = routes(&["GET /", "GET /v1/keys/{id}", "GET /v1/page", "GET /v1/page/{proxy+}"]);
+        let routes = routes(&[
+            "GET /",
+            "GET /v1/keys/{id}",
+            "GET /v1/page",
+            "GET /v1/page/{proxy+}",
+        ]);
         let key = |path| matching(&routes, "GET", path).map(|matched| matched.route.key.clone());
         assert_eq!(key("").as_deref(), Some("GET /"));
         assert_eq!(key("/").as_deref(), Some("GET /"));
@@ -164,6 +171,9 @@ mod tests {
         assert_eq!(matched.route.key, "OPTIONS /{proxy+}");
         assert_eq!(matched.parameters["proxy"], "a//b");
         let only = routes(&["$default", "GET /pets"]);
-        assert_eq!(matching(&only, "PUT", "/pets").unwrap().route.key, "$default");
+        assert_eq!(
+            matching(&only, "PUT", "/pets").unwrap().route.key,
+            "$default"
+        );
     }
 }
