@@ -49,7 +49,7 @@ fn answers(port: u64) -> bool {
 async fn the_demo_is_an_api_of_several_routes_that_is_metered_at_once() {
     assert_eq!(commands_of_the_page("deploy --demo"), ["deploy --demo"]);
     let mut system = System::deploy();
-    let shown = system.place.run("deploy --demo");
+    let shown = system.place.run("deploy --demo --yes");
     assert_eq!(shown.code, Some(0), "{shown:#?}");
     the_printed_line_works(&shown.stderr);
     system.outputs = json_of(&system.place.run("outputs --json"));

@@ -109,7 +109,7 @@ fn header<'a>(answer: &'a reqwest::Response, name: &str) -> Option<&'a str> {
 async fn an_upstream_behind_an_http_api_is_metered_under_its_routes() {
     let upstream = Upstream::start().await;
     let mut metered = Metered::deploy(&format!(
-        "upstream:\n  url: {}\n  routes: [GET /, GET /items/latest, GET /items/{{id}}, PUT /items/{{id}}, 'GET /status/{{code}}']\n\
+        "upstream:\n  url: {}\n  routes: [GET /, GET /items/latest, 'GET /items/{{id}}', 'PUT /items/{{id}}', 'GET /status/{{code}}']\n\
          cors: {{origins: ['{PAGE}']}}\n",
         upstream.url()
     ));

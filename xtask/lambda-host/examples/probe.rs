@@ -230,7 +230,8 @@ fn decide(decision: &str, event: &Value) -> Result<Value, Error> {
         "deny" => "Deny",
         _ => "Allow",
     };
-    let context = json!({"eventId": "e-1", "email": "a@b.c", "retryAfter": 7, "code": "rateLimited"});
+    let context =
+        json!({"eventId": "e-1", "email": "a@b.c", "retryAfter": 7, "code": "rateLimited"});
     if event.get("version").is_some_and(|version| version == "2.0") {
         return Ok(json!({"isAuthorized": effect == "Allow", "context": context}));
     }

@@ -114,6 +114,7 @@ pub(super) async fn with(
     if embedded {
         start::make_signing_key(&context.local())?;
     }
+    let had_demo = embedded && context.local().state()?.demo.is_some();
     if args.demo {
         start::demo(context, &environment, &tools).await?;
     }
@@ -139,10 +140,16 @@ pub(super) async fn with(
         manner,
         stacks: selection,
     };
-    let exit = deployment.run().await?;
-    if embedded && !args.demo && exit == Exit::Done {
+    let outcome = deployment.run().await;
+    // What was deployed before goes on, whatever became of this deploy.
+    let keeps_demo = match &outcome {
+        Ok(Exit::Done) => args.demo,
+        _ => had_demo,
+    };
+    if embedded && !keeps_demo {
         Demo::stop(&context.local(), &mut context.local().state()?).await?;
     }
+    let exit = outcome?;
     drop(lock);
     if args.watch && exit == Exit::Done {
         let built = watch::Built {

@@ -96,7 +96,10 @@ impl Aws {
             .route("/restapis/api/resources", get(resources))
             .route("/v2/apis", get(http_apis))
             .route("/v2/apis/h/stages", get(http_stages))
-            .route("/v2/apis/h/authorizers", get(async || Json(http_authorizers())))
+            .route(
+                "/v2/apis/h/authorizers",
+                get(async || Json(http_authorizers())),
+            )
             .route("/v2/apis/h/integrations", get(http_integrations))
             .route("/v2/apis/h/routes", get(http_routes))
             .with_state(aws.clone());
@@ -181,7 +184,8 @@ async fn resources(State(aws): State<Aws>) -> Json<Value> {
 }
 
 fn http(aws: &Aws) -> Http {
-    aws.with(|deployed| deployed.http.clone()).unwrap_or_default()
+    aws.with(|deployed| deployed.http.clone())
+        .unwrap_or_default()
 }
 
 async fn http_apis(State(aws): State<Aws>) -> Json<Value> {

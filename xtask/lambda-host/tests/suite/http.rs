@@ -78,7 +78,10 @@ async fn a_function_behind_an_http_api_receives_payload_2() {
     assert_eq!(event["routeKey"], "GET /v1/{what}");
     assert_eq!(event["rawPath"], "/http/v1/a b");
     assert_eq!(event["rawQueryString"], "p=1&p=2&q=x+y");
-    assert_eq!(event["queryStringParameters"], json!({"p": "1,2", "q": "x y"}));
+    assert_eq!(
+        event["queryStringParameters"],
+        json!({"p": "1,2", "q": "x y"})
+    );
     assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
     assert_eq!(event["headers"]["x-twice"], "1,2");
     assert_eq!(event["headers"].get("cookie"), None);
@@ -91,10 +94,16 @@ async fn a_function_behind_an_http_api_receives_payload_2() {
     assert_eq!(context["stage"], "http");
     assert_eq!(context["authorizer"]["lambda"]["email"], "a@b.c");
 
-    for (kind, sent, encoded) in [("application/json", "{}", false), ("image/png", "e30=", true)] {
+    for (kind, sent, encoded) in [
+        ("application/json", "{}", false),
+        ("image/png", "e30=", true),
+    ] {
         let head = format!("POST /http/open/7 HTTP/1.1\r\nContent-Type: {kind}");
         let event = send(host.address, &head, b"{}").await.json();
-        assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!(sent), &json!(encoded)));
+        assert_eq!(
+            (&event["body"], &event["isBase64Encoded"]),
+            (&json!(sent), &json!(encoded))
+        );
     }
     host.stop();
 }
@@ -106,15 +115,30 @@ async fn an_http_api_refuses_in_its_own_words_and_logs_each_request() {
     for (method, path, status, body) in [
         ("GET", "v1/x", 200, None),
         ("GET", "v1/x?decide=deny", 403, Some(of("Forbidden"))),
-        ("GET", "v1/x?decide=unauthorized", 500, Some(of("Internal Server Error"))),
-        ("GET", "v1/x?do=error", 500, Some(of("Internal Server Error"))),
+        (
+            "GET",
+            "v1/x?decide=unauthorized",
+            500,
+            Some(of("Internal Server Error")),
+        ),
+        (
+            "GET",
+            "v1/x?do=error",
+            500,
+            Some(of("Internal Server Error")),
+        ),
         ("GET", "open/7?do=error", 200, None),
         ("BREW", "x", 404, Some(of("Not Found"))),
         ("GET", "gone", 503, Some(of("Service Unavailable"))),
         ("GET", "slow", 503, Some(of("Service Unavailable"))),
         ("GET", "fails", 503, None),
     ] {
-        let back = send(host.address, &format!("{method} /http/{path} HTTP/1.1"), b"").await;
+        let back = send(
+            host.address,
+            &format!("{method} /http/{path} HTTP/1.1"),
+            b"",
+        )
+        .await;
         assert_eq!(back.status, status, "{path}: {back:?}");
         assert_eq!(back.headers("apigw-requestid").len(), 1);
         assert_eq!(back.headers("x-amzn-requestid"), [] as [&str; 0]);
@@ -124,13 +148,23 @@ async fn an_http_api_refuses_in_its_own_words_and_logs_each_request() {
         }
     }
     assert_eq!(upstream.last().target, "/api/fails");
-    let logged = || host.aws.with(|aws| aws.log_lines.get("/access-of-http").cloned());
-    host.eventually("each is logged", async |_| logged().map_or(0, |lines| lines.len()) == 9)
-        .await;
+    let logged = || {
+        host.aws
+            .with(|aws| aws.log_lines.get("/access-of-http").cloned())
+    };
+    host.eventually("each is logged", async |_| {
+        logged().map_or(0, |lines| lines.len()) == 9
+    })
+    .await;
     let lines = logged().unwrap();
-    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let said = lines.map(|line| {
-        assert_eq!((&line["resource"], &line["asked"]), (&json!("-"), &json!("-")));
+        assert_eq!(
+            (&line["resource"], &line["asked"]),
+            (&json!("-"), &json!("-"))
+        );
         assert_ne!(line["requestId"], "-");
         ["routeKey", "status", "eventId", "error", "integration"]
             .map(|of| line[of].as_str().unwrap().to_owned())
@@ -185,7 +219,10 @@ async fn an_http_api_passes_the_entire_request_and_response() {
     assert_eq!(back.headers("www-authenticate"), ["Basic"]);
 
     let back = send(host.address, "GET /http/redirect HTTP/1.1", b"").await;
-    assert_eq!((back.status, back.headers("location")), (302, vec!["/elsewhere"]));
+    assert_eq!(
+        (back.status, back.headers("location")),
+        (302, vec!["/elsewhere"])
+    );
     let back = send(host.address, "GET /http/gzip HTTP/1.1", b"").await;
     assert_eq!(back.body, GZIP);
     let back = send(host.address, "OPTIONS /http/x HTTP/1.1", b"").await;
@@ -223,7 +260,10 @@ async fn an_http_api_answers_preflights_of_the_pages_that_it_names() {
 
     let head = "GET /http/x HTTP/1.1\r\nOrigin: https://a.example";
     let back = send(host.address, head, b"").await;
-    assert_eq!(back.headers("access-control-allow-origin"), ["https://a.example"]);
+    assert_eq!(
+        back.headers("access-control-allow-origin"),
+        ["https://a.example"]
+    );
     let refused = "GET /http/v1/x?decide=deny HTTP/1.1\r\nOrigin: https://a.example";
     let back = send(host.address, refused, b"").await;
     assert_eq!(back.status, 403);
