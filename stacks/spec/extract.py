@@ -25,6 +25,8 @@ AWS::ApiGateway::Account AWS::ApiGateway::Authorizer AWS::ApiGateway::BasePathMa
 AWS::ApiGateway::Deployment AWS::ApiGateway::DomainName AWS::ApiGateway::GatewayResponse
 AWS::ApiGateway::Method AWS::ApiGateway::Resource AWS::ApiGateway::RestApi AWS::ApiGateway::Stage
 AWS::ApiGateway::UsagePlan
+AWS::ApiGatewayV2::Api AWS::ApiGatewayV2::Authorizer AWS::ApiGatewayV2::Integration
+AWS::ApiGatewayV2::Route AWS::ApiGatewayV2::Stage
 AWS::ApplicationAutoScaling::ScalableTarget AWS::ApplicationAutoScaling::ScalingPolicy
 AWS::CloudWatch::Alarm AWS::CloudWatch::AnomalyDetector AWS::CloudWatch::CompositeAlarm
 AWS::CloudWatch::Dashboard
@@ -62,14 +64,20 @@ BOTOCORE = {
     ("AWS::ApiGateway::RestApi", "", "ApiKeySourceType"): ("apigateway", "ApiKeySourceType"),
     ("AWS::Events::Rule", "", "State"): ("events", "RuleState"),
     ("AWS::ApiGateway::GatewayResponse", "", "ResponseType"): ("apigateway", "GatewayResponseType"),
+    ("AWS::ApiGatewayV2::Api", "", "ProtocolType"): ("apigatewayv2", "ProtocolType"),
+    ("AWS::ApiGatewayV2::Authorizer", "", "AuthorizerType"): ("apigatewayv2", "AuthorizerType"),
+    ("AWS::ApiGatewayV2::Integration", "", "IntegrationType"): ("apigatewayv2", "IntegrationType"),
+    ("AWS::ApiGatewayV2::Route", "", "AuthorizationType"): ("apigatewayv2", "AuthorizationType"),
 }
 
-# Relations of the specification that do not hold: the property names the thing it declares, or
-# takes a URI that only contains the ARN.
+# Relations of the specification that do not hold: the property names the thing it declares, takes a
+# URI or a path that only contains the ARN or id, or takes other things as well.
 NO_REFERENCE = {
     ("AWS::Logs::LogGroup", "LogGroupName"),
     ("AWS::KinesisFirehose::DeliveryStream", "DeliveryStreamName"),
     ("AWS::ApiGateway::Method", "Uri"),
+    ("AWS::ApiGatewayV2::Integration", "IntegrationUri"),
+    ("AWS::ApiGatewayV2::Route", "Target"),
     ("AWS::ApplicationAutoScaling::ScalableTarget", "ResourceId"),
     ("AWS::KinesisFirehose::DeliveryStream", "ParameterValue"),
     ("AWS::KinesisFirehose::DeliveryStream", "LogStreamName"),

@@ -15,6 +15,7 @@ mod limits;
 mod meters;
 mod openapi;
 mod plans;
+mod refusal;
 mod region;
 mod settings;
 mod sign_in;
@@ -24,7 +25,6 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use domain::dimension::{Declared, Source};
 use domain::names::{Names, TrackingMode};
 use domain::route::{OTHER, Route};
 use schemars::JsonSchema;
@@ -40,6 +40,7 @@ pub use jwks::{Jwks, Key};
 pub use limits::{Concurrency, Encryption, Throttle, Waf};
 pub use meters::Meter;
 pub use plans::{LimitMode, Plan};
+pub(crate) use refusal::Refusal;
 pub use region::Partition;
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
@@ -139,6 +140,12 @@ pub struct Environment {
     /// Which pages may call the API from a browser. Without it, preflights go to the upstream,
     /// unmetered.
     pub cors: Option<Cors>,
+    /// The kind of API in front: a REST API, or an HTTP API for less than a third of the price. An
+    /// HTTP API cannot answer 401 or 429: it refuses every call with 403
+    /// (`docs/existing-api.md#what-each-kind-can-give`). A change replaces the API, and so its
+    /// address.
+    #[serde(default)]
+    pub gateway: ApiKind,
     /// Existing APIs to meter: their gateways may call the authorizer.
     #[serde(default, deserialize_with = "attachment::attached")]
     #[schemars(with = "Vec<Attached>")]
@@ -151,7 +158,8 @@ pub struct Environment {
     pub concurrency: Concurrency,
     /// The key that encrypts stored data; by default AWS's own.
     pub encryption: Option<Encryption>,
-    /// Whether X-Ray traces calls and functions. AWS bills traces separately.
+    /// Whether X-Ray traces calls and functions; behind an HTTP API functions alone. AWS bills traces
+    /// separately.
     #[serde(default)]
     pub tracing: bool,
     /// A web application firewall in front of the stage; none by default.
@@ -215,6 +223,23 @@ impl Environment {
         let trusted = self.auth.jwks.get_or_insert(Jwks { keys: Vec::new() });
         trusted.keys.extend(keys);
         self
+    }
+
+    /// The same environment before the API at `url`, whose routes the `OpenAPI` document has.
+    ///
+    /// # Errors
+    ///
+    /// If the file names an upstream already, if the document cannot be read, or if another setting
+    /// does not suit these routes: the reason.
+    pub fn before(mut self, url: &str, openapi: &Path) -> Result<Self, String> {
+        if self.upstream.is_some() {
+            return Err("the file has an `upstream` of its own".to_owned());
+        }
+        self.upstream = Some(Upstream::described(url, openapi)?);
+        match self.refusal() {
+            None => Ok(self),
+            Some(Refusal { message, .. }) => Err(message),
+        }
     }
 
     /// The same environment with analytics on or off, if something overrides the file:
@@ -308,271 +333,5 @@ impl Environment {
         let given = self.units.iter();
         let mut given = given.filter(|(weighed, _)| weighed.as_str() == name);
         given.next().map_or(1, |(_, units)| units.get())
-    }
-
-    /// Units for a route that does not exist would have no effect.
-    fn unroutable(&self) -> Option<Refusal> {
-        let routes: Vec<String> = self.routes().iter().map(ToString::to_string).collect();
-        let mut weighed = self.units.keys().map(Weighed::as_str);
-        let unknown = weighed.find(|name| *name != OTHER && !routes.iter().any(|of| of == name))?;
-        Some(Refusal::new(
-            "units",
-            format!(
-                "units: `{unknown}` is not a route of this API: its routes are those of `upstream`, \
-                 as they are written there"
-            ),
-        ))
-    }
-
-    /// No call has a variable of a route that does not exist, or a header that the gateway sets.
-    fn valueless(&self) -> Option<Refusal> {
-        let routes = self.routes();
-        let has = |name: &str| {
-            routes
-                .iter()
-                .any(|route| route.variables().any(|of| of == name))
-        };
-        let reserved = self.upstream.as_ref().map(Upstream::reserved_headers);
-        let reserved = reserved.unwrap_or_default();
-        let problem = |(name, of): (&String, &Declared)| match &of.source {
-            // The routes of an attached API are its own.
-            Source::Path(variable) if self.attached.is_empty() && !has(variable) => Some(format!(
-                "dimensions: `{name}` is the variable `{variable}` of a route, and no route has it: \
-                 write it as in `GET /users/{{{variable}}}` of `upstream.routes`"
-            )),
-            Source::Header(header) if reserved.contains(&header.as_str()) => Some(format!(
-                "dimensions: `{name}` is the header `{header}`, which the gateway sets and no call may \
-                 carry"
-            )),
-            Source::Path(_) | Source::Query(_) | Source::Header(_) => None,
-        };
-        let sources = sources(&self.dimensions);
-        let message = sources.0.iter().find_map(problem)?;
-        Some(Refusal::new("dimensions", message))
-    }
-
-    /// A hard quota is exact, and an amount is known only after its call was let through.
-    fn unmeasurable(&self) -> Option<Refusal> {
-        let (meter, _) = self.meters.iter().find(|(_, of)| of.counts_to_quota)?;
-        let is_hard =
-            |plan: &Plan| plan.limit_mode == LimitMode::Hard && plan.monthly_quota.is_some();
-        let (plan, _) = self.plans.iter().find(|(_, plan)| is_hard(plan))?;
-        Some(Refusal::new(
-            "meters",
-            format!(
-                "meters: `{meter}` counts to the quota, and the quota of plan `{plan}` is hard: amounts \
-                 are known only after their call, so no quota of them is exact; make it `soft`, or leave \
-                 out `countsToQuota`"
-            ),
-        ))
-    }
-
-    /// Executions of a function that does not exist.
-    fn uncollected(&self) -> Option<Refusal> {
-        let reserved = self.concurrency.collector?.get();
-        self.meters.is_empty().then(|| {
-            Refusal::new(
-                "concurrency.collector",
-                format!(
-                    "`concurrency.collector` is {reserved}, but the collector needs `meters`; \
-                     leave it out"
-                ),
-            )
-        })
-    }
-
-    /// Checks that involve several keys of the file, or the stacks that follow from them.
-    fn refusal(&self) -> Option<Refusal> {
-        self.unsigned()
-            .or_else(|| self.unreachable())
-            .or_else(|| self.untaggable())
-            .or_else(|| self.unenforced())
-            .or_else(|| self.unscalable())
-            .or_else(|| self.overpromised())
-            .or_else(|| self.elsewhere())
-            .or_else(|| self.bucketless())
-            .or_else(|| self.unroutable())
-            .or_else(|| self.valueless())
-            .or_else(|| self.unmeasurable())
-            .or_else(|| self.uncollected())
-            .or_else(|| crate::synth::refusal(self))
-    }
-
-    /// S3 accepts names of 63 characters, and the bucket's name also contains the account and the
-    /// region.
-    fn bucketless(&self) -> Option<Refusal> {
-        const MOST: usize = 63;
-        let name = crate::assets::named(self, LOCAL_ACCOUNT, self.region.as_str());
-        let excess = name.len().checked_sub(MOST).filter(|excess| *excess > 0)?;
-        Some(Refusal::new(
-            "resourcePrefix",
-            format!(
-                "the bucket for the functions' code would be called `{name}` (with the account's number): {} \
-                 characters, S3 accepts {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
-                name.len()
-            ),
-        ))
-    }
-
-    /// Outside `local`, which gets its own key pair, an issuer must sign the tokens.
-    fn unsigned(&self) -> Option<Refusal> {
-        let signed = self.auth.jwks_url.is_some() || self.auth.jwks.is_some();
-        (!signed && !self.is_local()).then(|| {
-            Refusal::new(
-                "auth",
-                "`auth` has neither `jwksUrl` nor `jwks`; nobody could read the analytics API: \
-                 give the key set's address, or the key set",
-            )
-        })
-    }
-
-    /// AWS cannot reach anything on the machine that deploys to it.
-    fn unreachable(&self) -> Option<Refusal> {
-        let loopback = [
-            (
-                "auth.jwksUrl",
-                self.auth.jwks_url.as_ref().map(KeySetAddress::is_loopback),
-            ),
-            (
-                "auth.signIn",
-                self.auth.sign_in.as_ref().map(SignIn::is_loopback),
-            ),
-            (
-                "upstream",
-                self.upstream
-                    .as_ref()
-                    .map(|upstream| upstream.url.is_loopback()),
-            ),
-        ];
-        let (setting, _) = loopback
-            .into_iter()
-            .find(|(_, loopback)| *loopback == Some(true) && self.endpoint_is_remote())?;
-        Some(Refusal::new(
-            setting,
-            format!("`{setting}` is on this machine, which AWS cannot reach"),
-        ))
-    }
-
-    fn endpoint_is_remote(&self) -> bool {
-        let here = self.endpoint.as_ref().is_some_and(Address::is_loopback);
-        !self.is_local() && !here
-    }
-
-    /// The embedded AWS supports neither encryption with a key, nor tracing, nor a firewall or TLS.
-    fn unenforced(&self) -> Option<Refusal> {
-        let settings = [
-            ("encryption", self.encryption.is_some()),
-            ("tracing", self.tracing),
-            ("waf", self.waf.is_some()),
-            ("tlsPolicy", self.tls_policy.is_some()),
-        ];
-        let (setting, _) = settings
-            .into_iter()
-            .find(|(_, set)| *set && self.is_local())?;
-        Some(Refusal::new(
-            setting,
-            format!(
-                "`{setting}` has no effect in `local`, whose embedded AWS does not support it; leave it out"
-            ),
-        ))
-    }
-
-    /// The embedded AWS drops the records of a stream whose shards change, and measures no stream.
-    fn unscalable(&self) -> Option<Refusal> {
-        self.stream.capacity.scaled().filter(|_| self.is_local())?;
-        Some(Refusal::new(
-            "stream",
-            "stream: `local` scales no stream, because its embedded AWS drops the records of shards \
-             that change; leave out `minShards` and `maxShards`",
-        ))
-    }
-
-    /// A plan whose users the gateway would refuse below their rate.
-    fn overpromised(&self) -> Option<Refusal> {
-        let (most, _) = self.throttle.within(&self.region);
-        let (name, plan) = self
-            .plans
-            .iter()
-            .find(|(_, plan)| plan.rate_per_second.get() > most)?;
-        Some(Refusal::new(
-            match self.throttle.rate_per_second {
-                None => "plans",
-                Some(_) => "throttle.ratePerSecond",
-            },
-            format!(
-                "plan `{name}` promises {} calls a second, and the gateway accepts {most} from all \
-                 callers together: raise `throttle.ratePerSecond`, and the account's quota with it",
-                plan.rate_per_second.get()
-            ),
-        ))
-    }
-
-    /// A key encrypts only in its own region. In China, AWS documents neither the services' names by
-    /// which roles may use a key, nor the principal that its policy must name for logs.
-    fn elsewhere(&self) -> Option<Refusal> {
-        let key = &self.encryption.as_ref()?.key;
-        if self.region.partition() == Partition::China {
-            return Some(Refusal::new(
-                "encryption",
-                format!(
-                    "`encryption` is not supported in `{}`: roles use a key only through DynamoDB, and \
-                     AWS does not document the name by which its key service knows that in China; leave \
-                     it out, and AWS's own keys encrypt everything",
-                    self.region
-                ),
-            ));
-        }
-        (key.region() != self.region.as_str()).then(|| {
-            Refusal::new(
-                "encryption.key",
-                format!(
-                    "the key is in region `{}`, the environment in `{}`",
-                    key.region(),
-                    self.region
-                ),
-            )
-        })
-    }
-
-    /// AWS accepts 50 tags per resource; IAM, for one, does not accept two keys that differ only in
-    /// case.
-    fn untaggable(&self) -> Option<Refusal> {
-        const MOST: usize = 49;
-        if self.tags.len() > MOST {
-            let message = format!(
-                "{} tags are given, {MOST} are allowed: AWS accepts 50 per resource, and one names the \
-                 environment",
-                self.tags.len()
-            );
-            return Some(Refusal::new("tags", message));
-        }
-        let own = format!("{}:environment", self.resource_prefix);
-        let mut keys = std::collections::BTreeSet::from([own.to_lowercase()]);
-        let twice = self
-            .tags
-            .keys()
-            .find(|key| !keys.insert(key.as_str().to_lowercase()))?;
-        let message = format!(
-            "the tag `{twice}` occurs twice, ignoring case, or is the one that names the environment"
-        );
-        Some(Refusal::new("tags", message))
-    }
-}
-
-/// A setting that cannot be deployed: its place in the file, and the reason.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    /// Keys from the outside in: `auth.jwks`. Empty if no single one is to blame.
-    pub(crate) setting: &'static str,
-    /// The given value and what is expected.
-    pub(crate) message: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(setting: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            setting,
-            message: message.into(),
-        }
     }
 }

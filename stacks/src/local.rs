@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, unsupported feature, whether it is refused. Taken from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 11] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -62,6 +62,18 @@ const RULES: [Rule; 9] = [
     (
         "AWS::ApiGateway::Stage",
         "AccessLogSetting",
+        "the gateway writes no access log; the local front does",
+        false,
+    ),
+    (
+        "AWS::ApiGatewayV2::Stage",
+        "DefaultRouteSettings",
+        "the gateway accepts calls at any rate",
+        false,
+    ),
+    (
+        "AWS::ApiGatewayV2::Stage",
+        "AccessLogSettings",
         "the gateway writes no access log; the local front does",
         false,
     ),

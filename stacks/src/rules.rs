@@ -11,8 +11,9 @@ pub const ANY_RESOURCE: &str = "AnyResource";
 pub const NOT_RETAINED: &str = "NotRetained";
 
 /// Types with a name property, and the longest name that AWS accepts, in characters.
-const NAMES: [(&str, &str, usize); 13] = [
+const NAMES: [(&str, &str, usize); 14] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
+    ("AWS::ApiGatewayV2::Api", "Name", 128),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
     ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
     ("AWS::DynamoDB::Table", "TableName", 255),

@@ -1076,3 +1076,27 @@ fn a_dimension_that_no_call_could_have_or_that_would_store_a_secret_is_refused_w
     let sample = "dimensions: [{name: a, path: id}]";
     refused_at_the_end(sample, "no route has it");
 }
+
+#[test]
+fn an_http_api_refuses_what_only_a_rest_api_keeps() {
+    use stacks::environment::ApiKind;
+    assert_eq!(with("").unwrap().gateway, ApiKind::Rest);
+    assert_eq!(with("gateway: http").unwrap().gateway, ApiKind::Http);
+    let lines = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    let line = lines.lines().count() + 2;
+    for (setting, value) in [
+        ("waf", "{callsPerFiveMinutes: 100}"),
+        ("tlsPolicy", "SecurityPolicy_TLS13_1_3_2025_09"),
+    ] {
+        let more = format!("gateway: http\n{setting}: {value}");
+        let column = setting.len() + 3;
+        let place =
+            format!("test.yaml:{line}:{column}: `{setting}` has no effect with `gateway: http`");
+        refused_at_the_end(&more, &place);
+        assert!(with(&more.replace("http", "rest")).is_ok());
+    }
+    refused_at_the_end(
+        "gateway: soap",
+        "unknown variant `soap`, expected `rest` or `http`",
+    );
+}

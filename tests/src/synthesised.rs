@@ -93,6 +93,8 @@ pub fn variants() -> Vec<(&'static str, Assembly)> {
         ("upstream", upstream),
         ("own API", own_api),
         ("secured", secured()),
+        ("HTTP API", parsed("gateway: http")),
+        ("own HTTP API", parsed(&format!("{OWN_API}\ngateway: http"))),
     ]
     .map(|(variant, environment)| (variant, assembly_of(&environment)))
     .into()

@@ -177,6 +177,22 @@ fn an_environment_with_every_option_has_its_roles_too() {
     }
 }
 
+/// API Gateway sets up the access log of an HTTP API with the rights of who deploys it
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>).
+#[test]
+fn the_deploy_role_sets_up_the_access_log_of_an_http_api() {
+    let http = stacks::roles(&parsed("gateway: http")).unwrap();
+    for needed in [
+        "logs:CreateLogDelivery",
+        "logs:PutResourcePolicy",
+        "::/apis/*",
+    ] {
+        assert!(http.contains(needed), "{needed}");
+    }
+    let rest = stacks::roles(&environment("test")).unwrap();
+    assert!(!rest.contains("LogDelivery") && !rest.contains("::/apis"));
+}
+
 /// CloudFormation reads the upstream's secret with the rights of the deploying role.
 #[test]
 fn the_deploy_role_reads_the_secret_of_the_upstream() {

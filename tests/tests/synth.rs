@@ -720,6 +720,95 @@ fn the_api_before_an_upstream() {
     );
 }
 
+/// The resources of the gateway in a template, for a snapshot.
+fn of_http_api(line: &str) -> String {
+    let api = template(&assembly_of(&parsed(line)), "-API-");
+    let resources = api["Resources"].as_object().unwrap().iter();
+    let of_gateway = |resource: &Value| {
+        let kind = resource["Type"].as_str().unwrap();
+        assert!(!kind.starts_with("AWS::ApiGateway::"), "{kind}");
+        kind.starts_with("AWS::ApiGatewayV2::") || kind == "AWS::Lambda::Permission"
+    };
+    let resources: serde_json::Map<String, Value> = resources
+        .filter(|(_, resource)| of_gateway(resource))
+        .map(|(id, resource)| (id.clone(), resource.clone()))
+        .collect();
+    format!("{:#}", Value::Object(resources))
+}
+
+#[test]
+fn an_http_api_before_the_sample_and_before_an_upstream() {
+    insta::assert_snapshot!("CompliCal-API-test-http", of_http_api("gateway: http"));
+    let upstream = format!("{OWN_API}\ngateway: http");
+    insta::assert_snapshot!("CompliCal-API-test-http-upstream", of_http_api(&upstream));
+}
+
+/// A cached answer is an uncounted call, and so is a call that the gateway refuses by itself.
+#[test]
+fn an_http_apis_authorizer_is_asked_every_time() {
+    let resources = resources(&assembly_of(&parsed("gateway: http")));
+    let [(_, authorizer)] = &of_type(&resources, "AWS::ApiGatewayV2::Authorizer")[..] else {
+        panic!("one authorizer");
+    };
+    let set = &authorizer["Properties"];
+    assert_eq!(set["AuthorizerResultTtlInSeconds"], 0);
+    assert_eq!(set["AuthorizerPayloadFormatVersion"], "2.0");
+    assert_eq!(set["EnableSimpleResponses"], true);
+    assert!(set.get("IdentitySource").is_none());
+}
+
+/// The metrics of each kind have other names and dimensions.
+#[test]
+fn alarms_watch_the_metrics_of_the_gateway_that_is_there() {
+    let watched = |line: &str| {
+        let resources = resources(&assembly_of(&parsed(line)));
+        let alarms = of_type(&resources, "AWS::CloudWatch::Alarm");
+        let metrics = alarms.iter().flat_map(|(_, alarm)| {
+            let metrics = alarm["Properties"]["Metrics"].as_array().cloned();
+            metrics.unwrap_or_default()
+        });
+        let metrics = metrics.map(|query| query["MetricStat"]["Metric"].clone());
+        let metrics = metrics.filter(|metric| metric["Namespace"] == "AWS/ApiGateway");
+        let said = metrics.map(|metric| {
+            let name = metric["MetricName"].as_str().unwrap().to_owned();
+            (name, metric["Dimensions"].to_string())
+        });
+        said.collect::<BTreeSet<(String, String)>>()
+    };
+    let of = |metrics: [&str; 2], dimensions: Value| {
+        let dimensions = dimensions.to_string();
+        BTreeSet::from(metrics.map(|metric| (metric.to_owned(), dimensions.clone())))
+    };
+    let stage = json!({"Name": "Stage", "Value": "test"});
+    let rest = json!([{"Name": "ApiName", "Value": "CompliCal-API-test"}, stage]);
+    assert_eq!(watched(""), of(["Count", "5XXError"], rest));
+    let http = json!([{"Name": "ApiId", "Value": {"Ref": "HttpApi"}}, stage]);
+    assert_eq!(watched("gateway: http"), of(["Count", "5xx"], http));
+}
+
+/// A part of another kind under the same logical id would make CloudFormation refuse the change.
+#[test]
+fn a_change_of_the_gateway_changes_the_type_of_no_resource() {
+    let types = |line: &str| {
+        let resources = resources(&assembly_of(&parsed(&format!("{OWN_API}\n{line}"))));
+        let types = resources.into_iter();
+        types
+            .map(|(id, resource)| (id, resource["Type"].as_str().unwrap().to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (rest, http) = (types("gateway: rest"), types("gateway: http"));
+    for (id, kind) in &http {
+        assert!(rest.get(id).is_none_or(|of_rest| of_rest == kind), "{id}");
+    }
+    let account = |of: &std::collections::BTreeMap<String, String>| {
+        of.values().any(|kind| kind == "AWS::ApiGateway::Account")
+    };
+    assert!(
+        account(&rest) && !account(&http),
+        "HTTP APIs log without the account's role"
+    );
+}
+
 #[test]
 fn the_gateways_of_apis_that_exist_may_ask_the_authorizer() {
     let api = template(&assembly_of(&parsed(OWN_API)), "-API-");

@@ -27,7 +27,7 @@ pub(crate) struct Reached {
 
 /// Connects to the AWS of a deployed environment.
 pub(crate) async fn reach(context: &Context) -> anyhow::Result<Reached> {
-    let environment = context.environment()?;
+    let environment = context.environment_as_deployed()?;
     let region = environment.region.as_str();
     if !is_embedded(&environment) {
         return connect(environment).await;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use stacks::environment::Environment;
 
-use crate::local::{Local, SigningKey};
+use crate::local::{Demo, Local, SigningKey};
 use crate::options::Global;
 use crate::output::Output;
 use crate::stop::Stop;
@@ -86,6 +86,20 @@ impl Context {
         let environment = Environment::load(&path)
             .map_err(|error| Stop::usage(relative(&error.to_string(), &self.root)))?;
         Ok(environment.with_analytics(analytics_override()?))
+    }
+
+    /// The environment as it was last deployed: in `local` before the demo's upstream, if that runs.
+    pub(crate) fn environment_as_deployed(&self) -> anyhow::Result<Environment> {
+        let environment = self.environment()?;
+        if !is_embedded(&environment) || environment.upstream.is_some() {
+            return Ok(environment);
+        }
+        // A state that cannot be read is reported by the commands that need it.
+        let state = self.local().state().unwrap_or_default();
+        match state.demo {
+            Some(demo) => Demo::before(environment, &self.root, demo.port),
+            None => Ok(environment),
+        }
     }
 
     fn unknown_environment(&self, folder: &Path) -> Stop {

@@ -3,6 +3,7 @@
 //! Everything it leaves on this machine is in one folder (`target/local`) and in the processes that
 //! the folder's `state.json` lists.
 
+mod demo;
 mod emulator;
 pub(crate) mod host;
 mod lock;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub(crate) use demo::Demo;
 pub(crate) use emulator::Emulator;
 pub(crate) use host::HostProcess;
 pub(crate) use lock::Lock;

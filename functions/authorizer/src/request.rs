@@ -168,7 +168,7 @@ impl Event {
             form,
             method_arn: self.route_arn.ok_or(Unreadable::Missing("routeArn"))?,
             resource: gateway::template(&route_key).to_owned(),
-            path: without_stage(&path, context.stage.as_deref()).to_owned(),
+            path: gateway::below_stage(&path, context.stage.as_deref()).to_owned(),
             http_method: http
                 .method
                 .ok_or(Unreadable::Missing("requestContext.http.method"))?,
@@ -180,12 +180,6 @@ impl Event {
             source_ip: http.source_ip,
         })
     }
-}
-
-/// The path below the stage: an HTTP API puts the name of a stage other than `$default` before it.
-fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
-    let below = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
-    below.filter(|below| below.starts_with('/')).unwrap_or(path)
 }
 
 impl Named {

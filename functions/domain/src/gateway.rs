@@ -39,6 +39,16 @@ pub fn template(route_key: &str) -> &str {
     }
 }
 
+/// The path below the stage: an HTTP API puts the name of a stage other than `$default` before it.
+pub fn below_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    let below = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    match below {
+        Some("") => "/",
+        Some(below) if below.starts_with('/') => below,
+        _ => path,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +59,19 @@ mod tests {
         assert_eq!(template("ANY /{proxy+}"), "/{proxy+}");
         assert_eq!(template("$default"), "$default");
         assert_eq!(template(""), "");
+    }
+
+    #[test]
+    fn a_path_begins_below_its_stage() {
+        for (path, stage, below) in [
+            ("/test/pets", Some("test"), "/pets"),
+            ("/test/", Some("test"), "/"),
+            ("/test", Some("test"), "/"),
+            ("/pets", Some("$default"), "/pets"),
+            ("/tests/pets", Some("test"), "/tests/pets"),
+            ("/pets", None, "/pets"),
+        ] {
+            assert_eq!(below_stage(path, stage), below);
+        }
     }
 }

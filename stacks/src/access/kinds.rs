@@ -34,21 +34,46 @@ const NOTHING: Kind = Kind {
     further: None,
 };
 
+const OF_GATEWAY: &[&str] = &[
+    "apigateway:DELETE",
+    "apigateway:GET",
+    "apigateway:PATCH",
+    "apigateway:POST",
+    "apigateway:PUT",
+];
+
 const GATEWAY: Kind = Kind {
-    arns: |_, _| {
-        let paths = ["restapis", "restapis/*", "tags/*"];
-        paths
-            .map(|path| format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{path}"))
-            .into()
-    },
-    actions: &[
-        "apigateway:DELETE",
-        "apigateway:GET",
-        "apigateway:PATCH",
-        "apigateway:POST",
-        "apigateway:PUT",
-    ],
+    arns: |_, _| of_gateway(["restapis", "restapis/*", "tags/*"]),
+    actions: OF_GATEWAY,
     ..NOTHING
+};
+
+const HTTP_GATEWAY: Kind = Kind {
+    arns: |_, _| of_gateway(["apis", "apis/*", "tags/*"]),
+    actions: OF_GATEWAY,
+    ..NOTHING
+};
+
+/// An HTTP API writes its access log by log delivery. API Gateway sets that up with the rights of the
+/// principal that deploys the stage
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>).
+const HTTP_STAGE: Kind = Kind {
+    further: Some(|_, _| {
+        vec![Statement::allow_on_all(
+            [
+                "logs:CreateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:DescribeResourcePolicies",
+                "logs:GetLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:UpdateLogDelivery",
+            ],
+            "log deliveries and resource policies have no resource type (Service Authorization Reference, \
+             CloudWatch Logs)",
+        )]
+    }),
+    ..HTTP_GATEWAY
 };
 
 const LOG_GROUP: Kind = Kind {
@@ -100,6 +125,11 @@ const KINDS: &[(&str, Kind)] = &[
     ("AWS::ApiGateway::Resource", GATEWAY),
     ("AWS::ApiGateway::RestApi", GATEWAY),
     ("AWS::ApiGateway::Stage", GATEWAY),
+    ("AWS::ApiGatewayV2::Api", HTTP_GATEWAY),
+    ("AWS::ApiGatewayV2::Authorizer", HTTP_GATEWAY),
+    ("AWS::ApiGatewayV2::Integration", HTTP_GATEWAY),
+    ("AWS::ApiGatewayV2::Route", HTTP_GATEWAY),
+    ("AWS::ApiGatewayV2::Stage", HTTP_STAGE),
     (
         "AWS::CloudWatch::Alarm",
         Kind {
@@ -408,6 +438,12 @@ const KINDS: &[(&str, Kind)] = &[
         },
     ),
 ];
+
+fn of_gateway<const N: usize>(paths: [&str; N]) -> Vec<String> {
+    paths
+        .map(|path| format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{path}"))
+        .into()
+}
 
 fn in_region(service: &str, resource: &str) -> String {
     format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}")

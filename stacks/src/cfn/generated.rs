@@ -4,6 +4,7 @@
 
 pub(crate) mod actions;
 pub mod apigateway;
+pub mod apigatewayv2;
 pub mod applicationautoscaling;
 pub mod cloudwatch;
 pub mod cognito;

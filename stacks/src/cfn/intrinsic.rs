@@ -34,7 +34,7 @@ pub fn sub<T>(text: impl Into<String>) -> Val<T> {
 }
 
 /// `Fn::Join` of the parts, without a separator.
-pub fn join<const N: usize>(parts: [Val<String>; N]) -> Val<String> {
+pub fn join(parts: impl IntoIterator<Item = Val<String>>) -> Val<String> {
     let parts: Vec<_> = parts.into_iter().map(Val::into_json).collect();
     Val::intrinsic(json!({ "Fn::Join": ["", parts] }))
 }

@@ -61,6 +61,17 @@ impl<T> Val<T> {
     pub(crate) fn into_json(self) -> Value {
         self.scalar.into_json()
     }
+
+    /// The value in a text for `Fn::Sub`: a literal, or the name of what `Ref` refers to.
+    pub(crate) fn within_sub(self) -> String {
+        match self.into_json() {
+            Value::String(text) => text,
+            value => match value.get("Ref").and_then(Value::as_str) {
+                Some(id) => format!("${{{id}}}"),
+                None => value.to_string(),
+            },
+        }
+    }
 }
 
 /// A reference to a resource that no template here declares, in AWS's form.

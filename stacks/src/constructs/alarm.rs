@@ -185,7 +185,7 @@ fn dimensions(metric: &Metric) -> Vec<cloudwatch::AlarmDimension> {
         .map(|(name, value)| {
             cloudwatch::AlarmDimension::new(cloudwatch::AlarmDimensionRequired {
                 name: (*name).into(),
-                value: value.into(),
+                value: value.clone(),
             })
         })
         .collect()

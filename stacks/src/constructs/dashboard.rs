@@ -191,7 +191,11 @@ fn of_metric(id: String, label: Option<String>, metric: Metric) -> Series {
         label,
         namespace: metric.namespace,
         name: metric.name,
-        dimensions: metric.dimensions,
+        dimensions: metric
+            .dimensions
+            .into_iter()
+            .map(|(name, value)| (name, value.within_sub()))
+            .collect(),
         statistic: metric.statistic.text(),
     }
 }

@@ -5,6 +5,8 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
+use crate::cfn::Val;
+
 /// The period of a metric. CloudWatch accepts 10, 20 or 30 seconds and whole minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(u32);
@@ -91,7 +93,7 @@ impl Statistic {
 pub struct Metric {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    pub(crate) dimensions: Vec<(&'static str, String)>,
+    pub(crate) dimensions: Vec<(&'static str, Val<String>)>,
     pub(crate) statistic: Statistic,
     pub(crate) period: Period,
 }
@@ -115,7 +117,7 @@ impl Metric {
 
     /// The same metric for one value of a dimension.
     #[must_use]
-    pub fn dimension(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn dimension(mut self, name: &'static str, value: impl Into<Val<String>>) -> Self {
         self.dimensions.push((name, value.into()));
         self
     }

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::function::Invoked;
 use super::metric::{Metric, Period, Statistic};
-use super::routes::{Paths, invocation_uri};
+use super::routes::{Paths, invocation_uri, permission};
 use super::stack::Stack;
-use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, join, lambda, logs, sub};
+use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, join, logs, sub};
 
 /// A REST API with one stage.
 #[derive(Debug)]
@@ -163,22 +163,14 @@ impl RestApi {
             .authorizer_result_ttl_in_seconds(0),
         );
         self.changes_with(&handle);
-        let source = join([
-            sub::<String>(
-                "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:".to_owned(),
-            ),
+        let id = LogicalId::from(format!("{id}Permission"));
+        let authorizer = ["/authorizers/".into(), handle.reference().into()];
+        permission(
+            stack,
+            id,
+            function.name,
             self.reference().into(),
-            "/authorizers/".into(),
-            handle.reference().into(),
-        ]);
-        stack.template().add(
-            LogicalId::from(format!("{id}Permission")),
-            lambda::Permission::new(lambda::PermissionRequired {
-                action: "lambda:InvokeFunction".into(),
-                function_name: function.name,
-                principal: "apigateway.amazonaws.com".into(),
-            })
-            .source_arn(source.cast::<lambda::PermissionSourceArn>()),
+            authorizer,
         );
         Authorizer(handle)
     }

@@ -1,4 +1,5 @@
-//! The routes of a REST API: the integration of each path and method, and its access.
+//! The routes of a REST API: the integration of each path and method, and its access. What an HTTP
+//! API's routes have in common with them is here too.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
@@ -34,7 +35,7 @@ impl Verb {
     }
 
     /// The method in the form of an `execute-api` ARN.
-    const fn in_arn(self) -> &'static str {
+    pub(super) const fn in_arn(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
@@ -62,9 +63,32 @@ pub enum Integration<'a> {
 pub struct Passage<'a> {
     /// Its URL, to which the path is appended.
     pub address: &'a str,
-    /// Headers by name: a value in single quotes, or one of the gateway's variables. They replace
-    /// headers of the same name that the caller sends.
-    pub headers: &'a BTreeMap<String, String>,
+    /// Headers by name. They replace headers of the same name that the caller sends.
+    pub headers: &'a BTreeMap<String, Sent>,
+}
+
+/// The value of a header that another API receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The gateway's variable `$context.{name}`, such as `authorizer.email`.
+    Variable(String),
+    /// A text. CloudFormation may replace references in it.
+    Text(String),
+    /// The caller's value does not pass. A REST API cannot remove a header and sends `withheld`
+    /// instead, for AWS does not document empty values (API Gateway Developer Guide, "Parameter
+    /// mapping examples for REST APIs").
+    Withheld,
+}
+
+impl Sent {
+    /// The value in a REST API's mapping, in which a fixed one is in single quotes.
+    fn in_rest_api(&self) -> String {
+        match self {
+            Self::Variable(variable) => format!("context.{variable}"),
+            Self::Text(text) => format!("'{text}'"),
+            Self::Withheld => "'withheld'".to_owned(),
+        }
+    }
 }
 
 /// The response to a browser's preflight.
@@ -143,22 +167,10 @@ impl RestApi {
         path: &str,
         function: &Function,
     ) {
-        let source = join([
-            sub::<String>(
-                "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:".to_owned(),
-            ),
-            self.reference().into(),
-            format!("/{}/{}{}", self.stage(), verb.in_arn(), in_arn(path)).into(),
-        ]);
-        stack.template().add(
-            LogicalId::from(format!("{id}Permission")),
-            lambda::Permission::new(lambda::PermissionRequired {
-                action: "lambda:InvokeFunction".into(),
-                function_name: function.handle().reference().into(),
-                principal: "apigateway.amazonaws.com".into(),
-            })
-            .source_arn(source.cast::<lambda::PermissionSourceArn>()),
-        );
+        let called = format!("/{}/{}{}", self.stage(), verb.in_arn(), in_arn(path));
+        let id = LogicalId::from(format!("{id}Permission"));
+        let name = function.handle().reference().into();
+        permission(stack, id, name, self.reference().into(), [called.into()]);
     }
 
     /// The resource of a path, and those above it, each declared once.
@@ -187,9 +199,31 @@ impl RestApi {
     }
 }
 
+/// Allows one part of an API to invoke a function: a route, or an authorizer.
+pub(super) fn permission<const N: usize>(
+    stack: &mut Stack,
+    id: LogicalId,
+    function: Val<lambda::PermissionFunctionName>,
+    api: Val<String>,
+    part: [Val<String>; N],
+) {
+    let prefix = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:";
+    let source = [sub::<String>(prefix.to_owned()), api].into_iter();
+    let source = join(source.chain(part));
+    stack.template().add(
+        id,
+        lambda::Permission::new(lambda::PermissionRequired {
+            action: "lambda:InvokeFunction".into(),
+            function_name: function,
+            principal: "apigateway.amazonaws.com".into(),
+        })
+        .source_arn(source.cast::<lambda::PermissionSourceArn>()),
+    );
+}
+
 /// `/v1/keys/{id}` → `/v1/keys/*`: the ARN holds the caller's path
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-control-access-using-iam-policies-to-invoke-api.html>).
-fn in_arn(path: &str) -> String {
+pub(super) fn in_arn(path: &str) -> String {
     let parts = path.split('/');
     let parts = parts.map(|part| if part.starts_with('{') { "*" } else { part });
     parts.collect::<Vec<_>>().join("/")
@@ -227,7 +261,10 @@ fn to_upstream(path: &str, passage: Passage<'_>) -> apigateway::MethodIntegratio
     let mut parameters: BTreeMap<String, String> = passage
         .headers
         .iter()
-        .map(|(name, value)| (format!("integration.request.header.{name}"), value.clone()))
+        .map(|(name, sent)| {
+            let name = format!("integration.request.header.{name}");
+            (name, sent.in_rest_api())
+        })
         .collect();
     if path.contains("{proxy}") {
         parameters.insert(

@@ -125,6 +125,14 @@ impl Upstream {
         }
     }
 
+    /// The API at `url`, with the routes of a document.
+    pub(super) fn described(url: &str, openapi: &Path) -> Result<Self, String> {
+        let mut upstream = Self::at(UpstreamAddress::parse(url)?);
+        upstream.openapi = Some(openapi.to_owned());
+        upstream.read_openapi(openapi)?;
+        Ok(upstream)
+    }
+
     /// The headers that the gateway sets, and that no caller may send.
     pub fn reserved_headers(&self) -> Vec<&str> {
         let Identity {

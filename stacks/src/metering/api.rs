@@ -5,22 +5,18 @@
 mod alarms;
 mod browsers;
 mod collector;
+mod gateway;
 mod keys;
 mod metered;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::endpoint::Endpoint;
-use domain::gateway::Gateway;
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env};
 use domain::sign_in::SignIn;
 
 use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
-use crate::constructs::{
-    Access, Firewall, Function, GATEWAY_RESPONSES, Integration, RestApi, RestApiSettings, Stack,
-    Stream, Topic, Verb, log_format,
-};
-use crate::environment::{KeySetAddress, TlsPolicy, Words, sources};
+use crate::constructs::{Function, Stack, Stream, Topic};
+use crate::environment::{ApiKind, KeySetAddress, Words, sources};
 use crate::metering::context::{Size, StackContext, variable};
 use crate::metering::{dashboard, reconciler};
 use crate::{SynthError, cfn};
@@ -47,7 +43,7 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
         keys: &keys,
         collector: collector.as_ref(),
     };
-    let gateway = gateway(context, &mut stack, &functions, &log)?;
+    let gateway = gateway::declare(context, &mut stack, &functions, &log)?;
     attached(context, &mut stack, &authorizer);
     let topic = Topic::named(&context.alarm_topic());
     for watch in alarms::of(context, &authorizer, &gateway.watched) {
@@ -96,81 +92,6 @@ struct Functions<'a> {
     analytics: &'a Function,
     keys: &'a Function,
     collector: Option<&'a Function>,
-}
-
-/// The deployed REST API.
-struct Api {
-    url: Val<String>,
-    watched: alarms::Stage,
-    sample: Option<Function>,
-}
-
-/// Declares the REST API: its routes, its own responses and its stage.
-fn gateway(
-    context: &StackContext<'_>,
-    stack: &mut Stack,
-    functions: &Functions<'_>,
-    log: &AccessLog,
-) -> Result<Api, SynthError> {
-    let mut api = RestApi::new(
-        stack,
-        "Api",
-        &RestApiSettings {
-            name: &context.names.stack(StackKind::Api),
-            description: "Metered API",
-            stage: &context.environment.name,
-            // The analytics API compresses its responses, and an upstream may send any bytes.
-            binary: true,
-            throttle: context
-                .environment
-                .throttle
-                .within(&context.environment.region),
-            tracing: context.environment.tracing,
-            tls_policy: context
-                .environment
-                .tls_policy
-                .as_ref()
-                .map(TlsPolicy::as_str),
-        },
-    );
-    let gate = api.authorizer(stack, "ApiKeyAuthorizer", functions.authorizer);
-    let sample = metered::declare(context, stack, &mut api, &gate)?;
-    // The analytics API verifies bearer tokens itself. The page is also served under
-    // `/v1/analytics/`: for a REST API, a path with a trailing slash names the same resource, and
-    // the slash stays in the event's `path`
-    // (<https://github.com/aws-powertools/powertools-lambda-python/pull/1577>).
-    for endpoint in Endpoint::ALL {
-        let answers = Integration::Function(functions.analytics);
-        let route = (Verb::Get, endpoint.path());
-        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
-    }
-    keys::routes(stack, &mut api, functions.keys);
-    if let Some(collector) = functions.collector {
-        collector::route(stack, &mut api, collector);
-    }
-    let allowed = browsers::answered(context.environment.cors.as_ref());
-    for (id, answer) in &GATEWAY_RESPONSES {
-        api.answer(stack, *id, answer, &allowed);
-    }
-    let url = api.url();
-    let api_id = api.reference();
-    let watched = alarms::Stage::of(&api);
-    let stage = api.deploy(stack, "Stage", log.group.arn(), &log_format(Gateway::Rest));
-    if let Some(account) = &log.account {
-        stack.template().depends_on(&stage, account);
-    }
-    if let Some(waf) = &context.environment.waf {
-        let firewall = Firewall {
-            name: &context.named("firewall"),
-            calls: waf.calls_per_five_minutes.get(),
-        };
-        firewall.guard(stack, "Firewall", &api_id, &stage);
-    }
-    Ok(Api {
-        url,
-        watched,
-        sample,
-    })
 }
 
 /// Allows the gateways of existing APIs to call the authorizer, and nothing else. ARNs of authorizers
@@ -336,11 +257,13 @@ fn analytics(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, 
 struct AccessLog {
     name: String,
     group: Handle<logs::LogGroup>,
-    /// Absent if the account already has a role for it.
+    /// Absent if the account already has a role for it, or needs none.
     account: Option<Handle<cfn::apigateway::Account>>,
 }
 
-/// The access log's group, and the role with which API Gateway writes to it.
+/// The access log's group, and the role with which a REST API writes to it. An HTTP API writes by log
+/// delivery, which it sets up by itself
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>).
 fn access_log(context: &StackContext<'_>, stack: &mut Stack) -> AccessLog {
     let name = context.names.access_log();
     let group = context.encryption().encrypt_log(
@@ -349,7 +272,8 @@ fn access_log(context: &StackContext<'_>, stack: &mut Stack) -> AccessLog {
             .retention_in_days(context.environment.logs.retention_days.get()),
     );
     let group = stack.template().add("AccessLogs", group);
-    let leaves = context.environment.leaves_gateway_account;
+    let environment = context.environment;
+    let leaves = environment.leaves_gateway_account || environment.gateway == ApiKind::Http;
     AccessLog {
         name,
         group,

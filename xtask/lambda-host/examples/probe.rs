@@ -222,7 +222,7 @@ fn failures(records: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-/// An authorizer's response.
+/// An authorizer's response: a policy, or for an HTTP API's payload 2.0 yes or no.
 fn decide(decision: &str, event: &Value) -> Result<Value, Error> {
     let effect = match decision {
         "unauthorized" => return Err("Unauthorized".into()),
@@ -230,12 +230,17 @@ fn decide(decision: &str, event: &Value) -> Result<Value, Error> {
         "deny" => "Deny",
         _ => "Allow",
     };
+    let context =
+        json!({"eventId": "e-1", "email": "a@b.c", "retryAfter": 7, "code": "rateLimited"});
+    if event.get("version").is_some_and(|version| version == "2.0") {
+        return Ok(json!({"isAuthorized": effect == "Allow", "context": context}));
+    }
     Ok(json!({
         "principalId": "user",
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": event.get("methodArn")}],
         },
-        "context": {"eventId": "e-1", "email": "a@b.c", "retryAfter": 7, "code": "rateLimited"},
+        "context": context,
     }))
 }

@@ -10,6 +10,7 @@ mod context;
 mod event;
 mod gateway_response;
 mod headers;
+mod http;
 mod integration;
 mod path;
 mod policy;
@@ -22,6 +23,7 @@ mod upstream;
 use std::collections::BTreeMap;
 
 pub(crate) use gateway_response::GatewayResponse;
+pub(crate) use http::{Cors, HttpApi, Mapping, Passed, Route, Target};
 pub(crate) use integration::{Integration, Mock, Proxy};
 pub(crate) use routing::{Authorization, Method, Resource};
 pub(crate) use serve::{Front, serve};
@@ -33,6 +35,19 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) region: String,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) api: Api,
+}
+
+/// What a stage serves.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Api {
+    Rest(RestApi),
+    Http(HttpApi),
+}
+
+/// A REST API.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RestApi {
     /// The customised gateway responses, by response type.
     pub(crate) gateway_responses: BTreeMap<String, GatewayResponse>,
     /// The resources that have a method.

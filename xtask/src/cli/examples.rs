@@ -13,6 +13,10 @@ const EXAMPLES: &[Verb] = &[
                 "deploy",
                 "the whole system on this machine, and a `curl` line that works",
             ),
+            (
+                "deploy --demo",
+                "the same before a small shop, metered by the routes of its OpenAPI document",
+            ),
             ("deploy --env test --dry-run", "what would change on AWS"),
             (
                 "deploy --env test --yes",

@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) emulator: Option<ProcessRecord>,
     /// The host of functions.
     pub(crate) host: Option<ProcessRecord>,
+    /// The demo's upstream, if the last deploy was one of it.
+    pub(crate) demo: Option<ProcessRecord>,
     /// The last ports, reused if they are free.
     pub(crate) emulator_port: Option<u16>,
     pub(crate) host_port: Option<u16>,
@@ -45,6 +47,7 @@ impl Default for State {
             format: FORMAT,
             emulator: None,
             host: None,
+            demo: None,
             emulator_port: None,
             host_port: None,
             demo_key: None,
@@ -117,6 +120,18 @@ mod tests {
         assert_eq!(State::read(&path).unwrap(), state);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// As a release without the demo wrote it.
+    #[test]
+    fn an_earlier_state_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let text = r#"{"format": 1, "emulator": null, "host": null, "emulatorPort": 4000,
+            "hostPort": 4001, "demoKey": null, "signingKey": null}"#;
+        std::fs::write(&path, text).unwrap();
+        let state = State::read(&path).unwrap();
+        assert_eq!((state.host_port, state.demo), (Some(4001), None));
     }
 
     #[test]

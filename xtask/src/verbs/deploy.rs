@@ -29,7 +29,7 @@ use crate::consent::Consent;
 use crate::context::Context;
 use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
-use crate::local::{Lock, Tools};
+use crate::local::{Demo, Lock, Tools};
 use crate::options::ArchOption;
 use crate::stop::{Exit, Stop};
 
@@ -54,10 +54,20 @@ pub(crate) struct Arguments {
     /// deploy
     #[arg(long, conflicts_with = "dry_run", help_heading = "Local")]
     pub(crate) watch: bool,
+    /// Start the example shop of `docs/own-api.md` and put it behind the gateway, with its `OpenAPI`
+    /// document as the routes. The next deploy without it goes back to the environment file and ends
+    /// the shop, and so does `destroy`
+    #[arg(long, help_heading = "Local")]
+    pub(crate) demo: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
-    Box::pin(with(context, context.environment()?, args)).await
+    let environment = context.environment()?;
+    let environment = match args.demo {
+        true => start::before_demo(context, environment)?,
+        false => environment,
+    };
+    Box::pin(with(context, environment, args)).await
 }
 
 /// Deploys an environment in a mode that overrides its file.
@@ -104,6 +114,10 @@ pub(super) async fn with(
     if embedded {
         start::make_signing_key(&context.local())?;
     }
+    let had_demo = embedded && context.local().state()?.demo.is_some();
+    if args.demo {
+        start::demo(context, &environment, &tools).await?;
+    }
     let environment = context.trusting_this_machine(environment)?;
     context.out.step("synthesising the stacks");
     let assembly = stacks::synthesise(&environment, &assets).context("synthesising the stacks")?;
@@ -126,7 +140,16 @@ pub(super) async fn with(
         manner,
         stacks: selection,
     };
-    let exit = deployment.run().await?;
+    let outcome = deployment.run().await;
+    // What was deployed before goes on, whatever became of this deploy.
+    let keeps_demo = match &outcome {
+        Ok(Exit::Done) => args.demo,
+        _ => had_demo,
+    };
+    if embedded && !keeps_demo {
+        Demo::stop(&context.local(), &mut context.local().state()?).await?;
+    }
+    let exit = outcome?;
     drop(lock);
     if args.watch && exit == Exit::Done {
         let built = watch::Built {

@@ -13,7 +13,7 @@ use crate::aws::{Reached, STACKS, deletable, reach};
 use crate::consent::Consent;
 use crate::context::Context;
 use crate::context::is_embedded;
-use crate::local::{Emulator, HostProcess, Local, Lock, State};
+use crate::local::{Demo, Emulator, HostProcess, Local, Lock, State};
 use crate::stop::{Exit, Stop};
 
 #[derive(Debug, Args)]
@@ -279,6 +279,7 @@ fn state_of_wreck(context: &Context, local: &Local) -> State {
 
 async fn end_processes(local: &Local, state: &State) -> anyhow::Result<()> {
     HostProcess::stop(local, state.host.as_ref()).await?;
+    Demo::end(local, state).await;
     Emulator::stop_all(local, state.emulator.as_ref()).await;
     Ok(())
 }
@@ -294,6 +295,7 @@ async fn keep_data(context: &Context, local: &Local) -> anyhow::Result<()> {
     }
     end_processes(local, &state).await?;
     state.host = None;
+    state.demo = None;
     state.emulator = None;
     local.save(&state)?;
     for gone in [local.host_dir(), local.logs_dir()] {

@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         context.out.answer(&outputs, Outputs::text)?;
         return Ok(Exit::Done);
     }
-    let file = context.environment()?;
+    let file = context.environment_as_deployed()?;
     let follows = file.mode() == TrackingMode::Stream;
     let environment = file.with_analytics(Some(false));
     let names = environment.names();
@@ -39,6 +39,7 @@ pub(crate) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         arch: ArchOption { arch: None },
         port: None,
         watch: false,
+        demo: context.local().state()?.demo.is_some(),
     };
     let exit = Box::pin(deploy::with(context, environment, args)).await?;
     if follows && exit == Exit::Done && !consent.dry_run {

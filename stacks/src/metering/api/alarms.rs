@@ -2,8 +2,9 @@
 
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, api_metric};
 
+use super::gateway::OwnApi;
 use crate::constructs::{
-    Comparison, Expression, Function, Metric, Percentile, Period, Queue, RestApi, Statistic,
+    Comparison, Expression, Function, Metric, Percentile, Period, Queue, Statistic,
 };
 use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
@@ -44,12 +45,11 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn of(api: &RestApi) -> Self {
-        let calls = |period| api.metric("Count", Statistic::SampleCount, period);
+    pub(super) fn of(api: &OwnApi) -> Self {
         Self {
-            calls: calls(Period::FIVE_MINUTES),
-            errors: api.metric("5XXError", Statistic::Sum, Period::FIVE_MINUTES),
-            logged: calls(settled(LINE_SECONDS)),
+            calls: api.calls(Period::FIVE_MINUTES),
+            errors: api.server_errors(Period::FIVE_MINUTES),
+            logged: api.calls(settled(LINE_SECONDS)),
         }
     }
 

@@ -1,11 +1,14 @@
-//! Responses to pages of other origins: to preflights, and the gateway's own responses. The
-//! upstream's responses carry the upstream's own headers: a proxy integration passes a response
-//! through unchanged
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>).
+//! Responses to pages of other origins: to preflights, and the gateway's own responses.
+//!
+//! Behind a REST API, the upstream's responses carry the upstream's own headers: a proxy integration
+//! passes a response through unchanged
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>). An HTTP API
+//! replaces these headers by its own configuration's
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>).
 
 use std::collections::BTreeMap;
 
-use crate::constructs::Preflight;
+use crate::constructs::{HttpCors, Preflight};
 use crate::environment::{Cors, Origins};
 
 const ORIGIN: &str = "Access-Control-Allow-Origin";
@@ -13,7 +16,21 @@ const CREDENTIALS: &str = "Access-Control-Allow-Credentials";
 /// A cache may give a response to another page only if it does not name an origin.
 const VARY: (&str, &str) = ("Vary", "Origin");
 
-/// The response to a preflight.
+/// An HTTP API's configuration.
+pub(super) fn configuration(cors: &Cors) -> HttpCors {
+    HttpCors {
+        origins: match &cors.origins {
+            Origins::Any => vec!["*".to_owned()],
+            Origins::Listed(origins) => origins.clone(),
+        },
+        headers: cors.headers.clone(),
+        methods: cors.methods.clone(),
+        credentials: cors.credentials,
+        max_age_seconds: cors.max_age_seconds,
+    }
+}
+
+/// A REST API's response to a preflight.
 pub(super) fn preflight(cors: &Cors) -> Preflight {
     let mut headers = BTreeMap::from([
         (

@@ -6,8 +6,9 @@ use domain::meter::{Meters, PATH};
 use domain::names::{Function as Of, env};
 
 use super::authentication;
+use super::gateway::{OwnApi, To};
 use crate::SynthError;
-use crate::constructs::{Access, Function, Integration, RestApi, Stack, Verb};
+use crate::constructs::{Function, Stack, Verb};
 use crate::metering::context::{Size, StackContext, variable};
 
 /// Declares the function; `None` without meters.
@@ -47,9 +48,8 @@ pub(super) fn function(
 }
 
 /// Declares the route.
-pub(super) fn route(stack: &mut Stack, api: &mut RestApi, collector: &Function) {
+pub(super) fn route(stack: &mut Stack, api: &mut OwnApi, collector: &Function) {
     // The collector verifies bearer tokens itself.
-    let answers = Integration::Function(collector);
     let route = (Verb::Post, PATH);
-    api.route(stack, "UsageEvents", route, answers, Access::Open);
+    api.function(stack, "UsageEvents", route, collector, To::Everyone);
 }

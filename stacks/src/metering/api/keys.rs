@@ -7,8 +7,9 @@ use domain::names::{Function as Of, KEYS_BY_EMAIL_INDEX, KEYS_BY_ID_INDEX, env};
 use domain::table::AUDIT_PREFIX;
 
 use super::authentication;
+use super::gateway::{OwnApi, To};
 use crate::SynthError;
-use crate::constructs::{Access, Function, Integration, RestApi, Stack, Table, Verb};
+use crate::constructs::{Function, Stack, Table, Verb};
 use crate::metering::context::{Size, StackContext};
 
 /// Declares the function.
@@ -55,7 +56,7 @@ pub(super) fn function(
 }
 
 /// Declares the routes.
-pub(super) fn routes(stack: &mut Stack, api: &mut RestApi, function: &Function) {
+pub(super) fn routes(stack: &mut Stack, api: &mut OwnApi, function: &Function) {
     // The function verifies bearer tokens itself.
     for endpoint in KeyEndpoint::ALL {
         let verb = match endpoint {
@@ -64,7 +65,6 @@ pub(super) fn routes(stack: &mut Stack, api: &mut RestApi, function: &Function) 
             KeyEndpoint::Revoke => Verb::Delete,
         };
         let route = (verb, endpoint.path());
-        let answers = Integration::Function(function);
-        api.route(stack, endpoint.route_id(), route, answers, Access::Open);
+        api.function(stack, endpoint.route_id(), route, function, To::Everyone);
     }
 }

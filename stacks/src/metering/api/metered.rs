@@ -3,27 +3,24 @@
 //! For the gateway, an upstream is two resources, `/` and `/{proxy+}`: the authorizer distinguishes
 //! its routes. As resources of the gateway they would be limited to 300, could not have two
 //! variables of different names in one place, and would respond 404 for every path without a route.
+//! An HTTP API has the same two paths rather than its catch-all route `$default`, which would hand an
+//! upstream the path with the stage before it, and count calls without a route under another name.
 
 use std::collections::BTreeMap;
 
 use domain::names::{Function as Of, context as member};
 use domain::route::Routes;
 
-use super::browsers;
+use super::gateway::{OwnApi, To};
 use crate::SynthError;
-use crate::constructs::{Access, Authorizer, Function, Integration, Passage, RestApi, Stack, Verb};
+use crate::constructs::{Function, Passage, Preflight, Sent, Stack, Verb};
 use crate::environment::{Identity, SAMPLE, Secret, Upstream};
 use crate::metering::context::{Size, StackContext};
 
 /// The header that carries the caller's key.
 const KEY_HEADER: &str = "x-api-key";
-/// What an upstream gets in place of the caller's key, which is the gateway's secret. A proxy
-/// passes every header on; a mapping of the same name replaces the caller's. A fixed value is in
-/// single quotes. It is not empty, because AWS does not document empty ones (API Gateway Developer
-/// Guide, "Parameter mapping examples for REST APIs").
-const WITHHELD: &str = "'withheld'";
 /// The caller in a preflight, which no authorizer checks.
-const NOBODY: &str = "'none'";
+const NOBODY: &str = "none";
 
 /// The resources of an upstream, each with the ids of its methods.
 const RESOURCES: [(&str, &str, &str); 2] = [
@@ -35,64 +32,47 @@ const RESOURCES: [(&str, &str, &str); 2] = [
 pub(super) fn declare(
     context: &StackContext<'_>,
     stack: &mut Stack,
-    api: &mut RestApi,
-    gate: &Authorizer,
+    api: &mut OwnApi,
 ) -> Result<Option<Function>, SynthError> {
-    let preflight = context.environment.cors.as_ref().map(browsers::preflight);
+    let preflight = api.preflight(context.environment.cors.as_ref());
     if let Some(upstream) = &context.environment.upstream {
-        proxy(stack, api, gate, upstream, preflight.as_ref());
+        proxy(stack, api, upstream, preflight.as_ref());
         return Ok(None);
     }
     let sample = deadlines(context, stack)?;
-    let (verb, path) = (Verb::Get, SAMPLE);
-    let answers = Integration::Function(&sample);
-    api.route(
-        stack,
-        "Deadlines",
-        (verb, path),
-        answers,
-        Access::Authorized(gate),
-    );
+    let route = (Verb::Get, SAMPLE);
+    api.function(stack, "Deadlines", route, &sample, To::Callers);
     if let Some(preflight) = &preflight {
-        let answers = Integration::Preflight(preflight);
-        let route = (Verb::Options, path);
-        api.route(stack, "DeadlinesPreflight", route, answers, Access::Open);
+        api.answer_preflights(stack, "DeadlinesPreflight", SAMPLE, preflight);
     }
     Ok(Some(sample))
 }
 
-/// Forwards everything to the upstream, except preflights if the file configures them.
-fn proxy(
-    stack: &mut Stack,
-    api: &mut RestApi,
-    gate: &Authorizer,
-    upstream: &Upstream,
-    preflight: Option<&crate::constructs::Preflight>,
-) {
+/// Forwards everything to the upstream, except preflights that a route of the gateway answers.
+fn proxy(stack: &mut Stack, api: &mut OwnApi, upstream: &Upstream, preflight: Option<&Preflight>) {
     let address = upstream.url.as_str();
-    let known = headers(upstream, |of| format!("context.authorizer.{of}"));
-    let unknown = headers(upstream, |_| NOBODY.to_owned());
+    let known = headers(upstream, |of| Sent::Variable(format!("authorizer.{of}")));
+    let unknown = headers(upstream, |_| Sent::Text(NOBODY.to_owned()));
+    let known = Passage {
+        address,
+        headers: &known,
+    };
+    let unknown = Passage {
+        address,
+        headers: &unknown,
+    };
     for (path, method, asked) in RESOURCES {
-        let answers = Integration::Upstream(Passage {
-            address,
-            headers: &known,
-        });
-        let access = Access::Authorized(gate);
-        api.route(stack, method, (Verb::Any, path), answers, access);
-        let answers = preflight.map_or(
-            Integration::Upstream(Passage {
-                address,
-                headers: &unknown,
-            }),
-            Integration::Preflight,
-        );
-        api.route(stack, asked, (Verb::Options, path), answers, Access::Open);
+        api.upstream(stack, method, (Verb::Any, path), known, To::Callers);
+        match preflight {
+            Some(preflight) => api.answer_preflights(stack, asked, path, preflight),
+            None => api.upstream(stack, asked, (Verb::Options, path), unknown, To::Everyone),
+        }
     }
 }
 
 /// The headers that the upstream gets besides the caller's; `who` returns the gateway's variables
 /// about the caller.
-fn headers(upstream: &Upstream, who: impl Fn(&str) -> String) -> BTreeMap<String, String> {
+fn headers(upstream: &Upstream, who: impl Fn(&str) -> Sent) -> BTreeMap<String, Sent> {
     let Identity {
         user,
         plan,
@@ -106,13 +86,11 @@ fn headers(upstream: &Upstream, who: impl Fn(&str) -> String) -> BTreeMap<String
     let known = known.map(|(header, of)| (header.to_string(), who(of)));
     let mut headers = BTreeMap::from(known);
     if !upstream.pass_key {
-        headers.insert(KEY_HEADER.to_owned(), WITHHELD.to_owned());
+        headers.insert(KEY_HEADER.to_owned(), Sent::Withheld);
     }
     if let Some(secret) = &upstream.secret {
-        headers.insert(
-            secret.header.to_string(),
-            format!("'{}'", reference(secret)),
-        );
+        let reference = Sent::Text(reference(secret));
+        headers.insert(secret.header.to_string(), reference);
     }
     headers
 }

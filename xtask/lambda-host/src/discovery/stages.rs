@@ -1,5 +1,5 @@
-//! The stages of the deployed REST APIs, with the access log of the deployed template, the gateway
-//! responses in effect, and the integration of each method.
+//! The stages of the deployed APIs. Of REST APIs with the access log of the deployed template, the
+//! gateway responses in effect, and the integration of each method.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::DeployedResource;
 use crate::{
     emulator::{Emulator, EmulatorError},
-    front::{AccessLog, GatewayResponse, Stage},
+    front::{AccessLog, Api, GatewayResponse, RestApi, Stage},
 };
 
+mod http;
 mod methods;
 
 /// Every stage by its name; a name that two APIs use belongs to the one listed last.
@@ -43,15 +44,19 @@ pub(crate) async fn stages(
                     name: name.to_owned(),
                     region: region.to_owned(),
                     access_log: access_log(stage, id, name, resources),
-                    gateway_responses: items(&gateway_responses)
-                        .filter_map(gateway_response)
-                        .collect(),
-                    resources: served.clone(),
-                    binary,
+                    api: Api::Rest(RestApi {
+                        gateway_responses: items(&gateway_responses)
+                            .filter_map(gateway_response)
+                            .collect(),
+                        resources: served.clone(),
+                        binary,
+                    }),
                 },
             );
         }
     }
+    let of_http = http::stages(emulator, region).await?.into_iter();
+    found.extend(of_http.map(|stage| (stage.name.clone(), stage)));
     Ok(found)
 }
 

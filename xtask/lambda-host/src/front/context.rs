@@ -1,7 +1,8 @@
 //! The `$context` variables of a request.
 //!
 //! Source: "Variables for access logging for API Gateway" and "Variables for data models,
-//! authorizers, mapping templates, and CloudWatch access logging", API Gateway developer guide.
+//! authorizers, mapping templates, and CloudWatch access logging", API Gateway developer guide; for
+//! HTTP APIs "Customize HTTP API access logs".
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::http::header::{HOST, USER_AGENT};
 use serde_json::Value;
 
 use super::{
-    Stage,
+    Api, Stage,
     gateway_response::Kind,
     request::{Call, Integrated, Request, Seen},
 };
@@ -83,6 +84,11 @@ impl<'a> CallContext<'a> {
         Some(value.to_str().ok()?.to_owned())
     }
 
+    /// The context that the authorizer returned, if it responded.
+    pub(crate) fn authorizer_context(&self) -> Option<Value> {
+        self.authorizer.get("context").cloned()
+    }
+
     /// The value of `$context.{name}`; `None` if it has none.
     pub(crate) fn value(&self, name: &str) -> Option<String> {
         if let Some(member) = name.strip_prefix("authorizer.") {
@@ -95,9 +101,12 @@ impl<'a> CallContext<'a> {
             return self.integration_value(member);
         }
         let request = self.request;
+        let is_http = matches!(self.stage.api, Api::Http(_));
         Some(match name {
             "accountId" => self.seen.account_id.clone()?,
             "apiId" => self.stage.api_id.clone(),
+            // Of an HTTP API both are the same.
+            "requestId" if is_http => request.extended_id.clone(),
             "awsEndpointRequestId" | "requestId" => request.id.clone(),
             "domainName" => request.headers.get(HOST)?.to_str().ok()?.to_owned(),
             "extendedRequestId" => request.extended_id.clone(),
@@ -113,6 +122,7 @@ impl<'a> CallContext<'a> {
             "requestTimeEpoch" => request.at.as_millisecond().to_string(),
             "resourceId" => self.seen.resource_id.clone()?,
             "resourcePath" => self.seen.resource_path.clone()?,
+            "routeKey" => self.seen.route_key.clone()?,
             "responseLatency" => self.response?.took.as_millis().to_string(),
             "responseLength" => self.response?.length.to_string(),
             "stage" => self.stage.name.clone(),
@@ -124,6 +134,15 @@ impl<'a> CallContext<'a> {
 
     fn authorizer_value(&self, member: &str) -> Option<String> {
         let call = self.seen.authorizer.as_ref()?;
+        let member_of_context = || scalar(self.authorizer.get("context")?.get(member)?);
+        if matches!(self.stage.api, Api::Http(_)) {
+            // All that AWS documents for the access log of an HTTP API.
+            return match member {
+                "error" => error_message(call),
+                "principalId" => scalar(self.authorizer.get("principalId")?),
+                _ => member_of_context(),
+            };
+        }
         match member {
             "principalId" => scalar(self.authorizer.get("principalId")?),
             "latency" | "integrationLatency" => Some(call.took.as_millis().to_string()),
@@ -131,7 +150,7 @@ impl<'a> CallContext<'a> {
             "integrationStatus" => Some(invoke_status(&call.outcome).to_owned()),
             "status" => Some(self.authorizer_status().to_owned()),
             "error" => error_message(call),
-            _ => scalar(self.authorizer.get("context")?.get(member)?),
+            _ => member_of_context(),
         }
     }
 

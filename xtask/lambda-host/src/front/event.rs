@@ -1,7 +1,8 @@
 //! The events that functions receive for a request: the event of an authorizer
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>)
 //! and that of a proxy integration
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>).
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>),
+//! of a REST API.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{Stage, path, request::Request, routing::Matched};
+use super::{RestApi, Stage, path, request::Request, routing::Matched};
 
 /// Values by name; several values of one name keep their order.
 type Multiple = BTreeMap<String, Vec<String>>;
@@ -42,14 +43,14 @@ pub(super) fn of_authorizer(
 
 /// The event of a proxy integration; `authorizer` is the authorizer's output.
 pub(super) fn of_integration(
-    stage: &Stage,
+    (stage, api): (&Stage, &RestApi),
     request: &Request,
     matched: &Matched<'_>,
     account: &str,
     authorizer: Option<&Value>,
 ) -> Value {
     let mut event = common(stage, request, matched, account);
-    let body = match (request.body.is_empty(), stage.binary) {
+    let body = match (request.body.is_empty(), api.binary) {
         (true, _) => (Value::Null, false),
         (false, true) => (json!(STANDARD.encode(&request.body)), true),
         (false, false) => (json!(String::from_utf8_lossy(&request.body)), false),

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 
-use super::{Stage, context::CallContext, template};
+use super::{RestApi, context::CallContext, template};
 
 /// A customised gateway response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,16 +120,16 @@ impl Kind {
 }
 
 /// The response of a type, or the default of its class, or API Gateway's own.
-pub(crate) fn respond(stage: &Stage, kind: Kind, context: &CallContext<'_>) -> Response<Body> {
+pub(crate) fn respond(api: &RestApi, kind: Kind, context: &CallContext<'_>) -> Response<Body> {
     let class = if kind.status() < 500 {
         "DEFAULT_4XX"
     } else {
         "DEFAULT_5XX"
     };
-    let customised = stage
+    let customised = api
         .gateway_responses
         .get(kind.name())
-        .or_else(|| stage.gateway_responses.get(class));
+        .or_else(|| api.gateway_responses.get(class));
     let body = customised
         .and_then(|response| response.template.as_deref())
         .unwrap_or("{\"message\":$context.error.messageString}");

@@ -36,6 +36,7 @@ pub(crate) struct Seen {
     pub(crate) account_id: Option<String>,
     pub(crate) resource_id: Option<String>,
     pub(crate) resource_path: Option<String>,
+    pub(crate) route_key: Option<String>,
     pub(crate) authorizer: Option<Call>,
     pub(crate) integration: Option<Integrated>,
 }

@@ -17,11 +17,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Authorization, Integration, Mock, Proxy, Stage,
+    Api, Authorization, Integration, Mock, Proxy, RestApi, Stage,
     context::{Answered, CallContext, Failure, document, error_message},
     event,
     gateway_response::{self, Kind},
-    headers, path, policy,
+    headers, http, path, policy,
     request::{Call, Integrated, Request, Seen},
     routing::{Matched, matching},
     template,
@@ -37,13 +37,13 @@ use crate::{
 };
 
 /// The account of the embedded AWS.
-const ACCOUNT: &str = "000000000000";
+pub(super) const ACCOUNT: &str = "000000000000";
 
 /// The front and the stages that it serves.
 #[derive(Debug)]
 pub(crate) struct Front {
     functions: Arc<Functions>,
-    upstreams: Upstreams,
+    pub(super) upstreams: Upstreams,
     logs: Logs,
     log_stream: String,
     stages: RwLock<Arc<BTreeMap<String, Stage>>>,
@@ -88,17 +88,35 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
     let target = (path, parts.uri.query());
     let mut request = Request::new(parts.method, target, source, parts.headers);
     let mut seen = Seen::default();
-    let answer = match to_bytes(body, LARGEST_BODY).await {
-        Ok(body) => {
-            request.body = body;
-            answer(front, stage, &request, &mut seen).await
+    let body = to_bytes(body, LARGEST_BODY).await.ok();
+    let fits = body.is_some();
+    request.body = body.unwrap_or_default();
+    match &stage.api {
+        Api::Rest(api) => {
+            let answer = match fits {
+                true => answer(front, (stage, api), &request, &mut seen).await,
+                false => Err(Kind::RequestTooLarge),
+            };
+            let error = answer.as_ref().err().copied().map(Failure::from);
+            let context = CallContext::new(stage, &request, &seen).with_error(error);
+            let mut response =
+                answer.unwrap_or_else(|kind| gateway_response::respond(api, kind, &context));
+            identify(&mut response, "x-amzn-requestid", &request.id);
+            identify(&mut response, "x-amz-apigw-id", &request.extended_id);
+            logged(front, stage, &request, context, response).await
         }
-        Err(_) => Err(Kind::RequestTooLarge),
-    };
-    let error = answer.as_ref().err().copied().map(Failure::from);
-    let context = CallContext::new(stage, &request, &seen).with_error(error);
-    let response = answer.unwrap_or_else(|kind| gateway_response::respond(stage, kind, &context));
-    finish(front, stage, &request, context, response).await
+        Api::Http(api) => {
+            let answer = match fits {
+                true => http::answer(front, (stage, api), &request, &mut seen).await,
+                false => Err(http::Refusal::TooLarge),
+            };
+            let error = answer.as_ref().err().copied().map(Failure::from);
+            let context = CallContext::new(stage, &request, &seen).with_error(error);
+            let mut response = answer.unwrap_or_else(http::Refusal::response);
+            identify(&mut response, "apigw-requestid", &request.extended_id);
+            logged(front, stage, &request, context, response).await
+        }
+    }
 }
 
 /// The response for a stage that does not exist: API Gateway has no API for it.
@@ -119,12 +137,12 @@ fn forbidden() -> Response<Body> {
 
 async fn answer(
     front: &Front,
-    stage: &Stage,
+    (stage, api): (&Stage, &RestApi),
     request: &Request,
     seen: &mut Seen,
 ) -> Result<Response<Body>, Kind> {
     let method = request.method.as_str();
-    let matched = matching(&stage.resources, method, request.path_in(&stage.name));
+    let matched = matching(&api.resources, method, request.path_in(&stage.name));
     let matched = matched.ok_or(Kind::MissingAuthenticationToken)?;
     seen.account_id = Some(ACCOUNT.to_owned());
     seen.resource_id = Some(matched.resource.id.clone());
@@ -138,10 +156,15 @@ async fn answer(
     };
     match &matched.method.integration {
         Integration::Function(function) => {
-            let event =
-                event::of_integration(stage, request, &matched, ACCOUNT, authorizer.as_ref());
+            let event = event::of_integration(
+                (stage, api),
+                request,
+                &matched,
+                ACCOUNT,
+                authorizer.as_ref(),
+            );
             let call = invoke(front, request, function, &event).await;
-            let response = of_function(stage, &call.outcome);
+            let response = of_function(api, &call.outcome);
             seen.integration = Some(Integrated::Function(call));
             response.ok_or(Kind::FunctionFailure)
         }
@@ -151,7 +174,12 @@ async fn answer(
     }
 }
 
-async fn invoke(front: &Front, request: &Request, function: &str, event: &Value) -> Call {
+pub(super) async fn invoke(
+    front: &Front,
+    request: &Request,
+    function: &str,
+    event: &Value,
+) -> Call {
     let invocation = Invocation {
         request_id: ids::request_id(),
         origin: Origin::Host,
@@ -203,7 +231,7 @@ async fn authorize(
 
 /// The response in a function's output; `None` for an invalid output or an error, which must not
 /// show to the caller.
-fn of_function(stage: &Stage, outcome: &Outcome) -> Option<Response<Body>> {
+fn of_function(api: &RestApi, outcome: &Outcome) -> Option<Response<Body>> {
     let answer = document(outcome)?;
     let status = match answer.get("statusCode")? {
         Value::Number(number) => u16::try_from(number.as_u64()?).ok()?,
@@ -216,7 +244,7 @@ fn of_function(stage: &Stage, outcome: &Outcome) -> Option<Response<Body>> {
         Some(_) => return None,
     };
     let is_encoded = answer.get("isBase64Encoded") == Some(&Value::Bool(true));
-    let body = if is_encoded && stage.binary {
+    let body = if is_encoded && api.binary {
         Bytes::from(STANDARD.decode(body).ok()?)
     } else {
         Bytes::from(body)
@@ -344,23 +372,21 @@ fn of_mock(mock: &Mock, request: &Request) -> Response<Body> {
     response
 }
 
-/// Adds the ids to the response and writes its line of the access log.
-async fn finish(
+/// Names the request in its response.
+fn identify(response: &mut Response<Body>, header: &'static str, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(header, id);
+    }
+}
+
+/// Writes the response's line of the access log.
+async fn logged(
     front: &Front,
     stage: &Stage,
     request: &Request,
     context: CallContext<'_>,
-    mut response: Response<Body>,
+    response: Response<Body>,
 ) -> Response<Body> {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        ("x-amzn-requestid", request.id.as_str()),
-        ("x-amz-apigw-id", request.extended_id.as_str()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    }
     if let Some(log) = &stage.access_log {
         let length = axum::body::HttpBody::size_hint(response.body())
             .exact()

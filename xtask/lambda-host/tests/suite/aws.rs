@@ -29,6 +29,9 @@ pub(crate) struct Deployed {
     pub(crate) gateway_responses: Vec<Value>,
     /// Resources of the API, beside `/v1/x`.
     pub(crate) resources: Vec<Value>,
+    /// An HTTP API with the stage `http`, if a test wants one: its integrations by id, its routes
+    /// beside `GET /v1/x`, and its configuration.
+    pub(crate) http: Option<Http>,
     /// Records of the one shard.
     pub(crate) records: Vec<Value>,
     /// The events and messages that it accepted.
@@ -39,6 +42,15 @@ pub(crate) struct Deployed {
     pub(crate) metrics: Vec<Value>,
     pub(crate) messages: Vec<Value>,
     pub(crate) updates: Vec<Value>,
+}
+
+/// An HTTP API.
+#[derive(Clone, Default)]
+pub(crate) struct Http {
+    pub(crate) integrations: Vec<Value>,
+    pub(crate) routes: Vec<Value>,
+    pub(crate) cors: Value,
+    pub(crate) access_log_format: String,
 }
 
 /// A stand-in for the local AWS.
@@ -82,6 +94,14 @@ impl Aws {
                 get(async || Json(authorizers())),
             )
             .route("/restapis/api/resources", get(resources))
+            .route("/v2/apis", get(http_apis))
+            .route("/v2/apis/h/stages", get(http_stages))
+            .route(
+                "/v2/apis/h/authorizers",
+                get(async || Json(http_authorizers())),
+            )
+            .route("/v2/apis/h/integrations", get(http_integrations))
+            .route("/v2/apis/h/routes", get(http_routes))
             .with_state(aws.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         aws
@@ -161,6 +181,56 @@ async fn resources(State(aws): State<Aws>) -> Json<Value> {
     ];
     resources.extend(aws.with(|deployed| deployed.resources.clone()));
     Json(json!({"item": resources}))
+}
+
+fn http(aws: &Aws) -> Http {
+    aws.with(|deployed| deployed.http.clone())
+        .unwrap_or_default()
+}
+
+async fn http_apis(State(aws): State<Aws>) -> Json<Value> {
+    let Some(api) = aws.with(|deployed| deployed.http.clone()) else {
+        return Json(json!({"items": []}));
+    };
+    let mut found = json!({"apiId": "h", "protocolType": "HTTP"});
+    if !api.cors.is_null() {
+        found["corsConfiguration"] = api.cors;
+    }
+    Json(json!({"items": [found, {"apiId": "w", "protocolType": "WEBSOCKET"}]}))
+}
+
+async fn http_stages(State(aws): State<Aws>) -> Json<Value> {
+    let log = json!({
+        "destinationArn": "arn:aws:logs:ap-south-1:000000000000:log-group:/access-of-http:*",
+        "format": http(&aws).access_log_format,
+    });
+    Json(json!({"items": [{"stageName": "http", "accessLogSettings": log}]}))
+}
+
+fn http_authorizers() -> Value {
+    json!({"items": [{
+        "authorizerId": "gate", "authorizerType": "REQUEST", "authorizerUri": lambda_uri(),
+        "authorizerPayloadFormatVersion": "2.0", "enableSimpleResponses": true,
+        "authorizerResultTtlInSeconds": 0, "identitySource": ["$request.header.Authorization"],
+    }]})
+}
+
+async fn http_integrations(State(aws): State<Aws>) -> Json<Value> {
+    let mut all = vec![json!({
+        "integrationId": "f", "integrationType": "AWS_PROXY", "payloadFormatVersion": "2.0",
+        "integrationUri": function()["FunctionArn"],
+    })];
+    all.extend(http(&aws).integrations);
+    Json(json!({"items": all}))
+}
+
+async fn http_routes(State(aws): State<Aws>) -> Json<Value> {
+    let mut all = vec![json!({
+        "routeId": "x", "routeKey": "GET /v1/{what}", "target": "integrations/f",
+        "authorizationType": "CUSTOM", "authorizerId": "gate",
+    })];
+    all.extend(http(&aws).routes);
+    Json(json!({"items": all}))
 }
 
 /// The services that take their action in a header, and CloudFormation.

@@ -14,6 +14,7 @@ mod aws;
 mod cloud;
 mod faithful;
 mod host;
+mod http;
 mod instances;
 mod proxy;
 

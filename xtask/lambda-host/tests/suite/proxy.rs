@@ -26,21 +26,21 @@ use crate::{
 
 /// A request as the upstream received it.
 #[derive(Debug, Clone)]
-struct Got {
-    method: String,
-    target: String,
+pub(crate) struct Got {
+    pub(crate) method: String,
+    pub(crate) target: String,
     headers: Vec<(String, Vec<u8>)>,
     body: Bytes,
 }
 
 impl Got {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values = self.headers(name);
         assert!(values.len() < 2, "{name}: {values:?}");
         values.first().copied()
     }
 
-    fn headers(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(known, _)| known == name);
         named
             .map(|(_, value)| std::str::from_utf8(value).unwrap())
@@ -50,15 +50,15 @@ impl Got {
 
 /// An API that records what it receives.
 #[derive(Clone)]
-struct Upstream {
-    address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
 }
 
-const GZIP: &[u8] = b"\x1f\x8b\x08not really gzip\xff\xfe";
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b\x08not really gzip\xff\xfe";
 
 impl Upstream {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let upstream = Self {
             address: listener.local_addr().unwrap(),
@@ -69,11 +69,11 @@ impl Upstream {
         upstream
     }
 
-    fn last(&self) -> Got {
+    pub(crate) fn last(&self) -> Got {
         self.got.lock().unwrap().last().unwrap().clone()
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.got.lock().unwrap().len()
     }
 }
@@ -127,25 +127,25 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response<
 
 /// The response.
 #[derive(Debug)]
-struct Back {
-    status: u16,
+pub(crate) struct Back {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Back {
-    fn headers(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(known, _)| known == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// Sends these bytes, and reads until the connection ends.
-async fn send(to: SocketAddr, head: &str, body: &[u8]) -> Back {
+pub(crate) async fn send(to: SocketAddr, head: &str, body: &[u8]) -> Back {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let mut request = format!("{head}\r\nHost: metered.example\r\nConnection: close\r\n");
     let length = match body.len() {

@@ -71,8 +71,8 @@ fn variants(deployment: &Deployment, synchronous: &Deployment, traffic: Traffic)
         &|of| of.fold_window_seconds = of.fold_window_seconds.max(60),
     );
     vary(
-        "an HTTP API in front instead of a REST API",
-        "gateway responses: the bodies of 401 and 403, and `Retry-After` with 429",
+        "an HTTP API in front instead of a REST API (`gateway: http`)",
+        "401 and 429: every refusal is a 403 without `Retry-After`; `waf` and `tlsPolicy`",
         &|of| of.gateway = Gateway::Http,
     );
     vary(

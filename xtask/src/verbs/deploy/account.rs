@@ -3,7 +3,7 @@
 use deployer::{Stacks, gateway_account};
 use domain::names::StackKind;
 use stacks::USAGE_STREAM;
-use stacks::environment::Environment;
+use stacks::environment::{ApiKind, Environment};
 
 use crate::aws::{Reached, connect};
 use crate::context::Context;
@@ -19,7 +19,8 @@ pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow
     let present = gateway.logs_role;
     let own = reached.environment.names().gateway_logs_role();
     let leaves = is_of_another(present.as_deref(), &own);
-    if let (true, Some(role)) = (leaves, present) {
+    let needs_role = reached.environment.gateway == ApiKind::Rest;
+    if let (true, true, Some(role)) = (needs_role, leaves, present) {
         context.out.aside(&format!(
             "API Gateway writes the logs of this account as `{role}`, which stays as it is"
         ));

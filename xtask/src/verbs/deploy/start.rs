@@ -7,9 +7,10 @@ use stacks::StackArtifact;
 use stacks::environment::{Environment, LOCAL_ACCOUNT};
 
 use crate::aws::Reached;
-use crate::context::Context;
+use crate::context::{Context, is_embedded};
 use crate::local::{
-    Emulator, HostProcess, Local, Running, SigningKey, State, Tools, address, free_port, taken_by,
+    Demo, Emulator, HostProcess, Local, Running, SigningKey, State, Tools, address, free_port,
+    taken_by,
 };
 use crate::stop::Stop;
 
@@ -33,6 +34,34 @@ pub(super) fn check_port(context: &Context, port: Option<u16>) -> anyhow::Result
     Err(Stop::failed(format!("port {port} is taken by {owner}"))
         .hint("end it, choose another `--port`, or leave the option out and get a free one")
         .into())
+}
+
+/// The environment before the demo's upstream, which need not run yet.
+pub(super) fn before_demo(
+    context: &Context,
+    environment: Environment,
+) -> anyhow::Result<Environment> {
+    if !is_embedded(&environment) {
+        return Err(
+            Stop::usage("`--demo` runs an API on this machine: only `local` can reach it").into(),
+        );
+    }
+    let port = Demo::port(&context.local().state()?)?;
+    Demo::before(environment, &context.root, port)
+}
+
+/// Starts the demo's upstream where the environment expects it.
+pub(super) async fn demo(
+    context: &Context,
+    environment: &Environment,
+    tools: &Tools,
+) -> anyhow::Result<()> {
+    let url = environment.upstream.as_ref().map(|of| of.url.as_str());
+    let port = url.and_then(|url| url.rsplit(':').next()?.parse().ok());
+    let port = port.context("the demo's API has no port")?;
+    let local = context.local();
+    local.make()?;
+    Demo::ensure(&local, &context.root, tools, port, context.out).await
 }
 
 /// Creates the key pair that signs this machine's tokens, unless it exists.

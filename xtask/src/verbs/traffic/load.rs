@@ -82,9 +82,12 @@ impl Load {
             let request = client.request(self.method.clone(), url);
             let request = request.header("x-api-key", &who.key);
             answers.spawn(async move {
-                let answer = request.send().await;
+                let answered = match request.send().await {
+                    Ok(answer) => Some(Answered::of(answer).await),
+                    Err(_) => None,
+                };
                 drop(permit);
-                (user, answer.ok().map(|answer| Answered::of(&answer)))
+                (user, answered)
             });
             while let Some(done) = answers.try_join_next() {
                 sent.add(done?);
@@ -107,15 +110,36 @@ struct Answered {
 }
 
 impl Answered {
-    fn of(answer: &reqwest::Response) -> Self {
+    async fn of(answer: reqwest::Response) -> Self {
+        let status = answer.status().as_u16();
+        if answer.headers().contains_key("apigw-requestid") {
+            let body = answer.bytes().await.unwrap_or_default();
+            return Self::of_http_api(status, &body);
+        }
         let kind = answer.headers().get("x-amzn-errortype");
-        Self::new(
-            answer.status().as_u16(),
-            kind.and_then(|kind| kind.to_str().ok()),
-        )
+        Self::new(status, kind.and_then(|kind| kind.to_str().ok()))
     }
 
-    /// The gateway marks its own responses. It also responds for an upstream that fails, and then
+    /// An HTTP API does not mark its own responses: it is known by their bodies. Its 503 stands for an
+    /// upstream that fails, whose call was let through.
+    fn of_http_api(status: u16, body: &[u8]) -> Self {
+        const REFUSALS: [(u16, &str); 4] = [
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (429, "Too Many Requests"),
+            (500, "Internal Server Error"),
+        ];
+        let own = REFUSALS.iter().find(|(of, _)| *of == status);
+        let refused = own.is_some_and(|(_, message)| {
+            body == format!("{{\"message\":\"{message}\"}}").as_bytes()
+        });
+        Self {
+            status,
+            let_through: !refused,
+        }
+    }
+
+    /// A REST API marks its own responses. It also responds for an upstream that fails, and then
     /// the call was let through.
     fn new(status: u16, error_type: Option<&str>) -> Self {
         let for_upstream = error_type == Some("InternalServerErrorException");
@@ -192,9 +216,19 @@ mod tests {
         ] {
             sent.add((user, Some(Answered::new(status, error_type))));
         }
+        for (status, body) in [
+            (403, "{\"message\":\"Forbidden\"}"),
+            (500, "{\"message\":\"Internal Server Error\"}"),
+        ] {
+            sent.add((0, Some(Answered::of_http_api(status, body.as_bytes()))));
+        }
         sent.add((0, None));
         assert_eq!(sent.accepted, [2, 2]);
         assert_eq!(sent.statuses.get("error"), Some(&1));
-        assert_eq!(sent.statuses.values().sum::<u64>(), 8);
+        assert_eq!(sent.statuses.values().sum::<u64>(), 10);
+        let unreachable = b"{\"message\":\"Service Unavailable\"}".as_slice();
+        for (status, body) in [(200, b"".as_slice()), (403, b"{}"), (503, unreachable)] {
+            assert!(Answered::of_http_api(status, body).let_through, "{status}");
+        }
     }
 }

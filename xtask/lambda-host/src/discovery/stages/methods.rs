@@ -15,7 +15,7 @@ use crate::{
 /// The prefix of a reference that CloudFormation would replace by a secret
 /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html>).
 /// The emulator leaves it unresolved.
-const SECRET: &str = "{{resolve:secretsmanager:";
+pub(super) const SECRET: &str = "{{resolve:secretsmanager:";
 const INTEGRATION_MILLIS: u64 = 29_000;
 
 /// The resources of an API that have a method.
@@ -79,7 +79,7 @@ fn authorization(method: &Value, authorizers: &BTreeMap<&str, String>) -> Author
 }
 
 /// `arn:…:lambda:path/2015-03-31/functions/ARN/invocations`.
-fn function_of(uri: &str) -> Option<String> {
+pub(super) fn function_of(uri: &str) -> Option<String> {
     let (_, arn) = uri.split_once("/functions/")?;
     let arn = arn.strip_suffix("/invocations").unwrap_or(arn);
     Some(ids::resource_of(arn).to_owned())
@@ -123,7 +123,7 @@ async fn proxy(emulator: &Emulator, integration: &Value, uri: &str) -> Option<Pr
 
 /// A value with the secret in place of its reference. Without the secret the header is omitted: the
 /// upstream would mistake the reference for it.
-async fn revealed(emulator: &Emulator, source: &str) -> Option<String> {
+pub(super) async fn revealed(emulator: &Emulator, source: &str) -> Option<String> {
     let (before, rest) = source.split_once(SECRET)?;
     let (reference, after) = rest.split_once("}}")?;
     let mut parts = reference.split(':');
@@ -170,7 +170,7 @@ fn mock(integration: &Value) -> Option<Mock> {
 }
 
 /// The string members of an object.
-fn strings(value: &Value, member: &str) -> BTreeMap<String, String> {
+pub(super) fn strings(value: &Value, member: &str) -> BTreeMap<String, String> {
     let members = value.get(member).and_then(Value::as_object);
     members
         .into_iter()
