@@ -296,12 +296,19 @@ async fn a_user_sees_themselves(system: &System, browser: &Browser, (page, axe):
         );
     }
     assert_eq!(charted(browser).await, [40, 0, 0]);
-    browser.until("return document.querySelector('[data-calls-of]')").await;
+    browser
+        .until("return document.querySelector('[data-calls-of]')")
+        .await;
     let calls = "return Object.fromEntries([...document.querySelectorAll('[data-calls-of]')].map((cell) => [cell.dataset.callsOf, Number(cell.textContent)]))";
     let by_key = named(&stats["keys"], "key", "totalCalls");
     assert_eq!(by_key.values().sum::<u64>(), 40);
     assert_eq!(browser.eval(calls).await, json!(by_key));
-    assert_eq!(browser.eval("return document.getElementById('keys-rest').hidden").await, true);
+    assert_eq!(
+        browser
+            .eval("return document.getElementById('keys-rest').hidden")
+            .await,
+        true
+    );
     for panel in ["users", "suspects", "top-users", "blocks"] {
         let hidden = format!("return document.getElementById('{panel}').hidden");
         assert_eq!(browser.eval(&hidden).await, true, "{panel}");
@@ -392,15 +399,22 @@ async fn alerts_are_those_of_the_api(system: &System, browser: &Browser) {
     let [alert] = alerts.as_array().unwrap().as_slice() else {
         panic!("{alerts}");
     };
-    assert_eq!((&alert["percent"], &alert["quota"]), (&json!(50), &json!(40)));
-    let shown = "return [...document.querySelectorAll('#alerts li')].map((alert) => alert.textContent)";
+    assert_eq!(
+        (&alert["percent"], &alert["quota"]),
+        (&json!(50), &json!(40))
+    );
+    let shown =
+        "return [...document.querySelectorAll('#alerts li')].map((alert) => alert.textContent)";
     let shown = browser.eval(shown).await;
     let [shown] = shown.as_array().unwrap().as_slice() else {
         panic!("{shown}");
     };
     let shown = shown.as_str().unwrap();
     let told = format!("{} of 40 units", alert["used"]);
-    assert!(shown.starts_with("50 % of the quota on ") && shown.ends_with(&told), "{shown}");
+    assert!(
+        shown.starts_with("50 % of the quota on ") && shown.ends_with(&told),
+        "{shown}"
+    );
 }
 
 async fn tables_are_saved_as_the_api_has_them(system: &System, browser: &Browser, page: &str) {

@@ -303,9 +303,12 @@ async fn blocks_take_effect_and_are_recorded(keys: &Keys, key: &Value) {
     };
     until(200, "before").await;
     let blocks = async || {
-        let (status, body) = keys.send_to(&keys.admin, "GET", "blocks", Value::Null).await;
+        let (status, body) = keys
+            .send_to(&keys.admin, "GET", "blocks", Value::Null)
+            .await;
         assert_eq!(status, 200, "{body}");
-        let of = |list: &str, name: &str| body[list][0][name].as_str().unwrap_or_default().to_owned();
+        let of =
+            |list: &str, name: &str| body[list][0][name].as_str().unwrap_or_default().to_owned();
         (of("addresses", "address"), of("users", "email"))
     };
     for (whom, listed) in [
@@ -313,14 +316,18 @@ async fn blocks_take_effect_and_are_recorded(keys: &Keys, key: &Value) {
         ("127.0.0.1", ("127.0.0.1", "")),
     ] {
         let order = json!({"whom": whom});
-        let (status, refused) = keys.send_to(&keys.bob, "POST", "blocks", order.clone()).await;
+        let (status, refused) = keys
+            .send_to(&keys.bob, "POST", "blocks", order.clone())
+            .await;
         assert_eq!((status, text(&refused, "error")), (403, "forbidden"));
         let (status, said) = keys.send_to(&keys.admin, "POST", "blocks", order).await;
         assert_eq!((status, &said["blocked"]), (200, &json!(true)), "{said}");
         until(401, whom).await;
         assert_eq!(blocks().await, (listed.0.to_owned(), listed.1.to_owned()));
         let path = format!("blocks?whom={whom}");
-        let (status, said) = keys.send_to(&keys.admin, "DELETE", &path, Value::Null).await;
+        let (status, said) = keys
+            .send_to(&keys.admin, "DELETE", &path, Value::Null)
+            .await;
         assert_eq!((status, &said["blocked"]), (200, &json!(false)), "{said}");
         until(200, whom).await;
         assert_eq!(blocks().await, (String::new(), String::new()));

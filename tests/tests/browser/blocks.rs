@@ -10,7 +10,10 @@ const IS_ASKED: &str = "return document.getElementById('key-dialog').open";
 /// Those who are blocked as the API lists them: addresses, and users.
 async fn blocked(system: &System) -> Value {
     let answer = system.client.get(system.url("blocks"));
-    let answer = answer.bearer_auth(system.text("/local/adminToken")).send().await;
+    let answer = answer
+        .bearer_auth(system.text("/local/adminToken"))
+        .send()
+        .await;
     let listed: Value = answer.unwrap().json().await.unwrap();
     let names = |list: &str, name: &str| -> Vec<Value> {
         let entries = listed[list].as_array().unwrap().iter();
@@ -22,9 +25,14 @@ async fn blocked(system: &System) -> Value {
 /// The first two cells of each row in the list of blocks.
 async fn shown(browser: &Browser) -> Vec<(String, bool)> {
     let rows = browser.eval(&rows("blocks-table")).await;
-    let rows = rows.as_array().unwrap().iter().filter(|row| row[1].is_string());
+    let rows = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row[1].is_string());
     let cell = |cell: &Value| cell.as_str().unwrap().to_owned();
-    rows.map(|row| (cell(&row[0]), cell(&row[1]) != "not blocked")).collect()
+    rows.map(|row| (cell(&row[0]), cell(&row[1]) != "not blocked"))
+        .collect()
 }
 
 /// Presses a panel's first button that begins with a word.
@@ -44,10 +52,17 @@ pub(super) async fn operators_block_and_unblock(
 ) {
     let token = system.text("/local/adminToken");
     browser.open("about:blank").await;
-    browser.open(&format!("{page}#range=1h&token={token}")).await;
+    browser
+        .open(&format!("{page}#range=1h&token={token}"))
+        .await;
     browser.until(SHOWN).await;
-    browser.until("return document.querySelector('#blocks-table tbody')").await;
-    assert_eq!((shown(browser).await, blocked(system).await), (Vec::new(), json!([[], []])));
+    browser
+        .until("return document.querySelector('#blocks-table tbody')")
+        .await;
+    assert_eq!(
+        (shown(browser).await, blocked(system).await),
+        (Vec::new(), json!([[], []]))
+    );
 
     press(browser, "suspects", "Block").await;
     browser.until(IS_ASKED).await;
@@ -63,7 +78,10 @@ pub(super) async fn operators_block_and_unblock(
     browser.picture("blocked").await;
     press(browser, "suspects", "Unblock").await;
     browser.until(DONE).await;
-    assert_eq!((shown(browser).await, blocked(system).await), (Vec::new(), json!([[], []])));
+    assert_eq!(
+        (shown(browser).await, blocked(system).await),
+        (Vec::new(), json!([[], []]))
+    );
 
     // What is neither an address nor a user is refused with its reason.
     browser.eval("document.getElementById('blocks-whom').value = '192.0.2'; document.querySelector('#blocks-form button').focus()").await;
@@ -71,11 +89,16 @@ pub(super) async fn operators_block_and_unblock(
     browser.until(IS_ASKED).await;
     browser.keys(ENTER).await;
     let problem = browser.until(&text("blocks-problem")).await;
-    assert!(problem.as_str().unwrap().starts_with("Invalid address"), "{problem}");
+    assert!(
+        problem.as_str().unwrap().starts_with("Invalid address"),
+        "{problem}"
+    );
 
     browser.open("about:blank").await;
     let user = BOB.replace('+', "%2B");
-    browser.open(&format!("{page}#range=1h&user={user}&token={token}")).await;
+    browser
+        .open(&format!("{page}#range=1h&user={user}&token={token}"))
+        .await;
     browser.until(SHOWN).await;
     for (word, is_blocked) in [("Block", true), ("Unblock", false)] {
         press(browser, "blocks", word).await;

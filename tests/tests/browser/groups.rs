@@ -38,7 +38,12 @@ async fn choose(browser: &Browser, group: &str) {
     );
     browser.eval(&choose).await;
     browser.until(SHOWN).await;
-    assert_eq!(browser.eval("return document.getElementById('group').value").await, group);
+    assert_eq!(
+        browser
+            .eval("return document.getElementById('group').value")
+            .await,
+        group
+    );
 }
 
 pub(super) async fn calls_are_split_up_as_the_api_says(
@@ -48,9 +53,12 @@ pub(super) async fn calls_are_split_up_as_the_api_says(
 ) {
     let token = system.text("/local/adminToken");
     browser.open("about:blank").await;
-    browser.open(&format!("{page}#range=1h&timezone=UTC&token={token}")).await;
+    browser
+        .open(&format!("{page}#range=1h&timezone=UTC&token={token}"))
+        .await;
     browser.until(SHOWN).await;
-    let choices = "return [...document.getElementById('group').options].map((option) => option.value)";
+    let choices =
+        "return [...document.getElementById('group').options].map((option) => option.value)";
     let expected = json!(["", "endpoint", "method", "status", "type"]);
     assert_eq!(browser.eval(choices).await, expected);
     let span = "timeseries?granularity=minute&duration=1h&timezone=UTC";
@@ -69,9 +77,14 @@ pub(super) async fn calls_are_split_up_as_the_api_says(
     browser.open("about:blank").await;
     browser.open(&format!("{page}#{view}&token={token}")).await;
     browser.until(SHOWN).await;
-    let series = system.analytics(&format!("{span}&email={ANN}&groupBy=key")).await;
+    let series = system
+        .analytics(&format!("{span}&email={ANN}&groupBy=key"))
+        .await;
     let expected = grouped(&series);
     assert_eq!(expected.values().sum::<u64>(), 40);
-    assert!(expected.keys().all(|key| key.starts_with("key_")), "{expected:?}");
+    assert!(
+        expected.keys().all(|key| key.starts_with("key_")),
+        "{expected:?}"
+    );
     assert_eq!(charted(browser).await, expected);
 }

@@ -197,7 +197,12 @@ async fn calls_are_told_by_key_at_every_level_and_keys_are_one_users() {
     let mut refused = call(7, "key_a", 1);
     refused.event_type = EventType::AuthFailed;
     let world = World::default();
-    let old = [call(1, "key_a", 30), call(2, "key_b", 30), call(3, "key_a", 1), refused];
+    let old = [
+        call(1, "key_a", 30),
+        call(2, "key_b", 30),
+        call(3, "key_a", 1),
+        refused,
+    ];
     world.live(&old, now());
     world.call(&[call(4, "key_b", 0), call(5, "key_b", 0)]);
     let bench = Bench::of(&world);
@@ -207,13 +212,21 @@ async fn calls_are_told_by_key_at_every_level_and_keys_are_one_users() {
         body["keys"],
         json!([{"key": "key_b", "totalCalls": 3}, {"key": "key_a", "totalCalls": 2}])
     );
-    let query = [("granularity", "day"), ("duration", "1d"), ("groupBy", "key")];
+    let query = [
+        ("granularity", "day"),
+        ("duration", "1d"),
+        ("groupBy", "key"),
+    ];
     let (_, body) = bench.ask(TIMESERIES, &query, &ann).await;
     let groups = |day: usize| body["points"][day]["groups"].clone();
     assert_eq!(groups(0), json!([{"key": "key_a", "totalCalls": 1}]));
     assert_eq!(groups(1), json!([{"key": "key_b", "totalCalls": 2}]));
     let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
-    assert_eq!((status, &body["parameter"]), (400, &json!("email")), "{body}");
+    assert_eq!(
+        (status, &body["parameter"]),
+        (400, &json!("email")),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -238,7 +251,9 @@ async fn user_stats_hold_the_alerts_of_the_current_period() {
         }
         let percent = *percents.last().unwrap();
         let announced = state::encode(&Announced { percent }).unwrap();
-        world.usage.plant(&ItemKey::period(user, start), 5, announced);
+        world
+            .usage
+            .plant(&ItemKey::period(user, start), 5, announced);
     };
     plant("2026-09-30T18:30:00Z", &[50, 80, 100]);
     let bench = Bench::of(&world);
