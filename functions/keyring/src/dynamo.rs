@@ -20,8 +20,6 @@ use crate::table::{KeyTable, Page, Pages};
 /// How often a transaction is tried that meets another one, such as the authorizer's note of a
 /// key's use.
 const ATTEMPTS: usize = 5;
-/// The operation of every change.
-const TRANSACTION: &str = "TransactWriteItems";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -116,7 +114,7 @@ impl DynamoKeys {
             }
             let met_another = reasons.iter().any(|code| code == "TransactionConflict");
             if !met_another || attempts.next().is_none() {
-                return Err(failed(TRANSACTION)(error));
+                return Err(failed("TransactWriteItems")(error));
             }
         }
     }
@@ -292,7 +290,7 @@ impl KeyTable for DynamoKeys {
 /// A request that lacks a part.
 fn unbuilt(error: BuildError) -> TableError {
     TableError::Unreachable {
-        operation: TRANSACTION,
+        operation: "TransactWriteItems",
         source: Box::new(error),
     }
 }
