@@ -1,6 +1,8 @@
 //! The usage page of the deployed system in a real Chromium: it shows the API's data, sends
 //! requests nowhere else, and is accessible. Pictures of it are saved under `target/screenshots`.
 
+mod blocks;
+mod groups;
 mod keys;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,9 @@ use tests::synthesised::root;
 use tests::system::{System, json_of};
 use tests::tools::Tools;
 
+const ANN: &str = "ann@example.com";
+const BOB: &str = "bob+sales@example.com";
+const BOBS_QUOTA: u64 = 40;
 const DESKTOP: (u32, u32) = (1200, 900);
 const PHONE: (u32, u32) = (390, 844);
 
@@ -93,8 +98,14 @@ async fn called(issuer: &Issuer) -> (System, Vec<Value>) {
     let (_, after) = rest.split_once("\nlogs:\n").unwrap();
     let system = System::deploy_as(&format!("{before}\n{}logs:\n{after}", issuer.auth()));
     let mut keys = Vec::new();
-    for (email, calls) in [("ann@example.com", 40), ("bob+sales@example.com", 25)] {
-        let key = system.key(email);
+    for (email, plan, calls) in [(ANN, "enterprise", 40), (BOB, "pro", 25)] {
+        let create = format!("keys create --email {email} --plan {plan} --json");
+        let key = json_of(&system.place.run(&create));
+        if email == BOB {
+            // His calls cross the first threshold.
+            let set = format!("users set {email} --quota {BOBS_QUOTA} --json");
+            json_of(&system.place.run(&set));
+        }
         let statuses = system.call(key["key"].as_str(), calls).await;
         assert_eq!(statuses, BTreeMap::from([(200, calls)]));
         keys.push(key);
@@ -109,6 +120,8 @@ async fn called(issuer: &Issuer) -> (System, Vec<Value>) {
     // Statuses arrive with the access log.
     let span = "endpoints?granularity=minute&duration=1h";
     system.until(span, "/statuses/0/count", 65).await;
+    let usage = format!("user-stats?email={}", BOB.replace('+', "%2B"));
+    system.until(&usage, "/alerts/0/percent", 50).await;
     (system, keys)
 }
 
@@ -127,16 +140,18 @@ async fn the_page_shows_what_the_api_says() {
     a_user_sees_themselves(&system, &browser, (&page, &axe)).await;
     a_user_signs_in_at_the_issuer(&browser, &page).await;
     a_link_reopens_the_view(&system, &browser, &page).await;
+    groups::calls_are_split_up_as_the_api_says(&system, &browser, (&page, &axe)).await;
     tables_are_saved_as_the_api_has_them(&system, &browser, &page).await;
     numbers_follow_the_traffic(&system, &browser, (&page, made[0]["key"].as_str().unwrap())).await;
     keys::users_manage_their_own(&system, &browser, (&page, &axe)).await;
     keys::administrators_manage_all(&system, &browser, (&page, &axe)).await;
+    blocks::operators_block_and_unblock(&system, &browser, (&page, &axe)).await;
 
     let origin = system.host();
     let asked = browser.requests().await;
     assert!(asked.len() > 20, "{asked:?}");
     for url in asked {
-        let is_own = ["analytics", "keys"]
+        let is_own = ["analytics", "keys", "blocks"]
             .iter()
             .any(|path| url.starts_with(&format!("{origin}/local/v1/{path}")));
         assert!(
@@ -207,8 +222,8 @@ async fn an_operator_sees_everybody(system: &System, browser: &Browser, page: &s
     assert_eq!(charted(browser).await, [65, 7, 0]);
     assert_eq!(browser.eval(&text("total-calls strong")).await, "65");
     assert_eq!(browser.eval(&text("auth-failures strong")).await, "7");
-    let p95 = format!("{} ms", list["latency"]["p95"]);
-    assert_eq!(browser.eval(&text("p95 strong")).await, json!(p95));
+    let p95 = number(&browser.eval(&text("p95 strong")).await);
+    assert_eq!(json!(p95), list["latency"]["p95"]);
     let endpoints = named(&list["endpoints"], "endpoint", "totalCalls");
     assert_eq!(shown(browser, "endpoints-table").await, endpoints);
     assert_eq!(
@@ -281,7 +296,20 @@ async fn a_user_sees_themselves(system: &System, browser: &Browser, (page, axe):
         );
     }
     assert_eq!(charted(browser).await, [40, 0, 0]);
-    for panel in ["users", "suspects", "top-users"] {
+    browser
+        .until("return document.querySelector('[data-calls-of]')")
+        .await;
+    let calls = "return Object.fromEntries([...document.querySelectorAll('[data-calls-of]')].map((cell) => [cell.dataset.callsOf, Number(cell.textContent)]))";
+    let by_key = named(&stats["keys"], "key", "totalCalls");
+    assert_eq!(by_key.values().sum::<u64>(), 40);
+    assert_eq!(browser.eval(calls).await, json!(by_key));
+    assert_eq!(
+        browser
+            .eval("return document.getElementById('keys-rest').hidden")
+            .await,
+        true
+    );
+    for panel in ["users", "suspects", "top-users", "blocks"] {
         let hidden = format!("return document.getElementById('{panel}').hidden");
         assert_eq!(browser.eval(&hidden).await, true, "{panel}");
     }
@@ -358,7 +386,35 @@ async fn a_link_reopens_the_view(system: &System, browser: &Browser, page: &str)
     );
     assert_eq!(charted(browser).await, [25, 0, 0]);
     assert_eq!(number(&browser.eval(&text("period-calls")).await), 25);
+    let left = number(&browser.eval(&text("period-remaining")).await);
+    assert_eq!(left, BOBS_QUOTA - 25);
+    alerts_are_those_of_the_api(system, browser).await;
     browser.picture("one-user").await;
+}
+
+/// The first threshold of Bob's quota, and no other.
+async fn alerts_are_those_of_the_api(system: &System, browser: &Browser) {
+    let usage = format!("user-stats?email={}", BOB.replace('+', "%2B"));
+    let alerts = system.analytics(&usage).await["alerts"].clone();
+    let [alert] = alerts.as_array().unwrap().as_slice() else {
+        panic!("{alerts}");
+    };
+    assert_eq!(
+        (&alert["percent"], &alert["quota"]),
+        (&json!(50), &json!(40))
+    );
+    let shown =
+        "return [...document.querySelectorAll('#alerts li')].map((alert) => alert.textContent)";
+    let shown = browser.eval(shown).await;
+    let [shown] = shown.as_array().unwrap().as_slice() else {
+        panic!("{shown}");
+    };
+    let shown = shown.as_str().unwrap();
+    let told = format!("{} of 40 units", alert["used"]);
+    assert!(
+        shown.starts_with("50 % of the quota on ") && shown.ends_with(&told),
+        "{shown}"
+    );
 }
 
 async fn tables_are_saved_as_the_api_has_them(system: &System, browser: &Browser, page: &str) {

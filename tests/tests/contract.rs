@@ -209,7 +209,7 @@ fn calls(function: Function, stream: bool) -> BTreeSet<(String, String)> {
             ),
             ("dynamodb", "Query", "complical-api-keys-test/index/byId"),
             ("dynamodb", "Query", "complical-api-keys-test/index/byEmail"),
-            ("dynamodb", "PutItem", usage),
+            ("dynamodb", "GetItem PutItem", usage),
         ]),
         (Function::Collector, _) => expected(&[("dynamodb", "PutItem Query", analytics)]),
         (Function::Deadlines, _) => BTreeSet::new(),
@@ -252,9 +252,10 @@ fn a_role_allows_the_calls_that_its_function_makes_and_no_others() {
     }
 }
 
-/// The role of `/v1/keys` writes to the table with the counts, but to its audit log alone.
+/// The role of `/v1/keys` and `/v1/blocks` writes to the table with the counts, but to its audit log
+/// and its blocked addresses alone.
 #[test]
-fn the_keys_function_writes_audit_entries_and_no_counts() {
+fn the_keys_function_writes_audit_entries_and_blocks_and_no_counts() {
     let environment = in_mode(STREAM);
     let declared = &functions(&environment)[&Function::Keys];
     let role = declared["Properties"]["Role"]["Fn::GetAtt"][0].as_str();
@@ -262,9 +263,8 @@ fn the_keys_function_writes_audit_entries_and_no_counts() {
     let of_usage: Vec<_> = statements
         .iter()
         .filter(|one| one["Resource"].to_string().contains("api-usage"))
+        .map(|one| &one["Condition"])
         .collect();
-    let expected =
-        serde_json::json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "AUDIT#*"}});
-    assert_eq!(of_usage.len(), 1);
-    assert_eq!(of_usage[0]["Condition"], expected);
+    let within = |partitions: &str| serde_json::json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": partitions}});
+    assert_eq!(of_usage, [&within("AUDIT#*"), &within("BLOCKS*")]);
 }

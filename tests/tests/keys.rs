@@ -36,7 +36,12 @@ impl Keys {
 
     /// Status and body of the response to a request.
     async fn send(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let url = self.system.url(&format!("keys{path}"));
+        self.send_to(token, method, &format!("keys{path}"), body)
+            .await
+    }
+
+    async fn send_to(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let url = self.system.url(path);
         let request = self.system.client.request(method.parse().unwrap(), url);
         let request = if body.is_null() {
             request
@@ -100,6 +105,7 @@ async fn a_key_is_created_used_rotated_and_revoked_over_http() {
     let fourth = of_concurrent_rotations_one_takes_effect(&keys, &second).await;
     the_command_line_agrees(&keys, text(&fourth, "id")).await;
     everything_is_recorded(&keys, &first, &second).await;
+    blocks_take_effect_and_are_recorded(&keys, &fourth).await;
     no_secret_is_kept(&keys, &[&first, &second, &fourth]).await;
     refusals_are_the_analytics_apis(&keys).await;
     the_page_is_followed(&keys);
@@ -284,6 +290,70 @@ async fn everything_is_recorded(keys: &Keys, first: &Value, second: &Value) {
     assert_eq!(subjects[4], second);
 }
 
+/// A user and an address are refused within 30 seconds, and called again within as many. The
+/// command line does the same, and sees the same.
+async fn blocks_take_effect_and_are_recorded(keys: &Keys, key: &Value) {
+    let before = keys.log().await.len();
+    let until = async |status: u16, whom: &str| {
+        let since = Instant::now();
+        while keys.calls_with(key).await != status {
+            assert!(since.elapsed() < Duration::from_secs(30), "{whom}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    until(200, "before").await;
+    let blocks = async || {
+        let (status, body) = keys
+            .send_to(&keys.admin, "GET", "blocks", Value::Null)
+            .await;
+        assert_eq!(status, 200, "{body}");
+        let of =
+            |list: &str, name: &str| body[list][0][name].as_str().unwrap_or_default().to_owned();
+        (of("addresses", "address"), of("users", "email"))
+    };
+    for (whom, listed) in [
+        ("Ann@example.com", ("", "ann@example.com")),
+        ("127.0.0.1", ("127.0.0.1", "")),
+    ] {
+        let order = json!({"whom": whom});
+        let (status, refused) = keys
+            .send_to(&keys.bob, "POST", "blocks", order.clone())
+            .await;
+        assert_eq!((status, text(&refused, "error")), (403, "forbidden"));
+        let (status, said) = keys.send_to(&keys.admin, "POST", "blocks", order).await;
+        assert_eq!((status, &said["blocked"]), (200, &json!(true)), "{said}");
+        until(401, whom).await;
+        assert_eq!(blocks().await, (listed.0.to_owned(), listed.1.to_owned()));
+        let path = format!("blocks?whom={whom}");
+        let (status, said) = keys
+            .send_to(&keys.admin, "DELETE", &path, Value::Null)
+            .await;
+        assert_eq!((status, &said["blocked"]), (200, &json!(false)), "{said}");
+        until(200, whom).await;
+        assert_eq!(blocks().await, (String::new(), String::new()));
+    }
+    json_of(&keys.system.place.run("block 2001:db8:1:2::9 --yes --json"));
+    assert_eq!(blocks().await.0, "2001:db8:1:2::/64");
+    let path = "blocks?whom=2001:db8:1:2::%2F64";
+    let (status, _) = keys.send_to(&keys.admin, "DELETE", path, Value::Null).await;
+    assert_eq!((status, blocks().await.0), (200, String::new()));
+    let log = keys.log().await.split_off(before);
+    let recorded: Vec<[&str; 3]> = log
+        .iter()
+        .map(|[_, role, what, subject]| [role.as_str(), what.as_str(), subject.as_str()])
+        .collect();
+    let network = "2001:db8:1:2::/64";
+    let expected = [
+        ["admin", "block", "ann@example.com"],
+        ["admin", "unblock", "ann@example.com"],
+        ["admin", "block", "127.0.0.1"],
+        ["admin", "unblock", "127.0.0.1"],
+        ["operator", "block", network],
+        ["admin", "unblock", network],
+    ];
+    assert_eq!(recorded, expected);
+}
+
 async fn no_secret_is_kept(keys: &Keys, made: &[&Value]) {
     let logs = keys.system.place.run("logs --json");
     let mut kept = vec![logs.stdout, logs.stderr];
@@ -305,6 +375,7 @@ async fn no_secret_is_kept(keys: &Keys, made: &[&Value]) {
         .allowed(&System::function(Function::Keys));
     let expected = [
         "dynamodb:ConditionCheckItem",
+        "dynamodb:GetItem",
         "dynamodb:PutItem",
         "dynamodb:Query",
         "dynamodb:Scan",

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
-use domain::alert::{Alert, crossed, next_look};
+use domain::alert::{Alert, Announced, crossed, next_look};
 use domain::counts::{Hour, Sum};
 use domain::key::Quota;
 use domain::plan::{Period, Plan, Plans};
@@ -23,7 +23,6 @@ use runtime::queue::{Queue, SendError};
 use runtime::quota;
 use runtime::store::{self, Condition, NewItem, Query, Shown, Store, StoreError, unreadable};
 use runtime::together::together;
-use serde::{Deserialize, Serialize};
 
 use crate::periods::Periods;
 
@@ -49,13 +48,6 @@ impl Counted {
             self.minutes.entry(user).or_default().extend(minutes);
         }
     }
-}
-
-/// The stored state of a period besides its units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Announced {
-    /// The highest threshold that was announced, in percent.
-    pub percent: u8,
 }
 
 /// Compares users' usage with the thresholds of their quotas.

@@ -3,7 +3,7 @@
 
 // Keys change seldom, and a list that is drawn again loses the focus.
 const KEYS_EVERY = 60e3;
-const keys = { of: undefined, until: 0, list: [], next: null, plans: [], chosen: null };
+const keys = { of: undefined, until: 0, list: [], next: null, plans: [], chosen: null, panel: 'keys', calls: null };
 
 const isWorking = (key) => key.status === 'active' || key.status === 'grace';
 
@@ -26,10 +26,10 @@ async function refreshKeys(isChanged) {
       return;
     }
     showKeys(answer, false);
-    showProblem('');
+    showProblem('keys', '');
   } catch (error) {
     keys.of = undefined;
-    keysFail(error);
+    problem('keys', error);
   }
 }
 
@@ -66,17 +66,39 @@ function drawKeys() {
     ] : []))],
   ];
   if (isAdmin() && !state.user) columns.splice(1, 0, ['user', '', (key) => userLink(key.email)]);
+  if (shownUser()) columns.splice(5, 0, ['calls', 'count', (key) => element('span', { 'data-calls-of': key.id })]);
   fill($('keys-table'), 'Keys', columns, keys.list, 'no keys');
+  drawCalls();
 }
 
-function showProblem(message) {
-  $('keys-problem').textContent = message;
-  $('keys-problem').hidden = !message;
+// The calls of each key, of all time, without drawing the table again.
+function showCalls(stats) {
+  keys.calls = stats;
+  drawCalls();
 }
 
-function keysFail(error) {
+function drawCalls() {
+  const stats = keys.calls;
+  const of = new Map((stats ? stats.keys : []).map(({ key, totalCalls }) => [key, totalCalls]));
+  let listed = 0;
+  for (const cell of document.querySelectorAll('[data-calls-of]')) {
+    const calls = of.get(cell.dataset.callsOf) || 0;
+    listed += calls;
+    cell.textContent = count(calls);
+  }
+  const rest = stats && shownUser() && !keys.next ? stats.totalCalls - listed : 0;
+  $('keys-rest').hidden = rest <= 0;
+  $('keys-rest').textContent = `${count(rest)} calls of all time are under none of these keys: counted before calls were counted by key, or made with one that is not counted apart.`;
+}
+
+function showProblem(panel, message) {
+  $(`${panel}-problem`).textContent = message;
+  $(`${panel}-problem`).hidden = !message;
+}
+
+function problem(panel, error) {
   if (error.status === 401) fails(error);
-  else showProblem(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`);
+  else showProblem(panel, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`);
 }
 
 // Shows a new key, and the list with it: the list may be a moment behind.
@@ -121,9 +143,9 @@ async function createKey() {
   await showNew(made, `New key of ${made.email} on plan ${made.plan}.`);
 }
 
-function askTo(key, title, words, button, run) {
-  keys.chosen = run;
-  $('key-dialog-title').textContent = `${title} ${key.prefix}…?`;
+function askTo(panel, title, words, button, run) {
+  Object.assign(keys, { chosen: run, panel });
+  $('key-dialog-title').textContent = title;
   $('key-dialog-words').textContent = words;
   $('key-dialog-do').textContent = button;
   $('key-grace-label').hidden = button !== 'Rotate';
@@ -131,14 +153,14 @@ function askTo(key, title, words, button, run) {
 }
 
 function askToRotate(key) {
-  askTo(key, 'Rotate', `A new key of ${key.email} replaces it. The old one keeps working for a while, so that you can change over.`, 'Rotate', async () => {
+  askTo('keys', `Rotate ${key.prefix}…?`, `A new key of ${key.email} replaces it. The old one keeps working for a while, so that you can change over.`, 'Rotate', async () => {
     const made = await send('POST', `../keys/${encodeURIComponent(key.id)}/rotate`, { grace: $('key-grace').value });
     await showNew(made, `New key of ${made.email}. The old one works until ${moment(made.graceUntil)}.`);
   });
 }
 
 function askToRevoke(key) {
-  askTo(key, 'Revoke', `Calls of ${key.email} with this key are refused within 30 seconds. This cannot be undone.`, 'Revoke', async () => {
+  askTo('keys', `Revoke ${key.prefix}…?`, `Calls of ${key.email} with this key are refused within 30 seconds. This cannot be undone.`, 'Revoke', async () => {
     const { revokedAt } = await send('DELETE', `../keys/${encodeURIComponent(key.id)}`);
     await refreshKeys(true);
     const shown = keys.list.find(({ id }) => id === key.id);
@@ -148,17 +170,17 @@ function askToRevoke(key) {
   });
 }
 
-// Runs one change at a time.
-async function change(run) {
-  if ($('keys').getAttribute('aria-busy') === 'true') return;
-  $('keys').setAttribute('aria-busy', 'true');
-  showProblem('');
+// Runs one change of a panel at a time.
+async function change(panel, run) {
+  if ($(panel).getAttribute('aria-busy') === 'true') return;
+  $(panel).setAttribute('aria-busy', 'true');
+  showProblem(panel, '');
   try {
     await run();
   } catch (error) {
-    keysFail(error);
+    problem(panel, error);
   } finally {
-    $('keys').removeAttribute('aria-busy');
+    $(panel).removeAttribute('aria-busy');
   }
 }
 
@@ -166,9 +188,9 @@ function wireKeys() {
   const on = (id, event, act) => $(id).addEventListener(event, act);
   on('keys-form', 'submit', (event) => {
     event.preventDefault();
-    change(createKey);
+    change('keys', createKey);
   });
-  on('keys-more', 'click', () => change(async () => showKeys(await json('../keys', keysAsked({ cursor: keys.next })), true)));
+  on('keys-more', 'click', () => change('keys', async () => showKeys(await json('../keys', keysAsked({ cursor: keys.next })), true)));
   on('new-key-copy', 'click', copyKey);
   on('new-key-done', 'click', () => {
     putAway();
@@ -177,15 +199,16 @@ function wireKeys() {
   on('key-dialog-form', 'submit', (event) => {
     event.preventDefault();
     $('key-dialog').close();
-    change(keys.chosen);
+    change(keys.panel, keys.chosen);
   });
   on('key-dialog-keep', 'click', () => $('key-dialog').close());
 }
 
 function forgetKeys() {
   putAway();
-  showProblem('');
-  Object.assign(keys, { of: undefined, list: [], next: null, plans: [], chosen: null });
+  showProblem('keys', '');
+  Object.assign(keys, { of: undefined, list: [], next: null, plans: [], chosen: null, calls: null });
+  $('keys-rest').hidden = true;
   if ($('key-dialog').open) $('key-dialog').close();
   $('keys-email').value = '';
 }

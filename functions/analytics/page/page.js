@@ -40,6 +40,7 @@ function show() {
   $('granularity').value = choices.includes(state.granularity) ? state.granularity : 'auto';
   if (document.activeElement !== $('timezone')) $('timezone').value = state.timezone;
   $('live').checked = state.live;
+  showGroups();
   $('users-sort').value = state.sort;
   if (document.activeElement !== $('users-search')) $('users-search').value = state.search;
 }
@@ -68,7 +69,7 @@ async function refresh() {
     const email = isAdmin() ? state.user : null;
     const isSomebody = Boolean(shownUser());
     const [series, list, stats, users, [forecast, anomalies]] = await Promise.all([
-      json('timeseries', span()),
+      json('timeseries', seriesAsked()),
       json('endpoints', span()),
       isSomebody ? json('user-stats', { email }) : null,
       isAdmin() && !state.user ? json('users', usersAsked({ limit: Math.max(100, usersShown.length) })) : null,
@@ -82,10 +83,12 @@ async function refresh() {
     showUnusual(anomalies);
     if (stats) showPeriod(stats, forecast);
     if (stats && email) showAllTime(stats);
+    showCalls(stats);
     if (users) showUsers(users, false);
     $('as-of').textContent = `Complete up to ${clockSeconds(series.asOf)} (${state.timezone}).`;
     document.body.dataset.asOf = series.asOf;
     refreshKeys(false);
+    refreshBlocks(false);
   } catch (error) {
     if (mine === view) fails(error);
   }
@@ -122,6 +125,7 @@ function signOut() {
   usersShown = [];
   slow.of = undefined;
   forgetKeys();
+  forgetBlocks();
   view += 1;
   clearTimeout(timer);
   // Nothing of what a caller saw stays behind for the next one.
@@ -170,6 +174,10 @@ function wire() {
     state.timezone = name || zoneOfBrowser();
     changed();
   });
+  on('group', 'change', () => {
+    state.group = $('group').value;
+    changed();
+  });
   on('live', 'change', () => {
     state.live = $('live').checked;
     changed();
@@ -197,7 +205,7 @@ function wire() {
   });
   on('back', 'click', () => showUser(null));
   on('sign-out', 'click', signOut);
-  on('series-csv', 'click', () => save('timeseries', span(), 'calls-over-time.csv'));
+  on('series-csv', 'click', () => save('timeseries', seriesAsked(), 'calls-over-time.csv'));
   on('endpoints-csv', 'click', () => save('endpoints', { ...span(), limit: 1000 }, 'endpoints.csv'));
   on('users-csv', 'click', () => save('users', usersAsked({ limit: 1000 }), 'users.csv'));
   addEventListener('hashchange', () => {
@@ -209,6 +217,7 @@ function wire() {
     if (!document.hidden && token && state.live) refresh();
   });
   wireKeys();
+  wireBlocks();
   let resizing = 0;
   addEventListener('resize', () => {
     clearTimeout(resizing);

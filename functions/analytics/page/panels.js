@@ -1,13 +1,16 @@
 // The panels, each filled from one answer.
 
+let suspects = [];
+
 function showSeries(series) {
-  draw(series);
+  const lines = linesOf(series);
+  draw(series, lines);
   const columns = [
     ['from', '', (point) => moment(point.start)],
-    ...LINES.map(([label, member]) => [label, 'count', (point) => count(point[member])]),
+    ...lines.map(([label, value]) => [label, 'count', (point) => count(value(point))]),
   ];
   const isKnown = series.points.some((point) => point.activeUsers !== null);
-  if (isKnown && !shownUser()) columns.push(['users', 'count', (point) => (point.activeUsers === null ? '–' : count(point.activeUsers))]);
+  if (isKnown && !shownUser() && !group()) columns.push(['users', 'count', (point) => (point.activeUsers === null ? '–' : count(point.activeUsers))]);
   fill($('series-table'), 'Calls over time', columns, [...series.points].reverse(), 'no calls');
 }
 
@@ -50,21 +53,29 @@ function ahead({ projected, exhausts, confidencePercent }) {
 }
 
 function showPeriod(stats, forecast) {
-  const { start, end, calls, quota, remaining } = stats.currentPeriod;
+  const { start, end, calls, units, quota, remaining } = stats.currentPeriod;
   const body = $('period-body');
   const span = `${day(start)} to ${day(Date.parse(end) - 1)}`;
   if (quota === null) {
     body.replaceChildren(element('p', {}, element('strong', { id: 'period-calls' }, count(calls)), ' calls; no quota'), element('p', { class: 'hint' }, `${span}. ${ahead(forecast)}`));
     return;
   }
-  const used = calls / quota;
-  const meter = bar(calls, quota, `big ${used >= 1 ? 'bad' : used >= 0.8 ? 'warn' : ''}`);
+  const used = units / quota;
+  const meter = bar(units, quota, `big ${used >= 1 ? 'bad' : used >= 0.8 ? 'warn' : ''}`);
   const outlook = remaining === 0 ? 'The quota is used up.' : ahead(forecast);
   body.replaceChildren(
-    element('p', {}, element('strong', { id: 'period-calls' }, count(calls)), ` of ${count(quota)} calls (${percent(calls, quota)}), `, element('span', { id: 'period-remaining' }, count(remaining)), ' left'),
+    element('p', {}, element('strong', { id: 'period-calls' }, count(calls)), units === calls ? ` of ${count(quota)} calls ` : ` calls: ${count(units)} of ${count(quota)} units `, `(${percent(units, quota)}), `, element('span', { id: 'period-remaining' }, count(remaining)), ' left'),
     meter,
     element('p', { class: 'hint' }, `${span}. ${outlook}`),
+    alertsOf(stats.alerts),
   );
+}
+
+// The thresholds of the quota that were announced.
+function alertsOf(alerts) {
+  if (!alerts.length) return element('p', { class: 'hint', id: 'alerts' }, 'No alert in this period.');
+  const lines = alerts.map(({ percent, used, quota, at }) => element('li', {}, element('strong', {}, `${percent} %`), ` of the quota on ${moment(at)}: ${count(used)} of ${count(quota)} units`));
+  return element('div', { id: 'alerts' }, element('h3', {}, 'Alerts in this period'), element('ul', {}, ...lines));
 }
 
 const UNUSUAL = { spike: 'more calls than usual', silence: 'fewer calls than usual', refusals: 'more refused calls than usual', newEndpoint: 'a new endpoint' };
@@ -102,13 +113,21 @@ function showNow(now) {
     ['user', '', (row) => userLink(row.email)],
     ['calls', 'count', (row) => count(row.totalCalls)],
   ], now.topUsers, 'nobody called');
+  suspects = now.suspiciousIps;
+  drawSuspects();
+}
+
+function drawSuspects() {
+  // A table that is drawn again loses the focus.
+  if ($('suspects').contains(document.activeElement)) return;
   fill($('suspects-table'), 'Suspicious addresses', [
     ['address', '', (row) => row.ip],
     ['no usable key', 'count', (row) => count(row.authFailures)],
     ['over the plan', 'count', (row) => count(row.rateLimited)],
     ['keys tried', 'count', (row) => count(row.distinctKeys)],
     ['last', 'count', (row) => clockSeconds(row.lastSeen)],
-  ], now.suspiciousIps, 'none: no address failed five times');
+    [unseen('actions'), 'acts', (row) => blockButton(row.ip)],
+  ], suspects, 'none: no address failed five times');
 }
 
 function showMinutes(minutes) {

@@ -38,6 +38,7 @@ function readAddress() {
   state.live = given.get('live') !== '0';
   state.sort = ['calls', 'lastSeen', 'email'].includes(given.get('sort')) ? given.get('sort') : 'calls';
   state.search = given.get('search') || '';
+  state.group = given.get('group') || '';
   writeAddress();
 }
 
@@ -55,6 +56,7 @@ function writeAddress() {
   if (!state.live) view.set('live', '0');
   if (state.sort !== 'calls') view.set('sort', state.sort);
   if (state.search) view.set('search', state.search);
+  if (state.group) view.set('group', state.group);
   history.replaceState(null, '', '#' + view);
 }
 

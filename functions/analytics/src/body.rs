@@ -181,7 +181,8 @@ pub struct Point {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// Event type, HTTP method, route template, HTTP status, or value of a dimension.
+    /// Event type, HTTP method, route template, HTTP status, id of an API key, or value of a
+    /// dimension.
     pub key: String,
     /// Accepted calls; if the key is an event type, events of that type.
     pub total_calls: u64,
@@ -200,12 +201,17 @@ pub struct UserStats {
     /// Accepted calls of all time by the values of each dimension that they carry, most first; calls
     /// without a value are in none.
     pub dimensions: BTreeMap<String, Vec<DimensionValue>>,
+    /// Accepted calls of all time by the key that made them, most first. Calls that were counted
+    /// before calls were counted by key are under none.
+    pub keys: Vec<KeyTotal>,
     /// Calls of all time refused without a valid key.
     pub auth_failures: u64,
     /// Calls of all time refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
     /// The current calendar month in the time zone of the user's plan.
     pub current_period: CurrentPeriod,
+    /// The thresholds of the quota that were announced in the current period, the lowest first.
+    pub alerts: Vec<ReceivedAlert>,
     /// Calls of all time by method, most first.
     pub methods: Vec<MethodCalls>,
     /// Calls of all time by route, most first.
@@ -221,6 +227,16 @@ pub struct UserStats {
     /// The instant up to which every call reported in time is counted: now, unless there are more
     /// calls than can be read at once.
     pub as_of: Instant,
+}
+
+/// Calls made with one API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyTotal {
+    /// The key's id, never the key itself; `other` for all keys beyond the 50 with most calls.
+    pub key: String,
+    /// Accepted calls.
+    pub total_calls: u64,
 }
 
 /// Calls that carry one value of a dimension.
@@ -255,6 +271,20 @@ pub struct CurrentPeriod {
     pub remaining: Option<u64>,
     /// When the quota runs out at the pace of the period so far; null if it lasts.
     pub exhausts_at: Option<Instant>,
+}
+
+/// A threshold of the quota that the user's units have crossed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceivedAlert {
+    /// The threshold in percent of the quota.
+    pub percent: u8,
+    /// Units used when the crossing was found.
+    pub used: u64,
+    /// The quota then, in units.
+    pub quota: u64,
+    /// When it was found.
+    pub at: Instant,
 }
 
 /// Calls by one method.

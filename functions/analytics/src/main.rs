@@ -29,6 +29,7 @@ async fn main() -> Result<(), Error> {
     log::start(&variables, &[]);
     let settings = Settings::read(&variables)?;
     let client = aws_sdk_dynamodb::Client::new(&aws::config(PATIENCE).await);
+    let dimensions: Vec<String> = settings.dimensions.0.into_keys().collect();
     let api = Api {
         usage: DynamoStore::new(client.clone(), &settings.usage_table),
         analytics: DynamoStore::new(client, &settings.analytics_table),
@@ -38,8 +39,8 @@ async fn main() -> Result<(), Error> {
         },
         verifier: bearer::settings::Settings::read(&variables)?.verifier()?,
         plans: settings.plans,
-        dimensions: settings.dimensions.0.into_keys().collect(),
-        page: Page::new(settings.sign_in.as_ref()),
+        page: Page::new(settings.sign_in.as_ref(), &dimensions),
+        dimensions,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let api = &api;

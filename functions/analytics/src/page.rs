@@ -19,13 +19,15 @@ const STYLES: [&str; 2] = [
 ];
 const CHARTS: &str = include_str!("../page/vendor/uPlot.iife.min.js");
 /// One script in several files: each adds to the scope of the previous one.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 10] = [
     include_str!("../page/state.js"),
     include_str!("../page/api.js"),
     include_str!("../page/format.js"),
     include_str!("../page/charts.js"),
+    include_str!("../page/groups.js"),
     include_str!("../page/panels.js"),
     include_str!("../page/keys.js"),
+    include_str!("../page/blocks.js"),
     include_str!("../page/sign-in.js"),
     include_str!("../page/page.js"),
 ];
@@ -40,8 +42,9 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, with a button for signing in at the issuer if there is one.
-    pub fn new(sign_in: Option<&SignIn>) -> Self {
+    /// The page, with a button for signing in at the issuer if there is one, and a choice of groups
+    /// with the names of the dimensions.
+    pub fn new(sign_in: Option<&SignIn>, dimensions: &[String]) -> Self {
         let style = STYLES.concat();
         let script = format!("'use strict';\n(() => {{\n{}}})();\n", SCRIPTS.concat());
         let issuer = sign_in.map(|sign_in| serde_json::to_string(sign_in).unwrap_or_default());
@@ -49,7 +52,8 @@ impl Page {
             .replace("{style}", &style)
             .replace("{charts}", CHARTS)
             .replace("{script}", &script)
-            .replace("{issuer}", &attribute(&issuer.unwrap_or_default()));
+            .replace("{issuer}", &attribute(&issuer.unwrap_or_default()))
+            .replace("{dimensions}", &attribute(&dimensions.join(" ")));
         let issuer = sign_in.map_or("", SignIn::token_origin);
         let policy = format!(
             "default-src 'none'; script-src {} {}; style-src {}; connect-src 'self' {issuer}; \
@@ -100,7 +104,8 @@ mod tests {
             token_endpoint: "https://id.example.com/oauth2/token".to_owned(),
             scope: "openid email".to_owned(),
         };
-        let page = Page::new(Some(&sign_in));
+        let page = Page::new(Some(&sign_in), &["tenant".to_owned(), "region".to_owned()]);
+        assert!(page.html.contains("data-dimensions=\"tenant region\""));
         assert!(
             page.policy
                 .contains("connect-src 'self' https://id.example.com;"),
@@ -113,7 +118,7 @@ mod tests {
         let json = escaped.replace("&quot;", "\"").replace("&lt;", "<");
         let read: SignIn = serde_json::from_str(&json.replace("&amp;", "&")).unwrap();
         assert_eq!(read, sign_in);
-        let page = Page::new(None);
+        let page = Page::new(None, &[]);
         assert!(page.html.contains("data-issuer=\"\""));
         assert!(
             page.policy.contains("connect-src 'self' ;"),
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_policy_names_each_script_and_style_of_the_page() {
-        let page = Page::new(None);
+        let page = Page::new(None, &[]);
         let policy = &page.policy;
         let (styles, scripts) = (contents(&page, "style"), contents(&page, "script"));
         assert_eq!((styles.len(), scripts.len()), (1, 2));
@@ -149,7 +154,9 @@ mod tests {
     #[test]
     fn the_page_is_small() {
         let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-        packed.write_all(Page::new(None).html.as_bytes()).unwrap();
+        packed
+            .write_all(Page::new(None, &[]).html.as_bytes())
+            .unwrap();
         let bytes = packed.finish().unwrap().len();
         assert!(bytes < 60_000, "{bytes}");
     }

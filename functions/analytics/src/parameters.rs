@@ -142,7 +142,7 @@ const TIMESERIES: [Parameter; 8] = [
     WHOSE,
     Parameter {
         name: GROUP_BY,
-        description: "Groups of each point: one of these words, or the name of a dimension that the environment declares. `type` counts events, the others accepted calls; `status` is known once the access log has told it. Calls without a value of the dimension are in no group.",
+        description: "Groups of each point: one of these words, or the name of a dimension that the environment declares. `type` counts events, the others accepted calls; `status` is known once the access log has told it. `key` is the id of the API key, of one user's calls: it needs `email` where the series would be everybody's. The 50 keys with most calls stand apart, all others as `other`. Calls without a value of the dimension are in no group.",
         kind: Kind::WordOrName {
             words: words::<GroupBy>,
         },

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use domain::counts::Counts;
 use domain::dimension::Dimension;
 use domain::event::EventType;
+use domain::key_calls;
 use domain::time::UnixMillis;
 use runtime::store::{Store, StoreError};
 
@@ -126,6 +127,7 @@ fn groups(counts: &Counts, by: &Grouping) -> Vec<Group> {
             .into(),
         GroupBy::Method => ranking(&tally.methods),
         GroupBy::Endpoint => ranking(&tally.endpoints),
+        GroupBy::Key => ranking(&key_calls::bounded(&tally.keys)),
         GroupBy::Status => {
             let statuses = ranked(counts.responses.statuses.clone()).into_iter();
             let statuses = statuses.map(|(status, count)| Group {

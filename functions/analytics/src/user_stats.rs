@@ -3,8 +3,10 @@
 //! Cost in read units, whatever the user's history: two for the marks; a query each for settled
 //! months (one item per month), for days (one per day since the oldest month that has not settled,
 //! 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
-//! closed); one for the user's own quota; and the journal since it was folded ([`crate::fresh`]).
+//! closed); one for the user's own quota, with a quota also its [`alerts`]; and the journal since it
+//! was folded ([`crate::fresh`]).
 
+mod alerts;
 mod usage;
 
 use std::cmp::Reverse;
@@ -13,13 +15,14 @@ use std::collections::BTreeMap;
 use domain::counts::Counts;
 use domain::dimension::{self, Dimensions, Share};
 use domain::event::Subject;
+use domain::key_calls::{self, KeyCalls};
 use domain::plan::{self, Period, Plans};
 use domain::tally::Totals;
 use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
 use runtime::store::{Store, StoreError};
 
-use crate::body::{CurrentPeriod, DimensionValue, EndpointCalls, Instant, UserStats};
+use crate::body::{CurrentPeriod, DimensionValue, EndpointCalls, Instant, KeyTotal, UserStats};
 use crate::endpoints::{latency, meters, methods, statuses};
 use crate::ranking::ranked;
 use crate::reader::Tables;
@@ -36,6 +39,13 @@ pub async fn stats<S: Store>(
     let counts = usage.all_time();
     let seen = counts.seen.as_ref();
     let (current_period, _) = in_period(&usage, &counts, plans, now);
+    let alerts = match current_period.quota {
+        Some(_) => {
+            let start = current_period.start.0;
+            alerts::of_period(tables.usage, plans, subject, start).await?
+        }
+        None => Vec::new(),
+    };
     let (tally, responses) = (&counts.tally, &counts.responses);
     let endpoint = |(endpoint, total_calls)| EndpointCalls {
         endpoint,
@@ -46,9 +56,11 @@ pub async fn stats<S: Store>(
         total_units: tally.units,
         meters: meters(tally.meters.clone()),
         dimensions: dimensions(&tally.dimensions),
+        keys: keys(&tally.keys),
         auth_failures: tally.auth_failures,
         rate_limited: tally.rate_limited,
         current_period,
+        alerts,
         methods: methods(tally.methods.clone()),
         endpoints: ranked(tally.endpoints.clone())
             .into_iter()
@@ -60,6 +72,13 @@ pub async fn stats<S: Store>(
         last_seen: seen.map(|seen| Instant(seen.last)),
         as_of: Instant(usage.as_of()),
     })
+}
+
+/// The calls of each key. The user's sums are added up here, so this is where they are bounded.
+fn keys(sum: &KeyCalls) -> Vec<KeyTotal> {
+    let ranked = ranked(key_calls::bounded(sum)).into_iter();
+    let keys = ranked.map(|(key, total_calls)| KeyTotal { key, total_calls });
+    keys.collect()
 }
 
 /// The values of each dimension. The user's sums are added up here, so this is where they are

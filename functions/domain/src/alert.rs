@@ -27,6 +27,13 @@ pub struct Alert {
     pub at: UnixMillis,
 }
 
+/// The stored state of a user's period besides its units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The highest threshold that was announced, in percent.
+    pub percent: u8,
+}
+
 /// The `type` of a crossing's event.
 pub const THRESHOLD: &str = "QUOTA_THRESHOLD_CROSSED";
 
@@ -53,10 +60,15 @@ impl Alert {
     /// The event's id: the same for a user, a period and a threshold, even if the crossing is found
     /// again.
     pub fn id(&self) -> String {
+        Self::id_of(&self.user, self.start, self.percent)
+    }
+
+    /// The id of the crossing of a threshold by a user in the period that begins at `start`.
+    pub fn id_of(user: &str, start: UnixMillis, percent: u8) -> String {
         let mut digest = Sha256::new();
-        digest.update(self.start.0.to_be_bytes());
-        digest.update([self.percent]);
-        digest.update(self.user.as_bytes());
+        digest.update(start.0.to_be_bytes());
+        digest.update([percent]);
+        digest.update(user.as_bytes());
         let digest = digest.finalize();
         let hex = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
         format!("alert_{}", hex.collect::<String>())

@@ -23,10 +23,10 @@ pub const FIRST_LABELS: usize = 100;
 /// The label under which all others are counted.
 pub const OTHER: &str = "other";
 
-/// Calls by type, method and endpoint, their responses, and their times.
+/// Calls by type, method, endpoint and key, their responses, and their times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Calls by type, method and endpoint.
+    /// Calls by type, method, endpoint and key.
     pub tally: Tally,
     /// Responses to accepted calls, as far as the access log reports them.
     pub responses: Responses,

@@ -58,7 +58,9 @@ impl Label<'_> {
 
     /// Whether an event may carry it.
     pub fn is_sound(&self) -> bool {
-        is_name(&self.name) && is_value(&self.value) && (1..=MOST_VALUES).contains(&self.values)
+        // An authorizer of an earlier release may have a dimension of this name.
+        let is_named = is_name(&self.name) || self.name == BY_KEY;
+        is_named && is_value(&self.value) && (1..=MOST_VALUES).contains(&self.values)
     }
 }
 
@@ -68,7 +70,9 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// Groups of a series that exist without any dimension, and the label of what is not counted apart.
-pub const RESERVED: [&str; 5] = ["type", "method", "endpoint", "status", OTHER];
+pub const RESERVED: [&str; 6] = ["type", "method", "endpoint", "status", BY_KEY, OTHER];
+/// The group of a series by key.
+const BY_KEY: &str = "key";
 
 /// Whether a text counts as a value of its own.
 pub fn is_value(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The endpoints of the analytics API and those for keys, each listed once: the functions route by
+//! The endpoints of the analytics API and those for keys and blocks, each listed once: the functions route by
 //! these lists, the stack declares a route for each, the `OpenAPI` document describes each, and a
 //! test checks the README against them.
 
@@ -98,7 +98,7 @@ impl Endpoint {
     }
 }
 
-/// An endpoint for API keys.
+/// An endpoint for API keys and blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyEndpoint {
     /// Lists keys.
@@ -109,18 +109,32 @@ pub enum KeyEndpoint {
     Rotate,
     /// Revokes a key.
     Revoke,
+    /// Lists blocked addresses and users.
+    Blocks,
+    /// Blocks an address or a user.
+    Block,
+    /// Unblocks an address or a user.
+    Unblock,
 }
 
 impl KeyEndpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 4] = [Self::List, Self::Create, Self::Rotate, Self::Revoke];
+    pub const ALL: [Self; 7] = [
+        Self::List,
+        Self::Create,
+        Self::Rotate,
+        Self::Revoke,
+        Self::Blocks,
+        Self::Block,
+        Self::Unblock,
+    ];
 
     /// Its HTTP method.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::List => "GET",
-            Self::Create | Self::Rotate => "POST",
-            Self::Revoke => "DELETE",
+            Self::List | Self::Blocks => "GET",
+            Self::Create | Self::Rotate | Self::Block => "POST",
+            Self::Revoke | Self::Unblock => "DELETE",
         }
     }
 
@@ -130,6 +144,7 @@ impl KeyEndpoint {
             Self::List | Self::Create => "/v1/keys",
             Self::Rotate => "/v1/keys/{id}/rotate",
             Self::Revoke => "/v1/keys/{id}",
+            Self::Blocks | Self::Block | Self::Unblock => "/v1/blocks",
         }
     }
 
@@ -140,6 +155,9 @@ impl KeyEndpoint {
             Self::Create => "KeysCreate",
             Self::Rotate => "KeysRotate",
             Self::Revoke => "KeysRevoke",
+            Self::Blocks => "BlocksList",
+            Self::Block => "BlocksBlock",
+            Self::Unblock => "BlocksUnblock",
         }
     }
 
@@ -150,6 +168,9 @@ impl KeyEndpoint {
             Self::Create => "createKey",
             Self::Rotate => "rotateKey",
             Self::Revoke => "revokeKey",
+            Self::Blocks => "listBlocks",
+            Self::Block => "block",
+            Self::Unblock => "unblock",
         }
     }
 

@@ -10,7 +10,8 @@
 //! one call and meter differ, the greatest counts, so that more facts never lower a sum; that is a
 //! conflict too. An amount without a call counts nowhere yet: it is [`Unclaimed`].
 //!
-//! Dimensions are what the authorizer's report says: a line of the access log carries none.
+//! Dimensions are what the authorizer's report says: a line of the access log carries none. A key is
+//! part of the content of both.
 //!
 //! Memory: some 40 bytes per event and per amount, plus the distinct contents, plus some 150 bytes
 //! for each value of a dimension that callers invent.
@@ -24,6 +25,7 @@ use crate::counts::{Callers, Counts, Failures, Slot, Sum, quarter_of_day};
 use crate::entry::{Content, EntryError, Facts, Kind, id_within};
 use crate::event::{EventType, Subject};
 use crate::id::EventId;
+use crate::key_calls;
 use crate::meter::{self, Amounts};
 use crate::response::{Response, Responses};
 use crate::seen::Seen;
@@ -663,11 +665,17 @@ impl<'a> Sums<'a> {
             if let Some(email) = email(&content.subject) {
                 let user = users.entry(email.to_owned()).or_default();
                 count(&mut user.slot.counts.tally, content, sum.count);
+                count_key(&mut user.slot.counts.tally, content, sum.count);
                 widen(&mut user.slot.counts.seen, &seen);
             }
             if let Some(address) = content.address.as_deref() {
                 let of = addresses.entry(label_of(address)).or_default();
                 fail(&mut of.failures, content, sum.count, seen.last);
+            }
+        }
+        for tally in users.values_mut().map(|user| &mut user.slot.counts.tally) {
+            if tally.keys.len() > 1 {
+                tally.keys = key_calls::bounded_minute(&tally.keys);
             }
         }
         // Plans belong to users: all users together have none.
@@ -763,6 +771,15 @@ fn count(tally: &mut Tally, content: &Content<'_>, count: u64) {
         &content.endpoint,
         count,
     );
+}
+
+/// Keys belong to users: all users together have none.
+fn count_key(tally: &mut Tally, content: &Content<'_>, count: u64) {
+    if content.event_type == EventType::ApiCall
+        && let Some(key) = &content.key_id
+    {
+        tally.count_key(key, count);
+    }
 }
 
 fn widen(known: &mut Option<Seen>, seen: &Seen) {

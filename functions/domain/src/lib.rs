@@ -20,6 +20,7 @@ pub mod fold;
 pub mod gateway;
 pub mod id;
 pub mod key;
+pub mod key_calls;
 pub mod limit;
 pub mod log_size;
 pub mod mark;

@@ -13,8 +13,10 @@ use crate::pack::{deflate, inflate};
 pub const FORMAT: u8 = 6;
 /// The format of counts of which some have dimensions. Others stay in [`FORMAT`].
 pub const LABELLED: u8 = 7;
+/// The format of counts of which some calls have keys: those of users.
+pub const KEYED: u8 = 8;
 /// The latest format that this release reads and writes.
-pub const LATEST: u8 = LABELLED;
+pub const LATEST: u8 = KEYED;
 /// The oldest format that this release reads.
 pub const OLDEST: u8 = 4;
 
@@ -45,8 +47,7 @@ pub enum StateError {
 
 /// Encodes a state.
 pub fn encode<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
-    postcard::to_extend(state, vec![FORMAT])
-        .map_err(|source| StateError::Decode { bytes: 0, source })
+    encode_as(FORMAT, state)
 }
 
 /// Decodes a state that has the same layout in every format.
@@ -79,15 +80,15 @@ where
     }
 }
 
-/// Encodes a state with dimensions.
-pub fn encode_labelled<T: Serialize>(state: &T) -> Result<Vec<u8>, StateError> {
-    postcard::to_extend(state, vec![LABELLED])
+/// Encodes a state in a format beside [`FORMAT`].
+pub fn encode_as<T: Serialize>(format: u8, state: &T) -> Result<Vec<u8>, StateError> {
+    postcard::to_extend(state, vec![format])
         .map_err(|source| StateError::Decode { bytes: 0, source })
 }
 
-/// Decodes a state with dimensions; `None` if it is in a format without.
-pub fn decode_labelled<T: DeserializeOwned>(bytes: &[u8]) -> Option<Result<T, StateError>> {
-    let state = bytes.strip_prefix(&[LABELLED])?;
+/// Decodes a state that is in `format`; `None` if it is in another.
+pub fn decode_as<T: DeserializeOwned>(format: u8, bytes: &[u8]) -> Option<Result<T, StateError>> {
+    let state = bytes.strip_prefix(&[format])?;
     Some(
         postcard::from_bytes(state).map_err(|source| StateError::Decode {
             bytes: bytes.len(),

@@ -92,6 +92,8 @@ pub mod audit {
 
 /// Prefix of every partition key of the journal; only these changes trigger the aggregator.
 pub const JOURNAL_PREFIX: &str = "JOURNAL#";
+/// Partition key of what is refused.
+pub const BLOCKS: &str = "BLOCKS";
 /// Prefix of every partition key of the audit log.
 pub const AUDIT_PREFIX: &str = "AUDIT#";
 /// Partition key of items set aside.
@@ -210,7 +212,7 @@ impl ItemKey {
 
     /// The refused addresses.
     pub fn blocked_addresses() -> Self {
-        Self::new("BLOCKS", "ADDRESSES")
+        Self::new(BLOCKS, "ADDRESSES")
     }
 
     /// The mark of the day of `at`.

@@ -1,4 +1,4 @@
-//! Counts by type, method and endpoint.
+//! Counts by type, method, endpoint and key.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dimension::{self, Dimensions};
 use crate::event::EventType;
+use crate::key_calls::KeyCalls;
 use crate::meter::{self, Amounts};
 
 /// Counts over some window. Whole numbers only, because they are billed.
@@ -27,6 +28,8 @@ pub struct Tally {
     pub meters: Amounts,
     /// Those calls by the values of the declared dimensions.
     pub dimensions: Dimensions,
+    /// Those calls by key, if they are one user's.
+    pub keys: KeyCalls,
 }
 
 /// A tally without its methods and endpoints, for where many are stored.
@@ -90,6 +93,11 @@ impl Tally {
         }
     }
 
+    /// Counts `count` of the calls as made with a key.
+    pub fn count_key(&mut self, key: &str, count: u64) {
+        add(&mut self.keys, key, count);
+    }
+
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
@@ -104,6 +112,9 @@ impl Tally {
         }
         meter::add(&mut self.meters, &other.meters);
         dimension::merge(&mut self.dimensions, &other.dimensions);
+        for (key, count) in &other.keys {
+            add(&mut self.keys, key, *count);
+        }
     }
 
     /// Whether all counts are zero.

@@ -34,8 +34,8 @@ pub(crate) const REVOCATION: &[&str] = &[attribute::REVOKED_AT];
 pub struct Change {
     /// A key to create.
     pub insert: Option<KeyRecord>,
-    /// An existing key on which the change depends.
-    pub guard: Option<Guard>,
+    /// Existing keys on which the change depends.
+    pub guards: Vec<Guard>,
     /// The record in the audit log.
     pub entry: Entry,
 }
@@ -47,8 +47,8 @@ pub struct Guard {
     pub key: KeyRecord,
     /// Attributes that must not have changed.
     pub same: &'static [&'static str],
-    /// An attribute to set.
-    pub set: Option<(&'static str, UnixMillis)>,
+    /// An attribute to set, or to remove if there is no time.
+    pub set: Option<(&'static str, Option<UnixMillis>)>,
 }
 
 impl Guard {
@@ -74,6 +74,6 @@ pub struct Entry {
     pub actor: Actor,
     /// The change, as the command line names it.
     pub what: &'static str,
-    /// The id of the key.
+    /// The id of the key; the address or the email, if somebody is blocked.
     pub subject: String,
 }

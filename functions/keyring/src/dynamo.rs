@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update};
+use domain::address::Blocked;
 use domain::key::{KeyRecord, attribute};
 use domain::names::{KEYS_BY_EMAIL_INDEX, KEYS_BY_ID_INDEX};
+use domain::state::{self, StateError};
 use domain::table::{ItemKey, attribute as item, audit};
 
 use crate::change::{Change, Entry, Guard};
@@ -58,15 +61,62 @@ impl DynamoKeys {
                 .build()?;
             parts.push(TransactWriteItem::builder().put(put).build());
         }
-        if let Some(guard) = &change.guard {
+        for guard in &change.guards {
             parts.push(self.guarded(guard)?);
         }
+        parts.push(self.recorded(&change.entry)?);
+        Ok(parts)
+    }
+
+    /// The record in the audit log.
+    fn recorded(&self, entry: &Entry) -> Result<TransactWriteItem, BuildError> {
         let put = Put::builder()
             .table_name(&self.usage)
-            .set_item(Some(logged(&change.entry)))
+            .set_item(Some(logged(entry)))
             .build()?;
-        parts.push(TransactWriteItem::builder().put(put).build());
-        Ok(parts)
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The list of blocked addresses in place of the one with `version`.
+    fn listed(&self, bytes: Vec<u8>, version: u64) -> Result<Put, BuildError> {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let key = ItemKey::blocked_addresses();
+        let mut content = texts([(item::PK, key.pk), (item::SK, key.sk)]);
+        content.insert(item::VERSION.to_owned(), number(version + 1));
+        content.insert(item::FORMAT.to_owned(), number(state::FORMAT.into()));
+        content.insert(item::STATE.to_owned(), AttributeValue::B(Blob::new(bytes)));
+        let put = Put::builder()
+            .table_name(&self.usage)
+            .set_item(Some(content));
+        let put = if version == 0 {
+            put.condition_expression("attribute_not_exists(#pk)")
+                .expression_attribute_names("#pk", item::PK)
+        } else {
+            put.condition_expression("#version = :version")
+                .expression_attribute_names("#version", item::VERSION)
+                .expression_attribute_values(":version", number(version))
+        };
+        put.build()
+    }
+
+    /// Runs a transaction, again if it meets another one. Returns whether its conditions held.
+    async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<bool, TableError> {
+        let mut attempts = 1..=ATTEMPTS;
+        loop {
+            let request = self.client.transact_write_items();
+            let request = request.set_transact_items(Some(parts.clone()));
+            let Err(error) = request.send().await else {
+                return Ok(true);
+            };
+            let reasons = reasons(error.as_service_error());
+            if reasons.iter().any(|code| code == "ConditionalCheckFailed") {
+                return Ok(false);
+            }
+            let met_another = reasons.iter().any(|code| code == "TransactionConflict");
+            if !met_another || attempts.next().is_none() {
+                return Err(failed("TransactWriteItems")(error));
+            }
+        }
     }
 
     /// The condition that a key is as it was read, with the attribute to set if there is one.
@@ -84,14 +134,19 @@ impl DynamoKeys {
             return Ok(TransactWriteItem::builder().condition_check(check).build());
         };
         names.insert("#set".to_owned(), name.to_owned());
-        values.insert(":set".to_owned(), AttributeValue::S(at.to_string()));
+        let expression = if let Some(at) = at {
+            values.insert(":set".to_owned(), AttributeValue::S(at.to_string()));
+            "SET #set = :set"
+        } else {
+            "REMOVE #set"
+        };
         let update = Update::builder()
             .table_name(&self.keys)
             .set_key(Some(key))
-            .update_expression("SET #set = :set")
+            .update_expression(expression)
             .condition_expression(condition)
             .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values))
+            .set_expression_attribute_values((!values.is_empty()).then_some(values))
             .build()?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
@@ -189,28 +244,54 @@ impl KeyTable for DynamoKeys {
     }
 
     async fn commit(&self, change: &Change) -> Result<bool, TableError> {
-        const OPERATION: &str = "TransactWriteItems";
-        let parts = self.parts(change);
-        let parts = parts.map_err(|error| TableError::Unreachable {
-            operation: OPERATION,
-            source: Box::new(error),
-        })?;
-        let mut attempts = 1..=ATTEMPTS;
-        loop {
-            let request = self.client.transact_write_items();
-            let request = request.set_transact_items(Some(parts.clone()));
-            let Err(error) = request.send().await else {
-                return Ok(true);
-            };
-            let reasons = reasons(error.as_service_error());
-            if reasons.iter().any(|code| code == "ConditionalCheckFailed") {
-                return Ok(false);
-            }
-            let met_another = reasons.iter().any(|code| code == "TransactionConflict");
-            if !met_another || attempts.next().is_none() {
-                return Err(failed("TransactWriteItems")(error));
-            }
-        }
+        let parts = self.parts(change).map_err(unbuilt)?;
+        self.transact(parts).await
+    }
+
+    async fn blocked(&self) -> Result<(Blocked, u64), TableError> {
+        let key = ItemKey::blocked_addresses();
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.usage)
+            .set_key(Some(texts([(item::PK, key.pk), (item::SK, key.sk)])))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("GetItem"))?;
+        let Some(found) = found.item else {
+            return Ok((Blocked::default(), 0));
+        };
+        let bytes = found.get(item::STATE).and_then(|state| state.as_b().ok());
+        let bytes = bytes.map(AsRef::as_ref).unwrap_or_default();
+        let list = state::decode(bytes).map_err(TableError::Blocked)?;
+        let version = found.get(item::VERSION).and_then(|version| {
+            let version = version.as_n().ok()?;
+            version.parse().ok()
+        });
+        let unversioned = StateError::Inconsistent { bytes: bytes.len() };
+        Ok((list, version.ok_or(TableError::Blocked(unversioned))?))
+    }
+
+    async fn set_blocked(
+        &self,
+        list: &Blocked,
+        version: u64,
+        entry: &Entry,
+    ) -> Result<bool, TableError> {
+        let bytes = state::encode(list).map_err(TableError::Blocked)?;
+        let put = self.listed(bytes, version).map_err(unbuilt)?;
+        let recorded = self.recorded(entry).map_err(unbuilt)?;
+        let listed = TransactWriteItem::builder().put(put).build();
+        self.transact(vec![listed, recorded]).await
+    }
+}
+
+/// A request that lacks a part.
+fn unbuilt(error: BuildError) -> TableError {
+    TableError::Unreachable {
+        operation: "TransactWriteItems",
+        source: Box::new(error),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Why keys cannot be read or changed.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use domain::address::Blocked;
 use domain::key::{BadEmail, BadKeyItem};
+use domain::state::StateError;
 use domain::time::UnixMillis;
 
 use crate::rules::{MOST_A_DAY, MOST_WORKING};
@@ -35,6 +37,9 @@ pub enum TableError {
         /// What is wrong with it.
         source: BadKeyItem,
     },
+    /// The list of blocked addresses is of a later release.
+    #[error("the list of blocked addresses cannot be read")]
+    Blocked(#[source] StateError),
 }
 
 /// Turns a failed call of `operation` into a [`TableError`].
@@ -148,8 +153,28 @@ pub enum KeyError {
         /// The user.
         email: String,
     },
+    /// Neither an address nor an email.
+    #[error(
+        "invalid address `{given}`: expected one such as `192.0.2.1` or `2001:db8::1`, or an email"
+    )]
+    Address {
+        /// What was given.
+        given: String,
+    },
+    /// A user blocks somebody.
+    #[error("blocks need the scope `metering:admin`")]
+    OfAdministrators,
+    /// The user has no key that could be blocked.
+    #[error("`{email}` has no key")]
+    NoKey {
+        /// The user.
+        email: String,
+    },
+    /// The list of addresses is full.
+    #[error("{} addresses are blocked, and no more can be", Blocked::MOST)]
+    TooManyBlocked,
     /// The key changed since it was read.
-    #[error("another request has just changed the key: look at it, and try again")]
+    #[error("another request has just changed the same: look at it, and try again")]
     Conflict,
     /// The operating system provides no randomness.
     #[error("the operating system provided no random bytes")]

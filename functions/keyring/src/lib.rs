@@ -1,5 +1,5 @@
-//! The rules by which API keys are created, rotated, revoked and listed: the command line and the
-//! HTTP endpoints both use them.
+//! The rules by which API keys are created, rotated, revoked and listed, and addresses and users are
+//! blocked: the command line and the HTTP endpoints both use them.
 //!
 //! Each change is one transaction over the key, the condition under which the rules were checked,
 //! and the entry in the audit log: either all of it is stored, or none. A key's plain text is returned once and never stored.
@@ -7,6 +7,7 @@
 //! Nothing here reads a clock, authenticates, or formats a response.
 
 mod actor;
+mod blocks;
 mod change;
 mod dynamo;
 mod error;
@@ -25,6 +26,7 @@ mod table;
 mod tests;
 
 pub use actor::{Actor, Role};
+pub use blocks::{BlockResult, BlockedAddress, BlockedUser, Blocks, Whom};
 pub use change::{Change, Entry, Guard};
 pub use dynamo::DynamoKeys;
 pub use error::{KeyError, TableError};

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::key::KeyRecord;
+use domain::address::Blocked;
+use domain::key::{KeyRecord, attribute};
 
 use crate::change::{Change, Entry};
 use crate::error::TableError;
@@ -18,6 +19,10 @@ pub struct MemoryKeys {
 struct Held {
     keys: Vec<KeyRecord>,
     log: Vec<Entry>,
+    blocked: Blocked,
+    version: u64,
+    /// The list that somebody else writes before the next change of it.
+    met: Option<Blocked>,
     is_down: bool,
     /// What indexes show, while they are behind.
     indexed: Option<Vec<KeyRecord>>,
@@ -46,6 +51,18 @@ impl MemoryKeys {
     /// The audit log.
     pub fn log(&self) -> Vec<Entry> {
         self.lock().log.clone()
+    }
+
+    /// Stores a list of blocked addresses, unrecorded.
+    pub fn hold_blocked(&self, list: Blocked) {
+        let mut held = self.lock();
+        held.blocked = list;
+        held.version += 1;
+    }
+
+    /// Lets somebody else write `list` right before the next change of the blocked addresses.
+    pub fn meet(&self, list: Blocked) {
+        self.lock().met = Some(list);
     }
 
     /// Lets every call fail from now on, or no longer.
@@ -108,22 +125,55 @@ impl KeyTable for MemoryKeys {
         Ok(Page { keys, is_more })
     }
 
+    async fn blocked(&self) -> Result<(Blocked, u64), TableError> {
+        let held = self.lock();
+        held.check()?;
+        Ok((held.blocked.clone(), held.version))
+    }
+
+    async fn set_blocked(
+        &self,
+        list: &Blocked,
+        version: u64,
+        entry: &Entry,
+    ) -> Result<bool, TableError> {
+        let met = self.lock().met.take();
+        if let Some(met) = met {
+            self.hold_blocked(met);
+        }
+        let mut held = self.lock();
+        held.check()?;
+        if held.version != version {
+            return Ok(false);
+        }
+        held.version += 1;
+        held.blocked = list.clone();
+        held.log.push(entry.clone());
+        Ok(true)
+    }
+
     async fn commit(&self, change: &Change) -> Result<bool, TableError> {
         let mut held = self.lock();
         held.check()?;
-        if let Some(guard) = &change.guard {
+        let before = held.keys.clone();
+        for guard in &change.guards {
             let found = held.keys.iter_mut().find(|key| key.id == guard.key.id);
-            let Some(key) = found else { return Ok(false) };
+            let Some(key) = found else {
+                held.keys = before;
+                return Ok(false);
+            };
             let current = crate::Guard {
                 key: key.clone(),
                 ..guard.clone()
             };
             if current.expected() != guard.expected() {
+                held.keys = before;
                 return Ok(false);
             }
             match guard.set {
-                Some((domain::key::attribute::REVOKED_AT, at)) => key.revoked_at = Some(at),
-                Some((_, at)) => key.more.grace_until = Some(at),
+                Some((attribute::REVOKED_AT, at)) => key.revoked_at = at,
+                Some((attribute::USER_BLOCKED_AT, at)) => key.more.user.blocked_at = at,
+                Some((_, at)) => key.more.grace_until = at,
                 None => {}
             }
         }

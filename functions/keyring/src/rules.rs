@@ -265,7 +265,7 @@ impl<T: KeyTable> Keyring<T> {
         let guard = Guard {
             key: old,
             same: TERMS,
-            set: Some((attribute::GRACE_UNTIL, until)),
+            set: Some((attribute::GRACE_UNTIL, Some(until))),
         };
         self.commit(Some(&record), Some(guard), entry).await?;
         Ok(Rotated {
@@ -297,7 +297,7 @@ impl<T: KeyTable> Keyring<T> {
         let guard = Guard {
             key,
             same: REVOCATION,
-            set: Some((attribute::REVOKED_AT, now)),
+            set: Some((attribute::REVOKED_AT, Some(now))),
         };
         let entry = entry(actor, "keys revoke", id, now)?;
         match self.commit(None, Some(guard), entry).await {
@@ -366,7 +366,7 @@ impl<T: KeyTable> Keyring<T> {
     ) -> Result<(), KeyError> {
         let change = Change {
             insert: insert.cloned(),
-            guard,
+            guards: guard.into_iter().collect(),
             entry,
         };
         if self.table.commit(&change).await? {
@@ -406,7 +406,7 @@ fn unchanged(key: KeyRecord, same: &'static [&'static str]) -> Guard {
     }
 }
 
-fn entry(
+pub(crate) fn entry(
     actor: &Actor,
     what: &'static str,
     subject: &str,

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 
+use domain::address::Blocked;
 use domain::key::KeyRecord;
 
-use crate::change::Change;
+use crate::change::{Change, Entry};
 use crate::error::TableError;
 
 /// A part of the keys to list.
@@ -45,6 +46,18 @@ pub trait KeyTable: Send + Sync {
     /// Makes a change, unless a key on which it depends is no longer as it was read. Returns
     /// whether it took effect.
     fn commit(&self, change: &Change) -> impl Future<Output = Result<bool, TableError>> + Send;
+
+    /// The blocked addresses, and the version of their list: 0 if there never was one.
+    fn blocked(&self) -> impl Future<Output = Result<(Blocked, u64), TableError>> + Send;
+
+    /// Replaces the list of blocked addresses and records it, unless its version is no longer
+    /// `version`. Returns whether it took effect.
+    fn set_blocked(
+        &self,
+        list: &Blocked,
+        version: u64,
+        entry: &Entry,
+    ) -> impl Future<Output = Result<bool, TableError>> + Send;
 }
 
 impl<T: KeyTable> KeyTable for &T {
@@ -62,5 +75,18 @@ impl<T: KeyTable> KeyTable for &T {
 
     async fn commit(&self, change: &Change) -> Result<bool, TableError> {
         (**self).commit(change).await
+    }
+
+    async fn blocked(&self) -> Result<(Blocked, u64), TableError> {
+        (**self).blocked().await
+    }
+
+    async fn set_blocked(
+        &self,
+        list: &Blocked,
+        version: u64,
+        entry: &Entry,
+    ) -> Result<bool, TableError> {
+        (**self).set_blocked(list, version, entry).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::duration::{duration, when};
 use domain::time::UnixMillis;
-use keyring::{ListedKey, Order};
+use keyring::{ListedKey, Order, Whom};
 use runtime::request::Request;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,13 @@ struct Creation {
 #[serde(deny_unknown_fields, default)]
 struct Rotation {
     grace: Option<String>,
+}
+
+/// Whom to block.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Blocking {
+    whom: String,
 }
 
 /// A page of keys.
@@ -64,6 +71,12 @@ pub(crate) fn grace(request: &Request) -> Result<Duration, RequestError> {
     let grace = given.grace.as_deref().map(duration).transpose();
     let grace = grace.map_err(|message| RequestError::parameter("grace", message))?;
     Ok(grace.unwrap_or(GRACE))
+}
+
+/// Reads whom to block.
+pub(crate) fn whom(request: &Request) -> Result<Whom, RequestError> {
+    let given: Blocking = read(request)?;
+    Ok(Whom::read(&given.whom)?)
 }
 
 /// Reads a body. Every member is optional, so there may be none.

@@ -125,6 +125,7 @@ const fn of_key(error: &KeyError) -> (u16, &'static str) {
         | KeyError::UnknownPlan { .. }
         | KeyError::NoPlan { .. }
         | KeyError::NoEmail
+        | KeyError::Address { .. }
         | KeyError::Expired => (400, "invalidParameter"),
         KeyError::Foreign { .. }
         | KeyError::NoWorkingKey { .. }
@@ -132,10 +133,15 @@ const fn of_key(error: &KeyError) -> (u16, &'static str) {
         | KeyError::Outlives { .. }
         | KeyError::Blocked { .. }
         | KeyError::TooMany { .. }
+        | KeyError::OfAdministrators
         | KeyError::TooManyToday { .. } => (403, "forbidden"),
-        KeyError::Unknown => (404, "notFound"),
-        KeyError::NotWorking { .. } | KeyError::Replaced | KeyError::Conflict => (409, "conflict"),
-        KeyError::Randomness(_) | KeyError::Table(TableError::KeyItem { .. }) => (500, "internal"),
+        KeyError::Unknown | KeyError::NoKey { .. } => (404, "notFound"),
+        KeyError::NotWorking { .. }
+        | KeyError::Replaced
+        | KeyError::TooManyBlocked
+        | KeyError::Conflict => (409, "conflict"),
+        KeyError::Randomness(_)
+        | KeyError::Table(TableError::KeyItem { .. } | TableError::Blocked(_)) => (500, "internal"),
         KeyError::Table(TableError::Refused { .. } | TableError::Unreachable { .. }) => {
             (503, "unavailable")
         }
@@ -148,6 +154,7 @@ const fn parameter(error: &KeyError) -> Option<&'static str> {
         KeyError::Email(_) | KeyError::NoEmail => Some("email"),
         KeyError::UnknownPlan { .. } | KeyError::NoPlan { .. } => Some("plan"),
         KeyError::Expired => Some("expires"),
+        KeyError::Address { .. } => Some("whom"),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use bearer::{Caller, Verifier};
 use domain::endpoint::KeyEndpoint;
 use domain::key::normal_email;
 use domain::time::UnixMillis;
-use keyring::{Actor, KeyError, KeyTable, Keyring, ListedKey, Pages, Role};
+use keyring::{Actor, Blocks, KeyError, KeyTable, Keyring, ListedKey, Pages, Role, Whom};
 use runtime::request::Request;
 use runtime::response::json;
 
@@ -19,6 +19,8 @@ const EMAIL: &str = "email";
 const LIMIT: &str = "limit";
 /// The parameter for the start of a page: the id of the key before it.
 const CURSOR: &str = "cursor";
+/// The parameter that names the address or user to unblock.
+const WHOM: &str = "whom";
 /// The most keys per page.
 pub const MOST: usize = 1_000;
 /// Keys per page by default.
@@ -55,9 +57,11 @@ impl<T: KeyTable> Api<T> {
         let authorization = request.header("authorization");
         let caller = self.verifier.caller(&authorization, now).await?;
         let actor = actor(caller)?;
-        if endpoint != KeyEndpoint::List
-            && let Some((name, _)) = request.parameters().next()
-        {
+        let has_parameters = matches!(
+            endpoint,
+            KeyEndpoint::List | KeyEndpoint::Blocks | KeyEndpoint::Unblock
+        );
+        if !has_parameters && let Some((name, _)) = request.parameters().next() {
             return Err(unknown(name, "none"));
         }
         let keyring = &self.keyring;
@@ -81,7 +85,31 @@ impl<T: KeyTable> Api<T> {
                 let revoked = keyring.revoke(id(request)?, &actor, now).await?;
                 json(200, &revoked, None)
             }
+            KeyEndpoint::Blocks => json(200, &self.blocks(request, &actor).await?, None),
+            KeyEndpoint::Block => {
+                let whom = body::whom(request)?;
+                let blocked = keyring.set_blocked(&whom, true, &actor, now).await?;
+                json(200, &blocked, None)
+            }
+            KeyEndpoint::Unblock => {
+                let given = parameter(request, WHOM)?.unwrap_or_default();
+                let whom = Whom::read(given)?;
+                let unblocked = keyring.set_blocked(&whom, false, &actor, now).await?;
+                json(200, &unblocked, None)
+            }
         })
+    }
+
+    async fn blocks(&self, request: &Request, actor: &Actor) -> Result<Blocks, RequestError> {
+        let cursor = parameter(request, CURSOR)?;
+        if !actor.manages_all() {
+            return Err(KeyError::OfAdministrators.into());
+        }
+        let after = match cursor {
+            Some(cursor) => Some(self.before(cursor, None).await?),
+            None => None,
+        };
+        Ok(self.keyring.blocks(after, actor).await?)
     }
 
     async fn list(
@@ -154,8 +182,7 @@ impl Asked {
                 .find(|known| *known == name)
                 .ok_or_else(|| unknown(name, "`email`, `limit`, `cursor`"))?;
             let [value] = values else {
-                let message = format!("`{name}` is given more than once");
-                return Err(RequestError::parameter(name, message));
+                return Err(repeated(name));
             };
             match name {
                 EMAIL => asked.email = Some(normal_email(value).map_err(KeyError::from)?),
@@ -165,6 +192,25 @@ impl Asked {
         }
         Ok(asked)
     }
+}
+
+/// The value of the only parameter that a request may have.
+fn parameter<'a>(request: &'a Request, name: &str) -> Result<Option<&'a str>, RequestError> {
+    let mut found = None;
+    for (given, values) in request.parameters() {
+        if given != name {
+            return Err(unknown(given, &format!("`{name}`")));
+        }
+        found = match values {
+            [value] => Some(value.as_str()),
+            _ => return Err(repeated(name)),
+        };
+    }
+    Ok(found)
+}
+
+fn repeated(name: &str) -> RequestError {
+    RequestError::parameter(name, format!("`{name}` is given more than once"))
 }
 
 fn limit(given: &str) -> Result<usize, RequestError> {

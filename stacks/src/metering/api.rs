@@ -66,7 +66,11 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
             "Answers the analytics API",
             analytics.name(),
         ),
-        ("KeysApiName", "Answers `/v1/keys`", keys.name()),
+        (
+            "KeysApiName",
+            "Answers `/v1/keys` and `/v1/blocks`",
+            keys.name(),
+        ),
         ("AccessLogGroup", "The gateway's access log", &log.name),
         (
             "ReconcilerName",

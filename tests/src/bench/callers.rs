@@ -98,6 +98,11 @@ pub(super) fn endpoint(route: u64) -> String {
     format!("/v1/resource-{route}/{{id}}")
 }
 
+/// The id of a user's only key.
+pub(super) fn key_of(user: usize) -> String {
+    format!("key_{user:016x}")
+}
+
 /// A failure has a new key and its address, a call has its user's key.
 fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -> EventData {
     let route = random.below(ROUTES);
@@ -107,7 +112,7 @@ fn data(random: &mut Random, user: usize, subject: &Subject, is_failure: bool) -
         (key, None, ip.unwrap_or_default().to_owned())
     } else {
         let ip = format!("203.0.{}.{}", user / 250, user % 250);
-        (format!("key_{user:012x}"), Some("free".to_owned()), ip)
+        (key_of(user), Some("free".to_owned()), ip)
     };
     EventData {
         key_id: Some(key_id),

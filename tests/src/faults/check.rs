@@ -22,7 +22,7 @@ use super::log;
 use super::oracle::{Said, is_event};
 use super::questions::{Answer, Question};
 use super::schedule::End;
-use super::traffic::DIMENSIONS;
+use super::traffic::{DIMENSIONS, MOST_KEYS};
 use super::world::{KEPT_DAYS, World};
 
 /// The expected counts of a user, or of all users, in a span.
@@ -38,6 +38,8 @@ struct Expected {
     statuses: BTreeMap<u16, u64>,
     latencies: u64,
     meters: BTreeMap<String, u64>,
+    /// Calls by key, if they are one user's.
+    keys: BTreeMap<String, u64>,
     /// Calls and units by dimension and value.
     labels: BTreeMap<String, BTreeMap<String, (u64, u64)>>,
     span: Option<(UnixMillis, UnixMillis)>,
@@ -63,6 +65,9 @@ impl Expected {
                 self.units += units;
                 for (name, value) in &said.labels {
                     self.label(name, value, (1, units));
+                }
+                if let Some(key) = &said.key_id {
+                    *self.keys.entry(key.clone()).or_default() += 1;
                 }
                 *self.methods.entry(said.method.clone()).or_default() += 1;
                 *self.endpoints.entry(said.endpoint.clone()).or_default() += 1;
@@ -95,6 +100,7 @@ impl Expected {
             (&mut self.methods, &other.methods),
             (&mut self.endpoints, &other.endpoints),
             (&mut self.meters, &other.meters),
+            (&mut self.keys, &other.keys),
         ] {
             for (label, count) in from {
                 *to.entry(label.clone()).or_default() += count;
@@ -123,8 +129,18 @@ impl Expected {
     }
 
     /// Moves the calls of all values but those with most calls to `other`, one value at a time: of
-    /// those with fewest calls the last by name.
+    /// those with fewest calls the last by name. Likewise of all keys.
     fn bound(&mut self) {
+        loop {
+            let apart = self.keys.iter().filter(|(key, _)| *key != "other");
+            if apart.clone().count() <= MOST_KEYS {
+                break;
+            }
+            let least = apart.map(|(key, calls)| (*calls, Reverse(key.clone())));
+            let (calls, Reverse(least)) = least.min().expect("there are some");
+            self.keys.remove(&least);
+            *self.keys.entry("other".to_owned()).or_default() += calls;
+        }
         for (name, most) in DIMENSIONS {
             let Some(values) = self.labels.get_mut(name) else {
                 continue;
@@ -158,6 +174,7 @@ impl Expected {
             statuses: counts.responses.statuses.clone(),
             latencies: counts.responses.latency.count(),
             meters: tally.meters.clone(),
+            keys: tally.keys.clone(),
             labels: tally
                 .dimensions
                 .iter()
@@ -281,8 +298,9 @@ impl Model {
         let everybody = self.everybody.entry(minute).or_default();
         everybody.rank += facts;
         everybody.count(event);
-        // All users together are on no plan.
+        // All users together are on no plan, and have no keys.
         everybody.plan = None;
+        everybody.keys.clear();
         match event.counted.event_type {
             EventType::ApiCall => {
                 let callers = self.callers.entry(minute).or_default();
@@ -409,12 +427,16 @@ fn expiry(world: &World) -> Result<(), String> {
 fn asked(model: &Model, question: Question, answer: &Answer) -> Result<(), String> {
     let mut points: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     let (mut calls, mut tokens) = (0, 0);
+    let mut keys: BTreeMap<String, u64> = BTreeMap::new();
     let is_asked = |user: &str| question.user().is_none_or(|asked| asked == user);
     for ((_, minute), counts) in model.users.iter().filter(|((user, _), _)| is_asked(user)) {
         let start = match question {
             Question::Usage(_) => {
                 tokens += counts.meters.get("tokens").copied().unwrap_or(0);
                 calls += counts.calls;
+                for (key, calls) in &counts.keys {
+                    *keys.entry(key.clone()).or_default() += calls;
+                }
                 continue;
             }
             Question::Hours(_) => Window::Hour.start(*minute),
@@ -428,6 +450,7 @@ fn asked(model: &Model, question: Question, answer: &Answer) -> Result<(), Strin
     let expected = Answer {
         calls,
         tokens,
+        keys,
         points,
         ..answer.clone()
     };

@@ -33,6 +33,8 @@ pub(super) enum Question {
 pub(super) struct Answer {
     pub(super) calls: u64,
     pub(super) tokens: u64,
+    /// Calls by key.
+    pub(super) keys: BTreeMap<String, u64>,
     /// The calls of each point with any.
     pub(super) points: BTreeMap<UnixMillis, u64>,
     /// Where the series begins.
@@ -91,6 +93,11 @@ impl Question {
                     tokens: meters
                         .find(|of| of.meter == "tokens")
                         .map_or(0, |of| of.amount),
+                    keys: stats
+                        .keys
+                        .into_iter()
+                        .map(|of| (of.key, of.total_calls))
+                        .collect(),
                     points: BTreeMap::new(),
                     from: UnixMillis(0),
                     as_of: stats.as_of.0,
@@ -107,6 +114,7 @@ impl Question {
         Some(Answer {
             calls: series.points.iter().map(|point| point.total_calls).sum(),
             tokens: 0,
+            keys: BTreeMap::new(),
             points: points
                 .map(|point| (point.start.0, point.total_calls))
                 .collect(),

@@ -140,6 +140,8 @@ pub enum Twist {
     Type,
     /// It names another user.
     Subject,
+    /// It names another key.
+    Key,
 }
 
 /// An action.
@@ -447,6 +449,7 @@ impl Call {
                     0 => Twist::Route,
                     1 => Twist::Type,
                     2 => Twist::Subject,
+                    3 => Twist::Key,
                     _ => Twist::None,
                 },
             },

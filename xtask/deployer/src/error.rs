@@ -169,6 +169,10 @@ impl From<keyring::TableError> for Error {
                 lost: false,
             },
             Failed::KeyItem { table, source } => Self::KeyItem { table, source },
+            Failed::Blocked(_) => Self::Incomplete {
+                operation: "GetItem",
+                member: "a state that this release reads",
+            },
         }
     }
 }

@@ -145,7 +145,7 @@ pub(super) async fn end(reached: &Reached, key: &str) -> anyhow::Result<()> {
 }
 
 /// The rules, on the tables of an environment.
-fn ring(reached: &Reached) -> Keyring<DynamoKeys> {
+pub(super) fn ring(reached: &Reached) -> Keyring<DynamoKeys> {
     let environment = &reached.environment;
     let names = environment.names();
     let (keys, usage) = (names.api_keys_table(), names.usage_table());
@@ -157,7 +157,7 @@ fn ring(reached: &Reached) -> Keyring<DynamoKeys> {
 }
 
 /// The caller of a command.
-async fn operator(reached: &Reached) -> anyhow::Result<Actor> {
+pub(super) async fn operator(reached: &Reached) -> anyhow::Result<Actor> {
     Ok(Actor {
         name: who(reached).await?,
         role: Role::Operator,
@@ -165,11 +165,17 @@ async fn operator(reached: &Reached) -> anyhow::Result<Actor> {
 }
 
 /// A refusal of the rules is an error of usage; a failure of a table is AWS's.
-fn refused(error: KeyError) -> anyhow::Error {
+pub(super) fn refused(error: KeyError) -> anyhow::Error {
     match error {
         KeyError::Table(error) => deployer::Error::from(error).into(),
         error @ KeyError::Randomness(_) => error.into(),
         error @ KeyError::Conflict => Stop::failed(error.to_string()).into(),
+        error @ KeyError::TooManyBlocked => Stop::failed(error.to_string())
+            .hint("unblock some, or keep such traffic away with AWS WAF")
+            .into(),
+        error @ KeyError::NoKey { .. } => Stop::usage(error.to_string())
+            .hint("`cargo xtask users list` shows all users")
+            .into(),
         error => Stop::usage(error.to_string()).into(),
     }
 }

@@ -175,7 +175,7 @@ async fn set_quota(reached: &Reached, email: &str, change: UserChange) -> anyhow
 }
 
 /// The keys of a user, who must have at least one.
-pub(super) async fn keys_of(reached: &Reached, email: &str) -> anyhow::Result<Vec<KeyRecord>> {
+async fn keys_of(reached: &Reached, email: &str) -> anyhow::Result<Vec<KeyRecord>> {
     let email = normal_email(email).map_err(|error| Stop::usage(error.to_string()))?;
     let keys = table(reached).of_user(&email).await?;
     if keys.is_empty() {
@@ -190,7 +190,7 @@ pub(super) async fn keys_of(reached: &Reached, email: &str) -> anyhow::Result<Ve
 ///
 /// A key may be created meanwhile, with the settings of a key that was not changed yet. So it looks
 /// again until it finds no more: a key created after that depends on a changed one.
-pub(super) async fn change_all(
+async fn change_all(
     reached: &Reached,
     keys: &[KeyRecord],
     changes: &[(&str, Option<String>)],

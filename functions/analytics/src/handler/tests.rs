@@ -38,7 +38,7 @@ impl Bench {
     fn over(usage: Table, analytics: Table) -> Self {
         let signer = Signer::es256("1");
         let plans = json!({
-            "free": {"ratePerSecond": 5, "burst": 10, "monthlyQuota": 100, "timezone": "Asia/Kolkata"},
+            "free": {"ratePerSecond": 5, "burst": 10, "monthlyQuota": 100, "alertsPercent": [50, 80, 100], "timezone": "Asia/Kolkata"},
             "endless": {"ratePerSecond": 5, "burst": 10},
         });
         let api = Api {
@@ -51,7 +51,7 @@ impl Bench {
                 hours: 90,
             },
             verifier: verifier(&[signer.jwk()]),
-            page: Page::new(None),
+            page: Page::new(None, &[]),
         };
         Self { api, signer }
     }

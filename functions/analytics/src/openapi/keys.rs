@@ -1,4 +1,4 @@
-//! The endpoints for API keys, which are another function's: `/v1/keys`.
+//! The endpoints for API keys and blocks, which are another function's: `/v1/keys`, `/v1/blocks`.
 
 use domain::endpoint::KeyEndpoint;
 use domain::key::KeyStatus;
@@ -65,13 +65,46 @@ fn words(endpoint: KeyEndpoint) -> (&'static str, String) {
             "The end of a key",
             "The key is refused within 30 seconds. Repeating it changes nothing.".to_owned(),
         ),
+        KeyEndpoint::Blocks => (
+            "Refused addresses and users",
+            format!(
+                "For the scope `{ADMIN_SCOPE}` alone. The first page holds all addresses. Each page holds the \
+                 users among the next thousand keys, so it may hold none, and one of several keys may be on \
+                 several pages."
+            ),
+        ),
+        KeyEndpoint::Block => (
+            "Refuse an address or a user",
+            format!(
+                "For the scope `{ADMIN_SCOPE}` alone. Calls from the address, or with any key of the user, are \
+                 refused within 30 seconds. Repeating it is safe."
+            ),
+        ),
+        KeyEndpoint::Unblock => (
+            "Refuse an address or a user no longer",
+            format!(
+                "For the scope `{ADMIN_SCOPE}` alone. It takes effect within 30 seconds. Repeating it is safe."
+            ),
+        ),
     }
 }
 
 fn parameters(endpoint: KeyEndpoint) -> Vec<Value> {
     let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let cursor = || {
+        query(
+            "cursor",
+            "`next` of the page before: the list goes on behind it.",
+            json!({"type": "string"}),
+        )
+    };
     match endpoint {
-        KeyEndpoint::Create => Vec::new(),
+        KeyEndpoint::Create | KeyEndpoint::Block => Vec::new(),
+        KeyEndpoint::Blocks => vec![cursor()],
+        KeyEndpoint::Unblock => {
+            let whom = query("whom", WHOM, text("The address or the email."));
+            vec![with_required(whom)]
+        }
         KeyEndpoint::Rotate | KeyEndpoint::Revoke => vec![json!({
             "name": "id", "in": "path", "required": true,
             "description": "The key's id: not the key itself.",
@@ -88,20 +121,26 @@ fn parameters(endpoint: KeyEndpoint) -> Vec<Value> {
                 "Most keys of the page.",
                 json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
             ),
-            query(
-                "cursor",
-                "`next` of the page before: the list goes on behind it.",
-                json!({"type": "string"}),
-            ),
+            cursor(),
         ],
     }
+}
+
+fn with_required(mut parameter: Value) -> Value {
+    if let Some(members) = parameter.as_object_mut() {
+        members.insert("required".to_owned(), true.into());
+    }
+    parameter
 }
 
 fn body(endpoint: KeyEndpoint) -> Option<Value> {
     let (schema, is_required) = match endpoint {
         KeyEndpoint::Create => ("KeyOrder", true),
         KeyEndpoint::Rotate => ("KeyRotation", false),
-        KeyEndpoint::List | KeyEndpoint::Revoke => return None,
+        KeyEndpoint::Block => ("Blocking", true),
+        KeyEndpoint::List | KeyEndpoint::Revoke | KeyEndpoint::Blocks | KeyEndpoint::Unblock => {
+            return None;
+        }
     };
     Some(json!({"required": is_required, "content": content(schema)}))
 }
@@ -115,6 +154,12 @@ fn responses(endpoint: KeyEndpoint) -> Value {
         KeyEndpoint::Create => ("201", "NewKey", "The key."),
         KeyEndpoint::Rotate => ("201", "RotatedKey", "The new key."),
         KeyEndpoint::Revoke => ("200", "RevokedKey", "When it was revoked, now or before."),
+        KeyEndpoint::Blocks => ("200", "BlockList", "Who is refused."),
+        KeyEndpoint::Block | KeyEndpoint::Unblock => (
+            "200",
+            "BlockResult",
+            "Whether they are refused from now on.",
+        ),
     };
     let mut responses = Map::new();
     let mut add = |status: &str, response: Value| responses.insert(status.to_owned(), response);
@@ -137,7 +182,13 @@ fn responses(endpoint: KeyEndpoint) -> Value {
             error("The key does not exist, or belongs to another user."),
         );
     }
-    if endpoint != KeyEndpoint::List {
+    if matches!(endpoint, KeyEndpoint::Block | KeyEndpoint::Unblock) {
+        add("404", error("The user has no key."));
+        add(
+            "409",
+            error("No more addresses can be blocked, or the list was changed at the same time."),
+        );
+    } else if !matches!(endpoint, KeyEndpoint::List | KeyEndpoint::Blocks) {
         add(
             "409",
             error("The key does not work any more, or was changed at the same time."),
@@ -195,9 +246,66 @@ pub(super) fn schemas() -> Map<String, Value> {
             ("RevokedKey", revoked),
             ("KeyOrder", order()),
             ("KeyRotation", rotation()),
+            ("BlockList", block_list()),
+            (
+                "BlockedAddress",
+                blocked("A refused address.", "address", ADDRESS),
+            ),
+            (
+                "BlockedUser",
+                blocked("A refused user.", "email", "The user."),
+            ),
+            ("BlockResult", block_result()),
+            ("Blocking", blocking()),
         ]
         .map(|(name, schema)| (name.to_owned(), schema)),
     )
+}
+
+/// An address as it is shown.
+const ADDRESS: &str = "The address, for IPv6 its /64.";
+/// An address or a user.
+const WHOM: &str = "An address, of which for IPv6 the /64 counts, or the email of a user.";
+
+fn block_list() -> Value {
+    json!({
+        "type": "object",
+        "description": "A page of those who are refused.",
+        "required": ["addresses", "users", "next"],
+        "properties": {
+            "addresses": {"type": "array", "items": {"$ref": "#/components/schemas/BlockedAddress"}},
+            "users": {"type": "array", "items": {"$ref": "#/components/schemas/BlockedUser"}},
+            "next": {"type": ["string", "null"], "description": "The cursor of the next page."},
+        },
+    })
+}
+
+fn blocked(description: &str, name: &'static str, of: &str) -> Value {
+    object(
+        description,
+        &[(name, text(of)), ("since", time("Since when."))],
+    )
+}
+
+fn block_result() -> Value {
+    let is_blocked = json!({"type": "boolean", "description": "Whether they are refused."});
+    object(
+        "Whether an address or a user is refused.",
+        &[
+            ("whom", text("The address, for IPv6 its /64; or the email.")),
+            ("blocked", is_blocked),
+        ],
+    )
+}
+
+fn blocking() -> Value {
+    json!({
+        "type": "object",
+        "description": "Whom to refuse.",
+        "required": ["whom"],
+        "additionalProperties": false,
+        "properties": {"whom": {"type": "string", "description": WHOM}},
+    })
 }
 
 fn listed_key() -> Vec<(&'static str, Value)> {

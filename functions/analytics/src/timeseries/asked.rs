@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::body::Granularity;
 use crate::buckets::{self, Buckets};
 use crate::error::ApiError;
-use crate::parameters::{Choice, DURATION, GROUP_BY, words};
+use crate::parameters::{Choice, DURATION, EMAIL, GROUP_BY, words};
 use crate::query::{Query, themselves};
 use bearer::Caller;
 
@@ -26,6 +26,8 @@ pub enum GroupBy {
     Endpoint,
     /// The HTTP status.
     Status,
+    /// The key, by its id.
+    Key,
 }
 
 impl Choice for GroupBy {
@@ -34,6 +36,7 @@ impl Choice for GroupBy {
         ("method", Self::Method),
         ("endpoint", Self::Endpoint),
         ("status", Self::Status),
+        ("key", Self::Key),
     ];
 }
 
@@ -131,6 +134,10 @@ impl Asked {
             ApiError::parameter(reach, message)
         })?;
         let group_by = Grouping::of(query, dimensions)?;
+        if whose.is_none() && group_by == Some(Grouping::By(GroupBy::Key)) {
+            let message = "`groupBy=key` needs `email`: calls are counted by key for each user";
+            return Err(ApiError::parameter(EMAIL, message));
+        }
         let by_type = Grouping::By(GroupBy::Type);
         Ok(Self {
             whose,

@@ -46,6 +46,7 @@ fn events() -> impl Strategy<Value = Vec<UsageEvent>> {
     let event = |(number, (age, subject, event_type, method)): (u64, (i64, &str, _, &str))| {
         let mut event = sample::event(number, subject, event_type, now().plus_millis(-age));
         event.data.method = method.to_owned();
+        event.data.key_id = (number % 5 > 0).then(|| format!("key_{}", number % 3));
         if event_type == EventType::ApiCall && number % 3 > 0 {
             event.data.dimensions = vec![Label {
                 name: "tenant".into(),
@@ -72,6 +73,9 @@ fn tally<'a>(events: impl Iterator<Item = &'a UsageEvent>) -> Tally {
     for event in events {
         let data = &event.data;
         tally.count(event.event_type, &data.method, &data.endpoint, 1);
+        if let (EventType::ApiCall, Some(key)) = (event.event_type, &data.key_id) {
+            tally.count_key(key, 1);
+        }
         for label in &data.dimensions {
             let dimension = tally.dimensions.entry(label.name.to_string()).or_default();
             dimension.most = label.values;
@@ -140,12 +144,16 @@ proptest! {
             Some(("type", Grouping::By(GroupBy::Type))),
             Some(("method", Grouping::By(GroupBy::Method))),
             Some(("endpoint", Grouping::By(GroupBy::Endpoint))),
+            Some(("key", Grouping::By(GroupBy::Key))),
             Some(("tenant", Grouping::Dimension("tenant".to_owned()))),
         ]),
         whose in select(vec![None, Some(USER)]),
         from in 0..130 * HOUR,
         length in 1..40 * HOUR,
     ) {
+        // Keys are one user's.
+        let is_by_key = by.as_ref().is_some_and(|(name, _)| *name == "key");
+        let whose = whose.or(is_by_key.then_some(USER));
         let world = world(&events, past);
         let length = if granularity.1 == Granularity::Minute { length / 2 } else { length };
         let start = now().plus_millis(-from);
@@ -202,7 +210,7 @@ fn a_closed_day_is_split_by_its_hours_where_labels_are_wanted() {
         ("UTC", "hour", vec![(3, 1), (7, 1)]),
         ("Asia/Kolkata", "day", vec![(0, 2), (1, 1)]),
     ] {
-        for by in ["type", "method", "endpoint"] {
+        for by in ["type", "method", "endpoint", "key"] {
             let query = [
                 ("granularity", granularity),
                 ("from", &from),

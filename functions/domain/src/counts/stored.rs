@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counts, FIRST_LABELS, Hour, LARGEST_STATE, OTHER, Slot, Sum};
 use crate::dimension::{self, Dimension, Dimensions, Share};
+use crate::key_calls::{self, KeyCalls};
 use crate::meter::Amounts;
 use crate::response::{Histogram, Responses};
 use crate::seen::Seen;
@@ -63,6 +64,32 @@ struct LabelledHour {
 struct LabelledSum {
     sum: SumWritten,
     dimensions: DimensionsWritten,
+}
+
+/// Calls by key. Most users have one key, and then only its name is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum KeysWritten {
+    /// No call has a key.
+    None,
+    /// All calls have the same, of which this is the number of its label.
+    Sole(u32),
+    /// Of each key the number of its label and its calls.
+    Each(Counted),
+}
+
+/// An hour of which some calls have keys: how many of the next slots have which. A slot without
+/// calls belongs to those before it.
+#[derive(Serialize, Deserialize)]
+struct KeyedHour {
+    hour: LabelledHour,
+    keys: Vec<(u8, KeysWritten)>,
+}
+
+/// A sum of which some calls have keys.
+#[derive(Serialize, Deserialize)]
+struct KeyedSum {
+    sum: LabelledSum,
+    keys: KeysWritten,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -196,7 +223,7 @@ impl<'a> Labels<'a> {
         })
     }
 
-    /// There are few plans, meters and values of dimensions, so each keeps its own number.
+    /// There are few plans, meters, keys and values of dimensions, so each keeps its own number.
     fn kept(&mut self, name: &'a str) -> u32 {
         let told = self.told.take();
         let number = self.number(name);
@@ -209,6 +236,33 @@ impl<'a> Labels<'a> {
         amounts
             .map(|(meter, amount)| (self.kept(meter), *amount))
             .collect()
+    }
+
+    fn keys(&mut self, keys: &'a KeyCalls, calls: u64) -> KeysWritten {
+        match keys.first_key_value() {
+            None => KeysWritten::None,
+            Some((key, of_key)) if *of_key == calls && keys.len() == 1 => {
+                KeysWritten::Sole(self.kept(key))
+            }
+            Some(_) => KeysWritten::Each(self.amounts(keys)),
+        }
+    }
+
+    /// The keys of slots, each with the number of consecutive slots that have them.
+    fn runs(&mut self, slots: impl Iterator<Item = &'a Slot>) -> Vec<(u8, KeysWritten)> {
+        let mut runs: Vec<(u8, KeysWritten)> = Vec::new();
+        for slot in slots {
+            let Tally { keys, calls, .. } = &slot.counts.tally;
+            let written = self.keys(keys, *calls);
+            match runs.last_mut() {
+                Some((slots, before)) if *calls == 0 && keys.is_empty() && before.fits_none() => {
+                    *slots += 1;
+                }
+                Some((slots, before)) if *before == written => *slots += 1,
+                _ => runs.push((1, written)),
+            }
+        }
+        runs
     }
 
     fn dimensions(&mut self, dimensions: &'a Dimensions) -> DimensionsWritten {
@@ -258,6 +312,22 @@ impl<'a> Labels<'a> {
     }
 }
 
+impl KeysWritten {
+    /// Whether they read as none of a slot without calls.
+    const fn fits_none(&self) -> bool {
+        matches!(self, Self::None | Self::Sole(_))
+    }
+
+    fn read(&self, labels: &[String], calls: u64) -> Option<KeyCalls> {
+        match self {
+            Self::None => Some(KeyCalls::new()),
+            Self::Sole(_) if calls == 0 => Some(KeyCalls::new()),
+            Self::Sole(key) => Some(KeyCalls::from([(label(labels, *key)?.clone(), calls)])),
+            Self::Each(counted) => named(labels, counted.clone()),
+        }
+    }
+}
+
 fn label(labels: &[String], number: u32) -> Option<&String> {
     labels.get(usize::try_from(number).ok()?)
 }
@@ -278,6 +348,52 @@ fn read_dimensions(labels: &[String], written: DimensionsWritten) -> Option<Dime
         Some((label(labels, name)?.clone(), Dimension { most, values }))
     });
     dimensions.collect()
+}
+
+/// Sets the keys of slots, if there are any.
+fn read_runs(
+    slots: &mut BTreeMap<u8, Slot>,
+    labels: &[String],
+    runs: &[(u8, KeysWritten)],
+) -> Option<()> {
+    if runs.is_empty() {
+        return Some(());
+    }
+    let mut slots = slots.values_mut();
+    for (length, written) in runs {
+        for _ in 0..*length {
+            let tally = &mut slots.next()?.counts.tally;
+            tally.keys = written.read(labels, tally.calls)?;
+        }
+    }
+    slots.next().is_none().then_some(())
+}
+
+impl LabelledHour {
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        if let Some(labelled) = state::decode_as(state::LABELLED, bytes) {
+            return labelled;
+        }
+        let hour =
+            state::decode_since::<HourBefore6<TotalsOfFormat4>, HourBefore6<Totals>, _>(bytes);
+        Ok(Self {
+            hour: hour?,
+            dimensions: Vec::new(),
+        })
+    }
+}
+
+impl LabelledSum {
+    fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        if let Some(labelled) = state::decode_as(state::LABELLED, bytes) {
+            return labelled;
+        }
+        let sum = state::decode_since::<SumBefore6<TotalsOfFormat4>, SumBefore6<Totals>, _>(bytes);
+        Ok(Self {
+            sum: sum?,
+            dimensions: Vec::new(),
+        })
+    }
 }
 
 impl CountsWritten {
@@ -305,6 +421,7 @@ impl CountsWritten {
                 endpoints: named(self.endpoints)?,
                 meters: named(self.meters)?,
                 dimensions: Dimensions::new(),
+                keys: KeyCalls::new(),
             },
             responses: Responses {
                 statuses: self.statuses.into_iter().collect(),
@@ -346,8 +463,8 @@ impl Hour {
         self.encoded(Some(first_labels(counts)))
     }
 
-    /// Folds bound the dimensions of slots. An hour without any is written as if there were none:
-    /// it costs nothing more, and earlier releases read it.
+    /// Folds bound the dimensions and keys of slots. An hour without any is written as if there were
+    /// none: it costs nothing more, and earlier releases read it.
     fn encoded(&self, told: Option<BTreeSet<&str>>) -> Result<Vec<u8>, StateError> {
         let mut labels = Labels::of(told);
         let mut hour = self.written(&mut labels);
@@ -357,34 +474,40 @@ impl Hour {
         let dimensions: Vec<_> = slots
             .map(|(minute, dimensions)| (minute, labels.dimensions(dimensions)))
             .collect();
+        let has_keys = |slot: &Slot| !slot.counts.tally.keys.is_empty();
+        let keys = if self.slots.values().any(has_keys) {
+            labels.runs(self.slots.values())
+        } else {
+            Vec::new()
+        };
         hour.labels = labels.names;
-        if dimensions.is_empty() {
-            return state::encode(&hour);
+        if !keys.is_empty() {
+            let hour = LabelledHour { hour, dimensions };
+            state::encode_as(state::KEYED, &KeyedHour { hour, keys })
+        } else if !dimensions.is_empty() {
+            state::encode_as(state::LABELLED, &LabelledHour { hour, dimensions })
+        } else {
+            state::encode(&hour)
         }
-        state::encode_labelled(&LabelledHour { hour, dimensions })
     }
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let LabelledHour {
-            hour:
-                HourWritten {
-                    hour,
-                    labels,
-                    slots,
-                },
-            dimensions,
-        } = match state::decode_labelled(bytes) {
-            Some(labelled) => labelled?,
-            None => LabelledHour {
-                hour: state::decode_since::<
-                    HourBefore6<TotalsOfFormat4>,
-                    HourBefore6<Totals>,
-                    HourWritten,
-                >(bytes)?,
-                dimensions: Vec::new(),
+        let KeyedHour {
+            hour: LabelledHour { hour, dimensions },
+            keys,
+        } = match state::decode_as(state::KEYED, bytes) {
+            Some(keyed) => keyed?,
+            None => KeyedHour {
+                hour: LabelledHour::decode(bytes)?,
+                keys: Vec::new(),
             },
         };
+        let HourWritten {
+            hour,
+            labels,
+            slots,
+        } = hour;
         let start = UnixMillis(hour.saturating_mul(3_600_000));
         let read = |(minute, rank, counts): (u8, u64, CountsWritten)| {
             let counts = counts.read(&labels, minute_of(start, minute))?;
@@ -398,6 +521,7 @@ impl Hour {
             let dimensions = read_dimensions(&labels, dimensions).ok_or_else(inconsistent)?;
             slot.counts.tally.dimensions = dimensions;
         }
+        read_runs(&mut slots, &labels, &keys).ok_or_else(inconsistent)?;
         Ok(Self { start, slots })
     }
 
@@ -417,45 +541,53 @@ impl Hour {
 
 impl Sum {
     /// The bytes to store; see [`Hour::encode`]. A sum is whole when it is stored, so this is where
-    /// its dimensions are bounded.
+    /// its dimensions and keys are bounded.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        let dimensions = dimension::bounded(&self.counts.tally.dimensions);
-        let bytes = self.encoded(None, &dimensions)?;
+        let tally = &self.counts.tally;
+        let bounded = (
+            dimension::bounded(&tally.dimensions),
+            key_calls::bounded(&tally.keys),
+        );
+        let bytes = self.encoded(None, &bounded)?;
         if bytes.len() <= LARGEST_STATE {
             return Ok(bytes);
         }
-        self.encoded(Some(first_labels([&self.counts])), &dimensions)
+        self.encoded(Some(first_labels([&self.counts])), &bounded)
     }
 
     fn encoded(
         &self,
         told: Option<BTreeSet<&str>>,
-        dimensions: &Dimensions,
+        (dimensions, keys): &(Dimensions, KeyCalls),
     ) -> Result<Vec<u8>, StateError> {
         let mut labels = Labels::of(told);
         let mut sum = self.written(&mut labels);
         let dimensions = labels.dimensions(dimensions);
+        let keys = labels.keys(keys, self.counts.tally.calls);
         sum.labels = labels.names;
-        if dimensions.is_empty() {
-            return state::encode(&sum);
+        if keys != KeysWritten::None {
+            let sum = LabelledSum { sum, dimensions };
+            state::encode_as(state::KEYED, &KeyedSum { sum, keys })
+        } else if !dimensions.is_empty() {
+            state::encode_as(state::LABELLED, &LabelledSum { sum, dimensions })
+        } else {
+            state::encode(&sum)
         }
-        state::encode_labelled(&LabelledSum { sum, dimensions })
     }
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let KeyedSum { sum, keys } = match state::decode_as(state::KEYED, bytes) {
+            Some(keyed) => keyed?,
+            None => KeyedSum {
+                sum: LabelledSum::decode(bytes)?,
+                keys: KeysWritten::None,
+            },
+        };
         let LabelledSum {
             sum: written,
             dimensions,
-        } = match state::decode_labelled(bytes) {
-            Some(labelled) => labelled?,
-            None => LabelledSum {
-                sum: state::decode_since::<SumBefore6<TotalsOfFormat4>, SumBefore6<Totals>, _>(
-                    bytes,
-                )?,
-                dimensions: Vec::new(),
-            },
-        };
+        } = sum;
         let inconsistent = || StateError::Inconsistent { bytes: bytes.len() };
         let labels = &written.labels;
         let amounts = written.amounts.into_iter();
@@ -465,6 +597,8 @@ impl Sum {
         let counts = written.counts.read(labels, UnixMillis(0));
         let mut counts = counts.ok_or_else(inconsistent)?;
         counts.tally.dimensions = dimensions;
+        let keys = keys.read(labels, counts.tally.calls);
+        counts.tally.keys = keys.ok_or_else(inconsistent)?;
         Ok(Self {
             rank: written.rank,
             counts,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dimension::{Dimension, Dimensions, Share};
 use crate::event::EventType;
+use crate::key_calls::KeyCalls;
 use crate::response::Response;
 
 const HOUR: UnixMillis = UnixMillis(1_795_363_200_000);
@@ -18,6 +19,7 @@ prop_compose! {
         calls in proptest::collection::vec((0_u8..3, 0_u8..3, 0_u8..4, 1_u64..1_000, 0_u32..20), 0..6),
         amounts in proptest::collection::vec((0_u8..3, 0_u64..1_000), 0..4),
         labels in proptest::collection::vec((0_u8..2, 0_u8..4, 1_u64..9), 0..4),
+        keys in proptest::collection::vec((0_u8..3, 1_u64..4), 0..4), is_sole: bool,
         statuses in proptest::collection::vec((100_u16..600, proptest::option::of(any::<u32>())), 0..6),
         seen in proptest::option::of((0_i64..60_000, 0_i64..60_000, proptest::option::of(0_i64..60_000))),
     ) -> Counts {
@@ -36,6 +38,13 @@ prop_compose! {
             dimension.most = 50;
             let share = dimension.values.entry(format!("/{value}")).or_default();
             share.add(Share { calls, units: 2 * calls });
+        }
+        if is_sole && counts.tally.calls > 0 {
+            counts.tally.count_key("key_1", counts.tally.calls);
+        } else {
+            for (key, calls) in keys {
+                counts.tally.count_key(&format!("key_{key}"), calls);
+            }
         }
         for (status, latency) in statuses {
             counts.responses.count(Response { status, latency });
@@ -229,6 +238,90 @@ fn states_of_format_7_are_read_with_their_dimensions() {
     assert_eq!(sum.counts.tally.dimensions, tenants());
 }
 
+#[test]
+fn states_of_format_8_are_read_with_their_keys() {
+    let hour = Hour::decode(include_bytes!("../../samples/hour-8.bin")).unwrap();
+    let sum = Sum::decode(include_bytes!("../../samples/sum-8.bin")).unwrap();
+    let keys: Vec<_> = hour
+        .slots()
+        .map(|(_, slot)| slot.counts.tally.keys.clone())
+        .collect();
+    let expected = [
+        key_calls(&[("key_1", 7)]),
+        KeyCalls::new(),
+        key_calls(&[("key_1", 7)]),
+        key_calls(&[("key_1", 4), ("key_2", 2)]),
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(sum, hour.sum());
+    assert_eq!(sum.counts.tally.calls, 21);
+    assert_eq!(
+        sum.counts.tally.keys,
+        key_calls(&[("key_1", 18), ("key_2", 2)])
+    );
+}
+
+fn key_calls(calls: &[(&str, u64)]) -> KeyCalls {
+    let calls = calls.iter();
+    calls
+        .map(|(key, calls)| ((*key).to_owned(), *calls))
+        .collect()
+}
+
+/// A user with one key pays for its name, and nothing for each minute or call.
+#[test]
+fn one_key_costs_its_name_and_no_more() {
+    let mut hour = Hour::new(HOUR);
+    let mut keyed = hour.clone();
+    for minute in 0..60 {
+        let mut slot = Slot {
+            rank: 1,
+            ..Slot::default()
+        };
+        let of = if minute % 7 == 3 {
+            EventType::AuthFailed
+        } else {
+            EventType::ApiCall
+        };
+        slot.counts.tally.count(of, "GET", "/", 1);
+        hour.offer(minute, &slot);
+        if of == EventType::ApiCall {
+            slot.counts.tally.count_key("key_0123456789abcdef", 1);
+        }
+        keyed.offer(minute, &slot);
+    }
+    let length = |hour: &Hour| {
+        (
+            hour.encode().unwrap().len(),
+            hour.sum().encode().unwrap().len(),
+        )
+    };
+    let (without, with) = (length(&hour), length(&keyed));
+    assert_eq!((with.0 - without.0, with.1 - without.1), (26, 24));
+}
+
+/// A sum bounds its keys when it is stored; nothing that it adds up is bounded before.
+#[test]
+fn a_stored_sum_keeps_its_keys_with_most_calls_and_every_call() {
+    let most = u64::from(crate::key_calls::MOST_KEYS);
+    let mut day = Sum::default();
+    for number in 0..most + 2 {
+        let mut part = Sum {
+            rank: 1,
+            ..Sum::default()
+        };
+        part.counts.tally.calls = 1 + number;
+        part.counts
+            .tally
+            .count_key(&format!("key_{number:016x}"), 1 + number);
+        day.merge(&part);
+    }
+    let stored = Sum::decode(&day.encode().unwrap()).unwrap();
+    let keys = &stored.counts.tally.keys;
+    assert_eq!((keys.len() as u64, keys[OTHER]), (most + 1, 1 + 2));
+    assert_eq!(keys.values().sum::<u64>(), stored.counts.tally.calls);
+}
+
 /// Two values, of which a sum keeps one apart.
 fn tenants() -> Dimensions {
     let values = [("acme", 4, 40), (OTHER, 3, 30)];
@@ -333,12 +426,28 @@ fn write_samples() {
     });
     let at = HOUR.plus_millis(4 * 60_000 + 7);
     slot.counts.seen = Some(Seen::new(at, at, Some((at, "free".to_owned()))));
+    let seen = slot.counts.seen.take();
     let mut hour = Hour::new(HOUR);
+    slot.counts.tally.count_key("key_1", 7);
+    hour.offer(3, &slot);
+    hour.offer(5, &slot);
+    slot.counts.tally = Tally {
+        auth_failures: 2,
+        ..Tally::default()
+    };
+    slot.counts.seen = seen;
     hour.offer(4, &slot);
-    // Marks and addresses have no dimensions: their format is still 6.
+    slot.counts.seen = None;
+    slot.counts
+        .tally
+        .weigh((EventType::ApiCall, 10), "GET", "/v1/deadlines", 7);
+    slot.counts.tally.count_key("key_1", 4);
+    slot.counts.tally.count_key("key_2", 2);
+    hour.offer(6, &slot);
+    // Marks and addresses have no dimensions and keys: their format is still 6.
     for (name, bytes) in [
-        ("hour-7", hour.encode().unwrap()),
-        ("sum-7", hour.sum().encode().unwrap()),
+        ("hour-8", hour.encode().unwrap()),
+        ("sum-8", hour.sum().encode().unwrap()),
     ] {
         let to = format!("{}/samples/{name}.bin", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(to, bytes).unwrap();

@@ -59,7 +59,7 @@ fn names_and_values_are_those_that_a_label_can_carry() {
         assert!(is_name(name), "{name}");
     }
     for name in [
-        "", "1a", "a b", "type", "method", "endpoint", "status", "other",
+        "", "1a", "a b", "type", "method", "endpoint", "status", "key", "other",
     ] {
         assert!(!is_name(name), "{name}");
     }

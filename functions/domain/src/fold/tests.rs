@@ -15,6 +15,7 @@ use crate::time::Window;
 
 mod amounts;
 mod dimensions;
+mod keys;
 
 const MINUTE: UnixMillis = UnixMillis(1_795_348_800_000);
 

@@ -120,11 +120,23 @@ impl World {
     }
 
     async fn list(&self, token: &str, query: &[(&str, &str)]) -> Answer {
-        let mut asked = event("GET", "/v1/keys", token, &Value::Null);
-        for (name, value) in query {
-            asked["multiValueQueryStringParameters"][name] = json!([value]);
-        }
-        self.send(asked).await
+        let asked = event("GET", "/v1/keys", token, &Value::Null);
+        self.send(with_query(asked, query)).await
+    }
+
+    async fn block(&self, token: &str, whom: &str) -> Answer {
+        let body = json!({"whom": whom});
+        self.send(event("POST", "/v1/blocks", token, &body)).await
+    }
+
+    async fn unblock(&self, token: &str, query: &[(&str, &str)]) -> Answer {
+        let asked = event("DELETE", "/v1/blocks", token, &Value::Null);
+        self.send(with_query(asked, query)).await
+    }
+
+    async fn blocks(&self, token: &str, query: &[(&str, &str)]) -> Answer {
+        let asked = event("GET", "/v1/blocks", token, &Value::Null);
+        self.send(with_query(asked, query)).await
     }
 }
 
@@ -147,6 +159,13 @@ fn event(method: &str, resource: &str, token: &str, body: &Value) -> Value {
 
 fn with_id(mut event: Value, id: &str) -> Value {
     event["pathParameters"] = json!({"id": id});
+    event
+}
+
+fn with_query(mut event: Value, query: &[(&str, &str)]) -> Value {
+    for (name, value) in query {
+        event["multiValueQueryStringParameters"][name] = json!([value]);
+    }
     event
 }
 
@@ -420,6 +439,84 @@ async fn lists_are_paged_and_filtered() {
 }
 
 #[tokio::test]
+async fn an_administrator_blocks_lists_and_unblocks() {
+    let world = World::with_keys();
+    let admin = world.admin();
+    for (given, whom) in [
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("Ann@Example.com", ANN),
+    ] {
+        let answer = world.block(&admin, given).await;
+        let told = json!({"whom": whom, "blocked": true});
+        assert_eq!((answer.status, answer.body), (200, told));
+    }
+    let blocks = world.blocks(&admin, &[]).await;
+    let since = NOW.to_string();
+    let expected = json!({
+        "addresses": [{"address": "2001:db8:1:2::/64", "since": since}],
+        "users": [{"email": ANN, "since": since}],
+        "next": null,
+    });
+    assert_eq!((blocks.status, blocks.body), (200, expected));
+    world
+        .create(&world.token(ANN), &json!({}))
+        .await
+        .is(403, "forbidden");
+    for whom in ["2001:db8:1:2::/64", ANN] {
+        let answer = world.unblock(&admin, &[("whom", whom)]).await;
+        let told = json!({"whom": whom, "blocked": false});
+        assert_eq!((answer.status, answer.body), (200, told));
+    }
+    let blocks = world.blocks(&admin, &[]).await.body;
+    assert_eq!(
+        (&blocks["addresses"], &blocks["users"]),
+        (&json!([]), &json!([]))
+    );
+    let log = world.table().log();
+    let log: Vec<_> = log
+        .iter()
+        .map(|entry| (entry.what, entry.subject.as_str()))
+        .collect();
+    let network = "2001:db8:1:2::/64";
+    let expected = [
+        ("block", network),
+        ("block", ANN),
+        ("unblock", network),
+        ("unblock", ANN),
+    ];
+    assert_eq!(log, expected);
+}
+
+#[tokio::test]
+async fn blocks_are_administrators_and_checked() {
+    let world = World::with_keys();
+    let (ann, admin) = (world.token(ANN), world.admin());
+    for answer in [
+        world.block(&ann, BOB).await,
+        world.unblock(&ann, &[("whom", BOB)]).await,
+        world.blocks(&ann, &[]).await,
+    ] {
+        answer.is(403, "forbidden");
+    }
+    for answer in [
+        world.block(&admin, "192.0.2").await,
+        world.block(&admin, "").await,
+        world.unblock(&admin, &[]).await,
+        world.unblock(&admin, &[("whom", "a@b@c")]).await,
+        world.unblock(&admin, &[("email", ANN)]).await,
+        world.blocks(&admin, &[("cursor", "x")]).await,
+    ] {
+        answer.is(400, "invalidParameter");
+    }
+    world
+        .block(&admin, "dan@example.com")
+        .await
+        .is(404, "notFound");
+    world.block("", ANN).await.is(401, "unauthorized");
+    assert!(world.table().log().is_empty());
+}
+
+#[tokio::test]
 async fn an_unavailable_table_is_reported_without_its_words() {
     let world = World::with_keys();
     world.table().set_down(true);
@@ -446,12 +543,19 @@ async fn responses_have_the_documented_members() {
     let created = world.create(&world.token(ANN), &json!({})).await.body;
     let rotated = world.rotate(&world.token(ANN), "key_a").await.body;
     let revoked = world.revoke(&world.token(ANN), "key_a").await.body;
+    world.block(&world.admin(), "192.0.2.1").await;
+    let blocked = world.block(&world.admin(), ANN).await.body;
+    let blocks = world.blocks(&world.admin(), &[]).await.body;
     for (schema, told) in [
         ("KeyList", &listed),
         ("ListedKey", &listed["keys"][0]),
         ("NewKey", &created),
         ("RotatedKey", &rotated),
         ("RevokedKey", &revoked),
+        ("BlockResult", &blocked),
+        ("BlockList", &blocks),
+        ("BlockedAddress", &blocks["addresses"][0]),
+        ("BlockedUser", &blocks["users"][0]),
     ] {
         assert_eq!(
             names(&schemas[schema]["properties"]),

@@ -1,10 +1,10 @@
-//! `/v1/keys`: API keys over HTTP.
+//! `/v1/keys` and `/v1/blocks`: API keys, and refused addresses and users, over HTTP.
 
 use std::collections::BTreeMap;
 
 use domain::endpoint::KeyEndpoint;
 use domain::names::{Function as Of, KEYS_BY_EMAIL_INDEX, KEYS_BY_ID_INDEX, env};
-use domain::table::AUDIT_PREFIX;
+use domain::table::{AUDIT_PREFIX, BLOCKS};
 
 use super::authentication;
 use super::gateway::{OwnApi, To};
@@ -30,7 +30,7 @@ pub(super) fn function(
         stack,
         "KeysApi",
         Of::Keys,
-        "Creates, rotates, revokes and lists API keys",
+        "Creates, rotates, revokes and lists API keys, and blocks addresses and users",
         &Size {
             memory: 512,
             timeout: 25,
@@ -49,9 +49,10 @@ pub(super) fn function(
         ],
     );
     keys.grant_query_indexes(&function);
-    // The audit log is beside the counts, which this function must not touch.
+    // Both are beside the counts, which this function must not touch.
     let usage = context.table(&names.usage_table());
     usage.grant_partitions(&function, ["dynamodb:PutItem"], AUDIT_PREFIX);
+    usage.grant_partitions(&function, ["dynamodb:GetItem", "dynamodb:PutItem"], BLOCKS);
     Ok(function)
 }
 
@@ -60,9 +61,9 @@ pub(super) fn routes(stack: &mut Stack, api: &mut OwnApi, function: &Function) {
     // The function verifies bearer tokens itself.
     for endpoint in KeyEndpoint::ALL {
         let verb = match endpoint {
-            KeyEndpoint::List => Verb::Get,
-            KeyEndpoint::Create | KeyEndpoint::Rotate => Verb::Post,
-            KeyEndpoint::Revoke => Verb::Delete,
+            KeyEndpoint::List | KeyEndpoint::Blocks => Verb::Get,
+            KeyEndpoint::Create | KeyEndpoint::Rotate | KeyEndpoint::Block => Verb::Post,
+            KeyEndpoint::Revoke | KeyEndpoint::Unblock => Verb::Delete,
         };
         let route = (verb, endpoint.path());
         api.function(stack, endpoint.route_id(), route, function, To::Everyone);

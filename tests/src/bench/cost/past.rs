@@ -11,7 +11,7 @@ use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 use runtime::memory::MemoryStore;
 
-use super::super::callers::{ROUTES, endpoint};
+use super::super::callers::{ROUTES, endpoint, key_of};
 use super::LATENCY;
 
 /// Days of the month that are over.
@@ -39,16 +39,24 @@ pub(super) fn plant(usage: &MemoryStore, users: &[String], today: UnixMillis) {
     for day in 1..=DAYS {
         plant_mark(usage, today.plus_days(-day), day > SEALED_AFTER);
     }
-    let sum = sum(today);
-    let mut of_day = sum.clone();
+    let mut sum = sum(today);
     let calls = CALLS_IN_QUARTER;
     let totals = Totals {
         calls,
         units: calls,
         ..Totals::default()
     };
-    of_day.quarters = (0..QUARTERS).map(|quarter| (quarter, totals)).collect();
-    for user in users {
+    let quarters = (0..QUARTERS).map(|quarter| (quarter, totals)).collect();
+    let mut of_day = Sum {
+        quarters,
+        ..sum.clone()
+    };
+    for (number, user) in users.iter().enumerate() {
+        for sum in [&mut sum, &mut of_day] {
+            let tally = &mut sum.counts.tally;
+            tally.keys.clear();
+            tally.count_key(&key_of(number), tally.calls);
+        }
         for day in 1..=DAYS {
             let key = ItemKey::day(user, today.plus_days(-day));
             plant_sum(usage, &key, DAY_RANK, &of_day);

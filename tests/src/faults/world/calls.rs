@@ -90,6 +90,10 @@ impl World {
             if choice.is_multiple_of(2) {
                 event.data.dimensions.clear();
             }
+        } else if choice.is_multiple_of(3) {
+            // Only the key differs.
+            event.data.endpoint = known.endpoint;
+            event.data.key_id = Some("key_forged".to_owned());
         } else if choice.is_multiple_of(2) {
             event.subject = Subject::user(CALLERS[2]);
         }
@@ -122,6 +126,7 @@ fn twisted(mut event: UsageEvent, twist: Twist) -> UsageEvent {
         Twist::Subject if event.subject.email().is_some() => {
             event.subject = Subject::user(CALLERS[1]);
         }
+        Twist::Key => event.data.key_id = Some("key_twisted".to_owned()),
         Twist::None | Twist::Type | Twist::Subject => {}
     }
     event

@@ -1,6 +1,9 @@
 //! Successful responses.
 
 use super::*;
+use domain::alert::{Alert, Announced};
+use domain::state;
+use domain::table::ItemKey;
 
 #[tokio::test]
 async fn realtime_of_everybody_is_for_administrators() {
@@ -179,6 +182,92 @@ async fn user_stats_hold_the_values_of_dimensions_with_most_calls_and_the_rest_a
         "start,key,totalCalls\r\n\
          2026-11-22T00:00:00Z,'=acme,1\r\n\
          2026-11-22T00:00:00Z,initech,1\r\n",
+    );
+}
+
+/// A closed day, an hour that is not closed, and a minute that is not folded.
+#[tokio::test]
+async fn calls_are_told_by_key_at_every_level_and_keys_are_one_users() {
+    let call = |number: u64, key: &str, ago: i64| {
+        let time = now().plus_days(-ago);
+        let mut call = sample::event(number, "ann@example.com", EventType::ApiCall, time);
+        call.data.key_id = Some(key.to_owned());
+        call
+    };
+    let mut refused = call(7, "key_a", 1);
+    refused.event_type = EventType::AuthFailed;
+    let world = World::default();
+    let old = [
+        call(1, "key_a", 30),
+        call(2, "key_b", 30),
+        call(3, "key_a", 1),
+        refused,
+    ];
+    world.live(&old, now());
+    world.call(&[call(4, "key_b", 0), call(5, "key_b", 0)]);
+    let bench = Bench::of(&world);
+    let ann = bench.user("ann@example.com");
+    let (_, body) = bench.ask(USER_STATS, &[], &ann).await;
+    assert_eq!(
+        body["keys"],
+        json!([{"key": "key_b", "totalCalls": 3}, {"key": "key_a", "totalCalls": 2}])
+    );
+    let query = [
+        ("granularity", "day"),
+        ("duration", "1d"),
+        ("groupBy", "key"),
+    ];
+    let (_, body) = bench.ask(TIMESERIES, &query, &ann).await;
+    let groups = |day: usize| body["points"][day]["groups"].clone();
+    assert_eq!(groups(0), json!([{"key": "key_a", "totalCalls": 1}]));
+    assert_eq!(groups(1), json!([{"key": "key_b", "totalCalls": 2}]));
+    let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
+    assert_eq!(
+        (status, &body["parameter"]),
+        (400, &json!("email")),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn user_stats_hold_the_alerts_of_the_current_period() {
+    let world = folded();
+    let user = "ann@example.com";
+    let plant = |start: &str, percents: &[u8]| {
+        let start = start.parse().unwrap();
+        for percent in percents {
+            let alert = Alert {
+                user: user.to_owned(),
+                plan: "free".to_owned(),
+                percent: *percent,
+                quota: 100,
+                used: u64::from(*percent) + 1,
+                start,
+                end: now(),
+                at: start.plus_days(i64::from(*percent) / 10),
+            };
+            let state = state::encode(&alert).unwrap();
+            world.usage.plant(&ItemKey::alert(&alert.id()), 1, state);
+        }
+        let percent = *percents.last().unwrap();
+        let announced = state::encode(&Announced { percent }).unwrap();
+        world
+            .usage
+            .plant(&ItemKey::period(user, start), 5, announced);
+    };
+    plant("2026-09-30T18:30:00Z", &[50, 80, 100]);
+    let bench = Bench::of(&world);
+    let ann = bench.user(user);
+    let (_, body) = bench.ask(USER_STATS, &[], &ann).await;
+    assert_eq!(body["alerts"], json!([]));
+    plant("2026-10-31T18:30:00Z", &[50, 80]);
+    let (_, body) = bench.ask(USER_STATS, &[], &ann).await;
+    assert_eq!(
+        body["alerts"],
+        json!([
+            {"percent": 50, "used": 51, "quota": 100, "at": "2026-11-05T18:30:00Z"},
+            {"percent": 80, "used": 81, "quota": 100, "at": "2026-11-08T18:30:00Z"},
+        ])
     );
 }
 

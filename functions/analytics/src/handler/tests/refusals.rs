@@ -340,7 +340,7 @@ async fn a_group_that_does_not_exist_is_refused_with_those_that_do() {
     assert_eq!((status, &body["parameter"]), (400, &json!("groupBy")));
     assert_eq!(
         body["message"],
-        "expected `type`, `method`, `endpoint`, `status`, `tenant`, found `tenants`"
+        "expected `type`, `method`, `endpoint`, `status`, `key`, `tenant`, found `tenants`"
     );
     let query = [("groupBy", "tenant"), ("duration", "1h")];
     let (status, body) = bench.ask(TIMESERIES, &query, &bench.admin()).await;
