@@ -270,6 +270,7 @@ async fn the_sample_behind_an_http_api_is_counted_by_either_track() {
         (env::USAGE_STREAM, "nowhere"),
         (env::ANALYTICS_TABLE, "nowhere"),
     ];
+    metered.system.strict.expect_refusals_on("nowhere");
     let before = metered
         .system
         .set_variables(Function::Authorizer, &nowhere)
