@@ -260,12 +260,17 @@ async fn the_sample_behind_an_http_api_is_counted_by_either_track() {
     metered.call("GET", bad, 400, "/v1/deadlines").await;
     metered.counted().await;
     our_own_apis_answer(&metered).await;
+    let checks = json_of(&metered.system.place.run("verify --json"));
+    let failed = checks["checks"].as_array().unwrap().iter();
+    let failed: Vec<&Value> = failed.filter(|check| check["ok"] == false).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
 
     // Neither the stream nor the journal takes anything: the access log alone reports.
     let nowhere = [
         (env::USAGE_STREAM, "nowhere"),
         (env::ANALYTICS_TABLE, "nowhere"),
     ];
+    metered.system.strict.expect_refusals_on("nowhere");
     let before = metered
         .system
         .set_variables(Function::Authorizer, &nowhere)
@@ -281,10 +286,6 @@ async fn the_sample_behind_an_http_api_is_counted_by_either_track() {
         .await;
 
     a_call_over_its_plan_is_refused_and_counted_apart(&metered).await;
-    let checks = json_of(&metered.system.place.run("verify --json"));
-    let failed = checks["checks"].as_array().unwrap().iter();
-    let failed: Vec<&Value> = failed.filter(|check| check["ok"] == false).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 /// The analytics API and the keys receive payload 2.0.
