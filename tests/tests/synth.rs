@@ -35,6 +35,12 @@ fn of_type(resources: &[(String, Value)], kind: &str) -> Vec<(String, Value)> {
     matching.cloned().collect()
 }
 
+fn dashboard(assembly: &Assembly) -> Value {
+    let api = template(assembly, "-API-");
+    let body = &api["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+    serde_json::from_str(body.as_str().unwrap()).unwrap()
+}
+
 #[test]
 fn the_templates_of_test() {
     for stack in assembly_of(&environment("test")).stacks {

@@ -169,8 +169,10 @@ impl HttpApi {
         authorizer: Option<&HttpAuthorizer>,
     ) {
         let target = match integration {
-            HttpIntegration::Function(function) => self.to_function(stack, function),
-            HttpIntegration::Upstream(passage) => self.to_upstream(stack, id, path, passage),
+            HttpIntegration::Function(function) => self.function_integration(stack, function),
+            HttpIntegration::Upstream(passage) => {
+                self.upstream_integration(stack, id, path, passage)
+            }
         };
         let mut route = apigatewayv2::Route::new(apigatewayv2::RouteRequired {
             api_id: self.reference(),
@@ -195,7 +197,7 @@ impl HttpApi {
     }
 
     /// The integration `{function}Integration`, declared once.
-    fn to_function(
+    fn function_integration(
         &mut self,
         stack: &mut Stack,
         function: &Function,
@@ -219,7 +221,7 @@ impl HttpApi {
     }
 
     /// The integration `{id}Integration`.
-    fn to_upstream(
+    fn upstream_integration(
         &self,
         stack: &mut Stack,
         id: &'static str,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stacks::Assembly;
 use tests::synthesised::{assembly_of, environment, parsed, resources};
 
-use super::{assemblies, in_region, of_type, template};
+use super::{assemblies, dashboard, in_region, of_type, template};
 
 #[test]
 fn the_dashboard_is_in_the_console_of_its_partition() {
@@ -86,12 +86,6 @@ fn every_alarm_notifies_the_one_topic_of_trouble_and_of_recovery() {
             "{id}"
         );
     }
-}
-
-fn dashboard(assembly: &Assembly) -> Value {
-    let api = template(assembly, "-API-");
-    let body = &api["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
-    serde_json::from_str(body.as_str().unwrap()).unwrap()
 }
 
 #[test]

@@ -33,9 +33,10 @@ pub(super) async fn flags(root: &Path) -> anyhow::Result<OsString> {
         ),
     ];
     renamed.extend(cargo_home().map(|home| (home, "/cargo".to_owned())));
+    let variable = |name| std::env::var_os(name).and_then(|value| value.into_string().ok());
     let given = Given {
-        encoded: std::env::var(VARIABLE).ok(),
-        plain: std::env::var("RUSTFLAGS").ok(),
+        encoded: variable(VARIABLE),
+        plain: variable("RUSTFLAGS"),
     };
     Ok(encoded(&given, &renamed).into())
 }

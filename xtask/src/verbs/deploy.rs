@@ -63,9 +63,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
-    let environment = match args.demo {
-        true => start::before_demo(context, environment)?,
-        false => environment,
+    let environment = if args.demo {
+        start::before_demo(context, environment)?
+    } else {
+        environment
     };
     Box::pin(with(context, environment, args)).await
 }

@@ -93,9 +93,10 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
     request.body = body.unwrap_or_default();
     match &stage.api {
         Api::Rest(api) => {
-            let answer = match fits {
-                true => answer(front, (stage, api), &request, &mut seen).await,
-                false => Err(Kind::RequestTooLarge),
+            let answer = if fits {
+                answer(front, (stage, api), &request, &mut seen).await
+            } else {
+                Err(Kind::RequestTooLarge)
             };
             let error = answer.as_ref().err().copied().map(Failure::from);
             let context = CallContext::new(stage, &request, &seen).with_error(error);
@@ -106,9 +107,10 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
             logged(front, stage, &request, context, response).await
         }
         Api::Http(api) => {
-            let answer = match fits {
-                true => http::answer(front, (stage, api), &request, &mut seen).await,
-                false => Err(http::Refusal::TooLarge),
+            let answer = if fits {
+                http::answer(front, (stage, api), &request, &mut seen).await
+            } else {
+                Err(http::Refusal::TooLarge)
             };
             let error = answer.as_ref().err().copied().map(Failure::from);
             let context = CallContext::new(stage, &request, &seen).with_error(error);
