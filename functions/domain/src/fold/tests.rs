@@ -9,6 +9,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::entry::Packer;
+use crate::event::Subject;
 use crate::event::UsageEvent;
 use crate::sample;
 use crate::time::Window;

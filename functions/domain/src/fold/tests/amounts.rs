@@ -1,8 +1,10 @@
 //! Amounts that upstreams report of calls.
 
 use super::*;
+use crate::counts::Counts;
 use crate::entry::amounts::pack;
 use crate::meter::Amount;
+use crate::meter::Amounts;
 
 fn amount(of: &UsageEvent, meter: &str, amount: u64) -> Amount {
     Amount {
