@@ -81,7 +81,8 @@ async fn is_accessible(browser: &Browser, axe: &str, view: &str) {
         .eval_async("axe.run().then((found) => done([found.violations, found.passes.length]))")
         .await;
     assert_eq!(found[0], json!([]), "{view}: {:#}", found[0]);
-    assert!(found[1].as_u64() > Some(20), "{view}: {found}");
+    // A dialog has fewer elements than the page, which it hides.
+    assert!(found[1].as_u64() > Some(10), "{view}: {found}");
     let overflow = browser
         .eval("return document.documentElement.scrollWidth - innerWidth")
         .await;

@@ -205,7 +205,7 @@ impl<S: Store> Pass<'_, S> {
         // The second round checks whether anything arrived since the first.
         if let Some(rank) = mark.rank(hour)
             && minute.is_multiple_of(60)
-            && self.facts(start, last).await? == rank
+            && self.facts(start, last).await? == Some(rank)
         {
             mark.folded(end, hour, 0);
             return Ok(false);
@@ -231,20 +231,22 @@ impl<S: Store> Pass<'_, S> {
         Ok(!slice.folded.is_empty())
     }
 
-    /// Number of distinct facts in some minutes of an hour.
-    async fn facts(&self, from: UnixMillis, to: UnixMillis) -> Result<u64, StoreError> {
+    /// Number of distinct facts in some minutes of an hour; `None` if an entry cannot be read, which
+    /// only a fold parks.
+    async fn facts(&self, from: UnixMillis, to: UnixMillis) -> Result<Option<u64>, StoreError> {
         let mut facts = 0;
         let mut fold = MinuteFold::new(from);
+        let mut unreadable = Vec::new();
         let show = |found: Found| {
             if found.minute != fold.minute() {
                 facts += fold.facts();
                 fold = MinuteFold::new(found.minute);
             }
-            add(&mut fold, found, false, &mut Vec::new());
+            add(&mut fold, found, false, &mut unreadable);
             Ok(())
         };
         self.journal().read(from, to, show).await?;
-        Ok(facts + fold.facts())
+        Ok(unreadable.is_empty().then(|| facts + fold.facts()))
     }
 
     /// Lists the users that the minutes name, so that their days are offered once all hours are

@@ -415,5 +415,5 @@ fn refused_at_the_end(more: &str, expected: &str) {
 
 #[test]
 fn a_setting_that_nothing_enforces_is_unknown() {
-    refused_at_the_end("gateway: http", "unknown key");
+    refused_at_the_end("otlp: {endpoint: 'https://a.example'}", "unknown key");
 }

@@ -214,7 +214,7 @@ fn the_path_of_a_named_stage_is_read_below_it() {
         ("test", "/test/users/7", "/users/7"),
         ("test", "/tests/users/7", "/tests/users/7"),
         ("test", "/users/7", "/users/7"),
-        ("test", "/test", "/test"),
+        ("test", "/test", "/"),
         ("$default", "/users/7", "/users/7"),
         ("é", "/é/7", "/7"),
     ] {
