@@ -299,6 +299,37 @@ async fn a_day_is_sealed_once_its_parked_items_are_readable_or_its_journal_expir
     }
 }
 
+/// Its change is given up, so only the second look at a closed day comes to it. The hour had no call before.
+#[tokio::test]
+async fn a_late_entry_that_cannot_be_read_keeps_its_day_from_being_sealed() {
+    let world = World::new();
+    let other_hour = AT.plus_millis(HOUR);
+    world.append(&[call(1, ANN, other_hour)]).await;
+    let end = Window::Day.end(AT);
+    let tick = async |at: UnixMillis| {
+        world.aggregator.tick(at, &|| false).await.unwrap();
+        let mark = world.usage.peek(&ItemKey::day_mark(AT)).unwrap();
+        state::decode::<DayMark>(&mark.state).unwrap().round
+    };
+    assert_eq!(tick(end.plus_millis(2 * HOUR)).await, Round::Closed);
+    world.analytics.take_changes();
+    let late = world.append(&[call(2, ANN, AT)]).await;
+    let key = late[0].change.sequence_number.as_deref().unwrap();
+    let (pk, sk) = key.rsplit_once('/').unwrap();
+    let key = ItemKey::new(pk, sk);
+    world.analytics.tamper(&key, |bytes| bytes[0] += 100);
+    let seal = end.plus_days(9);
+    assert_ne!(tick(seal).await, Round::Sealed);
+    assert_eq!(world.parked(), 1);
+    world.analytics.tamper(&key, |bytes| bytes[0] -= 100);
+    for hours in 1..=2 {
+        tick(seal.plus_millis(hours * HOUR)).await;
+    }
+    assert_eq!(tick(seal.plus_millis(3 * HOUR)).await, Round::Sealed);
+    let day = world.sum(&ItemKey::day(ANN, AT));
+    assert_eq!((day.counts.tally.calls, world.parked()), (2, 0));
+}
+
 /// Lambda gave up on the changes. Closing the day counts them nevertheless, and rolls up later
 /// calls.
 #[tokio::test]
