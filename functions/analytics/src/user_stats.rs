@@ -3,7 +3,7 @@
 //! Cost in read units, whatever the user's history: two for the marks; a query each for settled
 //! months (one item per month), for days (one per day since the oldest month that has not settled,
 //! 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
-//! closed); one for the user's own quota, with a quota also its [`alerts`]; and the journal since it
+//! closed); one for the user's own quota, with a quota also its alerts; and the journal since it
 //! was folded ([`crate::fresh`]).
 
 mod alerts;
