@@ -74,6 +74,13 @@ async fn shown(browser: &Browser, table: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// Opens a view afresh: the page does not load again if only the part after `#` changes.
+async fn open_view(browser: &Browser, address: &str) {
+    browser.open("about:blank").await;
+    browser.open(address).await;
+    browser.until(SHOWN).await;
+}
+
 /// Checks that axe (<https://github.com/dequelabs/axe-core>) finds nothing.
 async fn is_accessible(browser: &Browser, axe: &str, view: &str) {
     browser.eval(axe).await;

@@ -238,7 +238,7 @@ async fn pages_get_the_gateways_headers(metered: &mut Metered, upstream: &Upstre
             .or_default() += 1;
     }
     upstream.take();
-    // What is no preflight goes to the upstream, without a key and unmetered.
+    // An `OPTIONS` request that is not a preflight reaches the upstream. It needs no key and is not metered.
     let options = metered.request("OPTIONS", "/items/7").send().await.unwrap();
     assert_eq!(options.status(), 200);
     let [got] = &upstream.take()[..] else {

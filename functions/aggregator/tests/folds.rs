@@ -100,6 +100,13 @@ impl World {
         }
     }
 
+    /// Where the day of [`AT`] stands after a tick.
+    async fn tick(&self, at: UnixMillis) -> Round {
+        self.aggregator.tick(at, &|| false).await.unwrap();
+        let mark = self.usage.peek(&ItemKey::day_mark(AT)).unwrap();
+        state::decode::<DayMark>(&mark.state).unwrap().round
+    }
+
     async fn fold(&self, records: &[EventRecord]) -> BatchAnswer {
         self.aggregator.batch(records, AT, &|| false).await.0
     }
@@ -273,27 +280,20 @@ async fn a_day_is_sealed_once_its_parked_items_are_readable_or_its_journal_expir
         let _given_up = world.append(&[call(1, ANN, AT)]).await;
         let day = ItemKey::day(ANN, AT);
         let end = Window::Day.end(AT);
-        let round = |world: &World| {
-            let mark = world.usage.peek(&ItemKey::day_mark(AT)).unwrap();
-            state::decode::<DayMark>(&mark.state).unwrap().round
-        };
         // Another release wrote the day before it knew of the call.
         let later = vec![250, 1];
         world.usage.plant(&day, 1, later.clone());
         for days in 0..days_unreadable {
             let at = end.plus_days(days).plus_millis(2 * HOUR);
-            world.aggregator.tick(at, &|| false).await.unwrap();
             let is_over = days >= 15;
-            assert_eq!(round(&world) == Round::Sealed, is_over, "after {days} days");
+            let is_sealed = world.tick(at).await == Round::Sealed;
+            assert_eq!(is_sealed, is_over, "after {days} days");
         }
         world.usage.forget(&day);
-        for hours in 0..2 {
-            let at = end
-                .plus_days(days_unreadable)
-                .plus_millis((3 + hours) * HOUR);
-            world.aggregator.tick(at, &|| false).await.unwrap();
-        }
-        assert_eq!(round(&world), Round::Sealed);
+        let later = end.plus_days(days_unreadable);
+        world.tick(later.plus_millis(3 * HOUR)).await;
+        let round = world.tick(later.plus_millis(4 * HOUR)).await;
+        assert_eq!(round, Round::Sealed);
         let counted = [&day, &ItemKey::month(ANN, AT)].map(|key| world.sum(key).counts.tally.calls);
         assert_eq!(counted, [calls; 2], "after {days_unreadable} days");
     }
@@ -306,12 +306,7 @@ async fn a_late_entry_that_cannot_be_read_keeps_its_day_from_being_sealed() {
     let other_hour = AT.plus_millis(HOUR);
     world.append(&[call(1, ANN, other_hour)]).await;
     let end = Window::Day.end(AT);
-    let tick = async |at: UnixMillis| {
-        world.aggregator.tick(at, &|| false).await.unwrap();
-        let mark = world.usage.peek(&ItemKey::day_mark(AT)).unwrap();
-        state::decode::<DayMark>(&mark.state).unwrap().round
-    };
-    assert_eq!(tick(end.plus_millis(2 * HOUR)).await, Round::Closed);
+    assert_eq!(world.tick(end.plus_millis(2 * HOUR)).await, Round::Closed);
     world.analytics.take_changes();
     let late = world.append(&[call(2, ANN, AT)]).await;
     let key = late[0].change.sequence_number.as_deref().unwrap();
@@ -319,13 +314,13 @@ async fn a_late_entry_that_cannot_be_read_keeps_its_day_from_being_sealed() {
     let key = ItemKey::new(pk, sk);
     world.analytics.tamper(&key, |bytes| bytes[0] += 100);
     let seal = end.plus_days(9);
-    assert_ne!(tick(seal).await, Round::Sealed);
+    assert_ne!(world.tick(seal).await, Round::Sealed);
     assert_eq!(world.parked(), 1);
     world.analytics.tamper(&key, |bytes| bytes[0] -= 100);
     for hours in 1..=2 {
-        tick(seal.plus_millis(hours * HOUR)).await;
+        world.tick(seal.plus_millis(hours * HOUR)).await;
     }
-    assert_eq!(tick(seal.plus_millis(3 * HOUR)).await, Round::Sealed);
+    assert_eq!(world.tick(seal.plus_millis(3 * HOUR)).await, Round::Sealed);
     let day = world.sum(&ItemKey::day(ANN, AT));
     assert_eq!((day.counts.tally.calls, world.parked()), (2, 0));
 }
@@ -337,12 +332,7 @@ async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     let world = World::new();
     let _given_up = world.append(&[call(1, ANN, AT), call(2, ANN, AT)]).await;
     let end = Window::Day.end(AT);
-    let tick = async |at: UnixMillis| {
-        world.aggregator.tick(at, &|| false).await.unwrap();
-        let mark = world.usage.peek(&ItemKey::day_mark(AT)).unwrap();
-        state::decode::<DayMark>(&mark.state).unwrap().round
-    };
-    assert_eq!(tick(end.plus_millis(2 * HOUR)).await, Round::Closed);
+    assert_eq!(world.tick(end.plus_millis(2 * HOUR)).await, Round::Closed);
     let calls = |key: &ItemKey| world.sum(key).counts.tally.calls;
     let keys = [
         ItemKey::day(ANN, AT),
@@ -354,13 +344,13 @@ async fn a_day_is_closed_from_the_journal_alone_and_late_calls_still_count() {
     let late = world.append(&[call(3, ANN, AT.plus_millis(HOUR))]).await;
     assert_eq!(world.fold(&late).await, BatchAnswer::default());
     assert_eq!(keys.each_ref().map(calls), [3; 4]);
-    assert_eq!(tick(end.plus_days(9)).await, Round::Sealed);
+    assert_eq!(world.tick(end.plus_days(9)).await, Round::Sealed);
     let too_late = world.append(&[call(4, ANN, AT)]).await;
     assert_eq!(world.fold(&too_late).await, BatchAnswer::default());
     assert_eq!(keys.each_ref().map(calls), [3; 4], "nothing moves");
     let span = Span { from: AT, to: AT };
     assert_eq!(world.aggregator.close_again(span, end).await.unwrap(), 1);
-    assert_eq!(tick(end.plus_days(10)).await, Round::Sealed);
+    assert_eq!(world.tick(end.plus_days(10)).await, Round::Sealed);
     assert_eq!(keys.each_ref().map(calls), [4; 4]);
 }
 

@@ -47,7 +47,7 @@ pub struct Guard {
     pub key: KeyRecord,
     /// Attributes that must not have changed.
     pub same: &'static [&'static str],
-    /// An attribute to set, or to remove if there is no time.
+    /// The attribute that the write changes: sets to this time, or removes if the time is `None`.
     pub set: Option<(&'static str, Option<UnixMillis>)>,
 }
 

@@ -50,8 +50,8 @@ pub trait KeyTable: Send + Sync {
     /// The blocked addresses, and the version of their list: 0 if there never was one.
     fn blocked(&self) -> impl Future<Output = Result<(Blocked, u64), TableError>> + Send;
 
-    /// Replaces the list of blocked addresses and records it, unless its version is no longer
-    /// `version`. Returns whether it took effect.
+    /// Replaces the list of blocked addresses and adds an audit entry, both only if the stored list
+    /// still has `version`. Returns whether it did.
     fn set_blocked(
         &self,
         list: &Blocked,

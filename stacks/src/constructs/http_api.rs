@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use super::function::{Function, Invoked};
 use super::metric::{Metric, Period, Statistic};
-use super::routes::{Passage, Sent, Verb, in_arn, invocation_uri, permission};
+use super::routes::{Passage, Sent, Verb, in_arn, invocation_uri, permission, stage_url};
 use super::stack::Stack;
-use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigatewayv2, join, logs, sub};
+use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigatewayv2, join, logs};
 
 /// The payload with which the gateway calls functions, as integrations and as authorizers
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
@@ -108,12 +108,7 @@ impl HttpApi {
 
     /// Its URL, without a trailing slash.
     pub fn url(&self) -> Val<String> {
-        join([
-            "https://".into(),
-            self.reference().into(),
-            sub::<String>(".execute-api.${AWS::Region}.${AWS::URLSuffix}/".to_owned()),
-            self.stage.as_str().into(),
-        ])
+        stage_url(self.reference().into(), &self.stage)
     }
 
     /// One of AWS's metrics about its stage: `Count`, `4xx`, `5xx`, `Latency`

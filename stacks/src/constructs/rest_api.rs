@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::function::Invoked;
 use super::metric::{Metric, Period, Statistic};
-use super::routes::{Paths, invocation_uri, permission};
+use super::routes::{Paths, invocation_uri, permission, stage_url};
 use super::stack::Stack;
-use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, join, logs, sub};
+use crate::cfn::{Arn, Handle, Id, LogicalId, Val, apigateway, logs};
 
 /// A REST API with one stage.
 #[derive(Debug)]
@@ -123,12 +123,7 @@ impl RestApi {
 
     /// Its URL, without a trailing slash.
     pub fn url(&self) -> Val<String> {
-        join([
-            "https://".into(),
-            self.reference().into(),
-            sub::<String>(".execute-api.${AWS::Region}.${AWS::URLSuffix}/".to_owned()),
-            self.stage.as_str().into(),
-        ])
+        stage_url(self.reference().into(), &self.stage)
     }
 
     /// One of AWS's metrics about its stage: `Count`, `4XXError`, `5XXError`, `Latency`.

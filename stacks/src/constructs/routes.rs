@@ -199,6 +199,16 @@ impl RestApi {
     }
 }
 
+/// The URL of an API's stage, without a trailing slash.
+pub(super) fn stage_url(api: Val<String>, stage: &str) -> Val<String> {
+    join([
+        "https://".into(),
+        api,
+        sub::<String>(".execute-api.${AWS::Region}.${AWS::URLSuffix}/".to_owned()),
+        stage.into(),
+    ])
+}
+
 /// Allows one part of an API to invoke a function: a route, or an authorizer.
 pub(super) fn permission<const N: usize>(
     stack: &mut Stack,

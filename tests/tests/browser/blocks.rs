@@ -1,6 +1,6 @@
 //! Blocks: an operator blocks a suspicious address and a user, and lets both in again.
 
-use super::{BOB, Browser, SHOWN, System, Value, is_accessible, json, rows, text};
+use super::{BOB, Browser, System, Value, is_accessible, json, open_view, rows, text};
 
 const ENTER: &str = "\u{e007}";
 /// The page has drawn a change.
@@ -51,11 +51,7 @@ pub(super) async fn operators_block_and_unblock(
     (page, axe): (&str, &str),
 ) {
     let token = system.text("/local/adminToken");
-    browser.open("about:blank").await;
-    browser
-        .open(&format!("{page}#range=1h&token={token}"))
-        .await;
-    browser.until(SHOWN).await;
+    open_view(browser, &format!("{page}#range=1h&token={token}")).await;
     browser
         .until("return document.querySelector('#blocks-table tbody')")
         .await;
@@ -94,12 +90,9 @@ pub(super) async fn operators_block_and_unblock(
         "{problem}"
     );
 
-    browser.open("about:blank").await;
     let user = BOB.replace('+', "%2B");
-    browser
-        .open(&format!("{page}#range=1h&user={user}&token={token}"))
-        .await;
-    browser.until(SHOWN).await;
+    let view = format!("{page}#range=1h&user={user}&token={token}");
+    open_view(browser, &view).await;
     for (word, is_blocked) in [("Block", true), ("Unblock", false)] {
         press(browser, "blocks", word).await;
         if is_blocked {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ANN, Browser, SHOWN, System, Value, is_accessible, json, number, rows};
+use super::{ANN, Browser, SHOWN, System, Value, is_accessible, json, number, open_view, rows};
 
 /// The sums of the columns of the table behind the chart, by their headings, except those of none.
 async fn charted(browser: &Browser) -> BTreeMap<String, u64> {
@@ -52,11 +52,8 @@ pub(super) async fn calls_are_split_up_as_the_api_says(
     (page, axe): (&str, &str),
 ) {
     let token = system.text("/local/adminToken");
-    browser.open("about:blank").await;
-    browser
-        .open(&format!("{page}#range=1h&timezone=UTC&token={token}"))
-        .await;
-    browser.until(SHOWN).await;
+    let view = format!("{page}#range=1h&timezone=UTC&token={token}");
+    open_view(browser, &view).await;
     let choices =
         "return [...document.getElementById('group').options].map((option) => option.value)";
     let expected = json!(["", "endpoint", "method", "status", "type"]);
@@ -74,9 +71,7 @@ pub(super) async fn calls_are_split_up_as_the_api_says(
 
     // Keys are one user's. A link opens the same groups.
     let view = format!("range=1h&timezone=UTC&user={ANN}&group=key");
-    browser.open("about:blank").await;
-    browser.open(&format!("{page}#{view}&token={token}")).await;
-    browser.until(SHOWN).await;
+    open_view(browser, &format!("{page}#{view}&token={token}")).await;
     let series = system
         .analytics(&format!("{span}&email={ANN}&groupBy=key"))
         .await;

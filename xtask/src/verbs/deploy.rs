@@ -142,7 +142,7 @@ pub(super) async fn with(
         stacks: selection,
     };
     let outcome = deployment.run().await;
-    // What was deployed before goes on, whatever became of this deploy.
+    // If the deploy did not finish, whatever was running before keeps running.
     let keeps_demo = match &outcome {
         Ok(Exit::Done) => args.demo,
         _ => had_demo,

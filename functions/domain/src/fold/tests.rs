@@ -44,6 +44,19 @@ fn entry(said: &[Said]) -> Vec<u8> {
     packer.pack().remove(0).facts
 }
 
+/// Folds what was said, after checking that order, repetition and the split into entries of `size`
+/// change nothing.
+fn fold_in_any_order(said: &[Said], size: usize) -> FoldedMinute {
+    let one = fold(&[entry(said)]);
+    let mut entries: Vec<_> = said.chunks(size).map(entry).collect();
+    entries.extend(entries.clone());
+    entries.reverse();
+    let mut other = fold(&entries);
+    other.everybody.repeats = one.everybody.repeats;
+    assert_eq!(one, other);
+    one
+}
+
 fn fold(entries: &[Vec<u8>]) -> FoldedMinute {
     let mut fold = MinuteFold::new(MINUTE);
     for entry in entries {

@@ -23,7 +23,7 @@ pub(super) struct Resolved<'a> {
     pub(super) facts: u64,
 }
 
-/// The report wins over a line, then whatever sorts first.
+/// Reports take precedence over lines. Among equals, the first in sort order counts.
 pub(super) fn resolve<'a>(
     id: EventId,
     said: &'a BTreeSet<Said>,

@@ -9,10 +9,8 @@ mod passage;
 mod response;
 mod routes;
 
-use std::time::Instant;
-
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, header};
+use axum::http::Response;
 
 pub(crate) use cors::Cors;
 pub(crate) use passage::{Mapping, Passed};
@@ -24,7 +22,6 @@ use super::request::{Integrated, Request, Seen};
 use super::serve::{ACCOUNT, Front, invoke};
 use super::upstream::Unanswered;
 use super::{Authorization, Stage};
-use crate::error::describe;
 use routes::Matched;
 
 /// An HTTP API.
@@ -122,32 +119,15 @@ async fn pass_on(
     let context = CallContext::new(stage, request, seen);
     let headers = passed.headers(request, &context);
     let uri = passed.uri(&matched.parameters, request.query.as_deref());
-    let started = Instant::now();
-    let body = request.body.clone();
-    let method = request.method.clone();
-    let called = front
+    let forwarded = (uri.as_str(), headers);
+    let answer = front
         .upstreams
-        .call(method, &uri, headers, body, passed.timeout);
-    let called = called.await.inspect_err(|error| {
-        let error = describe(error);
-        tracing::warn!(path = request.path, error, "the upstream gave no answer");
-    });
-    seen.integration = Some(Integrated::Proxy {
-        took: started.elapsed(),
-        status: called.as_ref().ok().map(|answer| answer.status.as_u16()),
-        error: called.as_ref().err().map(ToString::to_string),
-    });
-    let answer = called.map_err(|error| match error {
-        Unanswered::Late | Unanswered::Unreachable(_) => Refusal::Unavailable,
-        Unanswered::TooLarge => Refusal::Internal,
-    })?;
-    let mut headers = passage::from_upstream(&answer.headers);
-    let is_bodiless = request.method == Method::HEAD || answer.status == StatusCode::NOT_MODIFIED;
-    if !is_bodiless {
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = headers;
-    Ok(response)
+        .forward(request, forwarded, passed.timeout, seen)
+        .await
+        .map_err(|error| match error {
+            Unanswered::Late | Unanswered::Unreachable(_) => Refusal::Unavailable,
+            Unanswered::TooLarge => Refusal::Internal,
+        })?;
+    let headers = passage::from_upstream(&answer.headers);
+    Ok(answer.respond(request, headers))
 }

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request as HttpRequest},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -28,7 +28,6 @@ use super::{
     upstream::{LARGEST_BODY, Unanswered, Upstreams},
 };
 use crate::{
-    error::describe,
     function::Outcome,
     functions::Functions,
     ids,
@@ -308,36 +307,16 @@ async fn pass_on(
         uri.push('?');
         uri.push_str(&path::passed_query(query));
     }
-    let method = request.method.clone();
-    let started = Instant::now();
-    let called = front
+    let answer = front
         .upstreams
-        .call(method, &uri, passed, request.body.clone(), proxy.timeout)
-        .await;
-    let took = started.elapsed();
-    let called = called.inspect_err(|error| {
-        let error = describe(error);
-        tracing::warn!(path = request.path, error, "the upstream gave no answer");
-    });
-    seen.integration = Some(Integrated::Proxy {
-        took,
-        status: called.as_ref().ok().map(|answer| answer.status.as_u16()),
-        error: called.as_ref().err().map(ToString::to_string),
-    });
-    let answer = called.map_err(|error| match error {
-        Unanswered::Late => Kind::IntegrationTimeout,
-        Unanswered::Unreachable(_) | Unanswered::TooLarge => Kind::IntegrationFailure,
-    })?;
-    let mut headers = headers::from_upstream(&answer.headers);
-    // A response to `HEAD`, or without a body, keeps the length of the body that it does not carry.
-    let is_bodiless = request.method == Method::HEAD || answer.status == StatusCode::NOT_MODIFIED;
-    if !is_bodiless {
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = headers;
-    Ok(response)
+        .forward(request, (&uri, passed), proxy.timeout, seen)
+        .await
+        .map_err(|error| match error {
+            Unanswered::Late => Kind::IntegrationTimeout,
+            Unanswered::Unreachable(_) | Unanswered::TooLarge => Kind::IntegrationFailure,
+        })?;
+    let headers = headers::from_upstream(&answer.headers);
+    Ok(answer.respond(request, headers))
 }
 
 /// The caller's headers, replaced by the method's mapped headers of the same names.

@@ -1,15 +1,18 @@
 //! Requests to another API. Redirects are not followed, and nothing is decompressed or retried.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
+
+use super::request::{Integrated, Request, Seen};
+use crate::error::describe;
 
 /// API Gateway's limit for a payload in either direction, 10 MB
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
@@ -58,9 +61,46 @@ impl Default for Upstreams {
     }
 }
 
+impl Answered {
+    /// The response to the caller, with the headers that the gateway passes on.
+    pub(super) fn respond(self, request: &Request, mut headers: HeaderMap) -> Response<Body> {
+        // A response to `HEAD`, or without a body, keeps the length of the body that it does not carry.
+        let is_bodiless = request.method == Method::HEAD || self.status == StatusCode::NOT_MODIFIED;
+        if !is_bodiless {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
 impl Upstreams {
+    /// Forwards a caller's request, and notes for the access log what came of it.
+    pub(super) async fn forward(
+        &self,
+        request: &Request,
+        (uri, headers): (&str, HeaderMap),
+        patience: Duration,
+        seen: &mut Seen,
+    ) -> Result<Answered, Unanswered> {
+        let started = Instant::now();
+        let (method, body) = (request.method.clone(), request.body.clone());
+        let called = self.call(method, uri, headers, body, patience).await;
+        seen.integration = Some(Integrated::Proxy {
+            took: started.elapsed(),
+            status: called.as_ref().ok().map(|answer| answer.status.as_u16()),
+            error: called.as_ref().err().map(ToString::to_string),
+        });
+        called.inspect_err(|error| {
+            let error = describe(error);
+            tracing::warn!(path = request.path, error, "the upstream gave no answer");
+        })
+    }
+
     /// Sends a request and collects its response, as API Gateway does before it responds.
-    pub(super) async fn call(
+    async fn call(
         &self,
         method: Method,
         uri: &str,
