@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::gateway;
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -107,14 +106,10 @@ impl From<Event> for Request {
 /// The parameters of a query as it was sent, decoded; a plus counts as a space.
 fn parameters(query: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<String, Vec<String>>::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let [name, value] = [name, value].map(|part| {
-            let part = part.replace('+', " ");
-            let bytes: Vec<u8> = percent_decode_str(&part).collect();
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        all.entry(name).or_default().push(value);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        all.entry(name.into_owned())
+            .or_default()
+            .push(value.into_owned());
     }
     all
 }

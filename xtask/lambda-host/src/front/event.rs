@@ -137,10 +137,10 @@ fn headers(headers: &HeaderMap) -> Multiple {
 /// Decoded; a plus counts as a space.
 fn query(query: &str) -> Multiple {
     let mut all = Multiple::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let [name, value] = [name, value].map(|part| text(&path::decoded(&part.replace('+', " "))));
-        all.entry(name).or_default().push(value);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        all.entry(name.into_owned())
+            .or_default()
+            .push(value.into_owned());
     }
     all
 }

@@ -162,12 +162,10 @@ fn headers(request: &Request) -> (BTreeMap<String, String>, Vec<String>) {
 /// The parameters of a query, decoded, the values of one name joined by commas.
 fn joined(query: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::<String, String>::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let [name, value] = [name, value].map(|part| text(&path::decoded(&part.replace('+', " "))));
-        all.entry(name)
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        all.entry(name.into_owned())
             .and_modify(|known| *known = format!("{known},{value}"))
-            .or_insert(value);
+            .or_insert_with(|| value.into_owned());
     }
     all
 }
