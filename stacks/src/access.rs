@@ -199,12 +199,16 @@ fn decrypting(encryption: &Encryption) -> Statement {
 }
 
 /// The permission to read the secret of an upstream, which CloudFormation resolves with the rights
-/// of its caller.
+/// of its caller, and to learn its version.
 fn reading_secret(secret: &Secret) -> Statement {
     let arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:";
     // Secrets Manager adds a hyphen and six characters to the name.
     let arn = sub(format!("{arn}{}-??????", secret.secrets_manager));
-    Statement::of(vec!["secretsmanager:GetSecretValue"], vec![arn])
+    let actions = vec![
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+    ];
+    Statement::of(actions, vec![arn])
 }
 
 /// The commands' own calls.

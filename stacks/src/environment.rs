@@ -52,7 +52,7 @@ pub use text::{
     ResourcePrefix, SecretKey, SecretName, StackPrefix, StageName, TagKey, TagValue, TimeZone,
     TlsPolicy, Weighed, Words,
 };
-pub use upstream::{Identity, Secret, Upstream};
+pub use upstream::{Identity, ResponseTransferMode, Secret, Upstream};
 
 /// The account of an embedded AWS.
 pub const LOCAL_ACCOUNT: &str = "000000000000";
@@ -257,6 +257,16 @@ impl Environment {
     #[must_use]
     pub const fn leaving_gateway_account(mut self, leaves: bool) -> Self {
         self.leaves_gateway_account = leaves;
+        self
+    }
+
+    /// The same environment, whose upstream's secret has this version at present.
+    #[must_use]
+    pub fn with_upstream_secret(mut self, version: Option<String>) -> Self {
+        let secret = self.upstream.as_mut().and_then(|of| of.secret.as_mut());
+        if let Some(secret) = secret {
+            secret.version = version;
+        }
         self
     }
 

@@ -10,6 +10,7 @@
 
 pub mod cost;
 pub mod cpu;
+pub mod peer;
 pub mod scale;
 pub mod schedules;
 

@@ -1,5 +1,5 @@
-//! cfn-lint finds nothing in any template that can be deployed, in any region of note, and a spell
-//! checker finds nothing in any text.
+//! cfn-lint finds nothing in any template that can be deployed, in any region of note, a validator
+//! nothing in environment files, and a spell checker nothing in any text.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use domain::gateway::Gateway;
 use stacks::attach::Language;
-use tests::synthesised::{environment, root, secured, snippet, variants};
+use tests::synthesised::{OWN_API, environment, root, secured, snippet, variants};
 use tests::tools::Tools;
 
 /// The default region, the one whose limits differ most often, and one in Europe.
@@ -105,4 +105,52 @@ fn no_word_is_misspelt() {
     .unwrap();
     let (passed, found) = check(folder.path());
     assert!(!passed && found.contains("text.md:1:7"), "{found}");
+}
+
+/// Validates YAML files against the schema that editors use. Prints what it finds, and the number of
+/// files.
+const VALIDATE: &str = "
+import json, sys, jsonschema, yaml
+schema = json.load(open(sys.argv[1]))
+kind = jsonschema.validators.validator_for(schema)
+kind.check_schema(schema)
+for file in sys.argv[2:]:
+    for error in kind(schema).iter_errors(yaml.safe_load(open(file))):
+        print(f'{file}: {error.json_path}')
+print(len(sys.argv) - 2)
+";
+
+#[test]
+fn the_schema_for_editors_accepts_what_the_commands_accept() {
+    let environments = root().join("stacks/environments");
+    let text = std::fs::read_to_string(environments.join("test.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, more: &str| {
+        std::fs::write(folder.path().join(name), format!("{text}\n{more}\n")).unwrap();
+    };
+    write("own-api.yaml", OWN_API);
+    write(
+        "wrong.yaml",
+        "upstream: {url: 'https://a.example', retries: 3}",
+    );
+    for name in ["local.yaml", "test.yaml", "prod.yaml"] {
+        std::fs::copy(environments.join(name), folder.path().join(name)).unwrap();
+    }
+    let said = Command::new(Tools::ensure().cfn_lint.with_file_name("python"))
+        .current_dir(folder.path())
+        .args(["-c", VALIDATE])
+        .arg(environments.join("environment.schema.json"))
+        .args([
+            "local.yaml",
+            "test.yaml",
+            "prod.yaml",
+            "own-api.yaml",
+            "wrong.yaml",
+        ])
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&said.stdout);
+    let failed = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{failed}");
+    assert_eq!(found, "wrong.yaml: $.upstream\n5\n");
 }

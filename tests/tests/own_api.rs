@@ -2,12 +2,14 @@
 //! with popular clients.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::place::Place;
 use tests::synthesised::root;
 use tests::system::{System, json_of};
+use tests::tools::Tools;
 use tests::upstream::{Got, Upstream};
 
 const DOCUMENT: &str = "
@@ -36,24 +38,18 @@ fn place(upstream: &Upstream, more: &str) -> Place {
     place.with("XTASK_ENVIRONMENTS_DIR", folder)
 }
 
-/// The output of a client; `None` if this machine does not have it.
-fn client(program: &str, args: &[&str]) -> Option<String> {
+/// The output of a client.
+fn client(program: impl AsRef<OsStr>, args: &[&str]) -> String {
+    let program = program.as_ref();
     let mut command = Command::new(program);
     let command = command
         .args(args)
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1");
-    let output = command.output().ok()?;
-    assert!(output.status.success(), "{program}: {output:?}");
-    Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
-}
-
-/// Whether Python's `requests` is on this machine.
-fn has_requests() -> bool {
-    let import = Command::new("python3")
-        .args(["-c", "import requests"])
-        .output();
-    import.is_ok_and(|output| output.status.success())
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    assert!(output.status.success(), "{}: {output:?}", program.display());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn counts(list: &Value, key: &str, count: &str) -> BTreeMap<String, u64> {
@@ -244,7 +240,7 @@ fn traffic_compares_what_was_let_through(metered: &Metered) {
     assert_eq!(both(&answer), (json!(40), json!(40)), "{answer}");
 }
 
-/// Popular clients, as far as this machine has them: text and bytes pass.
+/// Popular clients: text and bytes pass. curl is the system's, the others are pinned.
 fn clients(metered: &mut Metered) {
     let url = format!("{}/items/7", metered.api);
     let key = metered.key.clone();
@@ -266,10 +262,15 @@ fn clients(metered: &mut Metered) {
     let node = "const [url, key] = process.argv.slice(1); \
                 fetch(url, {method: 'PUT', body: 'é'.repeat(9), headers: {'x-api-key': key, 'content-type': 'text/plain'}}) \
                 .then(async got => { if (await got.text() !== 'é'.repeat(9)) throw 'changed'; console.log(got.status); })";
-    let python = has_requests().then(|| client("python3", &["-c", python, &url, &key]));
-    let node = client("node", &["-e", node, &url, &key]);
-    let answers = [client("curl", &curl), python.flatten(), node];
-    for status in answers.into_iter().flatten() {
+    let tools = Tools::ensure();
+    // moto brings `requests` into the same environment.
+    let with_requests = tools.moto_server.with_file_name("python");
+    let answers = [
+        client("curl", &curl),
+        client(&with_requests, &["-c", python, &url, &key]),
+        client(&tools.node, &["-e", node, &url, &key]),
+    ];
+    for status in answers {
         assert_eq!(status, "200");
         metered.is_due("/items/{id}");
     }
@@ -297,7 +298,7 @@ async fn page() -> String {
     origin
 }
 
-/// The page in Chromium, if this machine has it.
+/// The page in Chromium.
 fn in_a_browser(page: &str, metered: &mut Metered) {
     let profile = tempfile::tempdir().unwrap();
     let profile = format!("--user-data-dir={}", profile.path().display());
@@ -311,9 +312,7 @@ fn in_a_browser(page: &str, metered: &mut Metered) {
         &profile,
         &url,
     ];
-    let Some(shown) = client("chromium", &args) else {
-        return;
-    };
+    let shown = client("chromium", &args);
     assert!(shown.contains("200 and 401"), "{shown}");
     let methods: Vec<String> = metered
         .upstream

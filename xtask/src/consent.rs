@@ -17,7 +17,7 @@ pub(crate) struct Consent {
 }
 
 /// Every change outside `local` needs a confirmation.
-pub(crate) fn agreed(
+pub(crate) async fn agreed(
     context: &Context,
     environment: &Environment,
     consent: Consent,
@@ -26,5 +26,5 @@ pub(crate) fn agreed(
     if consent.yes || environment.is_local() {
         return Ok(true);
     }
-    context.out.confirm(question)
+    context.confirm(question).await
 }

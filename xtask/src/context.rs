@@ -148,11 +148,11 @@ impl Context {
     }
 
     /// Asks whether a change may proceed; in production the answer is the environment's name.
-    pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn confirm(&self, question: &str) -> anyhow::Result<bool> {
         if PRODUCTION.contains(&self.name.as_str()) {
-            self.out.confirm_by_name(question, &self.name)
+            self.out.confirm_by_name(question, &self.name).await
         } else {
-            self.out.confirm(question)
+            self.out.confirm(question).await
         }
     }
 

@@ -28,6 +28,7 @@ pub(crate) use emulator::Emulator;
 pub(crate) use host::HostProcess;
 pub(crate) use lock::Lock;
 pub(crate) use ports::{free_port, taken_by};
+pub(crate) use process::ProcessRecord;
 pub(crate) use state::{DemoKey, State};
 pub(crate) use suites::SuiteTools;
 pub(crate) use token::{Claims, SigningKey};

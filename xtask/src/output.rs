@@ -244,30 +244,34 @@ impl Output {
     }
 
     /// Asks a question; without a terminal the answer is no.
-    pub(crate) fn confirm(self, question: &str) -> anyhow::Result<bool> {
-        let answer = self.ask(question, "[y/N]")?;
+    pub(crate) async fn confirm(self, question: &str) -> anyhow::Result<bool> {
+        let answer = self.ask(question, "[y/N]").await?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
     }
 
     /// Asks for a name, to prevent a yes out of habit; without a terminal the answer is no.
-    pub(crate) fn confirm_by_name(self, question: &str, name: &str) -> anyhow::Result<bool> {
-        let answer = self.ask(question, &format!("[type `{name}`]"))?;
+    pub(crate) async fn confirm_by_name(self, question: &str, name: &str) -> anyhow::Result<bool> {
+        let answer = self.ask(question, &format!("[type `{name}`]")).await?;
         Ok(answer.as_deref() == Some(name))
     }
 
-    /// The answer to a question; `None` without a terminal.
-    fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
+    /// The answer to a question; `None` without a terminal. Another thread waits for it, so that an
+    /// interrupt ends the command.
+    async fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             eprintln!("{question} {choice} no: no terminal to ask on, and no `--yes`");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));
         std::io::stderr().flush().context("asking")?;
-        let mut answer = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut answer)
-            .context("reading the answer")?;
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin()
+                .lock()
+                .read_line(&mut answer)
+                .map(|_| answer)
+        });
+        let answer = answer.await?.context("reading the answer")?;
         Ok(Some(answer.trim().to_owned()))
     }
 }

@@ -152,6 +152,10 @@ where
     /// Handles one request.
     pub async fn handle(&self, event: LambdaEvent<Request>) -> Result<Authorization, Failure> {
         let LambdaEvent { payload, context } = event;
+        // An attached API may send preflights here. They are neither calls nor failures.
+        if payload.is_preflight() {
+            return Authorization::refused(&payload);
+        }
         let Decided {
             decision,
             now,

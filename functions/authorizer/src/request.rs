@@ -248,6 +248,14 @@ impl Request {
         self.id.as_deref().map(event::cut)
     }
 
+    /// Whether this is a browser's preflight, which never carries a key: nobody tries to get in.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.http_method == gateway::PREFLIGHT
+            && self.brings("origin")
+            && self.brings("access-control-request-method")
+            && !self.brings(KEY_HEADER)
+    }
+
     /// Whether the call brings one of these headers, in any case.
     pub fn brings_any(&self, headers: &[String]) -> bool {
         headers.iter().any(|name| self.brings(name))

@@ -62,6 +62,8 @@ pub const USER_AGENT: &str = "userAgent";
 
 /// [`RESPONSE_TYPE`] of a call that the authorizer denied: one over the rate or the quota.
 pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
+/// [`RESPONSE_TYPE`] of a call whose path or method has no route.
+pub const NO_ROUTE: &str = "MISSING_AUTHENTICATION_TOKEN";
 /// The value of a member for which the gateway has no value.
 pub const ABSENT: &str = "-";
 /// The format of [`MEMBERS`].

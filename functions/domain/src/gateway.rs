@@ -25,6 +25,10 @@ impl Gateway {
     }
 }
 
+/// The method with which a browser asks whether a page may call (Fetch Standard, "CORS-preflight
+/// fetch").
+pub const PREFLIGHT: &str = "OPTIONS";
+
 /// The stage variable of an HTTP API whose authorizer reads payload 2.0 without simple answers: its
 /// value is [`POLICY`].
 pub const ANSWER: &str = "meteringAnswer";

@@ -81,7 +81,8 @@ fn is_denied(line: &Line<'_>) -> bool {
 }
 
 /// Whether the gateway refused the call without asking the authorizer. If an integration answered,
-/// the refusal is the integration's.
+/// the refusal is the integration's. A path or method without a route, and a preflight that nobody
+/// answers, are nobody's attempt to get in.
 ///
 /// An HTTP API's line does not say whether the gateway asked the authorizer. The gateway refuses by
 /// itself only if the authorizer has an identity source
@@ -91,7 +92,12 @@ fn is_refused_by_gateway(line: &Line<'_>) -> bool {
     line.gateway() == Gateway::Rest
         && !line.asked_authorizer()
         && line.get(log::INTEGRATION_STATUS).is_none()
-        && line.get(log::RESPONSE_TYPE).is_some()
+        && line
+            .get(log::RESPONSE_TYPE)
+            .is_some_and(|of| of != log::NO_ROUTE)
+        && line
+            .get(log::METHOD)
+            .is_none_or(|method| method != gateway::PREFLIGHT)
         && matches!(line.get(log::STATUS).as_deref(), Some("401" | "403"))
 }
 

@@ -65,6 +65,8 @@ pub struct Passage<'a> {
     pub address: &'a str,
     /// Headers by name. They replace headers of the same name that the caller sends.
     pub headers: &'a BTreeMap<String, Sent>,
+    /// Whether its responses are streamed; a REST API's alone can be.
+    pub streams: bool,
 }
 
 /// The value of a header that another API receives.
@@ -260,6 +262,9 @@ fn to_function(function: &Function) -> apigateway::MethodIntegration {
 /// The gateway's longest timeout for a response, which is also its default
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html>).
 const INTEGRATION_MILLIS: i32 = 29_000;
+/// The longest time for a streamed response
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-streaming-http.html>).
+const STREAMED_MILLIS: i32 = 900_000;
 
 fn is_greedy(path: &str) -> bool {
     path.ends_with("{proxy+}")
@@ -282,11 +287,18 @@ fn to_upstream(path: &str, passage: Passage<'_>) -> apigateway::MethodIntegratio
             "method.request.path.proxy".to_owned(),
         );
     }
-    apigateway::MethodIntegration::new(apigateway::MethodIntegrationType::HttpProxy)
-        .integration_http_method("ANY")
-        .uri(format!("{address}{path}"))
-        .request_parameters(parameters)
-        .timeout_in_millis(INTEGRATION_MILLIS)
+    let integration =
+        apigateway::MethodIntegration::new(apigateway::MethodIntegrationType::HttpProxy)
+            .integration_http_method("ANY")
+            .uri(format!("{address}{path}"))
+            .request_parameters(parameters);
+    if passage.streams {
+        integration
+            .timeout_in_millis(STREAMED_MILLIS)
+            .response_transfer_mode(apigateway::MethodIntegrationResponseTransferMode::Stream)
+    } else {
+        integration.timeout_in_millis(INTEGRATION_MILLIS)
+    }
 }
 
 /// The gateway treats bodies as bytes if `*/*` is a binary media type, and applies templates to

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::gateway::PREFLIGHT;
 use domain::route::{BadRoute, METHODS, Route};
 use serde_json::{Map, Value};
 
@@ -140,7 +141,7 @@ impl Document {
         let operations = item.as_object().into_iter().flatten();
         for (method, operation) in operations {
             // A preflight is not metered; the gateway does not support `trace`.
-            let mut metered = METHODS.into_iter().filter(|method| *method != "OPTIONS");
+            let mut metered = METHODS.into_iter().filter(|method| *method != PREFLIGHT);
             if !metered.any(|known| known.eq_ignore_ascii_case(method)) {
                 continue;
             }

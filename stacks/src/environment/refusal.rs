@@ -2,11 +2,12 @@
 //! each other, or the stacks that follow from them.
 
 use domain::dimension::{Declared, Source};
-use domain::route::OTHER;
+use domain::gateway::PREFLIGHT;
+use domain::route::{OTHER, Route};
 
 use super::{
     Address, ApiKind, Environment, KeySetAddress, LOCAL_ACCOUNT, LimitMode, Partition, Plan,
-    SignIn, Upstream, Weighed, sources,
+    ResponseTransferMode, SignIn, Upstream, Weighed, sources,
 };
 
 /// A setting that cannot be deployed: its place in the file, and the reason.
@@ -38,6 +39,40 @@ impl Environment {
             format!(
                 "units: `{unknown}` is not a route of this API: its routes are those of `upstream`, \
                  as they are written there"
+            ),
+        ))
+    }
+
+    /// Calls of these routes would never reach the upstream, nor count: the gateway answers them.
+    fn unreached(&self) -> Option<Refusal> {
+        /// API Gateway's own, for checks of health
+        /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>).
+        const OF_AWS: [&str; 2] = ["/ping", "/sping"];
+        const OURS: [&str; 3] = ["/v1/analytics", "/v1/keys", "/v1/blocks"];
+        const REPORTS: &str = "/v1/usage/events";
+        let upstream = self.upstream.as_ref()?;
+        let collects = !self.meters.is_empty();
+        let is_taken = |route: &&Route| {
+            let template = route.template();
+            let below = |path: &str| {
+                let rest = template.strip_prefix(path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            OURS.into_iter().any(below)
+                || OF_AWS.contains(&template)
+                || collects && template == REPORTS
+                || route.method() == PREFLIGHT
+        };
+        let route = upstream.routes.iter().find(is_taken)?;
+        Some(Refusal::new(
+            match upstream.openapi {
+                Some(_) => "upstream.openapi",
+                None => "upstream.routes",
+            },
+            format!(
+                "upstream: calls of `{route}` would not reach the API, because the gateway answers `OPTIONS` and the \
+                 paths `/ping`, `/sping` and, with what is below them, `/v1/analytics`, `/v1/keys`, `/v1/blocks` and \
+                 `/v1/usage/events`; leave the route out, or give it another path"
             ),
         ))
     }
@@ -111,6 +146,7 @@ impl Environment {
             .or_else(|| self.elsewhere())
             .or_else(|| self.bucketless())
             .or_else(|| self.unroutable())
+            .or_else(|| self.unreached())
             .or_else(|| self.valueless())
             .or_else(|| self.unmeasurable())
             .or_else(|| self.uncollected())
@@ -196,12 +232,14 @@ impl Environment {
         ))
     }
 
-    /// Only a REST API has a firewall, or an address with a choice of TLS versions (API Gateway
-    /// Developer Guide, "Choose between REST APIs and HTTP APIs", "Security policies for REST APIs").
+    /// Only a REST API has a firewall, an address with a choice of TLS versions, or streamed responses
+    /// (API Gateway Developer Guide, "Choose between REST APIs and HTTP APIs", "Security policies for
+    /// REST APIs", "Stream the integration response for your proxy integrations").
     fn unkept(&self) -> Option<Refusal> {
         let settings = [
             ("waf", self.waf.is_some()),
             ("tlsPolicy", self.tls_policy.is_some()),
+            ("upstream.responseTransferMode", self.streams_responses()),
         ];
         let (setting, _) = settings
             .into_iter()
@@ -213,6 +251,11 @@ impl Environment {
                  out, or set `gateway: rest`"
             ),
         ))
+    }
+
+    fn streams_responses(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_some_and(|of| of.response_transfer_mode == ResponseTransferMode::Stream)
     }
 
     /// The embedded AWS drops the records of a stream whose shards change, and measures no stream.

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+#[cfg(doc)]
+use super::Environment;
 use super::address::UpstreamAddress;
 use super::openapi;
 use super::text::{HeaderName, SecretKey, SecretName};
@@ -34,6 +36,20 @@ pub struct Upstream {
     pub pass_key: bool,
     /// The secret by which it recognises calls through the gateway.
     pub secret: Option<Secret>,
+    /// How its responses reach callers.
+    pub response_transfer_mode: ResponseTransferMode,
+}
+
+/// How an upstream's responses reach callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResponseTransferMode {
+    /// Whole, once the gateway has all of it: up to 10 MB within 29 seconds.
+    #[default]
+    Buffered,
+    /// Part by part, for up to 15 minutes: server-sent events, tokens of a language model, large
+    /// files. REST APIs only.
+    Stream,
 }
 
 /// `upstream` in the form of the file.
@@ -44,12 +60,12 @@ enum Form {
     /// The URL alone.
     Address(UpstreamAddress),
     /// The URL and more.
-    Section(Section),
+    Section(Box<Section>),
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Upstream")]
+#[schemars(rename = "UpstreamSection")]
 struct Section {
     /// Its URL: the first part of every path.
     url: UpstreamAddress,
@@ -67,6 +83,9 @@ struct Section {
     pass_key: bool,
     /// A header by which it recognises calls through the gateway.
     secret: Option<Secret>,
+    /// How its responses reach callers.
+    #[serde(default)]
+    response_transfer_mode: ResponseTransferMode,
 }
 
 /// The headers that identify the caller to the upstream. A call that carries one of them is
@@ -104,6 +123,11 @@ pub struct Secret {
     pub secrets_manager: SecretName,
     /// Its key, if it is a JSON object.
     pub key: Option<SecretKey>,
+    /// Its version. This is detected, not read: see [`Environment::with_upstream_secret`]. Without
+    /// it, a rotated secret would change nothing in the template, and CloudFormation would not read
+    /// it again.
+    #[serde(skip)]
+    pub version: Option<String>,
 }
 
 impl Secret {
@@ -122,6 +146,7 @@ impl Upstream {
             identity: Identity::default(),
             pass_key: false,
             secret: None,
+            response_transfer_mode: ResponseTransferMode::default(),
         }
     }
 
@@ -185,6 +210,7 @@ impl TryFrom<Section> for Upstream {
             identity: section.identity,
             pass_key: section.pass_key,
             secret: section.secret,
+            response_transfer_mode: section.response_transfer_mode,
             ..Self::at(section.url)
         };
         let mut names: Vec<&str> = upstream.reserved_headers();

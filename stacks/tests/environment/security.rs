@@ -170,6 +170,21 @@ fn an_http_api_refuses_what_only_a_rest_api_keeps() {
         refused_at_the_end(&more, &place);
         assert!(with(&more.replace("http", "rest")).is_ok());
     }
+    let streaming = "upstream: {url: 'https://api.example.com', responseTransferMode: stream}";
+    refused_at_the_end(
+        &format!("gateway: http\n{streaming}"),
+        &format!(
+            "test.yaml:{line}:65: `upstream.responseTransferMode` has no effect with `gateway: http`"
+        ),
+    );
+    assert!(with(streaming).is_ok());
+    assert!(
+        with(&format!(
+            "gateway: http\n{}",
+            streaming.replace("stream}", "buffered}")
+        ))
+        .is_ok()
+    );
     refused_at_the_end(
         "gateway: soap",
         "unknown variant `soap`, expected `rest` or `http`",

@@ -193,3 +193,30 @@ fn no_hard_quota_counts_amounts() {
     assert!(parse("limitMode: hard", "{}").is_ok());
     assert!(parse("limitMode: soft", counts).is_ok());
 }
+
+#[test]
+fn a_route_whose_calls_the_gateway_answers_is_refused() {
+    let with_route = |route: &str, more: &str| {
+        let upstream = "upstream:\n  url: https://api.example.com";
+        format!("{upstream}\n  routes: ['GET /a', '{route}']{more}")
+    };
+    for route in [
+        "GET /v1/keys",
+        "GET /v1/keys/{id}",
+        "POST /v1/analytics/x",
+        "GET /ping",
+        "OPTIONS /a",
+    ] {
+        let problem =
+            format!("test.yaml:61:11: upstream: calls of `{route}` would not reach the API");
+        refused_at_the_end(&with_route(route, ""), &problem);
+    }
+    let reports = "POST /v1/usage/events";
+    refused_at_the_end(
+        &with_route(reports, "\nmeters: {tokens: {}}"),
+        &format!("upstream: calls of `{reports}` would not reach the API"),
+    );
+    for route in [reports, "GET /v1/keyspaces", "GET /ping/{id}"] {
+        assert!(with(&with_route(route, "")).is_ok(), "{route}");
+    }
+}

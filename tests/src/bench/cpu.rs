@@ -25,7 +25,7 @@ use serde::Serialize;
 use super::callers::{Callers, Spread};
 use super::delayed::Delayed;
 use super::process::CpuClock;
-use super::{per_second, process, runtime};
+use super::{per_second, process as own, runtime};
 use crate::faults::random::Random;
 
 const USERS: u32 = 100;
@@ -72,7 +72,7 @@ pub fn measure() -> Cpu {
     let processor_kilobytes = processor_memory(&mut feed);
     let slow_table = slow_table(&mut feed);
     let entries_of_1000 = folded(&mut feed, 1_000);
-    let fold_kilobytes = process::peak_kilobytes();
+    let fold_kilobytes = own::peak_kilobytes();
     Cpu {
         batches_of_100: processed(&mut feed, 100),
         batches_of_1000: processed(&mut feed, 1_000),
@@ -85,7 +85,7 @@ pub fn measure() -> Cpu {
 }
 
 /// The source of events.
-struct Feed {
+pub(super) struct Feed {
     random: Random,
     callers: Callers,
     /// Number of events so far.
@@ -93,7 +93,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             random: Random::new(1),
             callers: Callers::new(USERS, Spread::Even),
@@ -108,7 +108,7 @@ impl Feed {
             .call(&mut self.random, MINUTE.plus_millis(into))
     }
 
-    fn batch(&mut self, events: usize) -> Vec<KinesisEventRecord> {
+    pub(super) fn batch(&mut self, events: usize) -> Vec<KinesisEventRecord> {
         (0..events).map(|_| self.record()).collect()
     }
 
@@ -137,7 +137,7 @@ impl Feed {
     }
 }
 
-const fn processor<S>(store: S) -> Processor<S> {
+pub(super) const fn processor<S>(store: S) -> Processor<S> {
     Processor {
         journal: Journal {
             store,
@@ -146,7 +146,8 @@ const fn processor<S>(store: S) -> Processor<S> {
     }
 }
 
-async fn process<S: Store>(processor: &Processor<S>, batch: &[KinesisEventRecord]) {
+/// Gives the processor a batch, which it appends whole.
+pub(super) async fn process<S: Store>(processor: &Processor<S>, batch: &[KinesisEventRecord]) {
     let clock = || MINUTE.plus_millis(60_000);
     let (_, report) = processor.process(batch, &clock).await;
     assert_eq!(report.appended, batch.len() as u64, "every event is taken");
@@ -161,7 +162,7 @@ fn processor_memory(feed: &mut Feed) -> u64 {
             process(&processor, &feed.batch(events)).await;
         }
     });
-    process::peak_kilobytes()
+    own::peak_kilobytes()
 }
 
 fn processed(feed: &mut Feed, events: usize) -> u64 {

@@ -1,6 +1,6 @@
 //! The gateway: our own, and those of APIs that exist already.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stacks::Environment;
 use tests::synthesised::{OWN_API, assembly_of, environment, parsed, resources, secured};
 
@@ -145,6 +145,32 @@ fn the_api_before_an_upstream() {
         variables["RESERVED_HEADERS"],
         "x-user x-plan x-event-id x-usage-secret"
     );
+}
+
+#[test]
+fn responses_are_streamed_where_the_file_says_so() {
+    let line = "upstream: {url: 'https://api.example.com', responseTransferMode: stream}";
+    for (line, expected) in [
+        (line, (json!("STREAM"), json!(900_000))),
+        (
+            &line.replace("stream}", "buffered}"),
+            (Value::Null, json!(29_000)),
+        ),
+    ] {
+        let resources = resources(&assembly_of(&parsed(line)));
+        let methods = of_type(&resources, "AWS::ApiGateway::Method");
+        let integrations = methods
+            .iter()
+            .map(|(_, method)| &method["Properties"]["Integration"]);
+        let found: Vec<_> = integrations
+            .filter(|integration| integration["Type"] == "HTTP_PROXY")
+            .map(|integration| {
+                let of = |name: &str| integration[name].clone();
+                (of("ResponseTransferMode"), of("TimeoutInMillis"))
+            })
+            .collect();
+        assert_eq!(found, vec![expected; 4]);
+    }
 }
 
 /// The resources of the gateway in a template, for a snapshot.

@@ -16,6 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier,
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, failed};
 use crate::events::Progress;
@@ -160,12 +161,17 @@ impl Bucket {
     }
 
     /// Uploads the file under `key` unless the bucket holds that key. Returns whether it did. Keys
-    /// name their content, so an existing key is never written again.
-    pub async fn publish(&self, key: &str, file: &Path) -> Result<bool, Error> {
+    /// name their content, so an existing key is never written again: a file that has changed since
+    /// its digest was taken is refused.
+    pub async fn publish(&self, key: &str, file: &Path, sha256: &str) -> Result<bool, Error> {
+        let path = || file.display().to_string();
         let bytes = tokio::fs::read(file).await.map_err(|source| Error::Asset {
-            path: file.display().to_string(),
+            path: path(),
             source: Box::new(source),
         })?;
+        if format!("{:x}", Sha256::digest(&bytes)) != sha256 {
+            return Err(Error::AssetChanged { path: path() });
+        }
         self.publish_bytes(key, bytes).await
     }
 

@@ -98,16 +98,42 @@ impl PropertyChange {
         if self.before.is_none() && self.after.is_none() {
             return self.name.clone();
         }
+        let same = match (&self.before, &self.after) {
+            (Some(before), Some(after)) => common(before, after),
+            _ => 0,
+        };
         let value = |value: &Option<String>| match value {
             None => "(unset)".to_owned(),
-            Some(text) if text.chars().count() > LONGEST_SHOWN => {
-                text.chars().take(LONGEST_SHOWN).chain(['…']).collect()
-            }
-            Some(text) => text.clone(),
+            Some(text) => around(text, same),
         };
         let (before, after) = (value(&self.before), value(&self.after));
         format!("{}: {before} → {after}", self.name)
     }
+}
+
+/// How many characters two texts have in common at their start.
+fn common(one: &str, other: &str) -> usize {
+    let pairs = one.chars().zip(other.chars());
+    pairs.take_while(|(one, other)| one == other).count()
+}
+
+/// A text, cut around what follows its first `same` characters if it is long.
+fn around(text: &str, same: usize) -> String {
+    let length = text.chars().count();
+    if length <= LONGEST_SHOWN {
+        return text.to_owned();
+    }
+    let begins = same
+        .saturating_sub(LONGEST_SHOWN / 4)
+        .min(length - LONGEST_SHOWN);
+    let shown: String = text.chars().skip(begins).take(LONGEST_SHOWN).collect();
+    let before = if begins > 0 { "…" } else { "" };
+    let after = if begins + LONGEST_SHOWN < length {
+        "…"
+    } else {
+        ""
+    };
+    format!("{before}{shown}{after}")
 }
 
 /// What happens to one resource.

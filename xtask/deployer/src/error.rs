@@ -18,6 +18,12 @@ pub enum Error {
         /// AWS's message.
         message: String,
     },
+    /// Somebody created a stack after it was found not to exist.
+    #[error("stack `{stack}` was created by somebody else in the meantime")]
+    CreatedMeanwhile {
+        /// The stack.
+        stack: String,
+    },
     /// There was no response.
     #[error("`{operation}` got no answer")]
     Unreachable {
@@ -98,6 +104,12 @@ pub enum Error {
         path: String,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An asset that is another file than the one that was reviewed.
+    #[error("asset `{path}` was built again since the change was shown")]
+    AssetChanged {
+        /// The file.
+        path: String,
     },
     /// An item of the key table that is not a key record.
     #[error("table `{table}` holds an item that is not a key")]

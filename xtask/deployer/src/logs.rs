@@ -20,6 +20,17 @@ pub struct LeftOver {
     pub bytes: i64,
 }
 
+/// A line of a log group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// CloudWatch's id of it.
+    pub id: String,
+    /// When it was written.
+    pub at: UnixMillis,
+    /// Its text.
+    pub text: String,
+}
+
 /// A subscription to the lines of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -117,11 +128,7 @@ impl Logs {
     }
 
     /// The group's lines from `from` on, oldest first; none if the group does not exist yet.
-    pub async fn since(
-        &self,
-        group: &str,
-        from: UnixMillis,
-    ) -> Result<Vec<(UnixMillis, String)>, Error> {
+    pub async fn since(&self, group: &str, from: UnixMillis) -> Result<Vec<LogLine>, Error> {
         let mut pages = self
             .client
             .filter_log_events()
@@ -137,11 +144,14 @@ impl Logs {
                 Err(error) => return Err(error),
             };
             lines.extend(page.events().iter().filter_map(|event| {
-                let time = UnixMillis(event.timestamp()?);
-                Some((time, event.message()?.to_owned()))
+                Some(LogLine {
+                    id: event.event_id().unwrap_or_default().to_owned(),
+                    at: UnixMillis(event.timestamp()?),
+                    text: event.message()?.to_owned(),
+                })
             }));
         }
-        lines.sort_by_key(|(time, _)| *time);
+        lines.sort_by_key(|line| line.at);
         Ok(lines)
     }
 }

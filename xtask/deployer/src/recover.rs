@@ -44,6 +44,12 @@ impl Deployed {
         !making && !self.never_came_up() && !self.status.starts_with("DELETE_")
     }
 
+    /// Whether nothing is under way on the stack, and it works: as its template says, or as before an
+    /// update that was reverted.
+    pub fn is_well(&self) -> bool {
+        self.is_up() && self.status.ends_with("_COMPLETE")
+    }
+
     /// Whether the stack's last rollback stopped half-way, and must be finished before the stack
     /// can be changed.
     pub fn is_stuck(&self) -> bool {
@@ -114,6 +120,22 @@ impl Stacks {
             reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
             skip: ended.failed.into_iter().collect(),
         })
+    }
+
+    /// Deletes what is left of a stack that never came up. If somebody else has created it meanwhile,
+    /// it stays.
+    pub async fn delete_remains(
+        &self,
+        stack: &Deployed,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        match self.settled(&stack.id, progress).await? {
+            None => Ok(()),
+            Some(remains) if remains.never_came_up() => self.delete(&remains, progress).await,
+            Some(created) => Err(Error::CreatedMeanwhile {
+                stack: created.name,
+            }),
+        }
     }
 
     /// Deletes a stack, once nothing is under way on it, and follows it to its end. Retained

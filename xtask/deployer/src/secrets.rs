@@ -94,6 +94,24 @@ impl WebhookSecrets {
     }
 }
 
+/// The id of a secret's current version; `None` if there is no such secret.
+pub async fn secret_version(session: &Session, name: &str) -> Result<Option<String>, Error> {
+    /// The label of the version that a reference without one means.
+    const CURRENT: &str = "AWSCURRENT";
+    let client = Client::new(session.config());
+    let found = client.describe_secret().secret_id(name).send().await;
+    let found = match found.map_err(failed("DescribeSecret")) {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let versions = found.version_ids_to_stages.unwrap_or_default();
+    let current = versions
+        .into_iter()
+        .find(|(_, labels)| labels.iter().any(|label| label == CURRENT));
+    Ok(current.map(|(id, _)| id))
+}
+
 /// The token of the version that follows `version`, which becomes its id. Secrets Manager refuses a
 /// second value under the same token.
 fn token_after(version: &str) -> String {

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use gateway_response::GatewayResponse;
 pub(crate) use http::{Cors, HttpApi, Mapping, Passed, Route, Target};
-pub(crate) use integration::{Integration, Mock, Proxy};
+pub(crate) use integration::{Integration, Mock, Proxy, Transfer};
 pub(crate) use routing::{Authorization, Method, Resource};
 pub(crate) use serve::{Front, serve};
 

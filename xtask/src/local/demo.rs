@@ -1,6 +1,7 @@
 //! The demo's upstream: the example shop, as a daemon on this machine.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -80,6 +81,8 @@ impl Demo {
             .arg(&server)
             .arg(port.to_string())
             .env(MARK, local.dir())
+            // Ctrl-C in the terminal ends the command, not what it leaves running.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

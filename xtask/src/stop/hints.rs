@@ -7,7 +7,7 @@ use deployer::Error;
 use crate::aws::unprotect;
 
 /// Hints by fragments of AWS's messages. The first match wins.
-const WORDS: [(&str, &str); 17] = [
+const WORDS: [(&str, &str); 16] = [
     (
         "cannot be deleted while in status",
         "someone else is changing the stack: run the command again, and it waits for them",
@@ -27,10 +27,6 @@ const WORDS: [(&str, &str); 17] = [
     (
         "not authorized to perform",
         "the credentials, or CloudFormation's role, lack that permission: `cargo xtask iam` prints the roles that deploy and operate this environment",
-    ),
-    (
-        "explicit deny",
-        "a policy denies it, often one of the organisation: ask the administrator of the account which one",
     ),
     ("Rate exceeded", "AWS is throttling: run the command again"),
     (
@@ -75,6 +71,12 @@ const WORDS: [(&str, &str); 17] = [
     ),
 ];
 
+/// What AWS adds to a refusal that no permission of ours would lift.
+const DENIED: (&str, &str) = (
+    "explicit deny",
+    "a policy denies it, often one of the organisation: ask the administrator of the account which one",
+);
+
 /// The hint for an error from AWS.
 pub(super) fn of(error: &Error) -> Option<String> {
     match error {
@@ -87,6 +89,12 @@ pub(super) fn of(error: &Error) -> Option<String> {
                 .to_owned(),
         ),
         Error::RollbackStuck { stack, skip, .. } => Some(stuck(stack, skip)),
+        error if error.words().is_some_and(|words| words.contains(DENIED.0)) => {
+            Some(DENIED.1.to_owned())
+        }
+        Error::CreatedMeanwhile { .. } | Error::AssetChanged { .. } => {
+            Some("run the command again: it then shows what changes".to_owned())
+        }
         error => error
             .code()
             .and_then(by_code)
@@ -195,6 +203,16 @@ mod tests {
                 .contains("someone else")
         );
         assert_eq!(hint("something new"), "");
+    }
+
+    #[test]
+    fn an_explicit_deny_is_not_mended_by_a_permission() {
+        let message = "User: arn:aws:iam::1:user/a is not authorized to perform: s3:PutObject with an \
+                       explicit deny in a service control policy";
+        for code in ["AccessDenied", "ValidationError"] {
+            let hint = of(&refused(code, message)).unwrap();
+            assert!(hint.starts_with("a policy denies it"), "{hint}");
+        }
     }
 
     fn failed(status: &str, reason: &str) -> Error {

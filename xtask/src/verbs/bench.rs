@@ -6,12 +6,14 @@
 mod bill;
 mod figure;
 mod host;
+mod local;
 mod pipeline;
 mod plot;
 mod scale;
 mod synth;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -19,18 +21,25 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
+use crate::duration::duration;
 use crate::jobs::Job;
 use crate::stop::{Exit, Stop};
 use figure::Figure;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks; all by default
+    /// The benchmarks; by default all but B5 and B11, which measure a deployed `local`
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<BenchmarkId>,
     /// Folder for plots
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pub(crate) plots: PathBuf,
+    /// How long B11 lasts
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30m")]
+    pub(crate) soak: Duration,
+    /// Measure B1 also beside a processor as it is usually written in Node.js
+    #[arg(long)]
+    pub(crate) peer: bool,
 }
 
 /// The benchmarks.
@@ -48,6 +57,9 @@ pub(crate) enum BenchmarkId {
     /// Write and read units that DynamoDB bills per 1,000 calls.
     #[value(name = "B4")]
     Cost,
+    /// From the answer to a call until `user-stats` shows it, in the deployed `local`.
+    #[value(name = "B5")]
+    Freshness,
     /// Time and memory of `synth` with built functions.
     #[value(name = "B7")]
     Synth,
@@ -60,6 +72,16 @@ pub(crate) enum BenchmarkId {
     /// Scale in virtual time, against AWS's limits; draws a plot for each scenario.
     #[value(name = "B10")]
     Scale,
+    /// Memory, open files and counts of the deployed `local` at its highest rate; only by name.
+    #[value(name = "B11")]
+    Soak,
+}
+
+impl BenchmarkId {
+    /// Whether a run without names includes it: the others take long or need a deployment.
+    const fn is_usual(self) -> bool {
+        !matches!(self, Self::Freshness | Self::Soak)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -71,8 +93,10 @@ struct BenchmarkRun {
 }
 
 pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
+    let usual = BenchmarkId::value_variants().iter().copied();
+    let usual: Vec<_> = usual.filter(|id| id.is_usual()).collect();
     let ids = if args.ids.is_empty() {
-        BenchmarkId::value_variants()
+        &usual
     } else {
         &args.ids
     };
@@ -88,11 +112,15 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
         BenchmarkId::Scale,
     ]);
     if !of_core.is_empty() {
-        results.extend(pipeline::figures(context, &of_core, &args.plots).await?);
+        results.extend(pipeline::figures(context, &of_core, args).await?);
     }
     let of_host = asked(&[BenchmarkId::AuthorizerTimes, BenchmarkId::ColdStart]);
     if !of_host.is_empty() {
         results.extend(host::figures(context, &of_host).await?);
+    }
+    let of_local = asked(&[BenchmarkId::Freshness, BenchmarkId::Soak]);
+    if !of_local.is_empty() {
+        results.extend(local::figures(context, &of_local, args).await?);
     }
     if ids.contains(&BenchmarkId::Synth) {
         results.extend(synth::figures(context).await?);

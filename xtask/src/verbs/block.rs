@@ -34,7 +34,7 @@ pub(crate) async fn run(
         return Ok(Exit::Done);
     }
     let question = format!("{verb} `{}`?", whom.name());
-    if !agreed(context, &reached.environment, args.consent, &question)? {
+    if !agreed(context, &reached.environment, args.consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let operator = operator(&reached).await?;

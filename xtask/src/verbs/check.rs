@@ -2,8 +2,10 @@
 //!
 //! They concern dependencies between crates, from `cargo metadata`, and contents of the tree.
 
+mod unused;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Command;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use super::codegen;
 use crate::context::Context;
 use crate::jobs::Job;
+use crate::output::counted;
 use crate::reference;
 use crate::stop::{Exit, Stop};
 
@@ -64,22 +67,28 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Package {
     name: String,
+    manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
 }
 
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
+    /// Its name in the sources, if that is another.
+    rename: Option<String>,
     /// `dev` for dependencies of tests, which may point anywhere.
     kind: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, commands: &Command) -> anyhow::Result<Exit> {
-    let mut found = direction(&metadata(context).await?);
+    let metadata = metadata(context).await?;
+    let files = tracked(context).await?;
+    let mut found = direction(&metadata);
+    found.extend(unused::unused(&metadata, &files, &context.root));
     let shipped = features(context, "normal,build").await?;
     let tested = features(context, "normal,build,dev").await?;
     found.extend(built_twice(&shipped, &tested));
-    found.extend(paths(&tracked(context).await?, &context.root));
+    found.extend(paths(&files, &context.root));
     if !codegen::is_current(&context.root, commands) {
         found.push(codegen::out_of_date(reference::PAGE));
     }
@@ -90,7 +99,8 @@ pub(crate) async fn run(context: &Context, commands: &Command) -> anyhow::Result
         context.out.step("the rules of the tree hold");
         return Ok(Exit::Done);
     }
-    Err(Stop::failed(format!("{} rules of the tree are broken", found.len())).into())
+    let broken = counted(found.len(), "rule");
+    Err(Stop::failed(format!("the tree breaks {broken}")).into())
 }
 
 /// A version of a package, and its features.
@@ -222,10 +232,12 @@ mod tests {
     fn package(name: &str, uses: &[(&str, Option<&str>)]) -> Package {
         Package {
             name: name.into(),
+            manifest_path: PathBuf::new(),
             dependencies: uses
                 .iter()
                 .map(|(name, kind)| Dependency {
                     name: (*name).into(),
+                    rename: None,
                     kind: kind.map(str::to_owned),
                 })
                 .collect(),

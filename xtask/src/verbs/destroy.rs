@@ -44,26 +44,32 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         nothing(context, &environment);
         return Ok(Exit::Done);
     }
+    // Everything else that changes a local environment waits for this one, or is refused.
+    let _lock = if embedded {
+        Some(Lock::wait(&context.local(), context.out).await?)
+    } else {
+        None
+    };
     let reached = reach(context).await?;
     let deployed = reached.stacks().await?;
     if args.delete_data {
         check_tables(&deployed, &kinds)?;
     }
-    let found = chosen(deployed, &kinds);
+    let (found, stay) = chosen(deployed, &kinds);
     if found.is_empty() && !args.delete_data {
         nothing(context, &environment);
         return Ok(Exit::Done);
     }
     deletable(found.iter().map(|(_, stack)| stack))?;
     let question = question(&environment, &found, &args);
-    if !agreed(context, &args, &found, &question)? {
+    if !agreed(context, &args, &found, &question).await? {
         return Ok(if args.consent.dry_run {
             Exit::Done
         } else {
             Exit::Failed
         });
     }
-    delete_stacks(context, &reached, &found).await?;
+    delete_stacks(context, &reached, &found, &stay).await?;
     if args.delete_data {
         delete_tables(context, &reached).await?;
     }
@@ -119,14 +125,23 @@ fn nothing(context: &Context, environment: &Environment) {
         .step(&format!("nothing is deployed in `{}`", environment.name));
 }
 
-/// The selected stacks that exist, in the order of their deletion.
-fn chosen(found: Vec<(StackKind, Deployed)>, kinds: &[StackKind]) -> Vec<(StackKind, Deployed)> {
-    let mut found: Vec<_> = found
+/// Existing stacks.
+type Found = Vec<(StackKind, Deployed)>;
+
+/// The selected stacks that exist, in the order of their deletion, and those that stay.
+fn chosen(found: Found, kinds: &[StackKind]) -> (Found, Found) {
+    let (mut chosen, stay): (Found, Found) = found
         .into_iter()
-        .filter(|(kind, _)| kinds.contains(kind))
-        .collect();
-    found.sort_by_key(|(kind, _)| kinds.iter().position(|other| other == kind));
-    found
+        .partition(|(kind, _)| kinds.contains(kind));
+    chosen.sort_by_key(|(kind, _)| kinds.iter().position(|other| other == kind));
+    (chosen, stay)
+}
+
+/// Whether the stream must be empty before its stack goes. Only an API that stays reports what the
+/// stream loses, from its access log. The API may be gone since an earlier run that was interrupted.
+fn drains(stream: &Deployed, stay: &[(StackKind, Deployed)]) -> bool {
+    let api_stays = stay.iter().any(|(kind, _)| *kind == StackKind::Api);
+    stream.is_up() && !api_stays
 }
 
 fn question(
@@ -148,7 +163,7 @@ fn question(
     format!("delete {what} of environment `{}`{kept}?", environment.name)
 }
 
-fn agreed(
+async fn agreed(
     context: &Context,
     args: &Arguments,
     found: &[(StackKind, Deployed)],
@@ -160,7 +175,7 @@ fn agreed(
     if args.consent.dry_run {
         return Ok(false);
     }
-    if args.consent.yes || context.confirm(question)? {
+    if args.consent.yes || context.confirm(question).await? {
         return Ok(true);
     }
     context.out.warning("declined: nothing was changed");
@@ -172,16 +187,15 @@ async fn delete_stacks(
     context: &Context,
     reached: &Reached,
     found: &[(StackKind, Deployed)],
+    stay: &[(StackKind, Deployed)],
 ) -> anyhow::Result<()> {
     let (stacks, out) = (Stacks::new(&reached.session), context.out);
-    let api_goes = found.iter().any(|(kind, _)| *kind == StackKind::Api);
     for (kind, stack) in found {
         // It may have begun to change since it was found.
         let Some(stack) = stacks.settled(&stack.id, &out).await? else {
             continue;
         };
-        let counting = matches!(stack.status.as_str(), "CREATE_COMPLETE" | "UPDATE_COMPLETE");
-        if *kind == StackKind::Kinesis && counting && api_goes {
+        if *kind == StackKind::Kinesis && drains(&stack, stay) {
             drain(context, reached).await?;
         }
         out.step(&format!("deleting stack `{}`", stack.name));
@@ -251,7 +265,8 @@ async fn everything_local(
     if !harmless
         && !context
             .out
-            .confirm("stop the local environment and delete its data?")?
+            .confirm("stop the local environment and delete its data?")
+            .await?
     {
         context.out.warning("declined: nothing was changed");
         return Ok(Exit::Failed);
@@ -290,8 +305,8 @@ async fn keep_data(context: &Context, local: &Local) -> anyhow::Result<()> {
     if local.running().await?.is_some() {
         let reached = reach(context).await?;
         let kinds: Vec<_> = STACKS.into_iter().rev().collect();
-        let found = chosen(reached.stacks().await?, &kinds);
-        delete_stacks(context, &reached, &found).await?;
+        let (found, stay) = chosen(reached.stacks().await?, &kinds);
+        delete_stacks(context, &reached, &found, &stay).await?;
     }
     end_processes(local, &state).await?;
     state.host = None;
@@ -369,10 +384,24 @@ mod tests {
     }
 
     #[test]
+    fn the_stream_is_emptied_unless_an_api_stays_that_reports_what_it_loses() {
+        let (_, mut stream) = stack(StackKind::Kinesis);
+        // Also where an earlier, interrupted run has deleted the API.
+        assert!(drains(&stream, &[]));
+        assert!(drains(&stream, &[stack(StackKind::Data)]));
+        assert!(!drains(&stream, &[stack(StackKind::Api)]));
+        stream.status = "UPDATE_ROLLBACK_COMPLETE".into();
+        assert!(drains(&stream, &[]), "it works as before its update");
+        stream.status = "ROLLBACK_COMPLETE".into();
+        assert!(!drains(&stream, &[]), "it never worked");
+    }
+
+    #[test]
     fn the_api_goes_first_and_the_tables_last() {
         let found = STACKS.map(stack).to_vec();
         let kinds: Vec<_> = STACKS.into_iter().rev().collect();
         let order: Vec<_> = chosen(found, &kinds)
+            .0
             .into_iter()
             .map(|(kind, _)| kind)
             .collect();

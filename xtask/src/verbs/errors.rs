@@ -63,7 +63,7 @@ async fn redrive_all(context: &Context, consent: Consent) -> anyhow::Result<Exit
         "submit what failed in `{}` to its functions again?",
         reached.environment.name
     );
-    if !agreed(context, &reached.environment, consent, &question)? {
+    if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let mut redrive = Redrive {

@@ -98,7 +98,7 @@ async fn create(context: &Context, order: Order, consent: Consent) -> anyhow::Re
         return Ok(Exit::Done);
     }
     let question = format!("create a key for `{email}` in `{}`?", environment.name);
-    if !agreed(context, &environment, consent, &question)? {
+    if !agreed(context, &environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let (ring, operator) = (ring(&reached), operator(&reached).await?);
@@ -267,7 +267,7 @@ async fn revoke(context: &Context, id: &str, consent: Consent) -> anyhow::Result
         return Ok(Exit::Done);
     }
     let question = format!("revoke key `{id}` of `{}`?", record.email);
-    if !agreed(context, &reached.environment, consent, &question)? {
+    if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let operator = operator(&reached).await?;

@@ -1,13 +1,14 @@
 //! `logs`: the functions' logs. In `local` the host keeps a file for each function; on AWS they are
 //! in CloudWatch Logs.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use deployer::Logs;
+use deployer::{LogLine, Logs};
 use domain::names::{Function, Names};
 use domain::time::UnixMillis;
 use regex_lite::Regex;
@@ -105,14 +106,20 @@ async fn follow(
     groups: &mut Groups,
     continues: bool,
 ) -> anyhow::Result<usize> {
+    let mut read = groups.read().await?;
     loop {
         let mut lines = files.read()?;
-        lines.extend(groups.read().await?);
+        lines.append(&mut read);
         let shown = print(context, filter, lines)?;
         if !continues {
             return Ok(shown);
         }
         tokio::time::sleep(POLL).await;
+        // A call that AWS throttles, or a lost connection, must not end what is followed for hours.
+        read = groups.read().await.unwrap_or_else(|error| {
+            context.out.warning(&format!("{error:#}; trying again"));
+            Vec::new()
+        });
     }
 }
 
@@ -211,8 +218,37 @@ struct Groups {
     logs: Logs,
     names: Names,
     since: UnixMillis,
-    /// Each with the time from which to read on.
-    followed: Vec<(Source, String, UnixMillis)>,
+    followed: Vec<(Source, Followed)>,
+}
+
+/// A group that is read again and again. CloudWatch shows the lines of several instances late and
+/// out of order, so the last minute is read again each time.
+struct Followed {
+    group: String,
+    /// The time from which to read on.
+    from: UnixMillis,
+    /// The ids of the lines from then on that were returned already.
+    known: BTreeMap<String, UnixMillis>,
+}
+
+/// How late a line may be. CloudWatch usually takes seconds.
+const LATE_MILLIS: i64 = 60_000;
+
+impl Followed {
+    /// The lines that were not returned before.
+    fn fresh(&mut self, lines: Vec<LogLine>) -> Vec<Line> {
+        let fresh: Vec<_> = lines
+            .into_iter()
+            .filter(|line| self.known.insert(line.id.clone(), line.at).is_none())
+            .map(|line| (Some(line.at), line.text))
+            .collect();
+        if let Some(newest) = self.known.values().max() {
+            let from = newest.plus_millis(-LATE_MILLIS).max(self.from);
+            self.known.retain(|_, at| *at >= from);
+            self.from = from;
+        }
+        fresh
+    }
 }
 
 impl Groups {
@@ -233,19 +269,21 @@ impl Groups {
     }
 
     fn add(&mut self, source: Source, group: String) {
-        self.followed.push((source, group, self.since));
+        let followed = Followed {
+            group,
+            from: self.since,
+            known: BTreeMap::new(),
+        };
+        self.followed.push((source, followed));
     }
 
     /// The lines that were added.
     async fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
         let mut lines = Vec::new();
-        for (source, group, from) in &mut self.followed {
-            let fresh = self.logs.since(group, *from).await?;
-            if let Some((newest, _)) = fresh.last() {
-                *from = newest.plus_millis(1);
-            }
-            let fresh = fresh.into_iter();
-            lines.extend(fresh.map(|(at, line)| (*source, (Some(at), line))));
+        for (source, followed) in &mut self.followed {
+            let found = self.logs.since(&followed.group, followed.from).await?;
+            let fresh = followed.fresh(found).into_iter();
+            lines.extend(fresh.map(|line| (*source, line)));
         }
         Ok(lines)
     }
@@ -294,6 +332,34 @@ mod tests {
         std::fs::write(&file, "one\ntwo\n").unwrap();
         assert_eq!(read_from(&file, &mut from).unwrap(), "two\n");
         assert_eq!(read_from(&file, &mut from).unwrap(), "");
+    }
+
+    #[test]
+    fn a_late_line_is_shown_and_no_line_twice() {
+        let mut followed = Followed {
+            group: "g".to_owned(),
+            from: UnixMillis(0),
+            known: BTreeMap::new(),
+        };
+        let line = |id: &str, at| LogLine {
+            id: id.to_owned(),
+            at: UnixMillis(at),
+            text: format!("line {id}"),
+        };
+        let texts =
+            |lines: Vec<Line>| -> Vec<String> { lines.into_iter().map(|(_, text)| text).collect() };
+        let first = vec![line("a", 1_000), line("b", 100_000)];
+        assert_eq!(texts(followed.fresh(first)), ["line a", "line b"]);
+        assert_eq!(followed.from, UnixMillis(100_000 - LATE_MILLIS));
+        // Of another instance, written before `b`.
+        let second = vec![line("c", 99_000), line("b", 100_000)];
+        assert_eq!(texts(followed.fresh(second)), ["line c"]);
+        assert_eq!(texts(followed.fresh(Vec::new())), [""; 0]);
+        assert_eq!(
+            followed.known.len(),
+            2,
+            "what is not read again is forgotten"
+        );
     }
 
     #[test]

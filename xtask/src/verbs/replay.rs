@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::delivery::{Delivered, Delivery};
 use crate::duration::span;
 use crate::duration::{Past, past};
+use crate::output::counted;
 use crate::stop::{Exit, Stop};
 
 #[derive(Debug, Args)]
@@ -105,7 +106,7 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
         return Ok(Exit::Done);
     }
     let question = format!("submit {what}, to the processor of `{name}` again?");
-    if !agreed(context, &reached.environment, args.consent, &question)? {
+    if !agreed(context, &reached.environment, args.consent, &question).await? {
         return Ok(Exit::Failed);
     }
     context.out.step(&format!("offering {what}"));
@@ -124,7 +125,8 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     context.out.answer(&replay.done, Replayed::text)?;
     if failed > 0 {
         return Err(Stop::failed(format!(
-            "the processor failed on {failed} records at every attempt"
+            "the processor failed on {} at every attempt",
+            counted(failed, "record")
         ))
         .hint("check `cargo xtask logs processor`, then run the same command again")
         .into());

@@ -72,14 +72,19 @@ struct StreamStatus {
 
 pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
+    let first = collect(&reached).await?;
+    if !args.watch {
+        context.out.answer(&first, Status::text)?;
+        return Ok(Exit::Done);
+    }
+    context.out.screen(&first, Status::text)?;
     loop {
-        let status = collect(&reached).await?;
-        if !args.watch {
-            context.out.answer(&status, Status::text)?;
-            return Ok(Exit::Done);
-        }
-        context.out.screen(&status, Status::text)?;
         tokio::time::sleep(AGAIN).await;
+        match collect(&reached).await {
+            Ok(status) => context.out.screen(&status, Status::text)?,
+            // A call that AWS throttles, or a lost connection, must not end what is watched for hours.
+            Err(error) => context.out.warning(&format!("{error:#}; trying again")),
+        }
     }
 }
 
@@ -215,6 +220,17 @@ async fn processed(
     Ok(Some(lag::whole(sum.unwrap_or(0.0))))
 }
 
+impl StackStatus {
+    fn is_well(&self) -> bool {
+        let status = self.status.clone();
+        let stack = Deployed {
+            status,
+            ..Deployed::default()
+        };
+        stack.is_well()
+    }
+}
+
 impl Status {
     /// The problems, the worst first.
     fn found_troubles(&self) -> Vec<String> {
@@ -223,9 +239,7 @@ impl Status {
             .map(|stack| format!("stack `{stack}` is missing"))
             .collect();
         for stack in &self.stacks {
-            let up = stack.status.ends_with("_COMPLETE") && !stack.status.contains("ROLLBACK");
-            // A failed update rolled back to what ran before.
-            if !up && stack.status != "UPDATE_ROLLBACK_COMPLETE" {
+            if !stack.is_well() {
                 troubles.push(format!("stack `{}` is `{}`", stack.name, stack.status));
             }
         }
@@ -275,10 +289,14 @@ impl Status {
             },
         );
         if self.stream.is_some() {
-            let (came, done) = (known(self.incoming), known(self.processed));
+            let came = match self.incoming {
+                Some(came) => counted(came, "record"),
+                None => "unknown records".to_owned(),
+            };
+            let done = known(self.processed);
             say(
                 "last hour",
-                format!("{came} records into the stream, {done} processed"),
+                format!("{came} into the stream, {done} processed"),
             );
         }
         say(

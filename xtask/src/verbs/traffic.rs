@@ -3,7 +3,8 @@
 //! A call counts as sent if the authorizer allowed it, with any status. The number of counted calls
 //! is the growth of each user's counts in the analytics API during the run.
 
-mod counts;
+pub(super) mod answered;
+pub(super) mod counts;
 mod load;
 
 use std::collections::BTreeMap;
@@ -72,9 +73,9 @@ struct TrafficResult {
 
 /// A user of the run.
 #[derive(Debug)]
-struct User {
-    email: String,
-    key: String,
+pub(super) struct User {
+    pub(super) email: String,
+    pub(super) key: String,
 }
 
 pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<Exit> {
@@ -86,8 +87,9 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     }
     let paths = paths(&reached.environment, args)?;
     let token = admin_token(context, &reached)?;
-    let users = make_users(context, &reached, args).await?;
+    let users = make_users(context, &reached, args.users, args.duration).await?;
     let load = Load {
+        kind: reached.environment.gateway,
         rate: args.rps,
         duration: args.duration,
         method: args.method.parse().context("reading the method")?,
@@ -122,7 +124,8 @@ fn paths(environment: &Environment, args: &Arguments) -> anyhow::Result<Vec<Stri
     Ok(paths)
 }
 
-fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
+/// A token that may read every user's counts.
+pub(super) fn admin_token(context: &Context, reached: &Reached) -> anyhow::Result<String> {
     if reached.running.is_some() {
         let state = context.local().state()?;
         let email = outputs::DEMO_EMAIL;
@@ -149,20 +152,21 @@ pub(super) fn widest_plan(environment: &Environment) -> Option<&str> {
 }
 
 /// Creates users that exist only for this run, so that their counts are this run's alone.
-async fn make_users(
+pub(super) async fn make_users(
     context: &Context,
     reached: &Reached,
-    args: &Arguments,
+    number: u16,
+    lasts: Duration,
 ) -> anyhow::Result<Vec<User>> {
     let plan = widest_plan(&reached.environment).context("the environment has no plan")?;
     context
         .out
-        .step(&format!("making {} users on plan `{plan}`", args.users));
+        .step(&format!("making {number} users on plan `{plan}`"));
     let now = clock::now();
-    let seconds = i64::try_from(args.duration.as_secs()).unwrap_or(i64::MAX / 2_000);
+    let seconds = i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX / 2_000);
     let expires = now.plus_millis(seconds * 1_000 + KEYS_OUTLIVE_MILLIS);
     let mut users = Vec::new();
-    for number in 1..=args.users {
+    for number in 1..=number {
         let email = format!("traffic-{:x}-{number}@example.com", now.0);
         let made = keys::make(reached, &email, plan, Some(expires)).await?;
         users.push(User {
@@ -197,7 +201,8 @@ async fn drive(
     })
 }
 
-async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
+/// Revokes their keys.
+pub(super) async fn revoke(reached: &Reached, users: &[User]) -> anyhow::Result<()> {
     for user in users {
         keys::end(reached, &user.key).await?;
     }

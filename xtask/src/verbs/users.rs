@@ -149,7 +149,7 @@ async fn set(
         return Ok(Exit::Done);
     }
     let question = format!("change the settings of `{email}`?");
-    if !agreed(context, &reached.environment, consent, &question)? {
+    if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     change_all(&reached, &keys, &attributes(change)).await?;

@@ -213,7 +213,7 @@ async fn redrive(context: &Context, consent: Consent) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let question = format!("deliver {count} alerts again?");
-    if count > 0 && !agreed(context, &reached.environment, consent, &question)? {
+    if count > 0 && !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let name = reached.environment.names().alert_queue();
@@ -255,7 +255,7 @@ async fn secret(
         return Ok(Exit::Done);
     }
     let question = format!("replace the secret of webhook `{name}`?");
-    if rotate && !agreed(context, &reached.environment, consent, &question)? {
+    if rotate && !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let secret = current(&reached, name, rotate).await?;

@@ -253,6 +253,27 @@ async fn a_method_that_the_gateway_does_not_accept_is_refused_and_makes_no_label
 }
 
 #[tokio::test]
+async fn a_preflight_is_refused_and_is_nobodys_failure() {
+    let system = System::new();
+    let asks = json!({"Origin": "https://a.example", "Access-Control-Request-Method": "GET"});
+    let call = invocation_of("OPTIONS", "/{proxy+}", "/users/7", &asks);
+    let (answer, event) = system.invoke(call).await;
+    assert_eq!(answer.unwrap_err(), unauthorized());
+    assert_eq!(event, None);
+
+    // A key, or the lack of either header, makes it a call.
+    let mut with_key = asks.clone();
+    with_key["x-api-key"] = json!("nonsense");
+    let origin = json!({"Origin": "https://a.example"});
+    for (method, headers) in [("OPTIONS", &with_key), ("OPTIONS", &origin), ("GET", &asks)] {
+        let call = invocation_of(method, "/{proxy+}", "/users/7", headers);
+        let (answer, event) = system.invoke(call).await;
+        assert_eq!(answer.unwrap_err(), unauthorized());
+        assert_eq!(event.unwrap().event_type, EventType::AuthFailed, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn every_call_has_an_id_of_its_own_even_within_one_millisecond() {
     let system = System::new();
     system.keys.hold(record());

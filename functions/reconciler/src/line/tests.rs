@@ -193,6 +193,8 @@ fn a_refusal_is_the_gateways_own_only_if_it_did_not_ask_the_authorizer() {
         (log::AUTHORIZER_ERROR, "Unauthorized"),
         (log::INTEGRATION_STATUS, "401"),
         (log::RESPONSE_TYPE, log::ABSENT),
+        (log::RESPONSE_TYPE, log::NO_ROUTE),
+        (log::METHOD, gateway::PREFLIGHT),
         (log::STATUS, "404"),
         (log::STATUS, "200"),
         (log::STATUS, log::ABSENT),

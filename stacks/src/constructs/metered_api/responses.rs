@@ -77,7 +77,7 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
             to: To::IntegrationTimeout,
             status: Some(504),
             headers: &[JSON],
-            body: r#"{"error":"gatewayTimeout","message":"the API did not answer within 29 seconds"}"#,
+            body: r#"{"error":"gatewayTimeout","message":"the API did not answer in time"}"#,
         },
     ),
     (

@@ -14,7 +14,7 @@ use domain::route::Routes;
 use super::gateway::{OwnApi, To};
 use crate::SynthError;
 use crate::constructs::{Function, Passage, Preflight, Sent, Stack, Verb};
-use crate::environment::{Identity, SAMPLE, Secret, Upstream};
+use crate::environment::{Identity, ResponseTransferMode, SAMPLE, Secret, Upstream};
 use crate::metering::context::{Size, StackContext};
 
 /// The header that carries the caller's key.
@@ -53,13 +53,16 @@ fn proxy(stack: &mut Stack, api: &mut OwnApi, upstream: &Upstream, preflight: Op
     let address = upstream.url.as_str();
     let known = headers(upstream, |of| Sent::Variable(format!("authorizer.{of}")));
     let unknown = headers(upstream, |_| Sent::Text(NOBODY.to_owned()));
+    let streams = upstream.response_transfer_mode == ResponseTransferMode::Stream;
     let known = Passage {
         address,
         headers: &known,
+        streams,
     };
     let unknown = Passage {
         address,
         headers: &unknown,
+        streams,
     };
     for (path, method, asked) in RESOURCES {
         api.upstream(stack, method, (Verb::Any, path), known, To::Callers);
@@ -100,10 +103,13 @@ fn headers(upstream: &Upstream, who: impl Fn(&str) -> Sent) -> BTreeMap<String, 
 /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html>).
 fn reference(secret: &Secret) -> String {
     let name = &secret.secrets_manager;
-    match &secret.key {
-        Some(key) => format!("{{{{resolve:secretsmanager:{name}:SecretString:{key}}}}}"),
-        None => format!("{{{{resolve:secretsmanager:{name}:SecretString}}}}"),
-    }
+    let key = secret.key.as_ref().map(ToString::to_string);
+    let part = match (key, &secret.version) {
+        (key, Some(version)) => format!(":{}::{version}", key.unwrap_or_default()),
+        (Some(key), None) => format!(":{key}"),
+        (None, None) => String::new(),
+    };
+    format!("{{{{resolve:secretsmanager:{name}:SecretString{part}}}}}")
 }
 
 /// The routes under which calls are counted.

@@ -176,3 +176,25 @@ async fn what_is_published_is_published_to_the_owner() {
         assert_eq!(call.expected_owner.as_deref(), Some(OWNER), "{call:?}");
     }
 }
+
+#[tokio::test]
+async fn what_the_bucket_holds_is_not_uploaded_again() {
+    let aws = Scripted::start(|_| ScriptedAnswer::done()).await;
+    let published = bucket(&aws).publish_bytes("a.zip", b"zip".to_vec()).await;
+    assert!(!published.unwrap());
+    assert_eq!(aws.names(), ["HEAD"]);
+}
+
+/// Another build may replace a zip while the user reads what it would change.
+#[tokio::test]
+async fn a_file_that_is_not_the_reviewed_one_is_not_uploaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = folder.path().join("bootstrap.zip");
+    std::fs::write(&zip, b"zip").unwrap();
+    let digest = "4a0d3cb5e8f4ff8d1bd8a1ab0b1cbd1b0a6c1c2f0000000000000000000000ff";
+    let aws = Scripted::start(|_| ScriptedAnswer::done()).await;
+    let error = bucket(&aws).publish("a.zip", &zip, digest).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("bootstrap.zip` was built again"), "{error}");
+    assert!(aws.names().is_empty());
+}

@@ -1,7 +1,7 @@
 //! The stages of the deployed APIs. Of REST APIs with the access log of the deployed template, the
 //! gateway responses in effect, and the integration of each method.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -21,10 +21,11 @@ pub(crate) async fn stages(
     resources: &[DeployedResource],
 ) -> Result<BTreeMap<String, Stage>, EmulatorError> {
     let mut found = BTreeMap::new();
+    let streamed = streamed(resources);
     let apis = emulator.get("apigateway", "/restapis?limit=500").await?;
     for api in items(&apis) {
         let Some(id) = text(api, "id") else { continue };
-        let served = methods::resources(emulator, id).await?;
+        let served = methods::resources(emulator, id, &streamed).await?;
         let binary = api.get("binaryMediaTypes").and_then(Value::as_array);
         let binary = binary.is_some_and(|types| types.iter().any(|of| of == "*/*"));
         let gateway_responses = emulator
@@ -73,6 +74,18 @@ fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
         .get(member)
         .and_then(Value::as_str)
         .filter(|text| !text.is_empty())
+}
+
+/// The URIs of integrations whose responses are streamed.
+fn streamed(resources: &[DeployedResource]) -> BTreeSet<&str> {
+    let methods = resources
+        .iter()
+        .filter(|resource| resource.kind == "AWS::ApiGateway::Method");
+    let integrations = methods.filter_map(|method| method.properties.get("Integration"));
+    integrations
+        .filter(|integration| text(integration, "ResponseTransferMode") == Some("STREAM"))
+        .filter_map(|integration| text(integration, "Uri"))
+        .collect()
 }
 
 /// The emulator keeps the settings of a stage created through its API, and loses those of a stage

@@ -18,6 +18,7 @@ pub(super) use response::Refusal;
 pub(crate) use routes::{Route, Target};
 
 use super::context::{CallContext, document};
+use super::integration::Transfer;
 use super::request::{Integrated, Request, Seen};
 use super::serve::{ACCOUNT, Front, invoke};
 use super::upstream::Unanswered;
@@ -120,9 +121,12 @@ async fn pass_on(
     let headers = passed.headers(request, &context);
     let uri = passed.uri(&matched.parameters, request.query.as_deref());
     let forwarded = (uri.as_str(), headers);
+    let transfer = Transfer::Buffered {
+        timeout: passed.timeout,
+    };
     let answer = front
         .upstreams
-        .forward(request, forwarded, passed.timeout, seen)
+        .forward(request, forwarded, transfer, seen)
         .await
         .map_err(|error| match error {
             Unanswered::Late | Unanswered::Unreachable(_) => Refusal::Unavailable,

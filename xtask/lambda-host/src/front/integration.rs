@@ -23,7 +23,43 @@ pub(crate) struct Proxy {
     pub(crate) uri: String,
     /// Header names mapped to a quoted literal, `context.…` or `method.request.header.…`.
     pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) timeout: Duration,
+    pub(crate) transfer: Transfer,
+}
+
+/// How a response reaches the caller: `ResponseTransferMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// Whole, once all of it is there.
+    Buffered {
+        /// The longest that the response may take.
+        timeout: Duration,
+    },
+    /// Part by part.
+    Stream {
+        /// The longest that the response may take.
+        timeout: Duration,
+        /// The longest that a part may be waited for.
+        idle: Duration,
+    },
+}
+
+impl Transfer {
+    /// How long a stream of a regional API may pause.
+    const IDLE: Duration = Duration::from_mins(5);
+
+    /// A streamed response.
+    pub(crate) const fn stream(timeout: Duration) -> Self {
+        Self::Stream {
+            timeout,
+            idle: Self::IDLE,
+        }
+    }
+
+    pub(super) const fn timeout(self) -> Duration {
+        match self {
+            Self::Buffered { timeout } | Self::Stream { timeout, .. } => timeout,
+        }
+    }
 }
 
 /// Values may be secret.

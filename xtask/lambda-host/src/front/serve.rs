@@ -8,16 +8,18 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::{ConnectInfo, Request as HttpRequest},
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::{
-    Api, Authorization, Integration, Mock, Proxy, RestApi, Stage,
+    AccessLog, Api, Authorization, Integration, Mock, Proxy, RestApi, Stage,
     context::{Answered, CallContext, Failure, document, error_message},
     event,
     gateway_response::{self, Kind},
@@ -90,7 +92,7 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
     let body = to_bytes(body, LARGEST_BODY).await.ok();
     let fits = body.is_some();
     request.body = body.unwrap_or_default();
-    match &stage.api {
+    let (response, error) = match &stage.api {
         Api::Rest(api) => {
             let answer = if fits {
                 answer(front, (stage, api), &request, &mut seen).await
@@ -98,12 +100,12 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
                 Err(Kind::RequestTooLarge)
             };
             let error = answer.as_ref().err().copied().map(Failure::from);
-            let context = CallContext::new(stage, &request, &seen).with_error(error);
+            let context = CallContext::new(stage, &request, &seen).with_error(error.clone());
             let mut response =
                 answer.unwrap_or_else(|kind| gateway_response::respond(api, kind, &context));
             identify(&mut response, "x-amzn-requestid", &request.id);
             identify(&mut response, "x-amz-apigw-id", &request.extended_id);
-            logged(front, stage, &request, context, response).await
+            (response, error)
         }
         Api::Http(api) => {
             let answer = if fits {
@@ -112,12 +114,18 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
                 Err(http::Refusal::TooLarge)
             };
             let error = answer.as_ref().err().copied().map(Failure::from);
-            let context = CallContext::new(stage, &request, &seen).with_error(error);
             let mut response = answer.unwrap_or_else(http::Refusal::response);
             identify(&mut response, "apigw-requestid", &request.extended_id);
-            logged(front, stage, &request, context, response).await
+            (response, error)
         }
-    }
+    };
+    let handled = Handled {
+        stage: stage.clone(),
+        request,
+        seen,
+        error,
+    };
+    logged(front, handled, response).await
 }
 
 /// The response for a stage that does not exist: API Gateway has no API for it.
@@ -309,7 +317,7 @@ async fn pass_on(
     }
     let answer = front
         .upstreams
-        .forward(request, (&uri, passed), proxy.timeout, seen)
+        .forward(request, (&uri, passed), proxy.transfer, seen)
         .await
         .map_err(|error| match error {
             Unanswered::Late => Kind::IntegrationTimeout,
@@ -360,34 +368,80 @@ fn identify(response: &mut Response<Body>, header: &'static str, id: &str) {
     }
 }
 
-/// Writes the response's line of the access log.
-async fn logged(
-    front: &Front,
-    stage: &Stage,
-    request: &Request,
-    context: CallContext<'_>,
-    response: Response<Body>,
-) -> Response<Body> {
-    if let Some(log) = &stage.access_log {
-        let length = axum::body::HttpBody::size_hint(response.body())
-            .exact()
-            .unwrap_or_default();
-        let context = context.with_response(Answered {
-            status: response.status().as_u16(),
-            length: usize::try_from(length).unwrap_or(usize::MAX),
-            took: request.started.elapsed(),
-        });
-        let text = template::render(&log.format, "-", |name| context.value(name));
-        front
-            .logs
-            .line(Line {
-                function: None,
-                group: log.group.clone(),
-                stream: front.log_stream.clone(),
-                at: Timestamp::now(),
-                text,
-            })
-            .await;
+/// A request that has its response.
+struct Handled {
+    stage: Stage,
+    request: Request,
+    seen: Seen,
+    error: Option<Failure>,
+}
+
+impl Handled {
+    /// The line of the access log, in the stage's format, once the caller has the response.
+    fn line(&self, log: &AccessLog, stream: String, status: StatusCode, length: u64) -> Line {
+        let context = CallContext::new(&self.stage, &self.request, &self.seen)
+            .with_error(self.error.clone())
+            .with_response(Answered {
+                status: status.as_u16(),
+                length: usize::try_from(length).unwrap_or(usize::MAX),
+                took: self.request.started.elapsed(),
+            });
+        Line {
+            function: None,
+            group: log.group.clone(),
+            stream,
+            at: Timestamp::now(),
+            text: template::render(&log.format, "-", |name| context.value(name)),
+        }
     }
-    response
+}
+
+/// Writes the response's line of the access log: at once for a response that is there, at its end
+/// for one that is streamed.
+async fn logged(front: &Front, handled: Handled, response: Response<Body>) -> Response<Body> {
+    let Some(log) = handled.stage.access_log.clone() else {
+        return response;
+    };
+    let (logs, stream) = (front.logs.clone(), front.log_stream.clone());
+    let status = response.status();
+    if let Some(length) = response.body().size_hint().exact() {
+        logs.line(handled.line(&log, stream, status, length)).await;
+        return response;
+    }
+    let (ended, length) = oneshot::channel();
+    tokio::spawn(async move {
+        let length = length.await.unwrap_or_default();
+        logs.line(handled.line(&log, stream, status, length)).await;
+    });
+    response.map(|body| measured(body, ended))
+}
+
+/// The bytes of a body so far. It reports them when it is dropped: at the body's end, or when the
+/// caller has gone.
+struct Meter {
+    bytes: u64,
+    ended: Option<oneshot::Sender<u64>>,
+}
+
+impl Meter {
+    const fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        // Nobody waits once the host shuts down.
+        let _sent = self.ended.take().map(|ended| ended.send(self.bytes));
+    }
+}
+
+/// The body; `ended` learns how many of its bytes were sent.
+fn measured(body: Body, ended: oneshot::Sender<u64>) -> Body {
+    let mut meter = Meter {
+        bytes: 0,
+        ended: Some(ended),
+    };
+    let parts = body.into_data_stream();
+    Body::from_stream(parts.inspect_ok(move |part| meter.add(part.len())))
 }

@@ -29,6 +29,8 @@ pub(crate) struct Deployed {
     pub(crate) gateway_responses: Vec<Value>,
     /// Resources of the API, beside `/v1/x`.
     pub(crate) resources: Vec<Value>,
+    /// The URI of the integrations whose responses are streamed.
+    pub(crate) streamed: String,
     /// An HTTP API with the stage `http`, if a test wants one: its integrations by id, its routes
     /// beside `GET /v1/x`, and its configuration.
     pub(crate) http: Option<Http>,
@@ -331,16 +333,21 @@ fn cloudformation(aws: &Aws, form: &str) -> Response<Body> {
             member("Api", "api", "AWS::ApiGateway::RestApi"),
             member("Stage", "local", "AWS::ApiGateway::Stage"),
             member("Mapping", "m", "AWS::Lambda::EventSourceMapping"),
+            member("Streamed", "streamed", "AWS::ApiGateway::Method"),
         ];
         format!("<R>{}</R>", members.concat())
     } else {
         let format = aws.with(|deployed| deployed.access_log_format.clone());
+        let streamed = aws.with(|deployed| deployed.streamed.clone());
         let template = json!({"Resources": {
             "Stage": {"Properties": {
                 "RestApiId": {"Ref": "Api"},
                 "AccessLogSetting": {"DestinationArn": {"Fn::GetAtt": ["Log", "Arn"]}, "Format": format}
             }},
-            "Mapping": {"Properties": {"Enabled": true}}
+            "Mapping": {"Properties": {"Enabled": true}},
+            "Streamed": {"Properties": {
+                "Integration": {"Uri": streamed, "ResponseTransferMode": "STREAM"}
+            }}
         }});
         let template = template
             .to_string()

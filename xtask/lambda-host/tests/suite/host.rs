@@ -128,7 +128,7 @@ pub(crate) fn format() -> String {
         "resource": "$context.resourcePath", "ip": "$context.identity.sourceIp",
         "asked": "$context.authorizer.status $context.authorizer.integrationStatus",
         "askedId": "$context.authorizer.requestId", "took": "$context.authorizer.latency",
-        "askedError": "$context.authorizer.error"
+        "askedError": "$context.authorizer.error", "length": "$context.responseLength"
     })
     .to_string()
 }

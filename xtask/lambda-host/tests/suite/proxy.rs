@@ -2,6 +2,7 @@
 //! receives. Paths and headers are sent byte by byte, because a client would correct them.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -13,10 +14,12 @@ use axum::{
     extract::{Request, State},
     http::{Response, StatusCode},
 };
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 use crate::{
@@ -53,7 +56,12 @@ impl Got {
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    /// Each lets `/api/parts` send one more part.
+    next: Arc<Notify>,
 }
+
+/// The parts of `/api/parts`.
+const PARTS: usize = 3;
 
 pub(crate) const GZIP: &[u8] = b"\x1f\x8b\x08not really gzip\xff\xfe";
 
@@ -63,6 +71,7 @@ impl Upstream {
         let upstream = Self {
             address: listener.local_addr().unwrap(),
             got: Arc::default(),
+            next: Arc::default(),
         };
         let router = Router::new().fallback(answer).with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -115,6 +124,13 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response<
         "/api/echo" => response
             .header("content-type", "application/octet-stream")
             .body(Body::from(body)),
+        "/api/parts" => {
+            let parts = stream::unfold(upstream.next, |next| async move {
+                next.notified().await;
+                Some((Ok::<_, Infallible>("part\n"), next))
+            });
+            response.body(Body::from_stream(parts.take(PARTS)))
+        }
         "/api/huge" => response.body(Body::from(vec![0; 11 * 1024 * 1024])),
         "/api/report" => response
             .header("content-length", "1234")
@@ -205,6 +221,11 @@ fn methods(uri: &str, millis: u64) -> Value {
 
 /// A host with an upstream under `/api` of its address.
 async fn running(more: Vec<Value>) -> (Running, Upstream) {
+    started(more, false).await
+}
+
+/// The same; `streamed` says whether the responses of `/{proxy+}` are streamed.
+async fn started(more: Vec<Value>, streamed: bool) -> (Running, Upstream) {
     let upstream = Upstream::start().await;
     let base = format!("http://{}/api", upstream.address);
     let mut resources = vec![
@@ -213,13 +234,108 @@ async fn running(more: Vec<Value>) -> (Running, Upstream) {
             "resourceMethods": methods(&format!("{base}/{{proxy}}"), 3_000)}),
     ];
     resources.extend(more);
+    let streamed = if streamed {
+        format!("{base}/{{proxy}}")
+    } else {
+        String::new()
+    };
     let host = Running::start(Deployed {
         access_log_format: format(),
         resources,
+        streamed,
         ..Deployed::default()
     })
     .await;
     (host, upstream)
+}
+
+/// A caller of a host, with what it has received so far.
+struct Caller {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Caller {
+    async fn get(host: &Running, path: &str) -> Self {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let head = format!("GET /local/{path} HTTP/1.1\r\nHost: metered.example\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Reads until this many parts have come; `false` if the connection ends before.
+    async fn parts(&mut self, parts: usize) -> bool {
+        let count = |bytes: &[u8]| String::from_utf8_lossy(bytes).matches("part\n").count();
+        while count(&self.received) < parts {
+            if self.stream.read_buf(&mut self.received).await.unwrap() == 0 {
+                return false;
+            }
+        }
+        assert_eq!(count(&self.received), parts);
+        true
+    }
+}
+
+/// The lines of the access log, once there is one: the status, and the length of the response.
+async fn only_line(host: &Running) -> (String, String) {
+    host.eventually("the call is logged", async |host| {
+        host.aws
+            .with(|aws| aws.log_lines.get("/access").map_or(0, Vec::len))
+            == 1
+    })
+    .await;
+    let line = host.aws.with(|aws| aws.log_lines["/access"][0].clone());
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let text = |of: &str| line[of].as_str().unwrap().to_owned();
+    (text("status"), text("length"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streamed_response_reaches_the_caller_part_by_part_and_is_logged_at_its_end() {
+    let (host, upstream) = started(Vec::new(), true).await;
+    let mut caller = Caller::get(&host, "parts").await;
+    for part in 1..=PARTS {
+        let lines = host.aws.with(|aws| aws.log_lines.len());
+        assert_eq!(lines, 0, "the response has not ended");
+        // The upstream sends no further part before the caller has this one.
+        upstream.next.notify_one();
+        assert!(caller.parts(part).await);
+    }
+    assert_eq!(only_line(&host).await, ("200".to_owned(), "15".to_owned()));
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_its_caller_leaves_is_logged_with_what_was_sent() {
+    let (host, upstream) = started(Vec::new(), true).await;
+    let mut caller = Caller::get(&host, "parts").await;
+    upstream.next.notify_one();
+    assert!(caller.parts(1).await);
+    drop(caller);
+    upstream.next.notify_one();
+    upstream.next.notify_one();
+    let (status, length) = only_line(&host).await;
+    assert_eq!(status, "200");
+    assert!(["5", "10", "15"].contains(&length.as_str()), "{length}");
+    host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_may_be_larger_than_ten_megabytes_and_no_longer_than_its_timeout() {
+    let (host, _upstream) = started(Vec::new(), true).await;
+    let back = send(host.address, "GET /local/huge HTTP/1.1", b"").await;
+    assert_eq!((back.status, back.body.len()), (200, 11 * 1024 * 1024));
+    // The upstream sends no part: the status is sent, so the connection breaks off after the
+    // three seconds of the integration.
+    let mut caller = Caller::get(&host, "parts").await;
+    assert!(!caller.parts(1).await);
+    let head = String::from_utf8_lossy(&caller.received);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(!head.ends_with("0\r\n\r\n"), "{head}");
+    host.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,14 @@
 //! B1, B4, B9 and B10: the counting core, measured in one process.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::figure::Figure;
-use super::{BenchmarkId, build, names, read, scale};
+use super::{Arguments, BenchmarkId, build, names, read, scale};
 use crate::context::Context;
 use crate::jobs::Job;
+use crate::local::SuiteTools;
 
 /// The crate that measures the counting core: a program of the suites.
 const SUITES: &str = "tests";
@@ -19,6 +20,8 @@ const OF_CORE: &str = "bench";
 struct CoreReport {
     #[serde(rename = "B1")]
     cpu: Option<Cpu>,
+    #[serde(rename = "B1Peer")]
+    compared: Option<Compared>,
     #[serde(rename = "B4")]
     cost: Option<Vec<Cost>>,
     #[serde(rename = "B9")]
@@ -39,6 +42,23 @@ struct Cpu {
     entries_of_1000: u32,
     entries_of_100: u32,
     fold_kilobytes: u32,
+}
+
+/// The processor with the AWS SDK, and the peer in Node.js.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared {
+    /// Events per CPU-second.
+    batches_of_100: Pair,
+    batches_of_1000: Pair,
+    /// Events per second.
+    slow_table: Pair,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pair {
+    ours: u32,
+    peer: u32,
 }
 
 /// The cost of a workload per 1,000 calls.
@@ -64,23 +84,61 @@ struct Schedules {
 pub(super) async fn figures(
     context: &Context,
     ids: &[BenchmarkId],
-    plots: &Path,
+    args: &Arguments,
 ) -> anyhow::Result<Vec<Figure>> {
+    let peer = peer(context, args).await?;
     let release = build(context, &[&["-p", SUITES, "--bin", OF_CORE]]).await?;
     context
         .out
         .step("measuring; other load on this machine distorts the figures");
     let only = names(ids).flat_map(|name| ["--only".to_owned(), name]);
-    let report: CoreReport = read(Job::new(release.join(OF_CORE)).args(only)).await?;
+    let report: CoreReport = read(Job::new(release.join(OF_CORE)).args(only).args(peer)).await?;
     let mut figures = Vec::new();
     figures.extend(report.cpu.iter().flat_map(of_cpu));
+    figures.extend(report.compared.iter().flat_map(of_peer));
     figures.extend(report.cost.iter().flatten().flat_map(of_cost));
     figures.extend(report.schedules.iter().flat_map(of_schedules));
     if let Some(scale) = &report.scale {
-        scale.draw(context, plots)?;
+        scale.draw(context, &args.plots)?;
         figures.extend(scale.figures());
     }
     Ok(figures)
+}
+
+/// The arguments that have the peer measured too.
+async fn peer(context: &Context, args: &Arguments) -> anyhow::Result<Vec<PathBuf>> {
+    if !args.peer {
+        return Ok(Vec::new());
+    }
+    let tools = SuiteTools::ensure(context).await?;
+    let script = tools.peer(context).await?.join("measure.mjs");
+    Ok(vec!["--peer".into(), tools.node(), script])
+}
+
+fn of_peer(compared: &Compared) -> [Figure; 3] {
+    let beside = |name: &str, pair: &Pair, unit| {
+        let (ours, peer) = (f64::from(pair.ours), f64::from(pair.peer));
+        Figure::new("B1", name, ours, unit).beside("Node.js", peer)
+    };
+    let cpu = |name: &str, pair: &Pair, least: f64| {
+        let figure = beside(name, pair, "events per CPU-second");
+        figure.at_least(least * f64::from(pair.peer))
+    };
+    let slow = "with the SDK, 5 ms a call, batches of 100";
+    [
+        cpu(
+            "with the SDK, batches of 100",
+            &compared.batches_of_100,
+            40.0,
+        ),
+        cpu(
+            "with the SDK, batches of 1,000",
+            &compared.batches_of_1000,
+            20.0,
+        ),
+        beside(slow, &compared.slow_table, "events/s")
+            .at_least(20.0 * f64::from(compared.slow_table.peer)),
+    ]
 }
 
 fn of_cpu(cpu: &Cpu) -> Vec<Figure> {
@@ -154,6 +212,10 @@ mod tests {
                 "processorKilobytes": 15780, "entriesOf1000": 1000000, "entriesOf100": 999999,
                 "foldKilobytes": 97668
             },
+            "B1Peer": {
+                "batchesOf100": {"ours": 400, "peer": 10}, "batchesOf1000": {"ours": 199, "peer": 10},
+                "slowTable": {"ours": 200, "peer": 10}
+            },
             "B4": [
                 {"name": "W1", "calls": 9, "total": {"writes": 120, "reads": 201}},
                 {"name": "W7", "calls": 9, "total": {"writes": 1, "reads": 1}}
@@ -165,6 +227,9 @@ mod tests {
         let (yes, no) = (Some(true), Some(false));
         let cpu = of_cpu(&report.cpu.unwrap());
         assert_eq!(met(&cpu), [yes, no, None, yes, yes, no, None]);
+        let peer = of_peer(&report.compared.unwrap());
+        assert_eq!(met(&peer), [yes, no, yes]);
+        assert_eq!(peer[0].ratio, Some(40.0));
         let cost = report.cost.unwrap();
         assert_eq!(met(&of_cost(&cost[0])), [yes, no]);
         assert_eq!(met(&of_cost(&cost[1])), [None, None]);

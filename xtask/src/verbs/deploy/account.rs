@@ -1,6 +1,6 @@
 //! AWS's settings for the whole account and region, which no environment may take from another.
 
-use deployer::{Stacks, gateway_account};
+use deployer::{Stacks, gateway_account, secret_version};
 use domain::names::StackKind;
 use stacks::USAGE_STREAM;
 use stacks::environment::{ApiKind, Environment};
@@ -26,10 +26,20 @@ pub(super) async fn reach(context: &Context, environment: Environment) -> anyhow
         ));
     }
     reached.environment = reached.environment.leaving_gateway_account(leaves);
+    if let Some(secret) = upstream_secret(&reached.environment) {
+        let version = secret_version(&reached.session, &secret).await?;
+        reached.environment = reached.environment.with_upstream_secret(version);
+    }
     if let Some(shards) = shards_of_the_stack(&reached).await? {
         reached.environment = reached.environment.with_stream_of(shards);
     }
     Ok(reached)
+}
+
+/// The name of the secret that the upstream receives.
+fn upstream_secret(environment: &Environment) -> Option<String> {
+    let secret = environment.upstream.as_ref()?.secret.as_ref()?;
+    Some(secret.secrets_manager.to_string())
 }
 
 /// The shards that a scaled stream was made with, if it exists. CloudFormation sets the shards of a

@@ -10,6 +10,7 @@ use super::propose::{Proposal, Proposals};
 use super::review::{Decision, consented, named};
 use super::{Deployment, adoption, leftovers, order};
 use crate::aws::deletable;
+use crate::output::counted;
 
 /// How many zips are uploaded at the same time.
 const UPLOADS: usize = 4;
@@ -33,8 +34,10 @@ impl Deployment<'_> {
         }
         self.show_unsupported(&proposals.stacks);
         let what = format!("change {}", named(&plan.names()));
-        let agreed = possible(&proposals)
-            .and_then(|()| consented(self.context, self.manner, &what, &plan.concerns()));
+        let agreed = match possible(&proposals) {
+            Ok(()) => consented(self.context, self.manner, &what, &plan.concerns()).await,
+            Err(error) => Err(error),
+        };
         if !matches!(agreed, Ok(true)) {
             self.discard(&proposals.stacks).await?;
             agreed?;
@@ -73,14 +76,14 @@ impl Deployment<'_> {
             what.push(format!("finish the rollback of {}", named(&names)));
         }
         what.extend(left.iter().map(|left| {
-            let (group, bytes) = (&left.group, left.bytes);
-            format!("remove log group `{group}` of a stack that is gone, with its {bytes} bytes")
+            let (group, bytes) = (&left.group, counted(left.bytes, "byte"));
+            format!("remove log group `{group}` of a stack that is gone, with its {bytes}")
         }));
         if !what.is_empty() {
             for what in &what {
                 out.detail(&format!("first: {what}"));
             }
-            if !consented(self.context, self.manner, &what.join(", and "), &[])? {
+            if !consented(self.context, self.manner, &what.join(", and "), &[]).await? {
                 return Ok(false);
             }
         }
@@ -108,7 +111,7 @@ impl Deployment<'_> {
         let all = assets.len();
         let uploads = assets
             .into_iter()
-            .map(|asset| bucket.publish(&asset.key, &asset.zip));
+            .map(|asset| bucket.publish(&asset.key, &asset.zip, &asset.sha256));
         let mut uploads = futures_util::stream::iter(uploads).buffer_unordered(UPLOADS);
         let (mut looked, mut published) = (0, 0);
         while let Some(uploaded) = uploads.try_next().await? {
@@ -164,7 +167,7 @@ impl Deployment<'_> {
         let stacks = Stacks::new(session);
         if let Some(remains) = &proposal.remains {
             out.detail("deleting what is left of it");
-            stacks.delete(remains, &out).await?;
+            stacks.delete_remains(remains, &out).await?;
         }
         let left = leftovers::found(session, None, template).await?;
         leftovers::remove(session, &left).await?;

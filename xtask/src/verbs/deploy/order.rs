@@ -78,7 +78,7 @@ pub(super) async fn retire(
     let what = format!("delete stack `{}`", stack.name);
     if concerns != retired.concerns
         && !concerns.is_empty()
-        && !consented(context, manner, &what, &concerns)?
+        && !consented(context, manner, &what, &concerns).await?
     {
         out.warning(&format!("declined: stack `{}` still exists", stack.name));
         return Ok(Decision::Declined);
@@ -97,7 +97,10 @@ pub(super) async fn concerns_of_retiring(reached: &Reached) -> anyhow::Result<Ve
     let queue = reached.environment.names().dead_letter_queue();
     let letters = Queues::new(&reached.session).depth(&queue).await?;
     let letters = letters.filter(|letters| *letters > 0);
-    let lost = letters.map(|letters| format!("{letters} dead letters in `{queue}` are lost"));
+    let lost = letters.map(|letters| match letters {
+        1 => format!("a dead letter in `{queue}` is lost"),
+        letters => format!("{letters} dead letters in `{queue}` are lost"),
+    });
     Ok(lost.into_iter().collect())
 }
 

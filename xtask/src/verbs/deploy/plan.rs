@@ -5,6 +5,7 @@ use serde::Serialize;
 use stacks::environment::Environment;
 
 use crate::context::Context;
+use crate::output::counted;
 
 /// All changes of a deploy.
 #[derive(Debug, Serialize)]
@@ -234,8 +235,9 @@ impl StackPlan {
         }
         lines.extend(self.removed_log_groups.iter().map(|group| {
             danger(format!(
-                "- log group `{}` of a stack that is gone: removed with the {} bytes of lines written after it",
-                group.name, group.bytes
+                "- log group `{}` of a stack that is gone: removed with the {} of lines written after it",
+                group.name,
+                counted(group.bytes, "byte")
             ))
         }));
         lines.extend(self.adoptions.iter().flat_map(AdoptedTable::lines));

@@ -67,14 +67,14 @@ pub(super) fn named(stacks: &[&str]) -> String {
 }
 
 /// Whether `what`, which raises `concerns`, may proceed.
-pub(super) fn consented(
+pub(super) async fn consented(
     context: &Context,
     manner: Manner,
     what: &str,
     concerns: &[String],
 ) -> anyhow::Result<bool> {
     match question(manner.outside_local, what, concerns) {
-        Some(question) if !manner.consent.yes => context.confirm(&question),
+        Some(question) if !manner.consent.yes => context.confirm(&question).await,
         _ => Ok(true),
     }
 }

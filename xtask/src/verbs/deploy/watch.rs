@@ -27,7 +27,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
-use crate::local::{Tools, host};
+use crate::local::{Lock, Tools, host};
 use crate::stop::{Exit, Stop};
 
 /// How often to poll files.
@@ -127,6 +127,10 @@ async fn change(
     if !others.is_empty() {
         let kinds: Vec<_> = others.iter().map(|function| function.stack()).collect();
         deployment.stacks = in_order(&kinds);
+        let _lock = match &deployment.reached.running {
+            Some(_) => Some(Lock::take(&deployment.context.local())?),
+            None => None,
+        };
         deploy(deployment).await?;
         confirm(deployment, &others, &assets).await?;
     }

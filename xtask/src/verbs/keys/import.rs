@@ -86,7 +86,7 @@ pub(super) async fn one(
         return Ok(Exit::Done);
     }
     let question = format!("import a key for `{email}` into `{}`?", environment.name);
-    if !agreed(context, &environment, consent, &question)? {
+    if !agreed(context, &environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let user = settings_of(&reached, &email).await?;
@@ -165,7 +165,7 @@ pub(super) async fn all(
             .step(&format!("would {}", question.trim_end_matches('?')));
         return Ok(Exit::Done);
     }
-    if !new.is_empty() && !agreed(context, &environment, consent, &question)? {
+    if !new.is_empty() && !agreed(context, &environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     // Every key of a user carries the user's settings; the newest decides, as for a new key.

@@ -45,7 +45,7 @@ pub(super) async fn run(
         "replace key `{id}` of `{}`, which works until {until}?",
         old.email
     );
-    if !agreed(context, &reached.environment, consent, &question)? {
+    if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     let planned = Rotation { old, until };

@@ -42,7 +42,7 @@ pub(super) async fn run(
         return Ok(Exit::Done);
     }
     let question = format!("change key `{id}` of `{}`?", record.email);
-    if !agreed(context, &reached.environment, consent, &question)? {
+    if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
     table(&reached)

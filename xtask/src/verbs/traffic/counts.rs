@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Reads counts.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(in crate::verbs) struct Counter {
     client: reqwest::Client,
     url: String,
     token: String,
@@ -26,12 +26,12 @@ pub(super) struct Counter {
 
 /// Calls sent and calls counted.
 #[derive(Debug, PartialEq)]
-pub(super) struct Counts {
-    pub(super) counted: u64,
-    pub(super) missing: u64,
-    pub(super) extra: u64,
+pub(in crate::verbs) struct Counts {
+    pub(in crate::verbs) counted: u64,
+    pub(in crate::verbs) missing: u64,
+    pub(in crate::verbs) extra: u64,
     /// From the last response until all calls were counted; `None` if they never were.
-    pub(super) seconds: Option<f64>,
+    pub(in crate::verbs) seconds: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct UserStats {
 }
 
 impl Counter {
-    pub(super) fn new(api: &str, token: &str) -> anyhow::Result<Self> {
+    pub(in crate::verbs) fn new(api: &str, token: &str) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(30))
@@ -54,12 +54,13 @@ impl Counter {
     }
 
     /// The calls counted for each user.
-    pub(super) async fn all(&self, users: &[User]) -> anyhow::Result<Vec<u64>> {
+    pub(in crate::verbs) async fn all(&self, users: &[User]) -> anyhow::Result<Vec<u64>> {
         let counts = users.iter().map(|user| self.one(&user.email));
         futures_util::future::try_join_all(counts).await
     }
 
-    async fn one(&self, email: &str) -> anyhow::Result<u64> {
+    /// The calls counted for one user.
+    pub(in crate::verbs) async fn one(&self, email: &str) -> anyhow::Result<u64> {
         let answer = self
             .client
             .get(format!("{}?email={email}", self.url))
@@ -81,7 +82,7 @@ impl Counter {
     }
 
     /// Waits until every accepted call is counted, or until the timeout.
-    pub(super) async fn until_counted(
+    pub(in crate::verbs) async fn until_counted(
         &self,
         out: Output,
         users: &[User],

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use stacks::environment::ApiKind;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::User;
+use super::answered::Answered;
 use crate::output::Output;
 
 /// Concurrent calls. Beyond that the schedule slips, and the report mentions it.
@@ -21,6 +23,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// The calls to make.
 #[derive(Debug)]
 pub(super) struct Load {
+    /// The kind of the API that is called.
+    pub(super) kind: ApiKind,
     pub(super) rate: u32,
     pub(super) duration: Duration,
     pub(super) method: reqwest::Method,
@@ -81,9 +85,10 @@ impl Load {
             }
             let request = client.request(self.method.clone(), url);
             let request = request.header("x-api-key", &who.key);
+            let kind = self.kind;
             answers.spawn(async move {
                 let answered = match request.send().await {
-                    Ok(answer) => Some(Answered::of(answer).await),
+                    Ok(answer) => Some(Answered::of(kind, answer).await),
                     Err(_) => None,
                 };
                 drop(permit);
@@ -98,55 +103,6 @@ impl Load {
             sent.add(done?);
         }
         Ok(sent)
-    }
-}
-
-/// An answer.
-#[derive(Debug, Clone, Copy)]
-struct Answered {
-    status: u16,
-    /// Whether the authorizer let the call through.
-    let_through: bool,
-}
-
-impl Answered {
-    async fn of(answer: reqwest::Response) -> Self {
-        let status = answer.status().as_u16();
-        if answer.headers().contains_key("apigw-requestid") {
-            let body = answer.bytes().await.unwrap_or_default();
-            return Self::of_http_api(status, &body);
-        }
-        let kind = answer.headers().get("x-amzn-errortype");
-        Self::new(status, kind.and_then(|kind| kind.to_str().ok()))
-    }
-
-    /// An HTTP API does not mark its own responses: it is known by their bodies. Its 503 stands for an
-    /// upstream that fails, whose call was let through.
-    fn of_http_api(status: u16, body: &[u8]) -> Self {
-        const REFUSALS: [(u16, &str); 4] = [
-            (403, "Forbidden"),
-            (404, "Not Found"),
-            (429, "Too Many Requests"),
-            (500, "Internal Server Error"),
-        ];
-        let own = REFUSALS.iter().find(|(of, _)| *of == status);
-        let refused = own.is_some_and(|(_, message)| {
-            body == format!("{{\"message\":\"{message}\"}}").as_bytes()
-        });
-        Self {
-            status,
-            let_through: !refused,
-        }
-    }
-
-    /// A REST API marks its own responses. It also responds for an upstream that fails, and then
-    /// the call was let through.
-    fn new(status: u16, error_type: Option<&str>) -> Self {
-        let for_upstream = error_type == Some("InternalServerErrorException");
-        Self {
-            status,
-            let_through: error_type.is_none() || for_upstream && [502, 504].contains(&status),
-        }
     }
 }
 
@@ -186,6 +142,7 @@ mod tests {
     #[test]
     fn calls_are_spread_evenly() {
         let load = Load {
+            kind: ApiKind::Rest,
             rate: 50,
             duration: Duration::from_secs(30),
             method: reqwest::Method::GET,
@@ -198,37 +155,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_authorizer_let_through_is_accepted_whatever_it_was_answered() {
+    fn calls_are_summed_up_by_user_and_by_status() {
         let mut sent = Sent {
             accepted: vec![0, 0],
             statuses: BTreeMap::new(),
             late: 0,
             elapsed: Duration::ZERO,
         };
-        for (user, status, error_type) in [
-            (0, 200, None),
-            (1, 404, None),
-            (1, 401, None),
-            (1, 401, Some("UnauthorizedException")),
-            (1, 429, Some("AccessDeniedException")),
-            (0, 500, Some("AuthorizerConfigurationException")),
-            (0, 502, Some("InternalServerErrorException")),
-        ] {
-            sent.add((user, Some(Answered::new(status, error_type))));
-        }
-        for (status, body) in [
-            (403, "{\"message\":\"Forbidden\"}"),
-            (500, "{\"message\":\"Internal Server Error\"}"),
-        ] {
-            sent.add((0, Some(Answered::of_http_api(status, body.as_bytes()))));
+        for (user, status, let_through) in [(0, 200, true), (1, 404, true), (1, 429, false)] {
+            let answered = Answered {
+                status,
+                let_through,
+            };
+            sent.add((user, Some(answered)));
         }
         sent.add((0, None));
-        assert_eq!(sent.accepted, [2, 2]);
+        assert_eq!(sent.accepted, [1, 1]);
         assert_eq!(sent.statuses.get("error"), Some(&1));
-        assert_eq!(sent.statuses.values().sum::<u64>(), 10);
-        let unreachable = b"{\"message\":\"Service Unavailable\"}".as_slice();
-        for (status, body) in [(200, b"".as_slice()), (403, b"{}"), (503, unreachable)] {
-            assert!(Answered::of_http_api(status, body).let_through, "{status}");
-        }
+        assert_eq!(sent.statuses.values().sum::<u64>(), 4);
     }
 }

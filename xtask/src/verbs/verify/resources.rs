@@ -6,6 +6,7 @@ use stacks::environment::{Environment, StreamCapacity};
 
 use super::{Check, has};
 use crate::aws::{Reached, deployed_mode};
+use crate::output::counted;
 
 type Found = [(StackKind, Deployed)];
 
@@ -15,24 +16,25 @@ pub(super) async fn of_stacks(reached: &Reached, found: &Found) -> anyhow::Resul
     let mut checks = Vec::new();
     for (_, stack) in found {
         let declared = stacks.declared(stack).await?;
-        let up = matches!(
-            stack.status.as_str(),
-            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE"
-        );
         let lacking = declared.lacking.iter();
         let lacking: Vec<_> = lacking
             .map(|(id, status)| format!("`{id}` {status}"))
             .collect();
         let detail = if lacking.is_empty() {
             format!(
-                "{}, {} resources as declared",
-                stack.status, declared.resources
+                "{}, {} as declared",
+                stack.status,
+                counted(declared.resources, "resource")
             )
         } else {
             format!("{}; {}", stack.status, lacking.join(", "))
         };
         let name = format!("stack `{}`", stack.name);
-        checks.push(Check::new(name, up && lacking.is_empty(), detail));
+        checks.push(Check::new(
+            name,
+            stack.is_well() && lacking.is_empty(),
+            detail,
+        ));
     }
     let mut wanted = vec![StackKind::Data, StackKind::Api];
     if deployed_mode(found) == TrackingMode::Stream {
@@ -60,9 +62,9 @@ pub(super) async fn of_stream(reached: &Reached, found: &Found) -> anyhow::Resul
         Some(facts) => {
             let wrong = differences(&facts, &reached.environment, reached.running.is_some());
             let detail = format!(
-                "{}, {} shards, {} h, {}",
+                "{}, {}, {} h, {}",
                 facts.status,
-                facts.shards,
+                counted(facts.shards, "shard"),
                 facts.retention_hours,
                 if facts.encrypted {
                     "encrypted"
@@ -93,12 +95,11 @@ fn differences(facts: &StreamFacts, environment: &Environment, embedded: bool) -
     if let StreamCapacity::Provisioned { least, most, .. } = environment.stream.capacity {
         let shards = u32::try_from(facts.shards).unwrap_or(0);
         if !(least..=most).contains(&shards) {
-            let allowed = if least == most {
-                least.to_string()
+            wrong.push(if least == most {
+                format!("the file says {}", counted(least, "shard"))
             } else {
-                format!("{least} to {most}")
-            };
-            wrong.push(format!("the file says {allowed} shards"));
+                format!("the file says {least} to {most} shards")
+            });
         }
     }
     if !facts.encrypted && !embedded {
@@ -195,7 +196,7 @@ pub(super) async fn of_dashboard(reached: &Reached) -> anyhow::Result<Check> {
     let name = format!("dashboard `{dashboard}`");
     Ok(match widgets {
         None => Check::new(name, false, "not there"),
-        Some(widgets) => Check::new(name, widgets > 0, format!("{widgets} widgets")),
+        Some(widgets) => Check::new(name, widgets > 0, counted(widgets, "widget")),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The integration of each method of a REST API, and its authorization.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{items, text};
 use crate::{
     emulator::{Emulator, EmulatorError, Service},
-    front::{Authorization, Integration, Method, Mock, Proxy, Resource},
+    front::{Authorization, Integration, Method, Mock, Proxy, Resource, Transfer},
     ids,
 };
 
@@ -18,10 +18,12 @@ use crate::{
 pub(super) const SECRET: &str = "{{resolve:secretsmanager:";
 const INTEGRATION_MILLIS: u64 = 29_000;
 
-/// The resources of an API that have a method.
+/// The resources of an API that have a method. The emulator loses an integration's
+/// `ResponseTransferMode`: `streamed` holds the URIs that the templates declare as streamed.
 pub(super) async fn resources(
     emulator: &Emulator,
     api: &str,
+    streamed: &BTreeSet<&str>,
 ) -> Result<Vec<Resource>, EmulatorError> {
     let authorizers = emulator
         .get(
@@ -51,7 +53,7 @@ pub(super) async fn resources(
         for (name, method) in declared.into_iter().flatten() {
             let method = Method {
                 authorization: authorization(method, &authorizers),
-                integration: integration(emulator, method).await,
+                integration: integration(emulator, method, streamed).await,
             };
             methods.insert(name.clone(), method);
         }
@@ -85,14 +87,18 @@ pub(super) fn function_of(uri: &str) -> Option<String> {
     Some(ids::resource_of(arn).to_owned())
 }
 
-async fn integration(emulator: &Emulator, method: &Value) -> Integration {
+async fn integration(
+    emulator: &Emulator,
+    method: &Value,
+    streamed: &BTreeSet<&str>,
+) -> Integration {
     let Some(integration) = method.get("methodIntegration") else {
         return Integration::Unknown;
     };
     let uri = text(integration, "uri").unwrap_or_default();
     match text(integration, "type") {
         Some("AWS_PROXY") => function_of(uri).map_or(Integration::Unknown, Integration::Function),
-        Some("HTTP_PROXY") => proxy(emulator, integration, uri)
+        Some("HTTP_PROXY") => proxy(emulator, integration, uri, streamed)
             .await
             .map_or(Integration::Unknown, Integration::Proxy),
         Some("MOCK") => mock(integration).map_or(Integration::Unknown, Integration::Mock),
@@ -100,7 +106,12 @@ async fn integration(emulator: &Emulator, method: &Value) -> Integration {
     }
 }
 
-async fn proxy(emulator: &Emulator, integration: &Value, uri: &str) -> Option<Proxy> {
+async fn proxy(
+    emulator: &Emulator,
+    integration: &Value,
+    uri: &str,
+    streamed: &BTreeSet<&str>,
+) -> Option<Proxy> {
     let mut headers = BTreeMap::new();
     for (target, source) in strings(integration, "requestParameters") {
         let Some(name) = target.strip_prefix("integration.request.header.") else {
@@ -114,10 +125,15 @@ async fn proxy(emulator: &Emulator, integration: &Value, uri: &str) -> Option<Pr
         headers.insert(name.to_owned(), source);
     }
     let millis = integration.get("timeoutInMillis").and_then(Value::as_u64);
+    let timeout = Duration::from_millis(millis.unwrap_or(INTEGRATION_MILLIS));
     Some(Proxy {
         uri: uri.to_owned(),
         headers,
-        timeout: Duration::from_millis(millis.unwrap_or(INTEGRATION_MILLIS)),
+        transfer: if streamed.contains(uri) {
+            Transfer::stream(timeout)
+        } else {
+            Transfer::Buffered { timeout }
+        },
     })
 }
 
@@ -127,7 +143,8 @@ pub(super) async fn revealed(emulator: &Emulator, source: &str) -> Option<String
     let (before, rest) = source.split_once(SECRET)?;
     let (reference, after) = rest.split_once("}}")?;
     let mut parts = reference.split(':');
-    let (name, key) = (parts.next()?, parts.nth(1));
+    let name = parts.next()?;
+    let key = parts.nth(1).filter(|key| !key.is_empty());
     let asked = emulator
         .call(
             Service::SecretsManager,
