@@ -228,13 +228,15 @@ fn who_looks_may_use_the_key_through_dynamodb_alone() {
 
 /// Calls of commands that neither role covers: they change keys, records and counts, or show a
 /// secret.
-const OF_OTHER_COMMANDS: [&str; 13] = [
+const OF_OTHER_COMMANDS: [&str; 14] = [
     "dynamodb:ConditionCheckItem",
     "dynamodb:DeleteItem",
     "kinesis:GetRecords",
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
     "lambda:Invoke",
+    // Only of an environment whose upstream has a secret.
+    "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
     "secretsmanager:PutSecretValue",
     "sqs:ChangeMessageVisibility",

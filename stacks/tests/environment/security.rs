@@ -174,7 +174,7 @@ fn an_http_api_refuses_what_only_a_rest_api_keeps() {
     refused_at_the_end(
         &format!("gateway: http\n{streaming}"),
         &format!(
-            "test.yaml:{line}:65: `upstream.responseTransferMode` has no effect with `gateway: http`"
+            "test.yaml:{line}:11: `upstream.responseTransferMode` has no effect with `gateway: http`"
         ),
     );
     assert!(with(streaming).is_ok());
