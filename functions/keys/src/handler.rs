@@ -8,7 +8,7 @@ use domain::key::normal_email;
 use domain::time::UnixMillis;
 use keyring::{Actor, Blocks, KeyError, KeyTable, Keyring, ListedKey, Pages, Role, Whom};
 use runtime::request::Request;
-use runtime::response::json;
+use runtime::response::{failure, json};
 
 use crate::body::{self, Listed};
 use crate::error::RequestError;
@@ -42,7 +42,7 @@ impl<T: KeyTable> Api<T> {
             Ok(response) => response,
             Err(error) => {
                 error.log();
-                json(error.status(), &error.body(), error.header())
+                failure(request, error.status(), &error.body(), error.header())
             }
         }
     }
