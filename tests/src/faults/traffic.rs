@@ -8,7 +8,7 @@ use domain::dimension::Label;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::TrackingMode;
-use domain::plan::{LimitMode, Plan, Plans};
+use domain::plan::{AnchorDay, LimitMode, Plan, Plans};
 use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
 use serde_dynamo::AttributeValue;
@@ -83,6 +83,7 @@ pub(super) fn plans(with_quotas: bool) -> Plans {
             alerts_percent: alerts.to_vec(),
             limit_mode: LimitMode::Soft,
             timezone: zone.to_owned(),
+            period_anchor_day: AnchorDay::FIRST,
         };
         (name.to_owned(), plan)
     };
