@@ -15,11 +15,13 @@ use domain::id::EventId;
 use domain::table::{ItemKey, JournalKey, Listed, attribute};
 use domain::time::{UnixMillis, Window};
 use domain::{state, table};
+pub(super) use alerts::most_units;
 use expected::Expected;
 use model::Model;
 use runtime::memory::MemoryStore;
 use runtime::store::{Document, Value};
 
+use super::limits;
 use super::log;
 use super::oracle::is_event;
 use super::questions::{Answer, Question};
@@ -37,6 +39,7 @@ pub(super) fn check(world: &World, end: End, answers: &[(Question, Answer)]) -> 
     errors(world, &model, end)?;
     alerts::check(world, &model)?;
     bills::check(world, &model)?;
+    limits::check(world)?;
     if end >= End::Closed {
         sums(world, &model)?;
         quarters::check(world, &model)?;
