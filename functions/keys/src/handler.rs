@@ -85,6 +85,16 @@ impl<T: KeyTable> Api<T> {
                 let revoked = keyring.revoke(id(request)?, &actor, now).await?;
                 json(200, &revoked, None)
             }
+            KeyEndpoint::Set => {
+                let setting = body::setting(request)?;
+                let set = keyring.set(id(request)?, setting, &actor, now).await?;
+                json(200, &set, None)
+            }
+            KeyEndpoint::Import => {
+                let import = body::import(request, now)?;
+                let imported = keyring.import(import, &actor, now).await?;
+                json(201, &imported, None)
+            }
             KeyEndpoint::Blocks => json(200, &self.blocks(request, &actor).await?, None),
             KeyEndpoint::Block => {
                 let whom = body::whom(request)?;
