@@ -87,7 +87,7 @@ pub fn is_preferred<'a>(accept: impl IntoIterator<Item = &'a str>) -> bool {
 /// The weight of a media range without `q`, in thousandths.
 const MOST_WEIGHT: u16 = 1_000;
 
-/// The weight that a parameter `q` gives, in thousandths. A weight that cannot be read is none.
+/// The weight that a parameter `q` gives, in thousandths; zero if it is not valid.
 fn weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
@@ -95,12 +95,12 @@ fn weight(parameter: &str) -> Option<u16> {
     }
     let (whole, decimals) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
     let is_short = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());
-    let thousandths = format!("{decimals:0<3}").parse().ok()?;
-    match whole {
-        "0" if is_short => Some(thousandths),
-        "1" if is_short && thousandths == 0 => Some(MOST_WEIGHT),
-        _ => Some(0),
-    }
+    let thousandths = format!("{decimals:0<3}").parse().ok().filter(|_| is_short);
+    Some(match (whole, thousandths) {
+        ("0", Some(thousandths)) => thousandths,
+        ("1", Some(0)) => MOST_WEIGHT,
+        _ => 0,
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +132,8 @@ mod tests {
             "application/problem+json;q=0.000",
             "application/problem+json;q=2",
             "application/problem+json;q=0.0001",
+            "application/problem+json;q=0.x",
+            "application/problem+json;q=",
         ] {
             assert!(!is_preferred([accept]), "{accept}");
         }

@@ -4,7 +4,7 @@
 //! or lose their answers. Whatever happens, a refused call is in no counter of a quota, and no call is
 //! refused for a quota that could hold it. Hard limits are exact while nothing fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use authorizer::limits::Limiter;
@@ -219,7 +219,7 @@ pub(super) fn check_refusal(world: &World, number: usize) -> Result<(), String> 
 fn of_others(world: &World, user: &str, plan: &Plan, start: UnixMillis) -> u64 {
     let own = world.limits.decisions.iter();
     let own = own.filter(|decision| decision.event.subject.email() == Some(user));
-    let own: std::collections::BTreeSet<_> = own.map(|decision| decision.event.id).collect();
+    let own: BTreeSet<_> = own.map(|decision| decision.event.id).collect();
     let units = most_units(world, &|id| own.contains(&id));
     let units = units.into_iter();
     let units = units.filter(|((of, at), _)| of == user && plan.period(*at).start == start);
