@@ -189,7 +189,12 @@ async fn problems(system: &System) {
         ("nothing/here", "unknown", 404, "notFound"),
         ("keys", "unknown", 401, "unauthorized"),
         ("analytics/user-stats", "unknown", 401, "unauthorized"),
-        ("deadlines?country=AU", text(&bob, "key"), 429, "rateLimited"),
+        (
+            "deadlines?country=AU",
+            text(&bob, "key"),
+            429,
+            "rateLimited",
+        ),
     ] {
         let (mut headers, mut body) = (HeaderMap::new(), Value::Null);
         // More calls than the plan's rate and burst allow in the meantime.
@@ -205,10 +210,16 @@ async fn problems(system: &System) {
             }
             assert_eq!(found, 200, "{path}: {body}");
         }
-        assert_eq!(headers["content-type"], "application/problem+json", "{path}");
+        assert_eq!(
+            headers["content-type"], "application/problem+json",
+            "{path}"
+        );
         assert_eq!(body["status"], status, "{path}: {body}");
         assert_eq!(body["error"], error, "{path}: {body}");
-        assert!(body["detail"].is_string() && body["title"].is_string(), "{body}");
+        assert!(
+            body["detail"].is_string() && body["title"].is_string(),
+            "{body}"
+        );
         assert_eq!(body["message"], Value::Null, "{path}");
     }
 }

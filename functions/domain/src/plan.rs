@@ -331,7 +331,10 @@ mod tests {
             "2027-03-28T22:00:00Z",
             "2027-04-28T22:00:00Z",
         ];
-        assert_eq!(borders(29, "Europe/Berlin", "2027-02-01T00:00:00Z"), expected);
+        assert_eq!(
+            borders(29, "Europe/Berlin", "2027-02-01T00:00:00Z"),
+            expected
+        );
         // Cairo puts clocks forward at midnight: the day begins at one.
         let in_cairo = calendar("Africa/Cairo", 26);
         let changed: UnixMillis = "2024-04-25T22:00:00Z".parse().unwrap();

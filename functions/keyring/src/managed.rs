@@ -17,11 +17,7 @@ use crate::table::KeyTable;
 /// What an imported key is shown as: only its hash is known.
 const IMPORTED: &str = "imported";
 /// What a setting changes.
-const SETTABLE: &[&str] = &[
-    attribute::PLAN,
-    attribute::KEY_RATE,
-    attribute::KEY_BURST,
-];
+const SETTABLE: &[&str] = &[attribute::PLAN, attribute::KEY_RATE, attribute::KEY_BURST];
 
 /// A change of a key's settings. What is `None` stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

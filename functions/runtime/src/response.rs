@@ -106,10 +106,7 @@ mod tests {
             panic!("{:?}", response.body);
         };
         let media_type = response.headers["content-type"].to_str().unwrap();
-        (
-            serde_json::from_str(&text).unwrap(),
-            media_type.to_owned(),
-        )
+        (serde_json::from_str(&text).unwrap(), media_type.to_owned())
     }
 
     #[test]

@@ -299,7 +299,10 @@ fn a_period_begins_on_a_day_that_every_bill_can_end_on() {
         "burst: 20\n    periodAnchorDay: 28\n    timezone: Pacific/Pago_Pago\n",
         "30:1: plans: the `periodAnchorDay` of `free`, 28, may be the last day of a month",
     );
-    let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/environments/test.yaml"));
+    let path = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/environments/test.yaml"
+    ));
     let text = std::fs::read_to_string(path).unwrap();
     let anchored = text.replace(
         "burst: 20\n",

@@ -9,13 +9,13 @@ mod quarters;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use alerts::most_units;
 use domain::counts::{AddressHour, Callers, Hour, Sum};
 use domain::event::Reason;
 use domain::id::EventId;
 use domain::table::{ItemKey, JournalKey, Listed, attribute};
 use domain::time::{UnixMillis, Window};
 use domain::{state, table};
-pub(super) use alerts::most_units;
 use expected::Expected;
 use model::Model;
 use runtime::memory::MemoryStore;

@@ -201,16 +201,21 @@ pub(super) fn check_refusal(world: &World, number: usize) -> Result<(), String> 
             if most + u64::from(event.data.units) > quota {
                 return Ok(());
             }
-            Err(format!("refused with at most {most} of {quota} used: {event:?}"))
+            Err(format!(
+                "refused with at most {most} of {quota} used: {event:?}"
+            ))
         }
         Over::Rate { .. } => {
             let others = limits.decisions.iter().filter(|other| {
-                other.event.subject == event.subject && !matches!(other.verdict, Verdict::Refused(_))
+                other.event.subject == event.subject
+                    && !matches!(other.verdict, Verdict::Refused(_))
             });
             if others.count() >= SLOW.burst as usize {
                 return Ok(());
             }
-            Err(format!("refused although the bucket holds a call: {event:?}"))
+            Err(format!(
+                "refused although the bucket holds a call: {event:?}"
+            ))
         }
     }
 }
@@ -254,7 +259,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             continue;
         };
         if admitted > quota {
-            return Err(format!("{admitted} of {quota} units of {user} were let through from {start}"));
+            return Err(format!(
+                "{admitted} of {quota} units of {user} were let through from {start}"
+            ));
         }
         if counted < admitted {
             return Err(format!(

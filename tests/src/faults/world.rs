@@ -475,10 +475,7 @@ impl World {
                 | Doing::Ask { until, .. }
                 | Doing::Decide { until, .. }
                 | Doing::KeepUp { until, .. },
-            ) if *until < now =>
-            {
-                Polled::Died
-            }
+            ) if *until < now => Polled::Died,
             _ => polled,
         }
     }

@@ -79,7 +79,11 @@ fn each_of_the_gateways_own_responses_has_problem_details_with_the_same_code() {
             assert_eq!(title.is_some(), status.is_some(), "{id}");
             // The gateway names the media type of the template that it used.
             let headers = &answer["ResponseParameters"];
-            assert_eq!(headers["gatewayresponse.header.Content-Type"], Value::Null, "{id}");
+            assert_eq!(
+                headers["gatewayresponse.header.Content-Type"],
+                Value::Null,
+                "{id}"
+            );
         }
     }
 }

@@ -279,7 +279,11 @@ mod tests {
             ),
             day("eve@example.com", "2026-12-01T00:00:00Z", "free", &[(3, 9)]),
         ];
-        let rows = rows(days.to_vec(), &Terms::of(&plans()), at("2026-11-01T00:00:00Z"));
+        let rows = rows(
+            days.to_vec(),
+            &Terms::of(&plans()),
+            at("2026-11-01T00:00:00Z"),
+        );
         let calls: Vec<_> = rows
             .iter()
             .map(|row| (row.email.as_str(), row.total_calls))

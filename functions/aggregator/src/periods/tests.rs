@@ -358,12 +358,22 @@ fn billed(periods: &[(&str, &str, u64)]) -> BTreeSet<(String, String, u64)> {
 #[tokio::test]
 async fn a_period_from_the_middle_of_a_month_is_handed_over_nine_days_after_it_ends() {
     let world = World::of_months(15);
-    world.live("2026-11-12T00:00:00Z", "2026-12-24T00:00:00Z").await;
+    world
+        .live("2026-11-12T00:00:00Z", "2026-12-24T00:00:00Z")
+        .await;
     let october = ("2026-10-15", "2026-11-15", 31);
-    let before: Vec<_> = world.periods_billed().into_iter().filter(|of| of.0 >= "2026-10".into()).collect();
+    let before: Vec<_> = world
+        .periods_billed()
+        .into_iter()
+        .filter(|of| of.0 >= "2026-10".into())
+        .collect();
     assert_eq!(before, Vec::from_iter(billed(&[october])));
     world.tick(at("2026-12-24T00:00:00Z")).await.unwrap();
-    let found: Vec<_> = world.periods_billed().into_iter().filter(|of| of.0 >= "2026-10".into()).collect();
+    let found: Vec<_> = world
+        .periods_billed()
+        .into_iter()
+        .filter(|of| of.0 >= "2026-10".into())
+        .collect();
     let expected = billed(&[october, ("2026-11-15", "2026-12-15", 30)]);
     assert_eq!(found, Vec::from_iter(expected));
 }
@@ -372,12 +382,22 @@ async fn a_period_from_the_middle_of_a_month_is_handed_over_nine_days_after_it_e
 #[tokio::test]
 async fn a_plan_whose_day_moves_leaves_no_day_between_two_bills() {
     let mut world = World::of_months(15);
-    world.live("2026-11-12T00:00:00Z", "2026-12-01T00:00:00Z").await;
+    world
+        .live("2026-11-12T00:00:00Z", "2026-12-01T00:00:00Z")
+        .await;
     world.plans = anchored(1);
-    world.live("2026-12-01T00:00:00Z", "2027-01-02T00:00:00Z").await;
+    world
+        .live("2026-12-01T00:00:00Z", "2027-01-02T00:00:00Z")
+        .await;
     world.plans = anchored(31);
-    world.live("2027-01-02T00:00:00Z", "2027-02-20T00:00:00Z").await;
-    let found: Vec<_> = world.periods_billed().into_iter().filter(|of| of.0 >= "2026-10".into()).collect();
+    world
+        .live("2027-01-02T00:00:00Z", "2027-02-20T00:00:00Z")
+        .await;
+    let found: Vec<_> = world
+        .periods_billed()
+        .into_iter()
+        .filter(|of| of.0 >= "2026-10".into())
+        .collect();
     let expected = billed(&[
         ("2026-10-15", "2026-11-15", 31),
         ("2026-11-15", "2026-12-01", 16),

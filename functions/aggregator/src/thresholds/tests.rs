@@ -198,7 +198,10 @@ async fn a_period_from_the_middle_of_a_month_holds_the_days_of_two() {
     assert_eq!(world.announced(), [] as [u8; 0]);
     // The hours of the first days are in their days by then.
     for day in [start.plus_days(-1), start] {
-        let hour = world.store.peek(&ItemKey::hour(ANN, day)).map(|stored| Hour::decode(&stored.state).unwrap());
+        let hour = world
+            .store
+            .peek(&ItemKey::hour(ANN, day))
+            .map(|stored| Hour::decode(&stored.state).unwrap());
         if let Some(hour) = hour {
             let key = ItemKey::day(ANN, day);
             world.store.plant(&key, 1, hour.sum().encode().unwrap());
@@ -215,7 +218,11 @@ async fn a_period_from_the_middle_of_a_month_holds_the_days_of_two() {
     world.thresholds.look(&counted, end, &NEVER).await;
     assert_eq!(world.announced(), [50, 50]);
     assert_eq!(
-        world.store.peek(&ItemKey::period(ANN, start)).unwrap().version,
+        world
+            .store
+            .peek(&ItemKey::period(ANN, start))
+            .unwrap()
+            .version,
         5
     );
 }
@@ -241,7 +248,10 @@ fn a_day_is_looked_at_in_each_period_that_it_touches() {
         let day = at(day);
         let found = world.thresholds.instants_of(day);
         assert_eq!(found.len(), instants, "{day}");
-        assert!(found.iter().all(|at| Window::Day.start(*at) == day), "{day}");
+        assert!(
+            found.iter().all(|at| Window::Day.start(*at) == day),
+            "{day}"
+        );
     }
 }
 

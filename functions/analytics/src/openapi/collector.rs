@@ -16,8 +16,7 @@ pub(super) fn operation() -> Value {
             }},
         })
     };
-    let error =
-        |description: &str| json!({"description": description, "content": super::errors()});
+    let error = |description: &str| json!({"description": description, "content": super::errors()});
     let refer = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
     json!({
         "operationId": "reportUsage",

@@ -165,8 +165,7 @@ fn body(endpoint: KeyEndpoint) -> Option<Value> {
 
 fn responses(endpoint: KeyEndpoint) -> Value {
     let refer = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
-    let error =
-        |description: &str| json!({"description": description, "content": super::errors()});
+    let error = |description: &str| json!({"description": description, "content": super::errors()});
     let (status, schema, description) = match endpoint {
         KeyEndpoint::List => ("200", "KeyList", "The keys."),
         KeyEndpoint::Create => ("201", "NewKey", "The key."),

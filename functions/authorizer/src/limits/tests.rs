@@ -174,7 +174,10 @@ async fn keys_on_plans_with_different_days_keep_the_use_of_each_period() {
         limiter.keep_up(&key, plan, now).await;
         accepted += u32::from(admitted.is_ok() && call % 2 == 0);
     }
-    assert_eq!(accepted, 10, "the quota of the plan that began first is exact");
+    assert_eq!(
+        accepted, 10,
+        "the quota of the plan that began first is exact"
+    );
     let item = ItemKey::limit("ann@example.com", None);
     let counters = world.counters.counters(&item);
     for plan in [&first, &middle] {

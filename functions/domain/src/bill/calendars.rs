@@ -77,9 +77,9 @@ impl Calendars {
         last: Option<&str>,
     ) -> UnixMillis {
         let deciding = self.deciding(month);
-        let near = days.iter().filter(|(day, _)| {
-            deciding.is_some_and(|(first, last)| (first..=last).contains(day))
-        });
+        let near = days
+            .iter()
+            .filter(|(day, _)| deciding.is_some_and(|(first, last)| (first..=last).contains(day)));
         let plan = if near.clone().next().is_some() {
             plan_of(near)
         } else {

@@ -179,7 +179,10 @@ fn an_anchored_period_has_the_days_of_two_months() {
         day("2026-12-15", "pro", &[(0, 9)]),
     ];
     let bill = Bill::of("ann@example.com", &days, &terms, november).unwrap();
-    assert_eq!((bill.start, bill.end), (at("2026-11-15T00:00:00Z"), at("2026-12-15T00:00:00Z")));
+    assert_eq!(
+        (bill.start, bill.end),
+        (at("2026-11-15T00:00:00Z"), at("2026-12-15T00:00:00Z"))
+    );
     assert_eq!(bill.totals.calls, 3);
     assert_eq!(bill.month, november);
     let event: serde_json::Value =
@@ -192,7 +195,10 @@ fn an_anchored_period_has_the_days_of_two_months() {
         day("2026-12-30", "night", &[(73, 2), (74, 8)]),
     ];
     let bill = Bill::of("ann@example.com", &days, &terms, november).unwrap();
-    assert_eq!((bill.start, bill.end), (at("2026-11-29T18:30:00Z"), at("2026-12-30T18:30:00Z")));
+    assert_eq!(
+        (bill.start, bill.end),
+        (at("2026-11-29T18:30:00Z"), at("2026-12-30T18:30:00Z"))
+    );
     assert_eq!(bill.totals.calls, 3);
 }
 
@@ -208,8 +214,14 @@ fn a_period_begins_where_the_one_before_ended() {
         })
         .collect();
     for (from, through, to) in [(1, 15, 20), (15, 1, 1), (31, 1, 31), (20, 20, 5)] {
-        let first = Terms { from: of(from), to: of(through) };
-        let second = Terms { from: of(through), to: of(to) };
+        let first = Terms {
+            from: of(from),
+            to: of(through),
+        };
+        let second = Terms {
+            from: of(through),
+            to: of(to),
+        };
         let december = Window::Month.end(november);
         let within = |terms: &Terms, month| {
             let (first, last) = terms.days(month);
@@ -245,7 +257,8 @@ fn calendars_whose_periods_could_change_places_are_not_billable() {
 /// A sample stored by the first release with anchor days.
 #[test]
 fn stored_calendars_stay_readable() {
-    let stored = b"\x06\x04\x06bogota\x0eAmerica/Bogota\x01\x04free\x03UTC\x01\x05india\x0cAsia/Kolkata\x01\
+    let stored =
+        b"\x06\x04\x06bogota\x0eAmerica/Bogota\x01\x04free\x03UTC\x01\x05india\x0cAsia/Kolkata\x01\
                    \x05night\x0cAsia/Kolkata\x1f";
     let read: Calendars = crate::state::decode(stored).unwrap();
     let plans = anchored(&[("night", "Asia/Kolkata", 31)]);

@@ -69,7 +69,10 @@ async fn a_setting_changes_what_it_names_and_is_recorded_with_it() {
         rate: Some(Some(SLOW)),
     };
     let said = set(rate).await.unwrap();
-    assert_eq!((said.plan.as_str(), said.rate_per_second, said.burst), ("free", Some(2), Some(5)));
+    assert_eq!(
+        (said.plan.as_str(), said.rate_per_second, said.burst),
+        ("free", Some(2), Some(5))
+    );
     let plan = Setting {
         plan: Some("pro".to_owned()),
         rate: None,
@@ -87,7 +90,10 @@ async fn a_setting_changes_what_it_names_and_is_recorded_with_it() {
     assert_eq!(ring.table.key("key_a").more.rate, None);
     let log = ring.table.log();
     assert_eq!(log.len(), 3);
-    assert!(log.iter().all(|entry| (entry.what, entry.subject.as_str()) == ("keys set", "key_a")));
+    assert!(
+        log.iter()
+            .all(|entry| (entry.what, entry.subject.as_str()) == ("keys set", "key_a"))
+    );
 }
 
 #[tokio::test]
@@ -99,20 +105,35 @@ async fn a_setting_that_cannot_be_made_changes_and_records_nothing() {
         rate: None,
     };
     let (admin, user) = (actor(Role::Admin), actor(Role::User));
-    let refused = ring.set("key_a", plan("pro"), &user, NOW).await.unwrap_err();
+    let refused = ring
+        .set("key_a", plan("pro"), &user, NOW)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, KeyError::OfAdministrators), "{refused}");
-    let refused = ring.set("key_a", plan("gold"), &admin, NOW).await.unwrap_err();
+    let refused = ring
+        .set("key_a", plan("gold"), &admin, NOW)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, KeyError::UnknownPlan { .. }), "{refused}");
-    let refused = ring.set("key_z", plan("pro"), &admin, NOW).await.unwrap_err();
+    let refused = ring
+        .set("key_z", plan("pro"), &admin, NOW)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, KeyError::Unknown), "{refused}");
-    let refused = ring.set("key_a", Setting::default(), &admin, NOW).await.unwrap_err();
+    let refused = ring
+        .set("key_a", Setting::default(), &admin, NOW)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, KeyError::NoChange), "{refused}");
     // The index shows a key that somebody else has just changed.
     ring.table.set_behind(true);
     let mut changed = before[0].clone();
     changed.more.rate = Some(SLOW);
     ring.table.hold(changed.clone());
-    let refused = ring.set("key_a", plan("pro"), &admin, NOW).await.unwrap_err();
+    let refused = ring
+        .set("key_a", plan("pro"), &admin, NOW)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, KeyError::Conflict), "{refused}");
     assert_eq!(ring.table.key("key_a"), changed);
     assert_eq!(ring.table.log(), []);
@@ -132,7 +153,10 @@ async fn an_imported_key_has_the_settings_of_its_user_and_comes_once() {
     assert_eq!(held.email, "ann@example.com");
     assert_eq!(held.more.user.monthly_quota, Some(Quota::Calls(7)));
     let log = ring.table.log();
-    assert_eq!((log[0].what, &log[0].subject), ("keys import", &imported.id));
+    assert_eq!(
+        (log[0].what, &log[0].subject),
+        ("keys import", &imported.id)
+    );
     let again = ring.import(order(&hash), &admin, NOW).await.unwrap_err();
     assert!(matches!(again, KeyError::Exists), "{again}");
     assert_eq!((ring.table.keys().len(), ring.table.log().len()), (2, 1));
@@ -145,7 +169,13 @@ async fn an_import_is_checked_and_never_repeats_what_may_be_the_key() {
     let hash = domain::key::hash("a key of another system");
     let refused = ring.import(order(&hash), &user, NOW).await.unwrap_err();
     assert!(matches!(refused, KeyError::OfAdministrators), "{refused}");
-    for given in ["", "complical_secret", &hash[1..], &hash.replace('a', "g"), &format!("{hash}0")] {
+    for given in [
+        "",
+        "complical_secret",
+        &hash[1..],
+        &hash.replace('a', "g"),
+        &format!("{hash}0"),
+    ] {
         let refused = ring.import(order(given), &admin, NOW).await.unwrap_err();
         assert!(matches!(refused, KeyError::NotAHash), "{given}: {refused}");
         assert!(!refused.to_string().contains("secret"), "{refused}");

@@ -31,7 +31,9 @@ impl GatewayResponse {
     /// AWS documents this for mapping templates of integrations, and that it compares media types without
     /// their parameters. It documents no rule for gateway responses.
     fn template(&self, accept: &str) -> Option<(&str, &str)> {
-        let accepted = accept.split(',').filter_map(|range| range.split(';').next());
+        let accepted = accept
+            .split(',')
+            .filter_map(|range| range.split(';').next());
         let known = accepted.map(|media_type| media_type.trim().to_ascii_lowercase());
         known
             .chain([JSON.to_owned()])

@@ -221,10 +221,7 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
         columns("status"),
         ["200", "429", "429", "401", "500", "502"]
     );
-    assert_eq!(
-        columns("eventId"),
-        ["e-1", "e-1", "e-1", "-", "-", "e-1"]
-    );
+    assert_eq!(columns("eventId"), ["e-1", "e-1", "e-1", "-", "-", "e-1"]);
     assert_eq!(
         columns("type"),
         [
@@ -239,7 +236,9 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
     assert_eq!(columns("resource"), vec!["/v1/x"; 6]);
     assert_eq!(
         columns("asked"),
-        ["200 200", "403 200", "403 200", "401 200", "500 200", "200 200"]
+        [
+            "200 200", "403 200", "403 200", "401 200", "500 200", "200 200"
+        ]
     );
     let failures = columns("askedError");
     assert_eq!(

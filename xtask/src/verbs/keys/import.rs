@@ -196,9 +196,9 @@ impl ImportResult {
             disabled,
             nameless,
         } = self;
-        let lines = imported.iter().map(|key| {
-            format!("{}  {}  {}\n", key.key.id, key.gateway_id, key.key.email)
-        });
+        let lines = imported
+            .iter()
+            .map(|key| format!("{}  {}  {}\n", key.key.id, key.gateway_id, key.key.email));
         format!(
             "{}{} imported, {} known, {} disabled, {} without an email",
             lines.collect::<String>(),

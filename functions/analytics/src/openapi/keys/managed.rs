@@ -30,7 +30,8 @@ pub(super) fn setting() -> Value {
 }
 
 pub(super) fn set_key() -> Value {
-    let number = |description: &str| json!({"type": ["integer", "null"], "description": description});
+    let number =
+        |description: &str| json!({"type": ["integer", "null"], "description": description});
     let rate = "Calls per second with this key alone; null for no rate of its own.";
     object(
         "A key after a change.",
