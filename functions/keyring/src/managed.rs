@@ -24,8 +24,31 @@ const SETTABLE: &[&str] = &[attribute::PLAN, attribute::KEY_RATE, attribute::KEY
 pub struct Setting {
     /// The new plan.
     pub plan: Option<String>,
-    /// The new rate of the key alone; `Some(None)` leaves it only the user's.
-    pub rate: Option<Option<Rate>>,
+    /// The rate of the key alone.
+    pub rate: RateSetting,
+}
+
+/// A change of the rate that a key has alone, within its user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateSetting {
+    /// It stays as it is.
+    #[default]
+    Unchanged,
+    /// The key has this one.
+    To(Rate),
+    /// The key has none.
+    None,
+}
+
+impl RateSetting {
+    /// The rate after the change of a key that had `before`.
+    const fn after(self, before: Option<Rate>) -> Option<Rate> {
+        match self {
+            Self::Unchanged => before,
+            Self::To(rate) => Some(rate),
+            Self::None => None,
+        }
+    }
 }
 
 /// A key that another system created.
@@ -99,7 +122,8 @@ impl<T: KeyTable> Keyring<T> {
         if let Some(plan) = &setting.plan {
             set.push((attribute::PLAN, Some(plan.clone())));
         }
-        if let Some(rate) = setting.rate {
+        if setting.rate != RateSetting::Unchanged {
+            let rate = setting.rate.after(None);
             let text = |of: fn(Rate) -> u32| rate.map(|rate| of(rate).to_string());
             set.push((attribute::KEY_RATE, text(|rate| rate.per_second)));
             set.push((attribute::KEY_BURST, text(|rate| rate.burst)));
@@ -167,7 +191,7 @@ impl<T: KeyTable> Keyring<T> {
 
 impl SetKey {
     fn of(key: &KeyRecord, setting: Setting) -> Self {
-        let rate = setting.rate.unwrap_or(key.more.rate);
+        let rate = setting.rate.after(key.more.rate);
         Self {
             id: key.id.clone(),
             email: key.email.clone(),

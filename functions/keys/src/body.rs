@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::duration::{duration, when};
 use domain::limit::Rate;
 use domain::time::UnixMillis;
-use keyring::{Import, ListedKey, Order, Setting, Whom};
+use keyring::{Import, ListedKey, Order, RateSetting, Setting, Whom};
 use runtime::request::Request;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -44,9 +44,23 @@ struct Rotation {
 #[serde(deny_unknown_fields, default)]
 struct Change {
     plan: Option<String>,
-    /// `null` leaves the key only its user's rate.
-    #[serde(deserialize_with = "present")]
-    rate: Option<Option<OwnRate>>,
+    rate: Given,
+}
+
+/// A rate that may be absent or `null`, which leaves the key only its user's.
+#[derive(Debug, Default)]
+enum Given {
+    #[default]
+    Absent,
+    Null,
+    Rate(OwnRate),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let given = Option::<OwnRate>::deserialize(deserializer)?;
+        Ok(given.map_or(Self::Null, Self::Rate))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,15 +121,18 @@ pub(crate) fn grace(request: &Request) -> Result<Duration, RequestError> {
 /// Reads what to change of a key.
 pub(crate) fn setting(request: &Request) -> Result<Setting, RequestError> {
     let given: Change = read(request)?;
-    let rate = given.rate.map(|rate| rate.map(own_rate).transpose());
     Ok(Setting {
         plan: given.plan,
-        rate: rate.transpose()?,
+        rate: match &given.rate {
+            Given::Absent => RateSetting::Unchanged,
+            Given::Null => RateSetting::None,
+            Given::Rate(rate) => RateSetting::To(own_rate(rate)?),
+        },
     })
 }
 
 /// A rate within the bounds that the command line has.
-fn own_rate(given: OwnRate) -> Result<Rate, RequestError> {
+fn own_rate(given: &OwnRate) -> Result<Rate, RequestError> {
     for (name, number, most) in [
         ("ratePerSecond", given.rate_per_second, MOST_RATE),
         ("burst", given.burst, MOST_BURST),
@@ -142,13 +159,6 @@ pub(crate) fn import(request: &Request, now: UnixMillis) -> Result<Import, Reque
         plan: given.plan,
         expires: expires.map(|when| when.from(now)),
     })
-}
-
-/// A member that is there, even if it is `null`.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads whom to block.

@@ -40,11 +40,8 @@ impl Verb {
     /// The method in the form of an `execute-api` ARN.
     pub(super) const fn in_arn(self) -> &'static str {
         match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
             Self::Any => "*",
+            method => method.text(),
         }
     }
 }

@@ -66,7 +66,7 @@ async fn a_setting_changes_what_it_names_and_is_recorded_with_it() {
     let set = |setting: Setting| ring.set("key_a", setting, &admin, NOW);
     let rate = Setting {
         plan: None,
-        rate: Some(Some(SLOW)),
+        rate: RateSetting::To(SLOW),
     };
     let said = set(rate).await.unwrap();
     assert_eq!(
@@ -75,7 +75,7 @@ async fn a_setting_changes_what_it_names_and_is_recorded_with_it() {
     );
     let plan = Setting {
         plan: Some("pro".to_owned()),
-        rate: None,
+        rate: RateSetting::Unchanged,
     };
     let said = set(plan).await.unwrap();
     assert_eq!((said.plan.as_str(), said.burst), ("pro", Some(5)));
@@ -84,7 +84,7 @@ async fn a_setting_changes_what_it_names_and_is_recorded_with_it() {
     assert_eq!(held.more.user.monthly_quota, Some(Quota::Calls(7)));
     let none = Setting {
         plan: None,
-        rate: Some(None),
+        rate: RateSetting::None,
     };
     assert_eq!(set(none).await.unwrap().rate_per_second, None);
     assert_eq!(ring.table.key("key_a").more.rate, None);
@@ -102,7 +102,7 @@ async fn a_setting_that_cannot_be_made_changes_and_records_nothing() {
     let before = ring.table.keys();
     let plan = |name: &str| Setting {
         plan: Some(name.to_owned()),
-        rate: None,
+        rate: RateSetting::Unchanged,
     };
     let (admin, user) = (actor(Role::Admin), actor(Role::User));
     let refused = ring

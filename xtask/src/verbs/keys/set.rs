@@ -1,7 +1,7 @@
 //! `keys set`: a key's plan and its own rate limit.
 
 use domain::limit::Rate;
-use keyring::Setting;
+use keyring::{RateSetting, Setting};
 
 use super::arguments::KeyChange;
 use super::{check_plan, find, operator, refused, ring};
@@ -46,11 +46,14 @@ pub(super) async fn run(
 
 impl From<KeyChange> for Setting {
     fn from(change: KeyChange) -> Self {
-        let rate = change.rate.zip(change.burst);
-        let rate = rate.map(|(per_second, burst)| Some(Rate { per_second, burst }));
+        let rate = match (change.rate, change.burst) {
+            (Some(per_second), Some(burst)) => RateSetting::To(Rate { per_second, burst }),
+            _ if change.no_rate => RateSetting::None,
+            _ => RateSetting::Unchanged,
+        };
         Self {
             plan: change.plan,
-            rate: rate.or_else(|| change.no_rate.then_some(None)),
+            rate,
         }
     }
 }
