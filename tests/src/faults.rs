@@ -4,7 +4,8 @@
 //! A schedule follows from its seed, and runs on one thread in virtual time. Each call to a table
 //! or the stream pauses, and the schedule decides which call continues, which is refused, which
 //! response is lost and which caller dies. The mappings of the streams to their functions are the
-//! Lambda host's own model. The analytics API is queried while the schedule runs. Once the system
+//! Lambda host's own model. The analytics API is queried while the schedule runs. In some schedules the
+//! authorizers' own limiter decides calls. Once the system
 //! has come to rest, and once days are closed and sealed, every count in every table is compared
 //! with the oracle's, and so are the alerts and bills whose ids were sent.
 #![allow(
@@ -17,6 +18,7 @@
 mod amounts;
 mod check;
 mod feed;
+mod limits;
 mod log;
 mod oracle;
 mod questions;

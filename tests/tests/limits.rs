@@ -129,6 +129,7 @@ async fn plans_limit_alert_and_bill_over_http() {
     let url = endpoint.listen().await;
     let system = System::deploy_as(&environment(&url));
     rates(&system).await;
+    problems(&system).await;
     quotas(&system).await;
     alerts(&system, &endpoint).await;
     keys(&system).await;
@@ -178,6 +179,49 @@ async fn rates(system: &System) {
             .all(|event| event["data"]["reason"] == "rate"),
         "{limited:?}"
     );
+}
+
+/// Every kind of refusal, as problem details: of the gateway, of the authorizer, of a function.
+async fn problems(system: &System) {
+    let bob = key(system, "problem@example.com", "tight");
+    for (path, key, status, error) in [
+        ("deadlines?country=AU", "unknown", 401, "unauthorized"),
+        ("nothing/here", "unknown", 404, "notFound"),
+        ("keys", "unknown", 401, "unauthorized"),
+        ("analytics/user-stats", "unknown", 401, "unauthorized"),
+        (
+            "deadlines?country=AU",
+            text(&bob, "key"),
+            429,
+            "rateLimited",
+        ),
+    ] {
+        let (mut headers, mut body) = (HeaderMap::new(), Value::Null);
+        // More calls than the plan's rate and burst allow in the meantime.
+        for _ in 0..40 {
+            let request = system.client.get(system.url(path)).header("x-api-key", key);
+            let asked = request.header("accept", "application/problem+json");
+            let answer = asked.send().await.unwrap();
+            headers = answer.headers().clone();
+            let found = answer.status().as_u16();
+            body = answer.json().await.unwrap();
+            if found == status {
+                break;
+            }
+            assert_eq!(found, 200, "{path}: {body}");
+        }
+        assert_eq!(
+            headers["content-type"], "application/problem+json",
+            "{path}"
+        );
+        assert_eq!(body["status"], status, "{path}: {body}");
+        assert_eq!(body["error"], error, "{path}: {body}");
+        assert!(
+            body["detail"].is_string() && body["title"].is_string(),
+            "{body}"
+        );
+        assert_eq!(body["message"], Value::Null, "{path}");
+    }
 }
 
 async fn quotas(system: &System) {

@@ -20,14 +20,12 @@ use runtime::together::together;
 
 use crate::fold::{Done, Pass, Whom, add, read_mark};
 use crate::parked;
+use crate::periods::LIST_DAYS;
 
 /// Slots after which a slice offers what it has folded, because they are held in memory.
 const MOST_SLOTS: usize = 100_000;
 /// Facts after which a slice offers what it has folded.
 const MOST_FACTS: u64 = 500_000;
-/// Days for which the lists of a day's users are kept: by then its month, which may have begun with
-/// it, is handed over.
-const LIST_DAYS: i64 = 32 + crate::periods::WITHIN_DAYS;
 /// Days before the end of [`LOOKED_AFTER_DAYS`] by which a new environment begins to close a day.
 const DAYS_TO_SEAL: i64 = 4;
 /// Days for which the closing goes on with days that are not sealed: ticks may have been missing, and one such

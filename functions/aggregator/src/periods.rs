@@ -1,5 +1,9 @@
 //! Hands over closed periods: one `period.closed` event per user who has any count in the month.
 //!
+//! A month's bills are of the periods that begin in it. By which calendars they end is noted before the
+//! first of them is made: the next month's begin by the same ones, even if a deploy changes the plans in
+//! between.
+//!
 //! Once every day that a month's periods touch is sealed, ticks go through the users that the
 //! closings of its days listed, in one order, some at a time. Each bill is stored under an id that
 //! derives from user and month, its id is sent to the queue, and only then the month's mark moves
@@ -8,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::bill::{self, Bill};
+use domain::bill::{self, Bill, Calendars, Noted, Terms};
 use domain::counts::Sum;
 use domain::mark::{DayMark, Round, SEAL_AFTER_DAYS};
 use domain::plan::Plans;
@@ -28,8 +32,13 @@ use crate::lists::{Lists, Place};
 
 /// The most users whose days cannot be read before the month waits for a release that reads them.
 const MOST_OWED: usize = 100;
-/// Days after a month's end during which its bills are handed over: by then its days are sealed.
-pub(crate) const WITHIN_DAYS: i64 = 40;
+/// Days after the end of a month's last period during which its bills are handed over: by then its days
+/// are sealed.
+const WITHIN_DAYS: i64 = 40;
+/// Days after a month's end by which its periods have ended.
+const OVERHANG_DAYS: i64 = 31;
+/// Days for which a day's users are needed: its month may have begun with it, or on the day after.
+pub(crate) const LIST_DAYS: i64 = 32 + OVERHANG_DAYS + WITHIN_DAYS;
 /// Days for which a bill is kept for the notifier, from the end of its period.
 const BILL_DAYS: i64 = 120;
 
@@ -70,16 +79,17 @@ pub enum HandOverError {
     Send(#[from] SendError),
 }
 
-/// A month whose days are sealed.
-#[derive(Debug, Clone, Copy)]
+/// A month whose bills are made.
+#[derive(Debug)]
 struct Month {
     start: UnixMillis,
+    terms: Terms,
     /// The first and the last of its days.
     span: (UnixMillis, UnixMillis),
 }
 
 impl Month {
-    fn days(self) -> impl Iterator<Item = UnixMillis> {
+    fn days(&self) -> impl Iterator<Item = UnixMillis> + use<> {
         let (first, last) = self.span;
         let next = |day: &UnixMillis| Some(Window::Day.end(*day));
         std::iter::successors(Some(first), next).take_while(move |day| *day <= last)
@@ -119,11 +129,9 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
     /// Hands over the months that are final, oldest first, until the time is over.
     pub async fn hand_over(&self, now: UnixMillis, over: Over<'_>) -> Result<(), HandOverError> {
         // No month ends later than 31 days after it began.
-        let mut month = Window::Month.start(now.plus_days(-WITHIN_DAYS - 31));
+        let mut month = Window::Month.start(now.plus_days(-WITHIN_DAYS - OVERHANG_DAYS - 31));
         while Window::Month.end(month).plus_days(SEAL_AFTER_DAYS) <= now {
-            if Window::Month.end(month).plus_days(WITHIN_DAYS) > now {
-                self.hand_over_month(month, now, over).await?;
-            }
+            self.hand_over_month(month, now, over).await?;
             month = Window::Month.end(month);
         }
         Ok(())
@@ -144,16 +152,21 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
             }
             None => (Progress::default(), 0),
         };
+        if progress.is_done() {
+            return Ok(());
+        }
+        let (terms, is_noted) = self.terms(start, stored.is_some()).await?;
         let month = Month {
             start,
-            span: bill::days(self.plans, start),
+            span: terms.days(start),
+            terms,
         };
-        if progress.is_done() || !self.is_final(month, now).await? {
+        if !self.is_final(&month, now).await? || !(is_noted || self.note_calendars(&month).await?) {
             return Ok(());
         }
         let owed = std::mem::take(&mut progress.owed);
         let before = owed.len();
-        progress.owed = self.bills(month, owed.into_iter().collect()).await?;
+        progress.owed = self.bills(&month, owed.into_iter().collect()).await?;
         let mut is_changed = progress.owed.len() != before;
         let mut lists = Lists::new(self.usage, month.days().collect());
         loop {
@@ -168,15 +181,62 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
                 return Ok(());
             }
             let (users, last) = lists.next(&progress.at).await?;
-            progress.owed.extend(self.bills(month, users).await?);
+            progress.owed.extend(self.bills(&month, users).await?);
             progress.at = last;
             is_changed = true;
         }
     }
 
+    /// The calendars by which a month's periods begin and end, and whether the latter are noted;
+    /// `has_bills` if some of its bills were made.
+    async fn terms(&self, month: UnixMillis, has_bills: bool) -> Result<(Terms, bool), StoreError> {
+        let before = Window::Month.start(month.plus_millis(-1));
+        let mark = ItemKey::month_mark(before);
+        let (from, to, mark) = tokio::try_join!(
+            self.calendars(before),
+            self.calendars(month),
+            self.usage.get(&mark),
+        )?;
+        let before = Noted {
+            calendars: from,
+            has_bills: mark.is_some(),
+        };
+        let itself = Noted {
+            calendars: to,
+            has_bills,
+        };
+        let is_noted = itself.calendars.is_some();
+        Ok((Terms::noted(self.plans, before, itself), is_noted))
+    }
+
+    async fn calendars(&self, month: UnixMillis) -> Result<Option<Calendars>, StoreError> {
+        let key = ItemKey::calendars(month);
+        let stored = self.usage.get(&key).await?;
+        let calendars = stored.map(|stored| state::decode(&stored.state));
+        calendars.transpose().map_err(unreadable(&key))
+    }
+
+    /// Notes the calendars by which a month's periods end, before any bill of it exists, unless another
+    /// tick was first: it may know other plans.
+    async fn note_calendars(&self, month: &Month) -> Result<bool, StoreError> {
+        let key = ItemKey::calendars(month.start);
+        let item = NewItem {
+            version: 1,
+            state: state::encode(&month.terms.to).map_err(unreadable(&key))?,
+            shown: Shown::default(),
+            condition: Condition::Version(0),
+        };
+        let written = self.usage.put(&key, item).await?;
+        Ok(matches!(written, Written::Done { .. }))
+    }
+
     /// Whether every day of the month is sealed, and all lists of its users are kept.
-    async fn is_final(&self, month: Month, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn is_final(&self, month: &Month, now: UnixMillis) -> Result<bool, StoreError> {
         let (first, last) = month.span;
+        let end = Window::Day.end(last);
+        if !(end.plus_days(SEAL_AFTER_DAYS)..end.plus_days(WITHIN_DAYS)).contains(&now) {
+            return Ok(false);
+        }
         let (from, to) = (ItemKey::day_mark(first).sk, ItemKey::day_mark(last).sk);
         let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
         let marks: BTreeMap<UnixMillis, Round> = rows
@@ -195,7 +255,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
     /// Hands over the bills of some users. Returns those whose days cannot be read.
     async fn bills(
         &self,
-        month: Month,
+        month: &Month,
         users: Vec<String>,
     ) -> Result<BTreeSet<String>, HandOverError> {
         let bills = users.into_iter().map(|user| async move {
@@ -213,9 +273,9 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
     }
 
     /// Stores a user's bill unless it is stored already, and sends its id to the queue.
-    async fn bill(&self, month: Month, user: &str) -> Result<(), HandOverError> {
+    async fn bill(&self, month: &Month, user: &str) -> Result<(), HandOverError> {
         let days = self.days(month, user).await?;
-        let Some(bill) = Bill::of(user, &days, self.plans, month.start) else {
+        let Some(bill) = Bill::of(user, &days, &month.terms, month.start) else {
             return Ok(());
         };
         let id = bill.id();
@@ -234,7 +294,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         Ok(self.queue.send(message, 0).await?)
     }
 
-    async fn days(&self, month: Month, user: &str) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
+    async fn days(&self, month: &Month, user: &str) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
         let pk = table::user(user);
         let (first, last) = month.span;
         let (from, to) = (ItemKey::day(user, first).sk, ItemKey::day(user, last).sk);

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use domain::alert::{Alert, Announced, crossed, next_look};
 use domain::counts::{Hour, Sum};
 use domain::key::Quota;
-use domain::plan::{Period, Plan, Plans};
+use domain::plan::{self, Period, Plan, Plans};
 use domain::state;
 use domain::table::{self, ItemKey};
 use domain::time::{UnixMillis, Window};
@@ -165,7 +165,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         if !self.may_have_quota(own) {
             return Ok(());
         }
-        for at in instants_of(day) {
+        for at in self.instants_of(day) {
             let days = self.days(user, at, now).await?;
             if let Some(found) = self.sum_up(own, at, &days, &[]) {
                 self.compare(user, &found, now).await?;
@@ -254,7 +254,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         now: UnixMillis,
     ) -> Result<Option<Use<'_>>, StoreError> {
         let recent = now.plus_days(-OPEN_DAYS);
-        let (_, to) = around(at, now);
+        let (_, to) = self.span(at, now);
         // The day of late calls is closed again later. Until then its hours have more facts.
         let day = Window::Day.start(at);
         let late = self.hours(user, day, Window::Day.end(day).min(recent));
@@ -287,6 +287,25 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         })
     }
 
+    /// The first and the last instant to read for the period of `at`, up to `now`: those of the periods of
+    /// `at` on any plan. What the user did later, perhaps on another plan, does not concern it.
+    fn span(&self, at: UnixMillis, now: UnixMillis) -> (UnixMillis, UnixMillis) {
+        let periods = plan::around(&self.plans, at);
+        let last = periods.end.plus_millis(-1);
+        (periods.start, last.min(at.max(now).plus_days(1)))
+    }
+
+    /// Instants of a day that lie in each of the periods that it touches, on every plan.
+    fn instants_of(&self, day: UnixMillis) -> Vec<UnixMillis> {
+        let last = Window::Day.end(day).plus_millis(-1);
+        let mut plans = self.plans.values();
+        if plans.all(|plan| plan.period(day).holds(last)) {
+            vec![last]
+        } else {
+            vec![day, last]
+        }
+    }
+
     /// A user's days that the period of `at` may touch.
     async fn days(
         &self,
@@ -294,7 +313,7 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
         at: UnixMillis,
         now: UnixMillis,
     ) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
-        let (from, to) = around(at, now);
+        let (from, to) = self.span(at, now);
         let (from, to) = (ItemKey::day(user, from), ItemKey::day(user, to));
         self.read(user, from, to, Sum::decode).await
     }
@@ -335,25 +354,6 @@ impl<S: Store, Q: Queue> Thresholds<S, Q> {
             }
         }
         Ok(read)
-    }
-}
-
-/// The first and the last instant to read for the period of `at`, up to `now`. In every zone a period lies
-/// within a day of a month in UTC. What the user did later, perhaps on another plan, does not concern it.
-fn around(at: UnixMillis, now: UnixMillis) -> (UnixMillis, UnixMillis) {
-    let from = Window::Month.start(at.plus_days(-1)).plus_days(-1);
-    let last = Window::Month.end(at.plus_days(1)).min(at.max(now));
-    (from, last.plus_days(1))
-}
-
-/// Instants of a day that lie in each of the periods that it touches, in every zone.
-fn instants_of(day: UnixMillis) -> Vec<UnixMillis> {
-    let end = Window::Day.end(day).plus_millis(-1);
-    let month = |at: UnixMillis| Window::Month.start(at);
-    if month(day.plus_days(-1)) == month(end.plus_days(1)) {
-        vec![end]
-    } else {
-        vec![day, end]
     }
 }
 

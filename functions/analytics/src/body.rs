@@ -208,7 +208,7 @@ pub struct UserStats {
     pub auth_failures: u64,
     /// Calls of all time refused for exceeding the rate limit or the quota.
     pub rate_limited: u64,
-    /// The current calendar month in the time zone of the user's plan.
+    /// The current period of the user's plan, from the plan's anchor day of one month to that of the next.
     pub current_period: CurrentPeriod,
     /// The thresholds of the quota that were announced in the current period, the lowest first.
     pub alerts: Vec<ReceivedAlert>,

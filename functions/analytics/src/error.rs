@@ -2,9 +2,9 @@
 
 use std::error::Error as _;
 
+use runtime::response::ErrorBody;
 use runtime::store::StoreError;
 
-use crate::body::ErrorBody;
 use bearer::AuthError;
 
 /// A refused or failed request.
@@ -96,7 +96,7 @@ impl ApiError {
     /// The JSON body, without causes: those go to the log.
     pub fn body(&self) -> ErrorBody {
         ErrorBody {
-            error: self.code().to_owned(),
+            error: self.code(),
             message: self.to_string(),
             parameter: match self {
                 Self::Parameter { name, .. } => Some(name.clone()),

@@ -24,7 +24,7 @@ use crate::{
 };
 use bearer::{Caller, Verifier};
 use runtime::request::Request;
-use runtime::response::NO_STORE;
+use runtime::response::{NO_STORE, failure};
 
 /// Largest body of a response, in bytes: Lambda accepts 6 MB, in which every quote is escaped
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
@@ -66,8 +66,7 @@ impl<S: Store> Api<S> {
             Ok(content) => delivered(request, content),
             Err(error) => {
                 error.log();
-                let (status, header) = (error.status(), error.header());
-                response(status, json(&error.body()), header)
+                failure(request, error.status(), &error.body(), error.header())
             }
         }
     }

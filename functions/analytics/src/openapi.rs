@@ -11,6 +11,7 @@ mod keys;
 use domain::endpoint::Endpoint;
 use domain::meter::PATH;
 use domain::names::ADMIN_SCOPE;
+use domain::problem;
 use schemars::generate::SchemaSettings;
 use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -40,6 +41,7 @@ pub fn document() -> Value {
     let mut definitions = schemas.take_definitions(true);
     definitions.extend(collector::schemas());
     definitions.extend(keys::schemas());
+    definitions.insert("Problem".to_owned(), problem_details());
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -256,15 +258,35 @@ fn parameter(parameter: &Parameter) -> Value {
     })
 }
 
+/// The bodies of a refused or failed request, by media type.
+fn errors() -> Value {
+    let refer = |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+    json!({problem::JSON: refer("ErrorBody"), problem::MEDIA_TYPE: refer("Problem")})
+}
+
+/// The schema of problem details.
+fn problem_details() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "description": "An error as problem details (RFC 9457), for callers that prefer \
+                        `application/problem+json` in `Accept`. Its type is `about:blank`.",
+        "required": ["title", "status", "detail", "error"],
+        "properties": {
+            "title": text("The phrase of the status."),
+            "status": {"type": "integer", "description": "The HTTP status."},
+            "detail": text("The problem, for people."),
+            "error": text("Code, for programs: that of `ErrorBody`."),
+            "parameter": text("The parameter at fault."),
+        },
+    })
+}
+
 /// The responses to refused and failed requests.
 fn responses(schemas: &mut SchemaGenerator) -> Value {
-    let schema = reference::<ErrorBody>(schemas);
-    let response = |description: &str| {
-        json!({
-            "description": description,
-            "content": {"application/json": {"schema": schema}},
-        })
-    };
+    // The other modules refer to it by name.
+    reference::<ErrorBody>(schemas);
+    let response = |description: &str| json!({"description": description, "content": errors()});
     let challenge = json!({"WWW-Authenticate": {
         "description": "The challenge (RFC 6750). API Gateway sends it as `x-amzn-Remapped-WWW-Authenticate`.",
         "schema": {"type": "string"},

@@ -1,8 +1,8 @@
 //! One user's usage: over all time, and in the current period of their plan.
 //!
 //! Cost in read units, whatever the user's history: two for the marks; a query each for settled
-//! months (one item per month), for days (one per day since the oldest month that has not settled,
-//! 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
+//! months (one item per month), for days (one per day since the oldest month that has not settled, or
+//! since the current period of any plan began: 45 at most) and for the hours of days that are not closed (today's, and yesterday's until it is
 //! closed); one for the user's own quota, with a quota also its alerts; and the journal since it
 //! was folded ([`crate::fresh`]).
 
@@ -16,7 +16,7 @@ use domain::counts::Counts;
 use domain::dimension::{self, Dimensions, Share};
 use domain::event::Subject;
 use domain::key_calls::{self, KeyCalls};
-use domain::plan::{self, Period, Plans};
+use domain::plan::{Calendar, Period, Plan, Plans};
 use domain::tally::Totals;
 use domain::time::UnixMillis;
 use jiff::tz::TimeZone;
@@ -35,7 +35,7 @@ pub async fn stats<S: Store>(
     subject: &Subject,
     now: UnixMillis,
 ) -> Result<UserStats, StoreError> {
-    let usage = Usage::read(tables, subject.as_str(), now).await?;
+    let usage = Usage::read(tables, plans, subject.as_str(), now).await?;
     let counts = usage.all_time();
     let seen = counts.seen.as_ref();
     let (current_period, _) = in_period(&usage, &counts, plans, now);
@@ -107,7 +107,7 @@ pub(crate) async fn period<S: Store>(
     subject: &Subject,
     now: UnixMillis,
 ) -> Result<(CurrentPeriod, TimeZone, UnixMillis), StoreError> {
-    let usage = Usage::read(tables, subject.as_str(), now).await?;
+    let usage = Usage::read(tables, plans, subject.as_str(), now).await?;
     let (period, zone) = in_period(&usage, &usage.all_time(), plans, now);
     Ok((period, zone, usage.as_of()))
 }
@@ -120,16 +120,15 @@ fn in_period(
 ) -> (CurrentPeriod, TimeZone) {
     let seen = counts.seen.as_ref();
     let plan = seen.and_then(|seen| plans.get(seen.plan()?));
-    let zone = plan.and_then(|plan| plan::time_zone(&plan.timezone).ok());
-    let zone = zone.unwrap_or(TimeZone::UTC);
-    let period = Period::of(now, &zone);
+    let calendar = plan.map_or(Calendar::UTC, Plan::calendar);
+    let period = calendar.period(now);
     let used = usage.between(period.start, period.end);
     let quota = plan.and_then(|plan| usage.quota(plan));
     let current = CurrentPeriod {
         meters: meters(usage.amounts_between(period.start, period.end)),
         ..current(period, used, quota, now)
     };
-    (current, zone)
+    (current, calendar.zone)
 }
 
 fn current(period: Period, used: Totals, quota: Option<u64>, now: UnixMillis) -> CurrentPeriod {

@@ -6,7 +6,7 @@ use bearer::Verifier;
 use domain::meter::{MOST_EVENTS, Meters, Report, decode};
 use domain::time::UnixMillis;
 use runtime::request::Request;
-use runtime::response::json;
+use runtime::response::{failure, json};
 use runtime::store::Store;
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ impl<S: Store> Api<S> {
             Ok(collected) => json(status(&collected), &collected, None),
             Err(error) => {
                 error.log();
-                json(error.status(), &error.body(), error.header())
+                failure(request, error.status(), &error.body(), error.header())
             }
         }
     }

@@ -1,9 +1,9 @@
 //! A user's bill: the final usage of a period, and the event that hands it over.
 //!
-//! A period is the calendar month of a plan's time zone. It is final once every day that it touches
-//! in any plan's zone is sealed ([`crate::mark`]): no call of it can arrive any more. A bill follows
-//! from the sealed days and the plans alone, so the event and `usage export` say the same, however
-//! often either is made.
+//! A period begins on the anchor day of a month in a plan's time zone, by default the first. It is
+//! final once every day that it touches on any plan is sealed ([`crate::mark`]): no call of it can
+//! arrive any more. A bill follows from the sealed days and the calendars of the plans alone, so the
+//! event and `usage export` say the same, however often either is made.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,13 @@ use sha2::{Digest, Sha256};
 use crate::counts::Sum;
 use crate::mark::{Round, SEAL_AFTER_DAYS};
 use crate::meter::{self, Amounts};
-use crate::plan::{Period, Plan, Plans, time_zone};
+use crate::plan::Plans;
 use crate::tally::Totals;
 use crate::time::{UnixMillis, Window};
+
+mod calendars;
+
+pub use calendars::{Calendars, is_billable};
 
 /// The `type` of a bill's event.
 pub const PERIOD_CLOSED: &str = "period.closed";
@@ -31,7 +35,7 @@ const UTC: &str = "UTC";
 pub struct Bill {
     /// The user.
     pub user: String,
-    /// First instant, in UTC, of the calendar month that names the period.
+    /// First instant, in UTC, of the calendar month that names the period: the one in which it begins.
     pub month: UnixMillis,
     /// The plan of the user's last call in the period; `None` if no accepted call named one.
     pub plan: Option<String>,
@@ -49,17 +53,63 @@ pub struct Bill {
     pub digest: String,
 }
 
-/// The days whose sums decide the bills of a month, both included: those that its period touches in
-/// any plan's zone, and those that decide where it begins and ends.
-pub fn days(plans: &Plans, month: UnixMillis) -> (UnixMillis, UnixMillis) {
-    let month = Window::Month.start(month);
-    let next = Window::Month.end(month);
-    let utc = |plan: &Plan| Period::of(middle(month), &zone_of(plan)) == of_utc(month);
-    if plans.values().all(utc) {
-        (month, next.plus_days(-1))
-    } else {
-        // No zone is a day away from UTC.
-        (month.plus_days(-1), next)
+/// The calendars by which the periods of a month begin and end.
+///
+/// The border between two periods must be the same for the bills of both. So each month's end is
+/// decided by the calendars of the plans at that time, which are noted when its bills are made
+/// ([`Calendars`]), and the next month begins by the same ones, whatever the plans have become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// By these the period begins: those by which the one before ended.
+    pub from: Calendars,
+    /// By these it ends.
+    pub to: Calendars,
+}
+
+/// What is stored of a month's bills.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The calendars by which its periods end.
+    pub calendars: Option<Calendars>,
+    /// Whether some of its bills were made.
+    pub has_bills: bool,
+}
+
+impl Noted {
+    fn or_of(self, plans: &Plans) -> Calendars {
+        let own = || Calendars::of(plans);
+        match self.calendars {
+            Some(noted) => noted,
+            // Bills without noted calendars are of a release that had calendar months alone.
+            None if self.has_bills => own().by_calendar_month(),
+            None => own(),
+        }
+    }
+}
+
+impl Terms {
+    /// Terms of plans that have not changed.
+    pub fn of(plans: &Plans) -> Self {
+        Self::noted(plans, Noted::default(), Noted::default())
+    }
+
+    /// The terms of a month from what is noted of the one before and of itself, if anything is; else
+    /// those of the plans.
+    pub fn noted(plans: &Plans, before: Noted, itself: Noted) -> Self {
+        Self {
+            from: before.or_of(plans),
+            to: itself.or_of(plans),
+        }
+    }
+
+    /// The days whose sums decide the bills of a month, both included: those that its period touches
+    /// on any plan, and those that decide where it begins and ends.
+    pub fn days(&self, month: UnixMillis) -> (UnixMillis, UnixMillis) {
+        let month = Window::Month.start(month);
+        let first = self.from.deciding(month).map_or(month, |(first, _)| first);
+        let next = Window::Month.end(month);
+        let last = self.to.deciding(next);
+        (first, last.map_or(next.plus_days(-1), |(_, last)| last))
     }
 }
 
@@ -81,26 +131,24 @@ pub fn unsealed(
 }
 
 impl Bill {
-    /// A user's bill of `month`, from its sealed days within [`days`]; `None` if it has no counts.
+    /// A user's bill of `month`, from its sealed days within [`Terms::days`]; `None` if it has no counts.
     ///
-    /// Where a user changes to a plan of another zone, the period ends where the next one begins:
-    /// the plan of the last call on the two days around the border decides, for both.
+    /// Where a user changes to a plan of another calendar, the period ends where the next one begins:
+    /// the plan of the last call on the days that decide about the border decides, for both.
     ///
     /// The digest covers, line by line: the form, the user, start and end, the number of distinct
     /// facts in the journal of each day, and the counts of each quarter hour of the period.
     pub fn of(
         user: &str,
         days: &[(UnixMillis, Sum)],
-        plans: &Plans,
+        terms: &Terms,
         month: UnixMillis,
     ) -> Option<Self> {
         let month = Window::Month.start(month);
         let next = Window::Month.end(month);
         let last = plan_of(days.iter());
-        let (start, end) = (
-            border(days, plans, month, last),
-            border(days, plans, next, last),
-        );
+        let start = terms.from.border(days, month, last);
+        let end = terms.to.border(days, next, last);
         let touched = |day: UnixMillis| day < end && Window::Day.end(day) > start;
         let days = || days.iter().filter(|(day, _)| touched(*day));
         let mut lines = vec![
@@ -119,12 +167,12 @@ impl Bill {
             }
         }
         let plan = plan_of(days());
-        let known = plan.and_then(|plan| plans.get(plan));
+        let known = plan.and_then(|plan| terms.to.0.get(plan));
         (totals != Totals::default()).then(|| Self {
             user: user.to_owned(),
             month,
             plan: plan.map(str::to_owned),
-            timezone: known.map_or_else(|| UTC.to_owned(), |plan| plan.timezone.clone()),
+            timezone: known.map_or_else(|| UTC.to_owned(), |known| known.timezone.clone()),
             start,
             end,
             totals,
@@ -197,45 +245,11 @@ impl Bill {
     }
 }
 
-/// The instant at which the month that begins at `month` in UTC begins for a user. Only calls on
-/// the day before and the day after can lie between the borders of two zones, so only their plan
-/// decides, and both periods find the same border. Without such calls, `last` decides.
-fn border(
-    days: &[(UnixMillis, Sum)],
-    plans: &Plans,
-    month: UnixMillis,
-    last: Option<&str>,
-) -> UnixMillis {
-    let near = month.plus_days(-1)..=month;
-    let near = || days.iter().filter(|(day, _)| near.contains(day));
-    let plan = if near().next().is_some() {
-        plan_of(near())
-    } else {
-        last
-    };
-    let plan = plan.and_then(|plan| plans.get(plan));
-    let zone = plan.map_or(jiff::tz::TimeZone::UTC, zone_of);
-    Period::of(middle(month), &zone).start
-}
-
 /// The plan of the last call.
 fn plan_of<'a>(days: impl Iterator<Item = &'a (UnixMillis, Sum)>) -> Option<&'a str> {
     let seen = days.filter_map(|(_, sum)| sum.counts.seen.as_ref());
     let latest = seen.filter_map(crate::seen::Seen::plan_at).max();
     latest.map(|(_, name)| name)
-}
-
-/// An instant that is within the month in every zone.
-fn middle(month: UnixMillis) -> UnixMillis {
-    month.plus_days(14)
-}
-
-fn of_utc(month: UnixMillis) -> Period {
-    Period::of(middle(month), &jiff::tz::TimeZone::UTC)
-}
-
-fn zone_of(plan: &Plan) -> jiff::tz::TimeZone {
-    time_zone(&plan.timezone).unwrap_or(jiff::tz::TimeZone::UTC)
 }
 
 /// The counts and amounts of each quarter hour that has any.

@@ -109,6 +109,10 @@ pub enum KeyEndpoint {
     Rotate,
     /// Revokes a key.
     Revoke,
+    /// Changes a key's plan or its own rate.
+    Set,
+    /// Accepts a key that another system created.
+    Import,
     /// Lists blocked addresses and users.
     Blocks,
     /// Blocks an address or a user.
@@ -119,11 +123,13 @@ pub enum KeyEndpoint {
 
 impl KeyEndpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::List,
         Self::Create,
         Self::Rotate,
         Self::Revoke,
+        Self::Set,
+        Self::Import,
         Self::Blocks,
         Self::Block,
         Self::Unblock,
@@ -133,7 +139,8 @@ impl KeyEndpoint {
     pub const fn method(self) -> &'static str {
         match self {
             Self::List | Self::Blocks => "GET",
-            Self::Create | Self::Rotate | Self::Block => "POST",
+            Self::Create | Self::Rotate | Self::Import | Self::Block => "POST",
+            Self::Set => "PATCH",
             Self::Revoke | Self::Unblock => "DELETE",
         }
     }
@@ -143,7 +150,8 @@ impl KeyEndpoint {
         match self {
             Self::List | Self::Create => "/v1/keys",
             Self::Rotate => "/v1/keys/{id}/rotate",
-            Self::Revoke => "/v1/keys/{id}",
+            Self::Revoke | Self::Set => "/v1/keys/{id}",
+            Self::Import => "/v1/keys/import",
             Self::Blocks | Self::Block | Self::Unblock => "/v1/blocks",
         }
     }
@@ -155,6 +163,8 @@ impl KeyEndpoint {
             Self::Create => "KeysCreate",
             Self::Rotate => "KeysRotate",
             Self::Revoke => "KeysRevoke",
+            Self::Set => "KeysSet",
+            Self::Import => "KeysImport",
             Self::Blocks => "BlocksList",
             Self::Block => "BlocksBlock",
             Self::Unblock => "BlocksUnblock",
@@ -168,6 +178,8 @@ impl KeyEndpoint {
             Self::Create => "createKey",
             Self::Rotate => "rotateKey",
             Self::Revoke => "revokeKey",
+            Self::Set => "setKey",
+            Self::Import => "importKey",
             Self::Blocks => "listBlocks",
             Self::Block => "block",
             Self::Unblock => "unblock",

@@ -99,6 +99,7 @@ pub mod names;
 pub mod notice;
 mod pack;
 pub mod plan;
+pub mod problem;
 pub mod response;
 pub mod route;
 #[cfg(any(test, feature = "sample"))]

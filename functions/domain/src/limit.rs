@@ -31,6 +31,8 @@ const STALE_MILLIS: i64 = 1_000;
 /// While a quota is far from used up, an authorizer reports each time it has accepted this share of
 /// the remainder, as a divisor.
 const REMAINING: u64 = 400;
+/// No period is longer: 31 days, and the hour by which clocks are put back.
+const LONGEST_PERIOD_DAYS: i64 = 32;
 
 /// A rate limit: sustained calls per second and burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,7 +248,10 @@ impl Shared {
                     outdated.push(name.clone());
                 }
                 Some(Counter::Period(start)) if start == period => shared.units = calls,
-                Some(Counter::Period(start)) if start < period => outdated.push(name.clone()),
+                // A plan of another calendar may have a period that began before this one and goes on.
+                Some(Counter::Period(start)) if start < period.plus_days(-LONGEST_PERIOD_DAYS) => {
+                    outdated.push(name.clone());
+                }
                 Some(Counter::Carry(of)) if of != rate => {
                     let slot = counters.get(&carry_slot(of)).copied();
                     if slot.is_none_or(|slot| of.forgets(slot + SLOTS, now)) {

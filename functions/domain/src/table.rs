@@ -18,6 +18,7 @@
 //! | hour, day, month of a user | `USER#{email}` | `HOUR#{hour}`, `DAY#{day}`, `MONTH#{month}` | usage |
 //! | all time of a user | `USER#{email}` | `ALL` | usage |
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
+//! | progress of a month's bills, and the calendars that they end by | `MARKS` | `MONTH#{month}`, `CALENDARS#{month}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
 //! | closed days at whose users the aggregator has looked | `MARKS` | `LOOKS` | usage |
 //! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
@@ -223,6 +224,11 @@ impl ItemKey {
     /// How far the bills of the month of `at` are handed over.
     pub fn month_mark(at: UnixMillis) -> Self {
         Self::new(MARKS, labelled("MONTH#", Window::Month, at))
+    }
+
+    /// The calendars by which the bills of the month of `at` end.
+    pub fn calendars(at: UnixMillis) -> Self {
+        Self::new(MARKS, labelled("CALENDARS#", Window::Month, at))
     }
 
     /// The first instant from which periods are handed over.
@@ -504,6 +510,7 @@ mod tests {
             (ItemKey::day_mark(AT), "MARKS", "DAY#2026-11-22"),
             (ItemKey::hour_mark(AT), "MARKS", "HOUR#2026-11-22T16"),
             (ItemKey::month_mark(AT), "MARKS", "MONTH#2026-11"),
+            (ItemKey::calendars(AT), "MARKS", "CALENDARS#2026-11"),
             (ItemKey::periods_mark(), "MARKS", "PERIODS"),
             (ItemKey::looks_mark(), "MARKS", "LOOKS"),
             (

@@ -173,10 +173,11 @@ impl<T: KeyTable> Keyring<T> {
                 return Ok(());
             }
             for keys in left.chunks(MOST_AT_ONCE) {
+                let since = blocked.then(|| now.to_string());
                 let guards = keys.iter().map(|key| Guard {
                     key: key.clone(),
                     same: &[],
-                    set: Some((attribute::USER_BLOCKED_AT, blocked.then_some(now))),
+                    set: vec![(attribute::USER_BLOCKED_AT, since.clone())],
                 });
                 let change = Change {
                     insert: None,
@@ -244,7 +245,7 @@ const fn verb(blocked: bool) -> &'static str {
     if blocked { "block" } else { "unblock" }
 }
 
-fn must_manage_all(actor: &Actor) -> Result<(), KeyError> {
+pub(crate) fn must_manage_all(actor: &Actor) -> Result<(), KeyError> {
     if actor.manages_all() {
         Ok(())
     } else {

@@ -47,8 +47,8 @@ pub struct Guard {
     pub key: KeyRecord,
     /// Attributes that must not have changed.
     pub same: &'static [&'static str],
-    /// The attribute that the write changes: sets to this time, or removes if the time is `None`.
-    pub set: Option<(&'static str, Option<UnixMillis>)>,
+    /// The attributes that the write changes: sets to a text, or removes if that is `None`.
+    pub set: Vec<(&'static str, Option<String>)>,
 }
 
 impl Guard {

@@ -123,7 +123,7 @@ impl DynamoKeys {
     fn guarded(&self, guard: &Guard) -> Result<TransactWriteItem, BuildError> {
         let key = texts([(attribute::KEY_HASH, guard.key.key_hash.clone())]);
         let (condition, mut names, mut values) = condition(guard);
-        let Some((name, at)) = guard.set else {
+        if guard.set.is_empty() {
             let check = ConditionCheck::builder()
                 .table_name(&self.keys)
                 .set_key(Some(key))
@@ -132,14 +132,23 @@ impl DynamoKeys {
                 .set_expression_attribute_values((!values.is_empty()).then_some(values))
                 .build()?;
             return Ok(TransactWriteItem::builder().condition_check(check).build());
-        };
-        names.insert("#set".to_owned(), name.to_owned());
-        let expression = if let Some(at) = at {
-            values.insert(":set".to_owned(), AttributeValue::S(at.to_string()));
-            "SET #set = :set"
-        } else {
-            "REMOVE #set"
-        };
+        }
+        let (mut set, mut removed) = (Vec::new(), Vec::new());
+        for (number, (name, value)) in guard.set.iter().enumerate() {
+            let alias = format!("#s{number}");
+            names.insert(alias.clone(), (*name).to_owned());
+            match value {
+                Some(value) => {
+                    set.push(format!("{alias} = :s{number}"));
+                    values.insert(format!(":s{number}"), AttributeValue::S(value.clone()));
+                }
+                None => removed.push(alias),
+            }
+        }
+        let clauses = [("SET", set), ("REMOVE", removed)].into_iter();
+        let clauses = clauses.filter(|(_, parts)| !parts.is_empty());
+        let clauses = clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
+        let expression = clauses.collect::<Vec<_>>().join(" ");
         let update = Update::builder()
             .table_name(&self.keys)
             .set_key(Some(key))

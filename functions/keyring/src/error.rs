@@ -90,6 +90,15 @@ pub enum KeyError {
     /// The key would never work.
     #[error("the key would have expired already")]
     Expired,
+    /// A setting that changes nothing.
+    #[error("nothing is to be changed: expected a plan or a rate")]
+    NoChange,
+    /// A text that is not a SHA-256. It is not repeated: it may be the key itself.
+    #[error("expected the 64 hex digits of the key's SHA-256")]
+    NotAHash,
+    /// The key to import is known, or its user's settings were changed at the same time.
+    #[error("the key exists already, or its user has just been changed")]
+    Exists,
     /// No key has the id, or none that the actor may see. The id is not repeated: it may be a
     /// mistake for the key itself.
     #[error("unknown key")]

@@ -11,6 +11,7 @@ mod blocks;
 mod change;
 mod dynamo;
 mod error;
+mod managed;
 #[cfg(any(test, feature = "memory"))]
 #[allow(
     clippy::missing_panics_doc,
@@ -30,6 +31,7 @@ pub use blocks::{BlockResult, BlockedAddress, BlockedUser, Blocks, Whom};
 pub use change::{Change, Entry, Guard};
 pub use dynamo::DynamoKeys;
 pub use error::{KeyError, TableError};
+pub use managed::{Import, ImportedKey, RateSetting, SetKey, Setting};
 pub use mint::{Terms, mint, new_id};
 pub use rules::{Creation, Keyring, MOST_A_DAY, MOST_WORKING, Order, Rotation};
 pub use shown::{ListedKey, NewKey, Revoked, Rotated};

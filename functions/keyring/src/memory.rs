@@ -1,9 +1,10 @@
 //! A table of keys in memory; its clones are the same table.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::address::Blocked;
-use domain::key::{KeyRecord, attribute};
+use domain::key::KeyRecord;
 
 use crate::change::{Change, Entry};
 use crate::error::TableError;
@@ -99,6 +100,19 @@ impl Held {
     }
 }
 
+/// A key whose attributes are set to texts, or removed.
+fn changed(key: &KeyRecord, set: &[(&'static str, Option<String>)]) -> KeyRecord {
+    let mut attributes: BTreeMap<&str, String> = key.attributes().into_iter().collect();
+    for (name, value) in set {
+        match value {
+            Some(value) => attributes.insert(name, value.clone()),
+            None => attributes.remove(name),
+        };
+    }
+    let get = |name: &str| attributes.get(name).map(String::as_str);
+    KeyRecord::from_attributes(get).unwrap_or_else(|error| panic!("{error}"))
+}
+
 impl KeyTable for MemoryKeys {
     async fn find(&self, id: &str) -> Result<Option<KeyRecord>, TableError> {
         Ok(self.indexed()?.into_iter().find(|key| key.id == id))
@@ -170,14 +184,15 @@ impl KeyTable for MemoryKeys {
                 held.keys = before;
                 return Ok(false);
             }
-            match guard.set {
-                Some((attribute::REVOKED_AT, at)) => key.revoked_at = at,
-                Some((attribute::USER_BLOCKED_AT, at)) => key.more.user.blocked_at = at,
-                Some((_, at)) => key.more.grace_until = at,
-                None => {}
-            }
+            *key = changed(key, &guard.set);
         }
-        held.keys.extend(change.insert.clone());
+        if let Some(new) = &change.insert {
+            if held.keys.iter().any(|key| key.key_hash == new.key_hash) {
+                held.keys = before;
+                return Ok(false);
+            }
+            held.keys.push(new.clone());
+        }
         held.log.push(change.entry.clone());
         Ok(true)
     }

@@ -172,7 +172,7 @@ impl<T: KeyTable> Keyring<T> {
         Ok(keys)
     }
 
-    fn check_plan(&self, plan: &str) -> Result<(), KeyError> {
+    pub(crate) fn check_plan(&self, plan: &str) -> Result<(), KeyError> {
         if self.plans.contains(plan) {
             return Ok(());
         }
@@ -265,7 +265,7 @@ impl<T: KeyTable> Keyring<T> {
         let guard = Guard {
             key: old,
             same: TERMS,
-            set: Some((attribute::GRACE_UNTIL, Some(until))),
+            set: vec![(attribute::GRACE_UNTIL, Some(until.to_string()))],
         };
         self.commit(Some(&record), Some(guard), entry).await?;
         Ok(Rotated {
@@ -297,7 +297,7 @@ impl<T: KeyTable> Keyring<T> {
         let guard = Guard {
             key,
             same: REVOCATION,
-            set: Some((attribute::REVOKED_AT, Some(now))),
+            set: vec![(attribute::REVOKED_AT, Some(now.to_string()))],
         };
         let entry = entry(actor, "keys revoke", id, now)?;
         match self.commit(None, Some(guard), entry).await {
@@ -358,7 +358,7 @@ impl<T: KeyTable> Keyring<T> {
         Ok(plans.intersection(&self.plans).cloned().collect())
     }
 
-    async fn commit(
+    pub(crate) async fn commit(
         &self,
         insert: Option<&KeyRecord>,
         guard: Option<Guard>,
@@ -398,11 +398,11 @@ fn model<'a>(
     })
 }
 
-fn unchanged(key: KeyRecord, same: &'static [&'static str]) -> Guard {
+pub(crate) fn unchanged(key: KeyRecord, same: &'static [&'static str]) -> Guard {
     Guard {
         key,
         same,
-        set: None,
+        set: Vec::new(),
     }
 }
 

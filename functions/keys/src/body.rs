@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use domain::duration::{duration, when};
+use domain::limit::Rate;
 use domain::time::UnixMillis;
-use keyring::{ListedKey, Order, Whom};
+use keyring::{Import, ListedKey, Order, RateSetting, Setting, Whom};
 use runtime::request::Request;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::RequestError;
@@ -16,6 +17,9 @@ use crate::error::RequestError;
 pub const MEDIA_TYPE: &str = "application/json";
 /// The most bytes of a request's body.
 pub const MOST_BYTES: usize = 10_000;
+/// The greatest rate and burst of a key, as over the command line.
+const MOST_RATE: u32 = 100_000;
+const MOST_BURST: u32 = 1_000_000;
 /// How long a replaced key keeps working, as over the command line.
 const GRACE: Duration = Duration::from_hours(24);
 
@@ -33,6 +37,47 @@ struct Creation {
 #[serde(deny_unknown_fields, default)]
 struct Rotation {
     grace: Option<String>,
+}
+
+/// What to change of a key. A member that is absent stays as it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Change {
+    plan: Option<String>,
+    rate: Given,
+}
+
+/// A rate that may be absent or `null`, which leaves the key only its user's.
+#[derive(Debug, Default)]
+enum Given {
+    #[default]
+    Absent,
+    Null,
+    Rate(OwnRate),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let given = Option::<OwnRate>::deserialize(deserializer)?;
+        Ok(given.map_or(Self::Null, Self::Rate))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OwnRate {
+    rate_per_second: u32,
+    burst: u32,
+}
+
+/// The key to import.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Importing {
+    hash: String,
+    email: String,
+    plan: String,
+    expires: Option<String>,
 }
 
 /// Whom to block.
@@ -71,6 +116,49 @@ pub(crate) fn grace(request: &Request) -> Result<Duration, RequestError> {
     let grace = given.grace.as_deref().map(duration).transpose();
     let grace = grace.map_err(|message| RequestError::parameter("grace", message))?;
     Ok(grace.unwrap_or(GRACE))
+}
+
+/// Reads what to change of a key.
+pub(crate) fn setting(request: &Request) -> Result<Setting, RequestError> {
+    let given: Change = read(request)?;
+    Ok(Setting {
+        plan: given.plan,
+        rate: match &given.rate {
+            Given::Absent => RateSetting::Unchanged,
+            Given::Null => RateSetting::None,
+            Given::Rate(rate) => RateSetting::To(own_rate(rate)?),
+        },
+    })
+}
+
+/// A rate within the bounds that the command line has.
+fn own_rate(given: &OwnRate) -> Result<Rate, RequestError> {
+    for (name, number, most) in [
+        ("ratePerSecond", given.rate_per_second, MOST_RATE),
+        ("burst", given.burst, MOST_BURST),
+    ] {
+        if !(1..=most).contains(&number) {
+            let message = format!("expected a whole number from 1 to {most}, found `{number}`");
+            return Err(RequestError::parameter(name, message));
+        }
+    }
+    Ok(Rate {
+        per_second: given.rate_per_second,
+        burst: given.burst,
+    })
+}
+
+/// Reads the key to import.
+pub(crate) fn import(request: &Request, now: UnixMillis) -> Result<Import, RequestError> {
+    let given: Importing = read(request)?;
+    let expires = given.expires.as_deref().map(when).transpose();
+    let expires = expires.map_err(|message| RequestError::parameter("expires", message))?;
+    Ok(Import {
+        hash: given.hash,
+        email: given.email,
+        plan: given.plan,
+        expires: expires.map(|when| when.from(now)),
+    })
 }
 
 /// Reads whom to block.

@@ -126,6 +126,8 @@ const fn of_key(error: &KeyError) -> (u16, &'static str) {
         | KeyError::NoPlan { .. }
         | KeyError::NoEmail
         | KeyError::Address { .. }
+        | KeyError::NoChange
+        | KeyError::NotAHash
         | KeyError::Expired => (400, "invalidParameter"),
         KeyError::Foreign { .. }
         | KeyError::NoWorkingKey { .. }
@@ -139,6 +141,7 @@ const fn of_key(error: &KeyError) -> (u16, &'static str) {
         KeyError::NotWorking { .. }
         | KeyError::Replaced
         | KeyError::TooManyBlocked
+        | KeyError::Exists
         | KeyError::Conflict => (409, "conflict"),
         KeyError::Randomness(_)
         | KeyError::Table(TableError::KeyItem { .. } | TableError::Blocked(_)) => (500, "internal"),
@@ -154,6 +157,7 @@ const fn parameter(error: &KeyError) -> Option<&'static str> {
         KeyError::Email(_) | KeyError::NoEmail => Some("email"),
         KeyError::UnknownPlan { .. } | KeyError::NoPlan { .. } => Some("plan"),
         KeyError::Expired => Some("expires"),
+        KeyError::NotAHash => Some("hash"),
         KeyError::Address { .. } => Some("whom"),
         _ => None,
     }

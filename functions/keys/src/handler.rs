@@ -8,7 +8,7 @@ use domain::key::normal_email;
 use domain::time::UnixMillis;
 use keyring::{Actor, Blocks, KeyError, KeyTable, Keyring, ListedKey, Pages, Role, Whom};
 use runtime::request::Request;
-use runtime::response::json;
+use runtime::response::{failure, json};
 
 use crate::body::{self, Listed};
 use crate::error::RequestError;
@@ -42,7 +42,7 @@ impl<T: KeyTable> Api<T> {
             Ok(response) => response,
             Err(error) => {
                 error.log();
-                json(error.status(), &error.body(), error.header())
+                failure(request, error.status(), &error.body(), error.header())
             }
         }
     }
@@ -84,6 +84,16 @@ impl<T: KeyTable> Api<T> {
             KeyEndpoint::Revoke => {
                 let revoked = keyring.revoke(id(request)?, &actor, now).await?;
                 json(200, &revoked, None)
+            }
+            KeyEndpoint::Set => {
+                let setting = body::setting(request)?;
+                let set = keyring.set(id(request)?, setting, &actor, now).await?;
+                json(200, &set, None)
+            }
+            KeyEndpoint::Import => {
+                let import = body::import(request, now)?;
+                let imported = keyring.import(import, &actor, now).await?;
+                json(201, &imported, None)
             }
             KeyEndpoint::Blocks => json(200, &self.blocks(request, &actor).await?, None),
             KeyEndpoint::Block => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use domain::problem;
 use sha2::{Digest, Sha256};
 
 use super::function::Invoked;
@@ -53,8 +54,38 @@ pub struct GatewayResponse<'a> {
     pub status: Option<u16>,
     /// Its headers, by name: a value in single quotes, or one of the gateway's variables.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Its body: a template of JSON.
-    pub body: &'a str,
+    /// Its code, for programs: a template of a text.
+    pub error: &'a str,
+    /// What it says to people: a template of a JSON string with its quotes, because one of the
+    /// gateway's variables brings its own.
+    pub message: &'a str,
+}
+
+impl GatewayResponse<'_> {
+    /// Its bodies by media type: templates of JSON.
+    ///
+    /// AWS documents that `Accept` selects among the mapping templates of an integration, by the
+    /// media type alone, and that `application/json` is used without a match. About the templates of
+    /// a gateway response it says only that their keys are content types
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.responseTemplates.html>).
+    /// So `Content-Type` is left to the gateway, and problem details hold the code of plain JSON.
+    fn templates(&self) -> [(&'static str, String); 2] {
+        let Self { error, message, .. } = self;
+        let status = self.status.map_or_else(String::new, |status| {
+            let title = problem::title(status).unwrap_or_default();
+            format!(r#""title":"{title}","status":{status},"#)
+        });
+        [
+            (
+                problem::JSON,
+                format!(r#"{{"error":"{error}","message":{message}}}"#),
+            ),
+            (
+                problem::MEDIA_TYPE,
+                format!(r#"{{{status}"detail":{message},"error":"{error}"}}"#),
+            ),
+        ]
+    }
 }
 
 /// An authorizer that is called for every request: its responses are not cached.
@@ -182,7 +213,7 @@ impl RestApi {
             response_type: answer.to.into(),
             rest_api_id: self.reference(),
         })
-        .response_templates([("application/json", answer.body)]);
+        .response_templates(answer.templates());
         if let Some(status) = answer.status {
             response = response.status_code(status.to_string());
         }

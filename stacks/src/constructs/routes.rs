@@ -15,6 +15,8 @@ pub enum Verb {
     Get,
     /// `POST`
     Post,
+    /// `PATCH`
+    Patch,
     /// `DELETE`
     Delete,
     /// `OPTIONS`
@@ -28,6 +30,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Any => "ANY",
@@ -37,11 +40,8 @@ impl Verb {
     /// The method in the form of an `execute-api` ARN.
     pub(super) const fn in_arn(self) -> &'static str {
         match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
             Self::Any => "*",
+            method => method.text(),
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Plan {
     pub rate_per_second: Bounded<1, 100_000>,
     /// Calls accepted at once above the rate.
     pub burst: Bounded<1, 1_000_000>,
-    /// Units per calendar month; `null` for no limit.
+    /// Units per period; `null` for no limit.
     #[serde(default)]
     pub monthly_quota: Option<u64>,
     /// Percentages of the quota at which an alert is sent.
@@ -26,8 +26,11 @@ pub struct Plan {
     /// Whether calls may exceed limits slightly in exchange for speed.
     #[serde(default)]
     pub limit_mode: LimitMode,
-    /// IANA time zone whose months are the quota's periods; by default UTC.
+    /// IANA time zone in whose calendar periods begin; by default UTC.
     pub timezone: Option<TimeZone>,
+    /// The day of the month on which periods begin, for quotas, alerts and bills; by default the first. In a
+    /// month without it, they begin on its last day.
+    pub period_anchor_day: Option<Bounded<1, 31>>,
 }
 
 /// How strictly limits are enforced.
@@ -60,6 +63,10 @@ impl From<&Plan> for domain::plan::Plan {
                 .timezone
                 .as_ref()
                 .map_or_else(|| "UTC".to_owned(), ToString::to_string),
+            period_anchor_day: plan
+                .period_anchor_day
+                .and_then(|day| u8::try_from(day.get()).ok()?.try_into().ok())
+                .unwrap_or_default(),
         }
     }
 }

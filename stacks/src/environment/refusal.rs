@@ -1,14 +1,20 @@
 //! What makes a file undeployable although each of its values is valid: several keys that do not suit
 //! each other, or the stacks that follow from them.
 
+use domain::bill;
 use domain::dimension::{Declared, Source};
 use domain::gateway::PREFLIGHT;
+use domain::plan::Calendar;
 use domain::route::{OTHER, Route};
+use domain::time::UnixMillis;
 
 use super::{
     Address, ApiKind, Environment, KeySetAddress, LOCAL_ACCOUNT, LimitMode, Partition, Plan,
     ResponseTransferMode, SignIn, Upstream, Weighed, sources,
 };
+
+/// The first month of the years for which periods are checked, 2026-01.
+const SOME_MONTH: UnixMillis = UnixMillis(1_767_225_600_000);
 
 /// A setting that cannot be deployed: its place in the file, and the reason.
 #[derive(Debug)]
@@ -120,6 +126,24 @@ impl Environment {
         ))
     }
 
+    /// A period that begins after one of the next month, on another plan, may have begun: a user who
+    /// changes plans could have two bills of one call.
+    fn unbillable(&self) -> Option<Refusal> {
+        let plans = self.plans.iter();
+        let mut plans = plans.map(|(name, plan)| (name, domain::plan::Plan::from(plan)));
+        let is_billable = |of: &Calendar| bill::is_billable(of, SOME_MONTH);
+        let (name, plan) = plans.find(|(_, plan)| !is_billable(&plan.calendar()))?;
+        let (day, zone) = (u8::from(plan.period_anchor_day), &plan.timezone);
+        Some(Refusal::new(
+            "plans",
+            format!(
+                "plans: the `periodAnchorDay` of `{name}`, {day}, may be the last day of a month, which begins in \
+                 `{zone}` when the next month has begun elsewhere; expected at most 27 in a zone that is more \
+                 than ten hours behind UTC"
+            ),
+        ))
+    }
+
     /// Executions of a function that does not exist.
     fn uncollected(&self) -> Option<Refusal> {
         let reserved = self.concurrency.collector?.get();
@@ -149,6 +173,7 @@ impl Environment {
             .or_else(|| self.unreached())
             .or_else(|| self.valueless())
             .or_else(|| self.unmeasurable())
+            .or_else(|| self.unbillable())
             .or_else(|| self.uncollected())
             .or_else(|| crate::synth::refusal(self))
     }

@@ -283,6 +283,40 @@ fn texts_that_cannot_be_are_refused_with_their_form() {
 }
 
 #[test]
+fn a_period_begins_on_a_day_that_every_bill_can_end_on() {
+    refused_with(
+        "burst: 20\n",
+        "burst: 20\n    periodAnchorDay: 32\n",
+        "34:22: plans.free.periodAnchorDay: ",
+    );
+    refused_with(
+        "burst: 20\n",
+        "burst: 20\n    periodAnchorDay: 0\n",
+        "34:22: plans.free.periodAnchorDay: ",
+    );
+    refused_with(
+        "burst: 20\n",
+        "burst: 20\n    periodAnchorDay: 28\n    timezone: Pacific/Pago_Pago\n",
+        "30:1: plans: the `periodAnchorDay` of `free`, 28, may be the last day of a month",
+    );
+    let path = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/environments/test.yaml"
+    ));
+    let text = std::fs::read_to_string(path).unwrap();
+    let anchored = text.replace(
+        "burst: 20\n",
+        "burst: 20\n    periodAnchorDay: 31\n    timezone: Asia/Kolkata\n",
+    );
+    assert_ne!(anchored, text);
+    let environment = Environment::parse("test", path, &anchored).unwrap();
+    let plan = domain::plan::Plan::from(&environment.plans["free"]);
+    let period = plan.period("2027-02-15T00:00:00Z".parse().unwrap());
+    assert_eq!(period.start.to_string(), "2027-01-30T18:30:00Z");
+    assert_eq!(period.end.to_string(), "2027-02-27T18:30:00Z");
+}
+
+#[test]
 fn addresses_that_nothing_can_be_asked_at_are_refused() {
     let key_set = "https://auth.test.example.com/.well-known/jwks.json";
     for (address, why) in [

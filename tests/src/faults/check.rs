@@ -9,6 +9,7 @@ mod quarters;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use alerts::most_units;
 use domain::counts::{AddressHour, Callers, Hour, Sum};
 use domain::event::Reason;
 use domain::id::EventId;
@@ -20,6 +21,7 @@ use model::Model;
 use runtime::memory::MemoryStore;
 use runtime::store::{Document, Value};
 
+use super::limits;
 use super::log;
 use super::oracle::is_event;
 use super::questions::{Answer, Question};
@@ -37,6 +39,7 @@ pub(super) fn check(world: &World, end: End, answers: &[(Question, Answer)]) -> 
     errors(world, &model, end)?;
     alerts::check(world, &model)?;
     bills::check(world, &model)?;
+    limits::check(world)?;
     if end >= End::Closed {
         sums(world, &model)?;
         quarters::check(world, &model)?;

@@ -33,6 +33,8 @@ pub struct Schedule {
     pub with_quotas: bool,
     /// Whether the analytics API is queried again and again.
     pub is_watched: bool,
+    /// Whether the authorizers' limits decide calls.
+    pub with_limits: bool,
 }
 
 /// How far to follow a schedule once the system has come to rest.
@@ -248,6 +250,8 @@ pub enum Place {
     Queue,
     /// The queue that takes the ids of alerts and bills.
     Notices,
+    /// The counters that authorizers share.
+    Counters,
 }
 
 impl Schedule {
@@ -281,6 +285,7 @@ impl Schedule {
             seed: random.next(),
             with_quotas: random.once_in(3),
             is_watched: random.once_in(3),
+            with_limits: random.once_in(3),
         }
     }
 }
@@ -468,6 +473,15 @@ impl Failure {
         Self {
             place,
             after: u32::try_from(random.place(most)).unwrap_or(0),
+            ..Self::draw(random)
+        }
+    }
+
+    /// A failure of the counters, while few calls ask for them.
+    pub fn of_counters(random: &mut Random) -> Self {
+        Self {
+            place: Place::Counters,
+            after: u32::try_from(random.place(3)).unwrap_or(0),
             ..Self::draw(random)
         }
     }

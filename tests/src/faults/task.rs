@@ -16,7 +16,10 @@ use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use collector::body::Collected;
 use collector::collect::Collector;
 use domain::event::UsageEvent;
+use domain::key::KeyRecord;
+use domain::limit::Over;
 use domain::meter::decode;
+use domain::plan::Plan;
 use domain::time::UnixMillis;
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
@@ -27,6 +30,7 @@ use tokio::time::Instant;
 
 use super::amounts::{self, Sending};
 use super::feed::InvocationId;
+use super::limits::ModelLimiter;
 use super::log::{Message, ModelQueue};
 use super::questions::{Answer, Question};
 use super::weather::{ModelStream, Weather};
@@ -107,6 +111,16 @@ pub(super) enum Doing {
     },
     /// The collector appends amounts.
     Collect { sending: Sending },
+    /// An authorizer decides a call by its limits.
+    Decide {
+        /// The decision.
+        number: usize,
+        instance: usize,
+        /// When Lambda ends it.
+        until: UnixMillis,
+    },
+    /// An authorizer shares what it let through.
+    KeepUp { instance: usize, until: UnixMillis },
 }
 
 /// The result of a task.
@@ -123,6 +137,9 @@ pub(super) enum Done {
     Answered(Option<Answer>),
     /// What became of amounts; `None` if the upstream has to send them again.
     Collected(Option<Collected>),
+    /// The limit that the call exceeds, if any.
+    Decided(Option<Over>),
+    KeptUp,
 }
 
 /// The state of a task after a poll.
@@ -263,6 +280,39 @@ impl Task {
             let reports = events.iter().map(|event| decode(event, &meters, at));
             let collected = collector.collect(reports.collect(), at).await;
             Done::Collected(collected.ok())
+        })
+    }
+
+    pub(super) fn decide(
+        limiter: &Arc<ModelLimiter>,
+        key: KeyRecord,
+        plan: Plan,
+        (units, at, number): (u32, UnixMillis, usize),
+        (instance, until): (usize, UnixMillis),
+    ) -> Self {
+        let limiter = Arc::clone(limiter);
+        let doing = Doing::Decide {
+            number,
+            instance,
+            until,
+        };
+        Self::new(doing, async move {
+            let admitted = limiter.admit(&key, &plan, units, at).await;
+            Done::Decided(admitted.err().map(|limited| limited.over))
+        })
+    }
+
+    pub(super) fn keep_up(
+        limiter: &Arc<ModelLimiter>,
+        key: KeyRecord,
+        plan: Plan,
+        at: UnixMillis,
+        (instance, until): (usize, UnixMillis),
+    ) -> Self {
+        let limiter = Arc::clone(limiter);
+        Self::new(Doing::KeepUp { instance, until }, async move {
+            limiter.keep_up(&key, &plan, at).await;
+            Done::KeptUp
         })
     }
 

@@ -8,7 +8,7 @@ use domain::dimension::Label;
 use domain::event::{EventData, EventType, Subject, UsageEvent};
 use domain::id::EventId;
 use domain::names::TrackingMode;
-use domain::plan::{LimitMode, Plan, Plans};
+use domain::plan::{AnchorDay, LimitMode, Plan, Plans};
 use domain::table::{ItemKey, attribute};
 use domain::time::UnixMillis;
 use serde_dynamo::AttributeValue;
@@ -26,11 +26,12 @@ pub(super) const CALLERS: [&str; 7] = [
     "ip:2001:db8:0:1::7",
     "ip:2001:db8:0:1:ffff::8",
 ];
-/// The plans, and the names of their time zones. No zone has a summer time in these months.
-pub(super) const PLANS: [(&str, &str); 3] = [
-    ("free", "UTC"),
-    ("east", "Asia/Kolkata"),
-    ("west", "America/Bogota"),
+/// The plans, the names of their time zones and their anchor days. No zone has a summer time in these
+/// months.
+pub(super) const PLANS: [(&str, &str, u8); 3] = [
+    ("free", "UTC", 1),
+    ("east", "Asia/Kolkata", 1),
+    ("west", "America/Bogota", 2),
 ];
 /// A plan's quota, and its thresholds in percent.
 pub(super) type Allowed = (Option<u64>, &'static [u8]);
@@ -75,7 +76,7 @@ fn plan_of(email: &str) -> &'static str {
 }
 
 pub(super) fn plans(with_quotas: bool) -> Plans {
-    let plan = |((name, zone), (quota, alerts)): ((&str, &str), Allowed)| {
+    let plan = |((name, zone, day), (quota, alerts)): ((&str, &str, u8), Allowed)| {
         let plan = Plan {
             rate_per_second: 1,
             burst: 1,
@@ -83,6 +84,7 @@ pub(super) fn plans(with_quotas: bool) -> Plans {
             alerts_percent: alerts.to_vec(),
             limit_mode: LimitMode::Soft,
             timezone: zone.to_owned(),
+            period_anchor_day: AnchorDay::try_from(day).unwrap_or_default(),
         };
         (name.to_owned(), plan)
     };

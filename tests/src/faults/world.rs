@@ -3,6 +3,7 @@
 
 mod batches;
 mod calls;
+mod decisions;
 mod lines;
 mod measure;
 mod notices;
@@ -25,6 +26,7 @@ use domain::table::{ItemKey, JOURNAL_PREFIX, JournalKey, attribute};
 use domain::time::{UnixMillis, Window};
 use processor::handler::Processor;
 use reconciler::handler::Reconciler;
+use runtime::counters::MemoryCounters;
 use runtime::journal::Journal;
 use runtime::memory::{Backup, MemoryStore, Pace};
 use runtime::metrics::Metrics;
@@ -34,11 +36,12 @@ use batches::{failed, finished};
 use notices::Notices;
 
 use super::feed::Feed;
+use super::limits::{Limits, ModelCounters, ModelLimiter};
 use super::log::{Line, Log, ModelQueue};
 use super::oracle::Oracle;
 use super::questions::{Answer, Question};
 use super::random::Random;
-use super::schedule::{Action, Place, Schedule, Side, Step};
+use super::schedule::{Action, Failure, Place, Schedule, Side, Step};
 use super::task::{Doing, Done, ModelAggregator, ModelClock, ModelTracking, Polled, Task};
 use super::traffic::{POISON, SOURCE, plans};
 use super::weather::{ModelStream, Weather};
@@ -60,6 +63,7 @@ pub(super) struct Sent {
 
 struct Authorizer {
     tracking: Arc<ModelTracking>,
+    limiter: Arc<ModelLimiter>,
     mode: TrackingMode,
     ahead: i64,
 }
@@ -96,6 +100,7 @@ pub(super) struct World {
     queue: ModelQueue,
     /// What was sent to the notifier.
     pub(super) notices: Notices,
+    pub(super) limits: Limits,
     start: UnixMillis,
     seed: u64,
     collector: Arc<Collector<MemoryStore>>,
@@ -157,7 +162,13 @@ impl World {
             store: analytics.clone(),
             retention_days: KEPT_DAYS,
         };
+        let counters = ModelCounters {
+            weather: weather.clone(),
+            pace: pace.clone(),
+            held: MemoryCounters::default(),
+        };
         let mut world = Self {
+            limits: Limits::new(schedule.with_limits, schedule.with_quotas, counters),
             clock: Arc::new(AtomicI64::new(now.0)),
             stream: ModelStream::new(weather.clone(), pace.clone()),
             authorizers: Vec::new(),
@@ -232,8 +243,10 @@ impl World {
         let metrics = Metrics::new("CompliCal/API", "test");
         let clock = ModelClock::new(Arc::clone(&self.clock), ahead);
         let tracking = ModelTracking::new(self.stream.clone(), journal, metrics, clock);
+        let limiter = ModelLimiter::new(self.usage.clone(), self.limits.counters.clone());
         Authorizer {
             tracking: Arc::new(tracking),
+            limiter: Arc::new(limiter),
             mode,
             ahead,
         }
@@ -272,7 +285,7 @@ impl World {
                 let payload = random.pick(&POISON).to_vec();
                 self.put(&random.below(1 << 20).to_string(), payload);
             }
-            Action::Fail(failure) => self.weather.plan(failure),
+            Action::Fail(failure) => self.plan(failure),
             Action::Mode(instance, mode) => self.authorizers[instance].mode = mode,
             Action::Wait(millis) => {
                 self.wait(millis);
@@ -329,6 +342,11 @@ impl World {
             Action::Skew(function, ahead) => self.others[function] = ahead,
             Action::Measure(choice) => self.measure(choice),
         }
+    }
+
+    fn plan(&mut self, failure: Failure) {
+        self.limits.is_disturbed |= matches!(failure.place, Place::Usage | Place::Counters);
+        self.weather.plan(failure);
     }
 
     fn feed(&mut self, side: Side) -> &mut Feed {
@@ -451,11 +469,13 @@ impl World {
         let task = &mut self.tasks[place];
         let polled = task.poll(&self.pace, &self.weather).await;
         match (&polled, &task.doing) {
-            (Polled::Pending, Doing::Report { until, .. } | Doing::Ask { until, .. })
-                if *until < now =>
-            {
-                Polled::Died
-            }
+            (
+                Polled::Pending,
+                Doing::Report { until, .. }
+                | Doing::Ask { until, .. }
+                | Doing::Decide { until, .. }
+                | Doing::KeepUp { until, .. },
+            ) if *until < now => Polled::Died,
             _ => polled,
         }
     }
@@ -475,9 +495,14 @@ impl World {
             (Doing::Report { event, .. }, Some(Done::Reported(true))) => {
                 self.oracle.accepted(*event);
             }
-            (Doing::Report { instance, .. }, None) => {
-                let old = &self.authorizers[*instance];
-                self.authorizers[*instance] = self.authorizer(old.mode, old.ahead);
+            (
+                Doing::Report { instance, .. }
+                | Doing::Decide { instance, .. }
+                | Doing::KeepUp { instance, .. },
+                None,
+            ) => self.replace_authorizer(*instance),
+            (Doing::Decide { number, .. }, Some(Done::Decided(over))) => {
+                self.decided(*number, over);
             }
             (Doing::Process { records, at, of }, done) => {
                 let failed = failed(done);

@@ -57,6 +57,38 @@ fn the_access_log_reports_each_call_and_whether_the_authorizer_was_asked() {
 }
 
 #[test]
+fn each_of_the_gateways_own_responses_has_problem_details_with_the_same_code() {
+    for assembly in assemblies() {
+        let answers = of_type(&resources(&assembly), "AWS::ApiGateway::GatewayResponse");
+        for (id, answer) in answers {
+            let answer = &answer["Properties"];
+            let body = |media_type: &str| -> Value {
+                let template = answer["ResponseTemplates"][media_type].as_str().unwrap();
+                // The only variable that brings its quotes.
+                let template = template.replace("$context.error.messageString", "\"no\"");
+                serde_json::from_str(&template).unwrap_or_else(|error| panic!("{id}: {error}"))
+            };
+            let (plain, problem) = (body("application/json"), body("application/problem+json"));
+            assert_eq!(problem["error"], plain["error"], "{id}");
+            assert_eq!(problem["detail"], plain["message"], "{id}");
+            let status = answer["StatusCode"].as_str();
+            let status = status.map(|status| status.parse::<u16>().unwrap());
+            assert_eq!(problem["status"].as_u64(), status.map(u64::from), "{id}");
+            let title = status.and_then(domain::problem::title);
+            assert_eq!(problem["title"].as_str(), title, "{id}");
+            assert_eq!(title.is_some(), status.is_some(), "{id}");
+            // The gateway names the media type of the template that it used.
+            let headers = &answer["ResponseParameters"];
+            assert_eq!(
+                headers["gatewayresponse.header.Content-Type"],
+                Value::Null,
+                "{id}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_authorizer_says_its_mode() {
     let says = |enabled| {
         let environment = environment("test").with_analytics(Some(enabled));

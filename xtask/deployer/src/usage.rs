@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::bill::Noted;
 use domain::counts::Sum;
 use domain::mark::DayMark;
 use domain::names::Names;
@@ -69,12 +70,37 @@ impl UsageTable {
         Ok(days)
     }
 
+    /// What is stored of the bills of the month that begins at `month`.
+    pub async fn noted(&self, month: UnixMillis) -> Result<Noted, Error> {
+        let (key, mark) = (ItemKey::calendars(month), ItemKey::month_mark(month));
+        let calendars = self.between(key.clone(), key).await?;
+        let calendars = calendars.first().map(|item| state::decode(bytes(item)));
+        Ok(Noted {
+            calendars: calendars.transpose().map_err(unreadable("Query"))?,
+            has_bills: !self.between(mark.clone(), mark).await?.is_empty(),
+        })
+    }
+
     /// The marks of days from that of `from` to that of `to`, both included.
     pub async fn marks(
         &self,
         from: UnixMillis,
         to: UnixMillis,
     ) -> Result<Vec<(UnixMillis, DayMark)>, Error> {
+        let items = self.between(ItemKey::day_mark(from), ItemKey::day_mark(to));
+        let marks = items.await?.into_iter().map(|item| {
+            let day = day_of(&item).ok_or(Error::Incomplete {
+                operation: "Query",
+                member: attribute::SK,
+            })?;
+            let mark = state::decode(bytes(&item)).map_err(unreadable("Query"))?;
+            Ok((day, mark))
+        });
+        marks.collect()
+    }
+
+    /// The marks from a sort key to another, both included.
+    async fn between(&self, from: ItemKey, to: ItemKey) -> Result<Vec<Item>, Error> {
         let text = |key: ItemKey| AttributeValue::S(key.sk);
         let mut pages = self
             .client
@@ -85,20 +111,14 @@ impl UsageTable {
             .expression_attribute_names("#pk", attribute::PK)
             .expression_attribute_names("#sk", attribute::SK)
             .expression_attribute_values(":pk", AttributeValue::S(MARKS.to_owned()))
-            .expression_attribute_values(":from", text(ItemKey::day_mark(from)))
-            .expression_attribute_values(":to", text(ItemKey::day_mark(to)))
+            .expression_attribute_values(":from", text(from))
+            .expression_attribute_values(":to", text(to))
             .into_paginator()
             .items()
             .send();
         let mut marks = Vec::new();
         while let Some(item) = pages.next().await {
-            let item = item.map_err(failed("Query"))?;
-            let day = day_of(&item).ok_or(Error::Incomplete {
-                operation: "Query",
-                member: attribute::SK,
-            })?;
-            let mark = state::decode(bytes(&item)).map_err(unreadable("Query"))?;
-            marks.push((day, mark));
+            marks.push(item.map_err(failed("Query"))?);
         }
         Ok(marks)
     }

@@ -7,7 +7,7 @@ mod rotate;
 mod set;
 
 use deployer::KeyTable;
-use domain::key::{KeyDetails, KeyRecord, UserSettings, attribute, normal_email};
+use domain::key::{KeyDetails, KeyRecord, attribute, normal_email};
 use domain::time::UnixMillis;
 use keyring::{Actor, DynamoKeys, KeyError, Keyring, ListedKey, NewKey, Order, Role, Terms};
 use serde::Serialize;
@@ -169,7 +169,7 @@ pub(super) fn refused(error: KeyError) -> anyhow::Error {
     match error {
         KeyError::Table(error) => deployer::Error::from(error).into(),
         error @ KeyError::Randomness(_) => error.into(),
-        error @ KeyError::Conflict => Stop::failed(error.to_string()).into(),
+        error @ (KeyError::Conflict | KeyError::Exists) => Stop::failed(error.to_string()).into(),
         error @ KeyError::TooManyBlocked => Stop::failed(error.to_string())
             .hint("unblock some, or keep such traffic away with AWS WAF")
             .into(),
@@ -178,13 +178,6 @@ pub(super) fn refused(error: KeyError) -> anyhow::Error {
             .into(),
         error => Stop::usage(error.to_string()).into(),
     }
-}
-
-/// The settings that override a user's plan: every key of the user carries them.
-async fn settings_of(reached: &Reached, email: &str) -> anyhow::Result<UserSettings> {
-    let keys = table(reached).of_user(email).await?;
-    let newest = keys.last();
-    Ok(newest.map(|key| key.more.user).unwrap_or_default())
 }
 
 /// The key with the id `id`.

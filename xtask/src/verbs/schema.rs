@@ -162,7 +162,9 @@ fn webhooks() -> Value {
         |description: &str| json!({"type": "integer", "minimum": 0, "description": description});
     let instant = |description: &str| json!({"type": "string", "format": "date-time", "description": description});
     let plan = json!({"type": ["string", "null"], "description": "The user's plan; null if no accepted call named one."});
-    let start = instant("First instant of the period: a calendar month of the plan's time zone.");
+    let start = instant(
+        "First instant of the period: the plan's anchor day in its time zone, by default the first of a month.",
+    );
     let end = instant("First instant of the next period.");
     let threshold = json!({
         "plan": text("The user's plan."),
@@ -173,7 +175,7 @@ fn webhooks() -> Value {
         "periodEnd": end,
     });
     let closed = json!({
-        "month": text("The period's calendar month, such as `2026-11`."),
+        "month": text("The month in which the period begins, such as `2026-11`."),
         "plan": plan,
         "timezone": text("IANA name of the plan's time zone."),
         "periodStart": start,

@@ -1,13 +1,14 @@
-//! `usage export`: each user's usage in a month, once the month is final.
+//! `usage export`: each user's usage in the period that begins in a month, once it is final.
 //!
-//! It is read from sealed days, by the rules of the `period.closed` events: another run produces the
-//! same output, byte by byte, and the digests are those of the events.
+//! It is read from sealed days, by the rules of the `period.closed` events and by the calendars that
+//! they noted: another run produces the same output, byte by byte, and the digests are those of the
+//! events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand, ValueEnum};
 use deployer::{UsageTable, UserDay};
-use domain::bill::{self, Bill};
+use domain::bill::{self, Bill, Terms};
 use domain::counts::Sum;
 use domain::mark::DayMark;
 use domain::meter::Amounts;
@@ -28,9 +29,9 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum UsageAction {
-    /// Print each user's usage in a month of its plan, once the month is final
+    /// Print each user's usage in the period that begins in a month, once the period is final
     Export {
-        /// The month: `2026-11`
+        /// The month in which the period begins: `2026-11`
         #[arg(long, value_name = "M", value_parser = month)]
         month: UnixMillis,
         /// The format
@@ -89,11 +90,14 @@ pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
         .map(|(name, plan)| (name.clone(), plan.into()))
         .collect();
     let label = Window::Month.label(month);
-    let span = bill::days(&plans, month);
     let table = UsageTable::new(&reached.session, &reached.environment.names());
+    let before = Window::Month.start(month.plus_millis(-1));
+    let (before, itself) = (table.noted(before).await?, table.noted(month).await?);
+    let terms = Terms::noted(&plans, before, itself);
+    let span = terms.days(month);
     check_closed(&table.marks(span.0, span.1).await?, &label, span)?;
     let exported = Exported {
-        users: rows(table.days(span.0, span.1).await?, &plans, month),
+        users: rows(table.days(span.0, span.1).await?, &terms, month),
         month: label,
     };
     context.out.answer(&exported, |exported| match format {
@@ -118,14 +122,14 @@ fn check_closed(
     Err(Stop::failed(message).hint("a day is closed for good nine days after it ended"))
 }
 
-/// Each user's usage in the month of its plan, by email. `days` come user by user.
-fn rows(days: Vec<UserDay>, plans: &Plans, month: UnixMillis) -> Vec<Row> {
+/// Each user's usage in the period of its plan that begins in a month, by email. `days` come user by user.
+fn rows(days: Vec<UserDay>, terms: &Terms, month: UnixMillis) -> Vec<Row> {
     let mut users: BTreeMap<String, Vec<(UnixMillis, Sum)>> = BTreeMap::new();
     for day in days {
         users.entry(day.user).or_default().push((day.day, day.sum));
     }
     let bills = users.iter();
-    let bills = bills.filter_map(|(user, days)| Bill::of(user, days, plans, month));
+    let bills = bills.filter_map(|(user, days)| Bill::of(user, days, terms, month));
     bills.map(Row::from).collect()
 }
 
@@ -201,7 +205,7 @@ fn jsonl(rows: &[Row]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use domain::plan::Plan;
+    use domain::plan::{AnchorDay, Plan};
     use domain::seen::Seen;
     use domain::tally::Totals;
 
@@ -236,6 +240,7 @@ mod tests {
             alerts_percent: Vec::new(),
             limit_mode: domain::plan::LimitMode::Soft,
             timezone: zone.to_owned(),
+            period_anchor_day: AnchorDay::FIRST,
         };
         [
             ("free".to_owned(), plan("UTC")),
@@ -274,7 +279,11 @@ mod tests {
             ),
             day("eve@example.com", "2026-12-01T00:00:00Z", "free", &[(3, 9)]),
         ];
-        let rows = rows(days.to_vec(), &plans(), at("2026-11-01T00:00:00Z"));
+        let rows = rows(
+            days.to_vec(),
+            &Terms::of(&plans()),
+            at("2026-11-01T00:00:00Z"),
+        );
         let calls: Vec<_> = rows
             .iter()
             .map(|row| (row.email.as_str(), row.total_calls))
@@ -315,13 +324,13 @@ mod tests {
             ]
         };
         let month = at("2026-11-01T00:00:00Z");
-        let exported = || rows(days(), &plans(), month);
+        let exported = || rows(days(), &Terms::of(&plans()), month);
         assert_eq!(csv(&exported()), csv(&exported()));
         assert_eq!(jsonl(&exported()), jsonl(&exported()));
         for row in exported() {
             let own = days().into_iter().filter(|day| day.user == row.email);
             let own: Vec<_> = own.map(|day| (day.day, day.sum)).collect();
-            let bill = Bill::of(&row.email, &own, &plans(), month).unwrap();
+            let bill = Bill::of(&row.email, &own, &Terms::of(&plans()), month).unwrap();
             let event: serde_json::Value =
                 serde_json::from_str(&bill.cloud_event("/complical/test/api")).unwrap();
             let row = serde_json::to_value(row).unwrap();
@@ -357,7 +366,7 @@ mod tests {
         let bob = day("bob@example.com", "2026-11-05T00:00:00Z", "free", &[(3, 9)]);
         let rows = rows(
             vec![first, second, bob],
-            &plans(),
+            &Terms::of(&plans()),
             at("2026-11-01T00:00:00Z"),
         );
         let table = csv(&rows);

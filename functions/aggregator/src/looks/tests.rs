@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::alert::Alert;
 use domain::counts::Sum;
-use domain::plan::{LimitMode, Plan};
+use domain::plan::{AnchorDay, LimitMode, Plan};
 use domain::seen::Seen;
 use domain::table::{self, user_bucket};
 use domain::tally::{Tally, Totals};
@@ -71,6 +71,7 @@ fn thresholds(store: &MemoryStore, sent: &Sent) -> Thresholds<MemoryStore, Sent>
         alerts_percent: vec![50, 100],
         limit_mode: LimitMode::Soft,
         timezone: "Asia/Kolkata".to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
     };
     Thresholds {
         usage: store.clone(),

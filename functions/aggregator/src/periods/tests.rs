@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use domain::plan::{LimitMode, Plan};
+use domain::plan::{AnchorDay, LimitMode, Plan};
 use domain::seen::Seen;
 use domain::tally::{Tally, Totals};
 use runtime::memory::MemoryStore;
@@ -287,6 +287,7 @@ async fn a_period_is_that_of_the_users_zone() {
         alerts_percent: Vec::new(),
         limit_mode: LimitMode::Soft,
         timezone: "America/Bogota".to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
     };
     world.plans = [("free".to_owned(), plan)].into();
     // 00:45 in UTC is the evening before in Bogotá.
@@ -295,4 +296,127 @@ async fn a_period_is_that_of_the_users_zone() {
     world.tick(sealed()).await.unwrap();
     let ann = BTreeMap::from([("ann@example.com".to_owned(), 7)]);
     assert_eq!(world.billed(), ann);
+}
+
+/// Periods of the plan `free` from a day of the month on.
+fn anchored(day: u8) -> Plans {
+    let plan = Plan {
+        rate_per_second: 1,
+        burst: 1,
+        monthly_quota: None,
+        alerts_percent: Vec::new(),
+        limit_mode: LimitMode::Soft,
+        timezone: "UTC".to_owned(),
+        period_anchor_day: day.try_into().unwrap(),
+    };
+    [("free".to_owned(), plan)].into()
+}
+
+impl World {
+    /// Every day from September to January is sealed. Ann makes a call on each.
+    fn of_months(day: u8) -> Self {
+        let mut world = Self::new(0);
+        world.plans = anchored(day);
+        let mut day = at("2026-09-01T00:00:00Z");
+        while day < at("2027-02-01T00:00:00Z") {
+            world.mark(day, true);
+            world.call("ann@example.com", day, 1);
+            day = Window::Day.end(day);
+        }
+        world
+    }
+
+    /// Ann's bills since October: each period with its calls.
+    fn periods_billed(&self) -> BTreeSet<(String, String, u64)> {
+        let ids = self.queue.ids.lock().unwrap();
+        let bills = ids.iter().map(|id| {
+            let stored = self.store.peek(&ItemKey::alert(id)).unwrap();
+            let bill: Bill = state::decode(&stored.state).unwrap();
+            let label = |at| Window::Day.label(at);
+            (label(bill.start), label(bill.end), bill.totals.calls)
+        });
+        bills
+            .filter(|(start, ..)| start.as_str() >= "2026-10")
+            .collect()
+    }
+
+    /// Ticks once a day.
+    async fn live(&self, from: &str, to: &str) {
+        let (mut now, to) = (at(from), at(to));
+        while now < to {
+            self.tick(now).await.unwrap();
+            now = now.plus_days(1);
+        }
+    }
+}
+
+fn billed(periods: &[(&str, &str, u64)]) -> BTreeSet<(String, String, u64)> {
+    let periods = periods.iter();
+    periods
+        .map(|(start, end, calls)| ((*start).to_owned(), (*end).to_owned(), *calls))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_period_from_the_middle_of_a_month_is_handed_over_nine_days_after_it_ends() {
+    let world = World::of_months(15);
+    world
+        .live("2026-11-12T00:00:00Z", "2026-12-24T00:00:00Z")
+        .await;
+    let october = ("2026-10-15", "2026-11-15", 31);
+    assert_eq!(world.periods_billed(), billed(&[october]));
+    world.tick(at("2026-12-24T00:00:00Z")).await.unwrap();
+    let found = world.periods_billed();
+    let expected = billed(&[october, ("2026-11-15", "2026-12-15", 30)]);
+    assert_eq!(found, expected);
+}
+
+/// The bills that exist decide where the next ones begin: a changed plan leaves no gap and no overlap.
+#[tokio::test]
+async fn a_plan_whose_day_moves_leaves_no_day_between_two_bills() {
+    let mut world = World::of_months(15);
+    world
+        .live("2026-11-12T00:00:00Z", "2026-12-01T00:00:00Z")
+        .await;
+    world.plans = anchored(1);
+    world
+        .live("2026-12-01T00:00:00Z", "2027-01-02T00:00:00Z")
+        .await;
+    world.plans = anchored(31);
+    world
+        .live("2027-01-02T00:00:00Z", "2027-02-20T00:00:00Z")
+        .await;
+    let found = world.periods_billed();
+    let expected = billed(&[
+        ("2026-10-15", "2026-11-15", 31),
+        ("2026-11-15", "2026-12-01", 16),
+        ("2026-12-01", "2027-01-31", 61),
+    ]);
+    assert_eq!(found, expected);
+}
+
+/// A release without anchor days noted no calendars.
+#[tokio::test]
+async fn a_month_that_an_earlier_release_handed_over_ended_with_the_month() {
+    let world = World::of_months(15);
+    let done = Progress {
+        at: Place::of("zoe@example.com"),
+        owed: BTreeSet::new(),
+    };
+    world.plant(&ItemKey::month_mark(at("2026-10-01T00:00:00Z")), &done);
+    let (terms, is_noted) = world
+        .periods()
+        .terms(at("2026-11-01T00:00:00Z"), false)
+        .await
+        .unwrap();
+    assert!(!is_noted);
+    assert_eq!(terms.from, Calendars::of(&anchored(1)));
+    assert_eq!(terms.to, Calendars::of(&anchored(15)));
+    // That release had begun with the month, too.
+    let (terms, _) = world
+        .periods()
+        .terms(at("2026-11-01T00:00:00Z"), true)
+        .await
+        .unwrap();
+    assert_eq!(terms.to, Calendars::of(&anchored(1)));
 }

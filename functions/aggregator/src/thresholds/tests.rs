@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use domain::counts::{Counts, Slot};
+use domain::plan::AnchorDay;
 use domain::seen::Seen;
 use domain::tally::Tally;
 use runtime::memory::{self, Fault, MemoryStore};
@@ -44,6 +45,7 @@ fn plan(quota: Option<u64>, timezone: &str) -> Plan {
         alerts_percent: vec![50, 80, 100],
         limit_mode: domain::plan::LimitMode::Soft,
         timezone: timezone.to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
     }
 }
 
@@ -176,6 +178,81 @@ async fn a_new_period_arms_every_threshold_again_in_the_plans_own_zone() {
     let counted = world.fold(end.plus_millis(-120_000), 3);
     world.thresholds.look(&counted, end, &NEVER).await;
     assert_eq!(world.announced(), [50, 80, 100, 50]);
+}
+
+#[tokio::test]
+async fn a_period_from_the_middle_of_a_month_holds_the_days_of_two() {
+    let anchored = Plan {
+        period_anchor_day: 15.try_into().unwrap(),
+        ..plan(Some(10), "America/New_York")
+    };
+    let mut world = World::new(anchored);
+    let other = plan(Some(10), "UTC");
+    world.thresholds.plans.insert("other".to_owned(), other);
+    let at = |text: &str| text.parse::<UnixMillis>().unwrap();
+    // Clocks are put back on 1 November.
+    let (start, end) = (at("2026-10-15T04:00:00Z"), at("2026-11-15T05:00:00Z"));
+    world.fold(start.plus_millis(-60_000), 9);
+    let first = world.fold(start, 4);
+    world.thresholds.look(&first, start, &NEVER).await;
+    assert_eq!(world.announced(), [] as [u8; 0]);
+    // The hours of the first days are in their days by then.
+    for day in [start.plus_days(-1), start] {
+        let hour = world
+            .store
+            .peek(&ItemKey::hour(ANN, day))
+            .map(|stored| Hour::decode(&stored.state).unwrap());
+        if let Some(hour) = hour {
+            let key = ItemKey::day(ANN, day);
+            world.store.plant(&key, 1, hour.sum().encode().unwrap());
+        }
+    }
+    let last = end.plus_millis(-60_000);
+    let counted = world.fold(last, 1);
+    world.thresholds.look(&counted, last, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
+    let counted = world.fold(end, 4);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50]);
+    let counted = world.fold(end, 5);
+    world.thresholds.look(&counted, end, &NEVER).await;
+    assert_eq!(world.announced(), [50, 50]);
+    assert_eq!(
+        world
+            .store
+            .peek(&ItemKey::period(ANN, start))
+            .unwrap()
+            .version,
+        5
+    );
+}
+
+#[test]
+fn a_day_is_looked_at_in_each_period_that_it_touches() {
+    let mut world = World::new(plan(Some(10), "UTC"));
+    let west = Plan {
+        period_anchor_day: 31.try_into().unwrap(),
+        ..plan(Some(10), "America/Bogota")
+    };
+    world.thresholds.plans.insert("west".to_owned(), west);
+    let at = |text: &str| text.parse::<UnixMillis>().unwrap();
+    for (day, instants) in [
+        ("2026-11-15T00:00:00Z", 1),
+        ("2026-11-29T00:00:00Z", 1),
+        // West's period begins at five.
+        ("2026-11-30T00:00:00Z", 2),
+        ("2026-12-01T00:00:00Z", 1),
+        ("2026-12-30T00:00:00Z", 1),
+        ("2026-12-31T00:00:00Z", 2),
+    ] {
+        let day = at(day);
+        let found = world.thresholds.instants_of(day);
+        assert_eq!(found.len(), instants, "{day}");
+        assert!(
+            found.iter().all(|at| Window::Day.start(*at) == day),
+            "{day}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -16,14 +16,7 @@ pub(super) fn operation() -> Value {
             }},
         })
     };
-    let error = |description: &str| {
-        json!({
-            "description": description,
-            "content": {"application/json": {
-                "schema": {"$ref": "#/components/schemas/ErrorBody"},
-            }},
-        })
-    };
+    let error = |description: &str| json!({"description": description, "content": super::errors()});
     let refer = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
     json!({
         "operationId": "reportUsage",
@@ -48,10 +41,13 @@ pub(super) fn operation() -> Value {
             "207": collected("Some events are accepted; `refused` says which are not, and why."),
             "400": {
                 "description": "No event is accepted: each is refused with its reason, or the body is not valid.",
-                "content": {"application/json": {"schema": {"anyOf": [
-                    {"$ref": "#/components/schemas/Collected"},
-                    {"$ref": "#/components/schemas/ErrorBody"},
-                ]}}},
+                "content": {
+                    "application/json": {"schema": {"anyOf": [
+                        {"$ref": "#/components/schemas/Collected"},
+                        {"$ref": "#/components/schemas/ErrorBody"},
+                    ]}},
+                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+                },
             },
             "401": refer("Unauthorized"),
             "403": error("The token lacks the scope."),

@@ -1,5 +1,7 @@
 //! The endpoints for API keys and blocks, which are another function's: `/v1/keys`, `/v1/blocks`.
 
+mod managed;
+
 use domain::endpoint::KeyEndpoint;
 use domain::key::KeyStatus;
 use domain::names::ADMIN_SCOPE;
@@ -65,6 +67,20 @@ fn words(endpoint: KeyEndpoint) -> (&'static str, String) {
             "The end of a key",
             "The key is refused within 30 seconds. Repeating it changes nothing.".to_owned(),
         ),
+        KeyEndpoint::Set => (
+            "A key's plan and its own rate",
+            format!(
+                "For the scope `{ADMIN_SCOPE}` alone. A member that is absent stays as it is. It takes effect \
+                 within 30 seconds."
+            ),
+        ),
+        KeyEndpoint::Import => (
+            "A key that another system created",
+            format!(
+                "For the scope `{ADMIN_SCOPE}` alone. Of the key only its SHA-256 is sent, so it may have any other \
+                 form of 16 to 128 printable characters."
+            ),
+        ),
         KeyEndpoint::Blocks => (
             "Refused addresses and users",
             format!(
@@ -99,13 +115,13 @@ fn parameters(endpoint: KeyEndpoint) -> Vec<Value> {
         )
     };
     match endpoint {
-        KeyEndpoint::Create | KeyEndpoint::Block => Vec::new(),
+        KeyEndpoint::Create | KeyEndpoint::Import | KeyEndpoint::Block => Vec::new(),
         KeyEndpoint::Blocks => vec![cursor()],
         KeyEndpoint::Unblock => {
             let whom = query("whom", WHOM, text("The address or the email."));
             vec![with_required(whom)]
         }
-        KeyEndpoint::Rotate | KeyEndpoint::Revoke => vec![json!({
+        KeyEndpoint::Rotate | KeyEndpoint::Revoke | KeyEndpoint::Set => vec![json!({
             "name": "id", "in": "path", "required": true,
             "description": "The key's id: not the key itself.",
             "schema": {"type": "string"},
@@ -137,6 +153,8 @@ fn body(endpoint: KeyEndpoint) -> Option<Value> {
     let (schema, is_required) = match endpoint {
         KeyEndpoint::Create => ("KeyOrder", true),
         KeyEndpoint::Rotate => ("KeyRotation", false),
+        KeyEndpoint::Set => ("KeySetting", true),
+        KeyEndpoint::Import => ("KeyImport", true),
         KeyEndpoint::Block => ("Blocking", true),
         KeyEndpoint::List | KeyEndpoint::Revoke | KeyEndpoint::Blocks | KeyEndpoint::Unblock => {
             return None;
@@ -147,13 +165,14 @@ fn body(endpoint: KeyEndpoint) -> Option<Value> {
 
 fn responses(endpoint: KeyEndpoint) -> Value {
     let refer = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
-    let error =
-        |description: &str| json!({"description": description, "content": content("ErrorBody")});
+    let error = |description: &str| json!({"description": description, "content": super::errors()});
     let (status, schema, description) = match endpoint {
         KeyEndpoint::List => ("200", "KeyList", "The keys."),
         KeyEndpoint::Create => ("201", "NewKey", "The key."),
         KeyEndpoint::Rotate => ("201", "RotatedKey", "The new key."),
         KeyEndpoint::Revoke => ("200", "RevokedKey", "When it was revoked, now or before."),
+        KeyEndpoint::Set => ("200", "SetKey", "The key after the change."),
+        KeyEndpoint::Import => ("201", "ImportedKey", "The key."),
         KeyEndpoint::Blocks => ("200", "BlockList", "Who is refused."),
         KeyEndpoint::Block | KeyEndpoint::Unblock => (
             "200",
@@ -176,7 +195,10 @@ fn responses(endpoint: KeyEndpoint) -> Value {
         "403",
         error("The caller may not do this; the message says why."),
     );
-    if matches!(endpoint, KeyEndpoint::Rotate | KeyEndpoint::Revoke) {
+    if matches!(
+        endpoint,
+        KeyEndpoint::Rotate | KeyEndpoint::Revoke | KeyEndpoint::Set
+    ) {
         add(
             "404",
             error("The key does not exist, or belongs to another user."),
@@ -187,6 +209,11 @@ fn responses(endpoint: KeyEndpoint) -> Value {
         add(
             "409",
             error("No more addresses can be blocked, or the list was changed at the same time."),
+        );
+    } else if endpoint == KeyEndpoint::Import {
+        add(
+            "409",
+            error("The key exists already, or its user was changed at the same time."),
         );
     } else if !matches!(endpoint, KeyEndpoint::List | KeyEndpoint::Blocks) {
         add(
@@ -246,6 +273,10 @@ pub(super) fn schemas() -> Map<String, Value> {
             ("RevokedKey", revoked),
             ("KeyOrder", order()),
             ("KeyRotation", rotation()),
+            ("KeySetting", managed::setting()),
+            ("SetKey", managed::set_key()),
+            ("KeyImport", managed::import()),
+            ("ImportedKey", managed::imported_key()),
             ("BlockList", block_list()),
             (
                 "BlockedAddress",

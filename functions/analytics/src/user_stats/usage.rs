@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use domain::counts::{Counts, Hour, Sum};
 use domain::key::Quota;
 use domain::meter::{self, Amounts};
-use domain::plan::Plan;
+use domain::plan::{self, Plan, Plans};
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 use runtime::quota;
@@ -28,7 +28,7 @@ use crate::reader::{ByStart, Tables};
 pub(super) struct Usage {
     /// Settled months.
     months: ByStart<Sum>,
-    /// Closed days, and the last day of the settled months: in some time zones periods begin in it.
+    /// Closed days, and those of settled months in which the current period of a plan begins.
     days: ByStart<Sum>,
     /// Hours of the days that are not closed.
     hours: ByStart<Hour>,
@@ -43,11 +43,13 @@ impl Usage {
     /// Reads a user's usage.
     pub(super) async fn read<S: Store>(
         tables: &Tables<'_, S>,
+        plans: &Plans,
         user: &str,
         now: UnixMillis,
     ) -> Result<Self, StoreError> {
         let marks = Marks::read(tables.usage, now).await?;
         let first_day = marks.first_open_day();
+        let begun = plan::around(plans, now).start;
         let last = marks.last_hour();
         let open = marks.open_days(first_day);
         let open_hours: BTreeSet<UnixMillis> = open
@@ -57,7 +59,7 @@ impl Usage {
             .collect();
         let (months, mut days, mut hours, fresh, own_quota) = tokio::try_join!(
             tables.months(user, first_day),
-            tables.days(user, first_day.plus_days(-1), last),
+            tables.days(user, begun.min(first_day), last),
             tables.hours(user, &open_hours),
             Fresh::read(tables.analytics, &marks, first_day..Window::Hour.end(last)),
             quota::own(tables.usage, user),

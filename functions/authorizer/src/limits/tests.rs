@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::{NOW, key};
 use domain::limit::Rate;
-use domain::plan::LimitMode;
+use domain::plan::{AnchorDay, LimitMode};
 use runtime::counters::MemoryCounters;
 use runtime::memory::{Fault, MemoryStore};
 
@@ -24,6 +24,7 @@ impl World {
             alerts_percent: Vec::new(),
             limit_mode: mode,
             timezone: "UTC".to_owned(),
+            period_anchor_day: AnchorDay::FIRST,
         };
         let instance = || Limiter::new(counted.clone(), counters.clone());
         Self {
@@ -123,6 +124,66 @@ async fn a_soft_quota_ends_for_all_keys_of_a_user_and_begins_with_the_next_perio
     assert_eq!(limited.over, Over::Quota);
     let period = world.plan.period(NOW);
     assert!(world.call(0, &other, period.end).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_quota_lasts_until_the_plans_own_day() {
+    for mode in [LimitMode::Soft, LimitMode::Hard] {
+        let mut world = World::new(1, mode, Some(10));
+        world.plan.period_anchor_day = 31.try_into().unwrap();
+        world.plan.timezone = "Asia/Kolkata".to_owned();
+        let end: UnixMillis = "2026-11-29T18:30:00Z".parse().unwrap();
+        assert_eq!(world.plan.period(NOW).end, end);
+        let before = end.plus_millis(-20_000);
+        for call in 0..10 {
+            let now = before.plus_millis(call * 200);
+            assert!(world.call(0, &key(), now).await.is_ok(), "{call}");
+        }
+        let now = before.plus_millis(5_000);
+        let limited = world.call(0, &key(), now).await.unwrap_err();
+        assert_eq!((limited.over, limited.retry_after), (Over::Quota, 15));
+        assert!(world.call(0, &key(), end).await.is_ok());
+    }
+}
+
+/// A period of one plan goes on while that of another begins, and neither drops the other's counter.
+#[tokio::test]
+async fn keys_on_plans_with_different_days_keep_the_use_of_each_period() {
+    let first = World::new(1, LimitMode::Hard, Some(10)).plan;
+    let middle = Plan {
+        period_anchor_day: 15.try_into().unwrap(),
+        limit_mode: LimitMode::Soft,
+        ..first.clone()
+    };
+    let other = KeyRecord {
+        id: "key_2".to_owned(),
+        plan: "middle".to_owned(),
+        ..key()
+    };
+    let world = World::new(1, LimitMode::Hard, Some(10));
+    let mut accepted = 0;
+    for call in 0..30 {
+        let now = NOW.plus_millis(call * 2_000);
+        let (key, plan) = if call % 2 == 0 {
+            (key(), &first)
+        } else {
+            (other.clone(), &middle)
+        };
+        let limiter = &world.instances[0];
+        let admitted = limiter.admit(&key, plan, 1, now).await;
+        limiter.keep_up(&key, plan, now).await;
+        accepted += u32::from(admitted.is_ok() && call % 2 == 0);
+    }
+    assert_eq!(
+        accepted, 10,
+        "the quota of the plan that began first is exact"
+    );
+    let item = ItemKey::limit("ann@example.com", None);
+    let counters = world.counters.counters(&item);
+    for plan in [&first, &middle] {
+        let name = period_counter(plan.period(NOW).start);
+        assert!(counters[&name] > 0, "{counters:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::plan::LimitMode;
+use crate::plan::{AnchorDay, LimitMode, Plan};
 use crate::seen::Seen;
 
 fn at(text: &str) -> UnixMillis {
@@ -20,6 +20,7 @@ fn plans() -> Plans {
         alerts_percent: Vec::new(),
         limit_mode: LimitMode::Soft,
         timezone: zone.to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
     };
     [
         ("free".to_owned(), plan("UTC")),
@@ -27,6 +28,24 @@ fn plans() -> Plans {
         ("bogota".to_owned(), plan("America/Bogota")),
     ]
     .into()
+}
+
+fn terms() -> Terms {
+    Terms::of(&plans())
+}
+
+/// The plans, and one for each of some anchor days.
+fn anchored(days: &[(&str, &str, u8)]) -> Plans {
+    let mut all = plans();
+    for (name, zone, day) in days {
+        let plan = Plan {
+            timezone: (*zone).to_owned(),
+            period_anchor_day: (*day).try_into().unwrap(),
+            ..all["free"].clone()
+        };
+        all.insert((*name).to_owned(), plan);
+    }
+    all
 }
 
 /// A day with calls in some quarter hours, the last of them on `plan`.
@@ -53,7 +72,7 @@ fn a_bill_is_handed_over_with_its_counts_and_a_digest_of_what_it_sums_up() {
     let mut first = day("2026-10-31", "india", &[(73, 7), (74, 1)]);
     first.1.amounts = [(74, Amounts::from([("tokens".to_owned(), 34)]))].into();
     let days = [first, day("2026-11-30", "india", &[(73, 2), (74, 9)])];
-    let bill = Bill::of("ann@example.com", &days, &plans(), at(NOVEMBER)).unwrap();
+    let bill = Bill::of("ann@example.com", &days, &terms(), at(NOVEMBER)).unwrap();
     let text = "period.closed 1\n\
                 ann@example.com\n\
                 2026-10-31T18:30:00Z 2026-11-30T18:30:00Z\n\
@@ -92,7 +111,7 @@ fn a_bill_is_handed_over_with_its_counts_and_a_digest_of_what_it_sums_up() {
 fn the_id_is_that_of_the_user_and_the_month_and_the_digest_that_of_the_counts() {
     let bill = |user: &str, calls, plan: &str| {
         let days = [day("2026-11-15", plan, &[(3, calls)])];
-        Bill::of(user, &days, &plans(), at(NOVEMBER)).unwrap()
+        Bill::of(user, &days, &terms(), at(NOVEMBER)).unwrap()
     };
     let ann = bill("ann@example.com", 1, "free");
     // The border of another zone is still the same month's.
@@ -104,25 +123,25 @@ fn the_id_is_that_of_the_user_and_the_month_and_the_digest_that_of_the_counts() 
     let later = Bill::of(
         "ann@example.com",
         &later,
-        &plans(),
+        &terms(),
         at("2026-12-01T00:00:00Z"),
     );
     assert_ne!(ann.id(), later.unwrap().id());
     // Other facts behind the same counts.
     let mut days = [day("2026-11-15", "free", &[(3, 1)])];
     days[0].1.rank += 1;
-    let other = Bill::of("ann@example.com", &days, &plans(), at(NOVEMBER)).unwrap();
+    let other = Bill::of("ann@example.com", &days, &terms(), at(NOVEMBER)).unwrap();
     assert_ne!(ann.digest, other.digest);
-    assert!(Bill::of("ann@example.com", &[], &plans(), at(NOVEMBER)).is_none());
+    assert!(Bill::of("ann@example.com", &[], &terms(), at(NOVEMBER)).is_none());
 }
 
 #[test]
 fn a_month_is_final_once_every_day_that_any_plan_needs_is_sealed() {
     let utc: Plans = [("free".to_owned(), plans().remove("free").unwrap())].into();
     let november = at(NOVEMBER);
-    let (first, last) = days(&utc, november.plus_days(20));
+    let (first, last) = Terms::of(&utc).days(november.plus_days(20));
     assert_eq!((first, last), (november, november.plus_days(29)));
-    let (first, last) = days(&plans(), november);
+    let (first, last) = terms().days(november);
     assert_eq!(first, november.plus_days(-1));
     assert_eq!(last, november.plus_days(30));
     let marks = |from: i64| -> BTreeMap<UnixMillis, Round> {
@@ -143,14 +162,123 @@ fn a_month_is_final_once_every_day_that_any_plan_needs_is_sealed() {
     assert_eq!(unsealed(&BTreeMap::new(), (first, last)), Some(first));
 }
 
+#[test]
+fn an_anchored_period_has_the_days_of_two_months() {
+    let november = at(NOVEMBER);
+    let plans = anchored(&[("pro", "UTC", 15), ("night", "Asia/Kolkata", 31)]);
+    let terms = Terms::of(&plans);
+    // Night's period ends on 31 December at 18:30 of the day before.
+    assert_eq!(
+        terms.days(november),
+        (november.plus_days(-1), at("2026-12-30T00:00:00Z"))
+    );
+    let days = [
+        day("2026-11-14", "pro", &[(95, 7)]),
+        day("2026-11-15", "pro", &[(0, 1)]),
+        day("2026-12-14", "pro", &[(95, 2)]),
+        day("2026-12-15", "pro", &[(0, 9)]),
+    ];
+    let bill = Bill::of("ann@example.com", &days, &terms, november).unwrap();
+    assert_eq!(
+        (bill.start, bill.end),
+        (at("2026-11-15T00:00:00Z"), at("2026-12-15T00:00:00Z"))
+    );
+    assert_eq!(bill.totals.calls, 3);
+    assert_eq!(bill.month, november);
+    let event: serde_json::Value =
+        serde_json::from_str(&bill.cloud_event("/complical/test/api")).unwrap();
+    assert_eq!(event["data"]["month"], "2026-11");
+    assert_eq!(event["time"], "2026-12-24T00:00:00Z");
+    // A month without a 31st ends on its last day.
+    let days = [
+        day("2026-11-29", "night", &[(73, 4), (74, 1)]),
+        day("2026-12-30", "night", &[(73, 2), (74, 8)]),
+    ];
+    let bill = Bill::of("ann@example.com", &days, &terms, november).unwrap();
+    assert_eq!(
+        (bill.start, bill.end),
+        (at("2026-11-29T18:30:00Z"), at("2026-12-30T18:30:00Z"))
+    );
+    assert_eq!(bill.totals.calls, 3);
+}
+
+/// Even if the plan's day moves between two months.
+#[test]
+fn a_period_begins_where_the_one_before_ended() {
+    let november = at(NOVEMBER);
+    let of = |day: u8| Calendars::of(&anchored(&[("pro", "UTC", day)]));
+    let days: Vec<_> = (0..61)
+        .map(|after| {
+            let label = Window::Day.label(november.plus_days(after));
+            day(&label, "pro", &[(0, 1)])
+        })
+        .collect();
+    for (from, through, to) in [(1, 15, 20), (15, 1, 1), (31, 1, 31), (20, 20, 5)] {
+        let first = Terms {
+            from: of(from),
+            to: of(through),
+        };
+        let second = Terms {
+            from: of(through),
+            to: of(to),
+        };
+        let december = Window::Month.end(november);
+        let within = |terms: &Terms, month| {
+            let (first, last) = terms.days(month);
+            let own = days.iter().filter(|(day, _)| (first..=last).contains(day));
+            let own: Vec<_> = own.cloned().collect();
+            Bill::of("ann@example.com", &own, terms, month).unwrap()
+        };
+        let (first, second) = (within(&first, november), within(&second, december));
+        assert_eq!(first.end, second.start, "{from} {through} {to}");
+        assert!(first.start < first.end && second.start < second.end);
+    }
+}
+
+#[test]
+fn calendars_whose_periods_could_change_places_are_not_billable() {
+    let is_billable = |zone: &str, day: u8| {
+        let calendar = crate::plan::Calendar::of(zone, day.try_into().unwrap());
+        super::is_billable(&calendar, at(NOVEMBER))
+    };
+    for (zone, day) in [
+        ("UTC", 31),
+        ("Pacific/Kiritimati", 31),
+        ("Pacific/Honolulu", 31),
+        ("Pacific/Pago_Pago", 27),
+    ] {
+        assert!(is_billable(zone, day), "{zone} {day}");
+    }
+    // The 28th is the last day of most Februaries.
+    assert!(!is_billable("Pacific/Pago_Pago", 28));
+    assert!(!is_billable("Pacific/Pago_Pago", 31));
+}
+
+/// A sample stored by the first release with anchor days.
+#[test]
+fn stored_calendars_stay_readable() {
+    let stored =
+        b"\x06\x04\x06bogota\x0eAmerica/Bogota\x01\x04free\x03UTC\x01\x05india\x0cAsia/Kolkata\x01\
+                   \x05night\x0cAsia/Kolkata\x1f";
+    let read: Calendars = crate::state::decode(stored).unwrap();
+    let plans = anchored(&[("night", "Asia/Kolkata", 31)]);
+    assert_eq!(read, Calendars::of(&plans));
+    assert_eq!(crate::state::encode(&read).unwrap(), stored);
+}
+
 proptest! {
-    /// Each call is on exactly one bill, even if the user changes plans at any time.
+    /// Each call is on exactly one bill, even if the user changes plans at any time, and even if the
+    /// plans' zones and days are changed between the bills of two months.
     #[test]
     fn each_call_is_on_one_bill_whatever_the_plan_changes_to(
         calls in proptest::collection::btree_map(
-            (-6_i64..40, 0_u8..96),
-            (1_u64..9, select(vec!["free", "india", "bogota", "gone"])),
+            (-40_i64..70, 0_u8..96),
+            (1_u64..9, select(vec!["free", "india", "bogota", "pro", "east", "west", "gone"])),
             0..40,
+        ),
+        changes in proptest::collection::vec(
+            proptest::option::of((1_u8..=31, 1_u8..=31, 1_u8..=31)),
+            7,
         ),
     ) {
         let november = at(NOVEMBER);
@@ -168,17 +296,31 @@ proptest! {
                 day(&label, plan, &quarters[of])
             })
             .collect();
+        let mut from = Calendars::of(&plans());
         let mut billed = 0;
-        for month in ["2026-10-01", "2026-11-01", "2026-12-01"] {
-            let month = at(&format!("{month}T00:00:00Z"));
-            let (first, last) = days(&plans(), month);
+        let mut month = at("2026-08-01T00:00:00Z");
+        for change in changes {
+            let to = change.map_or_else(
+                || from.clone(),
+                |(pro, east, west)| Calendars::of(&anchored(&[
+                    ("pro", "UTC", pro),
+                    ("east", "Pacific/Kiritimati", east),
+                    ("west", "Pacific/Pago_Pago", west),
+                ])),
+            );
+            let terms = Terms { from, to: to.clone() };
+            let (first, last) = terms.days(month);
             let own: Vec<_> = all
                 .iter()
                 .filter(|(day, _)| (first..=last).contains(day))
                 .cloned()
                 .collect();
-            let bill = Bill::of("ann@example.com", &own, &plans(), month);
-            billed += bill.map_or(0, |bill| bill.totals.calls);
+            if let Some(bill) = Bill::of("ann@example.com", &own, &terms, month) {
+                billed += bill.totals.calls;
+                prop_assert!(bill.start < bill.end);
+            }
+            from = to;
+            month = Window::Month.end(month);
         }
         let counted: u64 = calls.values().map(|(count, _)| count).sum();
         prop_assert_eq!(billed, counted);

@@ -318,12 +318,14 @@ fn counters_read_back_as_reported_and_old_ones_are_named() {
         slot_counter(other, 94),
         carry_slot(other),
         carry_full_at(other),
-        period_counter(period.plus_days(-30)),
+        period_counter(period.plus_days(-33)),
     ];
     counters.extend(old.iter().map(|name| (name.clone(), 30)));
     counters.insert(slot_counter(other, 95), 7);
     counters.insert(carry_slot(another), 31);
     counters.insert(carry_full_at(another), 7);
+    // That of a plan whose period began on another day, and goes on.
+    counters.insert(period_counter(period.plus_days(-31)), 7);
     counters.insert(period_counter(period.plus_days(30)), 7);
     counters.insert(bucket_counter(rate), 7);
     let (shared, outdated) = Shared::read(&counters, rate, period, 95);

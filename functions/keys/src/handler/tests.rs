@@ -14,6 +14,8 @@ use domain::names::ADMIN_SCOPE;
 use keyring::memory::MemoryKeys;
 use serde_json::{Value, json};
 
+mod managed;
+
 const NOW: UnixMillis = UnixMillis(1_795_363_445_007);
 const ANN: &str = "ann@example.com";
 const BOB: &str = "bob@example.com";
@@ -116,6 +118,17 @@ impl World {
     async fn revoke(&self, token: &str, id: &str) -> Answer {
         let path = "/v1/keys/{id}";
         self.send(with_id(event("DELETE", path, token, &Value::Null), id))
+            .await
+    }
+
+    async fn set(&self, token: &str, id: &str, body: &Value) -> Answer {
+        let path = "/v1/keys/{id}";
+        self.send(with_id(event("PATCH", path, token, body), id))
+            .await
+    }
+
+    async fn import(&self, token: &str, body: &Value) -> Answer {
+        self.send(event("POST", "/v1/keys/import", token, body))
             .await
     }
 

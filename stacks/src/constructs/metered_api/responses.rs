@@ -1,9 +1,8 @@
-//! The gateway's own responses: always JSON, never a stack trace, never the key.
+//! The gateway's own responses: never a stack trace, never the key. Each has a template per media
+//! type: plain JSON, and problem details for callers that accept those.
 
 use crate::cfn::apigateway::GatewayResponseResponseType as To;
 use crate::constructs::rest_api::GatewayResponse;
-
-const JSON: (&str, &str) = ("Content-Type", "'application/json'");
 
 /// The responses by logical id.
 pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
@@ -12,8 +11,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::Unauthorized,
             status: Some(401),
-            headers: &[JSON],
-            body: r#"{"error":"unauthorized","message":"a valid API key is needed in the header x-api-key"}"#,
+            headers: &[],
+            error: "unauthorized",
+            message: "\"a valid API key is needed in the header x-api-key\"",
         },
     ),
     (
@@ -24,12 +24,12 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
             to: To::AccessDenied,
             status: Some(429),
             headers: &[
-                JSON,
                 ("Retry-After", "context.authorizer.retryAfter"),
                 ("RateLimit", "context.authorizer.rateLimit"),
                 ("RateLimit-Policy", "context.authorizer.rateLimitPolicy"),
             ],
-            body: r#"{"error":"$context.authorizer.limitError","message":"$context.authorizer.limitMessage"}"#,
+            error: "$context.authorizer.limitError",
+            message: "\"$context.authorizer.limitMessage\"",
         },
     ),
     (
@@ -37,8 +37,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::AuthorizerFailure,
             status: Some(500),
-            headers: &[JSON],
-            body: r#"{"error":"internal","message":"the API key could not be checked, try again"}"#,
+            headers: &[],
+            error: "internal",
+            message: "\"the API key could not be checked, try again\"",
         },
     ),
     (
@@ -48,8 +49,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::Throttled,
             status: Some(429),
-            headers: &[JSON, ("Retry-After", "'1'")],
-            body: r#"{"error":"rateLimited","message":"the API takes no more calls at the moment, try again after the seconds in Retry-After"}"#,
+            headers: &[("Retry-After", "'1'")],
+            error: "rateLimited",
+            message: "\"the API takes no more calls at the moment, try again after the seconds in Retry-After\"",
         },
     ),
     (
@@ -58,8 +60,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::MissingAuthenticationToken,
             status: Some(404),
-            headers: &[JSON],
-            body: r#"{"error":"notFound","message":"there is no such endpoint"}"#,
+            headers: &[],
+            error: "notFound",
+            message: "\"there is no such endpoint\"",
         },
     ),
     (
@@ -67,8 +70,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::IntegrationFailure,
             status: Some(502),
-            headers: &[JSON],
-            body: r#"{"error":"badGateway","message":"the API cannot be reached, try again"}"#,
+            headers: &[],
+            error: "badGateway",
+            message: "\"the API cannot be reached, try again\"",
         },
     ),
     (
@@ -76,8 +80,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::IntegrationTimeout,
             status: Some(504),
-            headers: &[JSON],
-            body: r#"{"error":"gatewayTimeout","message":"the API did not answer in time"}"#,
+            headers: &[],
+            error: "gatewayTimeout",
+            message: "\"the API did not answer in time\"",
         },
     ),
     (
@@ -85,8 +90,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::Default4xx,
             status: None,
-            headers: &[JSON],
-            body: r#"{"error":"badRequest","message":$context.error.messageString}"#,
+            headers: &[],
+            error: "badRequest",
+            message: "$context.error.messageString",
         },
     ),
     (
@@ -94,8 +100,9 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
         GatewayResponse {
             to: To::Default5xx,
             status: None,
-            headers: &[JSON],
-            body: r#"{"error":"internal","message":"the API did not answer, try again"}"#,
+            headers: &[],
+            error: "internal",
+            message: "\"the API did not answer, try again\"",
         },
     ),
 ];

@@ -30,7 +30,7 @@ pub(super) fn function(
         stack,
         "KeysApi",
         Of::Keys,
-        "Creates, rotates, revokes and lists API keys, and blocks addresses and users",
+        "Creates, imports, changes, rotates, revokes and lists API keys, and blocks addresses and users",
         &Size {
             memory: 512,
             timeout: 25,
@@ -62,7 +62,11 @@ pub(super) fn routes(stack: &mut Stack, api: &mut OwnApi, function: &Function) {
     for endpoint in KeyEndpoint::ALL {
         let verb = match endpoint {
             KeyEndpoint::List | KeyEndpoint::Blocks => Verb::Get,
-            KeyEndpoint::Create | KeyEndpoint::Rotate | KeyEndpoint::Block => Verb::Post,
+            KeyEndpoint::Create
+            | KeyEndpoint::Rotate
+            | KeyEndpoint::Import
+            | KeyEndpoint::Block => Verb::Post,
+            KeyEndpoint::Set => Verb::Patch,
             KeyEndpoint::Revoke | KeyEndpoint::Unblock => Verb::Delete,
         };
         let route = (verb, endpoint.path());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::alert::Alert;
 use domain::event::EventType;
+use domain::id::EventId;
 use domain::time::{UnixMillis, Window};
 
 use super::super::amounts::METERS;
@@ -14,7 +15,7 @@ use super::bills::BORDERS;
 use super::{Model, equal};
 
 /// Units by user and minute.
-type Units = BTreeMap<(String, UnixMillis), u64>;
+pub(in super::super) type Units = BTreeMap<(String, UnixMillis), u64>;
 
 pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
     if !world.notices.with_quotas {
@@ -24,7 +25,7 @@ pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
         });
     }
     let plans = plans_of(world);
-    let most = most_units(world);
+    let most = most_units(world, &|_| false);
     let mut found: BTreeMap<(&str, UnixMillis, u8), &str> = BTreeMap::new();
     for (id, alert) in &world.notices.alerts {
         let of = (alert.user.as_str(), alert.start, alert.percent);
@@ -80,7 +81,7 @@ fn is_crossed(alert: &Alert, most: &Units) -> Result<(), String> {
 
 /// A user's quota on a plan, and its thresholds.
 fn quota_of(user: &str, plan: &str) -> Option<(u64, &'static [u8])> {
-    let place = PLANS.iter().position(|(name, _)| *name == plan)?;
+    let place = PLANS.iter().position(|(name, ..)| *name == plan)?;
     let (quota, percents) = QUOTAS[place];
     let own = (user == OWN_QUOTA.0).then_some(OWN_QUOTA.1);
     Some((own.or(quota)?, percents))
@@ -121,8 +122,8 @@ fn plans_of(world: &World) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The most units that any facts of the journal give to a user: facts that disagree are corrected, but what
-/// was announced stays.
-fn most_units(world: &World) -> Units {
+/// was announced stays. Of the calls that `is_known` names, only amounts count, and what facts give to others.
+pub(in super::super) fn most_units(world: &World, is_known: &dyn Fn(EventId) -> bool) -> Units {
     let mut most = Units::new();
     for (id, said) in &world.oracle.held {
         let amounts = world.oracle.amounts.of(*id).into_iter();
@@ -132,7 +133,9 @@ fn most_units(world: &World) -> Units {
         let calls = said.iter();
         for call in calls.filter(|said| said.event_type == EventType::ApiCall) {
             let units = of_users.entry(&call.subject).or_default();
-            *units = (*units).max(u64::from(call.units));
+            if !is_known(*id) {
+                *units = (*units).max(u64::from(call.units));
+            }
         }
         let minute = Window::Minute.start(id.minted_at());
         for (user, units) in of_users {

@@ -8,11 +8,11 @@ use domain::time::{UnixMillis, Window};
 use super::super::world::World;
 use super::{Expected, Model, equal};
 
-/// Milliseconds from the beginning of a month in UTC to that of a plan's zone.
+/// Milliseconds from the beginning of a month in UTC to the border between two periods of a plan.
 pub(super) const BORDERS: [(&str, i64); 3] = [
     ("free", 0),
     ("east", -(5 * 60 + 30) * 60_000),
-    ("west", 5 * 60 * 60_000),
+    ("west", (24 + 5) * 60 * 60_000),
 ];
 
 pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
@@ -40,7 +40,7 @@ pub(super) fn check(world: &World, model: &Model) -> Result<(), String> {
         return Ok(());
     };
     let months = model.users.keys().flat_map(|(user, minute)| {
-        [-1, 1].map(|days| (user.as_str(), Window::Month.start(minute.plus_days(days))))
+        [-2, 1].map(|days| (user.as_str(), Window::Month.start(minute.plus_days(days))))
     });
     let months: BTreeSet<(&str, UnixMillis)> = months.collect();
     for (user, month) in months.into_iter().filter(|(_, month)| *month <= last) {
@@ -74,9 +74,9 @@ fn expected(model: &Model, user: &str, month: UnixMillis) -> Expected {
     }
 }
 
-/// The plan of the last call within a day of the beginning of the month in UTC decides.
+/// The plan of the last call from the day before the month in UTC to the day of the latest border decides.
 fn border(model: &Model, user: &str, month: UnixMillis) -> UnixMillis {
-    let (from, to) = (month.plus_days(-1), month.plus_days(1));
+    let (from, to) = (month.plus_days(-1), month.plus_days(2));
     let calls = model
         .plans
         .range((user.to_owned(), from)..(user.to_owned(), to));

@@ -5,7 +5,7 @@ use domain::names::AUTHORIZER_SECONDS;
 
 use super::super::log::{self, Line};
 use super::super::random::Random;
-use super::super::schedule::{Call, Twist};
+use super::super::schedule::{Call, Response, Twist};
 use super::super::task::Task;
 use super::super::traffic::{CALLERS, ROUTES, event};
 use super::{Sent, World};
@@ -17,8 +17,14 @@ impl World {
         let time = self.now().plus_millis(authorizer.ahead);
         let mut event = event(subject, call.event_type, call.route, time, random);
         event.data.mode = authorizer.mode;
-        self.report(event.clone(), call.instance);
-        let answer = call.answer;
+        if !self.decide(&event, call.instance, call.answer, random) {
+            self.answer_call(event, call.instance, call.answer);
+        }
+    }
+
+    /// The authorizer reports a call, and the gateway writes its line.
+    pub(super) fn answer_call(&mut self, event: UsageEvent, instance: usize, answer: Response) {
+        self.report(event.clone(), instance);
         if answer.logged {
             let told = twisted(event, answer.twist);
             let answered = (answer.status, answer.latency);

@@ -84,10 +84,10 @@ impl World {
         self.tick_and_settle().await
     }
 
-    /// Time passes until a month, and every one before it, must have been handed over: the day
-    /// after it is sealed. A day is closed before the ticks stop looking after it.
+    /// Time passes until a month, and every one before it, must have been handed over: the two days
+    /// after it are sealed. A day is closed before the ticks stop looking after it.
     async fn hand_over(&mut self, month: UnixMillis) -> Result<(), String> {
-        let sealed = Window::Month.end(month).plus_days(10).plus_millis(HOUR);
+        let sealed = Window::Month.end(month).plus_days(11).plus_millis(HOUR);
         loop {
             let next = self.now().plus_days(9).min(sealed);
             if next <= self.now() || next == sealed {

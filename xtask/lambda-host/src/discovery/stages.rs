@@ -184,7 +184,7 @@ fn gateway_response(response: &Value) -> Option<(String, GatewayResponse)> {
         GatewayResponse {
             status: text(response, "statusCode").and_then(|status| status.parse().ok()),
             parameters: strings("responseParameters"),
-            template: strings("responseTemplates").remove("application/json"),
+            templates: strings("responseTemplates"),
         },
     ))
 }

@@ -17,8 +17,29 @@ pub(crate) struct GatewayResponse {
     pub(crate) status: Option<u16>,
     /// `gatewayresponse.header.NAME` → a quoted literal, `context.…` or `method.request.header.…`.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// The body for `application/json`.
-    pub(crate) template: Option<String>,
+    /// The bodies by media type.
+    pub(crate) templates: BTreeMap<String, String>,
+}
+
+/// The media type of a response whose caller accepts none of its templates.
+const JSON: &str = "application/json";
+
+impl GatewayResponse {
+    /// The template for a request's `Accept`, with its media type: that of the first media type which
+    /// has one, else that of JSON.
+    ///
+    /// AWS documents this for mapping templates of integrations, and that it compares media types without
+    /// their parameters. It documents no rule for gateway responses.
+    fn template(&self, accept: &str) -> Option<(&str, &str)> {
+        let accepted = accept
+            .split(',')
+            .filter_map(|range| range.split(';').next());
+        let known = accepted.map(|media_type| media_type.trim().to_ascii_lowercase());
+        known
+            .chain([JSON.to_owned()])
+            .find_map(|media_type| self.templates.get_key_value(&media_type))
+            .map(|(media_type, template)| (media_type.as_str(), template.as_str()))
+    }
 }
 
 /// The response types that the front uses.
@@ -130,9 +151,11 @@ pub(crate) fn respond(api: &RestApi, kind: Kind, context: &CallContext<'_>) -> R
         .gateway_responses
         .get(kind.name())
         .or_else(|| api.gateway_responses.get(class));
-    let body = customised
-        .and_then(|response| response.template.as_deref())
-        .unwrap_or("{\"message\":$context.error.messageString}");
+    let accept = context.request_header("accept").unwrap_or_default();
+    let (media_type, body) = customised
+        .and_then(|response| response.template(&accept))
+        .unwrap_or((JSON, "{\"message\":$context.error.messageString}"));
+    let media_type = HeaderValue::try_from(media_type);
     let body = template::render(body, "", |name| context.value(name));
     let status = customised
         .and_then(|response| response.status)
@@ -142,7 +165,10 @@ pub(crate) fn respond(api: &RestApi, kind: Kind, context: &CallContext<'_>) -> R
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        CONTENT_TYPE,
+        media_type.unwrap_or(HeaderValue::from_static(JSON)),
+    );
     headers.insert(
         "x-amzn-errortype",
         HeaderValue::from_static(kind.error_type()),
@@ -172,4 +198,40 @@ pub(crate) fn parameter(source: &str, context: &CallContext<'_>) -> Option<Strin
         return context.request_header(name);
     }
     context.value(source.strip_prefix("context.")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBLEM: &str = "application/problem+json";
+
+    #[test]
+    fn accept_selects_among_the_templates_and_json_is_the_rest() {
+        let response = GatewayResponse {
+            status: None,
+            parameters: BTreeMap::new(),
+            templates: [JSON, PROBLEM]
+                .map(|media_type| (media_type.to_owned(), format!("of {media_type}")))
+                .into(),
+        };
+        for (accept, expected) in [
+            ("", JSON),
+            ("*/*", JSON),
+            ("text/html", JSON),
+            (PROBLEM, PROBLEM),
+            ("text/html, Application/Problem+JSON;q=0.5", PROBLEM),
+            ("application/problem+json, application/json", PROBLEM),
+            ("application/json, application/problem+json", JSON),
+        ] {
+            let (media_type, template) = response.template(accept).unwrap();
+            assert_eq!(media_type, expected, "{accept}");
+            assert_eq!(template, format!("of {expected}"));
+        }
+        let untouched = GatewayResponse {
+            templates: BTreeMap::new(),
+            ..response
+        };
+        assert_eq!(untouched.template(PROBLEM), None);
+    }
 }

@@ -75,9 +75,18 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> Option<(u16, reqwest::header::HeaderMap, Value)> {
+        self.get_as(path, "*/*").await
+    }
+
+    async fn get_as(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Option<(u16, reqwest::header::HeaderMap, Value)> {
         let response = self
             .http
             .get(format!("http://{}{path}", self.address))
+            .header("accept", accept)
             .send()
             .await
             .ok()?;
@@ -137,7 +146,10 @@ fn denied() -> Value {
     json!({
         "responseType": "ACCESS_DENIED", "statusCode": "429", "defaultResponse": false,
         "responseParameters": {"gatewayresponse.header.Retry-After": "context.authorizer.retryAfter"},
-        "responseTemplates": {"application/json": "{\"error\":\"$context.authorizer.code\"}"}
+        "responseTemplates": {
+            "application/json": "{\"error\":\"$context.authorizer.code\"}",
+            "application/problem+json": "{\"detail\":\"$context.authorizer.code\"}"
+        }
     })
 }
 
@@ -162,6 +174,15 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
         (429, "7")
     );
     assert_eq!(body, json!({"error": "rateLimited"}));
+    assert_eq!(headers["content-type"], "application/json");
+    let problem = "application/problem+json";
+    let (status, headers, body) = host
+        .get_as("/local/v1/x?decide=deny", problem)
+        .await
+        .unwrap();
+    assert_eq!((status, body), (429, json!({"detail": "rateLimited"})));
+    assert_eq!(headers["content-type"], problem);
+    assert_eq!(headers["retry-after"], "7");
 
     let (status, _, body) = host.get("/local/v1/x?decide=unauthorized").await.unwrap();
     assert_eq!((status, body), (401, json!({"message": "Unauthorized"})));
@@ -181,7 +202,7 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
     let logged = async |host: &Running| {
         host.aws
             .with(|aws| aws.log_lines.get("/access").map_or(0, Vec::len))
-            == 5
+            == 6
     };
     host.eventually("each request of the stage is logged", logged)
         .await;
@@ -196,40 +217,46 @@ async fn the_front_answers_for_the_authorizer_and_logs_every_request() {
             .map(|line| line[name].clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(columns("status"), ["200", "429", "401", "500", "502"]);
-    assert_eq!(columns("eventId"), ["e-1", "e-1", "-", "-", "e-1"]);
+    assert_eq!(
+        columns("status"),
+        ["200", "429", "429", "401", "500", "502"]
+    );
+    assert_eq!(columns("eventId"), ["e-1", "e-1", "e-1", "-", "-", "e-1"]);
     assert_eq!(
         columns("type"),
         [
             "-",
+            "ACCESS_DENIED",
             "ACCESS_DENIED",
             "UNAUTHORIZED",
             "AUTHORIZER_FAILURE",
             "INTEGRATION_FAILURE"
         ]
     );
-    assert_eq!(columns("resource"), vec!["/v1/x"; 5]);
+    assert_eq!(columns("resource"), vec!["/v1/x"; 6]);
     assert_eq!(
         columns("asked"),
-        ["200 200", "403 200", "401 200", "500 200", "200 200"]
+        [
+            "200 200", "403 200", "403 200", "401 200", "500 200", "200 200"
+        ]
     );
     let failures = columns("askedError");
     assert_eq!(
-        failures[..3],
-        [json!("-"), json!("-"), json!("Unauthorized")]
+        failures[..4],
+        [json!("-"), json!("-"), json!("-"), json!("Unauthorized")]
     );
-    assert_ne!(failures[3], "-");
-    assert_eq!(failures[4], "-");
+    assert_ne!(failures[4], "-");
+    assert_eq!(failures[5], "-");
     let ids: BTreeSet<_> = columns("askedId")
         .iter()
         .map(|id| id.as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(ids.len(), 5, "one invocation each: {ids:?}");
+    assert_eq!(ids.len(), 6, "one invocation each: {ids:?}");
     assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
     let numbers = columns("took");
     let is_number = |value: &Value| value.as_str().unwrap().parse::<u32>().is_ok();
     assert!(numbers.iter().all(is_number), "{numbers:?}");
-    assert_eq!(columns("ip"), vec!["127.0.0.1"; 5]);
+    assert_eq!(columns("ip"), vec!["127.0.0.1"; 6]);
     host.stop();
 }
 

@@ -1,17 +1,14 @@
 //! `keys import`: keys that another system created, known by their SHA-256 alone, and the keys of
 //! API Gateway.
 
-use std::collections::BTreeMap;
-
 use deployer::GatewayKey;
-use domain::key::{KeyDetails, KeyRecord, UserSettings, normal_email};
-use domain::time::UnixMillis;
+use domain::key::normal_email;
+use keyring::{Import, ImportedKey};
 use serde::Serialize;
 
 use super::arguments::EmailSource;
-use super::{check_plan, settings_of, table};
-use crate::audit::note;
-use crate::aws::{Reached, reach};
+use super::{check_plan, operator, refused, ring, table};
+use crate::aws::reach;
 use crate::clock;
 use crate::consent::{Consent, agreed};
 use crate::context::Context;
@@ -26,6 +23,17 @@ pub(super) struct Terms {
     pub(super) expires: Option<When>,
 }
 
+impl Terms {
+    fn of(&self, hash: String, email: String) -> Import {
+        Import {
+            hash,
+            email,
+            plan: self.plan.clone(),
+            expires: self.expires.map(|when| when.from(clock::now())),
+        }
+    }
+}
+
 /// Which keys of API Gateway to import, and where they name their user.
 #[derive(Debug)]
 pub(super) struct FromGateway {
@@ -36,14 +44,10 @@ pub(super) struct FromGateway {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Imported {
-    id: String,
-    email: String,
-    plan: String,
-    created_at: String,
-    expires_at: Option<String>,
+    #[serde(flatten)]
+    key: ImportedKey,
     /// API Gateway's id of the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gateway_id: Option<String>,
+    gateway_id: String,
 }
 
 /// What became of API Gateway's keys.
@@ -89,47 +93,14 @@ pub(super) async fn one(
     if !agreed(context, &environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
-    let user = settings_of(&reached, &email).await?;
-    let imported = insert(&reached, hash, email, terms, user).await?;
+    let (ring, operator) = (ring(&reached), operator(&reached).await?);
+    let import = terms.of(hash, email);
+    let imported = ring.import(import, &operator, clock::now()).await;
+    let imported = imported.map_err(refused)?;
     context
         .out
         .answer(&imported, |imported| imported.id.clone())?;
     Ok(Exit::Done)
-}
-
-/// Stores a key's record and notes it in the audit log.
-async fn insert(
-    reached: &Reached,
-    key_hash: String,
-    email: String,
-    terms: &Terms,
-    user: UserSettings,
-) -> anyhow::Result<Imported> {
-    let now = clock::now();
-    let record = KeyRecord {
-        prefix: "imported".to_owned(),
-        key_hash,
-        id: keyring::new_id()?,
-        email,
-        plan: terms.plan.clone(),
-        created_at: now,
-        expires_at: terms.expires.map(|when| when.from(now)),
-        revoked_at: None,
-        more: KeyDetails {
-            user,
-            ..KeyDetails::default()
-        },
-    };
-    table(reached).insert(&record).await?;
-    note(reached, "keys import", &record.id).await?;
-    Ok(Imported {
-        id: record.id,
-        email: record.email,
-        plan: record.plan,
-        created_at: record.created_at.to_string(),
-        expires_at: record.expires_at.map(|time: UnixMillis| time.to_string()),
-        gateway_id: None,
-    })
 }
 
 /// Imports API Gateway's keys. A key that cannot be imported keeps no other from it, and a key that
@@ -168,17 +139,13 @@ pub(super) async fn all(
     if !new.is_empty() && !agreed(context, &environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
-    // Every key of a user carries the user's settings; the newest decides, as for a new key.
-    let settings: BTreeMap<&str, UserSettings> = records
-        .iter()
-        .map(|record| (record.email.as_str(), record.more.user))
-        .collect();
+    let (ring, operator) = (ring(&reached), operator(&reached).await?);
     for (key, email) in new {
-        let user = settings.get(email.as_str()).copied().unwrap_or_default();
-        let imported = insert(&reached, key.hash, email, terms, user).await?;
+        let import = terms.of(key.hash, email);
+        let imported = ring.import(import, &operator, clock::now()).await;
         report.imported.push(Imported {
-            gateway_id: Some(key.id),
-            ..imported
+            key: imported.map_err(refused)?,
+            gateway_id: key.id,
         });
     }
     context.out.answer(&report, ImportResult::text)?;
@@ -229,10 +196,9 @@ impl ImportResult {
             disabled,
             nameless,
         } = self;
-        let lines = imported.iter().map(|key| {
-            let gateway_id = key.gateway_id.as_deref().unwrap_or_default();
-            format!("{}  {gateway_id}  {}\n", key.id, key.email)
-        });
+        let lines = imported
+            .iter()
+            .map(|key| format!("{}  {}  {}\n", key.key.id, key.gateway_id, key.key.email));
         format!(
             "{}{} imported, {} known, {} disabled, {} without an email",
             lines.collect::<String>(),

@@ -1,26 +1,15 @@
 //! `keys set`: a key's plan and its own rate limit.
 
-use domain::key::{KeyRecord, attribute};
-use serde::Serialize;
+use domain::limit::Rate;
+use keyring::{RateSetting, Setting};
 
 use super::arguments::KeyChange;
-use super::{check_plan, find, table};
-use crate::audit::note;
+use super::{check_plan, find, operator, refused, ring};
 use crate::aws::reach;
+use crate::clock;
 use crate::consent::{Consent, agreed};
 use crate::context::Context;
 use crate::stop::Exit;
-
-/// A key after the change.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Set {
-    id: String,
-    email: String,
-    plan: String,
-    rate_per_second: Option<u32>,
-    burst: Option<u32>,
-}
 
 pub(super) async fn run(
     context: &Context,
@@ -45,11 +34,9 @@ pub(super) async fn run(
     if !agreed(context, &reached.environment, consent, &question).await? {
         return Ok(Exit::Failed);
     }
-    table(&reached)
-        .change(&record.key_hash, &attributes(&change))
-        .await?;
-    note(&reached, "keys set", id).await?;
-    let set = changed(record, change);
+    let (ring, operator) = (ring(&reached), operator(&reached).await?);
+    let set = ring.set(id, change.into(), &operator, clock::now()).await;
+    let set = set.map_err(refused)?;
     context
         .out
         .answer(&set, |set| format!("{} is on plan {}", set.id, set.plan))?;
@@ -57,26 +44,16 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn attributes(change: &KeyChange) -> Vec<(&'static str, Option<String>)> {
-    let mut attributes = Vec::new();
-    if let Some(plan) = &change.plan {
-        attributes.push((attribute::PLAN, Some(plan.clone())));
-    }
-    let number = |number: Option<u32>| number.map(|number| number.to_string());
-    if change.rate.is_some() || change.no_rate {
-        attributes.push((attribute::KEY_RATE, number(change.rate)));
-        attributes.push((attribute::KEY_BURST, number(change.burst)));
-    }
-    attributes
-}
-
-fn changed(record: KeyRecord, change: KeyChange) -> Set {
-    let before = record.more.rate.filter(|_| !change.no_rate);
-    Set {
-        id: record.id,
-        email: record.email,
-        plan: change.plan.unwrap_or(record.plan),
-        rate_per_second: change.rate.or(before.map(|rate| rate.per_second)),
-        burst: change.burst.or(before.map(|rate| rate.burst)),
+impl From<KeyChange> for Setting {
+    fn from(change: KeyChange) -> Self {
+        let rate = match (change.rate, change.burst) {
+            (Some(per_second), Some(burst)) => RateSetting::To(Rate { per_second, burst }),
+            _ if change.no_rate => RateSetting::None,
+            _ => RateSetting::Unchanged,
+        };
+        Self {
+            plan: change.plan,
+            rate,
+        }
     }
 }

@@ -5,13 +5,13 @@ use super::*;
 use crate::testing::{SHARDS, Table, World, ready};
 use domain::counts::Slot;
 use domain::event::{EventType, UsageEvent};
-use domain::plan::{Period, time_zone};
 use domain::response::Response;
 use domain::sample;
 use domain::seen::Seen;
 use domain::table::ItemKey;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 
 const USER: &str = "ann@example.com";
 const MINUTE: i64 = 60_000;
@@ -110,18 +110,35 @@ impl Story {
     }
 }
 
-fn periods(now: UnixMillis) -> Vec<(UnixMillis, UnixMillis)> {
-    let zones = [
-        "UTC",
-        "Asia/Kolkata",
-        "Pacific/Kiritimati",
-        "America/New_York",
+/// Plans of some zones and anchor days.
+fn plans() -> Plans {
+    let all = [
+        ("UTC", 1),
+        ("Asia/Kolkata", 1),
+        ("Pacific/Kiritimati", 1),
+        ("America/New_York", 1),
+        ("UTC", 12),
+        ("Asia/Kolkata", 31),
+        ("America/New_York", 31),
     ];
-    let of = |zone| {
-        let period = Period::of(now, &time_zone(zone).unwrap());
+    let plan = |(timezone, day): (&str, u8)| {
+        let plan = json!({
+            "ratePerSecond": 1, "burst": 1, "timezone": timezone, "periodAnchorDay": day,
+        });
+        (
+            format!("{timezone} {day}"),
+            serde_json::from_value(plan).unwrap(),
+        )
+    };
+    all.into_iter().map(plan).collect()
+}
+
+fn periods(now: UnixMillis) -> Vec<(UnixMillis, UnixMillis)> {
+    let of = |plan: &Plan| {
+        let period = plan.period(now);
         (period.start, period.end)
     };
-    zones.into_iter().map(of).collect()
+    plans().values().map(of).collect()
 }
 
 /// Reads while `steps` happen, one before each call. Returns the total and that of each period.
@@ -144,7 +161,7 @@ fn read(story: &Arc<Story>, steps: Vec<Step>) -> (UnixMillis, u64, Vec<u64>) {
         usage: &usage,
         analytics: &analytics,
     };
-    let read = ready(Usage::read(&tables, USER, now)).unwrap();
+    let read = ready(Usage::read(&tables, &plans(), USER, now)).unwrap();
     let of = |(start, end)| read.between(start, end).calls;
     let in_periods = periods(now).into_iter().map(of).collect();
     (now, read.all_time().tally.calls, in_periods)
@@ -225,9 +242,10 @@ fn closed_days_and_settled_months_are_read_instead_of_what_is_below() {
     }
     let (now, total, _) = read(&story, Vec::new());
     assert_eq!((Window::Day.label(now).as_str(), total), ("2026-11-14", 40));
-    let usage = ready(Usage::read(&story.world.tables(), USER, now)).unwrap();
+    let usage = ready(Usage::read(&story.world.tables(), &plans(), USER, now)).unwrap();
     assert_eq!(usage.months.len(), 1);
     assert_eq!(usage.first_day, at("2026-11-01T00:00:00Z"));
+    // A period began on 31 October, which is in a settled month.
     assert_eq!(usage.days.keys().next(), Some(&at("2026-10-31T00:00:00Z")));
     assert!(
         usage
@@ -337,7 +355,7 @@ fn a_user_with_a_long_past_costs_few_read_units() {
         world.call(&[sample::event(number, USER, EventType::ApiCall, time)]);
     }
     let before = (world.usage.units().reads, world.analytics.units().reads);
-    let usage = ready(Usage::read(&world.tables(), USER, now)).unwrap();
+    let usage = ready(Usage::read(&world.tables(), &Plans::new(), USER, now)).unwrap();
     let reads = (
         world.usage.units().reads - before.0,
         world.analytics.units().reads - before.1,
