@@ -74,6 +74,13 @@ impl World {
         }
     }
 
+    /// Whether all authorizers read the same time.
+    pub(in super::super) fn has_one_clock(&self) -> bool {
+        let mut clocks = self.authorizers.iter().map(|authorizer| authorizer.ahead);
+        let first = clocks.next();
+        clocks.all(|ahead| Some(ahead) == first)
+    }
+
     /// An authorizer dies, and another one takes its place.
     pub(super) fn replace_authorizer(&mut self, instance: usize) {
         let old = &self.authorizers[instance];
