@@ -168,6 +168,12 @@ impl Limits {
         Some((key, plan))
     }
 
+    /// Whether a later call of the same user was decided, or is being decided.
+    fn is_overtaken(&self, event: &UsageEvent) -> bool {
+        let mut others = self.decisions.iter().map(|decision| &decision.event);
+        others.any(|other| other.subject == event.subject && other.time > event.time)
+    }
+
     /// The units of a user's calls in a period that were let through, and those of calls that died.
     fn spent(&self, user: &str, plan: &Plan, start: UnixMillis) -> (u64, u64) {
         let own = self.decisions.iter();
@@ -205,8 +211,8 @@ pub(super) fn check_refusal(world: &World, number: usize) -> Result<(), String> 
                 "refused with at most {most} of {quota} used: {event:?}"
             ))
         }
-        // The authorizers' clocks decide how full a bucket is.
-        Over::Rate { .. } if !world.has_one_clock() => Ok(()),
+        // The authorizers' clocks decide how full a bucket is, and a call that waits meets later ones.
+        Over::Rate { .. } if !world.has_one_clock() || limits.is_overtaken(event) => Ok(()),
         Over::Rate { .. } => {
             let others = limits.decisions.iter().filter(|other| {
                 other.event.subject == event.subject
