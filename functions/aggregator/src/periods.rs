@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::bill::{self, Bill};
+use domain::calendar::Span;
 use domain::counts::Sum;
 use domain::mark::{DayMark, Round, SEAL_AFTER_DAYS};
 use domain::plan::Plans;
@@ -146,7 +147,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         };
         let month = Month {
             start,
-            span: bill::days(self.plans, start),
+            span: Span::month(start).days(self.plans),
         };
         if progress.is_done() || !self.is_final(month, now).await? {
             return Ok(());

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calendar::Span;
 use crate::counts::Sum;
 use crate::mark::{Round, SEAL_AFTER_DAYS};
-use crate::meter::{self, Amounts};
-use crate::plan::{Period, Plan, Plans, time_zone};
+use crate::meter::Amounts;
+use crate::plan::Plans;
 use crate::tally::Totals;
 use crate::time::{UnixMillis, Window};
+use crate::usage::Usage;
 
 /// The `type` of a bill's event.
 pub const PERIOD_CLOSED: &str = "period.closed";
@@ -23,8 +25,6 @@ pub const PERIOD_CLOSED: &str = "period.closed";
 pub const ID_PREFIX: &str = "period_";
 /// The first line of the text whose SHA-256 is the digest: it names the form of the text.
 const DIGEST_FORM: &str = "period.closed 1";
-/// The zone of users without a plan that the environment knows.
-const UTC: &str = "UTC";
 
 /// A user's final usage in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,20 +49,6 @@ pub struct Bill {
     pub digest: String,
 }
 
-/// The days whose sums decide the bills of a month, both included: those that its period touches in
-/// any plan's zone, and those that decide where it begins and ends.
-pub fn days(plans: &Plans, month: UnixMillis) -> (UnixMillis, UnixMillis) {
-    let month = Window::Month.start(month);
-    let next = Window::Month.end(month);
-    let utc = |plan: &Plan| Period::of(middle(month), &zone_of(plan)) == of_utc(month);
-    if plans.values().all(utc) {
-        (month, next.plus_days(-1))
-    } else {
-        // No zone is a day away from UTC.
-        (month.plus_days(-1), next)
-    }
-}
-
 /// The first day of the span, both ends included, that is not sealed; `None` once all are. Nothing
 /// was ever counted for days before the first marked one.
 pub fn unsealed(
@@ -81,10 +67,8 @@ pub fn unsealed(
 }
 
 impl Bill {
-    /// A user's bill of `month`, from its sealed days within [`days`]; `None` if it has no counts.
-    ///
-    /// Where a user changes to a plan of another zone, the period ends where the next one begins:
-    /// the plan of the last call on the two days around the border decides, for both.
+    /// A user's bill of `month`, from its sealed days within [`Span::days`]; `None` if it has no
+    /// counts.
     ///
     /// The digest covers, line by line: the form, the user, start and end, the number of distinct
     /// facts in the journal of each day, and the counts of each quarter hour of the period.
@@ -94,42 +78,17 @@ impl Bill {
         plans: &Plans,
         month: UnixMillis,
     ) -> Option<Self> {
-        let month = Window::Month.start(month);
-        let next = Window::Month.end(month);
-        let last = plan_of(days.iter());
-        let (start, end) = (
-            border(days, plans, month, last),
-            border(days, plans, next, last),
-        );
-        let touched = |day: UnixMillis| day < end && Window::Day.end(day) > start;
-        let days = || days.iter().filter(|(day, _)| touched(*day));
-        let mut lines = vec![
-            DIGEST_FORM.to_owned(),
-            user.to_owned(),
-            format!("{start} {end}"),
-        ];
-        let (mut totals, mut meters) = (Totals::default(), Amounts::new());
-        let facts = days().map(|(day, sum)| format!("{} {}", Window::Day.label(*day), sum.rank));
-        lines.extend(facts);
-        for (at, (of_quarter, amounts)) in quarters(days()) {
-            if (start..end).contains(&at) {
-                lines.push(line(at, of_quarter, &amounts));
-                totals.add(of_quarter);
-                meter::add(&mut meters, &amounts);
-            }
-        }
-        let plan = plan_of(days());
-        let known = plan.and_then(|plan| plans.get(plan));
-        (totals != Totals::default()).then(|| Self {
+        let usage = Usage::of(days, plans, Span::month(month));
+        (!usage.is_empty()).then(|| Self {
             user: user.to_owned(),
-            month,
-            plan: plan.map(str::to_owned),
-            timezone: known.map_or_else(|| UTC.to_owned(), |plan| plan.timezone.clone()),
-            start,
-            end,
-            totals,
-            meters,
-            digest: hex(&Sha256::digest(lines.join("\n") + "\n")),
+            month: Window::Month.start(month),
+            digest: hex(&Sha256::digest(digested(user, &usage))),
+            plan: usage.plan,
+            timezone: usage.timezone,
+            start: usage.start,
+            end: usage.end,
+            totals: usage.totals,
+            meters: usage.meters,
         })
     }
 
@@ -197,61 +156,18 @@ impl Bill {
     }
 }
 
-/// The instant at which the month that begins at `month` in UTC begins for a user. Only calls on
-/// the day before and the day after can lie between the borders of two zones, so only their plan
-/// decides, and both periods find the same border. Without such calls, `last` decides.
-fn border(
-    days: &[(UnixMillis, Sum)],
-    plans: &Plans,
-    month: UnixMillis,
-    last: Option<&str>,
-) -> UnixMillis {
-    let near = month.plus_days(-1)..=month;
-    let near = || days.iter().filter(|(day, _)| near.contains(day));
-    let plan = if near().next().is_some() {
-        plan_of(near())
-    } else {
-        last
-    };
-    let plan = plan.and_then(|plan| plans.get(plan));
-    let zone = plan.map_or(jiff::tz::TimeZone::UTC, zone_of);
-    Period::of(middle(month), &zone).start
-}
-
-/// The plan of the last call.
-fn plan_of<'a>(days: impl Iterator<Item = &'a (UnixMillis, Sum)>) -> Option<&'a str> {
-    let seen = days.filter_map(|(_, sum)| sum.counts.seen.as_ref());
-    let latest = seen.filter_map(crate::seen::Seen::plan_at).max();
-    latest.map(|(_, name)| name)
-}
-
-/// An instant that is within the month in every zone.
-fn middle(month: UnixMillis) -> UnixMillis {
-    month.plus_days(14)
-}
-
-fn of_utc(month: UnixMillis) -> Period {
-    Period::of(middle(month), &jiff::tz::TimeZone::UTC)
-}
-
-fn zone_of(plan: &Plan) -> jiff::tz::TimeZone {
-    time_zone(&plan.timezone).unwrap_or(jiff::tz::TimeZone::UTC)
-}
-
-/// The counts and amounts of each quarter hour that has any.
-fn quarters<'a>(
-    days: impl Iterator<Item = &'a (UnixMillis, Sum)>,
-) -> BTreeMap<UnixMillis, (Totals, Amounts)> {
-    let mut quarters: BTreeMap<UnixMillis, (Totals, Amounts)> = BTreeMap::new();
-    for (day, sum) in days {
-        for (at, totals) in sum.quarters_of(*day) {
-            quarters.entry(at).or_default().0.add(totals);
-        }
-        for (at, amounts) in sum.amounts_of(*day) {
-            meter::add(&mut quarters.entry(at).or_default().1, amounts);
-        }
-    }
-    quarters
+/// The text whose SHA-256 is the digest.
+fn digested(user: &str, usage: &Usage) -> String {
+    let mut lines = vec![
+        DIGEST_FORM.to_owned(),
+        user.to_owned(),
+        format!("{} {}", usage.start, usage.end),
+    ];
+    let facts = usage.facts.iter();
+    lines.extend(facts.map(|(day, facts)| format!("{} {facts}", Window::Day.label(*day))));
+    let quarters = usage.quarters.iter();
+    lines.extend(quarters.map(|(at, (totals, amounts))| line(*at, *totals, amounts)));
+    lines.join("\n") + "\n"
 }
 
 /// A quarter hour as the digest covers it. No meter's name contains a blank.

@@ -176,6 +176,19 @@ const EXAMPLES: &[Verb] = &[
         )],
     ),
     (
+        "report",
+        &[
+            (
+                "report --out usage.html",
+                "the last week whose counts are final, as a page to send by mail",
+            ),
+            (
+                "report --env prod --month 2026-11 --format csv",
+                "a month for a spreadsheet: a row per user, per plan, and for the total",
+            ),
+        ],
+    ),
+    (
         "webhooks list",
         &[(
             "webhooks list",

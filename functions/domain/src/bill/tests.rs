@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::plan::LimitMode;
+use crate::plan::{LimitMode, Plan};
 use crate::seen::Seen;
 
 fn at(text: &str) -> UnixMillis {
@@ -120,9 +120,9 @@ fn the_id_is_that_of_the_user_and_the_month_and_the_digest_that_of_the_counts() 
 fn a_month_is_final_once_every_day_that_any_plan_needs_is_sealed() {
     let utc: Plans = [("free".to_owned(), plans().remove("free").unwrap())].into();
     let november = at(NOVEMBER);
-    let (first, last) = days(&utc, november.plus_days(20));
+    let (first, last) = Span::month(november.plus_days(20)).days(&utc);
     assert_eq!((first, last), (november, november.plus_days(29)));
-    let (first, last) = days(&plans(), november);
+    let (first, last) = Span::month(november).days(&plans());
     assert_eq!(first, november.plus_days(-1));
     assert_eq!(last, november.plus_days(30));
     let marks = |from: i64| -> BTreeMap<UnixMillis, Round> {
@@ -171,7 +171,7 @@ proptest! {
         let mut billed = 0;
         for month in ["2026-10-01", "2026-11-01", "2026-12-01"] {
             let month = at(&format!("{month}T00:00:00Z"));
-            let (first, last) = days(&plans(), month);
+            let (first, last) = Span::month(month).days(&plans());
             let own: Vec<_> = all
                 .iter()
                 .filter(|(day, _)| (first..=last).contains(day))
