@@ -305,10 +305,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "dashboard",
-        &[(
-            "dashboard --open",
-            "the CloudWatch dashboard, with this environment's metrics",
-        )],
+        &[
+            (
+                "dashboard --open",
+                "the CloudWatch dashboard of operations, with this environment's metrics",
+            ),
+            (
+                "dashboard --env prod --name plan-free",
+                "the one of a plan; `security` is another",
+            ),
+        ],
     ),
     (
         "iam",

@@ -6,6 +6,7 @@ use stacks::environment::{Environment, StreamCapacity};
 
 use super::{Check, has};
 use crate::aws::{Reached, deployed_mode};
+use crate::verbs::dashboard;
 
 type Found = [(StackKind, Deployed)];
 
@@ -186,17 +187,19 @@ fn of_description(description: &str, mode: TrackingMode) -> Check {
     )
 }
 
-/// The dashboard.
-pub(super) async fn of_dashboard(reached: &Reached) -> anyhow::Result<Check> {
-    let dashboard = reached.environment.names().dashboard();
-    let widgets = Inspector::new(&reached.session)
-        .dashboard(&dashboard)
-        .await?;
-    let name = format!("dashboard `{dashboard}`");
-    Ok(match widgets {
-        None => Check::new(name, false, "not there"),
-        Some(widgets) => Check::new(name, widgets > 0, format!("{widgets} widgets")),
-    })
+/// The dashboards.
+pub(super) async fn of_dashboards(reached: &Reached) -> anyhow::Result<Vec<Check>> {
+    let inspector = Inspector::new(&reached.session);
+    let mut checks = Vec::new();
+    for (_, dashboard) in dashboard::all(&reached.environment) {
+        let widgets = inspector.dashboard(&dashboard).await?;
+        let name = format!("dashboard `{dashboard}`");
+        checks.push(match widgets {
+            None => Check::new(name, false, "not there"),
+            Some(widgets) => Check::new(name, widgets > 0, format!("{widgets} widgets")),
+        });
+    }
+    Ok(checks)
 }
 
 #[cfg(test)]
