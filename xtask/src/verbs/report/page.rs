@@ -207,14 +207,16 @@ fn of_user(user: &UserUsage) -> String {
         .plan
         .as_deref()
         .or_else(|| before.and_then(|of| of.plan.as_deref()));
-    let cells = [
-        named(plan),
-        calls,
-        change,
-        grouped(now.counts.units),
-        grouped(now.counts.rate_limited),
-    ];
-    row(&escaped(&user.email), &cells)
+    row(
+        &escaped(&user.email),
+        &[
+            named(plan),
+            calls,
+            change,
+            grouped(now.counts.units),
+            grouped(now.counts.rate_limited),
+        ],
+    )
 }
 
 fn of_others(others: &[&UserUsage]) -> String {
