@@ -310,7 +310,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
 }
 
 /// The permissions of the read-only commands: `status`, `outputs`, `logs`, `errors list`, `events`,
-/// `explain`, `keys list`, `users list`, `webhooks list`, `usage export`, `dashboard`,
+/// `explain`, `keys list`, `users list`, `webhooks list`, `usage export`, `report`, `dashboard`,
 /// `attach --check`.
 fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> {
     let names = &environment.names();
@@ -352,7 +352,7 @@ fn looking(environment: &Environment, resources: &[Declared]) -> Vec<Statement> 
             vec!["dynamodb:GetItem", "dynamodb:Query"],
             table(names.analytics_table()),
         ),
-        // For `usage export`, `users list` and `webhooks list`.
+        // For `usage export`, `report`, `users list` and `webhooks list`.
         Statement::of(
             vec!["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"],
             table(names.usage_table()),

@@ -43,8 +43,8 @@ pub use plans::{LimitMode, Plan};
 pub(crate) use refusal::Refusal;
 pub use region::Partition;
 pub use settings::{
-    Aggregator, Alarms, Analytics, Architecture, Auth, LogDays, LogLevel, Logs, Processor,
-    Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
+    Aggregator, Alarms, Analytics, Architecture, Auth, Dashboards, LogDays, LogLevel, Logs,
+    Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
 };
 pub use sign_in::SignIn;
 pub use text::{
@@ -121,6 +121,9 @@ pub struct Environment {
     /// The recipient of alarms.
     #[serde(default)]
     pub alarms: Alarms,
+    /// Dashboards beside that of operations; none by default, because each costs money.
+    #[serde(default)]
+    pub dashboards: Dashboards,
     /// The API to meter; by default the sample.
     pub upstream: Option<Upstream>,
     /// The units of calls by route, if not one: `GET /search: 10`. `other` gives the units of a

@@ -145,7 +145,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
 
 /// The settings behind a function's variables: the one to blame for a variable that takes too much
 /// space.
-const OF_VARIABLES: [(&str, &str); 32] = [
+const OF_VARIABLES: [(&str, &str); 33] = [
     (env::ALERT_QUEUE, "resourcePrefix"),
     (env::ALERT_TOPIC, "resourcePrefix"),
     (env::ANALYTICS_TABLE, "resourcePrefix"),
@@ -168,6 +168,7 @@ const OF_VARIABLES: [(&str, &str); 32] = [
     (env::MINUTE_RETENTION_DAYS, "retention.minuteDays"),
     (env::MOST_SHARDS, "stream.maxShards"),
     (env::PLANS, "plans"),
+    (env::PLAN_METRICS_NAMESPACE, "stackPrefix"),
     (env::RAW_RETENTION_DAYS, "retention.rawDays"),
     (env::RECONCILE_QUEUE, "resourcePrefix"),
     (env::RECONCILE_SECONDS, "reconciler.windowSeconds"),

@@ -24,7 +24,7 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy diff rollback destroy synth build attach outputs keys users usage webhooks block unblock token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
+    let there = "deploy diff rollback destroy synth build attach outputs keys users usage report webhooks block unblock token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
 }
 
@@ -58,6 +58,9 @@ fn an_invalid_command_line_is_a_usage_error() {
         .run("logs --grep (")
         .fails(2, &["invalid pattern `(`"]);
     place.run("explain").fails(2, &["<ID>"]);
+    place
+        .run("report --week 2026-11")
+        .fails(2, &["invalid week `2026-11`", "`2026-W47`"]);
     place.run("completions tcsh").fails(2, &["tcsh", "fish"]);
     place.run("errors list --dry-run").fails(2, &["--dry-run"]);
     place.run("replay").fails(2, &["--from"]);
@@ -210,6 +213,7 @@ fn where_nothing_is_deployed_verbs_say_so_and_how_to_deploy() {
         "replay --from 1h",
         "events --from 1h",
         "dashboard",
+        "report",
         "traffic --rps 1",
         "rollback --yes",
         "verify",

@@ -1,6 +1,6 @@
 //! Keys, plans, limits and alerts of the deployed system: three plans over HTTP, and an endpoint
 //! that verifies its deliveries with the reference library of Standard Webhooks, in another
-//! language.
+//! language; and what is exported and reported of months that are over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tests::system::{System, json_of};
 use tests::tools::Tools;
 
+mod history;
+
 /// How long a change may take to appear.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The time within which a change of a key or a block takes effect everywhere.
@@ -22,7 +24,7 @@ const EFFECTIVE: Duration = Duration::from_secs(30);
 
 const PLANS: &str = "
 plans:
-  tight: {ratePerSecond: 2, burst: 4}
+  tight: {ratePerSecond: 2, burst: 4, timezone: Asia/Kolkata}
   metered: {ratePerSecond: 4, burst: 40, monthlyQuota: 20, alertsPercent: [50, 100]}
   exact: {ratePerSecond: 100, burst: 200, monthlyQuota: 15, alertsPercent: [100], limitMode: hard}
   enterprise: {ratePerSecond: 1000, burst: 2000}
@@ -134,6 +136,8 @@ async fn plans_limit_alert_and_bill_over_http() {
     alerts(&system, &endpoint).await;
     keys(&system).await;
     blocks(&system).await;
+    a_plan_is_drawn(&system).await;
+    history::reports(&system).await;
 }
 
 async fn rates(system: &System) {
@@ -243,6 +247,42 @@ async fn quotas(system: &System) {
     let statuses = system.call(Some(text(&metered, "key")), 60).await;
     let accepted = statuses[&200];
     assert!((20..=20 + 5 * 4).contains(&accepted), "{statuses:?}");
+}
+
+/// The dashboard of a plan shows the calls of its users, and of no others.
+async fn a_plan_is_drawn(system: &System) {
+    let file = system.place.dir().join("plan.html");
+    let command = format!(
+        "dashboard --name plan-exact --json --out {}",
+        file.display()
+    );
+    let start = Instant::now();
+    loop {
+        let drawn = json_of(&system.place.run(&command));
+        let widgets = drawn["widgets"].as_array().unwrap();
+        let sum = |title: &str| {
+            let mut widgets = widgets.iter();
+            let widget = widgets.find(|widget| widget["title"] == title).unwrap();
+            widget["lines"][0]["sum"]
+                .as_f64()
+                .unwrap()
+                .round()
+                .to_string()
+        };
+        let figures = [
+            sum("How many calls do its users make?"),
+            sum("Do its limits refuse calls?"),
+        ];
+        if figures == ["15", "9"] {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{figures:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.contains("SOURCE '/aws/apigateway/"), "{page}");
+    let unknown = system.place.run("dashboard --name exact");
+    unknown.fails(2, &["there is no dashboard `exact`", "`plan-exact`"]);
 }
 
 async fn alerts(system: &System, endpoint: &Endpoint) {

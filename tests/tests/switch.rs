@@ -193,6 +193,8 @@ fn all_is_verified(system: &System) {
         "function `CompliCal-API-local-ApiKeyAuthorizerFunction`",
         "mode",
         "dashboard `complical-usage-analytics-local`",
+        "dashboard `complical-security-local`",
+        "dashboard `complical-plan-free-local`",
         "metered call",
         "count",
         "metric `UsageTrackingSuccess`",

@@ -8,8 +8,8 @@ use crate::options::Global;
 use crate::stop::Exit;
 use crate::verbs::{
     attach, bench, block, build, check, codegen, completions, cost, dashboard, deploy, destroy,
-    diff, errors, events, explain, host, iam, keys, logs, outputs, replay, rollback, schema,
-    status, synth, test, token, tools, traffic, usage, users, verify, webhooks,
+    diff, errors, events, explain, host, iam, keys, logs, outputs, replay, report, rollback,
+    schema, status, synth, test, token, tools, traffic, usage, users, verify, webhooks,
 };
 
 mod examples;
@@ -67,6 +67,8 @@ pub(crate) enum Verb {
     Users(users::Arguments),
     /// Export each user's usage for billing
     Usage(usage::Arguments),
+    /// Report usage of a week or a month per user and per plan, with its changes, for mail
+    Report(report::Arguments),
     /// List deliveries of alerts, redrive them, show secrets, test an endpoint
     Webhooks(webhooks::Arguments),
     /// Refuse an address or a user from now on
@@ -89,7 +91,7 @@ pub(crate) enum Verb {
     Replay(replay::Arguments),
     /// Print the events of the journal as JSON lines, each once
     Events(events::Arguments),
-    /// Draw the deployed dashboard, with the environment's metrics, as a page
+    /// Draw a deployed dashboard, with the environment's metrics, as a page
     Dashboard(dashboard::Arguments),
     /// Print the roles that deploy and operate an environment, as a CloudFormation template
     Iam,
@@ -134,6 +136,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Users(args) => users::run(context, args.action).await,
         Verb::Webhooks(args) => webhooks::run(context, args.action).await,
         Verb::Usage(args) => usage::run(context, args.action).await,
+        Verb::Report(args) => report::run(context, args).await,
         Verb::Block(args) => block::run(context, &args, true).await,
         Verb::Unblock(args) => block::run(context, &args, false).await,
         Verb::Token(args) => token::run(context, &args),
@@ -178,6 +181,7 @@ mod tests {
             "synth",
             "events",
             "dashboard",
+            "report",
             "cost",
             "diff",
         ] {

@@ -1,6 +1,7 @@
 //! Draws a CloudWatch dashboard from its body ("Dashboard Body Structure and Syntax") and from
 //! metrics that the caller reads. It supports what the dashboards of `stacks` use: metric widgets
-//! with lines or single values, metric math, alarms and text.
+//! with lines or single values, metric math, alarms and their thresholds, and text. Of a query of Logs
+//! Insights it shows the words: only CloudWatch runs it.
 
 mod body;
 mod draw;

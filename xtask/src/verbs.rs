@@ -21,6 +21,7 @@ pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod outputs;
 pub(crate) mod replay;
+pub(crate) mod report;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod status;

@@ -18,6 +18,7 @@ use runtime::together::together;
 use crate::addresses::{self, AddressWork};
 use crate::cache::Cache;
 use crate::everybody::{Everybody, Gain, Retention};
+use crate::growth::Growth;
 use crate::parked::{self, Parked};
 use crate::thresholds::Counted;
 use crate::users::{DayState, HourWork, Users};
@@ -44,6 +45,8 @@ impl Whom {
 pub(crate) struct Done {
     /// How much the totals over all users grew.
     pub(crate) gain: Gain,
+    /// How much the counts of users grew, by plan.
+    pub(crate) growth: Growth,
     /// Items that it could not read or write, and that no retry can.
     pub(crate) parked: Vec<Parked>,
     /// The users that it counted.
@@ -155,12 +158,16 @@ impl<'a, S: Store> Pass<'a, S> {
                 (true, Whom::Named | Whom::All) => DayState::Begun,
             };
             async move {
+                let mut growth = Growth::default();
                 let offered = self.users().offer(work, day).await;
-                parked::or_parked(offered, &key, minutes)
+                let offered = offered.map(|grown| growth = grown);
+                Ok::<_, StoreError>((growth, parked::or_parked(offered, &key, minutes)?))
             }
         });
-        let parked = together(offers.collect()).await?;
-        done.parked.extend(parked.into_iter().flatten());
+        for (growth, parked) in together(offers.collect()).await? {
+            done.growth.add(growth);
+            done.parked.extend(parked);
+        }
         self.addresses(&open, whom, done).await?;
         self.totals(&open, done).await?;
         parked::conflicts(self.analytics, &open, whom, self.now).await?;

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::close::Over;
 use crate::everybody::{Gain, Retention};
 use crate::fold::{Done, Pass, Whom};
+use crate::growth::Growth;
 use crate::parked::{self, Owed};
 use crate::thresholds::Counted;
 
@@ -92,6 +93,8 @@ pub struct Memory(pub(crate) Cache);
 pub struct Folded {
     /// How much the totals over all users grew.
     pub gain: Gain,
+    /// How much the counts of users grew, by plan.
+    pub growth: Growth,
     /// Number of parked items.
     pub parked: u64,
     /// The users that it counted.
@@ -163,6 +166,7 @@ impl<S: Store> Aggregator<S> {
         let parked = done.parked.len() as u64;
         let folded = Folded {
             gain: done.gain,
+            growth: done.growth,
             parked,
             counted: done.counted,
         };
@@ -237,6 +241,7 @@ impl<S: Store> Aggregator<S> {
         Ok(Ticked {
             folded: Folded {
                 gain: done.gain,
+                growth: done.growth,
                 parked: done.parked.len() as u64,
                 counted: done.counted,
             },
@@ -296,6 +301,7 @@ impl<S: Store> Aggregator<S> {
                 self.analytics.delete(&owed.key).await?;
             }
             done.gain.add(again.gain);
+            done.growth.add(again.growth);
             done.counted.add(again.counted);
         }
         Ok(())

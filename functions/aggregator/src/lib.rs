@@ -11,6 +11,7 @@ mod cache;
 pub mod close;
 pub mod everybody;
 pub mod fold;
+pub mod growth;
 pub mod handler;
 mod lists;
 pub mod looks;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Event, Memory};
-use aggregator::metrics::{of_batch, of_tick};
+use aggregator::metrics::{emit_of_plans, of_batch, of_tick};
 use aggregator::settings::Settings;
 use aggregator::thresholds::{LookMemory, Thresholds};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -36,7 +36,9 @@ async fn main() -> Result<(), Error> {
         plans: settings.plans,
         memory: LookMemory::default(),
     };
-    let metrics = Metrics::new(settings.metrics_namespace, settings.environment);
+    let of_plans = settings.plan_metrics_namespace;
+    let of_plans = of_plans.map(|namespace| Metrics::new(namespace, &settings.environment));
+    let metrics = Metrics::new(settings.metrics_namespace, &settings.environment);
     let aggregator = Aggregator {
         analytics: DynamoStore::new(client.clone(), settings.analytics_table),
         usage: DynamoStore::new(client, settings.usage_table),
@@ -49,7 +51,8 @@ async fn main() -> Result<(), Error> {
         cache: Memory::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
-        let (aggregator, thresholds, metrics) = (&aggregator, &thresholds, &metrics);
+        let (aggregator, thresholds) = (&aggregator, &thresholds);
+        let (metrics, of_plans) = (&metrics, of_plans.as_ref());
         async move {
             let until = deadline(&event.context, MARGIN);
             let over = || Instant::now() >= until;
@@ -59,6 +62,7 @@ async fn main() -> Result<(), Error> {
                     let batch = Box::pin(aggregator.batch(&records, now, &over));
                     let (answer, folded) = batch.await;
                     metrics.emit(clock::now(), &of_batch(&folded));
+                    emit_of_plans(of_plans, &thresholds.plans, now, &folded.growth);
                     Box::pin(thresholds.look(&folded.counted, clock::now(), &over)).await;
                     serde_json::to_value(answer)?
                 }
@@ -67,6 +71,7 @@ async fn main() -> Result<(), Error> {
                     periods.begin(now).await?;
                     let ticked = Box::pin(aggregator.tick(now, &over)).await?;
                     metrics.emit(clock::now(), &of_tick(&ticked));
+                    emit_of_plans(of_plans, &thresholds.plans, now, &ticked.folded.growth);
                     let look = thresholds.look(&ticked.folded.counted, clock::now(), &over);
                     Box::pin(look).await;
                     let looks = thresholds.look_at_closed(&ticked.closed, clock::now(), &over);

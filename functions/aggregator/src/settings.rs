@@ -11,6 +11,8 @@ runtime::settings! {
         pub environment: String = env::ENVIRONMENT,
         /// Namespace of the metrics.
         pub metrics_namespace: String = env::METRICS_NAMESPACE,
+        /// Namespace of the metrics of each plan; none if nobody looks at them.
+        pub plan_metrics_namespace: Option<String> = env::PLAN_METRICS_NAMESPACE,
         /// The table of the journal and of the totals over all users.
         pub analytics_table: String = env::ANALYTICS_TABLE,
         /// The table of users' hours, days, months and all time.

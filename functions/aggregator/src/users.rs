@@ -14,6 +14,7 @@ use runtime::store::{
 };
 
 use crate::cache::{Cache, Guess};
+use crate::growth::Growth;
 
 /// How often an item is read again after a concurrent write between its read and its write.
 const MOST_CONFLICTS: u32 = 50;
@@ -66,24 +67,25 @@ impl<'a, S: Store> Users<'a, S> {
 
     /// Offers slots to a user's hour. Once the day's closing has begun, this writes hour and day
     /// together, and then month and all time, whether or not they changed: a fold that died in
-    /// between passes here again.
+    /// between passes here again. Returns how much the hour grew.
     pub(crate) async fn offer(
         &self,
         mut work: HourWork<'a>,
         day: DayState,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Growth, StoreError> {
         let key = ItemKey::hour(work.user, work.hour);
         for _ in 0..MOST_CONFLICTS {
             let (mut hour, version) = read_hour(&key, work.hour, work.held.as_ref())?;
+            let before = hour.totals();
             let offered = work.slots.iter();
             let changed = offered.fold(false, |changed, (minute, slot)| {
                 hour.offer(*minute, slot) | changed
             });
             if !changed {
-                return match day {
-                    DayState::Begun => self.offer_day(work.user, work.hour).await,
-                    DayState::Open | DayState::Closing => Ok(()),
-                };
+                if day == DayState::Begun {
+                    self.offer_day(work.user, work.hour).await?;
+                }
+                return Ok(Growth::default());
             }
             let item = self.item(&key, &hour, version)?;
             let written = match day {
@@ -92,13 +94,15 @@ impl<'a, S: Store> Users<'a, S> {
                     self.with_day(&work, &hour, (&key, item)).await?
                 }
             };
-            match (written, day) {
-                (Written::Done { .. }, DayState::Begun) => {
-                    return self.offer_above_day(work.user, work.hour).await;
-                }
-                (Written::Done { .. }, DayState::Open | DayState::Closing) => return Ok(()),
-                (Written::Refused { current }, _) => work.held = current,
+            if let Written::Refused { current } = written {
+                work.held = current;
+                continue;
             }
+            if day == DayState::Begun {
+                self.offer_above_day(work.user, work.hour).await?;
+            }
+            let slots = work.slots.iter().map(|(_, slot)| *slot);
+            return Ok(Growth::of_hour(slots, before, hour.totals()));
         }
         Err(StoreError::Contended { key })
     }

@@ -19,6 +19,7 @@ use domain::event::{EventType, UsageEvent};
 use domain::mark::{DayMark, Round};
 use domain::meter::{Amount, Amounts};
 use domain::table::{ERRORS, ItemKey, JOURNAL_PREFIX, Listed, attribute};
+use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 use domain::{sample, state};
 use runtime::journal::Journal;
@@ -171,6 +172,34 @@ async fn a_batch_is_folded_once_however_often_it_comes_and_deletions_are_not_fol
     let removed = [record(&ItemKey::new(pk, sk), "REMOVE")];
     assert_eq!(world.fold(&removed).await, BatchAnswer::default());
     assert_eq!(world.usage.units().calls, before);
+}
+
+/// What metrics of plans are made of.
+#[tokio::test]
+async fn counts_grow_once_and_for_the_plan_of_their_user() {
+    let world = World::new();
+    let mut of_bob = call(2, "bob@example.com", AT);
+    of_bob.data.plan = Some("pro".to_owned());
+    let limited = sample::event(3, ANN, EventType::RateLimited, AT);
+    let grown = |calls, rate_limited| Totals {
+        calls,
+        rate_limited,
+        units: calls,
+        auth_failures: 0,
+    };
+    let grow = async |records: &[EventRecord]| {
+        let (_, folded) = world.aggregator.batch(records, AT, &|| false).await;
+        folded.growth.0.into_iter().collect::<Vec<_>>()
+    };
+    let one = world.append(&[call(1, ANN, AT), of_bob, limited]).await;
+    let expected = [
+        ("free".to_owned(), grown(1, 1)),
+        ("pro".to_owned(), grown(1, 0)),
+    ];
+    assert_eq!(grow(&one).await, expected);
+    let other = world.append(&[call(1, ANN, AT), call(4, ANN, AT)]).await;
+    assert_eq!(grow(&other).await, [("free".to_owned(), grown(1, 0))]);
+    assert_eq!(grow(&one).await, []);
 }
 
 #[tokio::test]

@@ -12,10 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::counts::Sum;
 use crate::mark::{Round, SEAL_AFTER_DAYS};
-use crate::meter::{self, Amounts};
-use crate::plan::Plans;
+use crate::meter::Amounts;
+use crate::plan::{Period, Plans};
 use crate::tally::Totals;
 use crate::time::{UnixMillis, Window};
+use crate::usage::{Usage, plan_of};
 
 mod calendars;
 
@@ -27,8 +28,6 @@ pub const PERIOD_CLOSED: &str = "period.closed";
 pub const ID_PREFIX: &str = "period_";
 /// The first line of the text whose SHA-256 is the digest: it names the form of the text.
 const DIGEST_FORM: &str = "period.closed 1";
-/// The zone of users without a plan that the environment knows.
-const UTC: &str = "UTC";
 
 /// A user's final usage in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +101,20 @@ impl Terms {
         }
     }
 
+    /// A user's usage of the period that begins in `month`, from the user's days within
+    /// [`Self::days`].
+    pub fn usage(&self, days: &[(UnixMillis, Sum)], month: UnixMillis) -> Usage {
+        let month = Window::Month.start(month);
+        let last = plan_of(days.iter());
+        let period = Period {
+            start: self.from.border(days, month, last),
+            end: self.to.border(days, Window::Month.end(month), last),
+        };
+        Usage::within(days, period, |plan| {
+            self.to.0.get(plan).map(|named| &*named.timezone)
+        })
+    }
+
     /// The days whose sums decide the bills of a month, both included: those that its period touches
     /// on any plan, and those that decide where it begins and ends.
     pub fn days(&self, month: UnixMillis) -> (UnixMillis, UnixMillis) {
@@ -144,40 +157,17 @@ impl Bill {
         terms: &Terms,
         month: UnixMillis,
     ) -> Option<Self> {
-        let month = Window::Month.start(month);
-        let next = Window::Month.end(month);
-        let last = plan_of(days.iter());
-        let start = terms.from.border(days, month, last);
-        let end = terms.to.border(days, next, last);
-        let touched = |day: UnixMillis| day < end && Window::Day.end(day) > start;
-        let days = || days.iter().filter(|(day, _)| touched(*day));
-        let mut lines = vec![
-            DIGEST_FORM.to_owned(),
-            user.to_owned(),
-            format!("{start} {end}"),
-        ];
-        let (mut totals, mut meters) = (Totals::default(), Amounts::new());
-        let facts = days().map(|(day, sum)| format!("{} {}", Window::Day.label(*day), sum.rank));
-        lines.extend(facts);
-        for (at, (of_quarter, amounts)) in quarters(days()) {
-            if (start..end).contains(&at) {
-                lines.push(line(at, of_quarter, &amounts));
-                totals.add(of_quarter);
-                meter::add(&mut meters, &amounts);
-            }
-        }
-        let plan = plan_of(days());
-        let known = plan.and_then(|plan| terms.to.0.get(plan));
-        (totals != Totals::default()).then(|| Self {
+        let usage = terms.usage(days, month);
+        (!usage.is_empty()).then(|| Self {
             user: user.to_owned(),
-            month,
-            plan: plan.map(str::to_owned),
-            timezone: known.map_or_else(|| UTC.to_owned(), |known| known.timezone.clone()),
-            start,
-            end,
-            totals,
-            meters,
-            digest: hex(&Sha256::digest(lines.join("\n") + "\n")),
+            month: Window::Month.start(month),
+            digest: hex(&Sha256::digest(digested(user, &usage))),
+            plan: usage.plan,
+            timezone: usage.timezone,
+            start: usage.start,
+            end: usage.end,
+            totals: usage.totals,
+            meters: usage.meters,
         })
     }
 
@@ -245,27 +235,18 @@ impl Bill {
     }
 }
 
-/// The plan of the last call.
-fn plan_of<'a>(days: impl Iterator<Item = &'a (UnixMillis, Sum)>) -> Option<&'a str> {
-    let seen = days.filter_map(|(_, sum)| sum.counts.seen.as_ref());
-    let latest = seen.filter_map(crate::seen::Seen::plan_at).max();
-    latest.map(|(_, name)| name)
-}
-
-/// The counts and amounts of each quarter hour that has any.
-fn quarters<'a>(
-    days: impl Iterator<Item = &'a (UnixMillis, Sum)>,
-) -> BTreeMap<UnixMillis, (Totals, Amounts)> {
-    let mut quarters: BTreeMap<UnixMillis, (Totals, Amounts)> = BTreeMap::new();
-    for (day, sum) in days {
-        for (at, totals) in sum.quarters_of(*day) {
-            quarters.entry(at).or_default().0.add(totals);
-        }
-        for (at, amounts) in sum.amounts_of(*day) {
-            meter::add(&mut quarters.entry(at).or_default().1, amounts);
-        }
-    }
-    quarters
+/// The text whose SHA-256 is the digest.
+fn digested(user: &str, usage: &Usage) -> String {
+    let mut lines = vec![
+        DIGEST_FORM.to_owned(),
+        user.to_owned(),
+        format!("{} {}", usage.start, usage.end),
+    ];
+    let facts = usage.facts.iter();
+    lines.extend(facts.map(|(day, facts)| format!("{} {facts}", Window::Day.label(*day))));
+    let quarters = usage.quarters.iter();
+    lines.extend(quarters.map(|(at, (totals, amounts))| line(*at, *totals, amounts)));
+    lines.join("\n") + "\n"
 }
 
 /// A quarter hour as the digest covers it. No meter's name contains a blank.

@@ -27,6 +27,8 @@ pub mod env {
     pub const ANALYTICS_TABLE: &str = "ANALYTICS_TABLE";
     /// Namespace of the metrics that the function emits.
     pub const METRICS_NAMESPACE: &str = "METRICS_NAMESPACE";
+    /// Namespace of the metrics of each plan; empty if there are none.
+    pub const PLAN_METRICS_NAMESPACE: &str = "PLAN_METRICS_NAMESPACE";
     /// The plans, a JSON object from plan name to [`Plan`](crate::plan::Plan).
     pub const PLANS: &str = "PLANS";
     /// The meters, a JSON object from the name to [`Meter`](crate::meter::Meter).
@@ -121,6 +123,17 @@ pub mod kinesis_metric {
     pub const SCALING_REFUSED: &str = "ScalingRefused";
 }
 
+/// Metric names of the namespace `{stackPrefix}/Plans`, which has a second dimension,
+/// [`PLAN_DIMENSION`].
+pub mod plan_metric {
+    /// Events of type `API_CALL` counted for users of the plan.
+    pub const CALLS: &str = "Calls";
+    /// Units of those calls.
+    pub const UNITS: &str = "Units";
+    /// Events of type `API_RATE_LIMITED` counted for users of the plan.
+    pub const RATE_LIMITED: &str = "RateLimited";
+}
+
 /// Seconds that the authorizer may work on a call. After that only the stream or the access log can
 /// bring its event.
 pub const AUTHORIZER_SECONDS: u32 = 10;
@@ -133,6 +146,8 @@ pub const LEAST_RETENTION_DAYS: u32 = 12;
 
 /// The dimension that every metric carries.
 pub const METRIC_DIMENSION: &str = "Environment";
+/// The second dimension of the metrics of plans: a plan of the environment file.
+pub const PLAN_DIMENSION: &str = "Plan";
 
 /// The index of the API-key table by key id.
 pub const KEYS_BY_ID_INDEX: &str = "byId";
@@ -466,9 +481,19 @@ impl Names {
         self.resource("gateway-logs")
     }
 
-    /// The dashboard.
+    /// The dashboard of operations.
     pub fn dashboard(&self) -> String {
         self.resource("usage-analytics")
+    }
+
+    /// The dashboard of security.
+    pub fn security_dashboard(&self) -> String {
+        self.resource("security")
+    }
+
+    /// The dashboard of a plan.
+    pub fn plan_dashboard(&self, plan: &str) -> String {
+        self.resource(&format!("plan-{plan}"))
     }
 
     /// Namespace of the API's metrics.
@@ -479,6 +504,11 @@ impl Names {
     /// Namespace of the metrics about counting, in both modes.
     pub fn kinesis_namespace(&self) -> String {
         format!("{}/Kinesis", self.stack_prefix)
+    }
+
+    /// Namespace of the metrics of each plan.
+    pub fn plans_namespace(&self) -> String {
+        format!("{}/Plans", self.stack_prefix)
     }
 
     /// `source` of the usage events.

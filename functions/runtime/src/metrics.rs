@@ -58,11 +58,11 @@ impl Metric {
     }
 }
 
-/// The metrics of one namespace and environment.
+/// The metrics of one namespace, and of one value of each dimension.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     namespace: String,
-    environment: String,
+    dimensions: Vec<(&'static str, String)>,
 }
 
 impl Metrics {
@@ -70,8 +70,17 @@ impl Metrics {
     pub fn new(namespace: impl Into<String>, environment: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
-            environment: environment.into(),
+            dimensions: vec![(METRIC_DIMENSION, environment.into())],
         }
+    }
+
+    /// The same for one value of a further dimension. Every value is a metric that AWS charges for,
+    /// so values must be few, and none may be a caller's choice.
+    #[must_use]
+    pub fn of(&self, dimension: &'static str, value: impl Into<String>) -> Self {
+        let mut of_value = self.clone();
+        of_value.dimensions.push((dimension, value.into()));
+        of_value
     }
 
     /// Emits values as of `at` on standard output.
@@ -115,12 +124,15 @@ impl Metrics {
             members.insert((*name).to_owned(), value);
             definitions.push(json!({"Name": name, "Unit": unit.as_str()}));
         }
+        let names: Vec<&str> = self.dimensions.iter().map(|(name, _)| *name).collect();
         let directive = json!({
             "Namespace": self.namespace,
-            "Dimensions": [[METRIC_DIMENSION]],
+            "Dimensions": [names],
             "Metrics": definitions,
         });
-        members.insert(METRIC_DIMENSION.to_owned(), json!(self.environment));
+        for (dimension, value) in &self.dimensions {
+            members.insert((*dimension).to_owned(), json!(value));
+        }
         members.insert(
             "_aws".to_owned(),
             json!({"Timestamp": at.0, "CloudWatchMetrics": [directive]}),
@@ -163,6 +175,16 @@ mod tests {
                 "UsageTrackingSuccess": 1,
             })]
         );
+    }
+
+    #[test]
+    fn a_further_dimension_stands_beside_the_environment() {
+        let of_plan = Metrics::new("CompliCal/Plans", "test").of("Plan", "free");
+        let line = of_plan.line(UnixMillis(0), &[Metric::count("Units", 3)], 0);
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Dimensions"], json!([["Environment", "Plan"]]));
+        let values = ["Environment", "Plan", "Units"].map(|name| line[name].clone());
+        assert_eq!(values, [json!("test"), json!("free"), json!(3)]);
     }
 
     #[test]

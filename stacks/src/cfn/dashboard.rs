@@ -34,6 +34,13 @@ pub(crate) enum Content {
         period: u32,
         series: Vec<Series>,
         stacked: bool,
+        /// Lines across the chart, each with its label.
+        thresholds: Vec<(f64, String)>,
+    },
+    /// The result of a query of Logs Insights, as a table.
+    Logs {
+        title: String,
+        query: String,
     },
     Alarms {
         title: String,
@@ -87,19 +94,29 @@ fn widget((place, content): &(Place, Content)) -> Value {
             let arns: Vec<String> = names.iter().map(|name| alarm_arn(name)).collect();
             ("alarm", json!({ "title": title, "alarms": arns }))
         }
+        Content::Logs { title, query } => {
+            let properties = json!({
+                "title": title,
+                "view": "table",
+                "region": "${AWS::Region}",
+                "query": query,
+            });
+            ("log", properties)
+        }
         Content::Metrics {
             title,
             view,
             period,
             series,
             stacked,
+            thresholds,
         } => {
             let metrics: Vec<Value> = series.iter().map(row).collect();
             let view = match view {
                 View::TimeSeries => "timeSeries",
                 View::SingleValue => "singleValue",
             };
-            let properties = json!({
+            let mut properties = json!({
                 "title": title,
                 "view": view,
                 "stacked": stacked,
@@ -107,6 +124,12 @@ fn widget((place, content): &(Place, Content)) -> Value {
                 "region": "${AWS::Region}",
                 "metrics": metrics,
             });
+            if let (Some(members), false) = (properties.as_object_mut(), thresholds.is_empty()) {
+                let lines = thresholds.iter();
+                let lines = lines.map(|(value, label)| json!({ "value": value, "label": label }));
+                let lines: Vec<Value> = lines.collect();
+                members.insert("annotations".into(), json!({ "horizontal": lines }));
+            }
             ("metric", properties)
         }
     };

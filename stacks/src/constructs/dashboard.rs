@@ -34,6 +34,11 @@ enum Kind {
         period: Period,
         lines: Vec<(String, Expression)>,
         stacked: bool,
+        thresholds: Vec<(f64, String)>,
+    },
+    Logs {
+        title: String,
+        query: String,
     },
     Alarms {
         title: String,
@@ -65,6 +70,22 @@ impl Widget {
         }
     }
 
+    /// The result of a query of Logs Insights over log groups, as a table. `query` lacks the groups: it
+    /// begins with a command such as `fields` or `parse`.
+    pub fn logs<'a>(title: &str, groups: impl IntoIterator<Item = &'a str>, query: &str) -> Self {
+        let sources = groups
+            .into_iter()
+            .map(|group| format!("SOURCE '{group}' | "));
+        Self {
+            width: COLUMNS / 2,
+            height: 6,
+            content: Kind::Logs {
+                title: title.to_owned(),
+                query: sources.collect::<String>() + query,
+            },
+        }
+    }
+
     /// Words, in Markdown.
     pub fn text(markdown: &str) -> Self {
         Self {
@@ -84,8 +105,18 @@ impl Widget {
                 period,
                 lines: Vec::new(),
                 stacked: false,
+                thresholds: Vec::new(),
             },
         }
+    }
+
+    /// Marks the value beyond which an alarm goes off.
+    #[must_use]
+    pub fn threshold(mut self, value: f64, alarm: &Alarm) -> Self {
+        if let Kind::Metrics { thresholds, .. } = &mut self.content {
+            thresholds.push((value, format!("alarm {}", alarm.name)));
+        }
+        self
     }
 
     /// Adds a line or number, with the widget's period.
@@ -141,6 +172,7 @@ impl Dashboard {
     fn content(&mut self, kind: Kind) -> Content {
         match kind {
             Kind::Text(markdown) => Content::Text(markdown),
+            Kind::Logs { title, query } => Content::Logs { title, query },
             Kind::Alarms { title, names } => Content::Alarms { title, names },
             Kind::Metrics {
                 title,
@@ -148,6 +180,7 @@ impl Dashboard {
                 period,
                 lines,
                 stacked,
+                thresholds,
             } => {
                 if lines.is_empty() {
                     self.problems
@@ -163,6 +196,7 @@ impl Dashboard {
                     period: period.seconds(),
                     series,
                     stacked,
+                    thresholds,
                 }
             }
         }

@@ -257,6 +257,17 @@ impl Default for Retention {
     }
 }
 
+/// Dashboards beside that of operations. An account has three for nothing; each further one costs $3 a
+/// month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Dashboards {
+    /// One for each plan, with three metrics of the plan, which cost $0.90 a month together.
+    pub plans: bool,
+    /// One for security: who is refused, why, and from where.
+    pub security: bool,
+}
+
 /// The functions' and the gateway's logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -21,7 +21,10 @@ use crate::metering::context::{Size, StackContext, variable};
 use crate::metering::{dashboard, reconciler};
 use crate::{SynthError, cfn};
 
-pub(crate) use alarms::ALARMS;
+pub(crate) use alarms::{
+    ALARMS, AUTHORIZER_THROTTLES, GATEWAY_ERRORS, TRACKING_FAILURES, UNDECIDED_CALLS,
+    UNTRACKED_A_MINUTE,
+};
 
 /// Declares the stack.
 pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {

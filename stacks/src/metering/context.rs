@@ -149,6 +149,18 @@ impl<'a> StackContext<'a> {
         self.own(self.names.kinesis_namespace(), name, statistic, period)
     }
 
+    /// A metric of a plan, by the aggregator.
+    pub(crate) fn plan_metric(
+        &self,
+        plan: &str,
+        name: &str,
+        statistic: Statistic,
+        period: Period,
+    ) -> Metric {
+        self.own(self.names.plans_namespace(), name, statistic, period)
+            .dimension(domain::names::PLAN_DIMENSION, plan)
+    }
+
     /// The plans in the form that the functions read.
     pub(crate) fn plans(&self) -> Result<Val<String>, SynthError> {
         let plans: domain::plan::Plans = self

@@ -1,36 +1,58 @@
-//! The dashboard of an environment, a part of `CompliCal-API-{env}`: it shows whether everything is
-//! counted, how soon, and at what cost. In synchronous mode it omits the stream and its processor.
+//! The dashboards of an environment, a part of `CompliCal-API-{env}`: one for operations, and if the
+//! file says so one for security and one for each plan.
+//!
+//! An alarm's message links to the dashboard of operations, which links to the others. Each shows the
+//! logs behind its figures.
 
-use domain::names::{Function as Of, TrackingMode, api_metric, kinesis_metric as metric};
+mod logs;
+mod operations;
+mod plan;
+mod security;
+
+use domain::names::plan_metric;
 
 use crate::cfn::sub;
-use crate::constructs::{
-    Alarm, Dashboard, Expression, Function, Metric, Percentile, Period, Queue, Stack, Statistic,
-    Stream, Widget,
-};
+use crate::constructs::{Metric, Period, Stack, Statistic, Widget};
+use crate::environment::Plan;
 use crate::metering::context::StackContext;
-use crate::metering::{api, data, kinesis, notifier, reconciler};
 
-const P99: Statistic = Statistic::Percentile(Percentile::P99);
-
-/// Declares the dashboard.
+/// Declares the dashboards.
 pub(crate) fn declare(context: &StackContext<'_>, stack: &mut Stack) {
-    let name = context.names.dashboard();
-    let view = View::of(context);
-    let mut dashboard = Dashboard::default().row([view.alarms()]).row(view.calls());
-    if let Some(stream) = &view.stream {
-        dashboard = dashboard.row(view.traffic(stream)).row(view.processing());
+    let names = &context.names;
+    let name = names.dashboard();
+    operations::dashboard(context).declare(stack, "Dashboard", &name);
+    if context.environment.dashboards.security {
+        let name = names.security_dashboard();
+        security::dashboard(context).declare(stack, "SecurityDashboard", &name);
     }
-    dashboard
-        .row(view.folds())
-        .row(view.errors())
-        .row(view.cost())
-        .declare(stack, "Dashboard", &name);
+    for (plan, limits) in plans(context) {
+        let dashboard = plan::dashboard(context, plan, limits);
+        dashboard.declare(stack, logical_id(plan), &names.plan_dashboard(plan));
+    }
     stack.template().output(
         "DashboardUrl",
         "The dashboard",
         sub::<String>(address(context, &name)),
     );
+}
+
+/// The plans that have metrics, and a dashboard.
+fn plans<'a>(context: &'a StackContext<'_>) -> impl Iterator<Item = (&'a String, &'a Plan)> {
+    let has_any = context.environment.dashboards.plans;
+    context.environment.plans.iter().filter(move |_| has_any)
+}
+
+/// `pay-as-you-go` → `PlanpayXasXyouXgoDashboard`: ids are letters and digits, and no two plans share
+/// one. Plans have no capitals.
+fn logical_id(plan: &str) -> String {
+    let mut id = String::from("Plan");
+    for (place, part) in plan.split('-').enumerate() {
+        if place > 0 {
+            id.push('X');
+        }
+        id.push_str(part);
+    }
+    id + "Dashboard"
 }
 
 /// The dashboard's URL in the console of the region's partition, for `Fn::Sub`.
@@ -41,217 +63,64 @@ pub(crate) fn address(context: &StackContext<'_>, name: &str) -> String {
     )
 }
 
-/// The content of the widgets.
-struct View<'a> {
-    context: &'a StackContext<'a>,
-    /// Absent in synchronous mode.
-    stream: Option<Stream>,
+/// Accepted or refused calls of a plan, by the aggregator.
+fn of_plan(context: &StackContext<'_>, plan: &str, name: PlanFigure, period: Period) -> Metric {
+    let name = match name {
+        PlanFigure::Calls => plan_metric::CALLS,
+        PlanFigure::Units => plan_metric::UNITS,
+        PlanFigure::RateLimited => plan_metric::RATE_LIMITED,
+    };
+    context.plan_metric(plan, name, Statistic::Sum, period)
 }
 
-impl<'a> View<'a> {
-    fn of(context: &'a StackContext<'a>) -> Self {
-        let streaming = context.environment.mode() == TrackingMode::Stream;
-        let stream = streaming.then(|| Stream::named(&context.names.usage_stream()));
-        Self { context, stream }
-    }
+/// A metric of a plan.
+#[derive(Clone, Copy)]
+enum PlanFigure {
+    Calls,
+    Units,
+    RateLimited,
+}
 
-    fn function(&self, of: Of, name: &'static str, by: Statistic, period: Period) -> Metric {
-        Function::metric_of(&self.context.names.function(of), name, by, period)
-    }
+/// Words with the way to the other dashboards, to the runbook and to the logs.
+struct Links;
 
-    fn sum(&self, name: &str, period: Period) -> Metric {
-        self.context.kinesis_metric(name, Statistic::Sum, period)
-    }
-
-    /// Whether this mode has a stream whose shards are scaled.
-    fn scales(&self) -> bool {
-        let capacity = self.context.environment.stream.capacity;
-        self.stream.is_some() && capacity.scaled().is_some()
-    }
-
-    /// The functions of this mode, with their names in widgets.
-    fn functions(&self) -> impl Iterator<Item = (&'static str, Of)> {
-        let processor = self.stream.as_ref().map(|_| ("processor", Of::Processor));
-        let scaler = self.scales().then_some(("scaler", Of::Scaler));
-        [("authorizer", Of::Authorizer)]
+impl Links {
+    /// From the dashboard of operations to all others.
+    fn from_operations(context: &StackContext<'_>) -> Widget {
+        let names = &context.names;
+        let plans = plans(context).map(|(plan, _)| (plan.as_str(), names.plan_dashboard(plan)));
+        let security = context.environment.dashboards.security;
+        let security = security.then(|| ("security", names.security_dashboard()));
+        let links = security
             .into_iter()
-            .chain(processor)
-            .chain(scaler)
-            .chain([
-                ("aggregator", Of::Aggregator),
-                ("reconciler", Of::Reconciler),
-            ])
+            .chain(plans)
+            .map(|(title, name)| format!(" [{title}]({})", address(context, &name)));
+        Widget::text(&format!(
+            "Is an alarm going off? `RUNBOOK.md` has a section under its name. `cargo xtask status` says \
+             what to do first, `cargo xtask logs` shows the logs.{}",
+            links.collect::<String>()
+        ))
     }
 
-    /// Every alarm of this mode.
-    fn alarms(&self) -> Widget {
-        let of_stream = self
-            .stream
-            .iter()
-            .flat_map(|_| kinesis::alarms(self.context));
-        let alarms: Vec<Alarm> = data::ALARMS
-            .into_iter()
-            .chain(of_stream)
-            .chain(api::ALARMS)
-            .chain(notifier::ALARMS)
-            .chain(reconciler::ALARMS)
-            .map(|noun| Alarm::named(&self.context.named(noun)))
-            .collect();
-        Widget::alarms("Alarms", &alarms)
+    /// From another dashboard to that of operations, below `words` about it.
+    fn to_operations(context: &StackContext<'_>, words: &str) -> Widget {
+        let operations = address(context, &context.names.dashboard());
+        Widget::text(&format!("{words} Alarms: [operations]({operations})."))
     }
+}
 
-    /// Calls, callers, and whether each call was reported.
-    fn calls(&self) -> [Widget; 3] {
-        let period = Period::FIVE_MINUTES;
-        let users = Statistic::Maximum;
-        let users = self
-            .context
-            .kinesis_metric(metric::UNIQUE_USERS, users, Period::HOUR);
-        let tracked = |name| {
-            self.context
-                .api_metric(name, Statistic::Sum, Period::MINUTE)
-        };
-        [
-            Widget::graph("API calls (5 minutes)", period)
-                .line("accepted", self.sum(metric::TOTAL_API_CALLS, period))
-                .line("not authenticated", self.sum(metric::AUTH_FAILURES, period))
-                .line("rate limited", self.sum(metric::RATE_LIMITED, period)),
-            Widget::numbers("Active users (hour)", Period::HOUR).line("users", users),
-            Widget::graph("Tracking", Period::MINUTE)
-                .line("tracked", tracked(api_metric::USAGE_TRACKING_SUCCESS))
-                .line("not tracked", tracked(api_metric::USAGE_TRACKING_FAILURE)),
-        ]
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// How soon the stream's records reach the journal.
-    fn processing(&self) -> [Widget; 3] {
-        let period = Period::MINUTE;
-        let latency = |by| {
-            self.context
-                .kinesis_metric(metric::PROCESSING_LATENCY, by, period)
-        };
-        let of_processor = |name, by| self.function(Of::Processor, name, by, period);
-        let age = of_processor("IteratorAge", Statistic::Maximum);
-        [
-            Widget::graph("Iterator age (ms)", period).line("oldest record", age),
-            Widget::graph("Processing latency (ms)", period)
-                .line("average", latency(Statistic::Average))
-                .line("p99", latency(P99)),
-            Widget::graph("Processor duration (ms)", period)
-                .line("average", of_processor("Duration", Statistic::Average))
-                .line("p99", of_processor("Duration", P99)),
-        ]
-    }
-
-    /// How soon the journal is folded.
-    fn folds(&self) -> [Widget; 3] {
-        let period = Period::MINUTE;
-        let of_aggregator = |name, by| self.function(Of::Aggregator, name, by, period);
-        let age = of_aggregator("IteratorAge", Statistic::Maximum);
-        [
-            Widget::graph("Fold age (ms)", period).line("oldest change", age),
-            Widget::graph("Aggregator duration (ms)", period)
-                .line("average", of_aggregator("Duration", Statistic::Average))
-                .line("p99", of_aggregator("Duration", P99)),
-            Widget::graph("Second track", period)
-                .line("reconciled", self.sum(metric::RECONCILED_CALLS, period)),
-        ]
-    }
-
-    /// Errors.
-    fn errors(&self) -> [Widget; 3] {
-        let period = Period::MINUTE;
-        // The authorizer fails on purpose, so that the gateway responds 401.
-        let failing = self.functions().filter(|(_, of)| *of != Of::Authorizer);
-        let failed = failing.fold(
-            Widget::graph("Failed invocations", period),
-            |widget, (name, of)| {
-                widget.line(name, self.function(of, "Errors", Statistic::Sum, period))
-            },
-        );
-        let mut records = Widget::graph("Records", period);
-        if self.stream.is_some() {
-            records = records
-                .line("processed", self.sum(metric::PROCESSED_RECORDS, period))
-                .line(
-                    "duplicates dropped",
-                    self.sum(metric::DUPLICATES_DROPPED, period),
-                );
+    #[test]
+    fn no_two_plans_share_a_logical_id() {
+        let plans = ["a", "a-b", "ab", "a--b", "a-b-", "-a", "axb"];
+        let ids = plans.map(logical_id);
+        for id in &ids {
+            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
         }
-        let records = records
-            .line("set aside", self.sum(metric::RECORDS_FAILED, period))
-            .line("items parked", self.sum(metric::ITEMS_PARKED, period));
-        [failed, records, self.dead_letters()]
-    }
-
-    fn dead_letters(&self) -> Widget {
-        let period = Period::MINUTE;
-        let names = &self.context.names;
-        let processor = self.stream.as_ref();
-        let queues = processor
-            .map(|_| ("processor", names.dead_letter_queue()))
-            .into_iter()
-            .chain([
-                ("aggregator", names.aggregator_dead_letter_queue()),
-                ("reconciler", names.reconcile_dead_letter_queue()),
-            ]);
-        queues.fold(
-            Widget::graph("Dead letters", period),
-            |widget, (label, queue)| widget.line(label, Queue::depth_of(&queue, period)),
-        )
-    }
-
-    /// The drivers of the bill.
-    fn cost(&self) -> Vec<Widget> {
-        let period = Period::HOUR;
-        let invocations = |of| self.function(of, "Invocations", Statistic::Sum, period);
-        let written = |table: String| {
-            let name = "ConsumedWriteCapacityUnits";
-            Metric::new("AWS/DynamoDB", name, Statistic::Sum, period).dimension("TableName", table)
-        };
-        let names = &self.context.names;
-        let mut widgets = vec![
-            self.functions().fold(
-                Widget::graph("Cost: invocations (hour)", period),
-                |widget, (name, of)| widget.line(name, invocations(of)),
-            ),
-            Widget::graph("Cost: write units (hour)", period)
-                .line("analytics", written(names.analytics_table()))
-                .line("usage", written(names.usage_table())),
-        ];
-        if let Some(stream) = &self.stream {
-            // A PUT unit is 25 KB of a record: a small record uses one.
-            let records = stream.metric("IncomingRecords", Statistic::Sum, period);
-            let batch = Expression::from(records.clone()) / invocations(Of::Processor);
-            let stream = Widget::graph("Cost: stream (hour)", period)
-                .line("PUT units", records)
-                .line("records a batch", batch);
-            widgets.push(stream);
-        }
-        widgets
-    }
-
-    /// The records into the stream and out of it, and its shards if they change.
-    fn traffic(&self, stream: &Stream) -> [Widget; 3] {
-        let period = Period::MINUTE;
-        let sum = |name| stream.metric(name, Statistic::Sum, period);
-        let throttles = Widget::graph("Stream throttles", period)
-            .line("writes", sum("WriteProvisionedThroughputExceeded"))
-            .line("reads", sum("ReadProvisionedThroughputExceeded"));
-        let shards = Statistic::Maximum;
-        let shards = self.context.kinesis_metric(metric::SHARDS, shards, period);
-        [
-            Widget::graph("Stream in and out", period)
-                .line("records in", sum("IncomingRecords"))
-                .line("records out", sum("GetRecords.Records")),
-            Widget::graph("Stream bytes", period)
-                .line("bytes in", sum("IncomingBytes"))
-                .line("bytes out", sum("GetRecords.Bytes")),
-            if self.scales() {
-                throttles.line("shards", shards)
-            } else {
-                throttles
-            },
-        ]
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), plans.len(), "{ids:?}");
     }
 }

@@ -237,12 +237,19 @@ fn variables(
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
     let retention = context.environment.retention;
+    // AWS charges for metrics even if no dashboard shows them.
+    let of_plans = if context.environment.dashboards.plans {
+        names.plans_namespace()
+    } else {
+        String::new()
+    };
     let number = |number: u32| Val::<String>::from(number.to_string());
     Ok(BTreeMap::from([
         (env::PLANS, context.plans()?),
         (env::ALERT_QUEUE, alerts.url().into()),
         (env::ENVIRONMENT, context.environment.name.as_str().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
+        (env::PLAN_METRICS_NAMESPACE, of_plans.into()),
         (env::ANALYTICS_TABLE, names.analytics_table().into()),
         (env::API_USAGE_TABLE, names.usage_table().into()),
         (env::RAW_RETENTION_DAYS, number(retention.raw_days.get())),

@@ -17,7 +17,7 @@ use crate::constructs::{
 use crate::environment::StreamCapacity;
 use crate::metering::context::{Size, StackContext, dead_letters};
 
-pub(crate) use alarms::alarms;
+pub(crate) use alarms::{BEHIND_MILLIS, ITERATOR_AGE, PROCESSING_LATENCY, alarms, latest_millis};
 
 /// The stream's logical id.
 pub const USAGE_STREAM: &str = "UsageStream";

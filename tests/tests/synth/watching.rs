@@ -1,7 +1,9 @@
 //! Alarms and the dashboard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use domain::access_log;
+use domain::gateway::Gateway;
 use serde_json::{Value, json};
 use stacks::Assembly;
 use tests::synthesised::{assembly_of, environment, parsed, resources};
@@ -102,8 +104,13 @@ fn the_dashboard_shows_every_alarm_of_its_mode() {
 }
 
 #[test]
-fn the_dashboard_fits_its_grid_and_no_id_is_there_twice() {
-    let body = dashboard(&assembly_of(&environment("test")));
+fn dashboards_fit_their_grid_and_no_id_is_there_twice() {
+    for (name, body) in dashboards(&assembly_of(&parsed(DASHBOARDS))) {
+        fits_its_grid(&name, &body);
+    }
+}
+
+fn fits_its_grid(name: &str, body: &Value) {
     let widgets = body["widgets"].as_array().unwrap();
     let mut ids = BTreeSet::new();
     for widget in widgets {
@@ -120,7 +127,159 @@ fn the_dashboard_fits_its_grid_and_no_id_is_there_twice() {
             assert!(ids.insert(id.to_owned()), "`{id}` is there twice");
         }
     }
-    assert!(ids.len() > 20, "{ids:?}");
+    assert!(ids.len() > 5, "{name}: {ids:?}");
+}
+
+/// Every dashboard.
+const DASHBOARDS: &str = "dashboards: {plans: true, security: true}";
+
+/// The bodies of all dashboards, by name.
+fn dashboards(assembly: &Assembly) -> BTreeMap<String, Value> {
+    let all = of_type(&resources(assembly), "AWS::CloudWatch::Dashboard");
+    let bodies = all.into_iter().map(|(_, dashboard)| {
+        let properties = &dashboard["Properties"];
+        let name = properties["DashboardName"].as_str().unwrap().to_owned();
+        let body = properties["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+        (name, serde_json::from_str(body).unwrap())
+    });
+    bodies.collect()
+}
+
+#[test]
+fn each_plan_and_security_have_a_dashboard_that_asks_and_shows_the_logs() {
+    let all = dashboards(&assembly_of(&parsed(DASHBOARDS)));
+    let names: Vec<&str> = all.keys().map(String::as_str).collect();
+    let expected = [
+        "complical-plan-enterprise-test",
+        "complical-plan-free-test",
+        "complical-plan-pro-test",
+        "complical-security-test",
+        "complical-usage-analytics-test",
+    ];
+    assert_eq!(names, expected);
+    let operations = "#dashboards/dashboard/complical-usage-analytics-test";
+    for (name, body) in all.iter().filter(|(name, _)| *name != expected[4]) {
+        let mut kinds = BTreeSet::new();
+        for widget in body["widgets"].as_array().unwrap() {
+            let (kind, of) = (widget["type"].as_str().unwrap(), &widget["properties"]);
+            kinds.insert(kind.to_owned());
+            if kind == "text" {
+                let words = of["markdown"].as_str().unwrap();
+                assert!(words.contains(operations), "{name}: {words}");
+            } else {
+                let title = of["title"].as_str().unwrap();
+                assert!(title.contains('?'), "{name}: {title}");
+            }
+        }
+        assert!(kinds.is_superset(&["log", "metric", "text"].map(str::to_owned).into()));
+    }
+    insta::assert_json_snapshot!("dashboard-of-a-plan", all[expected[1]]);
+    insta::assert_json_snapshot!("dashboard-of-security", all[expected[3]]);
+    let links = all[expected[4]].to_string();
+    for name in &expected[..4] {
+        assert!(
+            links.contains(&format!("#dashboards/dashboard/{name}")),
+            "{name}"
+        );
+    }
+}
+
+/// Dashboards and metrics cost money, so there are none that nobody asks for.
+#[test]
+fn dashboards_and_metrics_of_plans_follow_the_file() {
+    let namespace = |line: &str| {
+        let resources = resources(&assembly_of(&parsed(line)));
+        let functions = of_type(&resources, "AWS::Lambda::Function");
+        let variables = functions.into_iter().map(|(_, of)| {
+            let variables = &of["Properties"]["Environment"]["Variables"];
+            variables["PLAN_METRICS_NAMESPACE"].clone()
+        });
+        let set: Vec<Value> = variables.filter(|value| !value.is_null()).collect();
+        set
+    };
+    assert_eq!(namespace(""), [""]);
+    assert_eq!(namespace("dashboards: {security: true}"), [""]);
+    assert_eq!(namespace("dashboards: {plans: true}"), ["CompliCal/Plans"]);
+    let count = |line: &str| dashboards(&assembly_of(&parsed(line))).len();
+    let lines = [
+        "",
+        "dashboards: {security: true}",
+        "dashboards: {plans: true}",
+    ];
+    assert_eq!(lines.map(count), [1, 2, 4]);
+}
+
+/// A line's members stand in the order in which the queries cut them out, before those that callers
+/// can choose.
+#[test]
+fn queries_of_the_access_log_read_members_that_no_caller_chooses() {
+    for (line, gateway, members) in [
+        ("", Gateway::Rest, access_log::MEMBERS.as_slice()),
+        (
+            "gateway: http\n",
+            Gateway::Http,
+            &access_log::MEMBERS_OF_HTTP,
+        ),
+    ] {
+        let text = access_log::write(gateway, |member| format!("<{member}>"));
+        let chosen = members
+            .iter()
+            .position(|member| *member == access_log::REQUEST_ID);
+        let mut found = 0;
+        let line = format!("{line}{DASHBOARDS}");
+        for (name, body) in dashboards(&assembly_of(&parsed(&line))) {
+            for widget in body["widgets"].as_array().unwrap() {
+                let query = widget["properties"]["query"].as_str().unwrap_or_default();
+                for part in query.split("parse @message '").skip(1) {
+                    let (cut, _) = part.split_once("*\"'").unwrap();
+                    let member = cut.trim_start_matches('"').trim_end_matches("\":\"");
+                    let place = members.iter().position(|of| *of == member);
+                    assert!(place.is_some() && place < chosen, "{name}: {member}");
+                    assert!(
+                        text.contains(&format!("{cut}<{member}>\"")),
+                        "{name}: {cut}"
+                    );
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 10, "{found} fields in {line}");
+    }
+}
+
+/// An alarm's threshold is a line across the chart of its metric.
+#[test]
+fn thresholds_of_alarms_are_drawn() {
+    let assembly = assembly_of(&environment("test"));
+    let alarms = of_type(&resources(&assembly), "AWS::CloudWatch::Alarm");
+    let threshold = |noun: &str| {
+        let name = format!("complical-{noun}-test");
+        let mut alarms = alarms.iter();
+        let (_, alarm) = alarms
+            .find(|(_, of)| of["Properties"]["AlarmName"] == name)
+            .unwrap();
+        alarm["Properties"]["Threshold"].as_f64().unwrap()
+    };
+    let body = dashboard(&assembly);
+    let drawn: BTreeMap<String, f64> = body["widgets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|widget| widget["properties"]["annotations"]["horizontal"].as_array())
+        .flatten()
+        .map(|line| {
+            let label = line["label"].as_str().unwrap().to_owned();
+            (label, line["value"].as_f64().unwrap())
+        })
+        .collect();
+    let of = |noun: &str| drawn[&format!("alarm complical-{noun}-test")];
+    assert_eq!(drawn.len(), 3, "{drawn:?}");
+    for noun in ["tracking-failures", "iterator-age"] {
+        assert!((of(noun) - threshold(noun)).abs() < f64::EPSILON, "{noun}");
+    }
+    // The alarm watches what is beyond the batching window, and `test` has one of ten seconds.
+    let latency = of("processing-latency") - threshold("processing-latency");
+    assert!((latency - 10_000.0).abs() < f64::EPSILON, "{latency}");
 }
 
 /// The metrics of each kind have other names and dimensions.

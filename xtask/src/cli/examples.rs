@@ -176,6 +176,19 @@ const EXAMPLES: &[Verb] = &[
         )],
     ),
     (
+        "report",
+        &[
+            (
+                "report --out usage.html",
+                "the last week whose counts are final, as a page to send by mail",
+            ),
+            (
+                "report --env prod --month 2026-11 --format csv",
+                "a month for a spreadsheet: a row per user, per plan, and for the total",
+            ),
+        ],
+    ),
+    (
         "webhooks list",
         &[(
             "webhooks list",
@@ -292,10 +305,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "dashboard",
-        &[(
-            "dashboard --open",
-            "the CloudWatch dashboard, with this environment's metrics",
-        )],
+        &[
+            (
+                "dashboard --open",
+                "the CloudWatch dashboard of operations, with this environment's metrics",
+            ),
+            (
+                "dashboard --env prod --name plan-free",
+                "the one of a plan; `security` is another",
+            ),
+        ],
     ),
     (
         "iam",

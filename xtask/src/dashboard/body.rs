@@ -1,7 +1,7 @@
 //! Reads the body of a dashboard.
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Widgets with their places.
@@ -24,6 +24,11 @@ pub(crate) struct Widget {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Content {
     Text(String),
+    /// A query of Logs Insights.
+    Logs {
+        title: String,
+        query: String,
+    },
     Alarms {
         title: String,
         names: Vec<String>,
@@ -34,7 +39,16 @@ pub(crate) enum Content {
         single: bool,
         period: u32,
         lines: Vec<Line>,
+        thresholds: Vec<Threshold>,
     },
+}
+
+/// A line across a chart: where an alarm goes off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Threshold {
+    pub(crate) value: f64,
+    #[serde(default)]
+    pub(crate) label: String,
 }
 
 /// A line of a widget, or an input of one.
@@ -96,6 +110,16 @@ struct Properties {
     stat: Option<String>,
     #[serde(default)]
     metrics: Vec<Vec<Value>>,
+    #[serde(default)]
+    query: String,
+    #[serde(default)]
+    annotations: Annotations,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(default)]
+    horizontal: Vec<Threshold>,
 }
 
 /// The period of a widget without one.
@@ -127,7 +151,12 @@ fn widget(written: WrittenWidget) -> anyhow::Result<Widget> {
             single: properties.view == "singleValue",
             period: properties.period,
             lines: lines(&properties)?,
+            thresholds: properties.annotations.horizontal,
             title: properties.title,
+        },
+        "log" => Content::Logs {
+            title: properties.title,
+            query: properties.query,
         },
         kind => bail!("a widget of type `{kind}` cannot be drawn"),
     };
@@ -217,7 +246,10 @@ mod tests {
             {"type": "metric", "x": 8, "y": 3, "width": 8, "height": 6, "properties": {
                 "title": "T", "view": "timeSeries", "period": 60, "metrics": [
                     ["AWS/SQS", "Sent", "Queue", "q", {"id": "m1", "stat": "Sum", "visible": false}],
-                    [{"expression": "m1 / 2", "id": "e1", "label": "half"}]]}},
+                    [{"expression": "m1 / 2", "id": "e1", "label": "half"}]],
+                "annotations": {"horizontal": [{"value": 7.5, "label": "alarm a"}]}}},
+            {"type": "log", "x": 0, "y": 11, "width": 24, "height": 6, "properties": {
+                "title": "L", "view": "table", "query": "SOURCE 'g' | limit 1"}},
             {"type": "alarm", "x": 0, "y": 0, "width": 24, "height": 3, "properties": {
                 "title": "Alarms", "alarms": ["arn:aws:cloudwatch:r:1:alarm:a-b"]}},
             {"type": "text", "x": 0, "y": 9, "width": 24, "height": 2, "properties": {"markdown": "# Hi"}}
@@ -227,12 +259,23 @@ mod tests {
             lines,
             period,
             single,
+            thresholds,
             ..
         } = &widgets[0].content
         else {
             panic!("{widgets:?}");
         };
         assert_eq!((*period, *single), (60, false));
+        let threshold = Threshold {
+            value: 7.5,
+            label: "alarm a".to_owned(),
+        };
+        assert_eq!(thresholds, &[threshold]);
+        let logs = Content::Logs {
+            title: "L".to_owned(),
+            query: "SOURCE 'g' | limit 1".to_owned(),
+        };
+        assert_eq!(widgets[1].content, logs);
         let Source::Metric(metric) = &lines[0].source else {
             panic!("{lines:?}")
         };
@@ -247,8 +290,8 @@ mod tests {
             title: "Alarms".to_owned(),
             names: vec!["a-b".to_owned()],
         };
-        assert_eq!(widgets[1].content, alarms);
-        assert_eq!(widgets[2].content, Content::Text("# Hi".to_owned()));
+        assert_eq!(widgets[2].content, alarms);
+        assert_eq!(widgets[3].content, Content::Text("# Hi".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::body::Threshold;
 use super::math::Series;
+use crate::markup::escaped;
 
 /// A dashboard with its values.
 #[derive(Debug, Serialize)]
@@ -20,14 +22,17 @@ pub(crate) struct Drawn {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DrawnWidget {
     pub(crate) title: String,
-    /// `lines`, `numbers`, `alarms` or `text`.
+    /// `lines`, `numbers`, `alarms`, `logs` or `text`.
     pub(crate) kind: &'static str,
     /// The period in seconds.
     pub(crate) period: u32,
     pub(crate) lines: Vec<DrawnLine>,
+    /// Values at which alarms go off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thresholds: Vec<Threshold>,
     #[serde(skip)]
     pub(crate) place: [u32; 4],
-    /// Text, or the names of alarms and their states.
+    /// The names of alarms and their states, or the text of a query.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rows: Vec<(String, String)>,
 }
@@ -53,6 +58,7 @@ impl DrawnLine {
     }
 }
 
+const ALARMING: &str = "#b3261e";
 const COLOURS: [&str; 6] = [
     "#0a66d8", "#b3261e", "#a15c00", "#1b7f4b", "#7a3fb5", "#44707f",
 ];
@@ -71,7 +77,7 @@ h2{font-size:.95rem;margin:0 0 .4rem}svg{width:100%;height:auto}
 ul{list-style:none;margin:.3rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1rem}
 i{display:inline-block;width:.8em;height:.8em;border-radius:.2em;margin-right:.35em}
 .ALARM{color:#b3261e;font-weight:600}.OK{color:#1b7f4b}.INSUFFICIENT_DATA{color:#55606e}
-b{font-size:1.5rem;display:block}
+b{font-size:1.5rem;display:block}pre{white-space:pre-wrap;font-size:.8rem}
 @media(max-width:60rem){main{display:block}section{margin-bottom:.6rem}}
 ";
 
@@ -95,8 +101,8 @@ pub(crate) fn html(drawn: &Drawn) -> String {
         );
         match widget.kind {
             "lines" => {
-                page.push_str(&chart(&widget.lines));
-                page.push_str(&legend(&widget.lines));
+                page.push_str(&chart(&widget.lines, &widget.thresholds));
+                page.push_str(&legend(&widget.lines, &widget.thresholds));
             }
             "numbers" => {
                 for line in &widget.lines {
@@ -104,6 +110,7 @@ pub(crate) fn html(drawn: &Drawn) -> String {
                     let _ = write!(page, "<b>{latest}</b>{}", escaped(&line.label));
                 }
             }
+            "logs" => page.push_str(&query(&widget.rows)),
             _ => page.push_str(&rows(&widget.rows)),
         }
         page.push_str("</section>\n");
@@ -112,14 +119,15 @@ pub(crate) fn html(drawn: &Drawn) -> String {
     page
 }
 
-fn chart(lines: &[DrawnLine]) -> String {
+fn chart(lines: &[DrawnLine], thresholds: &[Threshold]) -> String {
     let most = lines.iter().flat_map(|line| line.values.iter().flatten());
+    let most = most.chain(thresholds.iter().map(|threshold| &threshold.value));
     let most = most.copied().fold(0.0, f64::max);
     let top = if most > 0.0 { most } else { 1.0 };
     let (width, height) = SIZE;
     let mut svg = format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\">");
     for part in [0.0, 0.5, 1.0] {
-        let y = (height - BOTTOM) * (1.0 - part) + BOTTOM / 2.0;
+        let y = height_of(part, 1.0);
         let _ = write!(
             svg,
             "<path d=\"M{LEFT} {y:.1}H{width}\" stroke=\"#e3e7ed\"/><text x=\"{x}\" y=\"{text:.1}\" font-size=\"12\" \
@@ -136,13 +144,25 @@ fn chart(lines: &[DrawnLine]) -> String {
             "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linecap=\"round\"/>"
         );
     }
+    for threshold in thresholds {
+        let y = height_of(threshold.value, top);
+        let _ = write!(
+            svg,
+            "<path d=\"M{LEFT} {y:.1}H{width}\" stroke=\"{ALARMING}\" stroke-dasharray=\"6 4\"/>"
+        );
+    }
     svg.push_str("</svg>");
     svg
 }
 
+/// Where a value is drawn, from the top.
+fn height_of(value: f64, top: f64) -> f64 {
+    (SIZE.1 - BOTTOM) * (1.0 - (value / top).clamp(0.0, 1.0)) + BOTTOM / 2.0
+}
+
 /// A path that ends where there is no value; a value between two gaps is a dot.
 fn path(values: &Series, top: f64) -> String {
-    let (width, height) = SIZE;
+    let (width, _) = SIZE;
     let steps = u32::try_from(values.len().saturating_sub(1).max(1)).unwrap_or(u32::MAX);
     let mut path = String::new();
     let mut is_drawing = false;
@@ -152,7 +172,7 @@ fn path(values: &Series, top: f64) -> String {
             continue;
         };
         let x = LEFT + (width - LEFT - 2.0) * f64::from(number) / f64::from(steps);
-        let y = (height - BOTTOM) * (1.0 - (value / top).clamp(0.0, 1.0)) + BOTTOM / 2.0;
+        let y = height_of(*value, top);
         let _ = if is_drawing {
             write!(path, "L{x:.1} {y:.1}")
         } else {
@@ -163,7 +183,7 @@ fn path(values: &Series, top: f64) -> String {
     path
 }
 
-fn legend(lines: &[DrawnLine]) -> String {
+fn legend(lines: &[DrawnLine], thresholds: &[Threshold]) -> String {
     let mut list = String::from("<ul>");
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let latest = line.latest.map_or_else(|| "no data".to_owned(), number);
@@ -173,7 +193,21 @@ fn legend(lines: &[DrawnLine]) -> String {
             escaped(&line.label)
         );
     }
+    for Threshold { value, label } in thresholds {
+        let (label, value) = (escaped(label), number(*value));
+        let _ = write!(
+            list,
+            "<li><i style=\"border-top:2px dashed {ALARMING};height:0\"></i>{label} {value}</li>"
+        );
+    }
     list + "</ul>"
+}
+
+/// A query, which only CloudWatch runs.
+fn query(rows: &[(String, String)]) -> String {
+    let texts = rows.iter().map(|(_, text)| escaped(text));
+    let texts: String = texts.collect();
+    format!("<pre>{texts}</pre><p>CloudWatch's console runs this query.</p>")
 }
 
 fn rows(rows: &[(String, String)]) -> String {
@@ -197,13 +231,6 @@ fn number(value: f64) -> String {
     } else {
         text.to_owned()
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -236,6 +263,10 @@ mod tests {
             to: "b".to_owned(),
             widgets: vec![DrawnWidget {
                 title: "<script>".to_owned(),
+                thresholds: vec![Threshold {
+                    value: 9.0,
+                    label: "alarm a".to_owned(),
+                }],
                 kind: "lines",
                 period: 60,
                 lines: vec![DrawnLine::new(
@@ -256,6 +287,12 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("calls 4.5"), "{page}");
+        // The threshold is the greatest value, so it is at the top.
+        let dashed = format!("M{LEFT} {:.1}H", height_of(1.0, 1.0));
+        assert!(
+            page.contains(&dashed) && page.contains("alarm a 9"),
+            "{page}"
+        );
         assert!((drawn.widgets[0].lines[0].sum - 7.5).abs() < 1e-9);
     }
 

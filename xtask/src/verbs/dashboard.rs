@@ -1,4 +1,4 @@
-//! `dashboard`: draws the deployed dashboard with the environment's metrics.
+//! `dashboard`: draws a deployed dashboard with the environment's metrics.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use clap::Args;
 use deployer::{Dashboards, MetricSeries, Metrics};
 use domain::time::UnixMillis;
 use serde::Serialize;
+use stacks::environment::Environment;
 
 use crate::aws::{Reached, reach};
 use crate::clock;
@@ -19,12 +20,18 @@ use crate::dashboard::{
 use crate::jobs::Job;
 use crate::stop::{Exit, Stop};
 
+/// The dashboard that is drawn without a name.
+const OPERATIONS: &str = "operations";
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    /// Which dashboard: `operations`, `security`, or a plan's, such as `plan-free`
+    #[arg(long, value_name = "NAME", default_value = OPERATIONS)]
+    pub(crate) name: String,
     /// Open the page in a browser
     #[arg(long)]
     pub(crate) open: bool,
-    /// Output file; `target/dashboard-NAME.html` by default
+    /// Output file; by default `target/dashboard-ENV.html`, or `target/dashboard-ENV-NAME.html`
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// How many hours back from now to show
@@ -43,7 +50,7 @@ struct RenderedDashboard {
 pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let reached = reach(context).await?;
     reached.deployed().await?;
-    let name = reached.environment.names().dashboard();
+    let name = named(&reached.environment, &args.name)?;
     let body = Dashboards::new(&reached.session).body(&name).await?;
     let hours = i64::from(args.hours);
     let now = clock::now();
@@ -59,7 +66,9 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
         to,
         widgets,
     };
-    let file = args.out.unwrap_or_else(|| default_file(context, &reached));
+    let file = args
+        .out
+        .unwrap_or_else(|| default_file(context, &reached, &args.name));
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("creating `{}`", folder.display()))?;
@@ -77,9 +86,40 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
     Ok(Exit::Done)
 }
 
-fn default_file(context: &Context, reached: &Reached) -> PathBuf {
-    let name = format!("dashboard-{}.html", reached.environment.name);
+fn default_file(context: &Context, reached: &Reached, name: &str) -> PathBuf {
+    let environment = &reached.environment.name;
+    let name = match name {
+        OPERATIONS => format!("dashboard-{environment}.html"),
+        other => format!("dashboard-{environment}-{other}.html"),
+    };
     context.target().join(name)
+}
+
+/// The dashboards of an environment: what the command line calls them, and their names.
+pub(super) fn all(environment: &Environment) -> Vec<(String, String)> {
+    let names = environment.names();
+    let has = environment.dashboards;
+    let mut all = vec![(OPERATIONS.to_owned(), names.dashboard())];
+    if has.security {
+        all.push(("security".to_owned(), names.security_dashboard()));
+    }
+    let plans = environment.plans.keys().filter(|_| has.plans);
+    all.extend(plans.map(|plan| (format!("plan-{plan}"), names.plan_dashboard(plan))));
+    all
+}
+
+fn named(environment: &Environment, name: &str) -> Result<String, Stop> {
+    let all = all(environment);
+    let found = all.iter().find(|(short, _)| short == name);
+    found.map(|(_, name)| name.clone()).ok_or_else(|| {
+        let short: Vec<_> = all.iter().map(|(short, _)| format!("`{short}`")).collect();
+        Stop::usage(format!(
+            "there is no dashboard `{name}`: `{}` has {}",
+            environment.name,
+            short.join(", ")
+        ))
+        .hint("`dashboards` in the environment file adds others")
+    })
 }
 
 async fn open(context: &Context, file: &std::path::Path) -> anyhow::Result<()> {
@@ -108,7 +148,17 @@ async fn drawn(
             period: 0,
             lines: Vec::new(),
             place,
+            thresholds: Vec::new(),
             rows: Vec::new(),
+        },
+        Content::Logs { title, query } => DrawnWidget {
+            title,
+            kind: "logs",
+            period: 0,
+            lines: Vec::new(),
+            thresholds: Vec::new(),
+            place,
+            rows: vec![("query".to_owned(), query)],
         },
         Content::Alarms { title, names } => {
             let alarms = Metrics::new(&reached.session).alarms(&names).await?;
@@ -118,6 +168,7 @@ async fn drawn(
                 kind: "alarms",
                 period: 0,
                 lines: Vec::new(),
+                thresholds: Vec::new(),
                 place,
                 rows: alarms.collect(),
             }
@@ -127,6 +178,7 @@ async fn drawn(
             single,
             period,
             lines,
+            thresholds,
         } => DrawnWidget {
             lines: values(reached, &lines, (period, span))
                 .await
@@ -134,6 +186,7 @@ async fn drawn(
             title,
             kind: if single { "numbers" } else { "lines" },
             period,
+            thresholds,
             place,
             rows: Vec::new(),
         },
@@ -189,4 +242,29 @@ async fn of_metric(
         }
     }
     Ok(series)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_dashboard_has_a_short_name_and_another_one_is_refused_with_all() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = root.join("../stacks/environments/local.yaml");
+        let environment = Environment::load(&file).unwrap();
+        for (short, name) in [
+            ("operations", "complical-usage-analytics-local"),
+            ("security", "complical-security-local"),
+            ("plan-free", "complical-plan-free-local"),
+        ] {
+            assert_eq!(named(&environment, short).unwrap(), name);
+        }
+        let refused = named(&environment, "free").unwrap_err().to_string();
+        assert!(
+            refused.ends_with("`plan-enterprise`, `plan-free`, `plan-pro`"),
+            "{refused}"
+        );
+    }
 }

@@ -10,14 +10,16 @@ use clap::{Args, Subcommand, ValueEnum};
 use deployer::{UsageTable, UserDay};
 use domain::bill::{self, Bill, Terms};
 use domain::counts::Sum;
-use domain::mark::DayMark;
+use domain::mark::Round;
 use domain::meter::Amounts;
 use domain::plan::Plans;
 use domain::time::{UnixMillis, Window};
 use serde::Serialize;
+use stacks::environment::Environment;
 
 use crate::aws::reach;
 use crate::context::Context;
+use crate::csv::field;
 use crate::duration::month;
 use crate::stop::{Exit, Stop};
 
@@ -83,19 +85,13 @@ pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
     let UsageAction::Export { month, format } = action;
     let reached = reach(context).await?;
     reached.deployed().await?;
-    let plans: Plans = reached
-        .environment
-        .plans
-        .iter()
-        .map(|(name, plan)| (name.clone(), plan.into()))
-        .collect();
+    let plans = plans(&reached.environment);
     let label = Window::Month.label(month);
     let table = UsageTable::new(&reached.session, &reached.environment.names());
-    let before = Window::Month.start(month.plus_millis(-1));
-    let (before, itself) = (table.noted(before).await?, table.noted(month).await?);
-    let terms = Terms::noted(&plans, before, itself);
+    let terms = terms(&table, &plans, month).await?;
     let span = terms.days(month);
-    check_closed(&table.marks(span.0, span.1).await?, &label, span)?;
+    let rounds = rounds(&table, span).await?;
+    check_closed(&rounds, &format!("month `{label}`"), span)?;
     let exported = Exported {
         users: rows(table.days(span.0, span.1).await?, &terms, month),
         month: label,
@@ -107,27 +103,60 @@ pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
     Ok(Exit::Done)
 }
 
-/// Refuses a month with a day that is not sealed: calls of that day may still arrive.
-fn check_closed(
-    marks: &[(UnixMillis, DayMark)],
-    label: &str,
+/// The plans of an environment.
+pub(super) fn plans(environment: &Environment) -> Plans {
+    let plans = environment.plans.iter();
+    plans
+        .map(|(name, plan)| (name.clone(), plan.into()))
+        .collect()
+}
+
+/// The terms of a month's bills, as they are noted.
+pub(super) async fn terms(
+    table: &UsageTable,
+    plans: &Plans,
+    month: UnixMillis,
+) -> anyhow::Result<Terms> {
+    let before = Window::Month.start(month.plus_millis(-1));
+    let (before, itself) = (table.noted(before).await?, table.noted(month).await?);
+    Ok(Terms::noted(plans, before, itself))
+}
+
+/// How far the closing of days is, from the first day to the last.
+pub(super) async fn rounds(
+    table: &UsageTable,
+    (first, last): (UnixMillis, UnixMillis),
+) -> anyhow::Result<BTreeMap<UnixMillis, Round>> {
+    let marks = table.marks(first, last).await?.into_iter();
+    Ok(marks.map(|(day, mark)| (day, mark.round)).collect())
+}
+
+/// Refuses a span with a day that is not sealed: calls of that day may still arrive.
+pub(super) fn check_closed(
+    rounds: &BTreeMap<UnixMillis, Round>,
+    what: &str,
     span: (UnixMillis, UnixMillis),
 ) -> Result<(), Stop> {
-    let rounds = marks.iter().map(|(day, mark)| (*day, mark.round));
-    let Some(day) = bill::unsealed(&rounds.collect(), span) else {
+    let Some(day) = bill::unsealed(rounds, span) else {
         return Ok(());
     };
     let day = Window::Day.label(day);
-    let message = format!("month `{label}` is not closed: `{day}` is not");
+    let message = format!("{what} is not closed: `{day}` is not");
     Err(Stop::failed(message).hint("a day is closed for good nine days after it ended"))
 }
 
-/// Each user's usage in the period of its plan that begins in a month, by email. `days` come user by user.
-fn rows(days: Vec<UserDay>, terms: &Terms, month: UnixMillis) -> Vec<Row> {
+/// The days of each user. `days` come user by user.
+pub(super) fn by_user(days: Vec<UserDay>) -> BTreeMap<String, Vec<(UnixMillis, Sum)>> {
     let mut users: BTreeMap<String, Vec<(UnixMillis, Sum)>> = BTreeMap::new();
     for day in days {
         users.entry(day.user).or_default().push((day.day, day.sum));
     }
+    users
+}
+
+/// Each user's usage in the period of its plan that begins in a month, by email. `days` come user by user.
+fn rows(days: Vec<UserDay>, terms: &Terms, month: UnixMillis) -> Vec<Row> {
+    let users = by_user(days);
     let bills = users.iter();
     let bills = bills.filter_map(|(user, days)| Bill::of(user, days, terms, month));
     bills.map(Row::from).collect()
@@ -161,8 +190,8 @@ fn csv(rows: &[Row]) -> String {
     text.push('\n');
     for row in rows {
         let mut fields = vec![
-            quoted(&row.email),
-            quoted(row.plan.as_deref().unwrap_or_default()),
+            field(&row.email),
+            field(row.plan.as_deref().unwrap_or_default()),
             row.period_start.clone(),
             row.period_end.clone(),
             row.total_calls.to_string(),
@@ -179,19 +208,6 @@ fn csv(rows: &[Row]) -> String {
     // Printing adds the end of the line.
     text.pop();
     text
-}
-
-/// A field by RFC 4180. A field that a spreadsheet would mistake for a formula is quoted and
-/// prefixed with an apostrophe: the local part of an email may begin with `=`.
-fn quoted(field: &str) -> String {
-    let formula = field.starts_with(['=', '+', '-', '@']);
-    if formula {
-        return format!("\"'{}\"", field.replace('"', "\"\""));
-    }
-    if field.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", field.replace('"', "\"\""));
-    }
-    field.to_owned()
 }
 
 fn jsonl(rows: &[Row]) -> String {
@@ -381,24 +397,20 @@ mod tests {
     #[test]
     fn a_month_with_a_day_that_may_still_change_is_refused() {
         let (from, to) = (at("2026-10-31T00:00:00Z"), at("2026-12-01T00:00:00Z"));
-        let closed = DayMark::begin(from);
-        let sealed = || {
-            let mut mark = DayMark::begin(from);
-            mark.seal();
-            mark.finish();
-            mark
-        };
         let days = |first: i64| (first..=31).map(|day| from.plus_days(day));
-        let marks = |first| days(first).map(|day| (day, sealed())).collect::<Vec<_>>();
-        assert!(check_closed(&marks(0), "2026-11", (from, to)).is_ok());
+        let sealed = |first| days(first).map(|day| (day, Round::Sealed));
+        let check = |rounds: BTreeMap<_, _>| check_closed(&rounds, "month `2026-11`", (from, to));
+        assert!(check(sealed(0).collect()).is_ok());
         // Deployed in the middle of the month.
-        assert!(check_closed(&marks(12), "2026-11", (from, to)).is_ok());
-        let mut open = marks(0);
-        open[20].1 = closed;
-        assert!(check_closed(&open, "2026-11", (from, to)).is_err());
-        let mut missing = marks(0);
-        missing.remove(20);
-        assert!(check_closed(&missing, "2026-11", (from, to)).is_err());
-        assert!(check_closed(&[], "2026-11", (from, to)).is_err());
+        assert!(check(sealed(12).collect()).is_ok());
+        let mut open: BTreeMap<_, _> = sealed(0).collect();
+        open.insert(from.plus_days(20), Round::Closed);
+        let refused = check(open).map_err(|stop| stop.to_string());
+        let message = "month `2026-11` is not closed: `2026-11-20` is not".to_owned();
+        assert_eq!(refused, Err(message));
+        let mut missing: BTreeMap<_, _> = sealed(0).collect();
+        missing.remove(&from.plus_days(20));
+        assert!(check(missing).is_err());
+        assert!(check(BTreeMap::new()).is_err());
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn verify(context: &Context, reached: &Reached) -> anyhow::Resu
     verification.add(resources::of_stream(reached, &found).await?);
     verification.add(resources::of_tables(reached).await?);
     verification.add(resources::of_functions(reached, &found).await?);
-    verification.add(vec![resources::of_dashboard(reached).await?]);
+    verification.add(resources::of_dashboards(reached).await?);
     verification.add(endpoints::of_analytics(context, reached, &found).await?);
     let started = clock::now();
     let counted = call::make(context, reached, &found).await?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan_of;
 use crate::counts::Sum;
 use crate::plan::{AnchorDay, Calendar, Plans};
 use crate::time::{UnixMillis, Window};
+use crate::usage::plan_of;
 
 /// Half a day and two hours: no zone is further ahead of UTC.
 const MOST_AHEAD_MILLIS: i64 = 14 * 3_600_000;

@@ -21,16 +21,18 @@ pub(crate) const ALARMS: [&str; 9] = [
     BACKGROUND_THROTTLES,
     CONCURRENCY,
 ];
-const TRACKING_FAILURES: &str = "tracking-failures";
+pub(crate) const TRACKING_FAILURES: &str = "tracking-failures";
 const NO_TRACKING_SUCCESS: &str = "no-tracking-success";
 const ACCESS_LOG_IDLE: &str = "access-log-idle";
-const GATEWAY_ERRORS: &str = "gateway-errors";
-const UNDECIDED_CALLS: &str = "undecided-calls";
-const AUTHORIZER_THROTTLES: &str = "authorizer-throttles";
+pub(crate) const GATEWAY_ERRORS: &str = "gateway-errors";
+pub(crate) const UNDECIDED_CALLS: &str = "undecided-calls";
+pub(crate) const AUTHORIZER_THROTTLES: &str = "authorizer-throttles";
 const AUTHORIZER_DURATION: &str = "authorizer-duration";
 const BACKGROUND_THROTTLES: &str = "background-throttles";
 const CONCURRENCY: &str = "concurrency";
 
+/// Calls of a minute whose events neither the stream nor the table may refuse.
+pub(crate) const UNTRACKED_A_MINUTE: f64 = 10.0;
 /// Seconds within which a call's line has passed from the access log through the reconciler to the
 /// queue: CloudWatch Logs delivers most lines within seconds.
 const LINE_SECONDS: u32 = 120;
@@ -90,7 +92,7 @@ fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
                     a minute. The reconciler recovers them from the access log within minutes, so \
                     counts are late, not lost. Check `cargo xtask logs authorizer`.",
             watched: sum(api_metric::USAGE_TRACKING_FAILURE, Period::MINUTE).into(),
-            breaches: Comparison::Above(10.0),
+            breaches: Comparison::Above(UNTRACKED_A_MINUTE),
             lasting: Lasting::ONCE,
         },
         Watch {

@@ -26,9 +26,9 @@ const ALARMS: [&str; 7] = [
     PROCESSED_NOT_INCOMING,
 ];
 const WRITE_THROTTLES: &str = "stream-write-throttles";
-const ITERATOR_AGE: &str = "iterator-age";
+pub(crate) const ITERATOR_AGE: &str = "iterator-age";
 const PROCESSING_FAILURES: &str = "processing-failures";
-const PROCESSING_LATENCY: &str = "processing-latency";
+pub(crate) const PROCESSING_LATENCY: &str = "processing-latency";
 const PROCESSOR_DURATION: &str = "processor-duration";
 const DEAD_LETTERS: &str = "dead-letters";
 const PROCESSED_NOT_INCOMING: &str = "processed-not-incoming";
@@ -40,6 +40,8 @@ const RECORDS_TO_JUDGE: f64 = 20.0;
 /// second, and up to two more go to the put, to a function that starts, and to an append that is
 /// retried.
 const PROCESSING_MILLIS: f64 = 3_000.0;
+/// How far the processor may be behind the stream.
+pub(crate) const BEHIND_MILLIS: f64 = 300_000.0;
 /// The percentage of incoming records that may still wait at the end of a period. Half is far from
 /// what a busy moment leaves to the next period; a smaller backlog shows in the age of the oldest
 /// record.
@@ -74,7 +76,7 @@ fn lateness(
                     none is lost for six days. Check `cargo xtask logs processor`. If the \
                     processor does not fail, raise `processor.parallelizationFactor`.",
             watched: age.into(),
-            breaches: Comparison::Above(300_000.0),
+            breaches: Comparison::Above(BEHIND_MILLIS),
             lasting: Lasting::MOSTLY,
         },
         Watch {
@@ -147,6 +149,12 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
             lasting: Lasting::ONCE,
         },
     ]
+}
+
+/// Milliseconds that an event may take to the journal, the batching window included.
+pub(crate) fn latest_millis(context: &StackContext<'_>) -> f64 {
+    let window = context.environment.processor.batching_window_seconds.get();
+    f64::from(window) * 1_000.0 + PROCESSING_MILLIS
 }
 
 /// Milliseconds until an event is in the journal, beyond the batching window, which delays events

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use domain::names::{Function, Names, TrackingMode};
+use domain::names::{Function, Names, PLAN_DIMENSION, TrackingMode};
 use serde_json::{Map, Value};
 use stacks::{Assembly, Environment};
 
@@ -223,9 +223,9 @@ impl Resources {
         }))
     }
 
-    /// Metrics outside AWS's namespaces that an alarm or a dashboard names. Every metric here has
-    /// one dimension with one value, so each name is one metric.
-    fn custom_metrics(&self) -> BTreeSet<(String, String)> {
+    /// Metrics outside AWS's namespaces that an alarm or a dashboard names: namespace, name, and the
+    /// plan if it is that of one.
+    fn custom_metrics(&self) -> BTreeSet<CustomMetric> {
         let mut found = BTreeSet::new();
         for alarm in self.of_type("AWS::CloudWatch::Alarm") {
             let own = alarm.as_object().into_iter();
@@ -246,12 +246,7 @@ impl Resources {
                     .pointer("/properties/metrics")
                     .and_then(Value::as_array);
                 for row in rows.into_iter().flatten() {
-                    let text = |at: usize| row.get(at).and_then(Value::as_str);
-                    if let (Some(namespace), Some(name)) = (text(0), text(1))
-                        && is_custom(namespace)
-                    {
-                        found.insert((namespace.to_owned(), name.to_owned()));
-                    }
+                    found.extend(custom_row(row));
                 }
             }
         }
@@ -259,10 +254,27 @@ impl Resources {
     }
 }
 
-fn custom(metric: &Map<String, Value>) -> Option<(String, String)> {
+/// Namespace, name and plan of a metric.
+type CustomMetric = (String, String, Option<String>);
+
+/// A metric of an alarm. None watches a plan's.
+fn custom(metric: &Map<String, Value>) -> Option<CustomMetric> {
     let text = |key: &str| metric.get(key).and_then(Value::as_str).map(str::to_owned);
     let (namespace, name) = (text("Namespace")?, text("MetricName")?);
-    is_custom(&namespace).then_some((namespace, name))
+    is_custom(&namespace).then_some((namespace, name, None))
+}
+
+/// A row of a dashboard: `[namespace, name, dimension, value, …, {options}]`.
+fn custom_row(row: &Value) -> Option<CustomMetric> {
+    let texts = row.as_array()?.iter().map_while(Value::as_str);
+    let texts: Vec<&str> = texts.collect();
+    let [namespace, name, dimensions @ ..] = texts.as_slice() else {
+        return None;
+    };
+    let mut dimensions = dimensions.as_chunks::<2>().0.iter();
+    let plan = dimensions.find(|[dimension, _]| *dimension == PLAN_DIMENSION);
+    let plan = plan.map(|[_, plan]| (*plan).to_owned());
+    is_custom(namespace).then(|| ((*namespace).to_owned(), (*name).to_owned(), plan))
 }
 
 fn is_custom(namespace: &str) -> bool {
@@ -325,6 +337,20 @@ pub(super) mod tests {
             deployment.alarm_metrics
         );
         assert_eq!(deployment.dashboards, 1);
+    }
+
+    #[test]
+    fn each_plan_pays_for_its_dashboard_and_its_three_metrics() {
+        let mut file = environment("prod");
+        let none = Deployment::of(&file).unwrap();
+        file.dashboards.plans = true;
+        let plans = Deployment::of(&file).unwrap();
+        file.dashboards.security = true;
+        let all = Deployment::of(&file).unwrap();
+        let dashboards = [none.dashboards, plans.dashboards, all.dashboards];
+        assert_eq!(dashboards, [1, 4, 5]);
+        assert_eq!(plans.metrics - none.metrics, 9);
+        assert_eq!(all.metrics, plans.metrics);
     }
 
     #[test]

@@ -364,7 +364,7 @@ impl Bill<'_> {
         );
         self.add(
             SERVICE,
-            "dashboard",
+            "dashboards",
             Unit::Dashboards,
             deployment.dashboards.into(),
         );
@@ -467,7 +467,7 @@ mod tests {
         is("DynamoDB", "reads", "3410000", "0.485925");
         // One fold and one tick a minute.
         is("Lambda", "aggregator, requests", "86400", "0.01728");
-        is("CloudWatch", "dashboard", "1", "3");
+        is("CloudWatch", "dashboards", "1", "3");
     }
 
     #[test]

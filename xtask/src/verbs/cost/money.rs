@@ -1,10 +1,11 @@
 //! Exact amounts of money.
 
-use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 
 use serde::{Serialize, Serializer};
+
+use crate::output::grouped;
 
 /// Decimals of an amount: a price per unit has up to ten.
 const DECIMALS: usize = 12;
@@ -71,19 +72,6 @@ impl Money {
         let rest = i32::try_from(micros % 1_000_000).unwrap_or(0);
         f64::from(millions) + f64::from(rest) / 1_000_000.0
     }
-}
-
-/// Digits in groups of three.
-pub(super) fn grouped(number: impl fmt::Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl Add for Money {

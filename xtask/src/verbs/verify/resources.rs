@@ -7,6 +7,7 @@ use stacks::environment::{Environment, StreamCapacity};
 use super::{Check, has};
 use crate::aws::{Reached, deployed_mode};
 use crate::output::counted;
+use crate::verbs::dashboard;
 
 type Found = [(StackKind, Deployed)];
 
@@ -187,17 +188,19 @@ fn of_description(description: &str, mode: TrackingMode) -> Check {
     )
 }
 
-/// The dashboard.
-pub(super) async fn of_dashboard(reached: &Reached) -> anyhow::Result<Check> {
-    let dashboard = reached.environment.names().dashboard();
-    let widgets = Inspector::new(&reached.session)
-        .dashboard(&dashboard)
-        .await?;
-    let name = format!("dashboard `{dashboard}`");
-    Ok(match widgets {
-        None => Check::new(name, false, "not there"),
-        Some(widgets) => Check::new(name, widgets > 0, counted(widgets, "widget")),
-    })
+/// The dashboards.
+pub(super) async fn of_dashboards(reached: &Reached) -> anyhow::Result<Vec<Check>> {
+    let inspector = Inspector::new(&reached.session);
+    let mut checks = Vec::new();
+    for (_, dashboard) in dashboard::all(&reached.environment) {
+        let widgets = inspector.dashboard(&dashboard).await?;
+        let name = format!("dashboard `{dashboard}`");
+        checks.push(match widgets {
+            None => Check::new(name, false, "not there"),
+            Some(widgets) => Check::new(name, widgets > 0, counted(widgets, "widget")),
+        });
+    }
+    Ok(checks)
 }
 
 #[cfg(test)]

@@ -1,0 +1,231 @@
+//! `report`: usage of a week or a month per user and per plan, with the changes against the span
+//! before.
+//!
+//! It is made of what bills are made of ([`domain::usage`]), and of final counts alone. So it equals
+//! `usage export`, and another run produces the same bytes.
+
+mod basis;
+mod chart;
+mod figures;
+mod page;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use deployer::UsageTable;
+use domain::bill;
+use domain::calendar::{Calendar, Span};
+use domain::mark::Round;
+use domain::time::UnixMillis;
+use serde::Serialize;
+
+use crate::aws::reach;
+use crate::clock;
+use crate::context::Context;
+use crate::stop::{Exit, Stop};
+use crate::verbs::usage::{check_closed, plans, rounds};
+use basis::Basis;
+use figures::Report;
+
+/// The word for the last span whose counts are final.
+const LAST: &str = "last";
+/// How many spans back the last final one is looked for. An environment that closes no days for that
+/// long has other problems.
+const LOOK_BACK: usize = 5;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Arguments {
+    /// The week, such as `2026-W47`; `last`, the default, is the last one whose counts are final
+    #[arg(long, value_name = "WEEK", value_parser = week, conflicts_with = "month")]
+    pub(crate) week: Option<Which>,
+    /// The month instead, such as `2026-11`; `last` is the last one whose counts are final
+    #[arg(long, value_name = "MONTH", value_parser = month)]
+    pub(crate) month: Option<Which>,
+    /// The format
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub(crate) format: ReportFormat,
+    /// Output file; without it, the report goes to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReportFormat {
+    /// A page for mail: no script, no outside request, charts within it.
+    Html,
+    /// A header, then a line per user, per plan, and for the total.
+    Csv,
+    /// One JSON document.
+    Json,
+}
+
+/// A week or a month, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The last one whose counts are final.
+    Last,
+    /// This one.
+    Named(Span),
+}
+
+/// The answer of a run that writes a file.
+#[derive(Debug, Serialize)]
+struct WrittenReport {
+    file: String,
+    format: ReportFormat,
+    period: String,
+}
+
+fn week(text: &str) -> Result<Which, String> {
+    named(text, Calendar::Week).ok_or_else(|| {
+        format!("invalid week `{text}`: expected a year and a week, such as `2026-W47`, or `last`")
+    })
+}
+
+fn month(text: &str) -> Result<Which, String> {
+    named(text, Calendar::Month).ok_or_else(|| {
+        format!("invalid month `{text}`: expected a year and a month, such as `2026-11`, or `last`")
+    })
+}
+
+fn named(text: &str, calendar: Calendar) -> Option<Which> {
+    if text == LAST {
+        return Some(Which::Last);
+    }
+    let span = Span::parse(text).filter(|span| span.calendar() == calendar);
+    span.map(Which::Named)
+}
+
+impl Arguments {
+    fn asked(&self) -> (Calendar, Which) {
+        match (self.month, self.week) {
+            (Some(month), _) => (Calendar::Month, month),
+            (None, week) => (Calendar::Week, week.unwrap_or(Which::Last)),
+        }
+    }
+}
+
+pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
+    let reached = reach(context).await?;
+    reached.deployed().await?;
+    let table = UsageTable::new(&reached.session, &reached.environment.names());
+    let candidates = Candidates::of(args.asked(), clock::now());
+    let plans = plans(&reached.environment);
+    let basis = Basis::read(&table, plans, candidates.compared()).await?;
+    let rounds = rounds(&table, candidates.days(&basis)).await?;
+    let (span, is_compared) = candidates.chosen(&rounds, &basis)?;
+    let (first, last) = both(span, &basis);
+    let days = table.days(first, last).await?;
+    let report = Report::of(&reached.environment.name, (span, is_compared), days, &basis);
+    let text = match args.format {
+        ReportFormat::Html => page::html(&report),
+        ReportFormat::Csv => table::csv(&report),
+        ReportFormat::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
+    };
+    let Some(file) = args.out else {
+        context.out.answer(&report, |_| text)?;
+        return Ok(Exit::Done);
+    };
+    std::fs::write(&file, text.trim_end().to_owned() + "\n")
+        .with_context(|| format!("writing `{}`", file.display()))?;
+    let written = WrittenReport {
+        file: file.display().to_string(),
+        format: args.format,
+        period: span.to_string(),
+    };
+    context
+        .out
+        .answer(&written, |written| written.file.clone())?;
+    Ok(Exit::Done)
+}
+
+/// The days of a span and of the one before it, both included.
+fn both(span: Span, basis: &Basis) -> (UnixMillis, UnixMillis) {
+    (basis.days(span.previous()).0, basis.days(span).1)
+}
+
+/// The spans of which one is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Candidates {
+    newest: Span,
+    count: usize,
+}
+
+impl Candidates {
+    fn of((calendar, which): (Calendar, Which), now: UnixMillis) -> Self {
+        match which {
+            Which::Named(newest) => Self { newest, count: 1 },
+            Which::Last => Self {
+                newest: Span::of(calendar, now).previous(),
+                count: LOOK_BACK,
+            },
+        }
+    }
+
+    fn newest_first(self) -> impl Iterator<Item = Span> {
+        let back = |span: &Span| Some(span.previous());
+        std::iter::successors(Some(self.newest), back).take(self.count)
+    }
+
+    /// Each, and the one with which the oldest is compared.
+    fn compared(self) -> impl Iterator<Item = Span> {
+        let all = Self {
+            count: self.count + 1,
+            ..self
+        };
+        all.newest_first()
+    }
+
+    /// The days that decide which one is chosen, both included.
+    fn days(self, basis: &Basis) -> (UnixMillis, UnixMillis) {
+        let (first, last) = both(self.newest, basis);
+        let firsts = self.newest_first().map(|span| both(span, basis).0);
+        (firsts.min().unwrap_or(first), last)
+    }
+
+    /// The newest one whose counts are final, and whether there is a span before it to compare it
+    /// with: the first span of an environment has none.
+    fn chosen(
+        self,
+        rounds: &BTreeMap<UnixMillis, Round>,
+        basis: &Basis,
+    ) -> Result<(Span, bool), Stop> {
+        let is_final = |span: &Span| bill::unsealed(rounds, basis.days(*span)).is_none();
+        let Some(span) = self.newest_first().find(is_final) else {
+            if self.count == 1 {
+                check_closed(rounds, &title(self.newest), basis.days(self.newest))?;
+            }
+            let kind = kind(self.newest.calendar());
+            let message = format!("none of the last {} {kind}s is closed", self.count);
+            return Err(Stop::failed(message)
+                .hint(format!("a {kind} is closed nine days after its last day")));
+        };
+        let before = span.previous();
+        let days = basis.days(before);
+        let is_compared = rounds.range(days.0..=days.1).next().is_some();
+        if is_compared {
+            let what = format!("{}, with which `{span}` is compared,", title(before));
+            check_closed(rounds, &what, days)?;
+        }
+        Ok((span, is_compared))
+    }
+}
+
+const fn kind(calendar: Calendar) -> &'static str {
+    match calendar {
+        Calendar::Week => "week",
+        Calendar::Month => "month",
+    }
+}
+
+fn title(span: Span) -> String {
+    format!("{} `{span}`", kind(span.calendar()))
+}
+
+#[cfg(test)]
+mod tests;

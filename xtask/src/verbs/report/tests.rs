@@ -1,0 +1,317 @@
+//! Reports of users whose plans, zones and days differ.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use deployer::UserDay;
+use domain::bill::{Bill, Terms};
+use domain::counts::Sum;
+use domain::meter::Amounts;
+use domain::plan::{AnchorDay, LimitMode, Plan, Plans};
+use domain::seen::Seen;
+use domain::tally::Totals;
+use domain::time::Window;
+
+use super::*;
+
+fn at(day: &str) -> UnixMillis {
+    Window::Day.parse_label(day).unwrap()
+}
+
+fn span(label: &str) -> Span {
+    Span::parse(label).unwrap()
+}
+
+fn plans_of_two_zones() -> Plans {
+    let plan = |zone: &str| Plan {
+        rate_per_second: 1,
+        burst: 1,
+        monthly_quota: None,
+        alerts_percent: Vec::new(),
+        limit_mode: LimitMode::Soft,
+        timezone: zone.to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
+    };
+    [
+        ("free".to_owned(), plan("UTC")),
+        ("india".to_owned(), plan("Asia/Kolkata")),
+    ]
+    .into()
+}
+
+/// A day with accepted calls in some quarter hours, and a refused one in the first.
+fn day(user: &str, label: &str, plan: &str, quarters: &[(u8, u64)]) -> UserDay {
+    let day = at(label);
+    let mut sum = Sum::default();
+    for (place, (quarter, calls)) in quarters.iter().enumerate() {
+        let totals = Totals {
+            calls: *calls,
+            units: 10 * *calls,
+            rate_limited: u64::from(place == 0),
+            ..Totals::default()
+        };
+        sum.quarters.insert(*quarter, totals);
+    }
+    sum.counts.seen = Some(Seen::new(day, day, Some((day, plan.to_owned()))));
+    UserDay {
+        user: user.to_owned(),
+        day,
+        sum,
+    }
+}
+
+/// Two months of four users: one changes plans at the border, one is new, one has gone.
+fn days() -> Vec<UserDay> {
+    let mut metered = day("bob@example.com", "2026-11-05", "india", &[(3, 40)]);
+    metered.sum.amounts = [(3, Amounts::from([("tokens".to_owned(), 900)]))].into();
+    vec![
+        day("=ann@example.com", "2026-10-30", "free", &[(95, 7)]),
+        // 18:30 in UTC is midnight in India: the 74th quarter hour.
+        day(
+            "=ann@example.com",
+            "2026-10-31",
+            "india",
+            &[(73, 2), (74, 5)],
+        ),
+        day("=ann@example.com", "2026-11-01", "india", &[(0, 11)]),
+        day("bob@example.com", "2026-10-04", "free", &[(0, 50)]),
+        metered,
+        day("bob@example.com", "2026-11-29", "india", &[(80, 60)]),
+        day("gone@example.com", "2026-10-20", "free", &[(8, 4)]),
+        day("new@example.com", "2026-11-30", "free", &[(95, 9)]),
+    ]
+}
+
+fn report(label: &str, is_compared: bool) -> Report {
+    Report::of(
+        "test",
+        (span(label), is_compared),
+        days(),
+        &Basis::of(plans_of_two_zones()),
+    )
+}
+
+#[test]
+fn a_month_equals_what_users_are_billed_and_adds_up() {
+    for label in ["2026-10", "2026-11"] {
+        let terms = Terms::of(&plans_of_two_zones());
+        let report = report(label, false);
+        let (first, last) = terms.days(at(&format!("{label}-01")));
+        let mut calls = 0;
+        for (user, days) in crate::verbs::usage::by_user(days()) {
+            let within = |(day, _): &(UnixMillis, Sum)| (first..=last).contains(day);
+            let own: Vec<_> = days.into_iter().filter(within).collect();
+            let bill = Bill::of(&user, &own, &terms, at(&format!("{label}-01")));
+            let mut rows = report.users.iter();
+            let Some(bill) = bill else {
+                assert!(rows.all(|row| row.email != user), "{user}");
+                continue;
+            };
+            let row = rows.find(|row| row.email == user).unwrap();
+            let counts = &row.usage.now.counts;
+            assert_eq!(row.usage.now.plan, bill.plan);
+            assert_eq!(
+                (row.period_start.0, row.period_end.0),
+                (bill.start, bill.end)
+            );
+            assert_eq!(counts.total_calls, bill.totals.calls);
+            assert_eq!(counts.units, bill.totals.units);
+            assert_eq!(counts.rate_limited, bill.totals.rate_limited);
+            assert_eq!(counts.meters, bill.meters);
+            calls += bill.totals.calls;
+        }
+        let of_plans = report.plans.iter().map(|plan| &plan.usage.now);
+        let by_date = report.days.iter().map(|day| day.total_calls);
+        assert_eq!(report.total.now.counts.total_calls, calls);
+        assert_eq!(of_plans.map(|of| of.counts.total_calls).sum::<u64>(), calls);
+        assert_eq!(by_date.sum::<u64>(), calls);
+    }
+}
+
+#[test]
+fn a_report_is_compared_with_the_report_of_the_span_before() {
+    for (label, before) in [("2026-11", "2026-10"), ("2026-W45", "2026-W44")] {
+        let (now, before) = (report(label, true), report(before, false));
+        let of_total = now.total.previous.as_ref();
+        assert_eq!(of_total, Some(&before.total.now));
+        assert_eq!(now.previous_days, before.days);
+        for user in &before.users {
+            let same = now
+                .users
+                .iter()
+                .find(|row| row.email == user.email)
+                .unwrap();
+            assert_eq!(same.usage.previous.as_ref(), Some(&user.usage.now));
+        }
+        for plan in &before.plans {
+            let same = now.plans.iter().find(|row| row.plan == plan.plan).unwrap();
+            assert_eq!(same.usage.previous.as_ref(), Some(&plan.usage.now));
+        }
+    }
+    let first = report("2026-11", false);
+    assert_eq!((first.compared_with, first.total.previous), (None, None));
+}
+
+#[test]
+fn each_call_is_in_one_week() {
+    let weeks = (39..=49).map(|week| report(&format!("2026-W{week}"), false));
+    let calls = weeks.map(|report| report.total.now.counts.total_calls);
+    let counted = days().into_iter().flat_map(|day| day.sum.quarters);
+    let counted: u64 = counted.map(|(_, totals)| totals.calls).sum();
+    assert_eq!(calls.sum::<u64>(), counted);
+}
+
+#[test]
+fn reports_look_like_this() {
+    let month = report("2026-11", true);
+    insta::assert_snapshot!("html", page::html(&month));
+    insta::assert_snapshot!("csv", table::csv(&month));
+    insta::assert_json_snapshot!("json", month);
+    let first = report("2026-W44", false);
+    insta::assert_snapshot!("first-week", page::html(&first));
+}
+
+#[test]
+fn a_report_has_the_same_bytes_each_time() {
+    let made = || {
+        let report = report("2026-11", true);
+        let json = serde_json::to_string(&report).unwrap();
+        (page::html(&report), table::csv(&report), json)
+    };
+    assert_eq!(made(), made());
+}
+
+/// Gmail cuts a message off at 102 KB, and removes what would run or load.
+#[test]
+fn a_page_is_fit_for_mail_however_many_users_there_are() {
+    let long = "x".repeat(200);
+    let many = (0..3_000).map(|number| {
+        let user = format!("<script>{number:04}{long}@example.com");
+        day(&user, "2026-11-10", "free", &[(7, 3_000 - number)])
+    });
+    let of_many = (span("2026-11"), true);
+    let page = page::html(&Report::of(
+        "test",
+        of_many,
+        many.collect(),
+        &Basis::of(plans_of_two_zones()),
+    ));
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+    assert!(page.contains("2,950 more users"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;0049x"),
+        "those with most calls have rows"
+    );
+    for foreign in [
+        "<script", "<style", "<link", "<img", "src=", "href=", "url(", "http", "@import",
+    ] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn no_cell_of_a_table_begins_a_formula() {
+    let mut days = days();
+    for name in ["+1", "-1", "@SUM(A1)", "\t=1"] {
+        days.push(day(
+            &format!("{name}@example.com"),
+            "2026-11-30",
+            name,
+            &[(0, 1)],
+        ));
+    }
+    days.sort_by(|one, other| one.user.cmp(&other.user));
+    let all = (span("2026-11"), true);
+    let table = table::csv(&Report::of(
+        "test",
+        all,
+        days,
+        &Basis::of(plans_of_two_zones()),
+    ));
+    let columns = table.lines().next().unwrap().split(',').count();
+    assert!(table.lines().count() > 14, "{table}");
+    for line in table.lines() {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells.len(), columns, "{line}");
+        for cell in cells {
+            let shown = cell.trim_start_matches('"');
+            assert!(
+                !shown.starts_with(['=', '+', '-', '@', '\t', '\r']),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_change_is_a_share_of_the_span_before() {
+    for (now, before, text) in [
+        (7, None, "–"),
+        (0, Some(0), "unchanged"),
+        (9, Some(0), "new"),
+        (11, Some(10), "+10.0 %"),
+        (9, Some(10), "−10.0 %"),
+        (0, Some(10), "−100.0 %"),
+        (2, Some(3), "−33.3 %"),
+        (20_005, Some(10_000), "+100.1 %"),
+        (u64::MAX, Some(1), "+1,844,674,407,370,955,161,400.0 %"),
+    ] {
+        assert_eq!(page::change(now, before), text);
+    }
+}
+
+#[test]
+fn the_last_week_is_the_newest_whose_days_are_all_sealed() {
+    let basis = Basis::of(plans_of_two_zones());
+    let now = at("2026-11-28");
+    let asked = |which, calendar| Candidates::of((calendar, which), now);
+    let sealed = |first: &str, last: &str| -> BTreeMap<UnixMillis, Round> {
+        let days = std::iter::successors(Some(at(first)), |day| Some(day.plus_days(1)));
+        let days = days.take_while(|day| *day <= at(last));
+        days.map(|day| (day, Round::Sealed)).collect()
+    };
+    let last = asked(Which::Last, Calendar::Week);
+    assert_eq!(last.newest, span("2026-W47"));
+    let chosen = |rounds: &BTreeMap<_, _>| {
+        let chosen = last.chosen(rounds, &basis);
+        chosen.map_err(|stop| stop.to_string())
+    };
+    // The week's border in India lies on the days beside it.
+    let rounds = sealed("2026-11-01", "2026-11-16");
+    assert_eq!(chosen(&rounds), Ok((span("2026-W46"), true)));
+    let rounds = sealed("2026-11-01", "2026-11-15");
+    assert_eq!(chosen(&rounds), Ok((span("2026-W45"), true)));
+    let mut rounds = sealed("2026-11-12", "2026-11-18");
+    assert_eq!(chosen(&rounds), Ok((span("2026-W46"), false)));
+    rounds.insert(at("2026-11-13"), Round::Closed);
+    let none = "none of the last 5 weeks is closed".to_owned();
+    assert_eq!(chosen(&rounds), Err(none));
+
+    let named = asked(Which::Named(span("2026-10")), Calendar::Month);
+    let refused = named.chosen(&sealed("2026-10-01", "2026-10-30"), &basis);
+    let message = "month `2026-10` is not closed: `2026-10-31` is not";
+    assert_eq!(refused.unwrap_err().to_string(), message);
+    let mut rounds = sealed("2026-09-01", "2026-11-01");
+    rounds.insert(at("2026-09-07"), Round::Closed);
+    let refused = named.chosen(&rounds, &basis).unwrap_err().to_string();
+    let message =
+        "month `2026-09`, with which `2026-10` is compared, is not closed: `2026-09-07` is not";
+    assert_eq!(refused, message);
+    let (first, last) = named.days(&basis);
+    assert_eq!((first, last), (at("2026-08-31"), at("2026-11-01")));
+}
+
+#[test]
+fn a_week_and_a_month_are_named_as_the_calendar_does() {
+    assert_eq!(week("2026-W47"), Ok(Which::Named(span("2026-W47"))));
+    assert_eq!(month("last"), Ok(Which::Last));
+    for text in ["2026-W54", "2026-11", "yesterday"] {
+        assert!(
+            week(text).unwrap_err().starts_with("invalid week"),
+            "{text}"
+        );
+    }
+    assert!(month("2026-W47").unwrap_err().starts_with("invalid month"));
+}
