@@ -70,7 +70,7 @@
 //!     fold.add(&entry.facts, true)?;
 //! }
 //! let minute = fold.finish();
-//! assert_eq!(minute.users["ada@example.com"].slot.counts.totals.calls, 1);
+//! assert_eq!(minute.users["ada@example.com"].slot.counts.tally.calls, 1);
 //! # Ok(())
 //! # }
 //! ```
