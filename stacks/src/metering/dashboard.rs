@@ -42,7 +42,7 @@ fn plans<'a>(context: &'a StackContext<'_>) -> impl Iterator<Item = (&'a String,
     context.environment.plans.iter().filter(move |_| has_any)
 }
 
-/// `pay-as-you-go` → `PlanpayXasXyouXgoDashboard`: ids are letters and digits, and no two plans share
+/// `free-tier` → `PlanfreeXtierDashboard`: ids are letters and digits, and no two plans share
 /// one. Plans have no capitals.
 fn logical_id(plan: &str) -> String {
     let mut id = String::from("Plan");
