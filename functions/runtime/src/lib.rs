@@ -3,13 +3,13 @@
 //!
 //! No rule of counting is decided here; `domain` holds those.
 //!
-//! A function is a `main` that reads its [`settings`], makes its AWS clients ([`aws`]) and serves.
+//! A function is a `main` that reads its [`mod@settings`], makes its AWS clients ([`aws`]) and serves.
 //! What it does stands in its library, over traits that this crate implements twice: for AWS, and in
 //! memory for tests (feature `memory`).
 //!
 //! | for | modules |
 //! |---|---|
-//! | starting | [`settings`], [`aws`], [`log`] |
+//! | starting | [`mod@settings`], [`aws`], [`log`] |
 //! | tables | [`store`] is the trait, [`dynamo`] its implementation; [`journal`], [`counters`], [`quota`] and [`errors`] are what lies in them |
 //! | sending on | [`stream`], [`queue`] |
 //! | HTTP | [`request`], [`response`] |

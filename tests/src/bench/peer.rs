@@ -3,7 +3,7 @@
 //!
 //! The stub is a process of its own, so that its CPU time counts for neither. It answers every call
 //! at once with an empty result, or after a delay. Both processors handle one batch after another,
-//! as one instance does. The best of [`ROUNDS`] rounds counts, for both.
+//! as one instance does. The best of three rounds counts, for both.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
