@@ -282,7 +282,7 @@ async fn a_plan_is_drawn(system: &System) {
     let page = std::fs::read_to_string(&file).unwrap();
     assert!(page.contains("SOURCE '/aws/apigateway/"), "{page}");
     let unknown = system.place.run("dashboard --name exact");
-    unknown.fails(2, &["there is no dashboard `exact`", "`plan-exact`"]);
+    unknown.fails(2, &["unknown dashboard `exact`", "`plan-exact`"]);
 }
 
 async fn alerts(system: &System, endpoint: &Endpoint) {

@@ -79,6 +79,13 @@ pub enum HandOverError {
     Send(#[from] SendError),
 }
 
+/// Whether the calendars by which a month's periods begin and end are still to be noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unnoted {
+    from: bool,
+    to: bool,
+}
+
 /// A month whose bills are made.
 #[derive(Debug)]
 struct Month {
@@ -155,13 +162,13 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         if progress.is_done() {
             return Ok(());
         }
-        let (terms, is_noted) = self.terms(start, stored.is_some()).await?;
+        let (terms, unnoted) = self.terms(start, stored.is_some()).await?;
         let month = Month {
             start,
             span: terms.days(start),
             terms,
         };
-        if !self.is_final(&month, now).await? || !(is_noted || self.note_calendars(&month).await?) {
+        if !self.is_final(&month, now).await? || !self.note_calendars(&month, unnoted).await? {
             return Ok(());
         }
         let owed = std::mem::take(&mut progress.owed);
@@ -187,9 +194,13 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         }
     }
 
-    /// The calendars by which a month's periods begin and end, and whether the latter are noted;
+    /// The calendars by which a month's periods begin and end, and which of them are not noted;
     /// `has_bills` if some of its bills were made.
-    async fn terms(&self, month: UnixMillis, has_bills: bool) -> Result<(Terms, bool), StoreError> {
+    async fn terms(
+        &self,
+        month: UnixMillis,
+        has_bills: bool,
+    ) -> Result<(Terms, Unnoted), StoreError> {
         let before = Window::Month.start(month.plus_millis(-1));
         let mark = ItemKey::month_mark(before);
         let (from, to, mark) = tokio::try_join!(
@@ -205,8 +216,11 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
             calendars: to,
             has_bills,
         };
-        let is_noted = itself.calendars.is_some();
-        Ok((Terms::noted(self.plans, before, itself), is_noted))
+        let unnoted = Unnoted {
+            from: before.calendars.is_none(),
+            to: itself.calendars.is_none(),
+        };
+        Ok((Terms::noted(self.plans, before, itself), unnoted))
     }
 
     async fn calendars(&self, month: UnixMillis) -> Result<Option<Calendars>, StoreError> {
@@ -216,13 +230,31 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         calendars.transpose().map_err(unreadable(&key))
     }
 
-    /// Notes the calendars by which a month's periods end, before any bill of it exists, unless another
-    /// tick was first: it may know other plans.
-    async fn note_calendars(&self, month: &Month) -> Result<bool, StoreError> {
-        let key = ItemKey::calendars(month.start);
+    /// Notes the calendars by which a month's periods begin and end, before any bill of it exists. The
+    /// first month of an environment has no month before it that noted where it begins. Returns false
+    /// if another tick was first: it may know other plans.
+    async fn note_calendars(&self, month: &Month, unnoted: Unnoted) -> Result<bool, StoreError> {
+        let before = Window::Month.start(month.start.plus_millis(-1));
+        for (is_unnoted, at, calendars) in [
+            (unnoted.from, before, &month.terms.from),
+            (unnoted.to, month.start, &month.terms.to),
+        ] {
+            if is_unnoted && !self.note_calendar(at, calendars).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn note_calendar(
+        &self,
+        month: UnixMillis,
+        calendars: &Calendars,
+    ) -> Result<bool, StoreError> {
+        let key = ItemKey::calendars(month);
         let item = NewItem {
             version: 1,
-            state: state::encode(&month.terms.to).map_err(unreadable(&key))?,
+            state: state::encode(calendars).map_err(unreadable(&key))?,
             shown: Shown::default(),
             condition: Condition::Version(0),
         };

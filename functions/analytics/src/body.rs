@@ -379,17 +379,3 @@ pub struct UserUsage {
     /// Start of the minute of the last accepted call.
     pub last_seen: Instant,
 }
-
-/// An error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ErrorBody {
-    /// Code, for programs.
-    pub error: String,
-    /// The problem, for people.
-    pub message: String,
-    /// The parameter at fault.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub parameter: Option<String>,
-}

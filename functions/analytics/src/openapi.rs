@@ -17,9 +17,7 @@ use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::body::{
-    Anomalies, Endpoints, ErrorBody, Forecast, Realtime, Timeseries, UserStats, Users,
-};
+use crate::body::{Anomalies, Endpoints, Forecast, Realtime, Timeseries, UserStats, Users};
 use crate::parameters::{self, Kind, Parameter};
 
 /// The document.
@@ -37,10 +35,11 @@ pub fn document() -> Value {
         .collect();
     paths.insert(PATH.to_owned(), json!({"post": collector::operation()}));
     paths.extend(keys::paths());
-    let errors = responses(&mut schemas);
+    let errors = responses();
     let mut definitions = schemas.take_definitions(true);
     definitions.extend(collector::schemas());
     definitions.extend(keys::schemas());
+    definitions.insert("ErrorBody".to_owned(), error_body());
     definitions.insert("Problem".to_owned(), problem_details());
     json!({
         "openapi": "3.1.1",
@@ -264,6 +263,21 @@ fn errors() -> Value {
     json!({problem::JSON: refer("ErrorBody"), problem::MEDIA_TYPE: refer("Problem")})
 }
 
+/// The schema of `runtime::response::ErrorBody`.
+fn error_body() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "description": "An error.",
+        "required": ["error", "message"],
+        "properties": {
+            "error": text("Code, for programs."),
+            "message": text("The problem, for people."),
+            "parameter": text("The parameter at fault."),
+        },
+    })
+}
+
 /// The schema of problem details.
 fn problem_details() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
@@ -283,9 +297,7 @@ fn problem_details() -> Value {
 }
 
 /// The responses to refused and failed requests.
-fn responses(schemas: &mut SchemaGenerator) -> Value {
-    // The other modules refer to it by name.
-    reference::<ErrorBody>(schemas);
+fn responses() -> Value {
     let response = |description: &str| json!({"description": description, "content": errors()});
     let challenge = json!({"WWW-Authenticate": {
         "description": "The challenge (RFC 6750). API Gateway sends it as `x-amzn-Remapped-WWW-Authenticate`.",

@@ -54,9 +54,9 @@ pub struct Bill {
 
 /// The calendars by which the periods of a month begin and end.
 ///
-/// The border between two periods must be the same for the bills of both. So each month's end is
-/// decided by the calendars of the plans at that time, which are noted when its bills are made
-/// ([`Calendars`]), and the next month begins by the same ones, whatever the plans have become.
+/// Two adjacent bills must agree on the border between them. So the aggregator stores the plans'
+/// calendars when it makes a month's bills ([`Calendars`]). That month ends and the next one begins by
+/// these, even if the plans have changed since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// By these the period begins: those by which the one before ended.

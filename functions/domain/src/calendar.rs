@@ -11,14 +11,14 @@ use crate::time::{UnixMillis, Window};
 
 /// The length of a [`Span`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Calendar {
+pub enum Unit {
     /// A week from Monday to Sunday (ISO 8601).
     Week,
     /// A month.
     Month,
 }
 
-impl Calendar {
+impl Unit {
     fn length(self) -> Length {
         match self {
             Self::Week => 1.week(),
@@ -30,27 +30,27 @@ impl Calendar {
 /// A week or a month of the calendar: dates, without a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
-    calendar: Calendar,
+    unit: Unit,
     first: Date,
 }
 
 impl Span {
     /// The week or month that contains `at` in UTC.
-    pub fn of(calendar: Calendar, at: UnixMillis) -> Self {
+    pub fn of(unit: Unit, at: UnixMillis) -> Self {
         let date = Offset::UTC.to_datetime(at.timestamp()).date();
-        let first = match calendar {
-            Calendar::Week => {
+        let first = match unit {
+            Unit::Week => {
                 let since_monday = i32::from(date.weekday().to_monday_zero_offset());
                 date.saturating_sub(since_monday.days())
             }
-            Calendar::Month => date.first_of_month(),
+            Unit::Month => date.first_of_month(),
         };
-        Self { calendar, first }
+        Self { unit, first }
     }
 
     /// The month that contains `at` in UTC.
     pub fn month(at: UnixMillis) -> Self {
-        Self::of(Calendar::Month, at)
+        Self::of(Unit::Month, at)
     }
 
     /// The span that `label` names: `2026-W47` or `2026-11`.
@@ -65,14 +65,14 @@ impl Span {
         let (year, week) = (year.parse().ok()?, week.parse().ok()?);
         let monday = ISOWeekDate::new(year, week, Weekday::Monday).ok()?;
         Some(Self {
-            calendar: Calendar::Week,
+            unit: Unit::Week,
             first: monday.date(),
         })
     }
 
     /// Whether it is a week or a month.
-    pub const fn calendar(self) -> Calendar {
-        self.calendar
+    pub const fn unit(self) -> Unit {
+        self.unit
     }
 
     /// Its first date.
@@ -84,7 +84,7 @@ impl Span {
     #[must_use]
     pub fn next(self) -> Self {
         Self {
-            first: self.first.saturating_add(self.calendar.length()),
+            first: self.first.saturating_add(self.unit.length()),
             ..self
         }
     }
@@ -93,7 +93,7 @@ impl Span {
     #[must_use]
     pub fn previous(self) -> Self {
         Self {
-            first: self.first.saturating_sub(self.calendar.length()),
+            first: self.first.saturating_sub(self.unit.length()),
             ..self
         }
     }
@@ -140,12 +140,12 @@ impl Span {
 impl fmt::Display for Span {
     /// The label: `2026-W47` or `2026-11`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.calendar {
-            Calendar::Week => {
+        match self.unit {
+            Unit::Week => {
                 let week = self.first.iso_week_date();
                 write!(f, "{:04}-W{:02}", week.year(), week.week())
             }
-            Calendar::Month => write!(f, "{:04}-{:02}", self.first.year(), self.first.month()),
+            Unit::Month => write!(f, "{:04}-{:02}", self.first.year(), self.first.month()),
         }
     }
 }
@@ -178,7 +178,7 @@ mod tests {
             ("2027-01-04", "2027-W01"),
             ("2024-12-30", "2025-W01"),
         ] {
-            let of_day = Span::of(Calendar::Week, at(&format!("{day}T12:00:00Z")));
+            let of_day = Span::of(Unit::Week, at(&format!("{day}T12:00:00Z")));
             assert_eq!(of_day.to_string(), label);
             assert_eq!(Span::parse(label), Some(of_day));
             assert!(of_day.dates().any(|date| date.to_string() == day));
@@ -207,10 +207,10 @@ mod tests {
         fn spans_of_every_zone_follow_one_another_on_quarter_hours(
             name in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
             moment in 1_577_836_800_000_i64..2_208_988_800_000,
-            calendar in select(vec![Calendar::Week, Calendar::Month]),
+            unit in select(vec![Unit::Week, Unit::Month]),
         ) {
             let zone = time_zone(&name).unwrap();
-            let span = Span::of(calendar, UnixMillis(moment));
+            let span = Span::of(unit, UnixMillis(moment));
             let period = span.period(&zone);
             prop_assert_eq!(span.next().period(&zone).start, period.end);
             prop_assert_eq!(span.next().previous(), span);
@@ -220,7 +220,7 @@ mod tests {
             prop_assert_eq!(period.start.0 % 900_000, 0, "{} {}", name, period.start);
             let from_utc = period.start.since(span.in_utc().start);
             prop_assert!((-86_400_000..86_400_000).contains(&from_utc), "{} {}", name, from_utc);
-            if calendar == Calendar::Month {
+            if unit == Unit::Month {
                 let middle = period.start.plus_days(14);
                 let of_plan = crate::plan::Calendar::of(&name, AnchorDay::FIRST);
                 prop_assert_eq!(of_plan.period(middle), period);

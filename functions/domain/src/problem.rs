@@ -17,7 +17,7 @@ pub struct Problem<'a> {
     /// The phrase of the status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<&'static str>,
-    /// The HTTP status, if whoever writes the problem knows it.
+    /// The HTTP status; absent where only the gateway knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The problem, for people.

@@ -1,8 +1,9 @@
-//! Sample events for tests.
+//! Sample events and plans for tests.
 
 use crate::event::{EventData, EventType, Subject, UsageEvent};
 use crate::id::EventId;
 use crate::names::TrackingMode;
+use crate::plan::{AnchorDay, LimitMode, Plan, Plans};
 use crate::time::UnixMillis;
 
 /// The event with the `number`-th id at `time`: events with different numbers are different events.
@@ -34,4 +35,20 @@ pub fn event(number: u64, subject: &str, event_type: EventType, time: UnixMillis
             reason: None,
         },
     }
+}
+
+/// Plans without quotas, by name, in these time zones. Their periods are calendar months.
+pub fn plans<const N: usize>(zones: [(&str, &str); N]) -> Plans {
+    let plan = |zone: &str| Plan {
+        rate_per_second: 1,
+        burst: 1,
+        monthly_quota: None,
+        alerts_percent: Vec::new(),
+        limit_mode: LimitMode::Soft,
+        timezone: zone.to_owned(),
+        period_anchor_day: AnchorDay::FIRST,
+    };
+    zones
+        .map(|(name, zone)| (name.to_owned(), plan(zone)))
+        .into()
 }

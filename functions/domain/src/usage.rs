@@ -39,11 +39,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// A user's usage of `span`, from the user's days within [`Span::days`].
+    /// A user's usage of a week, from the user's days within [`Span::days`]. That of a month is
+    /// [`Terms::usage`](crate::bill::Terms::usage), as on bills.
     ///
-    /// Where a user changes to a plan of another zone, the span ends where the next one begins: the
+    /// Where a user changes to a plan of another zone, the week ends where the next one begins: the
     /// plan of the last call on the two days around the border decides, for both.
-    pub fn of(days: &[(UnixMillis, Sum)], plans: &Plans, span: Span) -> Self {
+    pub fn of_week(days: &[(UnixMillis, Sum)], plans: &Plans, span: Span) -> Self {
         let last = plan_of(days.iter());
         let period = Period {
             start: border(days, plans, span, last),
@@ -82,7 +83,7 @@ impl Usage {
         }
     }
 
-    /// Whether there is no count in the span.
+    /// Whether the user has no counts in the span.
     pub fn is_empty(&self) -> bool {
         self.totals == Totals::default()
     }
@@ -91,18 +92,33 @@ impl Usage {
 /// The instant at which `span` begins for a user. Only calls on the day before and the day after its
 /// beginning in UTC can lie between the borders of two zones, so only their plan decides, and the
 /// span before finds the same border. Without such calls, `last` decides.
-fn border(days: &[(UnixMillis, Sum)], plans: &Plans, span: Span, last: Option<&str>) -> UnixMillis {
+fn border<'a>(
+    days: &'a [(UnixMillis, Sum)],
+    plans: &Plans,
+    span: Span,
+    last: Option<&'a str>,
+) -> UnixMillis {
     let in_utc = span.in_utc().start;
-    let near = in_utc.plus_days(-1)..=in_utc;
-    let near = || days.iter().filter(|(day, _)| near.contains(day));
-    let plan = if near().next().is_some() {
-        plan_of(near())
-    } else {
-        last
-    };
+    let plan = deciding_plan(days, Some((in_utc.plus_days(-1), in_utc)), last);
     let plan = plan.and_then(|plan| plans.get(plan));
     let zone = plan.map_or(TimeZone::UTC, zone_of);
     span.period(&zone).start
+}
+
+/// The plan that decides a border: that of the last call on the days that are near it, both included.
+/// Without such calls, `last` decides.
+pub(crate) fn deciding_plan<'a>(
+    days: &'a [(UnixMillis, Sum)],
+    near: Option<(UnixMillis, UnixMillis)>,
+    last: Option<&'a str>,
+) -> Option<&'a str> {
+    let is_near = |day: &UnixMillis| near.is_some_and(|(first, last)| (first..=last).contains(day));
+    let near = days.iter().filter(|(day, _)| is_near(day));
+    if near.clone().next().is_some() {
+        plan_of(near)
+    } else {
+        last
+    }
 }
 
 /// The plan of the last call.
@@ -132,42 +148,30 @@ fn quarters<'a>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::calendar::Calendar;
-    use crate::plan::{AnchorDay, LimitMode, Plan};
+    use crate::calendar::Unit;
+    use crate::sample;
     use crate::seen::Seen;
     use proptest::prelude::*;
     use proptest::sample::select;
 
     fn plans() -> Plans {
-        let plan = |zone: &str| Plan {
-            rate_per_second: 1,
-            burst: 1,
-            monthly_quota: None,
-            alerts_percent: Vec::new(),
-            limit_mode: LimitMode::Soft,
-            timezone: zone.to_owned(),
-            period_anchor_day: AnchorDay::FIRST,
-        };
-        let zones = [
+        sample::plans([
             ("free", "UTC"),
             ("india", "Asia/Kolkata"),
             ("bogota", "America/Bogota"),
             ("kiritimati", "Pacific/Kiritimati"),
-        ];
-        let plans = zones.map(|(name, zone)| (name.to_owned(), plan(zone)));
-        plans.into()
+        ])
     }
 
     proptest! {
         /// Even if the user changes plans at any time.
         #[test]
-        fn each_call_is_in_one_week_and_in_one_month(
+        fn each_call_is_in_one_week(
             calls in proptest::collection::btree_map(
                 (0_i64..40, 0_u8..96),
                 (1_u64..9, select(vec!["free", "india", "bogota", "kiritimati", "gone"])),
                 0..40,
             ),
-            calendar in select(vec![Calendar::Week, Calendar::Month]),
         ) {
             let first: UnixMillis = "2026-11-01T00:00:00Z".parse().unwrap();
             let mut days: BTreeMap<UnixMillis, Sum> = BTreeMap::new();
@@ -179,12 +183,12 @@ mod tests {
                 sum.counts.seen = Some(Seen::new(day, day, Some((day, (*plan).to_owned()))));
             }
             let days: Vec<_> = days.into_iter().collect();
-            let before = Span::of(calendar, first).previous();
+            let before = Span::of(Unit::Week, first).previous();
             let spans = std::iter::successors(Some(before), |span| Some(span.next())).take(10);
             let within = spans.map(|span| {
                 let (first, last) = span.days(&plans());
                 let own = days.iter().filter(|(day, _)| (first..=last).contains(day));
-                Usage::of(&own.cloned().collect::<Vec<_>>(), &plans(), span)
+                Usage::of_week(&own.cloned().collect::<Vec<_>>(), &plans(), span)
             });
             let counted: u64 = calls.values().map(|(count, _)| count).sum();
             prop_assert_eq!(within.map(|usage| usage.totals.calls).sum::<u64>(), counted);

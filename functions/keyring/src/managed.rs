@@ -156,10 +156,15 @@ impl<T: KeyTable> Keyring<T> {
         if import.expires.is_some_and(|expires| expires <= now) {
             return Err(KeyError::Expired);
         }
-        let newest = self.table.of_user(&email).await?.pop();
+        let key_hash = hash(&import.hash)?;
+        let mut of_user = self.table.of_user(&email).await?;
+        if of_user.iter().any(|key| key.key_hash == key_hash) {
+            return Err(KeyError::Exists);
+        }
+        let newest = of_user.pop();
         let user = newest.as_ref().map(|key| key.more.user);
         let record = KeyRecord {
-            key_hash: hash(&import.hash)?,
+            key_hash,
             id: new_id()?,
             prefix: IMPORTED.to_owned(),
             email,

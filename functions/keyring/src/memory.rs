@@ -167,6 +167,13 @@ impl KeyTable for MemoryKeys {
     }
 
     async fn commit(&self, change: &Change) -> Result<bool, TableError> {
+        let mut named: Vec<&str> = change.guards.iter().map(|of| &*of.key.key_hash).collect();
+        named.extend(change.insert.as_ref().map(|new| &*new.key_hash));
+        named.sort_unstable();
+        assert!(
+            named.array_windows().all(|[one, other]| one != other),
+            "DynamoDB refuses a transaction that names an item twice: {change:?}"
+        );
         let mut held = self.lock();
         held.check()?;
         let before = held.keys.clone();

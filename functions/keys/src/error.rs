@@ -17,7 +17,7 @@ pub enum RequestError {
     #[error("the token names nobody: its claims `email` and `sub` are missing or not usable")]
     Nobody,
     /// The endpoint does not exist.
-    #[error("there is no such endpoint")]
+    #[error("this endpoint does not exist")]
     NoRoute,
     /// The method.
     #[error("method `{method}` is not allowed, expected {allowed}")]

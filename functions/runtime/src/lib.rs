@@ -4,8 +4,8 @@
 //! No rule of counting is decided here; `domain` holds those.
 //!
 //! A function is a `main` that reads its [`mod@settings`], makes its AWS clients ([`aws`]) and serves.
-//! What it does stands in its library, over traits that this crate implements twice: for AWS, and in
-//! memory for tests (feature `memory`).
+//! Its library does the work, over traits that this crate implements twice: for AWS, and in memory for
+//! tests (feature `memory`).
 //!
 //! | for | modules |
 //! |---|---|

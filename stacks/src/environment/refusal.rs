@@ -51,9 +51,6 @@ impl Environment {
 
     /// Calls of these routes would never reach the upstream, nor count: the gateway answers them.
     fn unreached(&self) -> Option<Refusal> {
-        /// API Gateway's own, for checks of health
-        /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>).
-        const OF_AWS: [&str; 2] = ["/ping", "/sping"];
         const OURS: [&str; 3] = ["/v1/analytics", "/v1/keys", "/v1/blocks"];
         const REPORTS: &str = "/v1/usage/events";
         let upstream = self.upstream.as_ref()?;
@@ -65,7 +62,6 @@ impl Environment {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
             OURS.into_iter().any(below)
-                || OF_AWS.contains(&template)
                 || collects && template == REPORTS
                 || route.method() == PREFLIGHT
         };
@@ -76,9 +72,8 @@ impl Environment {
                 None => "upstream.routes",
             },
             format!(
-                "upstream: calls of `{route}` would not reach the API, because the gateway answers `OPTIONS` and the \
-                 paths `/ping`, `/sping` and, with what is below them, `/v1/analytics`, `/v1/keys`, `/v1/blocks` and \
-                 `/v1/usage/events`; leave the route out, or give it another path"
+                "upstream: calls of `{route}` would not reach the API, because the gateway answers `OPTIONS` and, with \
+                 what is below them, the paths `/v1/analytics`, `/v1/keys`, `/v1/blocks` and `/v1/usage/events`; leave the route out, or give it another path"
             ),
         ))
     }

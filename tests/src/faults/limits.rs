@@ -1,8 +1,9 @@
 //! Limits: the counters that the authorizers share, and what their decisions must be.
 //!
-//! The authorizers' own limiter decides calls of users. A decision may die, and its counters may fail
-//! or lose their answers. Whatever happens, a refused call is in no counter of a quota, and no call is
-//! refused for a quota that could hold it. Hard limits are exact while nothing fails.
+//! The authorizers' own limiter decides users' calls. An authorizer may die in the middle of a
+//! decision, and the counters may fail or lose their responses. In every case, quota counters exclude
+//! refused calls, and a call that still fits its quota is accepted. Hard limits are exact as long as
+//! nothing fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -218,7 +219,8 @@ pub(super) fn check_refusal(world: &World, number: usize) -> Result<(), String> 
                 other.event.subject == event.subject
                     && !matches!(other.verdict, Verdict::Refused(_))
             });
-            if others.count() >= SLOW.burst as usize {
+            let own = key.more.rate.map_or(plan.burst, |rate| rate.burst);
+            if others.count() >= own.min(plan.burst) as usize {
                 return Ok(());
             }
             Err(format!(
@@ -239,6 +241,30 @@ fn of_others(world: &World, user: &str, plan: &Plan, start: UnixMillis) -> u64 {
     units.map(|(_, units)| units).sum()
 }
 
+/// A hard rate lets through no more than its burst and what it adds between two calls, whatever clock
+/// each authorizer has: the bucket that they share is only ever filled further.
+fn check_rate(limits: &Limits, key: &KeyRecord, rate: Rate) -> Result<(), String> {
+    let user = &key.email;
+    let admitted = limits.decisions.iter().filter(|decision| {
+        matches!(decision.verdict, Verdict::Admitted)
+            && decision.event.subject.email() == Some(user)
+            && decision.event.data.plan.as_ref() == Some(&key.plan)
+    });
+    let mut times: Vec<i64> = admitted.map(|decision| decision.event.time.0).collect();
+    times.sort_unstable();
+    for (place, from) in times.iter().enumerate() {
+        for (calls, to) in (1..).zip(times.iter().skip(place)) {
+            let most = i64::from(rate.burst) + (to - from) * i64::from(rate.per_second) / 1_000 + 1;
+            if calls > most {
+                return Err(format!(
+                    "{calls} calls of {user} were let through from {from} to {to}, at most {most}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The counters hold what was let through: never a refused call, and of a hard limit every other, as
 /// long as nothing failed. After a failure they may hold a call twice: from the folds with which
 /// another authorizer began them, and from the one that let it through meanwhile.
@@ -252,6 +278,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         }
     }
     for ((user, start), (key, plan)) in periods {
+        if plan.limit_mode == LimitMode::Hard && !limits.is_disturbed {
+            check_rate(limits, &key, key.user_limits(&plan).rate)?;
+        }
         let counters = limits.counters.held.counters(&ItemKey::limit(&user, None));
         let counted = counters.get(&period_counter(start)).copied().unwrap_or(0);
         let counted = u64::try_from(counted).unwrap_or(0);

@@ -209,8 +209,8 @@ fn dashboards_and_metrics_of_plans_follow_the_file() {
     assert_eq!(lines.map(count), [1, 2, 4]);
 }
 
-/// A line's members stand in the order in which the queries cut them out, before those that callers
-/// can choose.
+/// The queries cut members out of a line in the line's own order. The members that callers can choose
+/// come last.
 #[test]
 fn queries_of_the_access_log_read_members_that_no_caller_chooses() {
     for (line, gateway, members) in [

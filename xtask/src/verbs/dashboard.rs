@@ -114,7 +114,7 @@ fn named(environment: &Environment, name: &str) -> Result<String, Stop> {
     found.map(|(_, name)| name.clone()).ok_or_else(|| {
         let short: Vec<_> = all.iter().map(|(short, _)| format!("`{short}`")).collect();
         Stop::usage(format!(
-            "there is no dashboard `{name}`: `{}` has {}",
+            "unknown dashboard `{name}`: `{}` has {}",
             environment.name,
             short.join(", ")
         ))

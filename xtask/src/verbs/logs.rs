@@ -279,9 +279,13 @@ impl Groups {
 
     /// The lines that were added.
     async fn read(&mut self) -> anyhow::Result<Vec<(Source, Line)>> {
+        let mut found = Vec::new();
+        for (_, followed) in &self.followed {
+            found.push(self.logs.since(&followed.group, followed.from).await?);
+        }
+        // Only now: a line that is known is not returned again, so no later failure may drop it.
         let mut lines = Vec::new();
-        for (source, followed) in &mut self.followed {
-            let found = self.logs.since(&followed.group, followed.from).await?;
+        for ((source, followed), found) in self.followed.iter_mut().zip(found) {
             let fresh = followed.fresh(found).into_iter();
             lines.extend(fresh.map(|line| (*source, line)));
         }

@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use deployer::UsageTable;
 use domain::bill;
-use domain::calendar::{Calendar, Span};
+use domain::calendar::{Span, Unit};
 use domain::mark::Round;
 use domain::time::UnixMillis;
 use serde::Serialize;
@@ -82,30 +82,30 @@ struct WrittenReport {
 }
 
 fn week(text: &str) -> Result<Which, String> {
-    named(text, Calendar::Week).ok_or_else(|| {
+    named(text, Unit::Week).ok_or_else(|| {
         format!("invalid week `{text}`: expected a year and a week, such as `2026-W47`, or `last`")
     })
 }
 
 fn month(text: &str) -> Result<Which, String> {
-    named(text, Calendar::Month).ok_or_else(|| {
+    named(text, Unit::Month).ok_or_else(|| {
         format!("invalid month `{text}`: expected a year and a month, such as `2026-11`, or `last`")
     })
 }
 
-fn named(text: &str, calendar: Calendar) -> Option<Which> {
+fn named(text: &str, unit: Unit) -> Option<Which> {
     if text == LAST {
         return Some(Which::Last);
     }
-    let span = Span::parse(text).filter(|span| span.calendar() == calendar);
+    let span = Span::parse(text).filter(|span| span.unit() == unit);
     span.map(Which::Named)
 }
 
 impl Arguments {
-    fn asked(&self) -> (Calendar, Which) {
+    fn asked(&self) -> (Unit, Which) {
         match (self.month, self.week) {
-            (Some(month), _) => (Calendar::Month, month),
-            (None, week) => (Calendar::Week, week.unwrap_or(Which::Last)),
+            (Some(month), _) => (Unit::Month, month),
+            (None, week) => (Unit::Week, week.unwrap_or(Which::Last)),
         }
     }
 }
@@ -157,11 +157,11 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn of((calendar, which): (Calendar, Which), now: UnixMillis) -> Self {
+    fn of((unit, which): (Unit, Which), now: UnixMillis) -> Self {
         match which {
             Which::Named(newest) => Self { newest, count: 1 },
             Which::Last => Self {
-                newest: Span::of(calendar, now).previous(),
+                newest: Span::of(unit, now).previous(),
                 count: LOOK_BACK,
             },
         }
@@ -200,7 +200,7 @@ impl Candidates {
             if self.count == 1 {
                 check_closed(rounds, &title(self.newest), basis.days(self.newest))?;
             }
-            let kind = kind(self.newest.calendar());
+            let kind = kind(self.newest.unit());
             let message = format!("none of the last {} {kind}s is closed", self.count);
             return Err(Stop::failed(message)
                 .hint(format!("a {kind} is closed nine days after its last day")));
@@ -216,15 +216,15 @@ impl Candidates {
     }
 }
 
-const fn kind(calendar: Calendar) -> &'static str {
-    match calendar {
-        Calendar::Week => "week",
-        Calendar::Month => "month",
+const fn kind(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Week => "week",
+        Unit::Month => "month",
     }
 }
 
 fn title(span: Span) -> String {
-    format!("{} `{span}`", kind(span.calendar()))
+    format!("{} `{span}`", kind(span.unit()))
 }
 
 #[cfg(test)]

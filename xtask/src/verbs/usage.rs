@@ -221,7 +221,7 @@ fn jsonl(rows: &[Row]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use domain::plan::{AnchorDay, Plan};
+    use domain::sample;
     use domain::seen::Seen;
     use domain::tally::Totals;
 
@@ -249,20 +249,7 @@ mod tests {
     }
 
     fn plans() -> Plans {
-        let plan = |zone: &str| Plan {
-            rate_per_second: 1,
-            burst: 1,
-            monthly_quota: None,
-            alerts_percent: Vec::new(),
-            limit_mode: domain::plan::LimitMode::Soft,
-            timezone: zone.to_owned(),
-            period_anchor_day: AnchorDay::FIRST,
-        };
-        [
-            ("free".to_owned(), plan("UTC")),
-            ("india".to_owned(), plan("Asia/Kolkata")),
-        ]
-        .into()
+        sample::plans([("free", "UTC"), ("india", "Asia/Kolkata")])
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use domain::plan::{AnchorDay, LimitMode, Plan};
+use domain::sample;
 use domain::seen::Seen;
 use domain::tally::{Tally, Totals};
 use runtime::memory::MemoryStore;
@@ -280,16 +280,7 @@ async fn an_environment_that_closed_days_before_hands_over_the_first_whole_perio
 #[tokio::test]
 async fn a_period_is_that_of_the_users_zone() {
     let mut world = World::new(0);
-    let plan = Plan {
-        rate_per_second: 1,
-        burst: 1,
-        monthly_quota: None,
-        alerts_percent: Vec::new(),
-        limit_mode: LimitMode::Soft,
-        timezone: "America/Bogota".to_owned(),
-        period_anchor_day: AnchorDay::FIRST,
-    };
-    world.plans = [("free".to_owned(), plan)].into();
+    world.plans = sample::plans([("free", "America/Bogota")]);
     // 00:45 in UTC is the evening before in Bogotá.
     world.call("ann@example.com", at("2026-12-01T00:00:00Z"), 7);
     world.call("bob@example.com", at("2026-11-01T00:00:00Z"), 5);
@@ -301,16 +292,11 @@ async fn a_period_is_that_of_the_users_zone() {
 
 /// Periods of the plan `free` from a day of the month on.
 fn anchored(day: u8) -> Plans {
-    let plan = Plan {
-        rate_per_second: 1,
-        burst: 1,
-        monthly_quota: None,
-        alerts_percent: Vec::new(),
-        limit_mode: LimitMode::Soft,
-        timezone: "UTC".to_owned(),
-        period_anchor_day: day.try_into().unwrap(),
-    };
-    [("free".to_owned(), plan)].into()
+    let mut plans = sample::plans([("free", "UTC")]);
+    for plan in plans.values_mut() {
+        plan.period_anchor_day = day.try_into().unwrap();
+    }
+    plans
 }
 
 impl World {
@@ -396,6 +382,24 @@ async fn a_plan_whose_day_moves_leaves_no_day_between_two_bills() {
     assert_eq!(found, expected);
 }
 
+/// No bill before it says where an environment's first month begins.
+#[tokio::test]
+async fn the_first_month_begins_where_it_did_whatever_the_plans_become() {
+    let mut world = World::new(1);
+    world.plans = anchored(1);
+    world.tick(sealed()).await.unwrap();
+    assert_eq!(world.sent(), 1);
+    world.plans = anchored(15);
+    let (terms, unnoted) = world
+        .periods()
+        .terms(at("2026-11-01T00:00:00Z"), true)
+        .await
+        .unwrap();
+    let calendar = Calendars::of(&anchored(1));
+    assert_eq!((&terms.from, &terms.to), (&calendar, &calendar));
+    assert!(!unnoted.from && !unnoted.to);
+}
+
 /// A release without anchor days noted no calendars.
 #[tokio::test]
 async fn a_month_that_an_earlier_release_handed_over_ended_with_the_month() {
@@ -405,12 +409,16 @@ async fn a_month_that_an_earlier_release_handed_over_ended_with_the_month() {
         owed: BTreeSet::new(),
     };
     world.plant(&ItemKey::month_mark(at("2026-10-01T00:00:00Z")), &done);
-    let (terms, is_noted) = world
+    let (terms, unnoted) = world
         .periods()
         .terms(at("2026-11-01T00:00:00Z"), false)
         .await
         .unwrap();
-    assert!(!is_noted);
+    let all = Unnoted {
+        from: true,
+        to: true,
+    };
+    assert_eq!(unnoted, all);
     assert_eq!(terms.from, Calendars::of(&anchored(1)));
     assert_eq!(terms.to, Calendars::of(&anchored(15)));
     // That release had begun with the month, too.

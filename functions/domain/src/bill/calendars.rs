@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::counts::Sum;
 use crate::plan::{AnchorDay, Calendar, Plans};
 use crate::time::{UnixMillis, Window};
-use crate::usage::plan_of;
+use crate::usage::deciding_plan;
 
 /// Half a day and two hours: no zone is further ahead of UTC.
 const MOST_AHEAD_MILLIS: i64 = 14 * 3_600_000;
@@ -70,29 +70,21 @@ impl Calendars {
     /// Only calls on the deciding days can lie between the borders of two plans, so their last plan
     /// decides, and the periods on both sides find the same border. Without such calls, `last` decides,
     /// and no count depends on it. A plan that is not known has calendar months in UTC.
-    pub(super) fn border(
+    pub(super) fn border<'a>(
         &self,
-        days: &[(UnixMillis, Sum)],
+        days: &'a [(UnixMillis, Sum)],
         month: UnixMillis,
-        last: Option<&str>,
+        last: Option<&'a str>,
     ) -> UnixMillis {
-        let deciding = self.deciding(month);
-        let near = days
-            .iter()
-            .filter(|(day, _)| deciding.is_some_and(|(first, last)| (first..=last).contains(day)));
-        let plan = if near.clone().next().is_some() {
-            plan_of(near)
-        } else {
-            last
-        };
+        let plan = deciding_plan(days, self.deciding(month), last);
         let named = plan.and_then(|plan| self.0.get(plan));
         let calendar = named.map_or(Calendar::UTC, Named::calendar);
         calendar.start(month).min(latest_start(month))
     }
 }
 
-/// The latest instant at which a period of the month may begin: no period of the next month begins
-/// before it, on whatever plan. So no two borders of a user change places.
+/// The latest instant at which a period of the month may begin. On no plan do the next month's periods
+/// begin before it, so a user's borders stay in order.
 fn latest_start(month: UnixMillis) -> UnixMillis {
     Window::Month.end(month).plus_millis(-MOST_AHEAD_MILLIS)
 }

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::plan::{AnchorDay, LimitMode, Plan};
+use crate::plan::Plan;
+use crate::sample;
 use crate::seen::Seen;
 
 fn at(text: &str) -> UnixMillis {
@@ -13,21 +14,11 @@ fn at(text: &str) -> UnixMillis {
 }
 
 fn plans() -> Plans {
-    let plan = |zone: &str| Plan {
-        rate_per_second: 1,
-        burst: 1,
-        monthly_quota: None,
-        alerts_percent: Vec::new(),
-        limit_mode: LimitMode::Soft,
-        timezone: zone.to_owned(),
-        period_anchor_day: AnchorDay::FIRST,
-    };
-    [
-        ("free".to_owned(), plan("UTC")),
-        ("india".to_owned(), plan("Asia/Kolkata")),
-        ("bogota".to_owned(), plan("America/Bogota")),
-    ]
-    .into()
+    sample::plans([
+        ("free", "UTC"),
+        ("india", "Asia/Kolkata"),
+        ("bogota", "America/Bogota"),
+    ])
 }
 
 fn terms() -> Terms {

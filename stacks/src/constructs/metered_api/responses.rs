@@ -62,7 +62,7 @@ pub(crate) const GATEWAY_RESPONSES: [(&str, GatewayResponse<'_>); 9] = [
             status: Some(404),
             headers: &[],
             error: "notFound",
-            message: "\"there is no such endpoint\"",
+            message: "\"this endpoint does not exist\"",
         },
     ),
     (

@@ -6,6 +6,7 @@ use super::gateway::OwnApi;
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Percentile, Period, Queue, Statistic,
 };
+use crate::environment::{ResponseTransferMode, Upstream};
 use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
@@ -36,22 +37,33 @@ pub(crate) const UNTRACKED_A_MINUTE: f64 = 10.0;
 /// Seconds within which a call's line has passed from the access log through the reconciler to the
 /// queue: CloudWatch Logs delivers most lines within seconds.
 const LINE_SECONDS: u32 = 120;
+/// How long a streamed response may take. Its line comes at its end.
+const STREAM_SECONDS: u32 = 900;
 
 /// The stage's metrics.
 pub(super) struct Stage {
     /// Calls of five minutes, and those with a 5xx response.
     calls: Metric,
     errors: Metric,
-    /// Calls of a period that the access log's lines may take.
+    /// The period that the access log's lines may take, and its calls.
+    logging: Period,
     logged: Metric,
 }
 
 impl Stage {
-    pub(super) fn of(api: &OwnApi) -> Self {
+    pub(super) fn of(context: &StackContext<'_>, api: &OwnApi) -> Self {
+        let upstream = context.environment.upstream.as_ref();
+        let streams = |of: &Upstream| of.response_transfer_mode == ResponseTransferMode::Stream;
+        let logging = settled(if upstream.is_some_and(streams) {
+            LINE_SECONDS + STREAM_SECONDS
+        } else {
+            LINE_SECONDS
+        });
         Self {
             calls: api.calls(Period::FIVE_MINUTES),
             errors: api.server_errors(Period::FIVE_MINUTES),
-            logged: api.calls(settled(LINE_SECONDS)),
+            logged: api.calls(logging),
+            logging,
         }
     }
 
@@ -111,7 +123,7 @@ fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
 /// The reconciler forwards each line of the access log to its queue, whoever called what.
 fn idle_log(context: &StackContext<'_>, stage: &Stage) -> Watch<'static> {
     let queue = context.names.reconcile_queue();
-    let forwarded = Queue::sent_to(&queue, settled(LINE_SECONDS));
+    let forwarded = Queue::sent_to(&queue, stage.logging);
     Watch {
         id: "AccessLogIdle",
         noun: ACCESS_LOG_IDLE,

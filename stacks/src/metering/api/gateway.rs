@@ -42,7 +42,7 @@ pub(super) fn declare(
         collector::route(stack, &mut api, collector);
     }
     let url = api.url();
-    let watched = alarms::Stage::of(&api);
+    let watched = alarms::Stage::of(context, &api);
     api.deploy(context, stack, log);
     Ok(Api {
         url,

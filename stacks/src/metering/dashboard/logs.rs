@@ -32,7 +32,7 @@ pub(super) fn errors(context: &StackContext<'_>) -> Widget {
         .map(|of| format!("/aws/lambda/{}", context.names.function(of)))
         .collect();
     Widget::logs(
-        "Which errors did functions report?",
+        "Which errors did the counting functions report?",
         groups.iter().map(String::as_str),
         &format!(
             "filter level = 'ERROR' or level = 'WARN' | sort @timestamp desc \

@@ -43,7 +43,7 @@ pub(super) fn dashboard(context: &StackContext<'_>, plan: &str, limits: &Plan) -
 fn words(plan: &str, limits: &Plan) -> String {
     let quota = limits.monthly_quota.map_or_else(
         || "no quota".to_owned(),
-        |quota| format!("{quota} units a month"),
+        |quota| format!("{quota} units a period"),
     );
     let mode = match limits.limit_mode {
         LimitMode::Soft => "soft",

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    AccessLog, Api, Authorization, Integration, Mock, Proxy, RestApi, Stage,
+    Api, Authorization, Integration, Mock, Proxy, RestApi, Stage,
     context::{Answered, CallContext, Failure, document, error_message},
     event,
     gateway_response::{self, Kind},
@@ -40,6 +40,9 @@ use crate::{
 /// The account of the embedded AWS.
 pub(super) const ACCOUNT: &str = "000000000000";
 
+/// Stages by name.
+type Stages = BTreeMap<String, Arc<Stage>>;
+
 /// The front and the stages that it serves.
 #[derive(Debug)]
 pub(crate) struct Front {
@@ -47,7 +50,7 @@ pub(crate) struct Front {
     pub(super) upstreams: Upstreams,
     logs: Logs,
     log_stream: String,
-    stages: RwLock<Arc<BTreeMap<String, Stage>>>,
+    stages: RwLock<Arc<Stages>>,
 }
 
 impl Front {
@@ -63,10 +66,14 @@ impl Front {
 
     /// Serves exactly these stages from now on.
     pub(crate) fn replace(&self, stages: BTreeMap<String, Stage>) {
+        let stages = stages.into_iter();
+        let stages: Stages = stages
+            .map(|(name, stage)| (name, Arc::new(stage)))
+            .collect();
         *self.stages.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stages);
     }
 
-    pub(crate) fn stages(&self) -> Arc<BTreeMap<String, Stage>> {
+    pub(crate) fn stages(&self) -> Arc<Stages> {
         Arc::clone(&self.stages.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -120,7 +127,7 @@ pub(crate) async fn serve(front: &Front, incoming: HttpRequest) -> Response<Body
         }
     };
     let handled = Handled {
-        stage: stage.clone(),
+        stage: Arc::clone(stage),
         request,
         seen,
         error,
@@ -370,15 +377,16 @@ fn identify(response: &mut Response<Body>, header: &'static str, id: &str) {
 
 /// A request that has its response.
 struct Handled {
-    stage: Stage,
+    stage: Arc<Stage>,
     request: Request,
     seen: Seen,
     error: Option<Failure>,
 }
 
 impl Handled {
-    /// The line of the access log, in the stage's format, once the caller has the response.
-    fn line(&self, log: &AccessLog, stream: String, status: StatusCode, length: u64) -> Line {
+    /// The line of the stage's access log, if it has one, once the caller has the response.
+    fn line(&self, stream: &str, status: StatusCode, length: u64) -> Option<Line> {
+        let log = self.stage.access_log.as_ref()?;
         let context = CallContext::new(&self.stage, &self.request, &self.seen)
             .with_error(self.error.clone())
             .with_response(Answered {
@@ -386,32 +394,33 @@ impl Handled {
                 length: usize::try_from(length).unwrap_or(usize::MAX),
                 took: self.request.started.elapsed(),
             });
-        Line {
+        Some(Line {
             function: None,
             group: log.group.clone(),
-            stream,
+            stream: stream.to_owned(),
             at: Timestamp::now(),
             text: template::render(&log.format, "-", |name| context.value(name)),
-        }
+        })
     }
 }
 
 /// Writes the response's line of the access log: at once for a response that is there, at its end
 /// for one that is streamed.
 async fn logged(front: &Front, handled: Handled, response: Response<Body>) -> Response<Body> {
-    let Some(log) = handled.stage.access_log.clone() else {
-        return response;
-    };
-    let (logs, stream) = (front.logs.clone(), front.log_stream.clone());
     let status = response.status();
     if let Some(length) = response.body().size_hint().exact() {
-        logs.line(handled.line(&log, stream, status, length)).await;
+        if let Some(line) = handled.line(&front.log_stream, status, length) {
+            front.logs.line(line).await;
+        }
         return response;
     }
     let (ended, length) = oneshot::channel();
+    let (logs, stream) = (front.logs.clone(), front.log_stream.clone());
     tokio::spawn(async move {
         let length = length.await.unwrap_or_default();
-        logs.line(handled.line(&log, stream, status, length)).await;
+        if let Some(line) = handled.line(&stream, status, length) {
+            logs.line(line).await;
+        }
     });
     response.map(|body| measured(body, ended))
 }

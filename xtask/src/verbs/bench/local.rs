@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use domain::names::StackKind;
+use stacks::environment::ApiKind;
 use tokio::task::JoinSet;
 
 use super::figure::Figure;
@@ -16,6 +17,7 @@ use crate::aws::{Reached, reach};
 use crate::context::Context;
 use crate::stop::Stop;
 use crate::verbs::outputs;
+use crate::verbs::traffic::answered::Answered;
 use crate::verbs::traffic::counts::{Counter, Counts};
 use crate::verbs::traffic::{User, admin_token, make_users, revoke};
 use processes::{Consumption, Processes};
@@ -35,6 +37,7 @@ const WARM: f64 = 0.2;
 
 /// The local system, and the users of a run.
 struct Local {
+    kind: ApiKind,
     counter: Counter,
     /// The URL that is called.
     url: String,
@@ -97,6 +100,7 @@ impl Local {
             .timeout(PATIENCE)
             .build();
         Ok(Self {
+            kind: reached.environment.gateway,
             counter: Counter::new(&api, &admin_token(context, reached)?)?,
             url: format!("{api}{path}"),
             users,
@@ -104,14 +108,11 @@ impl Local {
         })
     }
 
-    /// Whether a call of this user is accepted.
+    /// Whether the authorizer lets a call of this user through.
     async fn call(&self, user: &User) -> anyhow::Result<bool> {
         let request = self.client.get(&self.url).header("x-api-key", &user.key);
         let response = request.send().await.context("calling the API")?;
-        let is_accepted = response.status().is_success();
-        // The connection is used again only once the body is read.
-        response.bytes().await.context("reading a response")?;
-        Ok(is_accepted)
+        Ok(Answered::of(self.kind, response).await.let_through)
     }
 
     /// From each response to the moment at which `user-stats` shows its call, shortest first.
@@ -152,12 +153,12 @@ impl Local {
         let mut callers = JoinSet::new();
         for (place, user) in self.users.iter().enumerate() {
             let (client, url, key) = (self.client.clone(), self.url.clone(), user.key.clone());
+            let kind = self.kind;
             callers.spawn(async move {
                 let mut accepted = 0_u64;
                 while began.elapsed() < lasts {
                     let response = client.get(&url).header("x-api-key", &key).send().await?;
-                    accepted += u64::from(response.status().is_success());
-                    response.bytes().await?;
+                    accepted += u64::from(Answered::of(kind, response).await.let_through);
                 }
                 Ok::<_, reqwest::Error>((place, accepted))
             });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use deployer::UsageTable;
 use domain::bill::Terms;
-use domain::calendar::{Calendar, Span};
+use domain::calendar::{Span, Unit};
 use domain::counts::Sum;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
@@ -25,10 +25,12 @@ pub(super) struct Basis {
 impl Basis {
     /// Of plans that have not changed.
     pub(super) const fn of(plans: Plans) -> Self {
-        Self {
-            plans,
-            terms: BTreeMap::new(),
-        }
+        Self::noted(plans, BTreeMap::new())
+    }
+
+    /// Of these plans, and of the terms that are noted of months, by their start in UTC.
+    pub(super) const fn noted(plans: Plans, terms: BTreeMap<UnixMillis, Terms>) -> Self {
+        Self { plans, terms }
     }
 
     /// Of these plans, with what is noted of each month among `spans`.
@@ -38,7 +40,7 @@ impl Basis {
         spans: impl Iterator<Item = Span>,
     ) -> anyhow::Result<Self> {
         let mut basis = Self::of(plans);
-        for span in spans.filter(|span| span.calendar() == Calendar::Month) {
+        for span in spans.filter(|span| span.unit() == Unit::Month) {
             let month = span.in_utc().start;
             let noted = terms(table, &basis.plans, month).await?;
             basis.terms.insert(month, noted);
@@ -48,9 +50,9 @@ impl Basis {
 
     /// The days whose sums decide the usage of a span, both included.
     pub(super) fn days(&self, span: Span) -> (UnixMillis, UnixMillis) {
-        match span.calendar() {
-            Calendar::Week => span.days(&self.plans),
-            Calendar::Month => self.terms_of(span).days(span.in_utc().start),
+        match span.unit() {
+            Unit::Week => span.days(&self.plans),
+            Unit::Month => self.terms_of(span).days(span.in_utc().start),
         }
     }
 
@@ -61,9 +63,9 @@ impl Basis {
         let from = days.partition_point(|(day, _)| *day < first);
         let to = days.partition_point(|(day, _)| *day <= last);
         let days = days.get(from..to).unwrap_or_default();
-        match span.calendar() {
-            Calendar::Week => Usage::of(days, &self.plans, span),
-            Calendar::Month => self.terms_of(span).usage(days, span.in_utc().start),
+        match span.unit() {
+            Unit::Week => Usage::of_week(days, &self.plans, span),
+            Unit::Month => self.terms_of(span).usage(days, span.in_utc().start),
         }
     }
 

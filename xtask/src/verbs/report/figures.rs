@@ -6,8 +6,10 @@ use deployer::UserDay;
 use domain::calendar::Span;
 use domain::meter::{self, Amounts};
 use domain::plan::time_zone;
+use domain::tally::Totals;
 use domain::time::UnixMillis;
 use domain::usage::Usage;
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -156,24 +158,31 @@ impl From<&Usage> for OfUser {
 
 /// One span: everybody, each plan, each date.
 struct Sums {
+    span: Span,
     total: Together,
     plans: BTreeMap<Option<String>, Together>,
-    days: Vec<Day>,
+    dates: BTreeMap<Date, Totals>,
+    /// The first and the last date of any user's period.
+    extent: Option<(Date, Date)>,
 }
 
 impl Sums {
-    fn new(span: Span) -> Self {
-        let day = |date| Day {
-            date,
-            total_calls: 0,
-            auth_failures: 0,
-            rate_limited: 0,
-            units: 0,
-        };
+    const fn new(span: Span) -> Self {
         Self {
-            total: Together::default(),
+            span,
+            total: Together {
+                users: 0,
+                counts: Counts {
+                    total_calls: 0,
+                    auth_failures: 0,
+                    rate_limited: 0,
+                    units: 0,
+                    meters: Amounts::new(),
+                },
+            },
             plans: BTreeMap::new(),
-            days: span.dates().map(day).collect(),
+            dates: BTreeMap::new(),
+            extent: None,
         }
     }
 
@@ -183,23 +192,57 @@ impl Sums {
         self.total.add(&counts);
         self.plans.entry(plan).or_default().add(&counts);
         let zone = time_zone(&usage.timezone).unwrap_or(TimeZone::UTC);
+        let date = |at: UnixMillis| at.timestamp().to_zoned(zone.clone()).date();
         for (at, (totals, _)) in &usage.quarters {
-            let date = at.timestamp().to_zoned(zone.clone()).date();
-            if let Some(day) = self.day(date) {
-                day.total_calls += totals.calls;
-                day.auth_failures += totals.auth_failures;
-                day.rate_limited += totals.rate_limited;
-                day.units += totals.units;
-            }
+            self.dates.entry(date(*at)).or_default().add(*totals);
         }
+        // Where a user changed to a plan of another zone, the period may begin or end on a date beside
+        // that of the span.
+        let first = near(date(usage.start), self.span.first());
+        let last = near(date(usage.end.plus_millis(-1)), self.last());
+        let (earliest, latest) = self.extent.unwrap_or((first, last));
+        self.extent = Some((earliest.min(first), latest.max(last)));
     }
 
-    /// The day of a date. Where a user changed to a plan of another zone, the span may begin or end
-    /// on a date beside its own: that counts under its first or last.
-    fn day(&mut self, date: Date) -> Option<&mut Day> {
-        let after = self.days.partition_point(|day| day.date <= date);
-        let last = self.days.len().saturating_sub(1);
-        self.days.get_mut(after.saturating_sub(1).min(last))
+    /// The last date of the span.
+    fn last(&self) -> Date {
+        self.span.next().first().saturating_sub(1.day())
+    }
+
+    /// Each date of the users' periods: those of the span, unless a plan's periods begin on another day
+    /// of the month. What lies beside them counts under the first or the last.
+    fn days(&self) -> Vec<Day> {
+        let (first, last) = self.extent.unwrap_or((self.span.first(), self.last()));
+        let mut totals: BTreeMap<Date, Totals> = BTreeMap::new();
+        for (date, of_date) in &self.dates {
+            let shown = (*date).clamp(first, last);
+            totals.entry(shown).or_default().add(*of_date);
+        }
+        let dates = first.series(1.day()).take_while(|date| *date <= last);
+        let day = |date| {
+            let totals = totals.get(&date).copied().unwrap_or_default();
+            Day {
+                date,
+                total_calls: totals.calls,
+                auth_failures: totals.auth_failures,
+                rate_limited: totals.rate_limited,
+                units: totals.units,
+            }
+        };
+        dates.map(day).collect()
+    }
+}
+
+/// The span's own border if the date is at most a day away from it.
+fn near(date: Date, border: Date) -> Date {
+    let (before, after) = (
+        border.saturating_sub(1.day()),
+        border.saturating_add(1.day()),
+    );
+    if (before..=after).contains(&date) {
+        border
+    } else {
+        date
     }
 }
 
@@ -237,21 +280,22 @@ impl Report {
                 });
             }
         }
-        let first = span.first();
+        let days = now.days();
+        let first = days.first().map_or(span.first(), |day| day.date);
         Self {
             environment: environment.to_owned(),
-            kind: super::kind(span.calendar()),
+            kind: super::kind(span.unit()),
             period: span.to_string(),
             first,
-            last: now.days.last().map_or(first, |day| day.date),
+            last: days.last().map_or(first, |day| day.date),
             compared_with: before.map(|before| before.to_string()),
             plans: by_plan(now.plans, previous.as_mut()),
             total: Compared {
                 now: now.total,
                 previous: previous.as_ref().map(|sums| sums.total.clone()),
             },
-            days: now.days,
-            previous_days: previous.map(|sums| sums.days).unwrap_or_default(),
+            days,
+            previous_days: previous.map(|sums| sums.days()).unwrap_or_default(),
             users,
         }
     }

@@ -9,7 +9,8 @@ use deployer::UserDay;
 use domain::bill::{Bill, Terms};
 use domain::counts::Sum;
 use domain::meter::Amounts;
-use domain::plan::{AnchorDay, LimitMode, Plan, Plans};
+use domain::plan::Plans;
+use domain::sample;
 use domain::seen::Seen;
 use domain::tally::Totals;
 use domain::time::Window;
@@ -25,20 +26,7 @@ fn span(label: &str) -> Span {
 }
 
 fn plans_of_two_zones() -> Plans {
-    let plan = |zone: &str| Plan {
-        rate_per_second: 1,
-        burst: 1,
-        monthly_quota: None,
-        alerts_percent: Vec::new(),
-        limit_mode: LimitMode::Soft,
-        timezone: zone.to_owned(),
-        period_anchor_day: AnchorDay::FIRST,
-    };
-    [
-        ("free".to_owned(), plan("UTC")),
-        ("india".to_owned(), plan("Asia/Kolkata")),
-    ]
-    .into()
+    sample::plans([("free", "UTC"), ("india", "Asia/Kolkata")])
 }
 
 /// A day with accepted calls in some quarter hours, and a refused one in the first.
@@ -93,41 +81,91 @@ fn report(label: &str, is_compared: bool) -> Report {
     )
 }
 
+/// The plans with periods from a day of the month on.
+fn anchored(day: u8) -> Plans {
+    let mut plans = plans_of_two_zones();
+    for plan in plans.values_mut() {
+        plan.period_anchor_day = day.try_into().unwrap();
+    }
+    plans
+}
+
 #[test]
 fn a_month_equals_what_users_are_billed_and_adds_up() {
-    for label in ["2026-10", "2026-11"] {
-        let terms = Terms::of(&plans_of_two_zones());
-        let report = report(label, false);
-        let (first, last) = terms.days(at(&format!("{label}-01")));
-        let mut calls = 0;
-        for (user, days) in crate::verbs::usage::by_user(days()) {
-            let within = |(day, _): &(UnixMillis, Sum)| (first..=last).contains(day);
-            let own: Vec<_> = days.into_iter().filter(within).collect();
-            let bill = Bill::of(&user, &own, &terms, at(&format!("{label}-01")));
-            let mut rows = report.users.iter();
-            let Some(bill) = bill else {
-                assert!(rows.all(|row| row.email != user), "{user}");
-                continue;
-            };
-            let row = rows.find(|row| row.email == user).unwrap();
-            let counts = &row.usage.now.counts;
-            assert_eq!(row.usage.now.plan, bill.plan);
-            assert_eq!(
-                (row.period_start.0, row.period_end.0),
-                (bill.start, bill.end)
-            );
-            assert_eq!(counts.total_calls, bill.totals.calls);
-            assert_eq!(counts.units, bill.totals.units);
-            assert_eq!(counts.rate_limited, bill.totals.rate_limited);
-            assert_eq!(counts.meters, bill.meters);
-            calls += bill.totals.calls;
+    let (usual, middle, last) = (plans_of_two_zones(), anchored(15), anchored(31));
+    // The plans of today, and those by which the bills were made.
+    for (plans, noted) in [
+        (&usual, &usual),
+        (&middle, &middle),
+        (&last, &last),
+        (&usual, &middle),
+    ] {
+        for label in ["2026-10", "2026-11"] {
+            equals_the_bills(label, plans, &Terms::of(noted));
         }
-        let of_plans = report.plans.iter().map(|plan| &plan.usage.now);
-        let by_date = report.days.iter().map(|day| day.total_calls);
-        assert_eq!(report.total.now.counts.total_calls, calls);
-        assert_eq!(of_plans.map(|of| of.counts.total_calls).sum::<u64>(), calls);
-        assert_eq!(by_date.sum::<u64>(), calls);
     }
+}
+
+#[test]
+fn a_month_of_other_periods_shows_their_dates() {
+    let basis = Basis::of(anchored(15));
+    let days = vec![
+        day("ann@example.com", "2026-11-14", "free", &[(3, 1)]),
+        day("ann@example.com", "2026-11-15", "free", &[(3, 2)]),
+        day("ann@example.com", "2026-12-14", "free", &[(3, 4)]),
+        day("ann@example.com", "2026-12-15", "free", &[(3, 8)]),
+    ];
+    let report = Report::of("test", (span("2026-11"), false), days, &basis);
+    let calls = report.days.iter().filter(|day| day.total_calls > 0);
+    let calls: Vec<_> = calls
+        .map(|day| (day.date.to_string(), day.total_calls))
+        .collect();
+    let expected = [("2026-11-15", 2), ("2026-12-14", 4)];
+    assert_eq!(
+        calls,
+        expected.map(|(date, calls)| (date.to_owned(), calls))
+    );
+    let (first, last) = (report.first.to_string(), report.last.to_string());
+    assert_eq!(
+        (first.as_str(), last.as_str()),
+        ("2026-11-15", "2026-12-14")
+    );
+}
+
+/// The report of a month, made by these plans and by the terms of its bills, equals the bills.
+fn equals_the_bills(label: &str, plans: &Plans, terms: &Terms) {
+    let month = at(&format!("{label}-01"));
+    let basis = Basis::noted(plans.clone(), [(month, terms.clone())].into());
+    let report = Report::of("test", (span(label), false), days(), &basis);
+    let (first, last) = terms.days(month);
+    let mut calls = 0;
+    for (user, days) in crate::verbs::usage::by_user(days()) {
+        let within = |(day, _): &(UnixMillis, Sum)| (first..=last).contains(day);
+        let own: Vec<_> = days.into_iter().filter(within).collect();
+        let bill = Bill::of(&user, &own, terms, month);
+        let mut rows = report.users.iter();
+        let Some(bill) = bill else {
+            assert!(rows.all(|row| row.email != user), "{user}");
+            continue;
+        };
+        let row = rows.find(|row| row.email == user).unwrap();
+        let counts = &row.usage.now.counts;
+        assert_eq!(row.usage.now.plan, bill.plan);
+        assert_eq!(
+            (row.period_start.0, row.period_end.0),
+            (bill.start, bill.end)
+        );
+        assert_eq!(counts.total_calls, bill.totals.calls);
+        assert_eq!(counts.units, bill.totals.units);
+        assert_eq!(counts.rate_limited, bill.totals.rate_limited);
+        assert_eq!(counts.meters, bill.meters);
+        calls += bill.totals.calls;
+    }
+    let of_plans = report.plans.iter().map(|plan| &plan.usage.now);
+    let by_date = report.days.iter().map(|day| day.total_calls);
+    assert_eq!(report.total.now.counts.total_calls, calls);
+    assert_eq!(of_plans.map(|of| of.counts.total_calls).sum::<u64>(), calls);
+    assert_eq!(by_date.sum::<u64>(), calls);
 }
 
 #[test]
@@ -266,13 +304,13 @@ fn a_change_is_a_share_of_the_span_before() {
 fn the_last_week_is_the_newest_whose_days_are_all_sealed() {
     let basis = Basis::of(plans_of_two_zones());
     let now = at("2026-11-28");
-    let asked = |which, calendar| Candidates::of((calendar, which), now);
+    let asked = |which, unit| Candidates::of((unit, which), now);
     let sealed = |first: &str, last: &str| -> BTreeMap<UnixMillis, Round> {
         let days = std::iter::successors(Some(at(first)), |day| Some(day.plus_days(1)));
         let days = days.take_while(|day| *day <= at(last));
         days.map(|day| (day, Round::Sealed)).collect()
     };
-    let last = asked(Which::Last, Calendar::Week);
+    let last = asked(Which::Last, Unit::Week);
     assert_eq!(last.newest, span("2026-W47"));
     let chosen = |rounds: &BTreeMap<_, _>| {
         let chosen = last.chosen(rounds, &basis);
@@ -289,7 +327,7 @@ fn the_last_week_is_the_newest_whose_days_are_all_sealed() {
     let none = "none of the last 5 weeks is closed".to_owned();
     assert_eq!(chosen(&rounds), Err(none));
 
-    let named = asked(Which::Named(span("2026-10")), Calendar::Month);
+    let named = asked(Which::Named(span("2026-10")), Unit::Month);
     let refused = named.chosen(&sealed("2026-10-01", "2026-10-30"), &basis);
     let message = "month `2026-10` is not closed: `2026-10-31` is not";
     assert_eq!(refused.unwrap_err().to_string(), message);

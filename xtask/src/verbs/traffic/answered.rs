@@ -9,6 +9,9 @@ pub(in crate::verbs) struct Answered {
     pub(in crate::verbs) status: u16,
     /// Whether the authorizer let the call through.
     pub(in crate::verbs) let_through: bool,
+    /// Whether that is certain. A REST API marks its own responses, and AWS marks those for a stage
+    /// that does not serve yet in the same way, as does an upstream that is itself on AWS.
+    pub(in crate::verbs) is_certain: bool,
 }
 
 impl Answered {
@@ -18,24 +21,43 @@ impl Answered {
         let status = answer.status().as_u16();
         let is_marked = answer.headers().contains_key("x-amzn-errortype");
         let body = answer.bytes().await.unwrap_or_default();
-        let let_through = match kind {
-            ApiKind::Rest => !is_marked || is_let_through_by_rest_api(status, &body),
-            ApiKind::Http => is_let_through_by_http_api(status, &body),
-        };
+        match kind {
+            ApiKind::Rest if is_marked => Self::marked_by_rest_api(status, &body),
+            ApiKind::Rest => Self::certain(status, true),
+            ApiKind::Http => Self::certain(status, is_let_through_by_http_api(status, &body)),
+        }
+    }
+
+    const fn certain(status: u16, let_through: bool) -> Self {
         Self {
             status,
             let_through,
+            is_certain: true,
         }
     }
-}
 
-/// A REST API's own responses have a code in `error`. It also responds for an upstream that fails,
-/// and then the call was let through.
-fn is_let_through_by_rest_api(status: u16, body: &[u8]) -> bool {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = body.get("error").and_then(Value::as_str);
-    let for_upstream = matches!(code, Some("badGateway" | "gatewayTimeout"));
-    code.is_none() || for_upstream && [502, 504].contains(&status)
+    /// A REST API's own responses have a code in `error`, except to `HEAD`, which has no body. It also
+    /// responds for an upstream that fails, and then the call was let through.
+    fn marked_by_rest_api(status: u16, body: &[u8]) -> Self {
+        let for_upstream = [502, 504].contains(&status);
+        if body.is_empty() {
+            return Self {
+                status,
+                let_through: for_upstream,
+                is_certain: false,
+            };
+        }
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        match body.get("error").and_then(Value::as_str) {
+            Some("badGateway" | "gatewayTimeout") if for_upstream => Self::certain(status, true),
+            Some(_) => Self::certain(status, false),
+            None => Self {
+                status,
+                let_through: true,
+                is_certain: false,
+            },
+        }
+    }
 }
 
 /// An HTTP API does not mark its own responses: it is known by their bodies. Its 503 stands for an
@@ -57,18 +79,36 @@ mod tests {
 
     #[test]
     fn only_the_gateways_own_refusals_refuse_a_call() {
-        for (status, body, let_through) in [
-            (401, r#"{"error":"unauthorized","message":"…"}"#, false),
-            (429, r#"{"error":"rateLimited","message":"…"}"#, false),
-            (500, r#"{"error":"internal","message":"…"}"#, false),
-            (502, r#"{"error":"badGateway","message":"…"}"#, true),
-            (504, r#"{"error":"gatewayTimeout","message":"…"}"#, true),
-            // Of an upstream behind a gateway of its own.
-            (403, r#"{"message":"Forbidden"}"#, true),
-            (400, "no JSON", true),
+        for (status, body, let_through, is_certain) in [
+            (
+                401,
+                r#"{"error":"unauthorized","message":"…"}"#,
+                false,
+                true,
+            ),
+            (429, r#"{"error":"rateLimited","message":"…"}"#, false, true),
+            (500, r#"{"error":"internal","message":"…"}"#, false, true),
+            (502, r#"{"error":"badGateway","message":"…"}"#, true, true),
+            (
+                504,
+                r#"{"error":"gatewayTimeout","message":"…"}"#,
+                true,
+                true,
+            ),
+            // Of an upstream behind a gateway of its own, or of a stage that does not serve yet.
+            (403, r#"{"message":"Forbidden"}"#, true, false),
+            (400, "no JSON", true, false),
+            // To `HEAD`.
+            (401, "", false, false),
+            (504, "", true, false),
         ] {
-            let found = is_let_through_by_rest_api(status, body.as_bytes());
-            assert_eq!(found, let_through, "{status} {body}");
+            let found = Answered::marked_by_rest_api(status, body.as_bytes());
+            let expected = Answered {
+                status,
+                let_through,
+                is_certain,
+            };
+            assert_eq!(found, expected, "{body}");
         }
         for (status, body, let_through) in [
             (403, r#"{"message":"Forbidden"}"#, false),

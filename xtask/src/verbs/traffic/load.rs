@@ -166,6 +166,7 @@ mod tests {
             let answered = Answered {
                 status,
                 let_through,
+                is_certain: true,
             };
             sent.add((user, Some(answered)));
         }

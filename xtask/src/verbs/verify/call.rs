@@ -122,29 +122,31 @@ impl Call<'_> {
         Ok(Counted { checks, seconds })
     }
 
-    /// Calls until the gateway lets a call through: new stages and keys take a moment.
+    /// Calls until the gateway certainly lets a call through: new stages and keys take a moment.
     async fn until_let_through(&self) -> Check {
         let until = Instant::now() + ANSWER;
         loop {
-            let (let_through, said) = self.once().await;
-            if let_through || Instant::now() >= until {
+            let (answered, said) = self.once().await;
+            let let_through = answered.is_some_and(|answered| answered.let_through);
+            let is_certain = answered.is_some_and(|answered| answered.is_certain);
+            if let_through && is_certain || Instant::now() >= until {
                 return Check::new("metered call", let_through, format!("{} {said}", self.url));
             }
             tokio::time::sleep(POLL * 4).await;
         }
     }
 
-    /// Makes one call and returns whether the authorizer let it through.
-    async fn once(&self) -> (bool, String) {
+    /// Makes one call.
+    async fn once(&self) -> (Option<Answered>, String) {
         let request = self.client.get(&self.url).header("x-api-key", &self.key);
         match request.send().await {
             Ok(answer) => {
                 let status = answer.status();
                 let kind = self.reached.environment.gateway;
                 let answered = Answered::of(kind, answer).await;
-                (answered.let_through, format!("answered {status}"))
+                (Some(answered), format!("answered {status}"))
             }
-            Err(error) => (false, format!("did not answer: {error}")),
+            Err(error) => (None, format!("did not answer: {error}")),
         }
     }
 
