@@ -67,8 +67,9 @@ pub struct Realtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<UserCalls>")]
     pub top_users: Option<Vec<UserCalls>>,
-    /// Addresses with at least five refused calls within the last hour, most first, at most a
-    /// hundred; for administrators only.
+    /// Addresses with at least five refused calls within the last hour, at most a hundred; for
+    /// administrators only. Those with most refused calls come first; of equally many, those that
+    /// tried more different keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<SuspiciousIp>")]
     pub suspicious_ips: Option<Vec<SuspiciousIp>>,

@@ -1,5 +1,6 @@
 //! Addresses with repeated refusals within the last sixty minutes.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::counts::{AddressHour, Failures};
@@ -8,7 +9,6 @@ use domain::time::{UnixMillis, Window};
 use super::{MINUTE, end};
 use crate::body::{Instant, SuspiciousIp};
 use crate::fresh::Fresh;
-use crate::ranking::ranked;
 
 /// Entries of the list.
 const MOST: usize = 100;
@@ -44,7 +44,8 @@ pub(super) fn oldest(now: UnixMillis) -> UnixMillis {
     Window::Minute.start(now).plus_millis(-59 * MINUTE)
 }
 
-/// The suspicious addresses, those with most refusals first.
+/// The suspicious addresses, those with most refusals first. Of equally many, the one that tried more
+/// keys comes first: it guesses, and does not merely repeat a key that expired.
 pub(super) fn suspicious(stored: &[FailedIn], fresh: &Fresh, now: UnixMillis) -> Vec<SuspiciousIp> {
     let span = oldest(now)..end(now);
     let mut suspects: BTreeMap<&str, Suspect<'_>> = BTreeMap::new();
@@ -62,21 +63,16 @@ pub(super) fn suspicious(stored: &[FailedIn], fresh: &Fresh, now: UnixMillis) ->
         suspects.entry(address).or_default().add(&failed.failures);
     }
     suspects.retain(|_, suspect| suspect.refused() >= SUSPICIOUS_FROM);
-    let ranking = ranked(
-        suspects
-            .iter()
-            .map(|(ip, suspect)| (*ip, suspect.refused())),
-    );
-    let entry = |ip: &str| {
-        let suspect = suspects.get(ip)?;
-        Some(SuspiciousIp {
-            ip: ip.to_owned(),
-            auth_failures: suspect.auth_failures,
-            rate_limited: suspect.rate_limited,
-            distinct_keys: suspect.keys.len() as u64,
-            last_seen: Instant(suspect.last_seen),
-        })
+    let mut suspects: Vec<_> = suspects.into_iter().collect();
+    // Stable: addresses that equal in both stay in their own order.
+    suspects.sort_by_key(|(_, suspect)| Reverse((suspect.refused(), suspect.keys.len())));
+    suspects.truncate(MOST);
+    let entry = |(ip, suspect): (&str, Suspect<'_>)| SuspiciousIp {
+        ip: ip.to_owned(),
+        auth_failures: suspect.auth_failures,
+        rate_limited: suspect.rate_limited,
+        distinct_keys: suspect.keys.len() as u64,
+        last_seen: Instant(suspect.last_seen),
     };
-    let ranking = ranking.into_iter().take(MOST);
-    ranking.filter_map(|(ip, _)| entry(ip)).collect()
+    suspects.into_iter().map(entry).collect()
 }

@@ -181,6 +181,38 @@ fn lists_are_cut_and_stand_in_the_same_order_always() {
     assert_eq!(first, ["192.0.2.070", "192.0.2.006", "192.0.2.007"]);
 }
 
+#[test]
+fn of_equal_failures_the_address_that_tried_more_keys_is_more_suspicious() {
+    let now = at("2026-11-22T16:04:05Z");
+    let one_key = |first, ip: &str, count| {
+        let mut events = failures(first, ip, "2026-11-22T16:00:00Z", count);
+        for event in &mut events {
+            event.data.key_id = Some("key_0".to_owned());
+        }
+        events
+    };
+    for fold in [false, true] {
+        let world = World::default();
+        world.call(&one_key(0, "192.0.2.1", 6));
+        world.call(&failures(10, "192.0.2.2", "2026-11-22T16:00:00Z", 6));
+        world.call(&one_key(20, "192.0.2.3", 7));
+        if fold {
+            world.fold(at("2026-11-22T16:04:00Z"));
+        }
+        let suspicious = both(&world, now)[1].suspicious_ips.clone().unwrap();
+        let found = suspicious.iter().map(|suspect| {
+            let failures = suspect.auth_failures;
+            (suspect.ip.as_str(), failures, suspect.distinct_keys)
+        });
+        let expected = [
+            ("192.0.2.3", 7, 1),
+            ("192.0.2.2", 6, 3),
+            ("192.0.2.1", 6, 1),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected, "folded: {fold}");
+    }
+}
+
 /// The documented cost, for a hundred users and thirty addresses that fail.
 #[test]
 fn the_last_minutes_cost_few_read_units() {
