@@ -385,6 +385,10 @@ const EXAMPLES: &[Verb] = &[
                 "test --faults 1000000 --seed 7",
                 "a million randomised schedules",
             ),
+            (
+                "test --fuzz=10 key token",
+                "what libFuzzer invents, for two readers of foreign input",
+            ),
         ],
     ),
     (

@@ -1,6 +1,8 @@
 //! `test`: installs what the suites need, then runs all of them in one run with the summary at the
 //! end.
 
+mod fuzz;
+
 use std::process::ExitStatus;
 
 use anyhow::Context as _;
@@ -27,7 +29,18 @@ pub(crate) struct Arguments {
     /// and deploys that are killed
     #[arg(long, conflicts_with = "faults")]
     pub(crate) chaos: bool,
-    /// Arguments for the test runner, such as a name to filter by
+    /// Run the fuzz targets alone, each for this many seconds (60 if none are given)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with_all = ["faults", "chaos"]
+    )]
+    pub(crate) fuzz: Option<u64>,
+    /// Arguments for the test runner, such as a name to filter by; with `--fuzz`, the targets to run
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }
@@ -39,6 +52,9 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
     }
     if let Some(schedules) = args.faults {
         return faults(context, schedules, args.seed).await;
+    }
+    if let Some(seconds) = args.fuzz {
+        return fuzz::run(context, seconds, &args.args).await;
     }
     Tools::ensure(context).await?;
     SuiteTools::ensure(context).await?;
