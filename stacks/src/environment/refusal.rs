@@ -73,7 +73,8 @@ impl Environment {
             },
             format!(
                 "upstream: calls of `{route}` would not reach the API, because the gateway answers `OPTIONS` and, with \
-                 what is below them, the paths `/v1/analytics`, `/v1/keys`, `/v1/blocks` and `/v1/usage/events`; leave the route out, or give it another path"
+                 what is below them, the paths `/v1/analytics`, `/v1/keys`, `/v1/blocks` and `/v1/usage/events`; \
+                 leave the route out, or give it another path"
             ),
         ))
     }

@@ -241,8 +241,8 @@ fn of_others(world: &World, user: &str, plan: &Plan, start: UnixMillis) -> u64 {
     units.map(|(_, units)| units).sum()
 }
 
-/// A hard rate lets through no more than its burst and what it adds between two calls, whatever clock
-/// each authorizer has: the bucket that they share is only ever filled further.
+/// Between any two calls, a hard rate admits at most its burst plus what it refills in that time, even
+/// if the authorizers' clocks disagree: a clock that runs behind never takes back a refill.
 fn check_rate(limits: &Limits, key: &KeyRecord, rate: Rate) -> Result<(), String> {
     let user = &key.email;
     let admitted = limits.decisions.iter().filter(|decision| {

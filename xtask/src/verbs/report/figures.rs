@@ -167,19 +167,10 @@ struct Sums {
 }
 
 impl Sums {
-    const fn new(span: Span) -> Self {
+    fn new(span: Span) -> Self {
         Self {
             span,
-            total: Together {
-                users: 0,
-                counts: Counts {
-                    total_calls: 0,
-                    auth_failures: 0,
-                    rate_limited: 0,
-                    units: 0,
-                    meters: Amounts::new(),
-                },
-            },
+            total: Together::default(),
             plans: BTreeMap::new(),
             dates: BTreeMap::new(),
             extent: None,

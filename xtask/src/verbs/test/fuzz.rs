@@ -105,7 +105,7 @@ fn chosen(all: Vec<String>, named: &[String]) -> anyhow::Result<Vec<String>> {
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         let all = all.join("`, `");
         return Err(Stop::usage(format!(
-            "there is no fuzz target `{unknown}`, expected one of `{all}`"
+            "unknown fuzz target `{unknown}`: expected one of `{all}`"
         ))
         .into());
     }
@@ -168,7 +168,7 @@ mod tests {
         let refused = chosen(all(), &["kye".to_owned()]).unwrap_err().to_string();
         assert_eq!(
             refused,
-            "there is no fuzz target `kye`, expected one of `entry`, `key`"
+            "unknown fuzz target `kye`: expected one of `entry`, `key`"
         );
     }
 
