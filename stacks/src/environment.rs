@@ -58,6 +58,8 @@ pub use upstream::{Identity, ResponseTransferMode, Secret, Upstream};
 pub const LOCAL_ACCOUNT: &str = "000000000000";
 /// The path of the sample, which is metered if the file declares no upstream.
 pub const SAMPLE: &str = "/v1/deadlines";
+/// Environments that are production unless their file says otherwise.
+const PRODUCTION: [&str; 2] = ["prod", "production"];
 /// The environment that runs on the embedded AWS.
 pub const LOCAL: &str = "local";
 
@@ -74,6 +76,9 @@ pub struct Environment {
     pub leaves_gateway_account: bool,
     /// The AWS account, twelve digits. By default the account of the credentials.
     pub account: Option<Account>,
+    /// Whether a change is confirmed by typing the environment's name: by default in `prod` and
+    /// `production`.
+    pub production: Option<bool>,
     /// The AWS region.
     #[serde(default)]
     pub region: Region,
@@ -330,6 +335,12 @@ impl Environment {
     /// Whether it runs on the embedded AWS.
     pub fn is_local(&self) -> bool {
         self.name == LOCAL
+    }
+
+    /// Whether a change is confirmed by typing the environment's name.
+    pub fn is_production(&self) -> bool {
+        let by_name = || PRODUCTION.contains(&self.name.as_str());
+        self.production.unwrap_or_else(by_name)
     }
 
     /// The routes under which calls are counted. Empty if the gateway's resources are the routes.

@@ -70,6 +70,25 @@ async fn each_state_is_said_with_its_way_on() {
     cloud.play_refusal("sts:GetCallerIdentity", "ExpiredToken", expired);
     insta::assert_snapshot!("expired", said(&cloud, "deploy --env test --yes"));
 
+    // What a question is about is shown even with `--quiet`; production asks for its name.
+    cloud.play_status(API, "UPDATE_ROLLBACK_FAILED");
+    let asked = said(&cloud, "deploy --env test --quiet");
+    assert!(asked.contains("first: finish the rollback"), "{asked}");
+    let file = cloud.place.dir().join("environments/test.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}production: true\n")).unwrap();
+    cloud.place.set("ENABLE_KINESIS_ANALYTICS", "true");
+    let asked = said(&cloud, "deploy --env test --quiet");
+    assert!(asked.starts_with("exit code 1\n"), "{asked}");
+    for part in [
+        "what changes:",
+        "CompliCal-Kinesis-test",
+        "[type `test`] no",
+    ] {
+        assert!(asked.contains(part), "`{part}` is not in {asked}");
+    }
+    cloud.place.set("ENABLE_KINESIS_ANALYTICS", "false");
+
     // Nothing of all this changed anything.
     let standing = said(&cloud, "diff --env test --exit-code");
     assert!(standing.starts_with("exit code 0\n"), "{standing}");

@@ -9,8 +9,6 @@ use crate::options::Global;
 use crate::output::Output;
 use crate::stop::Stop;
 
-/// Environments whose changes are confirmed by typing their name.
-const PRODUCTION: [&str; 2] = ["prod", "production"];
 /// Overrides `analytics.enabled` of the environment file, if set.
 const ANALYTICS_VARIABLE: &str = "ENABLE_KINESIS_ANALYTICS";
 
@@ -149,7 +147,7 @@ impl Context {
 
     /// Asks whether a change may proceed; in production the answer is the environment's name.
     pub(crate) async fn confirm(&self, question: &str) -> anyhow::Result<bool> {
-        if PRODUCTION.contains(&self.name.as_str()) {
+        if self.environment()?.is_production() {
             self.out.confirm_by_name(question, &self.name).await
         } else {
             self.out.confirm(question).await

@@ -78,6 +78,14 @@ impl Output {
         }
     }
 
+    /// The same, with progress if `asks`: nobody agrees to what was not shown.
+    pub(crate) const fn before_a_question(self, asks: bool) -> Self {
+        Self {
+            quiet: self.quiet && !asks,
+            ..self
+        }
+    }
+
     pub(crate) const fn is_json(self) -> bool {
         self.json
     }

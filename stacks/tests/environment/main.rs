@@ -451,3 +451,19 @@ fn refused_at_the_end(more: &str, expected: &str) {
 fn a_setting_that_nothing_enforces_is_unknown() {
     refused_at_the_end("otlp: {endpoint: 'https://a.example'}", "unknown key");
 }
+
+#[test]
+fn production_is_what_the_file_says_and_else_what_the_name_says() {
+    let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+    for (name, more, expected) in [
+        ("test", "", false),
+        ("prod", "", true),
+        ("production", "", true),
+        ("test", "production: true", true),
+        ("prod", "production: false", false),
+    ] {
+        let environment =
+            Environment::parse(name, Path::new("a.yaml"), &format!("{text}{more}\n")).unwrap();
+        assert_eq!(environment.is_production(), expected, "{name}, {more}");
+    }
+}

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::propose::{Proposal, Proposals};
-use super::review::{Decision, consented, named};
+use super::review::{Decision, asks, consented, named};
 use super::{Deployment, adoption, leftovers, order};
 use crate::aws::deletable;
 use crate::output::counted;
@@ -28,9 +28,10 @@ impl Deployment<'_> {
         if !plan.differs() {
             return Ok(Decision::Unchanged);
         }
-        out.step("what changes:");
+        let shown = out.before_a_question(asks(self.manner, &plan.concerns()));
+        shown.step("what changes:");
         for line in plan.lines() {
-            out.review(&line);
+            shown.review(&line);
         }
         self.show_unsupported(&proposals.stacks);
         let what = format!("change {}", named(&plan.names()));
@@ -80,8 +81,9 @@ impl Deployment<'_> {
             format!("remove log group `{group}` of a stack that is gone, with its {bytes}")
         }));
         if !what.is_empty() {
+            let shown = out.before_a_question(asks(self.manner, &[]));
             for what in &what {
-                out.detail(&format!("first: {what}"));
+                shown.detail(&format!("first: {what}"));
             }
             if !consented(self.context, self.manner, &what.join(", and "), &[]).await? {
                 return Ok(false);

@@ -66,6 +66,11 @@ pub(super) fn named(stacks: &[&str]) -> String {
     format!("stack{plural} {}", names.join(", "))
 }
 
+/// Whether a change that raises `concerns` needs an answer.
+pub(super) fn asks(manner: Manner, concerns: &[String]) -> bool {
+    !manner.consent.yes && question(manner.outside_local, "", concerns).is_some()
+}
+
 /// Whether `what`, which raises `concerns`, may proceed.
 pub(super) async fn consented(
     context: &Context,
