@@ -25,10 +25,11 @@ use super::traffic::{CALLERS, OWN_QUOTA, plans};
 use super::weather::Weather;
 use super::world::World;
 
-/// The rate of the plan with a hard limit, and that of the first caller's key.
+/// The rate of the plan with a hard limit, and that of the first caller's key: two calls within a
+/// second exceed it.
 const SLOW: Rate = Rate {
     per_second: 1,
-    burst: 3,
+    burst: 1,
 };
 /// A rate that no schedule reaches.
 const FAST: Rate = Rate {
@@ -96,6 +97,8 @@ pub(super) struct Decision {
     pub(super) instance: usize,
     pub(super) answer: Response,
     pub(super) verdict: Verdict,
+    /// Nothing had failed by the time of the verdict that a hard limit depends on.
+    pub(super) is_exact: bool,
 }
 
 /// The limits of a schedule.
@@ -242,23 +245,31 @@ fn of_others(world: &World, user: &str, plan: &Plan, start: UnixMillis) -> u64 {
 }
 
 /// Between any two calls, a hard rate admits at most its burst plus what it refills in that time, even
-/// if the authorizers' clocks disagree: a clock that runs behind never takes back a refill.
-fn check_rate(limits: &Limits, key: &KeyRecord, rate: Rate) -> Result<(), String> {
-    let user = &key.email;
-    let admitted = limits.decisions.iter().filter(|decision| {
-        matches!(decision.verdict, Verdict::Admitted)
-            && decision.event.subject.email() == Some(user)
-            && decision.event.data.plan.as_ref() == Some(&key.plan)
-    });
-    let mut times: Vec<i64> = admitted.map(|decision| decision.event.time.0).collect();
-    times.sort_unstable();
-    for (place, from) in times.iter().enumerate() {
-        for (calls, to) in (1..).zip(times.iter().skip(place)) {
-            let most = i64::from(rate.burst) + (to - from) * i64::from(rate.per_second) / 1_000 + 1;
-            if calls > most {
-                return Err(format!(
-                    "{calls} calls of {user} were let through from {from} to {to}, at most {most}"
-                ));
+/// if the authorizers' clocks disagree: each call moves the instant at which the bucket is full.
+fn check_rates(limits: &Limits) -> Result<(), String> {
+    let mut admitted: BTreeMap<(String, String), (Rate, Vec<i64>)> = BTreeMap::new();
+    for decision in limits.decisions.iter().filter(|decision| decision.is_exact) {
+        let Some((key, plan)) = limits.of(&decision.event) else {
+            continue;
+        };
+        if plan.limit_mode == LimitMode::Hard && decision.verdict == Verdict::Admitted {
+            let rate = key.user_limits(&plan).rate;
+            let bucket = admitted.entry((key.email, key.plan));
+            let (_, times) = bucket.or_insert_with(|| (rate, Vec::new()));
+            times.push(decision.event.time.0);
+        }
+    }
+    for ((user, plan), (rate, mut times)) in admitted {
+        times.sort_unstable();
+        for (place, from) in times.iter().enumerate() {
+            for (calls, to) in (1..).zip(times.iter().skip(place)) {
+                let refilled = (to - from) * i64::from(rate.per_second) / 1_000;
+                let most = i64::from(rate.burst) + refilled;
+                if calls > most {
+                    return Err(format!(
+                        "{calls} calls of {user} on {plan} were let through from {from} to {to}, at most {most}"
+                    ));
+                }
             }
         }
     }
@@ -270,6 +281,7 @@ fn check_rate(limits: &Limits, key: &KeyRecord, rate: Rate) -> Result<(), String
 /// another authorizer began them, and from the one that let it through meanwhile.
 pub(super) fn check(world: &World) -> Result<(), String> {
     let limits = &world.limits;
+    check_rates(limits)?;
     let mut periods: BTreeMap<(String, UnixMillis), (KeyRecord, Plan)> = BTreeMap::new();
     for decision in &limits.decisions {
         if let Some((key, plan)) = limits.of(&decision.event) {
@@ -278,9 +290,6 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         }
     }
     for ((user, start), (key, plan)) in periods {
-        if plan.limit_mode == LimitMode::Hard && !limits.is_disturbed {
-            check_rate(limits, &key, key.user_limits(&plan).rate)?;
-        }
         let counters = limits.counters.held.counters(&ItemKey::limit(&user, None));
         let counted = counters.get(&period_counter(start)).copied().unwrap_or(0);
         let counted = u64::try_from(counted).unwrap_or(0);

@@ -32,6 +32,7 @@ impl World {
             instance,
             answer,
             verdict: Verdict::None,
+            is_exact: false,
         });
         let limiter = &self.authorizers[instance].limiter;
         let call = (event.data.units, event.time, number);
@@ -48,7 +49,9 @@ impl World {
 
     /// The authorizer answers, and then reports the call, and what it let through.
     pub(super) fn decided(&mut self, number: usize, over: Option<Over>) {
+        let is_exact = !self.limits.is_disturbed;
         let decision = &mut self.limits.decisions[number];
+        decision.is_exact = is_exact;
         decision.verdict = over.map_or(Verdict::Admitted, Verdict::Refused);
         let (mut event, instance) = (decision.event.clone(), decision.instance);
         let answer = decision.answer;
