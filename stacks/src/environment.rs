@@ -343,6 +343,12 @@ impl Environment {
         self.production.unwrap_or_else(by_name)
     }
 
+    /// Whether callers receive the upstream's responses while these still arrive.
+    pub(crate) fn streams_responses(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_some_and(|of| of.response_transfer_mode == ResponseTransferMode::Stream)
+    }
+
     /// The routes under which calls are counted. Empty if the gateway's resources are the routes.
     pub fn routes(&self) -> Vec<Route> {
         match &self.upstream {

@@ -10,7 +10,7 @@ use domain::time::UnixMillis;
 
 use super::{
     Address, ApiKind, Environment, KeySetAddress, LOCAL_ACCOUNT, LimitMode, Partition, Plan,
-    ResponseTransferMode, SignIn, Upstream, Weighed, sources,
+    SignIn, Upstream, Weighed, sources,
 };
 
 /// The first month of the years for which periods are checked, 2026-01.
@@ -272,11 +272,6 @@ impl Environment {
                  out, or set `gateway: rest`"
             ),
         ))
-    }
-
-    fn streams_responses(&self) -> bool {
-        let upstream = self.upstream.as_ref();
-        upstream.is_some_and(|of| of.response_transfer_mode == ResponseTransferMode::Stream)
     }
 
     /// The embedded AWS drops the records of a stream whose shards change, and measures no stream.

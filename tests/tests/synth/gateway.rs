@@ -182,11 +182,13 @@ fn the_api_before_an_upstream() {
 #[test]
 fn responses_are_streamed_where_the_file_says_so() {
     let line = "upstream: {url: 'https://api.example.com', responseTransferMode: stream}";
-    for (line, expected) in [
-        (line, (json!("STREAM"), json!(900_000))),
+    // A streamed response has its line of the access log at its end, up to fifteen minutes later.
+    for (line, expected, logging_seconds) in [
+        (line, (json!("STREAM"), json!(900_000)), 1_140),
         (
             &line.replace("stream}", "buffered}"),
             (Value::Null, json!(29_000)),
+            240,
         ),
     ] {
         let resources = resources(&assembly_of(&parsed(line)));
@@ -202,6 +204,16 @@ fn responses_are_streamed_where_the_file_says_so() {
             })
             .collect();
         assert_eq!(found, vec![expected; 4]);
+        let (_, idle) = resources
+            .iter()
+            .find(|(id, _)| id == "AccessLogIdle")
+            .unwrap();
+        let metrics = idle["Properties"]["Metrics"].as_array();
+        let periods = metrics.unwrap().iter().filter_map(|metric| {
+            let period = metric.get("MetricStat")?.get("Period");
+            period.and_then(Value::as_u64)
+        });
+        assert_eq!(periods.collect::<Vec<_>>(), [logging_seconds; 2]);
     }
 }
 

@@ -6,7 +6,6 @@ use super::gateway::OwnApi;
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Percentile, Period, Queue, Statistic,
 };
-use crate::environment::{ResponseTransferMode, Upstream};
 use crate::metering::context::StackContext;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
@@ -52,9 +51,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn of(context: &StackContext<'_>, api: &OwnApi) -> Self {
-        let upstream = context.environment.upstream.as_ref();
-        let streams = |of: &Upstream| of.response_transfer_mode == ResponseTransferMode::Stream;
-        let logging = settled(if upstream.is_some_and(streams) {
+        let logging = settled(if context.environment.streams_responses() {
             LINE_SECONDS + STREAM_SECONDS
         } else {
             LINE_SECONDS
