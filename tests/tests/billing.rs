@@ -41,7 +41,8 @@ json.dump({'statuses': statuses, 'posted': posted}, sys.stdout)
 ";
 
 /// Runs the receiver against a Stripe on loopback that refuses the first request, and sends the same
-/// fields with Stripe's own client, whose parameters come from the OpenAPI document that Stripe publishes.
+/// fields with Stripe's own client. Its parameters come from the `OpenAPI` document that Stripe
+/// publishes.
 const BESIDE_STRIPES_CLIENT: &str = "
 import importlib.util, json, os, sys, threading, urllib.parse
 from http.server import BaseHTTPRequestHandler, HTTPServer
