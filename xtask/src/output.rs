@@ -159,6 +159,18 @@ impl Output {
         Self::print(line)
     }
 
+    /// Writes a file to stdout, byte for byte.
+    pub(crate) fn bytes(file: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(file).and_then(|()| stdout.flush());
+        written.context("writing to stdout")
+    }
+
+    /// Whether stdout is a terminal.
+    pub(crate) fn is_terminal() -> bool {
+        std::io::stdout().is_terminal()
+    }
+
     /// Starts a list that is printed item by item: as JSON, one document with the member `name`;
     /// otherwise one item per line.
     pub(crate) fn list(self, name: &str) -> anyhow::Result<Document> {

@@ -170,10 +170,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "usage export",
-        &[(
-            "usage export --month 2026-11 --format csv",
-            "final usage of each user; the same bytes each time",
-        )],
+        &[
+            (
+                "usage export --month 2026-11 --format csv",
+                "final usage of each user; the same bytes each time",
+            ),
+            (
+                "usage export --month 2026-11 --format parquet --out usage.parquet",
+                "the same with types, for a data warehouse",
+            ),
+        ],
     ),
     (
         "report",
