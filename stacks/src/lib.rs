@@ -9,7 +9,7 @@
 //! - [`constructs`]: resources with safe defaults and grants, and a guide to a stack of your own;
 //!   `examples/worker.rs` is one.
 //! - [`cfn`]: CloudFormation's types, generated, for what has no construct; and its JSON.
-//! - [`attach`]: the declarations that your own API needs to be metered, in five languages;
+//! - [`attach`]: the declarations that your own API needs to be metered, in six languages;
 //!   `examples/own_api.rs` is a stack with one.
 //! - [`rules`]: the rules that every stack must keep, whatever it contains.
 //!

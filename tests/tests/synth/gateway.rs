@@ -297,6 +297,7 @@ fn what_attach_prints_for_an_http_api() {
     let http = |language| tests::synthesised::snippet(domain::gateway::Gateway::Http, language);
     insta::assert_snapshot!("attach-http-cdk", http(Language::Cdk));
     insta::assert_snapshot!("attach-http-sam", http(Language::Sam));
+    insta::assert_snapshot!("attach-http-cloudformation", http(Language::CloudFormation));
     insta::assert_snapshot!("attach-http-terraform", http(Language::Terraform));
     insta::assert_snapshot!("attach-http-openapi", http(Language::OpenApi));
 }
@@ -307,6 +308,7 @@ fn what_attach_prints_for_a_rest_api() {
     let rest = |language| tests::synthesised::snippet(domain::gateway::Gateway::Rest, language);
     insta::assert_snapshot!("attach-rest-cdk", rest(Language::Cdk));
     insta::assert_snapshot!("attach-rest-sam", rest(Language::Sam));
+    insta::assert_snapshot!("attach-rest-cloudformation", rest(Language::CloudFormation));
     insta::assert_snapshot!("attach-rest-terraform", rest(Language::Terraform));
     insta::assert_snapshot!("attach-rest-openapi", rest(Language::OpenApi));
     insta::assert_snapshot!("attach-rest-rust", rest(Language::Rust));
