@@ -152,6 +152,7 @@ mod topic;
 pub use crate::cfn::lambda::{
     FunctionArchitectures as Architecture, FunctionLoggingConfigApplicationLogLevel as LogLevel,
 };
+pub use crate::metering::{UsagePipeline, UsagePipelineSettings};
 pub use alarm::{Alarm, AlarmSettings, Comparison, Missing, Watched};
 pub use dashboard::{Dashboard, Widget};
 pub use encryption::{Encryption, EncryptionKey};

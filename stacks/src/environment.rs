@@ -343,6 +343,11 @@ impl Environment {
         self.production.unwrap_or_else(by_name)
     }
 
+    /// Whether the account gets a role with which a REST API writes its access log. An HTTP API needs none.
+    pub(crate) fn sets_gateway_role(&self) -> bool {
+        !self.leaves_gateway_account && self.gateway == ApiKind::Rest
+    }
+
     /// Whether callers receive the upstream's responses while these still arrive.
     pub(crate) fn streams_responses(&self) -> bool {
         let upstream = self.upstream.as_ref();

@@ -84,7 +84,7 @@ mod synth;
 pub use access::roles;
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
-pub use domain::names::{Function, TrackingMode};
+pub use domain::names::{Function, Names, StackKind, TrackingMode};
 pub use environment::{Environment, EnvironmentError};
 pub use local::Unsupported;
 pub use metering::kinesis::USAGE_STREAM;

@@ -6,7 +6,9 @@
 
 mod context;
 mod dashboard;
+mod gate;
 mod notifier;
+mod pipeline;
 mod reconciler;
 mod watch;
 
@@ -15,3 +17,4 @@ pub(crate) mod data;
 pub(crate) mod kinesis;
 
 pub(crate) use context::StackContext;
+pub use pipeline::{UsagePipeline, UsagePipelineSettings};

@@ -383,7 +383,18 @@ impl Names {
         }
     }
 
-    fn resource(&self, noun: &str) -> String {
+    /// Prefix of the names of tables, stream, queues and dashboards.
+    pub fn resource_prefix(&self) -> &str {
+        &self.resource_prefix
+    }
+
+    /// The environment's name.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// `complical-{noun}-test`: for resources whose name only the stacks read.
+    pub fn resource(&self, noun: &str) -> String {
         format!("{}-{noun}-{}", self.resource_prefix, self.environment)
     }
 

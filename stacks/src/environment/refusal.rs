@@ -178,7 +178,7 @@ impl Environment {
     /// region.
     fn bucketless(&self) -> Option<Refusal> {
         const MOST: usize = 63;
-        let name = crate::assets::named(self, LOCAL_ACCOUNT, self.region.as_str());
+        let name = crate::assets::named(&self.names(), LOCAL_ACCOUNT, self.region.as_str());
         let excess = name.len().checked_sub(MOST).filter(|excess| *excess > 0)?;
         Some(Refusal::new(
             "resourcePrefix",

@@ -15,7 +15,8 @@ use super::gateway::{OwnApi, To};
 use crate::SynthError;
 use crate::constructs::{Function, Passage, Preflight, Sent, Stack, Verb};
 use crate::environment::{Identity, ResponseTransferMode, SAMPLE, Secret, Upstream};
-use crate::metering::context::{Size, StackContext};
+use crate::metering::context::StackContext;
+use crate::metering::pipeline::Size;
 
 /// The header that carries the caller's key.
 const KEY_HEADER: &str = "x-api-key";
