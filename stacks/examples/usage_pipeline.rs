@@ -1,12 +1,13 @@
 //! A metered API, and the pipeline that counts its calls, without an environment file.
 //!
-//! `cargo run -p stacks --example usage_pipeline` prints the templates, in the order of deployment.
+//! `cargo run -p stacks --example usage_pipeline` prints the templates, in the order of deployment. The
+//! functions' zips come from `cargo xtask build`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use stacks::constructs::{
-    Integration, MeteredApi, MeteredApiSettings, Passage, Sent, Stack, UsagePipeline,
+    Integration, MeteredApi, MeteredApiSettings, Passage, Stack, UsagePipeline,
     UsagePipelineSettings, Verb,
 };
 use stacks::environment::{Architecture, Bounded, LimitMode, Plan};
@@ -25,21 +26,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let plans = BTreeMap::from([("free".to_owned(), free)]);
     let settings = UsagePipelineSettings::new(names.clone(), plans);
-    // `cargo xtask build` makes the zips.
     let zips = Function::ALL.map(|function| {
-        let zip = format!("target/{}.zip", function.folder()).into();
-        let (sha256, architecture) = ("00".repeat(32), Architecture::Arm64);
-        (
-            function,
-            FunctionAsset {
-                sha256,
-                zip,
-                architecture,
-            },
-        )
+        let asset = FunctionAsset {
+            sha256: "00".repeat(32),
+            zip: format!("target/{}.zip", function.folder()).into(),
+            architecture: Architecture::Arm64,
+        };
+        (function, asset)
     });
     let pipeline = UsagePipeline::new(settings, zips.into());
-
     let mut data = Stack::new(names.stack(StackKind::Data), "What counts calls");
     pipeline.declare_data(&mut data)?;
     let mut stream = Stack::new(names.stack(StackKind::Kinesis), "Usage in real time");
@@ -57,19 +52,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         binary: false,
     };
     let mut api = MeteredApi::new(&mut orders, "Api", &settings);
-    let user = Sent::Variable("authorizer.email".to_owned());
     let upstream = Integration::Upstream(Passage {
         address: "https://orders.example.com",
-        headers: &BTreeMap::from([("x-usage-user".to_owned(), user)]),
+        headers: &BTreeMap::new(),
         streams: false,
     });
     api.route(&mut orders, "One", (Verb::Get, "/orders"), upstream);
     api.deploy(&mut orders, "Stage");
 
     for stack in [data, stream, gate, orders] {
-        let template = stack
-            .synthesise()
-            .map_err(|problems| format!("{problems:?}"))?;
+        let template = stack.synthesise();
+        let template = template.map_err(|problems| format!("{problems:?}"))?;
         std::io::stdout().write_all(template.as_bytes())?;
     }
     Ok(())
