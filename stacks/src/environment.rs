@@ -214,6 +214,11 @@ impl Environment {
                 .read_openapi(path)
                 .map_err(|message| EnvironmentError::placed(path, text, message))?;
         }
+        for attached in &mut environment.attached {
+            attached
+                .read_routes(path)
+                .map_err(|message| EnvironmentError::placed(path, text, message))?;
+        }
         match environment.refusal() {
             None => Ok(environment),
             Some(Refusal { setting, message }) => Err(EnvironmentError::Value {

@@ -37,6 +37,7 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     );
     let decisions = Decisions {
         routes: metered::routes(context)?,
+        attached: metered::attached(context)?,
         reserved_headers: metered::reserved(context),
         dimensions: dimensions(context)?,
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::names::{AUTHORIZER_SECONDS, Function as Of, TrackingMode, env};
-use domain::route::Routes;
+use domain::route::{AttachedRoutes, Routes};
 
 use crate::SynthError;
 use crate::cfn::{Arn, Handle, apigateway, iam, logs, policy, sub};
@@ -16,6 +16,8 @@ use crate::metering::{api, reconciler};
 pub(super) struct Decisions {
     /// The routes under which calls count, if they are not the gateway's resources, and their units.
     pub(super) routes: Routes,
+    /// Those of attached APIs that have their own.
+    pub(super) attached: AttachedRoutes,
     /// Headers that no call may carry, separated by spaces.
     pub(super) reserved_headers: String,
     /// The dimensions as JSON; empty for none.
@@ -25,7 +27,8 @@ pub(super) struct Decisions {
 /// Declares the gate of APIs of other stacks.
 pub(super) fn declare(context: &UsagePipeline, stack: &mut Stack) -> Result<(), SynthError> {
     let decisions = Decisions {
-        routes: Routes::new([], 1)?,
+        routes: Routes::default(),
+        attached: AttachedRoutes::default(),
         reserved_headers: String::new(),
         dimensions: String::new(),
     };
@@ -99,6 +102,10 @@ pub(super) fn authorizer(
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
             (env::PLANS, context.plans()?),
             (env::ROUTES, decisions.routes.to_variable().into()),
+            (
+                env::ATTACHED_ROUTES,
+                decisions.attached.to_variable().into(),
+            ),
             (env::RESERVED_HEADERS, decisions.reserved_headers.into()),
             (env::DIMENSIONS, decisions.dimensions.into()),
         ]),

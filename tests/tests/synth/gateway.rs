@@ -174,6 +174,10 @@ fn the_api_before_an_upstream() {
         "2 GET / 1 POST /users 1 GET /search 10 GET /users/{id} 1"
     );
     assert_eq!(
+        variables["ATTACHED_ROUTES"],
+        r#"{"f6g7h8i9j0":"1 GET /parcels 5 GET /parcels/{id} 1","k1l2m3n4o5":"0 POST /orders 3"}"#
+    );
+    assert_eq!(
         variables["RESERVED_HEADERS"],
         "x-user x-plan x-event-id x-usage-secret"
     );
