@@ -15,6 +15,8 @@ use deployer::{Line, Progress, ResourceEvent, Tone};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::interrupt;
+
 /// The form and the destinations of a command's output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -263,11 +265,13 @@ impl Output {
         Ok(answer.as_deref() == Some(name))
     }
 
-    /// The answer to a question; `None` without a terminal. Another thread waits for it, so that an
-    /// interrupt ends the command.
+    /// The answer to a question; `None` without a terminal. Another thread reads it, so that an
+    /// interrupt ends the question.
     async fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} {choice} no: no terminal to ask on, and no `--yes`");
+            eprintln!("{question} {choice} no: there is no terminal to ask on");
+            let hint = self.paint(Style::Hint, "hint:");
+            eprintln!("{hint} add `--yes`, or run the command on a terminal");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));
@@ -279,7 +283,8 @@ impl Output {
                 .read_line(&mut answer)
                 .map(|_| answer)
         });
-        let answer = answer.await?.context("reading the answer")?;
+        let answer = interrupt::asking(answer).await??;
+        let answer = answer.context("reading the answer")?;
         Ok(Some(answer.trim().to_owned()))
     }
 }
