@@ -39,6 +39,10 @@ const EXAMPLES: &[Verb] = &[
                 "diff --env prod --exit-code",
                 "exit code 3 if anything differs",
             ),
+            (
+                "diff --env prod --revert-drift",
+                "also what somebody changed by hand since the last deploy",
+            ),
         ],
     ),
     (
@@ -335,6 +339,13 @@ const EXAMPLES: &[Verb] = &[
                 "for other traffic",
             ),
         ],
+    ),
+    (
+        "prices",
+        &[(
+            "prices --region eu-central-1 --out prices.json",
+            "a table for `cost --prices prices.json`",
+        )],
     ),
     (
         "explain",
