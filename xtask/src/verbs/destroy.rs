@@ -388,6 +388,17 @@ mod tests {
             question(&environment, &[], &args),
             "delete its tables with every key, count and event of environment `test`?"
         );
+        let text = std::fs::read_to_string(&file).unwrap() + "reports: {weekly: true}\n";
+        let environment = Environment::parse("test", &file, &text).unwrap();
+        assert_eq!(
+            question(&environment, &[], &args),
+            "delete its tables with every key, count and event, its reports of environment `test`?"
+        );
+        args.delete_data = false;
+        assert_eq!(
+            question(&environment, &found, &args),
+            "delete `Api` of environment `test`; tables and reports are kept?"
+        );
     }
 
     #[test]
