@@ -1,8 +1,11 @@
 //! `reports`: which are made, for how long they are kept, and who waits for them.
 
-use domain::calendar::Unit;
+use std::path::Path;
 
-use super::{accepted, refused_with};
+use domain::calendar::Unit;
+use stacks::Environment;
+
+use super::{accepted, folder, refused_with};
 
 const REGION: &str = "region: ap-south-1\n";
 
@@ -33,10 +36,20 @@ fn a_wrong_setting_of_reports_is_refused_where_it_stands() {
             "{weekly: false, retentionDays: 30}",
             "5:10: reports: there are none: expected",
         ),
-        ("{weekly: true, retentionDays: 0}", "5:40: "),
-        ("{weekly: true, retentionDays: 3651}", "5:40: "),
-        ("{daily: true}", "5:11: "),
-        ("{weekly: often}", "5:19: "),
+        (
+            "{weekly: true, retentionDays: 0}",
+            "5:10: reports.retentionDays: `0` is out of range: expected 1 to 3650",
+        ),
+        (
+            "\n  weekly: true\n  retentionDays: 0",
+            "7:18: reports.retentionDays: `0` is out of range",
+        ),
+        (
+            "{weekly: true, retentionDays: 3651}",
+            "5:10: reports.retentionDays: `3651`",
+        ),
+        ("{daily: true}", "5:1"),
+        ("{weekly: often}", "5:1"),
     ] {
         refused_with(REGION, &format!("{REGION}reports: {given}\n"), expected);
     }
@@ -49,7 +62,7 @@ fn an_endpoint_that_waits_for_reports_that_nobody_makes_is_refused() {
     refused_with(
         REGION,
         &format!("{REGION}{webhooks}"),
-        "5:1: webhooks: webhook `finance` receives `reportReady`, but there are no `reports`",
+        "5:11: webhooks: webhook `finance` receives `reportReady`, but there are no `reports`",
     );
     accepted(
         REGION,
@@ -59,12 +72,17 @@ fn an_endpoint_that_waits_for_reports_that_nobody_makes_is_refused() {
 
 #[test]
 fn a_bucket_whose_name_gets_too_long_is_refused() {
-    let prefix = "a".repeat(17);
-    let with = |reports: &str| format!("{REGION}resourcePrefix: {prefix}\n{reports}");
-    accepted(REGION, &with(""));
-    refused_with(
-        REGION,
-        &with("reports: {weekly: true}\n"),
-        "5:17: the bucket for reports would be called",
+    let name = "a-rather-long-name-222";
+    let with = |reports: &str| {
+        let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
+        let text = text.replacen(REGION, &format!("{REGION}{reports}"), 1);
+        Environment::parse(name, Path::new("long.yaml"), &text).map_err(|error| error.to_string())
+    };
+    assert!(with("").is_ok());
+    let error = with("reports: {weekly: true}\n").unwrap_err();
+    assert!(
+        error.contains("the bucket for reports would be called `complical-reports-")
+            && error.contains("64 characters, S3 accepts 63"),
+        "{error}"
     );
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::counts::Sum;
 use domain::mark::DayMark;
@@ -82,6 +83,8 @@ struct World {
     store: MemoryStore,
     outside: Outside,
     plans: Plans,
+    /// Lists so far, each of which has a part of its own.
+    lists: AtomicUsize,
 }
 
 impl World {
@@ -91,6 +94,7 @@ impl World {
             store: MemoryStore::default(),
             outside: Outside::default(),
             plans: sample::plans([("free", "UTC")]),
+            lists: AtomicUsize::new(0),
         };
         world.plant(&ItemKey::periods_mark(), &UnixMillis(0));
         world.seal((first, last));
@@ -125,7 +129,8 @@ impl World {
         sum.counts.seen = Some(Seen::new(at, at, Some((at, "free".to_owned()))));
         let key = ItemKey::day(user, at);
         self.store.plant(&key, 1, sum.encode().unwrap());
-        let list = ItemKey::day_users(at, user_bucket(user), 0);
+        let part = self.lists.fetch_add(1, Ordering::Relaxed);
+        let list = ItemKey::day_users(at, user_bucket(user), part);
         let names = state::encode_packed(&vec![user.to_owned()]).unwrap();
         let document = Document {
             attributes: vec![(table::attribute::STATE, Value::Bytes(names))],
