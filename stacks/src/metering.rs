@@ -2,12 +2,14 @@
 //!
 //! Calls and events pass them in this order: the [`api`] reports each call to the stream of
 //! [`kinesis`], whose processor appends it to the journal of [`data`], where the aggregator folds
-//! it. The [`reconciler`] appends the access log's lines, and the [`notifier`] sends alerts.
+//! it. The [`reconciler`] appends the access log's lines, the [`notifier`] sends alerts,
+//! and the aggregator makes [`reports`].
 
 mod context;
 mod dashboard;
 mod notifier;
 mod reconciler;
+mod reports;
 mod watch;
 
 pub(crate) mod api;

@@ -145,7 +145,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
 
 /// The settings behind a function's variables: the one to blame for a variable that takes too much
 /// space.
-const OF_VARIABLES: [(&str, &str); 33] = [
+const OF_VARIABLES: [(&str, &str); 35] = [
     (env::ALERT_QUEUE, "resourcePrefix"),
     (env::ALERT_TOPIC, "resourcePrefix"),
     (env::ANALYTICS_TABLE, "resourcePrefix"),
@@ -173,6 +173,8 @@ const OF_VARIABLES: [(&str, &str); 33] = [
     (env::RECONCILE_QUEUE, "resourcePrefix"),
     (env::RECONCILE_SECONDS, "reconciler.windowSeconds"),
     (env::RECONCILE_WINDOW_SECONDS, "reconciler.windowSeconds"),
+    (env::REPORTS, "reports"),
+    (env::REPORT_BUCKET, "resourcePrefix"),
     (env::RESERVED_HEADERS, "upstream"),
     (env::ROUTES, "upstream"),
     (env::TRACKING_MODE, "analytics"),

@@ -56,6 +56,7 @@ attached:
   - {apiId: a1b2c3d4e5, stage: v2}
   - {apiId: f6g7h8i9j0, stage: $default, kind: http}
 webhooks: [{name: billing, url: 'https://example.com/hooks'}]
+reports: {weekly: true}
 cors:
   origins: ['https://app.example.com', 'https://admin.example.com']
   headers: [content-type, x-trace]
@@ -73,6 +74,7 @@ pub fn secured() -> Environment {
          tlsPolicy: SecurityPolicy_TLS13_1_3_2025_09\n\
          concurrency:\n  authorizer: 100\n  analytics: 10\n  collector: 2\n  reconciler: 5\n\
          meters: {{tokens: {{}}}}\n\
+         reports: {{weekly: true, monthly: true, retentionDays: 60}}\n\
          webhooks:\n  - {{name: billing, url: 'https://example.com/hooks'}}\n\
          \x20 - {{name: user-alerts, url: 'https://example.com/chat', format: slack}}"
     ))

@@ -298,19 +298,6 @@ pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8> + Copy>(
     format!("{number} {noun}{plural}")
 }
 
-/// Digits in groups of three.
-pub(crate) fn grouped(number: impl fmt::Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn painted(colour: bool, style: Style, text: &str) -> String {
     if colour {
         format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())

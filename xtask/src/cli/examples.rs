@@ -58,11 +58,11 @@ const EXAMPLES: &[Verb] = &[
             ("destroy", "everything stops, and nothing is left"),
             (
                 "destroy --env test",
-                "the tables stay, and the next deploy adopts them",
+                "the tables and reports stay, and the next deploy adopts them",
             ),
             (
                 "destroy --env test --delete-data",
-                "the tables are deleted too",
+                "the tables and reports are deleted too",
             ),
         ],
     ),

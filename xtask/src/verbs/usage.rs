@@ -14,12 +14,12 @@ use domain::mark::Round;
 use domain::meter::Amounts;
 use domain::plan::Plans;
 use domain::time::{UnixMillis, Window};
+use report::field;
 use serde::Serialize;
 use stacks::environment::Environment;
 
 use crate::aws::reach;
 use crate::context::Context;
-use crate::csv::field;
 use crate::duration::month;
 use crate::stop::{Exit, Stop};
 

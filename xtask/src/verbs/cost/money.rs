@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 
 use serde::{Serialize, Serializer};
 
-use crate::output::grouped;
+use report::grouped;
 
 /// Decimals of an amount: a price per unit has up to ten.
 const DECIMALS: usize = 12;

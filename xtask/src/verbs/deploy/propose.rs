@@ -23,6 +23,9 @@ use crate::functions::{self, Flavour};
 use crate::options::{ArchOption, DriftOption};
 use crate::stop::Stop;
 
+/// The type of the bucket of reports.
+pub(super) const BUCKET: &str = "AWS::S3::Bucket";
+
 /// The change of one stack.
 pub(super) struct Proposal<'a> {
     pub(super) kind: StackKind,
@@ -184,7 +187,8 @@ impl Deployment<'_> {
         let tables = Tables::new(session);
         let (change_set, review) = match &current {
             None => {
-                let present = tables.present(&template).await?;
+                let mut present = tables.present(&template).await?;
+                present.extend(self.present_bucket(&template).await?);
                 (None, Review::of_new_stack(name, &template, &present))
             }
             Some(current) => {
@@ -218,6 +222,19 @@ impl Deployment<'_> {
             change_set,
             remains,
         })
+    }
+
+    /// The logical id of the bucket of reports, if a template declares it and it exists already.
+    async fn present_bucket(&self, template: &Value) -> anyhow::Result<Option<String>> {
+        let resources = template.get("Resources").and_then(Value::as_object);
+        let mut buckets = resources.into_iter().flatten();
+        let declared = buckets
+            .find(|(_, resource)| resource.get("Type").and_then(Value::as_str) == Some(BUCKET));
+        let Some((id, _)) = declared else {
+            return Ok(None);
+        };
+        let exists = self.reached.report_bucket().exists().await?;
+        Ok(exists.then(|| id.clone()))
     }
 
     /// The change set of one stack.
