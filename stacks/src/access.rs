@@ -103,7 +103,7 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
             found.push(Declared {
                 stack: stack.name.clone(),
                 kind: kind.to_owned(),
-                name: name.and_then(Value::as_str).map(str::to_owned),
+                name: name.and_then(named).map(str::to_owned),
             });
         }
     }
@@ -112,6 +112,11 @@ fn declared(assembly: &Assembly) -> Result<Vec<Declared>, Vec<Problem>> {
     } else {
         Err(problems)
     }
+}
+
+/// A name in the form of `Fn::Sub`.
+fn named(name: &Value) -> Option<&str> {
+    name.as_str().or_else(|| name.get("Fn::Sub")?.as_str())
 }
 
 /// The permissions of `deploy` and `destroy`: first the commands' own calls, then for each stack
@@ -211,6 +216,19 @@ fn reading_secret(secret: &Secret) -> Statement {
     Statement::of(actions, vec![arn])
 }
 
+/// The permissions to find the bucket of reports, which may be left of a time when there were any, and
+/// to delete it with the data.
+fn emptying_reports(names: &Names) -> [Statement; 2] {
+    let name = names.report_bucket("${AWS::AccountId}", "${AWS::Region}");
+    let bucket = format!("arn:${{AWS::Partition}}:s3:::{name}");
+    let of_bucket = vec!["s3:DeleteBucket", "s3:ListBucket", "s3:ListBucketVersions"];
+    let of_files = vec!["s3:DeleteObject", "s3:DeleteObjectVersion"];
+    [
+        Statement::of(of_bucket, vec![sub(bucket.clone())]),
+        Statement::of(of_files, vec![sub(format!("{bucket}/*"))]),
+    ]
+}
+
 /// The commands' own calls.
 fn commands(environment: &Environment, names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let bucket = format!(
@@ -296,6 +314,7 @@ fn commands(environment: &Environment, names: &Names, resources: &[Declared]) ->
             "settings of an account have no resource type (Service Authorization Reference, Lambda)",
         ),
     ];
+    statements.extend(emptying_reports(names));
     let upstream = environment.upstream.as_ref();
     if let Some(secret) = upstream.and_then(|upstream| upstream.secret.as_ref()) {
         statements.push(reading_secret(secret));

@@ -129,6 +129,7 @@
 //! template.
 
 mod alarm;
+mod bucket;
 mod dashboard;
 mod encryption;
 mod event_source;
@@ -154,6 +155,7 @@ pub use crate::cfn::lambda::{
 };
 pub use crate::metering::{UsagePipeline, UsagePipelineSettings};
 pub use alarm::{Alarm, AlarmSettings, Comparison, Missing, Watched};
+pub use bucket::{Bucket, BucketSettings};
 pub use dashboard::{Dashboard, Widget};
 pub use encryption::{Encryption, EncryptionKey};
 pub use event_source::{EventSource, EventSourceSettings, Start};
@@ -167,7 +169,7 @@ pub use metric::{Expression, Metric, Percentile, Period, Statistic};
 pub use queue::{Delivery, Queue, QueueKind, QueueSettings};
 pub use rest_api::{Authorizer, GatewayResponse, RestApi, RestApiSettings};
 pub use routes::{Access, Integration, Passage, Preflight, Sent, Verb};
-pub use schedule::ScheduleRule;
+pub use schedule::{DailySchedule, ScheduleRule};
 pub use secret::{Secret, SecretSettings};
 pub use stack::Stack;
 pub use stream::{Capacity, Stream, StreamSettings};

@@ -17,6 +17,7 @@ mod openapi;
 mod plans;
 mod refusal;
 mod region;
+mod reports;
 mod settings;
 mod sign_in;
 mod text;
@@ -42,6 +43,7 @@ pub use meters::Meter;
 pub use plans::{LimitMode, Plan};
 pub(crate) use refusal::Refusal;
 pub use region::Partition;
+pub use reports::Reports;
 pub use settings::{
     Aggregator, Alarms, Analytics, Architecture, Auth, Dashboards, LogDays, LogLevel, Logs,
     Processor, Reconciler, Retention, Stream, StreamCapacity, Webhook, WebhookFormat, Webhooks,
@@ -126,6 +128,9 @@ pub struct Environment {
     /// The recipient of alarms.
     #[serde(default)]
     pub alarms: Alarms,
+    /// Reports of final usage per user and plan: stored in a bucket, and announced by mail to the
+    /// recipient of alarms and to webhooks. None by default.
+    pub reports: Option<Reports>,
     /// Dashboards beside that of operations; none by default, because each costs money.
     #[serde(default)]
     pub dashboards: Dashboards,

@@ -17,7 +17,7 @@ type Finding = (
 const FUNCTION: &str = "AWS::Lambda::Function";
 const STAGE: &str = "AWS::ApiGateway::Stage";
 
-const FINDINGS: [Finding; 12] = [
+const FINDINGS: [Finding; 15] = [
     (
         FUNCTION,
         |of| !of.contains_key("ReservedConcurrentExecutions"),
@@ -77,6 +77,29 @@ const FINDINGS: [Finding; 12] = [
         |of| !of.contains_key("KmsMasterKeyId"),
         "CKV_AWS_26",
         "alarms cannot publish under AWS's own key, and say nothing of users; `encryption.key` in the environment file names a key",
+    ),
+    (
+        "AWS::S3::Bucket",
+        |of| !of.contains_key("LoggingConfiguration"),
+        "CKV_AWS_18",
+        "one function writes it, and only people whom the account lets read it; a trail of data events says who did",
+    ),
+    (
+        "AWS::S3::Bucket",
+        |of| {
+            !has(
+                of,
+                "/BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/KMSMasterKeyID",
+            )
+        },
+        "CKV_AWS_145",
+        "S3's own key encrypts it; `encryption.key` in the environment file names another",
+    ),
+    (
+        "AWS::Scheduler::Schedule",
+        |of| !of.contains_key("KmsKeyArn"),
+        "CKV_AWS_297",
+        "its input says only that reports are due",
     ),
     (
         "AWS::SQS::Queue",

@@ -22,7 +22,7 @@ type Rule = (&'static str, &'static str, &'static str, bool);
 
 /// Type, property, unsupported feature, whether it is refused. Taken from MiniStack's source, file
 /// `services/cloudformation/provisioners.py`.
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 13] = [
     (
         "AWS::CloudWatch::Alarm",
         "Metrics",
@@ -51,6 +51,18 @@ const RULES: [Rule; 11] = [
         "AWS::DynamoDB::Table",
         "TimeToLiveSpecification",
         "items do not expire",
+        false,
+    ),
+    (
+        "AWS::S3::Bucket",
+        "BucketEncryption",
+        "the bucket is not encrypted",
+        false,
+    ),
+    (
+        "AWS::S3::Bucket",
+        "LifecycleConfiguration",
+        "files do not expire",
         false,
     ),
     (

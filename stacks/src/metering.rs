@@ -2,7 +2,8 @@
 //!
 //! Calls and events pass them in this order: the [`api`] reports each call to the stream of
 //! [`kinesis`], whose processor appends it to the journal of [`data`], where the aggregator folds
-//! it. The [`reconciler`] appends the access log's lines, and the [`notifier`] sends alerts.
+//! it. The [`reconciler`] appends the access log's lines, the [`notifier`] sends alerts,
+//! and the aggregator makes [`reports`].
 
 mod context;
 mod dashboard;
@@ -10,6 +11,7 @@ mod gate;
 mod notifier;
 mod pipeline;
 mod reconciler;
+mod reports;
 mod watch;
 
 pub(crate) mod api;

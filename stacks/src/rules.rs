@@ -11,7 +11,7 @@ pub const ANY_RESOURCE: &str = "AnyResource";
 pub const NOT_RETAINED: &str = "NotRetained";
 
 /// Types with a name property, and the longest name that AWS accepts, in characters.
-const NAMES: [(&str, &str, usize); 14] = [
+const NAMES: [(&str, &str, usize); 15] = [
     ("AWS::ApiGateway::RestApi", "Name", 1024),
     ("AWS::ApiGatewayV2::Api", "Name", 128),
     ("AWS::CloudWatch::Alarm", "AlarmName", 255),
@@ -23,6 +23,7 @@ const NAMES: [(&str, &str, usize); 14] = [
     ("AWS::Lambda::Function", "FunctionName", 64),
     ("AWS::Logs::LogGroup", "LogGroupName", 512),
     ("AWS::S3::Bucket", "BucketName", 63),
+    ("AWS::Scheduler::Schedule", "Name", 64),
     ("AWS::SecretsManager::Secret", "Name", 512),
     ("AWS::SNS::Topic", "TopicName", 256),
     ("AWS::SQS::Queue", "QueueName", 80),

@@ -145,7 +145,7 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
 
 /// The settings behind a function's variables: the one to blame for a variable that takes too much
 /// space.
-const OF_VARIABLES: [(&str, &str); 34] = [
+const OF_VARIABLES: [(&str, &str); 36] = [
     (env::ALERT_QUEUE, "resourcePrefix"),
     (env::ALERT_TOPIC, "resourcePrefix"),
     (env::ANALYTICS_TABLE, "resourcePrefix"),
@@ -174,6 +174,8 @@ const OF_VARIABLES: [(&str, &str); 34] = [
     (env::RECONCILE_QUEUE, "resourcePrefix"),
     (env::RECONCILE_SECONDS, "reconciler.windowSeconds"),
     (env::RECONCILE_WINDOW_SECONDS, "reconciler.windowSeconds"),
+    (env::REPORTS, "reports"),
+    (env::REPORT_BUCKET, "resourcePrefix"),
     (env::RESERVED_HEADERS, "upstream"),
     (env::ROUTES, "upstream"),
     (env::TRACKING_MODE, "analytics"),

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::call::{Answer, Call, OWN_KEY, elements};
+use crate::call::{ACCOUNT, Answer, Call, OWN_KEY, elements};
 use crate::place::Place;
 use crate::policy::{Context, Policies, Right};
 
@@ -371,11 +371,13 @@ impl Checks {
     }
 }
 
-/// What the call says of its item, by condition key.
+/// What the call says of its item and of the resource's owner, by condition key. The embedded AWS has
+/// one account.
 fn context(right: &Right) -> Context {
     let key = Some(&right.partition).filter(|key| !key.is_empty());
     key.map(|key| ("dynamodb:LeadingKeys", key.clone()))
         .into_iter()
+        .chain([("aws:ResourceAccount", ACCOUNT.to_owned())])
         .collect()
 }
 

@@ -57,6 +57,7 @@ attached:
   - {apiId: f6g7h8i9j0, stage: $default, kind: http, routes: [GET /parcels, 'GET /parcels/{id}'], units: {GET /parcels: 5}}
   - {apiId: k1l2m3n4o5, units: {'POST /orders': 3, other: 0}}
 webhooks: [{name: billing, url: 'https://example.com/hooks'}]
+reports: {weekly: true}
 cors:
   origins: ['https://app.example.com', 'https://admin.example.com']
   headers: [content-type, x-trace]
@@ -74,6 +75,7 @@ pub fn secured() -> Environment {
          tlsPolicy: SecurityPolicy_TLS13_1_3_2025_09\n\
          concurrency:\n  authorizer: 100\n  analytics: 10\n  collector: 2\n  reconciler: 5\n\
          meters: {{tokens: {{}}}}\n\
+         reports: {{weekly: true, monthly: true, retentionDays: 60}}\n\
          webhooks:\n  - {{name: billing, url: 'https://example.com/hooks'}}\n\
          \x20 - {{name: user-alerts, url: 'https://example.com/chat', format: slack}}"
     ))

@@ -112,6 +112,34 @@ fn roles_are_passed_to_the_services_of_the_stacks_alone() {
 }
 
 #[test]
+fn the_deploy_role_makes_what_reports_need_and_only_if_there_are_any() {
+    let needed = |environment: &Environment| {
+        let policies = policies_of(environment);
+        let all = statements(policies.values());
+        let actions: BTreeSet<String> = all.iter().flat_map(|one| one.actions.clone()).collect();
+        let passes = all.iter().any(|one| {
+            one.condition["StringEquals"]["iam:PassedToService"] == "scheduler.amazonaws.com"
+        });
+        let bucket =
+            "arn:${AWS::Partition}:s3:::complical-reports-test-${AWS::AccountId}-${AWS::Region}";
+        let makes = all.iter().any(|one| {
+            one.actions.contains(&"s3:CreateBucket".to_owned()) && one.resources == [bucket]
+        });
+        [
+            actions.contains("scheduler:CreateSchedule"),
+            passes,
+            makes,
+            // To delete what is left of a time with reports.
+            all.iter().any(|one| {
+                one.actions.contains(&"s3:DeleteBucket".to_owned()) && one.resources == [bucket]
+            }),
+        ]
+    };
+    assert_eq!(needed(&parsed("reports: {weekly: true}")), [true; 4]);
+    assert_eq!(needed(&environment("test")), [false, false, false, true]);
+}
+
+#[test]
 fn who_looks_changes_nothing() {
     let policies = policies_of(&secured());
     let looking = policies.iter().filter(|(id, _)| id.starts_with("Operate"));

@@ -84,7 +84,7 @@ fn environment(webhook: &str) -> String {
     let (before, rest) = usual.split_once("\nplans:\n").unwrap();
     let (_, after) = rest.split_once("\nauth:\n").unwrap();
     format!(
-        "{before}\n{PLANS}\nwebhooks:\n  - {{name: billing, url: '{webhook}', allowPrivate: true}}\nauth:\n{after}"
+        "{before}\n{PLANS}\nwebhooks:\n  - {{name: billing, url: '{webhook}', allowPrivate: true}}\nreports: {{monthly: true}}\nauth:\n{after}"
     )
 }
 
@@ -138,6 +138,7 @@ async fn plans_limit_alert_and_bill_over_http() {
     blocks(&system).await;
     a_plan_is_drawn(&system).await;
     history::reports(&system).await;
+    history::scheduled_reports(&system, &endpoint).await;
 }
 
 async fn rates(system: &System) {

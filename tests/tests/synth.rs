@@ -1,6 +1,7 @@
 //! The deployed templates: snapshots for reviewers, and invariants of all of them.
 
 mod gateway;
+mod reports;
 mod watching;
 
 use std::collections::BTreeSet;

@@ -103,6 +103,13 @@ impl Reached {
         Bucket::new(&self.session, &name, &self.caller)
     }
 
+    /// The bucket for its reports.
+    pub(crate) fn report_bucket(&self) -> Bucket {
+        let (account, region) = (self.caller.account(), self.environment.region.as_str());
+        let name = self.environment.names().report_bucket(account, region);
+        Bucket::new(&self.session, &name, &self.caller)
+    }
+
     /// The environment's existing stacks, in deploy order.
     pub(crate) async fn stacks(&self) -> anyhow::Result<Vec<(StackKind, Deployed)>> {
         let stacks = Stacks::new(&self.session);

@@ -15,6 +15,8 @@ use deployer::{Line, Progress, ResourceEvent, Tone};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::interrupt;
+
 /// The form and the destinations of a command's output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -275,11 +277,13 @@ impl Output {
         Ok(answer.as_deref() == Some(name))
     }
 
-    /// The answer to a question; `None` without a terminal. Another thread waits for it, so that an
-    /// interrupt ends the command.
+    /// The answer to a question; `None` without a terminal. Another thread reads it, so that an
+    /// interrupt ends the question.
     async fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} {choice} no: no terminal to ask on, and no `--yes`");
+            eprintln!("{question} {choice} no: there is no terminal to ask on");
+            let hint = self.paint(Style::Hint, "hint:");
+            eprintln!("{hint} add `--yes`, or run the command on a terminal");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));
@@ -291,7 +295,8 @@ impl Output {
                 .read_line(&mut answer)
                 .map(|_| answer)
         });
-        let answer = answer.await?.context("reading the answer")?;
+        let answer = interrupt::asking(answer).await??;
+        let answer = answer.context("reading the answer")?;
         Ok(Some(answer.trim().to_owned()))
     }
 }
@@ -303,19 +308,6 @@ pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8> + Copy>(
 ) -> String {
     let plural = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{plural}")
-}
-
-/// Digits in groups of three.
-pub(crate) fn grouped(number: impl fmt::Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn painted(colour: bool, style: Style, text: &str) -> String {

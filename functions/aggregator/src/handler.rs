@@ -7,6 +7,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use domain::counts::Sum;
 use domain::delivery::BatchAnswer;
 use domain::fold::FoldedMinute;
+use domain::report::Which;
 use domain::table::{ItemKey, MARKS};
 use domain::time::{UnixMillis, Window};
 use runtime::log::Chain;
@@ -50,6 +51,11 @@ pub enum Event {
     Fold {
         /// The minutes.
         fold: Span,
+    },
+    /// The day's schedule of reports.
+    Report {
+        /// The reports to make.
+        report: Which,
     },
     /// The minute's tick of the schedule.
     Tick {

@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
+use aggregator::bucket::S3Bucket;
 use aggregator::everybody::Retention;
 use aggregator::handler::{Aggregator, Event, Memory};
 use aggregator::metrics::{emit_of_plans, of_batch, of_tick};
+use aggregator::reports::Reports;
 use aggregator::settings::Settings;
 use aggregator::thresholds::{LookMemory, Thresholds};
+use domain::report::Which;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use runtime::dynamo::DynamoStore;
 use runtime::metrics::Metrics;
@@ -39,6 +42,11 @@ async fn main() -> Result<(), Error> {
     let of_plans = settings.plan_metrics_namespace;
     let of_plans = of_plans.map(|namespace| Metrics::new(namespace, &settings.environment));
     let metrics = Metrics::new(settings.metrics_namespace, &settings.environment);
+    let bucket = settings.report_bucket.map(|name| {
+        let bucket = S3Bucket::new(&config, &name);
+        (name, bucket)
+    });
+    let (environment, units) = (settings.environment.as_str(), settings.reports.0.as_slice());
     let aggregator = Aggregator {
         analytics: DynamoStore::new(client.clone(), settings.analytics_table),
         usage: DynamoStore::new(client, settings.usage_table),
@@ -52,7 +60,7 @@ async fn main() -> Result<(), Error> {
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let (aggregator, thresholds) = (&aggregator, &thresholds);
-        let (metrics, of_plans) = (&metrics, of_plans.as_ref());
+        let (metrics, of_plans, bucket) = (&metrics, of_plans.as_ref(), bucket.as_ref());
         async move {
             let until = deadline(&event.context, MARGIN);
             let over = || Instant::now() >= until;
@@ -80,6 +88,22 @@ async fn main() -> Result<(), Error> {
                     Box::pin(periods.hand_over(clock::now(), &over)).await?;
                     looked?;
                     Value::Null
+                }
+                Event::Report { report: Which::Due } => {
+                    let made = match bucket {
+                        Some((bucket_name, bucket)) => {
+                            let reports = Reports {
+                                environment,
+                                units,
+                                periods: thresholds.periods(),
+                                bucket,
+                                bucket_name,
+                            };
+                            Box::pin(reports.make_due(now, &over)).await?
+                        }
+                        None => Vec::new(),
+                    };
+                    json!({ "reports": made })
                 }
                 Event::Close { close } => {
                     json!({"days": aggregator.close_again(close, now).await?})

@@ -37,8 +37,9 @@ const MOST_OWED: usize = 100;
 const WITHIN_DAYS: i64 = 40;
 /// Days after a month's end by which its periods have ended.
 const OVERHANG_DAYS: i64 = 31;
-/// Days for which a day's users are needed: its month may have begun with it, or on the day after.
-pub(crate) const LIST_DAYS: i64 = 32 + OVERHANG_DAYS + WITHIN_DAYS;
+/// Days for which a day's users are needed: the month before that of a report may have begun with it,
+/// or on the day after.
+pub(crate) const LIST_DAYS: i64 = 32 + 31 + OVERHANG_DAYS + WITHIN_DAYS;
 /// Days for which a bill is kept for the notifier, from the end of its period.
 const BILL_DAYS: i64 = 120;
 
@@ -81,7 +82,7 @@ pub enum HandOverError {
 
 /// Whether the calendars by which a month's periods begin and end are still to be noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unnoted {
+pub(crate) struct Unnoted {
     from: bool,
     to: bool,
 }
@@ -111,7 +112,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         self.since(now).await.map(drop)
     }
 
-    async fn since(&self, now: UnixMillis) -> Result<UnixMillis, StoreError> {
+    pub(crate) async fn since(&self, now: UnixMillis) -> Result<UnixMillis, StoreError> {
         let key = ItemKey::periods_mark();
         if let Some(stored) = self.usage.get(&key).await? {
             return state::decode(&stored.state).map_err(unreadable(&key));
@@ -196,7 +197,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
 
     /// The calendars by which a month's periods begin and end, and which of them are not noted;
     /// `has_bills` if some of its bills were made.
-    async fn terms(
+    pub(crate) async fn terms(
         &self,
         month: UnixMillis,
         has_bills: bool,
@@ -269,19 +270,25 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         if !(end.plus_days(SEAL_AFTER_DAYS)..end.plus_days(WITHIN_DAYS)).contains(&now) {
             return Ok(false);
         }
+        let rounds = self.rounds(month.span).await?;
+        let is_sealed = bill::unsealed(&rounds, month.span).is_none();
+        Ok(is_sealed && self.since(now).await? <= first)
+    }
+
+    /// How far the closing of days is, from the first day to the last.
+    pub(crate) async fn rounds(
+        &self,
+        (first, last): (UnixMillis, UnixMillis),
+    ) -> Result<BTreeMap<UnixMillis, Round>, StoreError> {
         let (from, to) = (ItemKey::day_mark(first).sk, ItemKey::day_mark(last).sk);
         let rows = store::all(self.usage, Query::states(MARKS, from, to)).await?;
-        let marks: BTreeMap<UnixMillis, Round> = rows
-            .into_iter()
-            .filter_map(|row| {
-                let day = Window::Day.parse_label(row.sk.strip_prefix("DAY#")?)?;
-                // The mark of a later release says nothing: its day is not sealed yet.
-                let mark: DayMark = state::decode(&row.bytes?).ok()?;
-                Some((day, mark.round))
-            })
-            .collect();
-        let is_sealed = bill::unsealed(&marks, month.span).is_none();
-        Ok(is_sealed && self.since(now).await? <= first)
+        let rounds = rows.into_iter().filter_map(|row| {
+            let day = Window::Day.parse_label(row.sk.strip_prefix("DAY#")?)?;
+            // The mark of a later release says nothing: its day is not sealed yet.
+            let mark: DayMark = state::decode(&row.bytes?).ok()?;
+            Some((day, mark.round))
+        });
+        Ok(rounds.collect())
     }
 
     /// Hands over the bills of some users. Returns those whose days cannot be read.
@@ -306,7 +313,7 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
 
     /// Stores a user's bill unless it is stored already, and sends its id to the queue.
     async fn bill(&self, month: &Month, user: &str) -> Result<(), HandOverError> {
-        let days = self.days(month, user).await?;
+        let days = self.days(month.span, user).await?;
         let Some(bill) = Bill::of(user, &days, &month.terms, month.start) else {
             return Ok(());
         };
@@ -326,9 +333,13 @@ impl<S: Store, Q: Queue> Periods<'_, S, Q> {
         Ok(self.queue.send(message, 0).await?)
     }
 
-    async fn days(&self, month: &Month, user: &str) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
+    /// A user's days from the first to the last.
+    pub(crate) async fn days(
+        &self,
+        (first, last): (UnixMillis, UnixMillis),
+        user: &str,
+    ) -> Result<Vec<(UnixMillis, Sum)>, StoreError> {
         let pk = table::user(user);
-        let (first, last) = month.span;
         let (from, to) = (ItemKey::day(user, first).sk, ItemKey::day(user, last).sk);
         let rows = store::all(self.usage, Query::states(&pk, from, to)).await?;
         let days = rows.into_iter().filter_map(|row| {

@@ -2,6 +2,7 @@
 
 use domain::names::env;
 use domain::plan::Plans;
+use domain::report::Units;
 use runtime::settings::{Days, Seconds};
 
 runtime::settings! {
@@ -27,6 +28,10 @@ runtime::settings! {
         pub plans: Plans = env::PLANS,
         /// URL of the queue that takes alerts.
         pub alert_queue: String = env::ALERT_QUEUE,
+        /// The units of time that have scheduled reports.
+        pub reports: Units = env::REPORTS,
+        /// The bucket of scheduled reports; none if there are none.
+        pub report_bucket: Option<String> = env::REPORT_BUCKET,
         /// How long after its minute a call that only the log knows counts as reconciled.
         pub reconcile_seconds: Seconds = env::RECONCILE_SECONDS,
     }

@@ -5,12 +5,14 @@ use std::fmt;
 use jiff::civil::{Date, ISOWeekDate, Weekday};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Span as Length, ToSpan as _};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Period, Plan, Plans, time_zone};
 use crate::time::{UnixMillis, Window};
 
 /// The length of a [`Span`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Unit {
     /// A week from Monday to Sunday (ISO 8601).
     Week,
@@ -19,6 +21,14 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Its name: `week` or `month`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
     fn length(self) -> Length {
         match self {
             Self::Week => 1.week(),

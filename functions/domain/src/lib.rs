@@ -101,6 +101,7 @@ pub mod notice;
 mod pack;
 pub mod plan;
 pub mod problem;
+pub mod report;
 pub mod response;
 pub mod route;
 #[cfg(any(test, feature = "sample"))]

@@ -78,6 +78,10 @@ pub mod env {
     pub const LEAST_SHARDS: &str = "LEAST_SHARDS";
     /// Most shards of the usage stream.
     pub const MOST_SHARDS: &str = "MOST_SHARDS";
+    /// The units of time that have scheduled reports, a JSON list of [`Unit`](crate::calendar::Unit).
+    pub const REPORTS: &str = "REPORTS";
+    /// Name of the bucket of scheduled reports; empty if there are none.
+    pub const REPORT_BUCKET: &str = "REPORT_BUCKET";
     /// Days for which the journal is kept.
     pub const RAW_RETENTION_DAYS: &str = "RAW_RETENTION_DAYS";
     /// Days for which minute aggregates are kept.
@@ -469,6 +473,12 @@ impl Names {
     /// The notifier's dead-letter queue.
     pub fn alert_dead_letter_queue(&self) -> String {
         self.resource("alerts-dlq")
+    }
+
+    /// The bucket of scheduled reports. Names of buckets are the same for all accounts and regions, so
+    /// it has those of the environment: `${AWS::AccountId}` and `${AWS::Region}` in a template.
+    pub fn report_bucket(&self, account: &str, region: &str) -> String {
+        format!("{}-{account}-{region}", self.resource("reports"))
     }
 
     /// The part that the names of all webhooks' secrets start with.

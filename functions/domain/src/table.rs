@@ -19,6 +19,7 @@
 //! | all time of a user | `USER#{email}` | `ALL` | usage |
 //! | mark of a day | `MARKS` | `DAY#{day}` | usage |
 //! | progress of a month's bills, and the calendars that they end by | `MARKS` | `MONTH#{month}`, `CALENDARS#{month}` | usage |
+//! | reports that are announced | `MARKS` | `REPORT#{period}` | usage |
 //! | how far an hour's journal is folded | `MARKS` | `HOUR#{hour}` | usage |
 //! | closed days at whose users the aggregator has looked | `MARKS` | `LOOKS` | usage |
 //! | counters of a user's or a key's limits | `USER#{email}` | `LIMIT`, `LIMIT#{key}` | usage |
@@ -29,6 +30,8 @@
 //! | an operator's change | `AUDIT#{month}` | `{time}#{number}` | usage |
 //! | refused addresses | `BLOCKS` | `ADDRESSES` | usage |
 //! | users that a day's closing found | `USERS#{day}` | `{bucket}#{hour}#{part}` | usage |
+
+use std::fmt;
 
 use crate::event::Subject;
 use crate::time::{UnixMillis, Window, push_two};
@@ -234,6 +237,11 @@ impl ItemKey {
     /// The first instant from which periods are handed over.
     pub fn periods_mark() -> Self {
         Self::new(MARKS, "PERIODS")
+    }
+
+    /// The report of a week or month (`2026-W47`) is stored and announced.
+    pub fn report_mark(period: impl fmt::Display) -> Self {
+        Self::new(MARKS, format!("REPORT#{period}"))
     }
 
     /// The closed days at whose users the aggregator has looked.
@@ -513,6 +521,7 @@ mod tests {
             (ItemKey::calendars(AT), "MARKS", "CALENDARS#2026-11"),
             (ItemKey::periods_mark(), "MARKS", "PERIODS"),
             (ItemKey::looks_mark(), "MARKS", "LOOKS"),
+            (ItemKey::report_mark("2026-W47"), "MARKS", "REPORT#2026-W47"),
             (
                 ItemKey::day_users(AT, 7, 2),
                 "USERS#2026-11-22",

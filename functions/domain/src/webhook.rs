@@ -235,7 +235,7 @@ pub struct Endpoints(pub Vec<Endpoint>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// Id of the event: an alert's or a bill's.
+    /// Id of the event: an alert's, a bill's or a report's.
     pub alert: String,
     /// The target endpoint; if absent, everybody who receives such events.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! One message: an alert or a bill that becomes deliveries, or a delivery.
+//! One message: an alert, a bill or a report that becomes deliveries, or a delivery.
 
 use domain::notice::Notice;
 use domain::state;
@@ -18,7 +18,7 @@ const KEPT_DAYS: i64 = 90;
 /// Stands for the alarm topic among the endpoints: no endpoint can have this name.
 const MAIL: &str = "mail#";
 
-/// Delivers alerts and bills.
+/// Delivers alerts, bills and reports.
 #[derive(Debug)]
 pub struct Notifier<S, Q, M, P, V> {
     /// The usage table.
@@ -98,8 +98,8 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
         Ok(Handled::Done)
     }
 
-    /// Queues a delivery to each endpoint that receives such events, and publishes an alert. Bills
-    /// are for machines: one mail a user and month would bury the alarms.
+    /// Queues a delivery to each endpoint that receives such events, and publishes what people get a
+    /// mail about.
     async fn spread(
         &self,
         notice: &Notice,
@@ -116,13 +116,12 @@ impl<S: Store, Q: Queue, M: Mail, P: Post, V: Vault> Notifier<S, Q, M, P, V> {
             };
             self.queue.send(message.to_json(), 0).await?;
         }
-        let Notice::Threshold(alert) = notice else {
+        let Some(subject) = notice.mail_subject() else {
             return Ok(Handled::Done);
         };
         let (sent, version) = self.delivery(MAIL, id).await?;
         if sent.is_none() {
-            let subject = format!("{} % of a quota used by {}", alert.percent, alert.user);
-            self.mail.send(&subject, &alert.text()).await?;
+            self.mail.send(&subject, &notice.text()).await?;
             let delivered = Delivery::new(DeliveryStatus::Delivered, 0, None, now);
             self.note(MAIL, id, delivered, version).await?;
         }

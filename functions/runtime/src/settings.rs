@@ -11,6 +11,7 @@ use domain::dimension::Sources;
 use domain::meter::Meters;
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
+use domain::report::Units;
 use domain::route::{AttachedRoutes, Routes};
 use domain::sign_in::SignIn;
 use domain::webhook::Endpoints;
@@ -100,6 +101,14 @@ impl Setting for Plans {
 
 impl Setting for Endpoints {
     const ALLOWED: &'static str = "a JSON list of endpoints";
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Setting for Units {
+    const ALLOWED: &'static str = "a JSON list of `week` and `month`";
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()

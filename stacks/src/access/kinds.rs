@@ -326,6 +326,68 @@ const KINDS: &[(&str, Kind)] = &[
     ("AWS::Logs::LogGroup", LOG_GROUP),
     // Among the group's actions.
     ("AWS::Logs::SubscriptionFilter", NOTHING),
+    (
+        "AWS::S3::Bucket",
+        Kind {
+            named_by: "BucketName",
+            arns: |_, name| of_bucket(name),
+            actions: &[
+                "s3:CreateBucket",
+                "s3:GetAccelerateConfiguration",
+                "s3:GetAnalyticsConfiguration",
+                "s3:GetBucketCORS",
+                "s3:GetBucketLogging",
+                "s3:GetBucketNotification",
+                "s3:GetBucketObjectLockConfiguration",
+                "s3:GetBucketOwnershipControls",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:GetBucketTagging",
+                "s3:GetBucketVersioning",
+                "s3:GetBucketWebsite",
+                "s3:GetEncryptionConfiguration",
+                "s3:GetIntelligentTieringConfiguration",
+                "s3:GetInventoryConfiguration",
+                "s3:GetLifecycleConfiguration",
+                "s3:GetMetricsConfiguration",
+                "s3:GetReplicationConfiguration",
+                "s3:ListBucket",
+                "s3:ListTagsForResource",
+                "s3:PutBucketOwnershipControls",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketTagging",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:TagResource",
+                "s3:UntagResource",
+                // Of its policy.
+                "s3:DeleteBucketPolicy",
+                "s3:GetBucketPolicy",
+                "s3:PutBucketPolicy",
+            ],
+            ..NOTHING
+        },
+    ),
+    // Among the bucket's actions.
+    ("AWS::S3::BucketPolicy", NOTHING),
+    (
+        "AWS::Scheduler::Schedule",
+        Kind {
+            named_by: "Name",
+            arns: |_, name| of_name("scheduler", "schedule/default/", name),
+            actions: &[
+                "scheduler:CreateSchedule",
+                "scheduler:DeleteSchedule",
+                "scheduler:GetSchedule",
+                "scheduler:UpdateSchedule",
+            ],
+            further: Some(|stack, _| {
+                let roles = vec![sub(role(stack, None))];
+                let pass = Statement::of(vec!["iam:PassRole"], roles);
+                vec![pass.when_equal("iam:PassedToService", "scheduler.amazonaws.com")]
+            }),
+        },
+    ),
     ("AWS::SNS::Subscription", NOTHING),
     (
         "AWS::SecretsManager::Secret",
@@ -443,6 +505,13 @@ fn of_gateway<const N: usize>(paths: [&str; N]) -> Vec<String> {
     paths
         .map(|path| format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{path}"))
         .into()
+}
+
+/// Buckets have neither account nor region in their ARN.
+fn of_bucket(name: Option<&str>) -> Vec<String> {
+    name.map(|name| format!("arn:${{AWS::Partition}}:s3:::{name}"))
+        .into_iter()
+        .collect()
 }
 
 fn in_region(service: &str, resource: &str) -> String {

@@ -244,6 +244,20 @@ pub fn granted_to(
     Json(json!({ "Version": "2012-10-17", "Statement": [statement] }))
 }
 
+/// Denies everybody a bucket and its files without TLS. `bucket` is its ARN in the form of `Fn::Sub`.
+pub fn tls_only(bucket: &str) -> Json {
+    Json(json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [{ "Fn::Sub": bucket }, { "Fn::Sub": format!("{bucket}/*") }],
+            "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+        }],
+    }))
+}
+
 /// Leaves a key to the policies of its account, and allows services to use it on the account's
 /// behalf.
 pub fn of_key(services: &[&'static str]) -> Json {

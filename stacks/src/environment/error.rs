@@ -53,11 +53,12 @@ impl Place {
         let mut lines = text.lines().enumerate();
         let mut outer: Option<usize> = None;
         for key in path.split('.') {
-            let place = lines.by_ref().find_map(|(index, line)| {
-                let indent = line.len() - line.trim_start().len();
+            let mut within = lines
+                .by_ref()
+                .take_while(|(_, line)| outer.is_none_or(|outer| !leaves(line, outer)));
+            let place = within.find_map(|(index, line)| {
                 let value = value_of(line.trim_start(), key)?;
-                let inside = outer.is_none_or(|outer| indent > outer);
-                inside.then_some((index, indent, value))
+                Some((index, indent(line), value))
             });
             let Some((index, indent, value)) = place else {
                 break;
@@ -70,6 +71,16 @@ impl Place {
         }
         found
     }
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Whether a line is not in the block below a key that is indented by `outer`.
+fn leaves(line: &str, outer: usize) -> bool {
+    let text = line.trim_start();
+    !text.is_empty() && !text.starts_with('#') && indent(line) <= outer
 }
 
 /// The column of the value on a key's line: after the key, or at the key if its value is on later

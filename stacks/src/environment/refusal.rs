@@ -10,7 +10,7 @@ use domain::time::UnixMillis;
 
 use super::{
     Address, ApiKind, Environment, KeySetAddress, LOCAL_ACCOUNT, LimitMode, Partition, Plan,
-    SignIn, Upstream, Weighed, sources,
+    SignIn, Upstream, Webhook, Weighed, settings::WebhookEvent, sources,
 };
 
 /// The first month of the years for which periods are checked, 2026-01.
@@ -140,6 +140,25 @@ impl Environment {
         ))
     }
 
+    /// An endpoint that waits for what never happens.
+    fn unreported(&self) -> Option<Refusal> {
+        let waits = |webhook: &&Webhook| {
+            let events = webhook.events.as_ref();
+            events.is_some_and(|events| events.contains(&WebhookEvent::ReportReady))
+        };
+        let waiting = self.webhooks.iter().find(waits)?;
+        self.reports.is_none().then(|| {
+            Refusal::new(
+                "webhooks",
+                format!(
+                    "webhooks: webhook `{}` receives `reportReady`, but there are no `reports`; add these, \
+                     or leave the event out",
+                    waiting.name
+                ),
+            )
+        })
+    }
+
     /// Executions of a function that does not exist.
     fn uncollected(&self) -> Option<Refusal> {
         let reserved = self.concurrency.collector?.get();
@@ -171,6 +190,7 @@ impl Environment {
             .or_else(|| self.unmeasurable())
             .or_else(|| self.unbillable())
             .or_else(|| self.uncollected())
+            .or_else(|| self.unreported())
             .or_else(|| crate::synth::refusal(self))
     }
 
@@ -178,12 +198,20 @@ impl Environment {
     /// region.
     fn bucketless(&self) -> Option<Refusal> {
         const MOST: usize = 63;
-        let name = crate::assets::named(&self.names(), LOCAL_ACCOUNT, self.region.as_str());
+        let region = self.region.as_str();
+        let of_reports = self.reports.as_ref();
+        let (what, name) = match of_reports {
+            Some(_) => ("reports", self.names().report_bucket(LOCAL_ACCOUNT, region)),
+            None => (
+                "the functions' code",
+                crate::assets::named(&self.names(), LOCAL_ACCOUNT, region),
+            ),
+        };
         let excess = name.len().checked_sub(MOST).filter(|excess| *excess > 0)?;
         Some(Refusal::new(
             "resourcePrefix",
             format!(
-                "the bucket for the functions' code would be called `{name}` (with the account's number): {} \
+                "the bucket for {what} would be called `{name}` (with the account's number): {} \
                  characters, S3 accepts {MOST}; shorten `resourcePrefix` or the file's name by {excess}",
                 name.len()
             ),

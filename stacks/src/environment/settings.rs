@@ -517,6 +517,8 @@ pub enum WebhookEvent {
     QuotaThreshold,
     /// `period.closed`: a user's period is final.
     PeriodClosed,
+    /// `report.ready`: a scheduled report is stored.
+    ReportReady,
 }
 
 impl From<WebhookEvent> for Kind {
@@ -524,6 +526,7 @@ impl From<WebhookEvent> for Kind {
         match event {
             WebhookEvent::QuotaThreshold => Self::QuotaThreshold,
             WebhookEvent::PeriodClosed => Self::PeriodClosed,
+            WebhookEvent::ReportReady => Self::ReportReady,
         }
     }
 }
@@ -574,7 +577,7 @@ impl TryFrom<Vec<Webhook>> for Webhooks {
             }
             if webhook.events.as_ref().is_some_and(Vec::is_empty) {
                 return Err(format!(
-                    "webhooks: webhook `{name}` has no `events`: expected `quotaThreshold`, `periodClosed` or both"
+                    "webhooks: webhook `{name}` has no `events`: expected some of `quotaThreshold`, `periodClosed` and `reportReady`"
                 ));
             }
             if !webhook.allow_private && !webhook.url.as_str().starts_with("https://") {

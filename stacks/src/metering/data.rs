@@ -20,12 +20,12 @@ use domain::table::{JOURNAL_PREFIX, attribute};
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
-    EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue, ScheduleRule, Stack,
-    Start, StreamView, Table, TableSettings, Topic,
+    Bucket, EventSource, EventSourceSettings, Function, Index, Key, Projection, Queue,
+    ScheduleRule, Stack, Start, StreamView, Table, TableSettings, Topic,
 };
 use crate::environment::Email;
-use crate::metering::notifier;
 use crate::metering::pipeline::{Size, UsagePipeline, dead_letters};
+use crate::metering::{notifier, reports};
 
 pub(crate) use alarms::ALARMS;
 
@@ -68,13 +68,16 @@ pub(super) fn declare(context: &UsagePipeline, stack: &mut Stack) -> Result<(), 
     );
     let (alerts, notifier) = notifier::declare(context, stack, (&usage, &topic))?;
     let tables = (&analytics, &usage);
-    let aggregator = aggregator(context, stack, tables, (&dead_letters, &alerts))?;
+    let bucket = reports::bucket(context, stack);
+    let queues = (&dead_letters, &alerts);
+    let aggregator = aggregator(context, stack, tables, queues, bucket.as_ref())?;
     let tables = [&keys, &usage, &analytics];
     for watch in alarms::of(context, tables, &aggregator, &dead_letters) {
         context.alarm(stack, &topic, watch);
     }
 
     let arn = topic.arn();
+    let bucket = bucket.map(|bucket| bucket.name());
     let template = stack.template();
     template.output("AlarmTopicArn", "The topic that all alarms notify", arn);
     for (id, description, name) in [
@@ -98,6 +101,9 @@ pub(super) fn declare(context: &UsagePipeline, stack: &mut Stack) -> Result<(), 
         ),
     ] {
         template.output(id, description, name);
+    }
+    if let Some(name) = bucket {
+        template.output("ReportBucketName", "The bucket of reports", name);
     }
     Ok(())
 }
@@ -192,6 +198,7 @@ fn aggregator(
     stack: &mut Stack,
     (analytics, usage): (&Table, &Table),
     (dead_letters, alerts): (&Queue, &Queue),
+    bucket: Option<&Bucket>,
 ) -> Result<Function, SynthError> {
     let aggregator = context.function(
         stack,
@@ -199,7 +206,7 @@ fn aggregator(
         Of::Aggregator,
         "Folds the journal into counts, and closes days",
         &SIZE,
-        variables(context, alerts)?,
+        variables(context, alerts, bucket)?,
     )?;
     alerts.grant_send(&aggregator);
     analytics.grant(
@@ -234,12 +241,16 @@ fn aggregator(
         every_minutes: NonZeroU16::MIN,
     }
     .invoke(stack, "AggregatorTick", &aggregator);
+    if let Some(bucket) = bucket {
+        reports::schedule(context, stack, &aggregator, bucket);
+    }
     Ok(aggregator)
 }
 
 fn variables(
     context: &UsagePipeline,
     alerts: &Queue,
+    bucket: Option<&Bucket>,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
     let retention = context.settings.retention;
@@ -250,7 +261,11 @@ fn variables(
         String::new()
     };
     let number = |number: u32| Val::<String>::from(number.to_string());
+    let units = reports::units(context.settings.reports.as_ref())?;
+    let bucket = bucket.map_or_else(|| "".into(), |bucket| Val::<String>::from(bucket.name()));
     Ok(BTreeMap::from([
+        (env::REPORTS, units.into()),
+        (env::REPORT_BUCKET, bucket),
         (env::PLANS, context.plans()?),
         (env::ALERT_QUEUE, alerts.url().into()),
         (env::ENVIRONMENT, context.names.environment().into()),

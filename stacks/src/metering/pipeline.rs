@@ -16,7 +16,7 @@ use crate::constructs::{
 };
 use crate::environment::{
     Aggregator, Alarms, Architecture, Bounded, Concurrency, Environment, LogLevel, Logs, Plan,
-    Processor, Reconciler, Retention, Stream, Webhooks,
+    Processor, Reconciler, Reports, Retention, Stream, Webhooks,
 };
 use crate::metering::{dashboard, data, gate, kinesis};
 use crate::{FileAsset, FunctionAssets, SynthError, assets, constructs};
@@ -24,6 +24,10 @@ use crate::{FileAsset, FunctionAssets, SynthError, assets, constructs};
 /// The settings of a pipeline. Those of the environment file have the same names, meanings and
 /// bounds; `environments/environment.schema.json` lists them.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own, as in the environment file"
+)]
 pub struct UsagePipelineSettings {
     /// The names of its resources. [`MeteredApi`](crate::constructs::MeteredApi) finds it by these.
     pub names: Names,
@@ -47,6 +51,8 @@ pub struct UsagePipelineSettings {
     pub webhooks: Webhooks,
     /// The recipient of alarms.
     pub alarms: Alarms,
+    /// Reports of final usage: stored in a bucket, and announced by mail and webhooks.
+    pub reports: Option<Reports>,
     /// Reserved concurrent executions.
     pub concurrency: Concurrency,
     /// The key that encrypts stored data.
@@ -57,6 +63,8 @@ pub struct UsagePipelineSettings {
     pub plan_metrics: bool,
     /// Whether tables refuse to be deleted.
     pub protected: bool,
+    /// Whether the bucket of reports refuses requests without TLS.
+    pub tls_only: bool,
     /// Whether the account gets a role with which API Gateway writes logs. An account and region has
     /// one for all APIs: leave it alone if it is there.
     pub sets_gateway_role: bool,
@@ -83,11 +91,13 @@ impl UsagePipelineSettings {
             logs: Logs::default(),
             webhooks: Webhooks::default(),
             alarms: Alarms::default(),
+            reports: None,
             concurrency: Concurrency::default(),
             encryption: Encryption::Managed,
             tracing: false,
             plan_metrics: false,
             protected: true,
+            tls_only: true,
             sets_gateway_role: true,
             dashboard: None,
         }
@@ -108,6 +118,7 @@ impl From<&Environment> for UsagePipelineSettings {
             logs: environment.logs,
             webhooks: environment.webhooks.clone(),
             alarms: environment.alarms.clone(),
+            reports: environment.reports.clone(),
             concurrency: environment.concurrency,
             encryption: own.map_or(Encryption::Managed, |own| {
                 Encryption::under(own.key.as_str())
@@ -115,6 +126,8 @@ impl From<&Environment> for UsagePipelineSettings {
             tracing: environment.tracing,
             plan_metrics: environment.dashboards.plans,
             protected: !environment.is_local(),
+            // The embedded AWS has no TLS.
+            tls_only: !environment.is_local(),
             sets_gateway_role: environment.sets_gateway_role(),
             dashboard: Some(dashboard::address(environment, &names.dashboard())),
             ..Self::new(names, environment.plans.clone())

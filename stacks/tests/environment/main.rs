@@ -4,6 +4,7 @@
 
 mod auth;
 mod dimensions;
+mod reports;
 mod security;
 mod sizes;
 mod upstream;

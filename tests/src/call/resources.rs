@@ -7,7 +7,7 @@ use super::Call;
 use crate::policy::Right;
 
 /// The account of the embedded AWS.
-const ACCOUNT: &str = "000000000000";
+pub const ACCOUNT: &str = "000000000000";
 
 impl Call {
     /// The rights that the call requires. `iterated` is the stream of a shard iterator.
@@ -33,6 +33,7 @@ impl Call {
             "kinesis" => on(self.stream("StreamARN", iterated)),
             "sqs" => on(self.queue()),
             "sns" => on(self.parameter("TopicArn").unwrap_or_default()),
+            "s3" => on(format!("arn:aws:s3:::{}", self.file())),
             "secretsmanager" => on(self.member("SecretId")),
             "logs" => on(self.arn(&format!(
                 "log-group:{}:log-stream:{}",
@@ -46,6 +47,12 @@ impl Call {
     fn arn(&self, resource: &str) -> String {
         let (service, region) = (self.service(), self.region());
         format!("arn:aws:{service}:{region}:{ACCOUNT}:{resource}")
+    }
+
+    /// The bucket and the key of a call with both in its path.
+    fn file(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.trim_matches('/')
     }
 
     fn stream(&self, arn: &str, iterated: impl Fn(&str) -> Option<String>) -> String {

@@ -1,18 +1,23 @@
 //! Months that are over, as the aggregator leaves them: sealed days, and the months of users. The
 //! export, the report and the analytics API say the same of them.
 
+use std::time::{Duration, Instant};
+
 use domain::calendar::Span;
 use domain::counts::Sum;
 use domain::event::EventType;
 use domain::mark::DayMark;
+use domain::names::Names;
+use domain::report::{Format, ReportReady, Which};
 use domain::seen::Seen;
 use domain::state;
-use domain::table::ItemKey;
+use domain::table::{ItemKey, user_bucket};
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 use runtime::dynamo::DynamoStore;
 use runtime::store::{Condition, NewItem, Shown, Store as _};
 use serde_json::{Value, json};
+use tests::call::ACCOUNT;
 use tests::system::{System, USAGE_TABLE, json_of};
 
 /// What the export says of a user.
@@ -63,6 +68,7 @@ async fn user(table: &DynamoStore, email: &str, days: &[(UnixMillis, Sum)]) {
     for (day, sum) in days {
         let key = ItemKey::day(email, *day);
         put(table, &key, sum.rank, sum.encode().unwrap()).await;
+        listed(table, email, *day).await;
     }
     let mut months: Vec<UnixMillis> = days
         .iter()
@@ -77,6 +83,14 @@ async fn user(table: &DynamoStore, email: &str, days: &[(UnixMillis, Sum)]) {
         let key = ItemKey::month(email, month);
         put(table, &key, sum.rank, sum.encode().unwrap()).await;
     }
+}
+
+/// The list of a day's users that its closing writes. Each user has a part of its own.
+async fn listed(table: &DynamoStore, email: &str, day: UnixMillis) {
+    let part = usize::from(email.as_bytes()[0]);
+    let key = ItemKey::day_users(day, user_bucket(email), part);
+    let names = state::encode_packed(&vec![email.to_owned()]).unwrap();
+    put(table, &key, 1, names).await;
 }
 
 async fn sealed(table: &DynamoStore, (first, last): (UnixMillis, UnixMillis)) {
@@ -124,6 +138,9 @@ async fn plant(system: &System) -> Span {
     // A plan is in India, so the days beside the months must be sealed too.
     let before = month.previous().in_utc().start;
     sealed(&table, (before.plus_days(-1), month.in_utc().end)).await;
+    // Its bills were made.
+    let key = ItemKey::month_mark(start);
+    put(&table, &key, 1, state::encode(&0_u8).unwrap()).await;
     month
 }
 
@@ -189,4 +206,70 @@ pub(super) async fn reports(system: &System) {
     let now = Span::month(UnixMillis::from(jiff::Timestamp::now()));
     let refused = system.place.run(&format!("report --month {now}"));
     refused.fails(1, &[&format!("month `{now}` is not closed")]);
+}
+
+/// What the schedule asks for, twice: the files are those of the command, and one event arrives.
+pub(super) async fn scheduled_reports(system: &System, endpoint: &super::Endpoint) {
+    let sdk = system.sdk().await;
+    let functions = aws_sdk_lambda::Client::new(&sdk);
+    let aggregator = System::function(domain::names::Function::Aggregator);
+    let asked = json!({ "report": Which::Due }).to_string();
+    let ask = || async {
+        let asked = asked.as_bytes().to_vec();
+        let request = functions.invoke().function_name(&aggregator);
+        let answer = request.payload(asked.into()).send().await.unwrap();
+        let payload = answer.payload.unwrap_or_default();
+        let text = String::from_utf8_lossy(payload.as_ref()).into_owned();
+        assert_eq!(answer.function_error, None, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let now = UnixMillis::from(jiff::Timestamp::now());
+    let month = Span::month(now).previous().previous();
+    assert_eq!(ask().await, json!({ "reports": [month.to_string()] }));
+    assert_eq!(ask().await, json!({ "reports": [] }));
+
+    let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true);
+    let files = aws_sdk_s3::Client::from_conf(config.build());
+    let bucket = Names::new("complical", "CompliCal", "local").report_bucket(ACCOUNT, "ap-south-1");
+    for format in Format::ALL {
+        let request = files.get_object().bucket(&bucket).key(format.key(month));
+        let stored = request.send().await.unwrap();
+        assert_eq!(stored.content_type(), Some(format.media_type()));
+        let stored = stored.body.collect().await.unwrap().to_vec();
+        let extension = format.extension();
+        let file = system.place.dir().join(format!("made.{extension}"));
+        let command = format!(
+            "report --month {month} --format {extension} --out {}",
+            file.display()
+        );
+        assert_eq!(system.place.run(&command).code, Some(0));
+        assert_eq!(std::fs::read(&file).unwrap(), stored, "{extension}");
+    }
+
+    let id = ReportReady::id_of("local", &month.to_string());
+    let announced = || {
+        let got = endpoint.got().into_iter();
+        got.filter(|delivery| delivery.headers["webhook-id"] == id)
+            .collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    while announced().is_empty() {
+        assert!(start.elapsed() < super::PATIENCE, "{:?}", endpoint.got());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let announced = announced();
+    assert_eq!(announced.len(), 1, "{announced:?}");
+    let event: Value = serde_json::from_str(&announced[0].body).unwrap();
+    assert_eq!(
+        (&event["type"], &event["id"]),
+        (&json!("report.ready"), &json!(id))
+    );
+    assert_eq!(event["data"]["figures"]["totalCalls"], 30 + 500 + 12 + 4);
+    let first = format!("s3://{bucket}/{}", Format::Html.key(month));
+    assert_eq!(event["data"]["files"][0], json!(first));
+    assert!(
+        !announced[0].body.contains('@'),
+        "it names no user: {event}"
+    );
 }

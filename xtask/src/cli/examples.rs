@@ -39,6 +39,10 @@ const EXAMPLES: &[Verb] = &[
                 "diff --env prod --exit-code",
                 "exit code 3 if anything differs",
             ),
+            (
+                "diff --env prod --revert-drift",
+                "also what somebody changed by hand since the last deploy",
+            ),
         ],
     ),
     (
@@ -54,11 +58,11 @@ const EXAMPLES: &[Verb] = &[
             ("destroy", "everything stops, and nothing is left"),
             (
                 "destroy --env test",
-                "the tables stay, and the next deploy adopts them",
+                "the tables and reports stay, and the next deploy adopts them",
             ),
             (
                 "destroy --env test --delete-data",
-                "the tables are deleted too",
+                "the tables and reports are deleted too",
             ),
         ],
     ),
@@ -341,6 +345,13 @@ const EXAMPLES: &[Verb] = &[
                 "for other traffic",
             ),
         ],
+    ),
+    (
+        "prices",
+        &[(
+            "prices --region eu-central-1 --out prices.json",
+            "a table for `cost --prices prices.json`",
+        )],
     ),
     (
         "explain",

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::body::Threshold;
 use super::math::Series;
-use crate::markup::escaped;
+use report::escaped;
 
 /// A dashboard with its values.
 #[derive(Debug, Serialize)]

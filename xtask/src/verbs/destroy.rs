@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     pub(crate) stacks: Vec<String>,
     #[command(flatten)]
     pub(crate) consent: Consent,
-    /// On AWS: delete the tables and all counts too
+    /// On AWS: delete the tables with all counts, and the reports, too
     #[arg(long, conflicts_with = "keep_data")]
     pub(crate) delete_data: bool,
     /// In `local`: keep the data for the next deploy
@@ -72,6 +72,7 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
     delete_stacks(context, &reached, &found, &stay).await?;
     if args.delete_data {
         delete_tables(context, &reached).await?;
+        delete_reports(context, &reached).await?;
     }
     if reached.running.is_none() && reached.stacks().await?.is_empty() {
         clear_bucket(context, &reached, args.delete_data).await?;
@@ -149,15 +150,19 @@ fn question(
     found: &[(StackKind, Deployed)],
     args: &Arguments,
 ) -> String {
+    let has_reports = environment.reports.is_some();
     let stacks = found.iter().map(|(_, stack)| format!("`{}`", stack.name));
     let mut what: Vec<_> = stacks.collect();
     if args.delete_data {
         what.push("its tables with every key, count and event".to_owned());
+        if has_reports {
+            what.push("its reports".to_owned());
+        }
     }
-    let kept = if args.delete_data {
-        ""
-    } else {
-        "; tables are kept"
+    let kept = match (args.delete_data, has_reports) {
+        (true, _) => "",
+        (false, true) => "; tables and reports are kept",
+        (false, false) => "; tables are kept",
     };
     let what = what.join(", ");
     format!("delete {what} of environment `{}`{kept}?", environment.name)
@@ -216,6 +221,17 @@ async fn delete_tables(context: &Context, reached: &Reached) -> anyhow::Result<(
         if !tables.delete(&table).await? {
             context.out.detail("it is not there");
         }
+    }
+    Ok(())
+}
+
+async fn delete_reports(context: &Context, reached: &Reached) -> anyhow::Result<()> {
+    let bucket = reached.report_bucket();
+    if bucket.remove().await? {
+        context.out.step(&format!(
+            "removed bucket `{}` with all reports",
+            bucket.name()
+        ));
     }
     Ok(())
 }
@@ -371,6 +387,17 @@ mod tests {
         assert_eq!(
             question(&environment, &[], &args),
             "delete its tables with every key, count and event of environment `test`?"
+        );
+        let text = std::fs::read_to_string(&file).unwrap() + "reports: {weekly: true}\n";
+        let environment = Environment::parse("test", &file, &text).unwrap();
+        assert_eq!(
+            question(&environment, &[], &args),
+            "delete its tables with every key, count and event, its reports of environment `test`?"
+        );
+        args.delete_data = false;
+        assert_eq!(
+            question(&environment, &found, &args),
+            "delete `Api` of environment `test`; tables and reports are kept?"
         );
     }
 

@@ -4,31 +4,25 @@
 //! It is made of what bills are made of ([`domain::usage`]), and of final counts alone. So it equals
 //! `usage export`, and another run produces the same bytes.
 
-mod basis;
-mod chart;
-mod figures;
-mod page;
-mod table;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use deployer::UsageTable;
-use domain::bill;
 use domain::calendar::{Span, Unit};
 use domain::mark::Round;
+use domain::plan::Plans;
+use domain::report::Format;
 use domain::time::UnixMillis;
+use report::{Basis, Figures};
 use serde::Serialize;
 
 use crate::aws::reach;
 use crate::clock;
 use crate::context::Context;
 use crate::stop::{Exit, Stop};
-use crate::verbs::usage::{check_closed, plans, rounds};
-use basis::Basis;
-use figures::Report;
+use crate::verbs::usage::{by_user, check_closed, plans, rounds, terms};
 
 /// The word for the last span whose counts are final.
 const LAST: &str = "last";
@@ -62,6 +56,16 @@ pub(crate) enum ReportFormat {
     Csv,
     /// One JSON document.
     Json,
+}
+
+impl From<ReportFormat> for Format {
+    fn from(format: ReportFormat) -> Self {
+        match format {
+            ReportFormat::Html => Self::Html,
+            ReportFormat::Csv => Self::Csv,
+            ReportFormat::Json => Self::Json,
+        }
+    }
 }
 
 /// A week or a month, as it is asked for.
@@ -116,32 +120,48 @@ pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Ex
     let table = UsageTable::new(&reached.session, &reached.environment.names());
     let candidates = Candidates::of(args.asked(), clock::now());
     let plans = plans(&reached.environment);
-    let basis = Basis::read(&table, plans, candidates.compared()).await?;
+    let basis = basis(&table, plans, candidates.compared()).await?;
     let rounds = rounds(&table, candidates.days(&basis)).await?;
-    let (span, is_compared) = candidates.chosen(&rounds, &basis)?;
-    let (first, last) = both(span, &basis);
-    let days = table.days(first, last).await?;
-    let report = Report::of(&reached.environment.name, (span, is_compared), days, &basis);
-    let text = match args.format {
-        ReportFormat::Html => page::html(&report),
-        ReportFormat::Csv => table::csv(&report),
-        ReportFormat::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
-    };
+    let chosen = candidates.chosen(&rounds, &basis)?;
+    let mut figures = Figures::new(&reached.environment.name, chosen, &basis);
+    let (first, last) = figures.days();
+    for (user, days) in by_user(table.days(first, last).await?) {
+        figures.add(user, &days);
+    }
+    let report = figures.report();
+    let text = report
+        .to_text(args.format.into())
+        .context("writing a report")?;
     let Some(file) = args.out else {
-        context.out.answer(&report, |_| text)?;
+        context
+            .out
+            .answer(&report, |_| text.trim_end().to_owned())?;
         return Ok(Exit::Done);
     };
-    std::fs::write(&file, text.trim_end().to_owned() + "\n")
-        .with_context(|| format!("writing `{}`", file.display()))?;
+    std::fs::write(&file, text).with_context(|| format!("writing `{}`", file.display()))?;
     let written = WrittenReport {
         file: file.display().to_string(),
         format: args.format,
-        period: span.to_string(),
+        period: chosen.0.to_string(),
     };
     context
         .out
         .answer(&written, |written| written.file.clone())?;
     Ok(Exit::Done)
+}
+
+/// The rules by which spans begin and end: the plans, and what is noted of each month among them.
+async fn basis(
+    table: &UsageTable,
+    plans: Plans,
+    spans: impl Iterator<Item = Span>,
+) -> anyhow::Result<Basis> {
+    let mut noted = BTreeMap::new();
+    for span in spans.filter(|span| span.unit() == Unit::Month) {
+        let month = span.in_utc().start;
+        noted.insert(month, terms(table, &plans, month).await?);
+    }
+    Ok(Basis::noted(plans, noted))
 }
 
 /// The days of a span and of the one before it, both included.
@@ -195,36 +215,28 @@ impl Candidates {
         rounds: &BTreeMap<UnixMillis, Round>,
         basis: &Basis,
     ) -> Result<(Span, bool), Stop> {
-        let is_final = |span: &Span| bill::unsealed(rounds, basis.days(*span)).is_none();
+        let is_final = |span: &Span| basis.unsealed(rounds, *span).is_none();
         let Some(span) = self.newest_first().find(is_final) else {
             if self.count == 1 {
                 check_closed(rounds, &title(self.newest), basis.days(self.newest))?;
             }
-            let kind = kind(self.newest.unit());
+            let kind = self.newest.unit().name();
             let message = format!("none of the last {} {kind}s is closed", self.count);
             return Err(Stop::failed(message)
                 .hint(format!("a {kind} is closed nine days after its last day")));
         };
         let before = span.previous();
-        let days = basis.days(before);
-        let is_compared = rounds.range(days.0..=days.1).next().is_some();
+        let is_compared = basis.has_previous(rounds, span);
         if is_compared {
             let what = format!("{}, with which `{span}` is compared,", title(before));
-            check_closed(rounds, &what, days)?;
+            check_closed(rounds, &what, basis.days(before))?;
         }
         Ok((span, is_compared))
     }
 }
 
-const fn kind(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Week => "week",
-        Unit::Month => "month",
-    }
-}
-
 fn title(span: Span) -> String {
-    format!("{} `{span}`", kind(span.unit()))
+    format!("{} `{span}`", span.unit().name())
 }
 
 #[cfg(test)]

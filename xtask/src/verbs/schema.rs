@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use domain::alert::THRESHOLD;
 use domain::bill::PERIOD_CLOSED;
 use domain::dimension::{LONGEST_VALUE, MOST_DIMENSIONS, MOST_VALUES};
+use domain::report::REPORT_READY;
 use serde_json::{Map, Value, json};
 use stacks::environment::Environment;
 
@@ -187,18 +188,52 @@ fn webhooks() -> Value {
         "meters": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "description": "Amounts that upstreams reported of accepted calls, by meter."},
         "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of what the counts sum up; `usage export` prints the same."},
     });
+    let user = "The user's email.";
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Events of webhooks",
         "description": "CloudEvents 1.0, structured JSON. The same event always has the same id.",
         "oneOf": [
-            notice(THRESHOLD, "A user crossed a threshold of its quota.", &threshold),
-            notice(PERIOD_CLOSED, "A user's period is final: no call of it can arrive any more.", &closed),
+            notice(THRESHOLD, "A user crossed a threshold of its quota.", user, &threshold),
+            notice(PERIOD_CLOSED, "A user's period is final: no call of it can arrive any more.", user, &closed),
+            notice(REPORT_READY, "A scheduled report is stored. Its counts are final.", "The week or month.", &report()),
         ],
     })
 }
 
-fn notice(event_type: &str, description: &str, data: &Value) -> Value {
+/// What the event of a report says of it.
+fn report() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let date =
+        |description: &str| json!({"type": "string", "format": "date", "description": description});
+    let count =
+        |description: &str| json!({"type": "integer", "minimum": 0, "description": description});
+    let figures = |kind: Value, description: &str| {
+        json!({
+            "type": kind,
+            "description": description,
+            "required": ["users", "totalCalls", "authFailures", "rateLimited", "units"],
+            "properties": {
+                "users": count("Users with any count."),
+                "totalCalls": count("Accepted calls."),
+                "authFailures": count("Calls without a valid key, of known users."),
+                "rateLimited": count("Calls over the rate limit or the quota."),
+                "units": count("Units of accepted calls."),
+            },
+        })
+    };
+    json!({
+        "period": text("The week or month: `2026-W47` or `2026-11`."),
+        "first": date("Its first date."),
+        "last": date("Its last date."),
+        "files": {"type": "array", "items": {"type": "string"}, "description": "Where the report is, as a page, a table and JSON: `s3://{bucket}/{key}`."},
+        "figures": figures(json!("object"), "Everybody's counts."),
+        "comparedWith": {"type": ["string", "null"], "description": "The period before; null if the environment has none."},
+        "previous": figures(json!(["object", "null"]), "Everybody's counts in the period before."),
+    })
+}
+
+fn notice(event_type: &str, description: &str, subject: &str, data: &Value) -> Value {
     let required: Vec<_> = data.as_object().into_iter().flat_map(Map::keys).collect();
     json!({
         "description": description,
@@ -211,7 +246,7 @@ fn notice(event_type: &str, description: &str, data: &Value) -> Value {
             "source": {"type": "string", "description": "`/{resourcePrefix}/{environment}/api`."},
             "type": {"const": event_type},
             "time": {"type": "string", "format": "date-time"},
-            "subject": {"type": "string", "description": "The user's email."},
+            "subject": {"type": "string", "description": subject},
             "data": {"type": "object", "required": required, "properties": data},
         },
     })
@@ -279,7 +314,11 @@ mod tests {
     #[test]
     fn the_schema_of_webhooks_has_the_members_of_their_events_and_no_other() {
         let schema = webhooks();
-        let samples = [SampleEvent::QuotaThreshold, SampleEvent::PeriodClosed];
+        let samples = [
+            SampleEvent::QuotaThreshold,
+            SampleEvent::PeriodClosed,
+            SampleEvent::ReportReady,
+        ];
         for (place, event) in samples.into_iter().enumerate() {
             let notice = super::super::webhooks::sample(event, UnixMillis(1_795_363_445_000));
             let event: Value = serde_json::from_str(&notice.cloud_event("/a/test/api")).unwrap();
@@ -288,6 +327,10 @@ mod tests {
             let data = &schema["data"];
             assert_eq!(members(&data["properties"]), members(&event["data"]));
             assert_eq!(schema["type"]["const"], event["type"]);
+            let figures = &data["properties"]["figures"]["properties"];
+            if figures.is_object() {
+                assert_eq!(members(figures), members(&event["data"]["figures"]));
+            }
         }
     }
 

@@ -18,12 +18,12 @@ use domain::mark::Round;
 use domain::meter::Amounts;
 use domain::plan::Plans;
 use domain::time::{UnixMillis, Window};
+use report::field;
 use serde::{Serialize, Serializer};
 use stacks::environment::Environment;
 
 use crate::aws::reach;
 use crate::context::Context;
-use crate::csv::field;
 use crate::duration::month;
 use crate::output::Output;
 use crate::stop::{Exit, Stop};

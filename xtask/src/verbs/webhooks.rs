@@ -8,9 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use deployer::{Queues, StateTable, WebhookSecrets};
 use domain::alert::Alert;
 use domain::bill::Bill;
+use domain::calendar::Span;
 use domain::meter::Amounts;
 use domain::notice::Notice;
 use domain::plan::Period;
+use domain::report::{KeyFigures, ReportReady};
 use domain::table;
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
@@ -68,6 +70,8 @@ pub(crate) enum SampleEvent {
     QuotaThreshold,
     /// `period.closed`: a user's period is final.
     PeriodClosed,
+    /// `report.ready`: a scheduled report is stored.
+    ReportReady,
 }
 
 /// How long a secret keeps signing beside its replacement.
@@ -402,6 +406,32 @@ pub(super) fn sample(event: SampleEvent, now: UnixMillis) -> Notice {
                 digest: domain::key::hash(SAMPLE_USER),
             })
         }
+        SampleEvent::ReportReady => Notice::Report(sample_report(now)),
+    }
+}
+
+/// A report of last month, which names no file that exists.
+fn sample_report(now: UnixMillis) -> ReportReady {
+    let month = Span::month(now).previous();
+    let last = month.in_utc().end.plus_days(-1);
+    ReportReady {
+        environment: "test".to_owned(),
+        period: month.to_string(),
+        first: month.first().to_string(),
+        last: Window::Day.label(last),
+        bucket: "test".to_owned(),
+        keys: domain::report::Format::ALL
+            .map(|format| format.key(month))
+            .into(),
+        figures: KeyFigures {
+            users: 1,
+            total_calls: 50,
+            auth_failures: 1,
+            rate_limited: 2,
+            units: 50,
+        },
+        previous: None,
+        at: domain::report::final_at(last),
     }
 }
 

@@ -62,6 +62,7 @@ impl World {
                 let known = self.notices.alerts.insert(id, alert.clone());
                 known.is_none_or(|known| crossing(&known) == crossing(alert))
             }
+            Notice::Report(_) => return Err(format!("nobody asked for a report: {body}")),
         };
         if is_same {
             Ok(())

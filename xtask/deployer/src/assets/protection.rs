@@ -3,9 +3,10 @@
 
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
-    ExpirationStatus, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    NoncurrentVersionExpiration, PublicAccessBlockConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    VersioningConfiguration,
 };
 use serde_json::{Value, json};
 
@@ -119,9 +120,19 @@ impl Bucket {
         Ok(())
     }
 
+    /// Lets every object expire after `days`, and nothing else.
+    pub async fn keep_for(&self, days: i32) -> Result<(), Error> {
+        self.change(async || self.expire(Some(days)).await).await
+    }
+
     /// Only deleted objects expire: a stack that rolls back fetches its previous code, which may be
     /// old.
     async fn forget_deleted(&self) -> Result<(), Error> {
+        self.expire(None).await
+    }
+
+    /// Lets objects expire after `days`, if given, and deleted ones in any case.
+    async fn expire(&self, days: Option<i32>) -> Result<(), Error> {
         let incomplete = |_| Error::Incomplete {
             operation: "PutBucketLifecycleConfiguration",
             member: "Rules",
@@ -133,7 +144,12 @@ impl Bucket {
             .days_after_initiation(DELETED_DAYS)
             .build();
         let rule = LifecycleRule::builder()
-            .id("forget-deleted")
+            .id(if days.is_some() {
+                "expire"
+            } else {
+                "forget-deleted"
+            })
+            .set_expiration(days.map(|days| LifecycleExpiration::builder().days(days).build()))
             .status(ExpirationStatus::Enabled)
             .filter(LifecycleRuleFilter::builder().prefix("").build())
             .noncurrent_version_expiration(versions)

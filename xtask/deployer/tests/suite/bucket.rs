@@ -61,6 +61,22 @@ async fn everything_is_encrypted_closed_and_kept_until_it_is_deleted() {
     assert_eq!(body("PUT ?publicAccessBlock").matches("true").count(), 4);
 }
 
+/// CloudFormation sets the rest again, and refuses a bucket that has a policy already.
+#[tokio::test]
+async fn a_bucket_that_is_adopted_gets_its_retention_and_nothing_else() {
+    let aws = Scripted::start(|_| ScriptedAnswer::done()).await;
+    bucket(&aws).keep_for(60).await.unwrap();
+    assert_eq!(aws.names(), ["PUT ?lifecycle"]);
+    let body = aws.calls()[0].body.clone();
+    let expiry = body.split_once("<Expiration>").unwrap().1;
+    assert!(expiry.starts_with("<Days>60</Days>"), "{body}");
+    assert!(
+        body.contains("<NoncurrentDays>30</NoncurrentDays>"),
+        "{body}"
+    );
+    every_call_names_the_owner(&aws);
+}
+
 #[tokio::test]
 async fn a_bucket_of_another_account_is_refused() {
     let foreign = |error: Error| {

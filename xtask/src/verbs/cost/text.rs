@@ -1,7 +1,7 @@
 //! The estimate as text.
 
 use super::{CostEstimate, Money};
-use crate::output::grouped;
+use report::grouped;
 
 /// Columns: the left-aligned one, and the right-aligned ones.
 type Row = [String; 3];

@@ -1,12 +1,12 @@
 //! Carries a deploy out: everything is worked out and shown, one question is asked, and only then is
 //! anything created, uploaded, changed or deleted.
 
-use deployer::{Adoption, Bucket, Prepared, Stacks, Tables};
+use deployer::{Action, Adoption, Bucket, Change, Prepared, Review, Stacks, Tables};
 use domain::names::StackKind;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::propose::{Proposal, Proposals};
+use super::propose::{BUCKET, Proposal, Proposals};
 use super::review::{Decision, asks, consented, named};
 use super::{Deployment, adoption, leftovers, order};
 use crate::aws::deletable;
@@ -157,6 +157,7 @@ impl Deployment<'_> {
             return self.create(proposal, bucket).await;
         };
         self.mend(&proposal.adoptions).await?;
+        self.mend_bucket(&proposal.review).await?;
         let stacks = Stacks::new(&self.reached.session);
         stacks.execute(&proposal.review, change_set, &out).await?;
         Ok(())
@@ -188,6 +189,7 @@ impl Deployment<'_> {
             return Err(stop.into());
         }
         self.mend(&adoptions).await?;
+        self.mend_bucket(&review).await?;
         stacks.execute(&review, &change_set, &out).await?;
         Ok(())
     }
@@ -198,6 +200,19 @@ impl Deployment<'_> {
         for adoption in adoptions {
             tables.mend(adoption, &self.context.out).await?;
         }
+        Ok(())
+    }
+
+    /// Keeps the files of a bucket of reports that is adopted for as long as is declared: it may have been
+    /// declared otherwise before.
+    async fn mend_bucket(&self, review: &Review) -> anyhow::Result<()> {
+        let adopts = |change: &Change| change.action == Action::Adopt && change.kind == BUCKET;
+        let reports = self.reached.environment.reports.as_ref();
+        let Some(reports) = reports.filter(|_| review.changes.iter().any(adopts)) else {
+            return Ok(());
+        };
+        let days = i32::try_from(reports.retention_days.get())?;
+        self.reached.report_bucket().keep_for(days).await?;
         Ok(())
     }
 }

@@ -20,8 +20,11 @@ use crate::consent::Consent;
 use crate::context::Context;
 use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
-use crate::options::ArchOption;
+use crate::options::{ArchOption, DriftOption};
 use crate::stop::Stop;
+
+/// The type of the bucket of reports.
+pub(super) const BUCKET: &str = "AWS::S3::Bucket";
 
 /// The change of one stack.
 pub(super) struct Proposal<'a> {
@@ -60,7 +63,9 @@ pub(in crate::verbs) async fn plan(
     environment: Environment,
     stacks: &[String],
     arch: ArchOption,
+    drift: DriftOption,
 ) -> anyhow::Result<Plan> {
+    drift.check(&environment)?;
     let selection = super::selected(&environment, stacks)?;
     let flavour = Flavour::of(&environment, arch.arch)?;
     let outside = if is_embedded(&environment) {
@@ -93,6 +98,7 @@ pub(in crate::verbs) async fn plan(
             yes: false,
         },
         outside_local: !reached.environment.is_local(),
+        reverts_drift: drift.revert_drift,
     };
     let deployment = Deployment {
         context,
@@ -181,7 +187,8 @@ impl Deployment<'_> {
         let tables = Tables::new(session);
         let (change_set, review) = match &current {
             None => {
-                let present = tables.present(&template).await?;
+                let mut present = tables.present(&template).await?;
+                present.extend(self.present_bucket(&template).await?);
                 (None, Review::of_new_stack(name, &template, &present))
             }
             Some(current) => {
@@ -217,6 +224,19 @@ impl Deployment<'_> {
         })
     }
 
+    /// The logical id of the bucket of reports, if a template declares it and it exists already.
+    async fn present_bucket(&self, template: &Value) -> anyhow::Result<Option<String>> {
+        let resources = template.get("Resources").and_then(Value::as_object);
+        let mut buckets = resources.into_iter().flatten();
+        let declared = buckets
+            .find(|(_, resource)| resource.get("Type").and_then(Value::as_str) == Some(BUCKET));
+        let Some((id, _)) = declared else {
+            return Ok(None);
+        };
+        let exists = self.reached.report_bucket().exists().await?;
+        Ok(exists.then(|| id.clone()))
+    }
+
     /// The change set of one stack.
     pub(super) async fn prepared(
         &self,
@@ -232,6 +252,7 @@ impl Deployment<'_> {
             template: &template,
             parameters: &BTreeMap::new(),
             tags: &artifact.tags,
+            reverts_drift: self.manner.reverts_drift,
         };
         let stacks = Stacks::new(&self.reached.session);
         Ok(match stacks.prepare(&request, current).await? {

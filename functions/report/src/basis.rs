@@ -4,19 +4,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use deployer::UsageTable;
-use domain::bill::Terms;
+use domain::bill::{self, Terms};
 use domain::calendar::{Span, Unit};
 use domain::counts::Sum;
+use domain::mark::Round;
 use domain::plan::Plans;
 use domain::time::UnixMillis;
 use domain::usage::Usage;
 
-use crate::verbs::usage::terms;
-
 /// The plans, and the terms of months that are noted.
 #[derive(Debug)]
-pub(super) struct Basis {
+pub struct Basis {
     plans: Plans,
     /// By the month's start in UTC.
     terms: BTreeMap<UnixMillis, Terms>,
@@ -24,32 +22,17 @@ pub(super) struct Basis {
 
 impl Basis {
     /// Of plans that have not changed.
-    pub(super) const fn of(plans: Plans) -> Self {
+    pub const fn of(plans: Plans) -> Self {
         Self::noted(plans, BTreeMap::new())
     }
 
     /// Of these plans, and of the terms that are noted of months, by their start in UTC.
-    pub(super) const fn noted(plans: Plans, terms: BTreeMap<UnixMillis, Terms>) -> Self {
+    pub const fn noted(plans: Plans, terms: BTreeMap<UnixMillis, Terms>) -> Self {
         Self { plans, terms }
     }
 
-    /// Of these plans, with what is noted of each month among `spans`.
-    pub(super) async fn read(
-        table: &UsageTable,
-        plans: Plans,
-        spans: impl Iterator<Item = Span>,
-    ) -> anyhow::Result<Self> {
-        let mut basis = Self::of(plans);
-        for span in spans.filter(|span| span.unit() == Unit::Month) {
-            let month = span.in_utc().start;
-            let noted = terms(table, &basis.plans, month).await?;
-            basis.terms.insert(month, noted);
-        }
-        Ok(basis)
-    }
-
     /// The days whose sums decide the usage of a span, both included.
-    pub(super) fn days(&self, span: Span) -> (UnixMillis, UnixMillis) {
+    pub fn days(&self, span: Span) -> (UnixMillis, UnixMillis) {
         match span.unit() {
             Unit::Week => span.days(&self.plans),
             Unit::Month => self.terms_of(span).days(span.in_utc().start),
@@ -58,7 +41,7 @@ impl Basis {
 
     /// A user's usage of a span. Like a bill, it is made of the days that decide that span and of no
     /// others.
-    pub(super) fn usage(&self, days: &[(UnixMillis, Sum)], span: Span) -> Usage {
+    pub fn usage(&self, days: &[(UnixMillis, Sum)], span: Span) -> Usage {
         let (first, last) = self.days(span);
         let from = days.partition_point(|(day, _)| *day < first);
         let to = days.partition_point(|(day, _)| *day <= last);
@@ -67,6 +50,18 @@ impl Basis {
             Unit::Week => Usage::of_week(days, &self.plans, span),
             Unit::Month => self.terms_of(span).usage(days, span.in_utc().start),
         }
+    }
+
+    /// The first day of a span that is not sealed: its calls may still arrive. `None` if the counts of
+    /// the span are final.
+    pub fn unsealed(&self, rounds: &BTreeMap<UnixMillis, Round>, span: Span) -> Option<UnixMillis> {
+        bill::unsealed(rounds, self.days(span))
+    }
+
+    /// Whether there is a span before to compare a span with: the first one of an environment has none.
+    pub fn has_previous(&self, rounds: &BTreeMap<UnixMillis, Round>, span: Span) -> bool {
+        let (first, last) = self.days(span.previous());
+        rounds.range(first..=last).next().is_some()
     }
 
     fn terms_of(&self, month: Span) -> Cow<'_, Terms> {

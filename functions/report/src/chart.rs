@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 
 use jiff::civil::Date;
 
-use super::figures::Day;
-use crate::markup::escaped;
-use crate::output::grouped;
+use crate::figures::Day;
+use crate::markup::{escaped, grouped};
 
 const WIDTH: u128 = 592;
 const HEIGHT: u128 = 150;
@@ -19,7 +18,7 @@ const BEFORE: &str = "#c3ccd6";
 const WORDS: &str = "#55606e";
 
 /// Calls by date, before those of the span before.
-pub(super) fn days(days: &[Day], previous: &[Day]) -> String {
+pub(crate) fn days(days: &[Day], previous: &[Day]) -> String {
     let most = days.iter().chain(previous).map(|day| day.total_calls);
     let most = most.max().unwrap_or(0).max(1);
     let count = u128::try_from(days.len().max(previous.len()).max(1)).unwrap_or(1);
@@ -82,7 +81,7 @@ fn bar(svg: &mut String, left: u128, width: u128, day: &Day, most: u64, colour: 
 }
 
 /// A figure as a part of the greatest of its column.
-pub(super) fn share(of: u64, most: u64) -> String {
+pub(crate) fn share(of: u64, most: u64) -> String {
     const ROOM: u128 = 96;
     let width = u128::from(of) * ROOM / u128::from(most.max(1));
     format!(

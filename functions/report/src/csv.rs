@@ -3,7 +3,7 @@
 /// A field. Spreadsheets execute a cell that begins like a formula, and the local part of an email
 /// may begin with `=`: such a field is quoted and prefixed with an apostrophe, which turns it into
 /// text (<https://owasp.org/www-community/attacks/CSV_Injection>).
-pub(crate) fn field(text: &str) -> String {
+pub fn field(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         return format!("\"'{}\"", text.replace('"', "\"\""));
     }

@@ -6,10 +6,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::chart;
-use super::figures::{Compared, Counts, Report, Together, UserUsage};
-use crate::markup::escaped;
-use crate::output::grouped;
+use crate::chart;
+use crate::figures::{Compared, Counts, Report, Together, UserUsage};
+use crate::markup::{escaped, grouped};
 
 /// Users with a row of their own.
 const MOST_USERS: usize = 50;
@@ -25,7 +24,7 @@ const NUMBER: &str =
     "padding:4px 0 4px 8px;border-top:1px solid #e3e7ed;text-align:right;white-space:nowrap";
 
 /// The page.
-pub(super) fn html(report: &Report) -> String {
+pub(crate) fn html(report: &Report) -> String {
     let title = format!("Usage of {}, {}", report.environment, report.period);
     let parts = [
         format!(
@@ -115,7 +114,7 @@ fn compared<T>(of: &Compared<T>, figure: impl Fn(&T) -> u64) -> (String, String)
 }
 
 /// A change in percent, rounded half away from zero to a tenth.
-pub(super) fn change(now: u64, before: Option<u64>) -> String {
+pub(crate) fn change(now: u64, before: Option<u64>) -> String {
     let Some(before) = before else {
         return "–".to_owned();
     };

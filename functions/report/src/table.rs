@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::figures::{Counts, Report};
 use crate::csv::field;
+use crate::figures::{Counts, Report};
 
 const HEADER: &str = "scope,name,plan,periodStart,periodEnd,users,totalCalls,authFailures,\
      rateLimited,units,previousTotalCalls,previousAuthFailures,previousRateLimited,previousUnits";
@@ -17,7 +17,7 @@ struct Row<'a> {
 }
 
 /// The table. No number in it is negative, and no cell begins a formula.
-pub(super) fn csv(report: &Report) -> String {
+pub(crate) fn csv(report: &Report) -> String {
     let rows = rows(report);
     let meters = rows.iter().flat_map(|row| row.now.meters.keys());
     let meters: BTreeSet<&String> = meters.collect();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use deployer::UserDay;
 use domain::calendar::Span;
+use domain::counts::Sum;
 use domain::meter::{self, Amounts};
 use domain::plan::time_zone;
 use domain::tally::Totals;
@@ -14,109 +14,108 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::basis::Basis;
-use crate::verbs::usage::by_user;
+use crate::basis::Basis;
 
 /// Usage of a week or a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
-    pub(super) environment: String,
+pub struct Report {
+    pub(crate) environment: String,
     /// `week` or `month`.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// `2026-W47` or `2026-11`.
-    pub(super) period: String,
+    pub(crate) period: String,
     /// Its first date.
-    pub(super) first: Date,
+    pub(crate) first: Date,
     /// Its last date.
-    pub(super) last: Date,
+    pub(crate) last: Date,
     /// The span before, with which this one is compared; none if the environment has none.
-    pub(super) compared_with: Option<String>,
+    pub(crate) compared_with: Option<String>,
     /// Everybody together.
-    pub(super) total: Compared<Together>,
+    pub(crate) total: Compared<Together>,
     /// By date, in the zone of each user's plan.
-    pub(super) days: Vec<Day>,
+    pub(crate) days: Vec<Day>,
     /// The same of the span before; empty without one.
-    pub(super) previous_days: Vec<Day>,
+    pub(crate) previous_days: Vec<Day>,
     /// By the plan of each user's last call, those with most calls first.
-    pub(super) plans: Vec<PlanUsage>,
+    pub(crate) plans: Vec<PlanUsage>,
     /// By email.
-    pub(super) users: Vec<UserUsage>,
+    pub(crate) users: Vec<UserUsage>,
 }
 
 /// A figure, and that of the span before.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Compared<T> {
+pub(crate) struct Compared<T> {
     #[serde(flatten)]
-    pub(super) now: T,
+    pub(crate) now: T,
     /// None if the environment has no span before.
-    pub(super) previous: Option<T>,
+    pub(crate) previous: Option<T>,
 }
 
 /// Counts as an export has them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Counts {
-    pub(super) total_calls: u64,
-    pub(super) auth_failures: u64,
-    pub(super) rate_limited: u64,
-    pub(super) units: u64,
-    pub(super) meters: Amounts,
+pub(crate) struct Counts {
+    pub(crate) total_calls: u64,
+    pub(crate) auth_failures: u64,
+    pub(crate) rate_limited: u64,
+    pub(crate) units: u64,
+    pub(crate) meters: Amounts,
 }
 
 /// Counts of several users.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Together {
+pub(crate) struct Together {
     /// Users with any count.
-    pub(super) users: u64,
+    pub(crate) users: u64,
     #[serde(flatten)]
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// Calls of a date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Day {
-    pub(super) date: Date,
-    pub(super) total_calls: u64,
-    pub(super) auth_failures: u64,
-    pub(super) rate_limited: u64,
-    pub(super) units: u64,
+pub(crate) struct Day {
+    pub(crate) date: Date,
+    pub(crate) total_calls: u64,
+    pub(crate) auth_failures: u64,
+    pub(crate) rate_limited: u64,
+    pub(crate) units: u64,
 }
 
 /// Usage of a plan's users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct PlanUsage {
+pub(crate) struct PlanUsage {
     /// None for users of whom no accepted call names a plan.
-    pub(super) plan: Option<String>,
+    pub(crate) plan: Option<String>,
     #[serde(flatten)]
-    pub(super) usage: Compared<Together>,
+    pub(crate) usage: Compared<Together>,
 }
 
 /// Usage of a user with any count in one of the two spans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct UserUsage {
-    pub(super) email: String,
-    pub(super) period_start: UnixText,
-    pub(super) period_end: UnixText,
+pub(crate) struct UserUsage {
+    pub(crate) email: String,
+    pub(crate) period_start: UnixText,
+    pub(crate) period_end: UnixText,
     #[serde(flatten)]
-    pub(super) usage: Compared<OfUser>,
+    pub(crate) usage: Compared<OfUser>,
 }
 
 /// A user's counts, and the plan of the last call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub(super) struct OfUser {
-    pub(super) plan: Option<String>,
+pub(crate) struct OfUser {
+    pub(crate) plan: Option<String>,
     #[serde(flatten)]
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// An instant that is shown as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UnixText(pub(super) UnixMillis);
+pub(crate) struct UnixText(pub(crate) UnixMillis);
 
 impl Serialize for UnixText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -157,6 +156,7 @@ impl From<&Usage> for OfUser {
 }
 
 /// One span: everybody, each plan, each date.
+#[derive(Debug)]
 struct Sums {
     span: Span,
     total: Together,
@@ -237,49 +237,84 @@ fn near(date: Date, border: Date) -> Date {
     }
 }
 
-impl Report {
-    /// The report of a span, compared with the one before if there is one. `days` come user by user
-    /// and cover both.
-    pub(super) fn of(
-        environment: &str,
-        (span, is_compared): (Span, bool),
-        days: Vec<UserDay>,
-        basis: &Basis,
-    ) -> Self {
-        let before = is_compared.then(|| span.previous());
-        let (mut now, mut previous) = (Sums::new(span), before.map(Sums::new));
-        let mut users = Vec::new();
-        for (email, days) in by_user(days) {
-            let usage = basis.usage(&days, span);
-            let known = before.map(|before| basis.usage(&days, before));
-            let is_known = known.as_ref().is_some_and(|known| !known.is_empty());
-            if !usage.is_empty() {
-                now.add(&usage);
-            }
-            if let (Some(sums), Some(known), true) = (&mut previous, &known, is_known) {
-                sums.add(known);
-            }
-            if !usage.is_empty() || is_known {
-                users.push(UserUsage {
-                    email,
-                    period_start: UnixText(usage.start),
-                    period_end: UnixText(usage.end),
-                    usage: Compared {
-                        now: OfUser::from(&usage),
-                        previous: known.as_ref().map(OfUser::from),
-                    },
-                });
-            }
-        }
-        let days = now.days();
-        let first = days.first().map_or(span.first(), |day| day.date);
+/// The figures of a report that is being made, user by user. It holds no day of a user that it has
+/// added.
+#[derive(Debug)]
+pub struct Figures<'a> {
+    environment: &'a str,
+    basis: &'a Basis,
+    now: Sums,
+    previous: Option<Sums>,
+    users: Vec<UserUsage>,
+}
+
+impl<'a> Figures<'a> {
+    /// No figures yet of a span, which is compared with the one before if there is one.
+    pub fn new(environment: &'a str, (span, is_compared): (Span, bool), basis: &'a Basis) -> Self {
         Self {
+            environment,
+            basis,
+            now: Sums::new(span),
+            previous: is_compared.then(|| Sums::new(span.previous())),
+            users: Vec::new(),
+        }
+    }
+
+    /// The days that a user is added with, both included: those of the span and of the one with which
+    /// it is compared.
+    pub fn days(&self) -> (UnixMillis, UnixMillis) {
+        let (first, last) = self.basis.days(self.now.span);
+        let before = self.previous.as_ref();
+        let before = before.map(|before| self.basis.days(before.span).0);
+        (before.map_or(first, |before| before.min(first)), last)
+    }
+
+    /// Adds a user, each once, with its days in their order.
+    pub fn add(&mut self, email: String, days: &[(UnixMillis, Sum)]) {
+        let usage = self.basis.usage(days, self.now.span);
+        let known = self.previous.as_mut().map(|sums| {
+            let known = self.basis.usage(days, sums.span);
+            if !known.is_empty() {
+                sums.add(&known);
+            }
+            known
+        });
+        let is_known = known.as_ref().is_some_and(|known| !known.is_empty());
+        if !usage.is_empty() {
+            self.now.add(&usage);
+        }
+        if !usage.is_empty() || is_known {
+            self.users.push(UserUsage {
+                email,
+                period_start: UnixText(usage.start),
+                period_end: UnixText(usage.end),
+                usage: Compared {
+                    now: OfUser::from(&usage),
+                    previous: known.as_ref().map(OfUser::from),
+                },
+            });
+        }
+    }
+
+    /// The report of everybody who was added.
+    pub fn report(self) -> Report {
+        let Self {
+            environment,
+            now,
+            mut previous,
+            mut users,
+            ..
+        } = self;
+        users.sort_by(|one, other| one.email.cmp(&other.email));
+        let (span, days) = (now.span, now.days());
+        let first = days.first().map_or(span.first(), |day| day.date);
+        Report {
             environment: environment.to_owned(),
-            kind: super::kind(span.unit()),
+            kind: span.unit().name(),
             period: span.to_string(),
             first,
             last: days.last().map_or(first, |day| day.date),
-            compared_with: before.map(|before| before.to_string()),
+            compared_with: previous.as_ref().map(|before| before.span.to_string()),
             plans: by_plan(now.plans, previous.as_mut()),
             total: Compared {
                 now: now.total,
