@@ -76,7 +76,7 @@ impl Terminal {
         let mut bytes = [0; 4096];
         // Linux reports the end of the last program on a terminal as EIO.
         let read = self.pty.read(&mut bytes).unwrap_or(0);
-        self.shown.extend_from_slice(&bytes[..read]);
+        self.shown.extend(bytes.iter().take(read));
         read > 0
     }
 }

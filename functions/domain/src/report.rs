@@ -177,17 +177,18 @@ impl ReportReady {
                  limited, {auth_failures} not authenticated"
             )
         };
-        let mut text = format!(
-            "{} ({} to {}): {}.",
+        let before = self.previous.as_ref();
+        let before = before.map_or_else(String::new, |(period, before)| {
+            format!(" {period} had {}.", figures(before))
+        });
+        format!(
+            "{} ({} to {}): {}.{before} These counts are final. The report: {}",
             self.subject(),
             self.first,
             self.last,
-            figures(&self.figures)
-        );
-        if let Some((period, before)) = &self.previous {
-            text += &format!(" {period} had {}.", figures(before));
-        }
-        text + " These counts are final. The report: " + &self.files().join(" ")
+            figures(&self.figures),
+            self.files().join(" ")
+        )
     }
 }
 

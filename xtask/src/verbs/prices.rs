@@ -125,7 +125,7 @@ async fn fetch(
         .build()
         .context("making an HTTP client")?;
     let services: BTreeSet<&'static str> = PLACES.iter().map(|place| place.service).collect();
-    let fetches = services.into_iter().map(async |service| {
+    let requests = services.into_iter().map(async |service| {
         let url = format!("{}/{service}/current/{region}/index.json", args.from);
         let fetched = one(&client, &url).await?;
         if fetched.is_some() {
@@ -138,7 +138,7 @@ async fn fetch(
     context
         .out
         .step(&format!("fetching AWS's prices of `{region}`"));
-    let fetched: Vec<_> = futures_util::stream::iter(fetches)
+    let fetched: Vec<_> = futures_util::stream::iter(requests)
         .buffer_unordered(FETCHES)
         .try_collect()
         .await?;

@@ -88,6 +88,10 @@ struct Row {
     meters: Amounts,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it serialises by reference"
+)]
 fn as_text<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }

@@ -99,7 +99,7 @@ fn counts(name: &str, rows: &[Row], count: impl Fn(&Row) -> u64) -> anyhow::Resu
 }
 
 fn written(columns: &[Column], has_rows: bool) -> Result<Vec<u8>, ParquetError> {
-    let fields: Result<Vec<_>, _> = columns.iter().map(|column| column.field()).collect();
+    let fields: Result<Vec<_>, _> = columns.iter().map(Column::field).collect();
     let fields = fields?.into_iter().map(Arc::new).collect();
     let schema = Type::group_type_builder("usage").with_fields(fields);
     let properties = WriterProperties::builder().set_created_by(CREATED_BY.to_owned());
