@@ -233,7 +233,7 @@ fn emptying_reports(names: &Names) -> [Statement; 2] {
 fn commands(environment: &Environment, names: &Names, resources: &[Declared]) -> Vec<Statement> {
     let bucket = format!(
         "arn:${{AWS::Partition}}:s3:::{}",
-        assets::bucket_pattern(environment)
+        assets::bucket_pattern(&environment.names())
     );
     let tables = || arns(resources, "AWS::DynamoDB::Table").collect::<Vec<_>>();
     let queues = || arns(resources, "AWS::SQS::Queue").collect::<Vec<_>>();

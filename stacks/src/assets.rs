@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use domain::names::Function;
+use domain::names::{Function, Names};
 
 use crate::environment::{Architecture, Environment, LOCAL_ACCOUNT};
 
@@ -77,20 +77,17 @@ pub fn assets_bucket(environment: &Environment) -> String {
         None if environment.is_local() => LOCAL_ACCOUNT,
         None => "${AWS::AccountId}",
     };
-    named(environment, account, environment.region.as_str())
+    named(&environment.names(), account, environment.region.as_str())
 }
 
 /// The same for every account and region, as templates and manifests hold it.
-pub(crate) fn bucket_pattern(environment: &Environment) -> String {
-    named(environment, "${AWS::AccountId}", "${AWS::Region}")
+pub(crate) fn bucket_pattern(names: &Names) -> String {
+    named(names, "${AWS::AccountId}", "${AWS::Region}")
 }
 
 /// The bucket's name in an account and region.
-pub(crate) fn named(environment: &Environment, account: &str, region: &str) -> String {
-    let Environment {
-        name,
-        resource_prefix,
-        ..
-    } = environment;
-    format!("{resource_prefix}-assets-{name}-{account}-{region}")
+pub(crate) fn named(names: &Names, account: &str, region: &str) -> String {
+    let prefix = names.resource_prefix();
+    let environment = names.environment();
+    format!("{prefix}-assets-{environment}-{account}-{region}")
 }

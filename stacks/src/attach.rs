@@ -13,8 +13,10 @@ use crate::constructs::log_format;
 pub enum Language {
     /// The AWS CDK in TypeScript.
     Cdk,
-    /// AWS SAM, or CloudFormation in YAML.
+    /// AWS SAM.
     Sam,
+    /// CloudFormation in YAML.
+    CloudFormation,
     /// Terraform.
     Terraform,
     /// `OpenAPI` with API Gateway's extensions.
@@ -62,11 +64,17 @@ impl Attachment<'_> {
         Some(match (self.gateway, language) {
             (Gateway::Rest, Language::Cdk) => include_str!("attach/rest/cdk.ts"),
             (Gateway::Rest, Language::Sam) => include_str!("attach/rest/sam.yaml"),
+            (Gateway::Rest, Language::CloudFormation) => {
+                include_str!("attach/rest/cloudformation.yaml")
+            }
             (Gateway::Rest, Language::Terraform) => include_str!("attach/rest/terraform.tf"),
             (Gateway::Rest, Language::OpenApi) => include_str!("attach/rest/openapi.yaml"),
             (Gateway::Rest, Language::Rust) => include_str!("attach/rest/rust.rs.txt"),
             (Gateway::Http, Language::Cdk) => include_str!("attach/http/cdk.ts"),
             (Gateway::Http, Language::Sam) => include_str!("attach/http/sam.yaml"),
+            (Gateway::Http, Language::CloudFormation) => {
+                include_str!("attach/http/cloudformation.yaml")
+            }
             (Gateway::Http, Language::Terraform) => include_str!("attach/http/terraform.tf"),
             (Gateway::Http, Language::OpenApi) => include_str!("attach/http/openapi.yaml"),
             (Gateway::Http, Language::Rust) => return None,
@@ -136,9 +144,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    const ALL: [Language; 5] = [
+    const ALL: [Language; 6] = [
         Language::Cdk,
         Language::Sam,
+        Language::CloudFormation,
         Language::Terraform,
         Language::OpenApi,
         Language::Rust,

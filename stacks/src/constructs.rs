@@ -153,6 +153,7 @@ mod topic;
 pub use crate::cfn::lambda::{
     FunctionArchitectures as Architecture, FunctionLoggingConfigApplicationLogLevel as LogLevel,
 };
+pub use crate::metering::{UsagePipeline, UsagePipelineSettings};
 pub use alarm::{Alarm, AlarmSettings, Comparison, Missing, Watched};
 pub use bucket::{Bucket, BucketSettings};
 pub use dashboard::{Dashboard, Widget};

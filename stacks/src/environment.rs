@@ -219,6 +219,11 @@ impl Environment {
                 .read_openapi(path)
                 .map_err(|message| EnvironmentError::placed(path, text, message))?;
         }
+        for attached in &mut environment.attached {
+            attached
+                .read_routes(path)
+                .map_err(|message| EnvironmentError::placed(path, text, message))?;
+        }
         match environment.refusal() {
             None => Ok(environment),
             Some(Refusal { setting, message }) => Err(EnvironmentError::Value {
@@ -346,6 +351,11 @@ impl Environment {
     pub fn is_production(&self) -> bool {
         let by_name = || PRODUCTION.contains(&self.name.as_str());
         self.production.unwrap_or_else(by_name)
+    }
+
+    /// Whether the account gets a role with which a REST API writes its access log. An HTTP API needs none.
+    pub(crate) fn sets_gateway_role(&self) -> bool {
+        !self.leaves_gateway_account && self.gateway == ApiKind::Rest
     }
 
     /// Whether callers receive the upstream's responses while these still arrive.

@@ -9,7 +9,7 @@
 //! - [`constructs`]: resources with safe defaults and grants, and a guide to a stack of your own;
 //!   `examples/worker.rs` is one.
 //! - [`cfn`]: CloudFormation's types, generated, for what has no construct; and its JSON.
-//! - [`attach`]: the declarations that your own API needs to be metered, in five languages;
+//! - [`attach`]: the declarations that your own API needs to be metered, in six languages;
 //!   `examples/own_api.rs` is a stack with one.
 //! - [`rules`]: the rules that every stack must keep, whatever it contains.
 //!
@@ -84,7 +84,7 @@ mod synth;
 pub use access::roles;
 pub use assembly::{Assembly, AssemblyError, StackArtifact};
 pub use assets::{FileAsset, FunctionAsset, FunctionAssets, assets_bucket};
-pub use domain::names::{Function, TrackingMode};
+pub use domain::names::{Function, Names, StackKind, TrackingMode};
 pub use environment::{Environment, EnvironmentError};
 pub use local::Unsupported;
 pub use metering::kinesis::USAGE_STREAM;

@@ -7,7 +7,9 @@
 
 mod context;
 mod dashboard;
+mod gate;
 mod notifier;
+mod pipeline;
 mod reconciler;
 mod reports;
 mod watch;
@@ -17,3 +19,4 @@ pub(crate) mod data;
 pub(crate) mod kinesis;
 
 pub(crate) use context::StackContext;
+pub use pipeline::{UsagePipeline, UsagePipelineSettings};

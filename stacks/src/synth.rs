@@ -145,12 +145,13 @@ pub(crate) fn refusal(environment: &Environment) -> Option<Refusal> {
 
 /// The settings behind a function's variables: the one to blame for a variable that takes too much
 /// space.
-const OF_VARIABLES: [(&str, &str); 35] = [
+const OF_VARIABLES: [(&str, &str); 36] = [
     (env::ALERT_QUEUE, "resourcePrefix"),
     (env::ALERT_TOPIC, "resourcePrefix"),
     (env::ANALYTICS_TABLE, "resourcePrefix"),
     (env::API_KEYS_TABLE, "resourcePrefix"),
     (env::API_USAGE_TABLE, "resourcePrefix"),
+    (env::ATTACHED_ROUTES, "attached"),
     (env::AUTH_AUDIENCE, "auth.audience"),
     (env::AUTH_EMAIL_IS_VERIFIED, "auth.emailIsVerified"),
     (env::AUTH_ISSUER, "auth.issuer"),

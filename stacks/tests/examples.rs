@@ -2,12 +2,15 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
 
 /// The template that an example prints. Cargo has built it beside this test.
 fn printed(example: &str) -> String {
@@ -61,4 +64,81 @@ fn an_api_of_another_project_is_metered_by_an_environment() {
             "\"AuthorizationType\": \"NONE\"",
         ],
     );
+}
+
+/// The templates that an example prints, one after the other.
+fn templates(example: &str) -> Vec<Value> {
+    let text = printed(example);
+    let templates = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    templates.map(Result::unwrap).collect()
+}
+
+/// The logical ids and properties of a stack's resources of a type.
+fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let resources = template["Resources"].as_object().unwrap().values();
+    let of_type = resources.filter(|resource| resource["Type"] == kind);
+    of_type.map(|resource| &resource["Properties"]).collect()
+}
+
+#[test]
+fn another_project_declares_the_pipeline_itself() {
+    let templates = templates("usage_pipeline");
+    let [data, stream, gate, orders] = templates.as_slice() else {
+        panic!("{} templates", templates.len());
+    };
+    let names = |template, kind, name: &str| -> Vec<String> {
+        let found = of_type(template, kind).into_iter();
+        let names = found.map(|properties| properties[name].as_str().unwrap().to_owned());
+        names.collect()
+    };
+    let functions = |template| names(template, "AWS::Lambda::Function", "FunctionName");
+    assert_eq!(
+        functions(data),
+        [
+            "Orders-Data-live-Notifier",
+            "Orders-Data-live-RealtimeAggregator"
+        ]
+    );
+    assert_eq!(functions(stream), ["Orders-Kinesis-live-StreamProcessor"]);
+    assert_eq!(
+        functions(gate),
+        [
+            "Orders-API-live-ApiKeyAuthorizerFunction",
+            "Orders-API-live-Reconciler"
+        ]
+    );
+    assert_eq!(
+        names(data, "AWS::DynamoDB::Table", "TableName"),
+        [
+            "orders-analytics-live",
+            "orders-api-keys-live",
+            "orders-api-usage-live"
+        ]
+    );
+    assert_eq!(
+        names(stream, "AWS::Kinesis::Stream", "Name"),
+        ["orders-usage-stream-live"]
+    );
+    // The API calls this authorizer, and writes to this log.
+    let text = orders.to_string();
+    assert!(text.contains(":function:Orders-API-live-ApiKeyAuthorizerFunction"));
+    let [log] = names(gate, "AWS::Logs::LogGroup", "LogGroupName")
+        .into_iter()
+        .filter(|name| name.starts_with("/aws/apigateway/"))
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    assert!(text.contains(&format!("log-group:{log}")));
+    let alarms: usize = [data, stream, gate]
+        .map(|template| of_type(template, "AWS::CloudWatch::Alarm").len())
+        .iter()
+        .sum();
+    assert!(alarms > 20, "{alarms}");
+    for template in [data, stream, gate] {
+        let text = template.to_string();
+        assert!(
+            !text.contains("Dashboard:") && !text.contains("CompliCal"),
+            "{text}"
+        );
+    }
 }

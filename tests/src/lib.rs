@@ -14,6 +14,7 @@ pub mod server;
 pub mod strict;
 pub mod synthesised;
 pub mod system;
+pub mod terminal;
 pub mod tools;
 pub mod upstream;
 

@@ -54,7 +54,8 @@ meters: {tokens: {countsToQuota: true}, rows: {}}
 attached:
   - {apiId: a1b2c3d4e5, stage: v1}
   - {apiId: a1b2c3d4e5, stage: v2}
-  - {apiId: f6g7h8i9j0, stage: $default, kind: http}
+  - {apiId: f6g7h8i9j0, stage: $default, kind: http, routes: [GET /parcels, 'GET /parcels/{id}'], units: {GET /parcels: 5}}
+  - {apiId: k1l2m3n4o5, units: {'POST /orders': 3, other: 0}}
 webhooks: [{name: billing, url: 'https://example.com/hooks'}]
 reports: {weekly: true}
 cors:

@@ -28,6 +28,8 @@ pub struct Tools {
     pub kinesis: PathBuf,
     /// A validator of `OpenAPI` documents.
     pub openapi_validator: PathBuf,
+    /// A tester of APIs by their `OpenAPI` documents.
+    pub api_tester: PathBuf,
     /// A parser of Terraform's language, which prints JSON.
     pub terraform_parser: PathBuf,
     /// A spell checker.
@@ -52,6 +54,7 @@ impl Tools {
             moto_server: path("motoServer"),
             kinesis: path("kinesis"),
             openapi_validator: path("openapiValidator"),
+            api_tester: path("apiTester"),
             terraform_parser: path("terraformParser"),
             typos: path("typos"),
             node_modules: path("nodeModules"),

@@ -24,8 +24,69 @@ fn help_lists_the_verbs_that_are_there_and_no_other() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let there = "deploy diff rollback destroy synth build attach outputs keys users usage report webhooks block unblock token traffic verify status logs errors replay events dashboard iam cost explain schema completions bench test check codegen";
+    let there = "deploy diff rollback destroy synth build attach outputs keys users usage report webhooks block unblock token traffic verify status logs errors replay events dashboard iam cost prices explain schema completions bench test check codegen";
     assert_eq!(listed, there.split(' ').collect::<Vec<_>>());
+}
+
+/// Price lists of Mumbai, but of DynamoDB alone.
+async fn price_lists() -> String {
+    let list = serde_json::json!({
+        "publicationDate": "2026-11-20T09:00:00Z",
+        "products": {"W": {"sku": "W", "attributes": {"usagetype": "APS3-WriteRequestUnits"}}},
+        "terms": {"OnDemand": {"W": {"W.O": {"priceDimensions": {"W.O.T": {
+            "beginRange": "0",
+            "endRange": "Inf",
+            "pricePerUnit": {"USD": "0.0000007200"},
+        }}}}}},
+    });
+    let path = "/AmazonDynamoDB/current/ap-south-1/index.json";
+    let router =
+        axum::Router::new().route(path, axum::routing::get(move || async { axum::Json(list) }));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prices_come_from_the_price_list_and_cost_uses_them() {
+    let place = Place::new();
+    let lists = price_lists().await;
+    let file = place.dir().join("prices.json");
+    let run = |args: &str| tokio::task::block_in_place(|| place.run(args));
+    let made = run(&format!(
+        "prices --from {lists} --out {} --json",
+        file.display()
+    ));
+    assert_eq!(made.code, Some(0), "{made:#?}");
+    let said: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    assert_eq!(said["date"], "2026-11-20");
+    assert_eq!(said["listed"], 1);
+    assert!(made.stderr.contains("stays, as unchecked"), "{made:#?}");
+
+    let bill = run(&format!(
+        "cost --calls 10M --json --prices {}",
+        file.display()
+    ));
+    assert_eq!(bill.code, Some(0), "{bill:#?}");
+    let bill: serde_json::Value = serde_json::from_str(&bill.stdout).unwrap();
+    let doubts = bill["prices"]["doubts"].as_array().unwrap();
+    let doubted = |name: &str| {
+        doubts
+            .iter()
+            .any(|doubt| doubt.as_str().unwrap().starts_with(name))
+    };
+    assert!(
+        doubted("tableReads ") && !doubted("tableWrites "),
+        "{doubts:?}"
+    );
+    assert_eq!(bill["prices"]["date"], "2026-11-20");
+
+    run(&format!("prices --from {lists} --region eu-north-9")).fails(2, &["`eu-north-9`", "hint:"]);
+    let nobody = "prices --from http://127.0.0.1:9";
+    run(nobody).fails(1, &["http://127.0.0.1:9", "hint: without network"]);
 }
 
 #[test]
@@ -247,7 +308,9 @@ fn destroying_data_without_a_terminal_and_without_yes_is_declined() {
     let declined = place.run("destroy");
     assert_eq!(declined.code, Some(1), "{declined:#?}");
     assert!(
-        declined.stderr.contains("no terminal to ask"),
+        declined
+            .stderr
+            .contains("hint: add `--yes`, or run the command on a terminal"),
         "{declined:#?}"
     );
     assert!(local.exists());

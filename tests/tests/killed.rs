@@ -1,8 +1,9 @@
-//! A deploy that is killed at any moment: the next one succeeds, and `destroy` leaves nothing.
+//! A deploy or a destroy that is killed at any moment: the next deploy succeeds, and the next destroy
+//! leaves nothing.
 //!
-//! Kills take turns: of a first deploy, of an update, and of a first deploy that is destroyed without a
-//! repair. `cargo xtask test --chaos` kills twenty times. `KILLS` sets another number, and `KILLS_SEED`
-//! picks other moments.
+//! Kills take turns: of a first deploy, of an update, of a first deploy that is destroyed without a
+//! repair, and of a destroy, after which the place is deployed again or destroyed at once. `cargo xtask
+//! test --chaos` kills twenty times. `KILLS` sets another number, and `KILLS_SEED` picks other moments.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +15,11 @@ use tests::faults::random::Random;
 use tests::place::Place;
 use tests::system::{deploy, json_of};
 
-/// How often a deploy is killed.
+/// How often a command is killed.
 const KILLS: u64 = 20;
+
+const DEPLOY: &str = "deploy --yes";
+const DESTROY: &str = "destroy --yes";
 
 /// A number from the environment, for people who run the test by name.
 #[expect(
@@ -27,11 +31,11 @@ fn given(name: &str, usual: u64) -> u64 {
     given.map_or(usual, |text| text.parse().unwrap())
 }
 
-/// Deploys, and kills the command after at most `within`. Returns whether it was still running.
-fn killed(place: &Place, within: Duration, random: &mut Random) -> bool {
+/// Runs a command, and kills it after at most `within`. Returns whether it was still running.
+fn killed(place: &Place, command: &str, within: Duration, random: &mut Random) -> bool {
     let millis = random.below(u64::try_from(within.as_millis()).unwrap());
     let mut child = place
-        .command("deploy --yes")
+        .command(command)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -41,7 +45,7 @@ fn killed(place: &Place, within: Duration, random: &mut Random) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     eprintln!(
-        "killed after {millis} ms of {} ms, running: {runs}",
+        "`{command}` killed after {millis} ms of {} ms, running: {runs}",
         within.as_millis()
     );
     runs
@@ -64,7 +68,7 @@ fn is_right(place: &Place, mode: &str) {
 /// Destroys. Nothing of the place is left, and no process refers to it.
 #[track_caller]
 fn is_clean(place: &Place) {
-    let ended = place.run("destroy --yes");
+    let ended = place.run(DESTROY);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(!place.dir().join("local").exists());
     let left = processes_of(place.dir());
@@ -89,7 +93,7 @@ fn processes_of(place: &Path) -> Vec<String> {
 
 #[test]
 #[ignore = "takes minutes: `cargo xtask test --chaos`"]
-fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() {
+fn killed_at_any_moment_the_next_command_ends_right() {
     let kills = given("KILLS", KILLS);
     let mut random = Random::new(given("KILLS_SEED", 1));
     let mut place = Place::new();
@@ -97,13 +101,15 @@ fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() 
     let switch = |place: &mut Place, mode: &str| {
         place.set("ENABLE_KINESIS_ANALYTICS", (mode == "stream").to_string());
     };
-    // The duration of a deploy on this machine.
+    // The durations of a deploy and of a destroy on this machine.
     switch(&mut place, "stream");
     let begun = Instant::now();
     deploy(&place);
     let took = begun.elapsed();
     is_right(&place, "stream");
+    let begun = Instant::now();
     is_clean(&place);
+    let gone = begun.elapsed();
     let mut running = 0;
     for kill in 0..kills {
         let (first, then) = match kill % 2 {
@@ -111,20 +117,27 @@ fn killed_at_any_moment_the_next_deploy_ends_right_and_destroy_leaves_nothing() 
             _ => (modes[1], modes[0]),
         };
         switch(&mut place, first);
-        match kill % 3 {
+        match kill % 4 {
             0 => {
-                running += u64::from(killed(&place, took, &mut random));
+                running += u64::from(killed(&place, DEPLOY, took, &mut random));
                 is_right(&place, first);
             }
             1 => {
                 deploy(&place);
                 switch(&mut place, then);
-                running += u64::from(killed(&place, took / 2, &mut random));
+                running += u64::from(killed(&place, DEPLOY, took / 2, &mut random));
                 is_right(&place, then);
             }
-            _ => running += u64::from(killed(&place, took, &mut random)),
+            2 => running += u64::from(killed(&place, DEPLOY, took, &mut random)),
+            _ => {
+                deploy(&place);
+                running += u64::from(killed(&place, DESTROY, gone, &mut random));
+                if kill % 8 == 3 {
+                    is_right(&place, first);
+                }
+            }
         }
         is_clean(&place);
     }
-    assert!(running > 0, "every deploy had ended before it was killed");
+    assert!(running > 0, "every command had ended before it was killed");
 }

@@ -53,19 +53,26 @@ fn the_linter_finds_neither_error_nor_warning() {
 }
 
 #[test]
-fn what_attach_prints_for_sam_is_a_template() {
-    let folder = tempfile::tempdir().unwrap();
+fn what_attach_prints_for_sam_and_cloudformation_is_a_template() {
+    let (tools, folder) = (Tools::ensure(), tempfile::tempdir().unwrap());
     for gateway in [Gateway::Rest, Gateway::Http] {
-        let snippet = snippet(gateway, Language::Sam);
-        let file = format!("{}.yaml", gateway.as_str());
-        std::fs::write(folder.path().join(&file), snippet).unwrap();
-        let said = Command::new(&Tools::ensure().cfn_lint)
-            .current_dir(folder.path())
-            .args(["--format", "parseable", "--template", &file])
-            .output()
-            .unwrap();
-        let found = String::from_utf8_lossy(&said.stdout);
-        assert!(said.status.success(), "{gateway:?}: {found}");
+        for language in [Language::Sam, Language::CloudFormation] {
+            let file = format!("{}-{language:?}.yaml", gateway.as_str());
+            let lint = |text: &str| {
+                std::fs::write(folder.path().join(&file), text).unwrap();
+                let said = Command::new(&tools.cfn_lint)
+                    .current_dir(folder.path())
+                    .args(["--format", "parseable", "--template", &file])
+                    .output()
+                    .unwrap();
+                let found = String::from_utf8_lossy(&said.stdout).into_owned();
+                (said.status.success(), found)
+            };
+            let snippet = snippet(gateway, language);
+            assert_eq!(lint(&snippet), (true, String::new()), "{gateway:?}");
+            let (passed, found) = lint(&snippet.replace("Principal:", "Principle:"));
+            assert!(!passed && found.contains("Principle"), "{found}");
+        }
     }
 }
 

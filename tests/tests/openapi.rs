@@ -6,9 +6,11 @@ use std::process::{Command, Output};
 
 use analytics::openapi;
 use domain::endpoint::{Endpoint, KeyEndpoint};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::synthesised::{assembly_of, environment, resources, root};
+use tests::system::{System, json_of};
 use tests::tools::Tools;
+use tests::upstream::Upstream;
 
 fn validate(document: &Value) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -122,4 +124,70 @@ fn the_readme_lists_each_endpoint() {
         });
         assert_eq!(rows.count(), 1, "{}", endpoint.path());
     }
+}
+
+/// What the tester cannot know. `OpenAPI` has no words for parameters that exclude each other, for
+/// days that exist, or for the plans of an environment. Methods without a route are the gateway's to
+/// answer.
+const NOT_CHECKED: &str = "positive_data_acceptance,unsupported_method";
+
+/// Sends what the document allows and what it forbids. Returns what the tester says.
+fn tested(system: &System, document: &Value, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("openapi.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let token = json_of(&system.place.run("token --admin --write --json"));
+    let token = token["token"].as_str().unwrap();
+    Command::new(Tools::ensure().api_tester)
+        .current_dir(folder.path())
+        .args(["run", "openapi.json", "--url", system.text("/apiUrl")])
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        // The same requests each time.
+        .args(["--seed", "1", "--generation-deterministic"])
+        .args(["--phases", "examples,coverage,fuzzing"])
+        .args(["--max-examples", "10", "--workers", "2", "--no-color"])
+        .args(["--exclude-checks", NOT_CHECKED])
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deployed_api_does_what_its_document_says() {
+    let upstream = Upstream::start().await;
+    let file = root().join("stacks/environments/local.yaml");
+    let file = std::fs::read_to_string(file).unwrap();
+    let file = format!(
+        "{file}\nupstream: {}\nmeters: {{tokens: {{}}}}\n",
+        upstream.url()
+    );
+    let (system, key) = tokio::task::block_in_place(|| {
+        let system = System::deploy_as(&file);
+        let key = system.key("ann@example.com");
+        (system, key["key"].as_str().unwrap().to_owned())
+    });
+    // Responses about somebody.
+    system.call(Some(&key), 20).await;
+    system.call(Some("nobodys"), 5).await;
+    system
+        .until("user-stats?email=ann@example.com", "/totalCalls", 20)
+        .await;
+    tokio::task::block_in_place(|| {
+        let said = tested(&system, &openapi::document(), &[]);
+        let text = String::from_utf8_lossy(&said.stdout);
+        assert!(said.status.success(), "{text}");
+        assert!(text.contains("Tested: 19"), "{text}");
+
+        // It does look at responses.
+        let mut wrong = openapi::document();
+        wrong["components"]["schemas"]["UserStats"]["properties"]["email"] =
+            json!({"type": "integer"});
+        let path = ["--include-path", "/v1/analytics/user-stats"];
+        let said = tested(&system, &wrong, &path);
+        assert!(
+            !said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stdout)
+        );
+    });
 }

@@ -5,6 +5,7 @@ use domain::time::UnixMillis;
 use tests::cloud::Cloud;
 use tests::place::Ended;
 use tests::server::Server;
+use tests::terminal::{CTRL_C, Terminal};
 
 const API: &str = "CompliCal-API-test";
 const DATA: &str = "CompliCal-Data-test";
@@ -87,9 +88,44 @@ async fn each_state_is_said_with_its_way_on() {
     ] {
         assert!(asked.contains(part), "`{part}` is not in {asked}");
     }
+    for (answer, code, said) in [
+        (CTRL_C, 130, "error: interrupted"),
+        ("\n", 1, "declined: nothing was changed"),
+        ("y\n", 1, "declined: nothing was changed"),
+    ] {
+        answered(&cloud, answer, code, said).await;
+    }
     cloud.place.set("ENABLE_KINESIS_ANALYTICS", "false");
 
     // Nothing of all this changed anything.
     let standing = said(&cloud, "diff --env test --exit-code");
     assert!(standing.starts_with("exit code 0\n"), "{standing}");
+
+    let mut terminal = Terminal::start(&cloud.place, "destroy --env test");
+    terminal.wait_for("[type `test`]");
+    terminal.type_in("test\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+/// Answers the question of a deploy on a terminal. No answer but yes leaves a change set.
+async fn answered(cloud: &Cloud, answer: &str, code: i32, said: &str) {
+    let client = aws_sdk_cloudformation::Client::new(&cloud.sdk().await);
+    let prepared = async || {
+        let listed = client.list_change_sets().stack_name(API).send().await;
+        let listed = listed.unwrap();
+        let waiting = listed.summaries().iter().filter(|one| {
+            one.execution_status()
+                == Some(&aws_sdk_cloudformation::types::ExecutionStatus::Available)
+        });
+        waiting.count()
+    };
+    let mut terminal = Terminal::start(&cloud.place, "deploy --env test");
+    terminal.wait_for("[type `test`]");
+    assert_eq!(prepared().await, 1, "the question is about a change set");
+    terminal.type_in(answer);
+    let (ended, shown) = terminal.end();
+    assert_eq!(ended, Some(code), "{shown}");
+    assert!(shown.contains(said), "no `{said}` in {shown}");
+    assert_eq!(prepared().await, 0, "{shown}");
 }

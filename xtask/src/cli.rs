@@ -8,8 +8,8 @@ use crate::options::Global;
 use crate::stop::Exit;
 use crate::verbs::{
     attach, bench, block, build, check, codegen, completions, cost, dashboard, deploy, destroy,
-    diff, errors, events, explain, host, iam, keys, logs, outputs, replay, report, rollback,
-    schema, status, synth, test, token, tools, traffic, usage, users, verify, webhooks,
+    diff, errors, events, explain, host, iam, keys, logs, outputs, prices, replay, report,
+    rollback, schema, status, synth, test, token, tools, traffic, usage, users, verify, webhooks,
 };
 
 mod examples;
@@ -97,6 +97,8 @@ pub(crate) enum Verb {
     Iam,
     /// Estimate the monthly cost, savings, and the cost of other ways to count
     Cost(cost::Arguments),
+    /// Print AWS's prices of a region as a table for `cost`, from AWS's price list
+    Prices(prices::Arguments),
     /// Print everything known about one call: who decided it, which track reported it, which sums
     /// hold it
     Explain(explain::Arguments),
@@ -150,6 +152,7 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Dashboard(args) => dashboard::run(context, args).await,
         Verb::Iam => iam::run(context),
         Verb::Cost(args) => cost::run(context, &args),
+        Verb::Prices(args) => prices::run(context, &args).await,
         Verb::Explain(args) => explain::run(context, &args).await,
         Verb::Schema(args) => schema::run(context, args.of),
         Verb::Completions(args) => completions::run(args.shell, &command()),
@@ -183,6 +186,7 @@ mod tests {
             "dashboard",
             "report",
             "cost",
+            "prices",
             "diff",
         ] {
             let parsed = Cli::try_parse_from(["xtask", verb, "--dry-run"]);

@@ -17,6 +17,7 @@ mod dashboard;
 mod delivery;
 mod duration;
 mod functions;
+mod interrupt;
 mod jobs;
 mod local;
 mod options;
@@ -30,6 +31,8 @@ use std::time::Duration;
 
 use cli::{Cli, Verb};
 use context::Context;
+use futures_util::FutureExt as _;
+use interrupt::interruption;
 use stop::Exit;
 
 fn main() -> ExitCode {
@@ -54,43 +57,37 @@ fn main() -> ExitCode {
 /// Runs the verb until it ends or is interrupted. Dropping it stops the programs it runs; the next
 /// run picks up everything that was under way on AWS.
 async fn supervise(context: &Context, verb: Verb) -> Exit {
-    let mut interrupted = std::pin::pin!(interruption());
-    let ended = tokio::select! {
+    let mut interrupted = std::pin::pin!(interruption().fuse());
+    let mut running = std::pin::pin!(cli::run(context, verb));
+    let mut ended = tokio::select! {
         biased;
         () = &mut interrupted => None,
-        ended = cli::run(context, verb) => Some(ended),
+        ended = &mut running => Some(ended),
     };
-    match ended {
-        None => {
-            context.out.interrupted();
-            Exit::Interrupted
-        }
-        Some(Ok(exit)) => exit,
-        Some(Err(error)) => {
-            // An interrupt also ends the program that the verb waited for, and that may have been
-            // noticed first.
-            let late = tokio::time::timeout(Duration::from_millis(100), interrupted).await;
-            if late.is_ok() {
-                context.out.interrupted();
-                return Exit::Interrupted;
-            }
-            context.out.failure(&error);
-            stop::exit_of(&error)
-        }
+    if ended.is_none() && interrupt::answers_a_question() {
+        // A second interrupt does not wait for what the verb still removes.
+        ended = tokio::select! {
+            biased;
+            () = interruption() => None,
+            ended = &mut running => Some(ended),
+        };
     }
-}
-
-/// Ends when the user presses Ctrl-C, or something asks the process to end.
-async fn interruption() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
+    let error = match ended {
+        Some(Ok(exit)) => return exit,
+        Some(Err(error)) => Some(error).filter(|error| stop::exit_of(error) != Exit::Interrupted),
+        None => None,
     };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let Some(error) = error else {
+        context.out.interrupted();
+        return Exit::Interrupted;
+    };
+    // An interrupt also ends the program that the verb waited for, and that may have been noticed
+    // first.
+    let late = tokio::time::timeout(Duration::from_millis(100), interrupted).await;
+    if late.is_ok() {
+        context.out.interrupted();
+        return Exit::Interrupted;
     }
+    context.out.failure(&error);
+    stop::exit_of(&error)
 }

@@ -4,7 +4,32 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use stacks::environment::Architecture;
+use stacks::environment::{Architecture, Environment};
+
+use crate::context::is_embedded;
+use crate::stop::Stop;
+
+/// Whether to look at what is really there.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct DriftOption {
+    /// Compare with what is really there, not with the last deploy, and change back what was changed
+    /// outside the stacks; not on the embedded AWS
+    #[arg(long)]
+    pub(crate) revert_drift: bool,
+}
+
+impl DriftOption {
+    /// Refuses an embedded AWS, which would ignore the wish.
+    pub(crate) fn check(self, environment: &Environment) -> Result<(), Stop> {
+        if !self.revert_drift || !is_embedded(environment) {
+            return Ok(());
+        }
+        Err(
+            Stop::usage("`--revert-drift` needs an environment on AWS: the embedded AWS does not compare a stack with its resources")
+                .hint("`cargo xtask verify` compares what runs locally with the environment file"),
+        )
+    }
+}
 
 /// Options of every verb.
 #[derive(Debug, Args)]

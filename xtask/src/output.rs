@@ -15,6 +15,8 @@ use deployer::{Line, Progress, ResourceEvent, Tone};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::interrupt;
+
 /// The form and the destinations of a command's output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -159,6 +161,18 @@ impl Output {
         Self::print(line)
     }
 
+    /// Writes a file to stdout, byte for byte.
+    pub(crate) fn bytes(file: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(file).and_then(|()| stdout.flush());
+        written.context("writing to stdout")
+    }
+
+    /// Whether stdout is a terminal.
+    pub(crate) fn is_terminal() -> bool {
+        std::io::stdout().is_terminal()
+    }
+
     /// Starts a list that is printed item by item: as JSON, one document with the member `name`;
     /// otherwise one item per line.
     pub(crate) fn list(self, name: &str) -> anyhow::Result<Document> {
@@ -263,11 +277,13 @@ impl Output {
         Ok(answer.as_deref() == Some(name))
     }
 
-    /// The answer to a question; `None` without a terminal. Another thread waits for it, so that an
-    /// interrupt ends the command.
+    /// The answer to a question; `None` without a terminal. Another thread reads it, so that an
+    /// interrupt ends the question.
     async fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} {choice} no: no terminal to ask on, and no `--yes`");
+            eprintln!("{question} {choice} no: there is no terminal to ask on");
+            let hint = self.paint(Style::Hint, "hint:");
+            eprintln!("{hint} add `--yes`, or run the command on a terminal");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));
@@ -279,7 +295,8 @@ impl Output {
                 .read_line(&mut answer)
                 .map(|_| answer)
         });
-        let answer = answer.await?.context("reading the answer")?;
+        let answer = interrupt::asking(answer).await??;
+        let answer = answer.context("reading the answer")?;
         Ok(Some(answer.trim().to_owned()))
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod iam;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod outputs;
+pub(crate) mod prices;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod rollback;

@@ -6,7 +6,7 @@ use domain::id::EventId;
 use domain::key::KeyRecord;
 use domain::limit::Over;
 use domain::names::TrackingMode;
-use domain::route::{Counted, OTHER, Routes, is_method};
+use domain::route::{AttachedRoutes, Counted, OTHER, Routes, is_method};
 
 use crate::decision::{Decision, Why};
 use crate::request::Request;
@@ -20,6 +20,8 @@ pub struct Origin {
     pub mode: TrackingMode,
     /// The templates under which calls are counted.
     pub routes: Routes,
+    /// Those of attached APIs that have their own.
+    pub attached: AttachedRoutes,
     /// The dimensions that calls carry.
     pub dimensions: Sources,
 }
@@ -82,7 +84,11 @@ impl Origin {
     fn counted<'a>(&'a self, request: &'a Request) -> (&'a str, Counted<'a>) {
         let method = request.http_method.as_str();
         let method = if is_method(method) { method } else { OTHER };
-        let counted = self.routes.of(method, &request.resource, &request.path);
+        let (resource, path) = (&request.resource, &request.path);
+        let counted = match self.attached.get(request.api_id()) {
+            Some(routes) => routes.of_attached(method, resource, path),
+            None => self.routes.of(method, resource, path),
+        };
         (method, counted)
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use domain::dimension::{Label, Source, is_value};
-use domain::route::{GREEDY, OTHER};
+use domain::route::{GREEDY, OTHER, Routes, is_catch_all};
 
 use crate::event::Origin;
 use crate::request::Request;
@@ -32,18 +32,28 @@ impl Origin {
         let given = match source {
             Source::Header(name) => request.header(name),
             Source::Query(name) => request.query(name),
-            // The templates are those of the file, or else the gateway's own.
-            Source::Path(name) if GREEDY.contains(&request.resource.as_str()) => {
-                let (method, path) = (&request.http_method, &request.path);
-                let value = self.routes.variable(method, path, name)?;
-                return Some(match String::from_utf8(value) {
-                    Ok(value) => Cow::Owned(value),
-                    Err(_) => Cow::Borrowed(OTHER),
-                });
-            }
-            Source::Path(name) => request.path_parameter(name),
+            Source::Path(name) => match self.templates(request) {
+                Some(routes) => {
+                    let (method, path) = (&request.http_method, &request.path);
+                    let value = routes.variable(method, path, name)?;
+                    return Some(match String::from_utf8(value) {
+                        Ok(value) => Cow::Owned(value),
+                        Err(_) => Cow::Borrowed(OTHER),
+                    });
+                }
+                None => request.path_parameter(name),
+            },
         };
         given.filter(|value| !value.is_empty()).map(Cow::Borrowed)
+    }
+
+    /// The file's templates, if they decide about the call; `None` if the gateway's own do.
+    fn templates(&self, request: &Request) -> Option<&Routes> {
+        let resource = request.resource.as_str();
+        match self.attached.get(request.api_id()) {
+            Some(routes) => is_catch_all(resource).then_some(routes),
+            None => GREEDY.contains(&resource).then_some(&self.routes),
+        }
     }
 }
 

@@ -72,6 +72,7 @@ async fn run(variables: &Variables) -> Result<(), Error> {
             source: settings.event_source,
             mode: settings.tracking_mode,
             routes: settings.routes,
+            attached: settings.attached,
             dimensions: settings.dimensions,
         },
         tracking: Arc::new(tracking),

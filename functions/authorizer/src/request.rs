@@ -266,6 +266,12 @@ impl Request {
         names.any(|known| known.eq_ignore_ascii_case(name))
     }
 
+    /// The id of the called API, from the ARN of its method or route; empty if the ARN has none.
+    pub(crate) fn api_id(&self) -> &str {
+        let resource = self.method_arn.splitn(6, ':').nth(5).unwrap_or_default();
+        resource.split('/').next().unwrap_or_default()
+    }
+
     /// The gateway's stage.
     pub fn stage(&self) -> Option<&str> {
         self.stage.as_deref()

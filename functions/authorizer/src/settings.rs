@@ -3,7 +3,7 @@
 use domain::dimension::Sources;
 use domain::names::{TrackingMode, env};
 use domain::plan::Plans;
-use domain::route::Routes;
+use domain::route::{AttachedRoutes, Routes};
 use runtime::settings::{Days, Words};
 
 runtime::settings! {
@@ -33,6 +33,8 @@ runtime::settings! {
         pub plans: Plans = env::PLANS,
         /// The templates under which calls are counted.
         pub routes: Routes = env::ROUTES,
+        /// Those of attached APIs that have their own.
+        pub attached: AttachedRoutes = env::ATTACHED_ROUTES,
         /// The dimensions that calls carry.
         pub dimensions: Sources = env::DIMENSIONS,
         /// Headers that a call must not carry.

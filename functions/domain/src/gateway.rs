@@ -29,6 +29,9 @@ impl Gateway {
 /// fetch").
 pub const PREFLIGHT: &str = "OPTIONS";
 
+/// The route of an HTTP API that accepts every call.
+pub const DEFAULT_ROUTE: &str = "$default";
+
 /// The stage variable of an HTTP API whose authorizer reads payload 2.0 without simple answers: its
 /// value is [`POLICY`].
 pub const ANSWER: &str = "meteringAnswer";

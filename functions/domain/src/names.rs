@@ -36,6 +36,9 @@ pub mod env {
     /// The routes under which calls are counted: [`Routes`](crate::route::Routes) in their text
     /// form, empty if the gateway's resources are the routes.
     pub const ROUTES: &str = "ROUTES";
+    /// The routes of attached APIs, a JSON object from the API's id to
+    /// [`Routes`](crate::route::Routes) in their text form; empty for none.
+    pub const ATTACHED_ROUTES: &str = "ATTACHED_ROUTES";
     /// The dimensions, a JSON object from the name to [`Declared`](crate::dimension::Declared);
     /// empty for none.
     pub const DIMENSIONS: &str = "DIMENSIONS";
@@ -387,7 +390,18 @@ impl Names {
         }
     }
 
-    fn resource(&self, noun: &str) -> String {
+    /// Prefix of the names of tables, stream, queues and dashboards.
+    pub fn resource_prefix(&self) -> &str {
+        &self.resource_prefix
+    }
+
+    /// The environment's name.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// `complical-{noun}-test`: for resources whose name only the stacks read.
+    pub fn resource(&self, noun: &str) -> String {
         format!("{}-{noun}-{}", self.resource_prefix, self.environment)
     }
 

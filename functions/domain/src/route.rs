@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::counts::OTHER;
 
+mod attached;
 mod table;
 mod template;
 
+pub use attached::{AttachedRoutes, is_catch_all};
 pub use table::{Counted, Routes, RoutesError, is_method};
 use template::Template;
 

@@ -12,7 +12,7 @@ use domain::meter::Meters;
 use domain::names::{EmailIsVerified, TrackingMode};
 use domain::plan::Plans;
 use domain::report::Units;
-use domain::route::Routes;
+use domain::route::{AttachedRoutes, Routes};
 use domain::sign_in::SignIn;
 use domain::webhook::Endpoints;
 
@@ -148,6 +148,15 @@ impl Setting for Option<SignIn> {
 
 impl Setting for Routes {
     const ALLOWED: &'static str = "a table of routes, empty for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_variable(text)
+    }
+}
+
+impl Setting for AttachedRoutes {
+    const ALLOWED: &'static str =
+        "a JSON object from the id of an API to a table of routes, empty for none";
 
     fn parse(text: &str) -> Option<Self> {
         Self::from_variable(text)

@@ -1,16 +1,20 @@
 //! Existing APIs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use domain::gateway::Gateway;
+use domain::route::{OTHER, Route, Routes, RoutesError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::text::{ApiId, StageName};
+use super::openapi;
+use super::text::{ApiId, Bounded, StageName, Weighed};
+use super::upstream::{RouteText, check_routes};
 
 /// An existing API.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attached {
     /// Its id, the first part of its address at AWS.
@@ -20,6 +24,87 @@ pub struct Attached {
     /// The kind of API.
     #[serde(default)]
     pub kind: ApiKind,
+    /// The routes under which calls count that its gateway does not tell apart, such as those to
+    /// `/{proxy+}` or `$default`; not together with `openapi`. They hold for all its stages.
+    #[serde(default, deserialize_with = "routes")]
+    #[schemars(with = "Vec<RouteText>")]
+    pub routes: Vec<Route>,
+    /// The `OpenAPI` document (3.0 or 3.1, JSON or YAML) whose paths are these routes: a path
+    /// relative to this file's folder; not together with `routes`.
+    pub openapi: Option<PathBuf>,
+    /// The units of its calls by route, if not one, as under `units`. Without `routes` and `openapi`
+    /// these are its routes.
+    #[serde(default)]
+    pub units: BTreeMap<Weighed, Bounded<0, 1_000_000>>,
+}
+
+impl Attached {
+    /// What is wrong with two entries of the same API.
+    fn conflict(&self, other: &Self) -> Option<&'static str> {
+        if self.kind != other.kind {
+            Some("is of two kinds")
+        } else if self.stage == other.stage {
+            Some("is listed twice")
+        } else if self.is_routed() && other.is_routed() {
+            Some("has routes or units twice; those of one stage hold for all")
+        } else {
+            None
+        }
+    }
+
+    fn is_routed(&self) -> bool {
+        !self.routes.is_empty() || self.openapi.is_some() || !self.units.is_empty()
+    }
+
+    /// Its routes with their units; `None` if the file gives it none.
+    pub(crate) fn table(&self) -> Option<Result<Routes, RoutesError>> {
+        self.is_routed().then(|| {
+            let routes = self.routes.iter();
+            let routes = routes.map(|route| (route.clone(), self.units_of(&route.to_string())));
+            Routes::new(routes, self.units_of(OTHER))
+        })
+    }
+
+    fn units_of(&self, name: &str) -> u32 {
+        let mut given = self.units.iter();
+        let given = given.find(|(weighed, _)| weighed.as_str() == name);
+        given.map_or(1, |(_, units)| units.get())
+    }
+
+    /// Reads the routes of the `OpenAPI` document, relative to the folder of the environment's file,
+    /// and checks all routes.
+    pub(super) fn read_routes(&mut self, file: &Path) -> Result<(), String> {
+        let api = self.api_id.clone();
+        let problem = |text: String| format!("attached: the API `{api}`: {text}");
+        if let Some(named) = &self.openapi {
+            if !self.routes.is_empty() {
+                let text = "`routes` conflicts with `openapi`; give one of them";
+                return Err(problem(text.to_owned()));
+            }
+            let path = file.parent().unwrap_or(file).join(named);
+            let document = openapi::read(&path).map_err(|error| problem(error.to_string()))?;
+            self.routes = document.routes;
+        } else if self.routes.is_empty() {
+            let named = self.units.keys().filter(|name| name.as_str() != OTHER);
+            let routes = named.map(|name| Route::parse(name.as_str()));
+            let routes: Result<_, _> = routes.collect();
+            self.routes = routes.map_err(|error| problem(error.to_string()))?;
+        }
+        check_routes(&self.routes).map_err(problem)?;
+        let routes: BTreeSet<String> = self.routes.iter().map(ToString::to_string).collect();
+        let mut weighed = self.units.keys().map(Weighed::as_str);
+        match weighed.find(|name| *name != OTHER && !routes.contains(*name)) {
+            Some(unknown) => Err(problem(format!(
+                "`{unknown}` has units and is not one of its routes, as they are written there"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn routes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Route>, D::Error> {
+    let routes = Vec::<RouteText>::deserialize(deserializer)?;
+    Ok(routes.into_iter().map(|text| text.0).collect())
 }
 
 /// A kind of API.
@@ -53,17 +138,10 @@ pub(super) fn attached<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<Attached>, D::Error> {
     let attached = Vec::<Attached>::deserialize(deserializer)?;
     for (place, one) in attached.iter().enumerate() {
-        let api = one.api_id.as_str();
-        let mut before = attached.iter().take(place);
-        if let Some(other) = before.find(|other| other.api_id == one.api_id) {
-            let problem = if other.kind == one.kind {
-                if other.stage != one.stage {
-                    continue;
-                }
-                "is listed twice"
-            } else {
-                "is of two kinds"
-            };
+        let before = attached.iter().take(place);
+        let mut same = before.filter(|other| other.api_id == one.api_id);
+        if let Some(problem) = same.find_map(|other| one.conflict(other)) {
+            let api = one.api_id.as_str();
             return Err(D::Error::custom(format!(
                 "attached: the API `{api}` {problem}"
             )));

@@ -204,7 +204,7 @@ impl Environment {
             Some(_) => ("reports", self.names().report_bucket(LOCAL_ACCOUNT, region)),
             None => (
                 "the functions' code",
-                crate::assets::named(self, LOCAL_ACCOUNT, region),
+                crate::assets::named(&self.names(), LOCAL_ACCOUNT, region),
             ),
         };
         let excess = name.len().checked_sub(MOST).filter(|excess| *excess > 0)?;

@@ -186,7 +186,7 @@ impl Upstream {
 }
 
 /// Checks that every call has a single best route.
-fn check_routes(routes: &[Route]) -> Result<(), String> {
+pub(super) fn check_routes(routes: &[Route]) -> Result<(), String> {
     let routes = routes.iter().map(|route| (route.clone(), 1));
     Routes::new(routes, 1)
         .map(|_| ())
@@ -261,7 +261,7 @@ impl<'de> Visitor<'de> for UpstreamVisitor {
 
 /// A route in the form of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct RouteText(Route);
+pub(super) struct RouteText(pub(super) Route);
 
 impl<'de> Deserialize<'de> for RouteText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

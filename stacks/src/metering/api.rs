@@ -11,19 +11,21 @@ mod metered;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::names::{AUTHORIZER_SECONDS, Function as Of, StackKind, TrackingMode, env};
+use domain::names::{Function as Of, StackKind, env};
 use domain::sign_in::SignIn;
 
-use crate::cfn::{Handle, LogicalId, Val, iam, lambda, logs, policy, sub};
-use crate::constructs::{Function, Stack, Stream, Topic};
-use crate::environment::{ApiKind, KeySetAddress, Words, sources};
-use crate::metering::context::{Size, StackContext, variable};
+use crate::SynthError;
+use crate::cfn::{LogicalId, Val, lambda, sub};
+use crate::constructs::{Function, Stack, Topic};
+use crate::environment::{KeySetAddress, Words, sources};
+use crate::metering::context::StackContext;
+use crate::metering::gate::{self, Decisions};
+use crate::metering::pipeline::{Size, variable};
 use crate::metering::{dashboard, reconciler};
-use crate::{SynthError, cfn};
 
 pub(crate) use alarms::{
     ALARMS, AUTHORIZER_THROTTLES, GATEWAY_ERRORS, TRACKING_FAILURES, UNDECIDED_CALLS,
-    UNTRACKED_A_MINUTE,
+    UNTRACKED_A_MINUTE, of_authorizer,
 };
 
 /// Declares the stack.
@@ -33,11 +35,17 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
         name.as_str(),
         "The metered API: authorizer, analytics API, access log, dashboard.",
     );
-    let authorizer = authorizer(context, &mut stack)?;
+    let decisions = Decisions {
+        routes: metered::routes(context)?,
+        attached: metered::attached(context)?,
+        reserved_headers: metered::reserved(context),
+        dimensions: dimensions(context)?,
+    };
+    let authorizer = gate::authorizer(context, &mut stack, decisions)?;
     let analytics = analytics(context, &mut stack)?;
     let collector = collector::function(context, &mut stack)?;
     let keys = keys::function(context, &mut stack)?;
-    let log = access_log(context, &mut stack);
+    let log = gate::access_log(context, &mut stack);
     let reconciler = reconciler::declare(context, &mut stack, &log.group)?;
 
     let functions = Functions {
@@ -53,17 +61,13 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
         context.alarm(&mut stack, &topic, watch);
     }
     dashboard::declare(context, &mut stack);
+    gate::outputs(&mut stack, &authorizer, &log, &reconciler);
 
     let mode = context.environment.mode().as_str();
     let template = stack.template();
     template.output("ApiUrl", "The API's address", gateway.url);
     for (id, description, value) in [
         ("TrackingMode", "How usage is reported", mode),
-        (
-            "AuthorizerName",
-            "Accepts or refuses calls",
-            authorizer.name(),
-        ),
         (
             "AnalyticsApiName",
             "Answers the analytics API",
@@ -73,12 +77,6 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
             "KeysApiName",
             "Answers `/v1/keys` and `/v1/blocks`",
             keys.name(),
-        ),
-        ("AccessLogGroup", "The gateway's access log", &log.name),
-        (
-            "ReconcilerName",
-            "Appends the access log to the journal",
-            reconciler.name(),
         ),
     ] {
         template.output(id, description, value);
@@ -128,59 +126,6 @@ fn inline_jwks(context: &StackContext<'_>) -> String {
     let jwks = context.environment.auth.jwks.as_ref();
     jwks.and_then(|jwks| serde_json::to_string(jwks).ok())
         .unwrap_or_default()
-}
-
-/// The authorizer: decides, responds, and reports afterwards.
-fn authorizer(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, SynthError> {
-    let names = &context.names;
-    let mode = context.environment.mode();
-    let raw_days = context.environment.retention.raw_days.get();
-    let description = match mode {
-        TrackingMode::Stream => "Kinesis-enabled authorizer for real-time analytics",
-        TrackingMode::Synchronous => "Enhanced authorizer with synchronous usage tracking",
-    };
-    let authorizer = context.function(
-        stack,
-        "ApiKeyAuthorizerFunction",
-        Of::Authorizer,
-        description,
-        &Size {
-            memory: 512,
-            timeout: AUTHORIZER_SECONDS,
-        },
-        BTreeMap::from([
-            (env::ENVIRONMENT, context.environment.name.as_str().into()),
-            (env::METRICS_NAMESPACE, names.api_namespace().into()),
-            (env::EVENT_SOURCE, names.event_source().into()),
-            (
-                env::KEY_PREFIX,
-                context.environment.resource_prefix.as_str().into(),
-            ),
-            (env::TRACKING_MODE, mode.as_str().into()),
-            (env::USAGE_STREAM, names.usage_stream().into()),
-            (env::API_KEYS_TABLE, names.api_keys_table().into()),
-            (env::API_USAGE_TABLE, names.usage_table().into()),
-            (env::ANALYTICS_TABLE, names.analytics_table().into()),
-            (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
-            (env::PLANS, context.plans()?),
-            (env::ROUTES, metered::routes(context)?.to_variable().into()),
-            (env::RESERVED_HEADERS, metered::reserved(context).into()),
-            (env::DIMENSIONS, dimensions(context)?.into()),
-        ]),
-    )?;
-    // Keys, with their last use; limits, and refused addresses.
-    for table in [names.api_keys_table(), names.usage_table()] {
-        let using = ["dynamodb:GetItem", "dynamodb:UpdateItem"];
-        context.table(&table).grant(&authorizer, using);
-    }
-    // In stream mode for events that the stream does not accept.
-    let journal = context.table(&names.analytics_table());
-    journal.grant(&authorizer, ["dynamodb:PutItem"]);
-    if mode == TrackingMode::Stream {
-        let stream = Stream::named(&names.usage_stream()).encrypted(context.encryption());
-        stream.grant_write(&authorizer);
-    }
-    Ok(authorizer)
 }
 
 /// The dimensions in the form of a variable, empty for none.
@@ -259,60 +204,4 @@ fn analytics(context: &StackContext<'_>, stack: &mut Stack) -> Result<Function, 
         context.table(&table).grant(&analytics, reading);
     }
     Ok(analytics)
-}
-
-struct AccessLog {
-    name: String,
-    group: Handle<logs::LogGroup>,
-    /// Absent if the account already has a role for it, or needs none.
-    account: Option<Handle<cfn::apigateway::Account>>,
-}
-
-/// The access log's group, and the role with which a REST API writes to it. An HTTP API writes by log
-/// delivery, which it sets up by itself
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>).
-fn access_log(context: &StackContext<'_>, stack: &mut Stack) -> AccessLog {
-    let name = context.names.access_log();
-    let group = context.encryption().encrypt_log(
-        logs::LogGroup::new()
-            .log_group_name(name.as_str())
-            .retention_in_days(context.environment.logs.retention_days.get()),
-    );
-    let group = stack.template().add("AccessLogs", group);
-    let environment = context.environment;
-    let leaves = environment.leaves_gateway_account || environment.gateway == ApiKind::Http;
-    AccessLog {
-        name,
-        group,
-        account: (!leaves).then(|| gateway_account(context, stack)),
-    }
-}
-
-/// The role with which API Gateway writes logs. It is a setting of the account and region, not of
-/// an API. The stack creates it only if the account has none, because an existing role may serve
-/// APIs that are unknown to this project.
-///
-/// Role and setting are retained: deleting them with one environment would silence the logs of all
-/// others. The role has a fixed name, so that the next deploy of the environment adopts it.
-fn gateway_account(
-    context: &StackContext<'_>,
-    stack: &mut Stack,
-) -> Handle<cfn::apigateway::Account> {
-    let template = stack.template();
-    let role = template.add(
-        "ApiGatewayLogsRole",
-        iam::Role::new(policy::assumed_by("apigateway.amazonaws.com"))
-            .role_name(context.names.gateway_logs_role())
-            .description("Lets API Gateway write logs, for every API of the account and region")
-            .managed_policy_arns([sub::<cfn::Arn<iam::ManagedPolicy>>(
-                "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
-            )]),
-    );
-    let account = template.add(
-        "ApiGatewayAccount",
-        cfn::apigateway::Account::new().cloud_watch_role_arn(role.arn()),
-    );
-    template.retain(&role);
-    template.retain(&account);
-    account
 }

@@ -13,7 +13,7 @@ use domain::names::plan_metric;
 
 use crate::cfn::sub;
 use crate::constructs::{Metric, Period, Stack, Statistic, Widget};
-use crate::environment::Plan;
+use crate::environment::{Environment, Plan};
 use crate::metering::context::StackContext;
 
 /// Declares the dashboards.
@@ -32,7 +32,7 @@ pub(crate) fn declare(context: &StackContext<'_>, stack: &mut Stack) {
     stack.template().output(
         "DashboardUrl",
         "The dashboard",
-        sub::<String>(address(context, &name)),
+        sub::<String>(address(context.environment, &name)),
     );
 }
 
@@ -56,8 +56,8 @@ fn logical_id(plan: &str) -> String {
 }
 
 /// The dashboard's URL in the console of the region's partition, for `Fn::Sub`.
-pub(crate) fn address(context: &StackContext<'_>, name: &str) -> String {
-    let console = context.environment.region.partition().console();
+pub(crate) fn address(environment: &Environment, name: &str) -> String {
+    let console = environment.region.partition().console();
     format!(
         "https://${{AWS::Region}}.{console}/cloudwatch/home?region=${{AWS::Region}}#dashboards/dashboard/{name}"
     )
@@ -94,7 +94,7 @@ impl Links {
         let links = security
             .into_iter()
             .chain(plans)
-            .map(|(title, name)| format!(" [{title}]({})", address(context, &name)));
+            .map(|(title, name)| format!(" [{title}]({})", address(context.environment, &name)));
         Widget::text(&format!(
             "Is an alarm going off? `RUNBOOK.md` has a section under its name. `cargo xtask status` says \
              what to do first, `cargo xtask logs` shows the logs.{}",
@@ -104,7 +104,7 @@ impl Links {
 
     /// From another dashboard to that of operations, below `words` about it.
     fn to_operations(context: &StackContext<'_>, words: &str) -> Widget {
-        let operations = address(context, &context.names.dashboard());
+        let operations = address(context.environment, &context.names.dashboard());
         Widget::text(&format!("{words} Alarms: [operations]({operations})."))
     }
 }

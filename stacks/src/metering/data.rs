@@ -24,7 +24,7 @@ use crate::constructs::{
     ScheduleRule, Stack, Start, StreamView, Table, TableSettings, Topic,
 };
 use crate::environment::Email;
-use crate::metering::context::{Size, StackContext, dead_letters};
+use crate::metering::pipeline::{Size, UsagePipeline, dead_letters};
 use crate::metering::{notifier, reports};
 
 pub(crate) use alarms::ALARMS;
@@ -38,36 +38,42 @@ const SIZE: Size = Size {
 /// share a batch, the less often that minute is folded.
 const BATCH: u32 = 10_000;
 
-/// Declares the stack.
-pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
+/// An environment's stack.
+pub(crate) fn stack(context: &UsagePipeline) -> Result<Stack, SynthError> {
     let mut stack = Stack::new(
         context.names.stack(StackKind::Data),
         "API keys, usage, the journal and its aggregator. Its tables are retained when it is deleted.",
     );
-    let keys = api_keys_table(context, &mut stack);
-    let usage = usage_table(context, &mut stack);
-    let analytics = analytics_table(context, &mut stack);
+    declare(context, &mut stack)?;
+    Ok(stack)
+}
+
+/// Declares its resources.
+pub(super) fn declare(context: &UsagePipeline, stack: &mut Stack) -> Result<(), SynthError> {
+    let keys = api_keys_table(context, stack);
+    let usage = usage_table(context, stack);
+    let analytics = analytics_table(context, stack);
     let topic = Topic::of_alarms(
-        &mut stack,
+        stack,
         "AlarmTopic",
         &context.alarm_topic(),
-        context.environment.alarms.email.as_ref().map(Email::as_str),
+        context.settings.alarms.email.as_ref().map(Email::as_str),
         &context.encryption(),
     );
     let dead_letters = dead_letters(
         context,
-        &mut stack,
+        stack,
         "AggregatorDeadLetterQueue",
         &context.names.aggregator_dead_letter_queue(),
     );
-    let (alerts, notifier) = notifier::declare(context, &mut stack, (&usage, &topic))?;
+    let (alerts, notifier) = notifier::declare(context, stack, (&usage, &topic))?;
     let tables = (&analytics, &usage);
-    let bucket = reports::bucket(context, &mut stack);
+    let bucket = reports::bucket(context, stack);
     let queues = (&dead_letters, &alerts);
-    let aggregator = aggregator(context, &mut stack, tables, queues, bucket.as_ref())?;
+    let aggregator = aggregator(context, stack, tables, queues, bucket.as_ref())?;
     let tables = [&keys, &usage, &analytics];
     for watch in alarms::of(context, tables, &aggregator, &dead_letters) {
-        context.alarm(&mut stack, &topic, watch);
+        context.alarm(stack, &topic, watch);
     }
 
     let arn = topic.arn();
@@ -99,10 +105,10 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     if let Some(name) = bucket {
         template.output("ReportBucketName", "The bucket of reports", name);
     }
-    Ok(stack)
+    Ok(())
 }
 
-fn api_keys_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
+fn api_keys_table(context: &UsagePipeline, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "ApiKeysTable",
@@ -132,7 +138,7 @@ fn api_keys_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
             ],
             expires: None,
             stream: None,
-            protected: !context.environment.is_local(),
+            protected: context.settings.protected,
             encryption: context.encryption(),
         },
     )
@@ -145,7 +151,7 @@ const ITEM_KEY: Key = Key {
 };
 
 /// Each user's hours, days, months and all time, and the progress of closing days.
-fn usage_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
+fn usage_table(context: &UsagePipeline, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "ApiUsageTable",
@@ -155,14 +161,14 @@ fn usage_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
             indexes: &[],
             expires: Some(attribute::TTL),
             stream: None,
-            protected: !context.environment.is_local(),
+            protected: context.settings.protected,
             encryption: context.encryption(),
         },
     )
 }
 
 /// The journal, the totals over all users, and items that could not be processed.
-fn analytics_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
+fn analytics_table(context: &UsagePipeline, stack: &mut Stack) -> Table {
     Table::new(
         stack,
         "AnalyticsTable",
@@ -180,7 +186,7 @@ fn analytics_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
             expires: Some(attribute::TTL),
             // A fold reads the journal itself: it only needs to know which minutes changed.
             stream: Some(StreamView::Keys),
-            protected: !context.environment.is_local(),
+            protected: context.settings.protected,
             encryption: context.encryption(),
         },
     )
@@ -188,7 +194,7 @@ fn analytics_table(context: &StackContext<'_>, stack: &mut Stack) -> Table {
 
 /// The aggregator, invoked by each change of the journal, and each minute to close days.
 fn aggregator(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     (analytics, usage): (&Table, &Table),
     (dead_letters, alerts): (&Queue, &Queue),
@@ -223,14 +229,14 @@ fn aggregator(
         &EventSourceSettings {
             start: Start::Oldest,
             batch_size: BATCH,
-            window_seconds: context.environment.aggregator.window_seconds.get(),
+            window_seconds: context.settings.aggregator.window_seconds.get(),
             parallelization: 1,
             dead_letters,
             filter: Some(&journal_only()),
         },
     );
     ScheduleRule {
-        name: &context.named("aggregator-tick"),
+        name: &context.names.resource("aggregator-tick"),
         description: "Closes days, and folds what the table's stream missed",
         every_minutes: NonZeroU16::MIN,
     }
@@ -242,27 +248,27 @@ fn aggregator(
 }
 
 fn variables(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     alerts: &Queue,
     bucket: Option<&Bucket>,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
-    let retention = context.environment.retention;
+    let retention = context.settings.retention;
     // AWS charges for metrics even if no dashboard shows them.
-    let of_plans = if context.environment.dashboards.plans {
+    let of_plans = if context.settings.plan_metrics {
         names.plans_namespace()
     } else {
         String::new()
     };
     let number = |number: u32| Val::<String>::from(number.to_string());
-    let units = reports::units(context.environment.reports.as_ref())?;
+    let units = reports::units(context.settings.reports.as_ref())?;
     let bucket = bucket.map_or_else(|| "".into(), |bucket| Val::<String>::from(bucket.name()));
     Ok(BTreeMap::from([
         (env::REPORTS, units.into()),
         (env::REPORT_BUCKET, bucket),
         (env::PLANS, context.plans()?),
         (env::ALERT_QUEUE, alerts.url().into()),
-        (env::ENVIRONMENT, context.environment.name.as_str().into()),
+        (env::ENVIRONMENT, context.names.environment().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
         (env::PLAN_METRICS_NAMESPACE, of_plans.into()),
         (env::ANALYTICS_TABLE, names.analytics_table().into()),
@@ -283,11 +289,11 @@ fn variables(
 /// Seconds after a call by which both tracks have reported it, unless one has lost it: its line
 /// waits for a window, and its event for the authorizer to end and for the processor's batch to
 /// fill.
-fn seconds_until_reconciled(context: &StackContext<'_>) -> u32 {
-    let environment = context.environment;
-    environment.reconciler.window_seconds.get()
+fn seconds_until_reconciled(context: &UsagePipeline) -> u32 {
+    let settings = &context.settings;
+    settings.reconciler.window_seconds.get()
         + AUTHORIZER_SECONDS
-        + environment.processor.batching_window_seconds.get()
+        + settings.processor.batching_window_seconds.get()
 }
 
 /// Counts are written to the same table and must not trigger the fold that writes them. Neither

@@ -15,7 +15,7 @@ use crate::constructs::{
     StreamSettings, Topic,
 };
 use crate::environment::StreamCapacity;
-use crate::metering::context::{Size, StackContext, dead_letters};
+use crate::metering::pipeline::{Size, UsagePipeline, dead_letters};
 
 pub(crate) use alarms::{BEHIND_MILLIS, ITERATOR_AGE, PROCESSING_LATENCY, alarms, latest_millis};
 
@@ -28,13 +28,19 @@ const SIZE: Size = Size {
     timeout: 60,
 };
 
-/// Declares the stack.
-pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
+/// An environment's stack.
+pub(crate) fn stack(context: &UsagePipeline) -> Result<Stack, SynthError> {
     let mut stack = Stack::new(
         context.names.stack(StackKind::Kinesis),
         "Usage in real time: the stream and its processor.",
     );
-    let settings = &context.environment.stream;
+    declare(context, &mut stack)?;
+    Ok(stack)
+}
+
+/// Declares its resources.
+pub(super) fn declare(context: &UsagePipeline, stack: &mut Stack) -> Result<(), SynthError> {
+    let settings = &context.settings.stream;
     let settings = StreamSettings {
         retention_hours: settings.retention_hours.get(),
         capacity: match settings.capacity {
@@ -43,7 +49,7 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
         },
     };
     let stream = Stream::new(
-        &mut stack,
+        stack,
         USAGE_STREAM,
         &context.names.usage_stream(),
         &settings,
@@ -51,17 +57,17 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
     );
     let dead_letters = dead_letters(
         context,
-        &mut stack,
+        stack,
         "DeadLetterQueue",
         &context.names.dead_letter_queue(),
     );
-    let processor = processor(context, &mut stack, &stream, &dead_letters)?;
+    let processor = processor(context, stack, &stream, &dead_letters)?;
     let topic = Topic::named(&context.alarm_topic());
     for watch in alarms::of(context, &stream, &processor, &dead_letters) {
-        context.alarm(&mut stack, &topic, watch);
+        context.alarm(stack, &topic, watch);
     }
-    if let Some(bounds) = context.environment.stream.capacity.scaled() {
-        scaler::declare(context, &mut stack, (&stream, &topic), bounds)?;
+    if let Some(bounds) = context.settings.stream.capacity.scaled() {
+        scaler::declare(context, stack, (&stream, &topic), bounds)?;
     }
 
     let template = stack.template();
@@ -77,18 +83,18 @@ pub(crate) fn stack(context: &StackContext<'_>) -> Result<Stack, SynthError> {
         "Appends the stream's records to the journal",
         processor.name(),
     );
-    Ok(stack)
+    Ok(())
 }
 
 /// Stream to journal.
 fn processor(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     stream: &Stream,
     dead_letters: &Queue,
 ) -> Result<Function, SynthError> {
     let names = &context.names;
-    let raw_days = context.environment.retention.raw_days.get();
+    let raw_days = context.settings.retention.raw_days.get();
     let processor = context.function(
         stack,
         "StreamProcessor",
@@ -96,7 +102,7 @@ fn processor(
         "Appends usage events to the journal",
         &SIZE,
         BTreeMap::from([
-            (env::ENVIRONMENT, context.environment.name.as_str().into()),
+            (env::ENVIRONMENT, context.names.environment().into()),
             (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
             (env::ANALYTICS_TABLE, names.analytics_table().into()),
             (env::RAW_RETENTION_DAYS, raw_days.to_string().into()),
@@ -104,7 +110,7 @@ fn processor(
     )?;
     let journal = context.table(&names.analytics_table());
     journal.grant(&processor, ["dynamodb:PutItem"]);
-    let settings = &context.environment.processor;
+    let settings = &context.settings.processor;
     EventSource::Stream(stream).feed(
         stack,
         "StreamProcessorSource",

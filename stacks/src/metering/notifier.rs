@@ -13,7 +13,7 @@ use crate::constructs::{
     Comparison, Delivery, Function, Period, Queue, QueueKind, QueueSettings, Secret,
     SecretSettings, Stack, Statistic, Table, Topic,
 };
-use crate::metering::context::{Size, StackContext, dead_letters, variable};
+use crate::metering::pipeline::{Size, UsagePipeline, dead_letters, variable};
 use crate::metering::watch::{Lasting, Watch, unread};
 
 /// The names of the alarms on alerts.
@@ -43,7 +43,7 @@ const RECEIVES: u32 = 100;
 
 /// Declares the queue of alerts, and the notifier behind it.
 pub(crate) fn declare(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     (usage, topic): (&Table, &Topic),
 ) -> Result<(Queue, Function), SynthError> {
@@ -87,8 +87,8 @@ pub(crate) fn declare(
 
 /// One secret per endpoint. Names of endpoints consist of lower-case letters, digits and hyphens,
 /// so no two have the same logical id.
-fn secrets(context: &StackContext<'_>, stack: &mut Stack) -> Vec<Secret> {
-    let webhooks = context.environment.webhooks.iter();
+fn secrets(context: &UsagePipeline, stack: &mut Stack) -> Vec<Secret> {
+    let webhooks = context.settings.webhooks.iter();
     let declared = webhooks.map(|webhook| {
         let name = webhook.name.as_str();
         let settings = SecretSettings {
@@ -106,14 +106,14 @@ fn secrets(context: &StackContext<'_>, stack: &mut Stack) -> Vec<Secret> {
 }
 
 fn variables(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     queue: &Queue,
     topic: &Topic,
 ) -> Result<BTreeMap<&'static str, Val<String>>, SynthError> {
     let names = &context.names;
     let endpoints = variable("webhooks", &endpoints(context))?;
     Ok(BTreeMap::from([
-        (env::ENVIRONMENT, context.environment.name.as_str().into()),
+        (env::ENVIRONMENT, context.names.environment().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
         (env::EVENT_SOURCE, names.event_source().into()),
         (env::API_USAGE_TABLE, names.usage_table().into()),
@@ -125,8 +125,8 @@ fn variables(
 }
 
 /// The endpoints in the form that the notifier reads.
-fn endpoints(context: &StackContext<'_>) -> Endpoints {
-    let webhooks = context.environment.webhooks.iter();
+fn endpoints(context: &UsagePipeline) -> Endpoints {
+    let webhooks = context.settings.webhooks.iter();
     let endpoints = webhooks.map(|webhook| Endpoint {
         name: webhook.name.to_string(),
         url: webhook.url.as_str().to_owned(),
@@ -141,7 +141,7 @@ fn endpoints(context: &StackContext<'_>) -> Endpoints {
 }
 
 fn alarms(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     notifier: &Function,
     [queue, dead_letters]: [&Queue; 2],
 ) -> [Watch<'static>; 4] {

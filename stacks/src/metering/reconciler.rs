@@ -15,7 +15,7 @@ use crate::constructs::{
     Comparison, Delivery, Function, Period, Queue, QueueKind, QueueSettings, Stack, Statistic,
     Subscription, Topic,
 };
-use crate::metering::context::{Size, StackContext, dead_letters};
+use crate::metering::pipeline::{Size, UsagePipeline, dead_letters};
 use crate::metering::watch::{Lasting, Watch, unread};
 
 /// The names of its alarms, as the dashboard shows them.
@@ -42,7 +42,7 @@ const RECEIVES: u32 = 100;
 
 /// Declares the second track over the access log `group`.
 pub(crate) fn declare(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     group: &Handle<logs::LogGroup>,
 ) -> Result<Function, SynthError> {
@@ -64,7 +64,7 @@ pub(crate) fn declare(
         DELIVERY,
     );
     let name = context.names.function(Of::Reconciler);
-    let settings = context.settings(
+    let settings = context.function_settings(
         &name,
         Of::Reconciler,
         "Appends what the access log says to the journal",
@@ -89,12 +89,12 @@ pub(crate) fn declare(
 const WAIT: u32 = 900;
 
 fn alarms(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     reconciler: &Function,
     queue: &Queue,
     dead_letters: &Queue,
 ) -> [Watch<'static>; 4] {
-    let window = context.environment.reconciler.window_seconds.get();
+    let window = context.settings.reconciler.window_seconds.get();
     let failed = reconciler.metric("Errors", Statistic::Sum, Period::MINUTE);
     [
         Watch {
@@ -144,13 +144,13 @@ fn alarms(
     ]
 }
 
-fn variables(context: &StackContext<'_>, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {
+fn variables(context: &UsagePipeline, queue: &Queue) -> BTreeMap<&'static str, Val<String>> {
     let names = &context.names;
-    let environment = context.environment;
-    let raw_days = environment.retention.raw_days.get();
-    let window = environment.reconciler.window_seconds.get();
+    let settings = &context.settings;
+    let raw_days = settings.retention.raw_days.get();
+    let window = settings.reconciler.window_seconds.get();
     BTreeMap::from([
-        (env::ENVIRONMENT, environment.name.as_str().into()),
+        (env::ENVIRONMENT, names.environment().into()),
         (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
         (env::EVENT_SOURCE, names.event_source().into()),
         (env::ANALYTICS_TABLE, names.analytics_table().into()),

@@ -6,14 +6,14 @@ use domain::report::Which;
 use crate::SynthError;
 use crate::constructs::{Bucket, BucketSettings, DailySchedule, Function, Stack};
 use crate::environment::Reports;
-use crate::metering::context::{StackContext, variable};
+use crate::metering::pipeline::{UsagePipeline, variable};
 
 /// When the schedule asks for reports. Days are sealed from midnight on, in UTC.
 const AT: (u8, u8) = (3, 30);
 
 /// Declares the bucket of reports, if there are any.
-pub(crate) fn bucket(context: &StackContext<'_>, stack: &mut Stack) -> Option<Bucket> {
-    let reports = context.environment.reports.as_ref()?;
+pub(crate) fn bucket(context: &UsagePipeline, stack: &mut Stack) -> Option<Bucket> {
+    let reports = context.settings.reports.as_ref()?;
     let name = context
         .names
         .report_bucket("${AWS::AccountId}", "${AWS::Region}");
@@ -21,8 +21,7 @@ pub(crate) fn bucket(context: &StackContext<'_>, stack: &mut Stack) -> Option<Bu
         name: &name,
         days: reports.retention_days.get(),
         encryption: context.encryption(),
-        // The embedded AWS has no TLS.
-        tls_only: !context.environment.is_local(),
+        tls_only: context.settings.tls_only,
     };
     Some(Bucket::new(stack, "ReportBucket", &settings))
 }
@@ -35,7 +34,7 @@ pub(crate) fn units(reports: Option<&Reports>) -> Result<String, SynthError> {
 
 /// Lets the aggregator write reports, and asks it for them each day.
 pub(crate) fn schedule(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     aggregator: &Function,
     bucket: &Bucket,
@@ -43,7 +42,7 @@ pub(crate) fn schedule(
     bucket.grant_put(aggregator);
     let input = serde_json::json!({ "report": Which::Due }).to_string();
     DailySchedule {
-        name: &context.named("reports"),
+        name: &context.names.resource("reports"),
         description: "Makes the reports of weeks and months that are final",
         at: AT,
         input: &input,

@@ -7,8 +7,7 @@ use crate::cfn::{Val, sub};
 use crate::constructs::{
     Alarm, AlarmSettings, Comparison, Expression, Missing, Period, Queue, Stack, Topic, Watched,
 };
-use crate::metering::context::StackContext;
-use crate::metering::dashboard;
+use crate::metering::pipeline::UsagePipeline;
 
 /// An alarm in a stack's list.
 pub(crate) struct Watch<'a> {
@@ -88,7 +87,7 @@ pub(crate) fn unread(queue: &Queue) -> Expression {
     unanswered(queue.depth(period), queue.received(period))
 }
 
-impl StackContext<'_> {
+impl UsagePipeline {
     /// Declares an alarm that notifies the topic. A period without values does not breach it:
     /// nothing happened, or an expression defines what else it means.
     pub(crate) fn alarm(&self, stack: &mut Stack, topic: &Topic, watch: Watch<'_>) -> Alarm {
@@ -96,7 +95,7 @@ impl StackContext<'_> {
             stack,
             watch.id,
             AlarmSettings {
-                name: &self.named(watch.noun),
+                name: &self.names.resource(watch.noun),
                 description: self.description(&watch),
                 watched: watch.watched,
                 breaches: watch.breaches,
@@ -108,13 +107,15 @@ impl StackContext<'_> {
         )
     }
 
-    /// The alarm's message, with a link to further reading.
+    /// The alarm's message, with links to further reading.
     fn description(&self, watch: &Watch<'_>) -> Val<String> {
+        let dashboard = self.settings.dashboard.as_ref();
+        let dashboard = dashboard.map(|address| format!(" Dashboard: {address}"));
         sub(format!(
-            "{} Runbook: RUNBOOK.md#{}. Dashboard: {}",
+            "{} Runbook: RUNBOOK.md#{}.{}",
             watch.means,
             watch.noun,
-            dashboard::address(self, &self.names.dashboard())
+            dashboard.unwrap_or_default()
         ))
     }
 }

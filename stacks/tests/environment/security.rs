@@ -129,6 +129,30 @@ fn attached_apis_are_of_one_kind_and_named_once() {
             "the API `a1` is listed twice",
         ),
         (
+            "attached: [{apiId: a1}, {apiId: a1, stage: v2, routes: [GET /a]}, {apiId: a1, stage: v3, units: {other: 2}}]",
+            "attached: the API `a1` has routes or units twice",
+        ),
+        (
+            "attached: [{apiId: a1, routes: [GET /a], openapi: a.yaml}]",
+            "attached: the API `a1`: `routes` conflicts with `openapi`",
+        ),
+        (
+            "attached: [{apiId: a1, routes: [GET /a], units: {GET /b: 2}}]",
+            "attached: the API `a1`: `GET /b` has units and is not one of its routes",
+        ),
+        (
+            "attached: [{apiId: a1, routes: ['GET /{a}', 'GET /{b}']}]",
+            "attached: the API `a1`: the routes `GET /{a}` and `GET /{b}` match the same calls",
+        ),
+        (
+            "attached: [{apiId: a1, openapi: none.yaml}]",
+            "attached: the API `a1`: cannot read `",
+        ),
+        (
+            "attached: [{apiId: a1, routes: [FETCH /a]}]",
+            "is not a route",
+        ),
+        (
             "attached: [{apiId: a1, stage: v.1}]",
             "`v.1` is not a stage",
         ),

@@ -174,6 +174,10 @@ fn the_api_before_an_upstream() {
         "2 GET / 1 POST /users 1 GET /search 10 GET /users/{id} 1"
     );
     assert_eq!(
+        variables["ATTACHED_ROUTES"],
+        r#"{"f6g7h8i9j0":"1 GET /parcels 5 GET /parcels/{id} 1","k1l2m3n4o5":"0 POST /orders 3"}"#
+    );
+    assert_eq!(
         variables["RESERVED_HEADERS"],
         "x-user x-plan x-event-id x-usage-secret"
     );
@@ -297,6 +301,7 @@ fn what_attach_prints_for_an_http_api() {
     let http = |language| tests::synthesised::snippet(domain::gateway::Gateway::Http, language);
     insta::assert_snapshot!("attach-http-cdk", http(Language::Cdk));
     insta::assert_snapshot!("attach-http-sam", http(Language::Sam));
+    insta::assert_snapshot!("attach-http-cloudformation", http(Language::CloudFormation));
     insta::assert_snapshot!("attach-http-terraform", http(Language::Terraform));
     insta::assert_snapshot!("attach-http-openapi", http(Language::OpenApi));
 }
@@ -307,6 +312,7 @@ fn what_attach_prints_for_a_rest_api() {
     let rest = |language| tests::synthesised::snippet(domain::gateway::Gateway::Rest, language);
     insta::assert_snapshot!("attach-rest-cdk", rest(Language::Cdk));
     insta::assert_snapshot!("attach-rest-sam", rest(Language::Sam));
+    insta::assert_snapshot!("attach-rest-cloudformation", rest(Language::CloudFormation));
     insta::assert_snapshot!("attach-rest-terraform", rest(Language::Terraform));
     insta::assert_snapshot!("attach-rest-openapi", rest(Language::OpenApi));
     insta::assert_snapshot!("attach-rest-rust", rest(Language::Rust));

@@ -73,6 +73,7 @@ mod tests {
                 after: None,
                 caused_by: Some(to.into()),
                 recreates: true,
+                drift: None,
             }],
             ..modified("AWS::Lambda::Permission")
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
-    self, Capability, ChangeSetStatus, ChangeSetType, EventFilter, OperationEvent, ValidationStatus,
+    self, Capability, ChangeSetStatus, ChangeSetType, DeploymentMode, EventFilter, OperationEvent,
+    ValidationStatus,
 };
 
 use crate::certainty::settled;
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub parameters: &'a BTreeMap<String, String>,
     /// Tags of the stack and all its resources.
     pub tags: &'a BTreeMap<String, String>,
+    /// Whether to change back what was changed outside the stack.
+    pub reverts_drift: bool,
 }
 
 /// A finished change set.
@@ -73,6 +76,10 @@ impl Stacks {
             .change_set_type(kind)
             .capabilities(Capability::CapabilityNamedIam)
             .import_existing_resources(true)
+            // A stack that does not exist yet cannot have drifted.
+            .set_deployment_mode(
+                (request.reverts_drift && current.is_some()).then_some(DeploymentMode::RevertDrift),
+            )
             .set_parameters(Some(parameters(request, current)))
             .set_tags(Some(tags(request.tags)));
         let create = match &request.template.url {

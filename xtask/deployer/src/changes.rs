@@ -49,6 +49,20 @@ pub struct PropertyChange {
     pub caused_by: Option<String>,
     /// Whether a change of this property replaces the resource.
     pub recreates: bool,
+    /// What becomes of a change that somebody made outside the stack. Only a deploy that reverts
+    /// drift knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+}
+
+/// What becomes of a change that was made outside the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drift {
+    /// The deploy changes it back.
+    Reverted,
+    /// The template now says the same, so it stays.
+    Kept,
 }
 
 impl PropertyChange {
@@ -85,6 +99,7 @@ impl PropertyChange {
             after: after.get(name).map(text),
             caused_by: self.caused_by.clone(),
             recreates: self.recreates,
+            drift: self.drift,
         });
         let leaves: Vec<Self> = leaves.flat_map(Self::leaves).collect();
         if leaves.is_empty() {
@@ -95,8 +110,13 @@ impl PropertyChange {
     }
 
     fn line(&self) -> String {
+        let drift = match self.drift {
+            None => "",
+            Some(Drift::Reverted) => " (changed outside the stack; reverted)",
+            Some(Drift::Kept) => " (changed outside the stack; kept)",
+        };
         if self.before.is_none() && self.after.is_none() {
-            return self.name.clone();
+            return format!("{}{drift}", self.name);
         }
         let same = match (&self.before, &self.after) {
             (Some(before), Some(after)) => common(before, after),
@@ -107,7 +127,7 @@ impl PropertyChange {
             Some(text) => around(text, same),
         };
         let (before, after) = (value(&self.before), value(&self.after));
-        format!("{}: {before} → {after}", self.name)
+        format!("{}: {before} → {after}{drift}", self.name)
     }
 }
 
@@ -441,6 +461,7 @@ mod tests {
             after: None,
             caused_by: None,
             recreates: false,
+            drift: None,
         };
         let mut changed = change(Action::Modify, "AWS::Lambda::Function");
         changed.properties = ["Timeout", "Name", "Tags"].map(property).to_vec();
@@ -459,6 +480,7 @@ mod tests {
             after: Some(after.into()),
             caused_by: None,
             recreates: false,
+            drift: None,
         };
         let mut changed = change(Action::Modify, "AWS::Lambda::Function");
         changed.properties = vec![
@@ -512,6 +534,7 @@ mod tests {
             after: Some("60".into()),
             caused_by: None,
             recreates: false,
+            drift: None,
         };
         queue.properties = vec![twice.clone(), twice];
         let role = change(Action::Add, "AWS::IAM::Role");

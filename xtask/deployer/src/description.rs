@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::change_sets::Request;
-use crate::changes::{Action, Change, PropertyChange, Replacement};
+use crate::changes::{Action, Change, Drift, PropertyChange, Replacement};
 use crate::stacks::Deployed;
 use aws_sdk_cloudformation::types::{
-    self, ChangeAction, ChangeSource, Parameter, PolicyAction, RequiresRecreation, Tag,
+    self, AttributeChangeType, ChangeAction, ChangeSource, Parameter, PolicyAction,
+    RequiresRecreation, Tag,
 };
 
 /// A stack in CloudFormation's description.
@@ -79,6 +80,7 @@ pub(crate) fn change(change: &types::ResourceChange) -> Change {
                 target.requires_recreation(),
                 None | Some(RequiresRecreation::Never)
             ),
+            drift: drift(target),
         })
     });
     Change {
@@ -92,6 +94,14 @@ pub(crate) fn change(change: &types::ResourceChange) -> Change {
         ),
         properties: properties.collect(),
     }
+}
+
+/// What becomes of a change outside the stack, if there was one.
+fn drift(target: &types::ResourceTargetDefinition) -> Option<Drift> {
+    if target.attribute_change_type() == Some(&AttributeChangeType::SyncWithActual) {
+        return Some(Drift::Kept);
+    }
+    target.drift().map(|_| Drift::Reverted)
 }
 
 /// The property with its path within `Properties`; without the path if only its name is known.
@@ -135,6 +145,7 @@ mod tests {
             template: &template,
             parameters: &given,
             tags: &BTreeMap::new(),
+            reverts_drift: false,
         };
         let current = Deployed {
             name: "S".into(),

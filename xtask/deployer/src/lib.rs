@@ -76,7 +76,7 @@ pub use assets::Bucket;
 pub use attachment::{ApiAuthorizer, ApiRoute, ApiStage, AttachedApi};
 pub use audit::AuditLog;
 pub use change_sets::{Prepared, Request};
-pub use changes::{Action, Change, Line, PropertyChange, Replacement, Review, Tone};
+pub use changes::{Action, Change, Drift, Line, PropertyChange, Replacement, Review, Tone};
 pub use counts::{CountTables, StoredCounts};
 pub use dashboards::Dashboards;
 pub use emulator::{without_doubts, without_refused};

@@ -40,6 +40,7 @@ pub(crate) enum ScriptedAnswer {
 pub(crate) struct Scripted {
     steps: Mutex<HashMap<&'static str, Vec<ScriptedAnswer>>>,
     asked: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<String>>,
 }
 
 impl Scripted {
@@ -51,6 +52,7 @@ impl Scripted {
         let scripted = Arc::new(Self {
             steps: Mutex::new(by_action),
             asked: Mutex::default(),
+            bodies: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -93,6 +95,7 @@ impl Scripted {
         let action = body
             .split('&')
             .find_map(|pair| pair.strip_prefix("Action="));
+        self.bodies.lock().unwrap().push(body.clone());
         let Some((status, xml)) = self.answer(action.unwrap()) else {
             return;
         };
@@ -128,6 +131,16 @@ impl Scripted {
     /// Every requested action, in order.
     pub(crate) fn order(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// Whether a request of this action had this parameter.
+    pub(crate) fn had(&self, action: &str, parameter: &str) -> bool {
+        let bodies = self.bodies.lock().unwrap();
+        let action = format!("Action={action}");
+        let mut pairs = bodies
+            .iter()
+            .map(|body| body.split('&').collect::<Vec<_>>());
+        pairs.any(|pairs| pairs.contains(&action.as_str()) && pairs.contains(&parameter))
     }
 
     pub(crate) fn asked(&self, action: &str) -> usize {

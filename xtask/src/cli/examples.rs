@@ -39,6 +39,10 @@ const EXAMPLES: &[Verb] = &[
                 "diff --env prod --exit-code",
                 "exit code 3 if anything differs",
             ),
+            (
+                "diff --env prod --revert-drift",
+                "also what somebody changed by hand since the last deploy",
+            ),
         ],
     ),
     (
@@ -170,10 +174,16 @@ const EXAMPLES: &[Verb] = &[
     ),
     (
         "usage export",
-        &[(
-            "usage export --month 2026-11 --format csv",
-            "final usage of each user; the same bytes each time",
-        )],
+        &[
+            (
+                "usage export --month 2026-11 --format csv",
+                "final usage of each user; the same bytes each time",
+            ),
+            (
+                "usage export --month 2026-11 --format parquet --out usage.parquet",
+                "the same with types, for a data warehouse",
+            ),
+        ],
     ),
     (
         "report",
@@ -335,6 +345,13 @@ const EXAMPLES: &[Verb] = &[
                 "for other traffic",
             ),
         ],
+    ),
+    (
+        "prices",
+        &[(
+            "prices --region eu-central-1 --out prices.json",
+            "a table for `cost --prices prices.json`",
+        )],
     ),
     (
         "explain",

@@ -90,6 +90,11 @@ impl SuiteTools {
         self.venv.bin().join("openapi-spec-validator")
     }
 
+    /// A tester of APIs by their `OpenAPI` documents.
+    pub(crate) fn api_tester(&self) -> PathBuf {
+        self.venv.bin().join("schemathesis")
+    }
+
     /// A spell checker.
     pub(crate) fn typos(&self) -> PathBuf {
         self.venv.bin().join("typos")

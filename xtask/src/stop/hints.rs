@@ -89,6 +89,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
                 .to_owned(),
         ),
         Error::RollbackStuck { stack, skip, .. } => Some(stuck(stack, skip)),
+        Error::TimedOut { .. } => Some(
+            "AWS goes on with what it has begun: run the command again, and it waits for that"
+                .to_owned(),
+        ),
         error if error.words().is_some_and(|words| words.contains(DENIED.0)) => {
             Some(DENIED.1.to_owned())
         }
@@ -246,6 +250,15 @@ mod tests {
             hint.ends_with("--stack-name S --logical-resource-id Queue` names it"),
             "{hint}"
         );
+    }
+
+    #[test]
+    fn what_takes_too_long_is_waited_for_by_the_next_run() {
+        let late = Error::TimedOut {
+            what: "stack `S`".into(),
+            seconds: 3_600,
+        };
+        assert!(of(&late).unwrap().contains("run the command again"));
     }
 
     #[test]

@@ -53,8 +53,10 @@ pub(crate) enum AttachedKind {
 pub(crate) enum AttachAs {
     /// The AWS CDK in TypeScript
     Cdk,
-    /// AWS SAM, or CloudFormation in YAML
+    /// AWS SAM
     Sam,
+    /// CloudFormation in YAML
+    Cloudformation,
     /// Terraform
     Terraform,
     /// `OpenAPI` with API Gateway's extensions
@@ -100,7 +102,7 @@ async fn print(context: &Context, args: &Arguments, language: Language) -> anyho
     };
     let Some(snippet) = attachment.snippet(language) else {
         return Err(Stop::usage("the crate `stacks` declares REST APIs alone")
-            .hint("`--as cdk`, `sam`, `terraform` and `openapi` know HTTP APIs")
+            .hint("`--as cdk`, `sam`, `cloudformation`, `terraform` and `openapi` know HTTP APIs")
             .into());
     };
     let answer = Declarations {
@@ -143,6 +145,7 @@ impl From<AttachAs> for Language {
         match language {
             AttachAs::Cdk => Self::Cdk,
             AttachAs::Sam => Self::Sam,
+            AttachAs::Cloudformation => Self::CloudFormation,
             AttachAs::Terraform => Self::Terraform,
             AttachAs::Openapi => Self::OpenApi,
             AttachAs::Rust => Self::Rust,

@@ -8,8 +8,8 @@ mod advice;
 mod alternatives;
 mod deployment;
 mod estimate;
-mod money;
-mod prices;
+pub(super) mod money;
+pub(super) mod prices;
 mod shape;
 mod text;
 mod units;
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Traffic: any of `users=1000,peak=10,errors=2%,reports=100%,responseBytes=1024,serviceMillis=8`
     #[arg(long, value_name = "SHAPE", value_parser = shape)]
     pub(crate) shape: Option<Shape>,
-    /// Prices, in the format of `xtask/src/verbs/cost/prices.json`
+    /// Prices, from `cargo xtask prices`
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
 }

@@ -30,7 +30,7 @@ use crate::context::Context;
 use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
 use crate::local::{Demo, Lock, Tools};
-use crate::options::ArchOption;
+use crate::options::{ArchOption, DriftOption};
 use crate::stop::{Exit, Stop};
 
 pub(super) use order::{drain, selected};
@@ -46,6 +46,8 @@ pub(crate) struct Arguments {
     pub(crate) consent: Consent,
     #[command(flatten)]
     pub(crate) arch: ArchOption,
+    #[command(flatten)]
+    pub(crate) drift: DriftOption,
     /// Loopback port of the local API; by default a free one, which stays the same
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Local")]
     pub(crate) port: Option<u16>,
@@ -78,6 +80,7 @@ pub(super) async fn with(
     args: Arguments,
 ) -> anyhow::Result<Exit> {
     let selection = selected(&environment, &args.stacks)?;
+    args.drift.check(&environment)?;
     let embedded = is_embedded(&environment);
     let flavour = Flavour::of(&environment, args.arch.arch)?;
     if args.port.is_some() && !embedded {
@@ -90,7 +93,14 @@ pub(super) async fn with(
     }
     start::check_port(context, args.port)?;
     if args.consent.dry_run {
-        let plan = Box::pin(plan(context, environment, &args.stacks, args.arch)).await?;
+        let plan = Box::pin(plan(
+            context,
+            environment,
+            &args.stacks,
+            args.arch,
+            args.drift,
+        ))
+        .await?;
         plan.show(context)?;
         return Ok(Exit::Done);
     }
@@ -129,6 +139,7 @@ pub(super) async fn with(
     let manner = Manner {
         consent: args.consent,
         outside_local: !environment.is_local(),
+        reverts_drift: args.drift.revert_drift,
     };
     let reached = match outside {
         Some(reached) => reached,

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::deploy;
 use crate::context::Context;
-use crate::options::ArchOption;
+use crate::options::{ArchOption, DriftOption};
 use crate::stop::Exit;
 
 #[derive(Debug, Args)]
@@ -17,11 +17,13 @@ pub(crate) struct Arguments {
     pub(crate) exit_code: bool,
     #[command(flatten)]
     pub(crate) arch: ArchOption,
+    #[command(flatten)]
+    pub(crate) drift: DriftOption,
 }
 
 pub(crate) async fn run(context: &Context, args: Arguments) -> anyhow::Result<Exit> {
     let environment = context.environment()?;
-    let plan = deploy::plan(context, environment, &args.stacks, args.arch);
+    let plan = deploy::plan(context, environment, &args.stacks, args.arch, args.drift);
     let plan = Box::pin(plan).await?;
     plan.show(context)?;
     Ok(if plan.differs() && args.exit_code {

@@ -11,7 +11,7 @@ use super::outputs::{self, Outputs};
 use crate::aws::{deployed_mode, reach};
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::options::ArchOption;
+use crate::options::{ArchOption, DriftOption};
 use crate::stop::Exit;
 
 /// Neither direction changes the tables' stack.
@@ -37,6 +37,7 @@ pub(crate) async fn run(context: &Context, consent: Consent) -> anyhow::Result<E
         stacks: CHANGED.map(|kind| names.stack(kind)).to_vec(),
         consent,
         arch: ArchOption { arch: None },
+        drift: DriftOption::default(),
         port: None,
         watch: false,
         demo: context.local().state()?.demo.is_some(),

@@ -22,6 +22,7 @@ struct InstalledTools {
     /// A script for `node`, started in its own folder.
     kinesis: PathBuf,
     openapi_validator: PathBuf,
+    api_tester: PathBuf,
     terraform_parser: PathBuf,
     typos: PathBuf,
     node_modules: PathBuf,
@@ -39,6 +40,7 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
         moto_server: suites.moto_server(),
         kinesis: suites.kinesis(),
         openapi_validator: suites.openapi_validator(),
+        api_tester: suites.api_tester(),
         terraform_parser: suites.terraform_parser(),
         typos: suites.typos(),
         node_modules: suites.node_modules(),
@@ -53,6 +55,7 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
             &answer.moto_server,
             &answer.kinesis,
             &answer.openapi_validator,
+            &answer.api_tester,
             &answer.terraform_parser,
             &answer.typos,
             &answer.node_modules,

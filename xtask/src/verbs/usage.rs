@@ -4,8 +4,12 @@
 //! they noted: another run produces the same output, byte by byte, and the digests are those of the
 //! events.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod parquet;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use deployer::{UsageTable, UserDay};
 use domain::bill::{self, Bill, Terms};
@@ -15,12 +19,13 @@ use domain::meter::Amounts;
 use domain::plan::Plans;
 use domain::time::{UnixMillis, Window};
 use report::field;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use stacks::environment::Environment;
 
 use crate::aws::reach;
 use crate::context::Context;
 use crate::duration::month;
+use crate::output::Output;
 use crate::stop::{Exit, Stop};
 
 #[derive(Debug, Args)]
@@ -29,7 +34,7 @@ pub(crate) struct Arguments {
     pub(crate) action: UsageAction,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum UsageAction {
     /// Print each user's usage in the period that begins in a month, once the period is final
     Export {
@@ -39,16 +44,22 @@ pub(crate) enum UsageAction {
         /// The format
         #[arg(long, value_name = "FORMAT", default_value = "csv")]
         format: UsageFormat,
+        /// Output file; without it, the export goes to stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 
 /// The form of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum UsageFormat {
     /// A header, then one line per user.
     Csv,
     /// One JSON object per line.
     Jsonl,
+    /// The columns of the CSV form, with types.
+    Parquet,
 }
 
 /// Header of the CSV form, in the order of [`Row`]. A column for each meter follows.
@@ -61,8 +72,10 @@ const HEADER: &str =
 struct Row {
     email: String,
     plan: Option<String>,
-    period_start: String,
-    period_end: String,
+    #[serde(serialize_with = "as_text")]
+    period_start: UnixMillis,
+    #[serde(serialize_with = "as_text")]
+    period_end: UnixMillis,
     total_calls: u64,
     auth_failures: u64,
     rate_limited: u64,
@@ -75,14 +88,52 @@ struct Row {
     meters: Amounts,
 }
 
+fn as_text<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
 #[derive(Debug, Serialize)]
 struct Exported {
     month: String,
     users: Vec<Row>,
 }
 
+/// The answer of a run that writes a file.
+#[derive(Debug, Serialize)]
+struct WrittenExport {
+    file: String,
+    format: UsageFormat,
+    month: String,
+}
+
 pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Result<Exit> {
-    let UsageAction::Export { month, format } = action;
+    let UsageAction::Export { month, format, out } = action;
+    if out.is_none() {
+        check_printable(format, context.out.is_json(), Output::is_terminal())?;
+    }
+    let exported = exported(context, month).await?;
+    let Some(file) = out else {
+        print(context.out, &exported, format)?;
+        return Ok(Exit::Done);
+    };
+    let bytes = match format {
+        UsageFormat::Csv => (csv(&exported.users) + "\n").into_bytes(),
+        UsageFormat::Jsonl => (jsonl(&exported.users) + "\n").into_bytes(),
+        UsageFormat::Parquet => parquet::file(&exported.users)?,
+    };
+    std::fs::write(&file, bytes).with_context(|| format!("writing `{}`", file.display()))?;
+    let written = WrittenExport {
+        file: file.display().to_string(),
+        format,
+        month: exported.month,
+    };
+    context
+        .out
+        .answer(&written, |written| written.file.clone())?;
+    Ok(Exit::Done)
+}
+
+async fn exported(context: &Context, month: UnixMillis) -> anyhow::Result<Exported> {
     let reached = reach(context).await?;
     reached.deployed().await?;
     let plans = plans(&reached.environment);
@@ -92,15 +143,33 @@ pub(crate) async fn run(context: &Context, action: UsageAction) -> anyhow::Resul
     let span = terms.days(month);
     let rounds = rounds(&table, span).await?;
     check_closed(&rounds, &format!("month `{label}`"), span)?;
-    let exported = Exported {
+    Ok(Exported {
         users: rows(table.days(span.0, span.1).await?, &terms, month),
         month: label,
+    })
+}
+
+/// Refuses bytes that stdout has no place for.
+fn check_printable(format: UsageFormat, is_json: bool, is_terminal: bool) -> Result<(), Stop> {
+    if format != UsageFormat::Parquet {
+        return Ok(());
+    }
+    let message = if is_json {
+        "`--json` prints no Parquet"
+    } else if is_terminal {
+        "a terminal cannot show Parquet"
+    } else {
+        return Ok(());
     };
-    context.out.answer(&exported, |exported| match format {
-        UsageFormat::Csv => csv(&exported.users),
-        UsageFormat::Jsonl => jsonl(&exported.users),
-    })?;
-    Ok(Exit::Done)
+    Err(Stop::usage(message).hint("name a file with `--out`"))
+}
+
+fn print(out: Output, exported: &Exported, format: UsageFormat) -> anyhow::Result<()> {
+    match format {
+        UsageFormat::Csv => out.answer(exported, |exported| csv(&exported.users)),
+        UsageFormat::Jsonl => out.answer(exported, |exported| jsonl(&exported.users)),
+        UsageFormat::Parquet => Output::bytes(&parquet::file(&exported.users)?),
+    }
 }
 
 /// The plans of an environment.
@@ -168,8 +237,8 @@ impl From<Bill> for Row {
             digest: bill.digest(),
             email: bill.user,
             plan: bill.plan,
-            period_start: bill.start.to_string(),
-            period_end: bill.end.to_string(),
+            period_start: bill.start,
+            period_end: bill.end,
             total_calls: bill.totals.calls,
             auth_failures: bill.totals.auth_failures,
             rate_limited: bill.totals.rate_limited,
@@ -179,9 +248,14 @@ impl From<Bill> for Row {
     }
 }
 
+/// The meters of the month.
+fn meters(rows: &[Row]) -> BTreeSet<&String> {
+    rows.iter().flat_map(|row| row.meters.keys()).collect()
+}
+
 /// Each meter of the month has a column, `meters.` and its name, which needs no quotes.
 fn csv(rows: &[Row]) -> String {
-    let meters: BTreeSet<&String> = rows.iter().flat_map(|row| row.meters.keys()).collect();
+    let meters = meters(rows);
     let mut text = HEADER.to_owned();
     for meter in &meters {
         text += ",meters.";
@@ -192,8 +266,8 @@ fn csv(rows: &[Row]) -> String {
         let mut fields = vec![
             field(&row.email),
             field(row.plan.as_deref().unwrap_or_default()),
-            row.period_start.clone(),
-            row.period_end.clone(),
+            row.period_start.to_string(),
+            row.period_end.to_string(),
             row.total_calls.to_string(),
             row.auth_failures.to_string(),
             row.rate_limited.to_string(),
@@ -379,6 +453,21 @@ mod tests {
             .collect();
         assert_eq!(last, ["meters.tokens", "34", "0"]);
         assert!(jsonl(&rows).contains(r#""meters":{"tokens":34}"#));
+    }
+
+    #[test]
+    fn parquet_is_not_written_to_a_terminal() {
+        let check = |format, is_json, is_terminal| {
+            let checked = check_printable(format, is_json, is_terminal);
+            checked.map_err(|stop| stop.to_string())
+        };
+        let parquet = UsageFormat::Parquet;
+        let of_terminal = Err("a terminal cannot show Parquet".to_owned());
+        assert_eq!(check(parquet, false, true), of_terminal);
+        let of_json = Err("`--json` prints no Parquet".to_owned());
+        assert_eq!(check(parquet, true, false), of_json);
+        assert_eq!(check(parquet, false, false), Ok(()));
+        assert_eq!(check(UsageFormat::Csv, false, true), Ok(()));
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub(super) fn operation() -> Value {
             },
             "401": refer("Unauthorized"),
             "403": error("The token lacks the scope."),
+            "404": error("The environment declares no `meters`."),
             "413": error("The body is longer than a megabyte."),
             "415": error("The body is not one of the two media types."),
             "503": error("The journal is unavailable: send the same events again."),

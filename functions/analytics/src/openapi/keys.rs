@@ -111,14 +111,15 @@ fn parameters(endpoint: KeyEndpoint) -> Vec<Value> {
         query(
             "cursor",
             "`next` of the page before: the list goes on behind it.",
-            json!({"type": "string"}),
+            json!({"type": "string", "minLength": 1}),
         )
     };
     match endpoint {
         KeyEndpoint::Create | KeyEndpoint::Import | KeyEndpoint::Block => Vec::new(),
         KeyEndpoint::Blocks => vec![cursor()],
         KeyEndpoint::Unblock => {
-            let whom = query("whom", WHOM, text("The address or the email."));
+            let whom = json!({"type": "string", "minLength": 1, "description": "The address or the email."});
+            let whom = query("whom", WHOM, whom);
             vec![with_required(whom)]
         }
         KeyEndpoint::Rotate | KeyEndpoint::Revoke | KeyEndpoint::Set => vec![json!({
@@ -335,7 +336,7 @@ fn blocking() -> Value {
         "description": "Whom to refuse.",
         "required": ["whom"],
         "additionalProperties": false,
-        "properties": {"whom": {"type": "string", "description": WHOM}},
+        "properties": {"whom": {"type": "string", "minLength": 1, "description": WHOM}},
     })
 }
 
@@ -378,9 +379,9 @@ fn order() -> Value {
         "description": "The key to create.",
         "additionalProperties": false,
         "properties": {
-            "email": {"type": "string", "format": "email", "description": "Its user; the caller if absent and the caller is a user."},
-            "plan": {"type": "string", "description": "Its plan. A user need not give it."},
-            "expires": {"type": "string", "description": "When it stops working: a duration such as `30d`, or a time in RFC 3339."},
+            "email": {"type": ["string", "null"], "format": "email", "description": "Its user; the caller if absent and the caller is a user."},
+            "plan": {"type": ["string", "null"], "minLength": 1, "description": "Its plan. A user need not give it."},
+            "expires": {"type": ["string", "null"], "minLength": 1, "description": "When it stops working: a duration such as `30d`, or a time in RFC 3339."},
         },
     })
 }
@@ -391,7 +392,7 @@ fn rotation() -> Value {
         "description": "How to replace a key.",
         "additionalProperties": false,
         "properties": {"grace": {
-            "type": "string", "pattern": "^[0-9]+[smhd]$", "default": "24h",
+            "type": ["string", "null"], "pattern": "^[0-9]+[smhd]$", "default": "24h",
             "description": "How long the old key keeps working.",
         }},
     })

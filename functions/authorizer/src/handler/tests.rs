@@ -9,7 +9,7 @@ use domain::event::{EventType, UsageEvent};
 use domain::key::{ApiKey, KeyRecord};
 use domain::names::TrackingMode;
 use domain::plan::Plan;
-use domain::route::{Route, Routes};
+use domain::route::{AttachedRoutes, Route, Routes};
 use domain::table::ItemKey;
 use lambda_runtime::Diagnostic;
 use runtime::clock;
@@ -56,6 +56,7 @@ impl System {
                     source: "/complical/test/api".to_owned(),
                     mode: TrackingMode::Stream,
                     routes: routes(),
+                    attached: attached(),
                 },
                 tracking: Arc::new(Tracking::new(
                     stream.clone(),
@@ -93,6 +94,13 @@ impl System {
 }
 
 const METHOD_ARN: &str = "arn:aws:execute-api:ap-south-1:000000000000:api/test/GET/v1/accounts/7";
+
+/// The routes of the API `attached`.
+fn attached() -> AttachedRoutes {
+    let routes = [("GET /parcels/{id}", 1), ("GET /search", 10)];
+    let routes = routes.map(|(text, units)| (Route::parse(text).unwrap(), units));
+    AttachedRoutes([("attached".to_owned(), Routes::new(routes, 2).unwrap())].into())
+}
 
 fn routes() -> Routes {
     let routes = [("GET /users/{id}", 1), ("GET /users/me", 10)];
@@ -222,6 +230,39 @@ async fn a_call_to_an_upstream_counts_under_the_template_that_fits_it() {
             (data.method.as_str(), data.endpoint.as_str()),
             (method, endpoint)
         );
+    }
+}
+
+/// The access log's line gets route and units from the answer, so that both reports agree.
+#[tokio::test]
+async fn a_call_of_an_attached_api_counts_under_its_own_routes_in_both_reports() {
+    let system = System::new();
+    system.keys.hold(record());
+    let headers = json!({"x-api-key": api_key().reveal()});
+    for (api, resource, path, endpoint, units) in [
+        ("attached", "/{proxy+}", "/parcels/7", "/parcels/{id}", 1),
+        ("attached", "/{proxy+}", "/search", "/search", 10),
+        ("attached", "$default", "/search/", "/search", 10),
+        ("attached", "/{proxy+}", "/users/7", "other", 2),
+        // Resources that the gateway tells apart keep their names.
+        ("attached", "/search", "/search", "/search", 10),
+        ("attached", "/labels/{id}", "/labels/7", "/labels/{id}", 2),
+        ("another", "/{proxy+}", "/search", "other", 1),
+        ("another", "$default", "/search", "$default", 1),
+        ("another", "/search", "/search", "/search", 1),
+    ] {
+        let arn = METHOD_ARN.replace(":api/", &format!(":{api}/"));
+        let call = invocation_with(json!({
+            "methodArn": arn, "resource": resource, "path": path, "httpMethod": "GET",
+            "headers": headers,
+        }));
+        let (answer, event) = system.invoke(call).await;
+        let context = &answer.unwrap()["context"];
+        let of_line = (&context["route"], &context["units"]);
+        let expected = (&json!(endpoint), &json!(units.to_string()));
+        assert_eq!(of_line, expected, "{api} {resource} {path}");
+        let data = event.unwrap().data;
+        assert_eq!((data.endpoint.as_str(), data.units), (endpoint, units));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::dimension::{Declared, Sources};
 use domain::key::ApiKey;
 use domain::names::TrackingMode;
-use domain::route::{Route, Routes};
+use domain::route::{AttachedRoutes, Route, Routes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -20,10 +20,18 @@ fn origin() -> Origin {
     let sources =
         sources.map(|(name, source, values)| (name.to_owned(), Declared { source, values }));
     let route = Route::parse("GET /accounts/{id}").unwrap();
+    let parcel = Route::parse("GET /parcels/{id}").unwrap();
     Origin {
         source: "/complical/test/api".to_owned(),
         mode: TrackingMode::Stream,
         routes: Routes::new([(route, 1)], 1).unwrap(),
+        attached: AttachedRoutes(
+            [(
+                "attached".to_owned(),
+                Routes::new([(parcel, 1)], 1).unwrap(),
+            )]
+            .into(),
+        ),
         dimensions: Sources(BTreeMap::from(sources)),
     }
 }
@@ -115,4 +123,24 @@ proptest! {
             prop_assert!(label.is_sound(), "{:?}", label);
         }
     }
+}
+
+#[test]
+fn an_attached_apis_catch_all_gives_the_variables_of_its_own_routes() {
+    let of = |api: &str, resource: &str| {
+        let mut event = rest("/parcels/7", &Value::Null, &Value::Null);
+        event["methodArn"] = json!(format!(
+            "arn:aws:execute-api:eu-west-1:123456789012:{api}/v1/GET/x"
+        ));
+        event["resource"] = json!(resource);
+        labels(event)
+    };
+    let account = |value| expected(&[("account", value, 20)]);
+    for catch_all in ["/{proxy+}", "/parcels/{rest+}", "$default"] {
+        assert_eq!(of("attached", catch_all), account("7"), "{catch_all}");
+    }
+    // Its other resources have variables of the gateway, as those of an API without routes.
+    assert_eq!(of("attached", "/parcels/{id}"), account("the gateway's"));
+    assert_eq!(of("another", "/parcels/{rest+}"), account("the gateway's"));
+    assert_eq!(of("another", "/{proxy+}"), expected(&[]));
 }

@@ -265,6 +265,7 @@ fn usual_variables(address: &str) -> HashMap<&'static str, String> {
         ("ANALYTICS_TABLE", "complical-analytics-test"),
         ("METRICS_NAMESPACE", "CompliCal/API"),
         ("ROUTES", "1 GET /users/{id} 1"),
+        ("ATTACHED_ROUTES", ""),
         ("RESERVED_HEADERS", ""),
         ("DIMENSIONS", ""),
         ("PLANS", r#"{"free": {"ratePerSecond": 5, "burst": 10}}"#),

@@ -98,8 +98,18 @@ impl Routes {
     /// The template and units of a call: of `method`, to the gateway's `resource`, on `path`. A
     /// resource that distinguishes paths is itself the template.
     pub fn of<'a>(&'a self, method: &str, resource: &'a str, path: &str) -> Counted<'a> {
-        let is_greedy = GREEDY.contains(&resource);
-        if self.routes.is_empty() || !is_greedy {
+        self.counted(method, resource, GREEDY.contains(&resource).then_some(path))
+    }
+
+    /// The template and units of a call; `path` if the resource does not distinguish paths.
+    pub(super) fn counted<'a>(
+        &'a self,
+        method: &str,
+        resource: &'a str,
+        path: Option<&str>,
+    ) -> Counted<'a> {
+        let path = path.filter(|_| !self.routes.is_empty());
+        let Some(path) = path else {
             let mut routes = self.routes.iter();
             let same =
                 |(route, _): &&(Route, u32)| route.template() == resource && route.is_of(method);
@@ -107,7 +117,7 @@ impl Routes {
                 endpoint: resource,
                 units: routes.find(same).map_or(self.other, |(_, units)| *units),
             };
-        }
+        };
         let path = template::segments(path);
         let mut routes = self.routes.iter();
         let fitting = routes.find(|(route, _)| route.is_of(method) && route.template.fits(&path));

@@ -7,6 +7,7 @@ use crate::constructs::{
     Comparison, Expression, Function, Metric, Percentile, Period, Queue, Statistic,
 };
 use crate::metering::context::StackContext;
+use crate::metering::pipeline::UsagePipeline;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms except the reconciler's, as the dashboard shows them.
@@ -81,14 +82,15 @@ pub(super) fn of(
     authorizer: &Function,
     stage: &Stage,
 ) -> Vec<Watch<'static>> {
-    let mut alarms = Vec::from(tracking(context, authorizer));
+    let mut alarms = Vec::from(of_authorizer(context, authorizer));
     alarms.push(idle_log(context, stage));
     alarms.extend(answers(context, authorizer, stage));
-    alarms.extend(capacity(context, authorizer));
+    alarms.extend(capacity(context));
     alarms
 }
 
-fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static>; 2] {
+/// The alarms on the authorizer that hold for every API.
+pub(crate) fn of_authorizer(context: &UsagePipeline, authorizer: &Function) -> [Watch<'static>; 3] {
     let sum = |name, period| context.api_metric(name, Statistic::Sum, period);
     let period = settled(AUTHORIZER_SECONDS);
     let calls = authorizer.metric("Invocations", Statistic::Sum, period);
@@ -113,6 +115,19 @@ fn tracking(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static
             watched: unanswered(calls, tracked).into(),
             breaches: Comparison::Above(0.0),
             lasting: Lasting::TWICE,
+        },
+        Watch {
+            id: "AuthorizerThrottles",
+            noun: AUTHORIZER_THROTTLES,
+            means: "Lambda refuses to run the authorizer: its reserved concurrency or the \
+                    account's is used up. These calls get 500 and do not count. Raise \
+                    `concurrency.authorizer`, or ask AWS for concurrent executions: one serves ten \
+                    calls a second.",
+            watched: authorizer
+                .metric("Throttles", Statistic::Sum, Period::MINUTE)
+                .into(),
+            breaches: Comparison::Above(0.0),
+            lasting: Lasting::ONCE,
         },
     ]
 }
@@ -179,22 +194,8 @@ fn answers(
     ]
 }
 
-fn capacity(context: &StackContext<'_>, authorizer: &Function) -> [Watch<'static>; 3] {
-    let minute = Period::MINUTE;
+fn capacity(context: &StackContext<'_>) -> [Watch<'static>; 2] {
     [
-        Watch {
-            id: "AuthorizerThrottles",
-            noun: AUTHORIZER_THROTTLES,
-            means: "Lambda refuses to run the authorizer: its reserved concurrency or the \
-                    account's is used up. These calls get 500 and do not count. Raise \
-                    `concurrency.authorizer`, or ask AWS for concurrent executions: one serves ten \
-                    calls a second.",
-            watched: authorizer
-                .metric("Throttles", Statistic::Sum, minute)
-                .into(),
-            breaches: Comparison::Above(0.0),
-            lasting: Lasting::ONCE,
-        },
         Watch {
             id: "BackgroundThrottles",
             noun: BACKGROUND_THROTTLES,

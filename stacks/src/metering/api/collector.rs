@@ -9,7 +9,8 @@ use super::authentication;
 use super::gateway::{OwnApi, To};
 use crate::SynthError;
 use crate::constructs::{Function, Stack, Verb};
-use crate::metering::context::{Size, StackContext, variable};
+use crate::metering::context::StackContext;
+use crate::metering::pipeline::{Size, variable};
 
 /// Declares the function; `None` without meters.
 pub(super) fn function(

@@ -6,7 +6,7 @@ use domain::endpoint::Endpoint;
 use domain::gateway::Gateway;
 use domain::names::StackKind;
 
-use super::{AccessLog, Functions, alarms, browsers, collector, keys, metered};
+use super::{Functions, alarms, browsers, collector, keys, metered};
 use crate::SynthError;
 use crate::cfn::Val;
 use crate::constructs::{
@@ -16,6 +16,7 @@ use crate::constructs::{
 };
 use crate::environment::{Cors, TlsPolicy};
 use crate::metering::context::StackContext;
+use crate::metering::gate::AccessLog;
 
 /// The deployed API.
 pub(super) struct Api {
@@ -261,7 +262,7 @@ fn deploy_rest(mut api: RestApi, context: &StackContext<'_>, stack: &mut Stack, 
     }
     if let Some(waf) = &context.environment.waf {
         let firewall = Firewall {
-            name: &context.named("firewall"),
+            name: &context.names.resource("firewall"),
             calls: waf.calls_per_five_minutes.get(),
         };
         firewall.guard(stack, "Firewall", &api_id, &stage);

@@ -10,7 +10,8 @@ use super::authentication;
 use super::gateway::{OwnApi, To};
 use crate::SynthError;
 use crate::constructs::{Function, Stack, Table, Verb};
-use crate::metering::context::{Size, StackContext};
+use crate::metering::context::StackContext;
+use crate::metering::pipeline::Size;
 
 /// Declares the function.
 pub(super) fn function(

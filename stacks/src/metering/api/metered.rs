@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 
 use domain::names::{Function as Of, context as member};
-use domain::route::Routes;
+use domain::route::{AttachedRoutes, Routes};
 
 use super::gateway::{OwnApi, To};
 use crate::SynthError;
 use crate::constructs::{Function, Passage, Preflight, Sent, Stack, Verb};
 use crate::environment::{Identity, ResponseTransferMode, SAMPLE, Secret, Upstream};
-use crate::metering::context::{Size, StackContext};
+use crate::metering::context::StackContext;
+use crate::metering::pipeline::Size;
 
 /// The header that carries the caller's key.
 const KEY_HEADER: &str = "x-api-key";
@@ -122,6 +123,16 @@ pub(super) fn routes(context: &StackContext<'_>) -> Result<Routes, SynthError> {
     // The sample is a separate resource: only its units need a table.
     let routes = routes.filter(|(_, units)| environment.upstream.is_some() || *units != 1);
     Ok(Routes::new(routes, environment.units_of(None))?)
+}
+
+/// The routes of attached APIs that the file gives any.
+pub(super) fn attached(context: &StackContext<'_>) -> Result<AttachedRoutes, SynthError> {
+    let attached = context.environment.attached.iter();
+    let tables = attached.filter_map(|one| {
+        let table = one.table()?;
+        Some(table.map(|routes| (one.api_id.to_string(), routes)))
+    });
+    Ok(AttachedRoutes(tables.collect::<Result<_, _>>()?))
 }
 
 /// The headers that no call may carry, in the authorizer's form.

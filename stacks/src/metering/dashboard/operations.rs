@@ -88,7 +88,7 @@ impl<'a> View<'a> {
     }
 
     fn alarm(&self, noun: &str) -> Alarm {
-        Alarm::named(&self.context.named(noun))
+        Alarm::named(&self.context.names.resource(noun))
     }
 
     /// Calls, callers, and whether each call was reported.

@@ -30,7 +30,7 @@ fn alarms(context: &StackContext<'_>) -> Widget {
         api::AUTHORIZER_THROTTLES,
         api::GATEWAY_ERRORS,
     ];
-    let alarms = alarms.map(|noun| Alarm::named(&context.named(noun)));
+    let alarms = alarms.map(|noun| Alarm::named(&context.names.resource(noun)));
     Widget::alarms("Is anybody refused who should not be?", &alarms)
 }
 

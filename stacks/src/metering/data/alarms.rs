@@ -5,7 +5,7 @@ use domain::names::{FOLD_SECONDS, kinesis_metric as metric};
 use crate::constructs::{
     Comparison, Expression, Function, Metric, Period, Queue, Statistic, Table,
 };
-use crate::metering::context::StackContext;
+use crate::metering::pipeline::UsagePipeline;
 use crate::metering::watch::{Lasting, Watch, recurring, unanswered};
 
 /// The names of this stack's alarms, as the dashboard shows them.
@@ -41,7 +41,7 @@ const TICK: u32 = 60;
 
 /// All alarms.
 pub(super) fn of(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     [keys, usage, analytics]: [&Table; 3],
     aggregator: &Function,
     dead_letters: &Queue,
@@ -58,7 +58,7 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
         id,
         noun,
         means,
-        watched: StackContext::throttles(table.name()).into(),
+        watched: UsagePipeline::throttles(table.name()).into(),
         breaches: Comparison::Above(0.0),
         lasting: Lasting::MOSTLY,
     };
@@ -89,7 +89,7 @@ fn throttles([keys, usage, analytics]: [&Table; 3]) -> [Watch<'static>; 3] {
     ]
 }
 
-fn uncounted(context: &StackContext<'_>) -> [Watch<'static>; 3] {
+fn uncounted(context: &UsagePipeline) -> [Watch<'static>; 3] {
     let sum = |name| context.kinesis_metric(name, Statistic::Sum, Period::MINUTE);
     [
         Watch {
@@ -127,7 +127,7 @@ fn uncounted(context: &StackContext<'_>) -> [Watch<'static>; 3] {
 }
 
 /// Calls that only the access log reported, in percent of all; 0 if there are too few to judge.
-fn reconciled(context: &StackContext<'_>) -> Expression {
+fn reconciled(context: &UsagePipeline) -> Expression {
     const CALLS_TO_JUDGE: f64 = 10.0;
     let sum = |name| context.kinesis_metric(name, Statistic::Sum, Period::FIVE_MINUTES);
     let reconciled = Expression::from(sum(metric::RECONCILED_CALLS)).filled(0.0);
@@ -138,12 +138,12 @@ fn reconciled(context: &StackContext<'_>) -> Expression {
 }
 
 fn failures(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     aggregator: &Function,
     dead_letters: &Queue,
 ) -> [Watch<'static>; 4] {
     let minute = Period::MINUTE;
-    let window = context.environment.aggregator.window_seconds.get();
+    let window = context.settings.aggregator.window_seconds.get();
     let most = |name| aggregator.metric(name, Statistic::Maximum, minute);
     [
         Watch {
@@ -194,11 +194,11 @@ fn failures(
 /// table's stream, so the tick, which arrives each minute in any case, hides nothing. Each tick
 /// changes the journal by its beacon: a working stream triggers the aggregator even without calls.
 fn silences(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     aggregator: &Function,
     analytics: &Table,
 ) -> [Watch<'static>; 2] {
-    let window = context.environment.aggregator.window_seconds.get();
+    let window = context.settings.aggregator.window_seconds.get();
     let period = recurring(TICK + window);
     let written = Metric::new(
         "AWS/DynamoDB",

@@ -6,12 +6,12 @@ use super::SIZE;
 use crate::constructs::{
     Comparison, Expression, Function, Percentile, Period, Queue, Statistic, Stream,
 };
-use crate::metering::context::StackContext;
+use crate::metering::pipeline::UsagePipeline;
 use crate::metering::watch::{Lasting, Watch, settled, unanswered};
 
 /// The names of this stack's alarms, as the dashboard shows them.
-pub(crate) fn alarms(context: &StackContext<'_>) -> Vec<&'static str> {
-    let scaled = context.environment.stream.capacity.scaled();
+pub(crate) fn alarms(context: &UsagePipeline) -> Vec<&'static str> {
+    let scaled = context.settings.stream.capacity.scaled();
     let scaling = scaled.into_iter().flat_map(|_| super::scaler::ALARMS);
     ALARMS.into_iter().chain(scaling).collect()
 }
@@ -52,7 +52,7 @@ const RECORDS_TO_SHARE: f64 = 50.0;
 
 /// All alarms.
 pub(super) fn of(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stream: &Stream,
     processor: &Function,
     dead_letters: &Queue,
@@ -62,11 +62,7 @@ pub(super) fn of(
     alarms
 }
 
-fn lateness(
-    context: &StackContext<'_>,
-    stream: &Stream,
-    processor: &Function,
-) -> [Watch<'static>; 3] {
+fn lateness(context: &UsagePipeline, stream: &Stream, processor: &Function) -> [Watch<'static>; 3] {
     let age = processor.metric("IteratorAge", Statistic::Maximum, Period::MINUTE);
     [
         Watch {
@@ -152,19 +148,19 @@ fn failures(stream: &Stream, processor: &Function, dead_letters: &Queue) -> [Wat
 }
 
 /// Milliseconds that an event may take to the journal, the batching window included.
-pub(crate) fn latest_millis(context: &StackContext<'_>) -> f64 {
-    let window = context.environment.processor.batching_window_seconds.get();
+pub(crate) fn latest_millis(context: &UsagePipeline) -> f64 {
+    let window = context.settings.processor.batching_window_seconds.get();
     f64::from(window) * 1_000.0 + PROCESSING_MILLIS
 }
 
 /// Milliseconds until an event is in the journal, beyond the batching window, which delays events
 /// on purpose; 0 if there are too few records to judge.
-fn latency(context: &StackContext<'_>) -> Expression {
+fn latency(context: &UsagePipeline) -> Expression {
     let minute = Period::MINUTE;
     let p99 = Statistic::Percentile(Percentile::P99);
     let latency = context.kinesis_metric(metric::PROCESSING_LATENCY, p99, minute);
     let records = context.kinesis_metric(metric::PROCESSED_RECORDS, Statistic::Sum, minute);
-    let window = context.environment.processor.batching_window_seconds.get();
+    let window = context.settings.processor.batching_window_seconds.get();
     Expression::from(records)
         .at_least(RECORDS_TO_JUDGE)
         .choose(latency - f64::from(window) * 1_000.0, 0.0)
@@ -173,10 +169,10 @@ fn latency(context: &StackContext<'_>) -> Expression {
 /// The records that were put and not processed, in percent of those that were put. For few records
 /// it is 100 or 0, depending on whether any was processed. It is below 0 if more were processed,
 /// which only means that they were redelivered.
-fn unprocessed(context: &StackContext<'_>, stream: &Stream) -> Expression {
+fn unprocessed(context: &UsagePipeline, stream: &Stream) -> Expression {
     /// Seconds until a record is processed, beyond the window.
     const PROCESSING: u32 = 5;
-    let window = context.environment.processor.batching_window_seconds.get();
+    let window = context.settings.processor.batching_window_seconds.get();
     let period = settled(window + PROCESSING);
     let put = stream.metric("IncomingRecords", Statistic::Sum, period);
     let processed = context.kinesis_metric(metric::PROCESSED_RECORDS, Statistic::Sum, period);

@@ -10,7 +10,7 @@ use crate::cfn::policy::Statement;
 use crate::constructs::{
     Comparison, Function, Grantee, Period, ScheduleRule, Stack, Statistic, Stream, Topic,
 };
-use crate::metering::context::{Size, StackContext};
+use crate::metering::pipeline::{Size, UsagePipeline};
 use crate::metering::watch::{Lasting, Watch, recurring, unanswered};
 
 /// The names of the alarms on scaling, as the dashboard shows them.
@@ -30,7 +30,7 @@ const EVERY: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
 
 /// Declares the scaler of `stream`, between its fewest and its most shards.
 pub(super) fn declare(
-    context: &StackContext<'_>,
+    context: &UsagePipeline,
     stack: &mut Stack,
     (stream, topic): (&Stream, &Topic),
     (least, most): (u32, u32),
@@ -43,7 +43,7 @@ pub(super) fn declare(
         "Scales the stream's shards with its load",
         &SIZE,
         BTreeMap::from([
-            (env::ENVIRONMENT, context.environment.name.as_str().into()),
+            (env::ENVIRONMENT, context.names.environment().into()),
             (env::METRICS_NAMESPACE, names.kinesis_namespace().into()),
             (env::USAGE_STREAM, names.usage_stream().into()),
             (env::LEAST_SHARDS, least.to_string().into()),
@@ -56,7 +56,7 @@ pub(super) fn declare(
         "GetMetricStatistics has no resource type (Service Authorization Reference, CloudWatch)",
     ));
     ScheduleRule {
-        name: &context.named("shard-scaler-tick"),
+        name: &context.names.resource("shard-scaler-tick"),
         description: "Looks at the stream's load",
         every_minutes: EVERY,
     }
@@ -74,7 +74,7 @@ pub(super) fn declare(
 }
 
 /// The first two need a quarter of an hour: one busy minute at `maxShards` is harmless.
-fn watches(context: &StackContext<'_>, scaler: &Function, stream: &Stream) -> [Watch<'static>; 3] {
+fn watches(context: &UsagePipeline, scaler: &Function, stream: &Stream) -> [Watch<'static>; 3] {
     let period = Period::FIVE_MINUTES;
     let tick = recurring(u32::from(EVERY.get()) * 60);
     let put = stream.metric("IncomingRecords", Statistic::Sum, tick);

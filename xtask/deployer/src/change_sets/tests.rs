@@ -82,6 +82,71 @@ async fn each_resource_says_how_long_it_took_and_how_many_are_done() {
     );
 }
 
+/// CloudFormation's answer for a function whose timeout and memory somebody changed by hand. The
+/// template still declares the old timeout, and the new memory.
+const DRIFTED: &str = "<Status>CREATE_COMPLETE</Status><Changes><member><Type>Resource</Type>\
+    <ResourceChange><Action>Modify</Action><LogicalResourceId>Processor</LogicalResourceId>\
+    <ResourceType>AWS::Lambda::Function</ResourceType><Replacement>False</Replacement><Details>\
+    <member><Target><Attribute>Properties</Attribute><Name>Timeout</Name>\
+    <Path>/Properties/Timeout</Path><RequiresRecreation>Never</RequiresRecreation>\
+    <BeforeValue>3</BeforeValue><AfterValue>30</AfterValue>\
+    <BeforeValueFrom>ACTUAL_STATE</BeforeValueFrom><AfterValueFrom>TEMPLATE</AfterValueFrom>\
+    <Drift><PreviousValue>30</PreviousValue><ActualValue>3</ActualValue></Drift>\
+    <AttributeChangeType>Modify</AttributeChangeType></Target></member>\
+    <member><Target><Attribute>Properties</Attribute><Name>MemorySize</Name>\
+    <Path>/Properties/MemorySize</Path><RequiresRecreation>Never</RequiresRecreation>\
+    <BeforeValue>256</BeforeValue><AfterValue>256</AfterValue>\
+    <Drift><PreviousValue>128</PreviousValue><ActualValue>256</ActualValue></Drift>\
+    <AttributeChangeType>SyncWithActual</AttributeChangeType></Target></member>\
+    </Details></ResourceChange></member></Changes>";
+
+/// The lines of a change set of an existing stack, and whether it was to revert drift.
+async fn reviewed(reverts_drift: bool, answer: &'static str) -> (Vec<String>, bool) {
+    let body = "<TemplateBody>{\"Resources\":{}}</TemplateBody>";
+    let (scripted, stacks) = Scripted::start(vec![
+        ("CreateChangeSet", ScriptedAnswer::Xml("<Id>c</Id>")),
+        ("DescribeChangeSet", ScriptedAnswer::Xml(answer)),
+        ("GetTemplate", ScriptedAnswer::Xml(body)),
+    ])
+    .await;
+    let template = Template::inline(json!({"Resources": {}}));
+    let request = Request {
+        stack: "S",
+        template: &template,
+        parameters: &BTreeMap::new(),
+        tags: &BTreeMap::new(),
+        reverts_drift,
+    };
+    let current = Deployed {
+        name: "S".into(),
+        id: "arn:S".into(),
+        ..Deployed::default()
+    };
+    let prepared = stacks.prepare(&request, Some(&current)).await.unwrap();
+    let Prepared::Changes { review, .. } = prepared else {
+        panic!("{prepared:?}");
+    };
+    let lines = review.lines().into_iter().map(|line| line.text).collect();
+    let mode = scripted.had("CreateChangeSet", "DeploymentMode=REVERT_DRIFT");
+    (lines, mode)
+}
+
+#[tokio::test]
+async fn what_was_changed_by_hand_is_shown_with_what_becomes_of_it() {
+    let (lines, mode) = reviewed(true, DRIFTED).await;
+    assert!(mode, "the change set compares with the last deploy");
+    assert_eq!(
+        lines[..3],
+        [
+            "~ Processor (AWS::Lambda::Function)",
+            "    MemorySize: 256 → 256 (changed outside the stack; kept)",
+            "    Timeout: 3 → 30 (changed outside the stack; reverted)",
+        ]
+    );
+    let (_, mode) = reviewed(false, DRIFTED).await;
+    assert!(!mode, "nobody asked to revert drift");
+}
+
 /// The error of a change set that CloudFormation's validation refuses.
 async fn refused(events: ScriptedAnswer) -> (std::sync::Arc<Scripted>, String) {
     let failed = "<Status>FAILED</Status><StatusReason>AWS::EarlyValidation failed</StatusReason>";
@@ -98,6 +163,7 @@ async fn refused(events: ScriptedAnswer) -> (std::sync::Arc<Scripted>, String) {
         template: &template,
         parameters: &BTreeMap::new(),
         tags: &BTreeMap::new(),
+        reverts_drift: false,
     };
     let error = stacks.prepare(&request, None).await.unwrap_err();
     (scripted, error.to_string())

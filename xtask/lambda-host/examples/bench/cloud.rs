@@ -102,6 +102,7 @@ impl Cloud {
             ("ANALYTICS_TABLE", "analytics".to_owned()),
             ("METRICS_NAMESPACE", "CompliCal/API".to_owned()),
             ("ROUTES", String::new()),
+            ("ATTACHED_ROUTES", String::new()),
             ("RESERVED_HEADERS", String::new()),
             ("DIMENSIONS", String::new()),
             (

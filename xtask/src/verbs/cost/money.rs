@@ -16,11 +16,11 @@ const DOLLAR: i128 = 1_000_000_000_000;
 pub(crate) struct Money(i128);
 
 impl Money {
-    pub(super) const NONE: Self = Self(0);
+    pub(in crate::verbs) const NONE: Self = Self(0);
 
     /// Parses a decimal such as `0.0000133334`: digits, and at most one point with digits on both
     /// sides.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::verbs) fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let is_number = |digits: &str| {
             !digits.is_empty()
@@ -36,10 +36,18 @@ impl Money {
     }
 
     /// The cost of `amount` units if this is the price of `per` of them, rounded half up.
-    pub(super) fn of(self, amount: u128, per: u128) -> Self {
+    pub(in crate::verbs) fn of(self, amount: u128, per: u128) -> Self {
         let (amount, per) = (i128::try_from(amount), i128::try_from(per));
         let (amount, per) = (amount.unwrap_or(i128::MAX), per.unwrap_or(i128::MAX).max(1));
         Self((self.0.saturating_mul(amount).saturating_add(per / 2)) / per)
+    }
+
+    /// The whole amount, with at least two decimals: `3.50`, `0.0000133334`.
+    pub(in crate::verbs) fn exact(self) -> String {
+        let text = format!("{}.{:0DECIMALS$}", self.0 / DOLLAR, self.0 % DOLLAR);
+        let cents = text.len() - DECIMALS + 2;
+        let kept = text.trim_end_matches('0').len().max(cents);
+        text.chars().take(kept).collect()
     }
 
     /// Formats with `decimals` decimals, rounded half up.

@@ -15,7 +15,7 @@ const TABLE: &str = include_str!("prices.json");
 /// Billed units. Requests and units are priced per million, everything else per one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Unit {
+pub(in crate::verbs) enum Unit {
     GatewayRestRequests,
     GatewayHttpRequests,
     LambdaRequests,
@@ -45,7 +45,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    const ALL: [Self; 26] = [
+    pub(in crate::verbs) const ALL: [Self; 26] = [
         Self::GatewayRestRequests,
         Self::GatewayHttpRequests,
         Self::LambdaRequests,
@@ -73,6 +73,10 @@ impl Unit {
         Self::EdgeRequests,
         Self::EdgeGbSeconds,
     ];
+
+    const fn is_edge(self) -> bool {
+        matches!(self, Self::EdgeRequests | Self::EdgeGbSeconds)
+    }
 
     /// The amount that a price is for: amounts are requests, units, hours, MB-milliseconds of
     /// Lambda, bytes, and byte-days of storage.
@@ -117,18 +121,40 @@ enum Basis {
     Unchecked,
 }
 
-#[derive(Debug, Deserialize)]
+/// A price of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Price {
+pub(in crate::verbs) struct Price {
     usd: String,
     basis: Basis,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+impl Price {
+    /// A price of AWS's list.
+    pub(in crate::verbs) const fn listed(usd: String) -> Self {
+        Self {
+            usd,
+            basis: Basis::Listed,
+            note: None,
+        }
+    }
+
+    /// An upper bound, with its reason.
+    pub(in crate::verbs) const fn bound(usd: String, note: String) -> Self {
+        Self {
+            usd,
+            basis: Basis::Bound,
+            note: Some(note),
+        }
+    }
+}
+
+/// The file: prices by region.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Table {
+pub(in crate::verbs) struct Table {
     date: String,
     source: String,
     regions: BTreeMap<String, BTreeMap<Unit, Price>>,
@@ -169,6 +195,45 @@ impl Prices {
 }
 
 impl Table {
+    /// This repository's table.
+    pub(in crate::verbs) fn of_this_repository() -> anyhow::Result<Self> {
+        serde_json::from_str(TABLE).context("reading this repository's price table")
+    }
+
+    /// The table of one region, with these prices instead of the known ones. What is only known
+    /// becomes unchecked. Returns also the units of which no price is known.
+    pub(in crate::verbs) fn with_prices(
+        mut self,
+        region: &str,
+        date: String,
+        source: String,
+        mut prices: BTreeMap<Unit, Price>,
+    ) -> (Self, Vec<Unit>) {
+        let mut known = self.regions.remove(region).unwrap_or_default();
+        // Lambda@Edge costs the same everywhere.
+        let edge = self.regions.remove("us-east-1").unwrap_or_default();
+        let edge = edge.into_iter().filter(|(unit, _)| unit.is_edge());
+        for (unit, price) in edge {
+            known.entry(unit).or_insert(price);
+        }
+        for (unit, price) in known {
+            prices.entry(unit).or_insert(Price {
+                basis: Basis::Unchecked,
+                ..price
+            });
+        }
+        let lacking = Unit::ALL
+            .into_iter()
+            .filter(|unit| !prices.contains_key(unit));
+        let lacking = lacking.collect();
+        let table = Self {
+            date,
+            source,
+            regions: BTreeMap::from([(region.to_owned(), prices)]),
+        };
+        (table, lacking)
+    }
+
     fn of(mut self, region: &str, name: &str) -> anyhow::Result<Prices> {
         let Some(listed) = self.regions.remove(region) else {
             let known: Vec<_> = self
@@ -181,7 +246,7 @@ impl Table {
                 known.join(", ")
             );
             return Err(Stop::usage(message)
-                .hint("copy `xtask/src/verbs/cost/prices.json`, add the region, and give it as `--prices FILE`")
+                .hint(format!("`cargo xtask prices --region {region} --out prices.json` makes a table from AWS's price list; give it as `--prices prices.json`"))
                 .into());
         };
         let mut by_unit = BTreeMap::new();

@@ -20,7 +20,7 @@ use crate::consent::Consent;
 use crate::context::Context;
 use crate::context::is_embedded;
 use crate::functions::{self, Flavour};
-use crate::options::ArchOption;
+use crate::options::{ArchOption, DriftOption};
 use crate::stop::Stop;
 
 /// The type of the bucket of reports.
@@ -63,7 +63,9 @@ pub(in crate::verbs) async fn plan(
     environment: Environment,
     stacks: &[String],
     arch: ArchOption,
+    drift: DriftOption,
 ) -> anyhow::Result<Plan> {
+    drift.check(&environment)?;
     let selection = super::selected(&environment, stacks)?;
     let flavour = Flavour::of(&environment, arch.arch)?;
     let outside = if is_embedded(&environment) {
@@ -96,6 +98,7 @@ pub(in crate::verbs) async fn plan(
             yes: false,
         },
         outside_local: !reached.environment.is_local(),
+        reverts_drift: drift.revert_drift,
     };
     let deployment = Deployment {
         context,
@@ -249,6 +252,7 @@ impl Deployment<'_> {
             template: &template,
             parameters: &BTreeMap::new(),
             tags: &artifact.tags,
+            reverts_drift: self.manner.reverts_drift,
         };
         let stacks = Stacks::new(&self.reached.session);
         Ok(match stacks.prepare(&request, current).await? {

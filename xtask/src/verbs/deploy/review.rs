@@ -13,6 +13,8 @@ pub(in crate::verbs) struct Manner {
     pub(in crate::verbs) consent: Consent,
     /// Every change outside `local` needs a confirmation.
     pub(in crate::verbs) outside_local: bool,
+    /// Whether what was changed outside the stacks is changed back.
+    pub(in crate::verbs) reverts_drift: bool,
 }
 
 /// The result of a change.

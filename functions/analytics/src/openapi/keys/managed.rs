@@ -14,7 +14,7 @@ pub(super) fn setting() -> Value {
         "additionalProperties": false,
         "minProperties": 1,
         "properties": {
-            "plan": text("A plan of the environment."),
+            "plan": {"type": ["string", "null"], "minLength": 1, "description": "A plan of the environment."},
             "rate": {
                 "type": ["object", "null"],
                 "description": "The rate of this key alone, within its user's; null for none.",
@@ -57,8 +57,11 @@ pub(super) fn import() -> Value {
                 "description": "SHA-256 of the whole key, in hex.",
             },
             "email": {"type": "string", "format": "email", "maxLength": 254, "description": USER},
-            "plan": text("A plan of the environment."),
-            "expires": text("When it stops working: a duration such as `30d`, or a time in RFC 3339."),
+            "plan": {"type": "string", "minLength": 1, "description": "A plan of the environment."},
+            "expires": {
+                "type": ["string", "null"], "minLength": 1,
+                "description": "When it stops working: a duration such as `30d`, or a time in RFC 3339.",
+            },
         },
     })
 }
