@@ -116,10 +116,10 @@ const FINDINGS: [Finding; 15] = [
 ];
 
 fn has(properties: &Map<String, Value>, pointer: &str) -> bool {
-    let mut parts = pointer.split('/').skip(1);
-    let first = parts.next().and_then(|name| properties.get(name));
-    let found = parts.fold(first, |value, name| value.and_then(|value| value.get(name)));
-    found.is_some()
+    let path = pointer.trim_start_matches('/');
+    let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    let property = properties.get(first);
+    property.is_some_and(|property| property.pointer(rest).is_some())
 }
 
 /// Writes beside each resource which of checkov's findings stay, and why.

@@ -38,7 +38,7 @@ fn a_wrong_setting_of_reports_is_refused_where_it_stands() {
         ),
         (
             "{weekly: true, retentionDays: 0}",
-            "5:10: reports.retentionDays: `0` is out of range: expected 1 to 3650",
+            "5:40: reports.retentionDays: `0` is out of range: expected 1 to 3650",
         ),
         (
             "\n  weekly: true\n  retentionDays: 0",
@@ -46,7 +46,7 @@ fn a_wrong_setting_of_reports_is_refused_where_it_stands() {
         ),
         (
             "{weekly: true, retentionDays: 3651}",
-            "5:10: reports.retentionDays: `3651`",
+            "5:40: reports.retentionDays: `3651`",
         ),
         ("{daily: true}", "5:1"),
         ("{weekly: often}", "5:1"),
@@ -72,17 +72,23 @@ fn an_endpoint_that_waits_for_reports_that_nobody_makes_is_refused() {
 
 #[test]
 fn a_bucket_whose_name_gets_too_long_is_refused() {
-    let name = "a-rather-long-name-222";
+    let prefix = "a".repeat(20);
     let with = |reports: &str| {
         let text = std::fs::read_to_string(folder().join("test.yaml")).unwrap();
-        let text = text.replacen(REGION, &format!("{REGION}{reports}"), 1);
-        Environment::parse(name, Path::new("long.yaml"), &text).map_err(|error| error.to_string())
+        let text = text.replacen(
+            REGION,
+            &format!("{REGION}resourcePrefix: {prefix}\n{reports}"),
+            1,
+        );
+        Environment::parse("eleven-char", Path::new("long.yaml"), &text)
+            .map_err(|error| error.to_string())
     };
-    assert!(with("").is_ok());
+    assert_eq!(with("").map(drop), Ok(()));
     let error = with("reports: {weekly: true}\n").unwrap_err();
     assert!(
-        error.contains("the bucket for reports would be called `complical-reports-")
-            && error.contains("64 characters, S3 accepts 63"),
+        error.contains(
+            "the bucket for reports would be called `aaaaaaaaaaaaaaaaaaaa-reports-eleven-char-"
+        ) && error.contains("64 characters, S3 accepts 63"),
         "{error}"
     );
 }
