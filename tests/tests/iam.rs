@@ -178,6 +178,10 @@ fn the_operator_role_reads_what_the_check_of_an_attached_api_needs() {
         "/restapis/a1b2c3d4e5/gatewayresponses/*",
         "/restapis/a1b2c3d4e5/resources",
         "/restapis/a1b2c3d4e5/stages/*",
+        "/restapis/k1l2m3n4o5/authorizers",
+        "/restapis/k1l2m3n4o5/gatewayresponses/*",
+        "/restapis/k1l2m3n4o5/resources",
+        "/restapis/k1l2m3n4o5/stages/*",
     ];
     assert_eq!(
         of("apigateway:GET"),

@@ -136,7 +136,11 @@ fn tested(system: &System, document: &Value, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("openapi.json");
     std::fs::write(&file, document.to_string()).unwrap();
-    let token = json_of(&system.place.run("token --admin --write --json"));
+    let token = json_of(
+        &system
+            .place
+            .run("token --email ops@example.com --admin --write --json"),
+    );
     let token = token["token"].as_str().unwrap();
     Command::new(Tools::ensure().api_tester)
         .current_dir(folder.path())
