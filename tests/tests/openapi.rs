@@ -184,9 +184,8 @@ async fn the_deployed_api_does_what_its_document_says() {
 
         // It does look at responses.
         let mut wrong = openapi::document();
-        wrong["components"]["schemas"]["UserStats"]["properties"]["email"] =
-            json!({"type": "integer"});
-        let path = ["--include-path", "/v1/analytics/user-stats"];
+        wrong["components"]["schemas"]["Realtime"]["required"] = json!(["nothing"]);
+        let path = ["--include-path", "/v1/analytics/realtime"];
         let said = tested(&system, &wrong, &path);
         assert!(
             !said.status.success(),
