@@ -64,7 +64,11 @@ async fn prices_come_from_the_price_list_and_cost_uses_them() {
     let said: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
     assert_eq!(said["date"], "2026-11-20");
     assert_eq!(said["listed"], 1);
-    assert!(made.stderr.contains("stays, as unchecked"), "{made:#?}");
+    assert!(
+        made.stderr
+            .contains("that of this repository's table stays"),
+        "{made:#?}"
+    );
 
     let bill = run(&format!(
         "cost --calls 10M --json --prices {}",

@@ -334,7 +334,7 @@ async fn without_an_answer_nothing_is_made() {
     assert_eq!(declined.code, Some(1), "{declined:#?}");
     for said in [
         "stack `CompliCal-Data-test` is created:",
-        "change stacks `CompliCal-Data-test`, `CompliCal-API-test`? [y/N] no: there is no terminal to ask on",
+        "change stacks `CompliCal-Data-test`, `CompliCal-API-test`? [y/N] no (not a terminal)",
         "declined: nothing was changed",
     ] {
         assert!(

@@ -22,11 +22,6 @@ pub(crate) async fn interruption() {
     }
 }
 
-/// The error of a question that was interrupted.
-pub(crate) fn interrupted() -> Stop {
-    Stop::new(Exit::Interrupted, "interrupted")
-}
-
 /// Whether an interrupt answers a question: then the verb ends by itself, and can first remove what
 /// it prepared.
 pub(crate) fn answers_a_question() -> bool {
@@ -38,7 +33,7 @@ pub(crate) async fn asking<T>(answer: impl Future<Output = T>) -> Result<T, Stop
     let _question = Question::open();
     tokio::select! {
         biased;
-        () = interruption() => Err(interrupted()),
+        () = interruption() => Err(Stop::new(Exit::Interrupted, "interrupted")),
         answer = answer => Ok(answer),
     }
 }

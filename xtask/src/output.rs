@@ -252,8 +252,12 @@ impl Output {
             said = text;
         }
         if let Some(hint) = crate::stop::hint_of(error) {
-            eprintln!("{} {hint}", self.paint(Style::Hint, "hint:"));
+            self.hint(&hint);
         }
+    }
+
+    fn hint(self, text: &str) {
+        eprintln!("{} {text}", self.paint(Style::Hint, "hint:"));
     }
 
     /// Reports that the user pressed Ctrl-C, and what goes on without this command.
@@ -281,9 +285,8 @@ impl Output {
     /// interrupt ends the question.
     async fn ask(self, question: &str, choice: &str) -> anyhow::Result<Option<String>> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            eprintln!("{question} {choice} no: there is no terminal to ask on");
-            let hint = self.paint(Style::Hint, "hint:");
-            eprintln!("{hint} add `--yes`, or run the command on a terminal");
+            eprintln!("{question} {choice} no (not a terminal)");
+            self.hint("add `--yes`, or run the command on a terminal");
             return Ok(None);
         }
         eprint!("{} {choice} ", self.paint(Style::Warning, question));

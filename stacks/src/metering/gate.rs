@@ -12,7 +12,7 @@ use crate::constructs::{Function, Stack, Stream, Topic};
 use crate::metering::pipeline::{Size, UsagePipeline};
 use crate::metering::{api, reconciler};
 
-/// What the authorizer is told about the API's calls.
+/// What the authorizer knows about the API's calls.
 pub(super) struct Decisions {
     /// The routes under which calls count, if they are not the gateway's resources, and their units.
     pub(super) routes: Routes,

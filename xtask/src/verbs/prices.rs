@@ -66,7 +66,7 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     if prices.is_empty() {
         let message = format!("the price lists have nothing for region `{region}`");
         return Err(Stop::usage(message)
-            .hint("is it the name of a region?")
+            .hint("name a region of the commercial or the US government partition")
             .into());
     }
     let listed = prices.len();
@@ -78,15 +78,14 @@ pub(crate) async fn run(context: &Context, args: &Arguments) -> anyhow::Result<E
     );
     let (table, lacking) = known.with_prices(&region, date.clone(), source, prices);
     for place in missing {
+        let then = if lacking.contains(&place.unit) {
+            "add it to the table"
+        } else {
+            "that of this repository's table stays"
+        };
+        let (service, price) = (place.service, place.unit.name());
         out.warning(&format!(
-            "the price list of `{}` has no {:?}: {}",
-            place.service,
-            place.unit,
-            if lacking.contains(&place.unit) {
-                "add it to the table"
-            } else {
-                "the price of this repository's table stays, as unchecked"
-            }
+            "the price list of `{service}` has no `{price}`: {then}"
         ));
     }
     let text = serde_json::to_string_pretty(&table).context("writing the table")?;

@@ -7,6 +7,18 @@ use crate::changes::Action;
 use crate::events::ResourceEvent;
 use crate::scripted::{Messages, Scripted, ScriptedAnswer};
 
+static NONE: BTreeMap<String, String> = BTreeMap::new();
+
+fn request(template: &Template, reverts_drift: bool) -> Request<'_> {
+    Request {
+        stack: "S",
+        template,
+        parameters: &NONE,
+        tags: &NONE,
+        reverts_drift,
+    }
+}
+
 /// A review with so many new resources.
 fn review(resources: usize) -> Review {
     let resources: serde_json::Map<_, _> = (0..resources)
@@ -101,22 +113,16 @@ const DRIFTED: &str = "<Status>CREATE_COMPLETE</Status><Changes><member><Type>Re
     </Details></ResourceChange></member></Changes>";
 
 /// The lines of a change set of an existing stack, and whether it was to revert drift.
-async fn reviewed(reverts_drift: bool, answer: &'static str) -> (Vec<String>, bool) {
+async fn reviewed(reverts_drift: bool) -> (Vec<String>, bool) {
     let body = "<TemplateBody>{\"Resources\":{}}</TemplateBody>";
     let (scripted, stacks) = Scripted::start(vec![
         ("CreateChangeSet", ScriptedAnswer::Xml("<Id>c</Id>")),
-        ("DescribeChangeSet", ScriptedAnswer::Xml(answer)),
+        ("DescribeChangeSet", ScriptedAnswer::Xml(DRIFTED)),
         ("GetTemplate", ScriptedAnswer::Xml(body)),
     ])
     .await;
     let template = Template::inline(json!({"Resources": {}}));
-    let request = Request {
-        stack: "S",
-        template: &template,
-        parameters: &BTreeMap::new(),
-        tags: &BTreeMap::new(),
-        reverts_drift,
-    };
+    let request = request(&template, reverts_drift);
     let current = Deployed {
         name: "S".into(),
         id: "arn:S".into(),
@@ -133,7 +139,7 @@ async fn reviewed(reverts_drift: bool, answer: &'static str) -> (Vec<String>, bo
 
 #[tokio::test]
 async fn what_was_changed_by_hand_is_shown_with_what_becomes_of_it() {
-    let (lines, mode) = reviewed(true, DRIFTED).await;
+    let (lines, mode) = reviewed(true).await;
     assert!(mode, "the change set compares with the last deploy");
     assert_eq!(
         lines[..3],
@@ -143,7 +149,7 @@ async fn what_was_changed_by_hand_is_shown_with_what_becomes_of_it() {
             "    Timeout: 3 → 30 (changed outside the stack; reverted)",
         ]
     );
-    let (_, mode) = reviewed(false, DRIFTED).await;
+    let (_, mode) = reviewed(false).await;
     assert!(!mode, "nobody asked to revert drift");
 }
 
@@ -158,13 +164,7 @@ async fn refused(events: ScriptedAnswer) -> (std::sync::Arc<Scripted>, String) {
     ])
     .await;
     let template = Template::inline(json!({"Resources": {}}));
-    let request = Request {
-        stack: "S",
-        template: &template,
-        parameters: &BTreeMap::new(),
-        tags: &BTreeMap::new(),
-        reverts_drift: false,
-    };
+    let request = request(&template, false);
     let error = stacks.prepare(&request, None).await.unwrap_err();
     (scripted, error.to_string())
 }

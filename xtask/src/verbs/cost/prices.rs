@@ -74,6 +74,12 @@ impl Unit {
         Self::EdgeGbSeconds,
     ];
 
+    /// Its name in the table.
+    pub(in crate::verbs) fn name(self) -> String {
+        let name = serde_json::to_value(self).unwrap_or_default();
+        name.as_str().unwrap_or_default().to_owned()
+    }
+
     const fn is_edge(self) -> bool {
         matches!(self, Self::EdgeRequests | Self::EdgeGbSeconds)
     }
@@ -200,8 +206,8 @@ impl Table {
         serde_json::from_str(TABLE).context("reading this repository's price table")
     }
 
-    /// The table of one region, with these prices instead of the known ones. What is only known
-    /// becomes unchecked. Returns also the units of which no price is known.
+    /// The table of one region, with these prices instead of the known ones. A price that was listed,
+    /// and no longer is, becomes unchecked. Also returns the units without any price.
     pub(in crate::verbs) fn with_prices(
         mut self,
         region: &str,
@@ -216,11 +222,11 @@ impl Table {
         for (unit, price) in edge {
             known.entry(unit).or_insert(price);
         }
-        for (unit, price) in known {
-            prices.entry(unit).or_insert(Price {
-                basis: Basis::Unchecked,
-                ..price
-            });
+        for (unit, mut price) in known {
+            if price.basis == Basis::Listed {
+                price.basis = Basis::Unchecked;
+            }
+            prices.entry(unit).or_insert(price);
         }
         let lacking = Unit::ALL
             .into_iter()
@@ -252,8 +258,7 @@ impl Table {
         let mut by_unit = BTreeMap::new();
         let mut doubts = Vec::new();
         for unit in Unit::ALL {
-            let key = serde_json::to_value(unit).unwrap_or_default();
-            let key = key.as_str().unwrap_or_default().to_owned();
+            let key = unit.name();
             let price = listed
                 .get(&unit)
                 .ok_or_else(|| Stop::usage(format!("{name} has no price `{key}` of `{region}`")))?;
