@@ -1,9 +1,12 @@
-//! Sample events and plans for tests.
+//! Sample events, plans and days for tests.
 
+use crate::counts::Sum;
 use crate::event::{EventData, EventType, Subject, UsageEvent};
 use crate::id::EventId;
 use crate::names::TrackingMode;
 use crate::plan::{AnchorDay, LimitMode, Plan, Plans};
+use crate::seen::Seen;
+use crate::tally::Totals;
 use crate::time::UnixMillis;
 
 /// The event with the `number`-th id at `time`: events with different numbers are different events.
@@ -51,4 +54,17 @@ pub fn plans<const N: usize>(zones: [(&str, &str); N]) -> Plans {
     zones
         .map(|(name, zone)| (name.to_owned(), plan(zone)))
         .into()
+}
+
+/// A plan in UTC, and one whose midnight is at half an hour in UTC.
+pub fn plans_of_two_zones() -> Plans {
+    plans([("free", "UTC"), ("india", "Asia/Kolkata")])
+}
+
+/// The counts of a day of a user of this plan, from the totals of its quarter hours.
+pub fn sum(day: UnixMillis, plan: &str, quarters: impl IntoIterator<Item = (u8, Totals)>) -> Sum {
+    let mut sum = Sum::default();
+    sum.quarters.extend(quarters);
+    sum.counts.seen = Some(Seen::new(day, day, Some((day, plan.to_owned()))));
+    sum
 }

@@ -12,8 +12,7 @@ use domain::calendar::Span;
 use domain::counts::Sum;
 use domain::meter::Amounts;
 use domain::plan::Plans;
-use domain::sample;
-use domain::seen::Seen;
+use domain::sample::{self, plans_of_two_zones};
 use domain::tally::Totals;
 use domain::time::{UnixMillis, Window};
 
@@ -51,28 +50,25 @@ fn span(label: &str) -> Span {
     Span::parse(label).unwrap()
 }
 
-fn plans_of_two_zones() -> Plans {
-    sample::plans([("free", "UTC"), ("india", "Asia/Kolkata")])
-}
-
 /// A day with accepted calls in some quarter hours, and a refused one in the first.
 fn day(user: &str, label: &str, plan: &str, quarters: &[(u8, u64)]) -> UserDay {
     let day = at(label);
-    let mut sum = Sum::default();
-    for (place, (quarter, calls)) in quarters.iter().enumerate() {
-        let totals = Totals {
-            calls: *calls,
-            units: 10 * *calls,
-            rate_limited: u64::from(place == 0),
-            ..Totals::default()
-        };
-        sum.quarters.insert(*quarter, totals);
-    }
-    sum.counts.seen = Some(Seen::new(day, day, Some((day, plan.to_owned()))));
+    let quarters = quarters
+        .iter()
+        .enumerate()
+        .map(|(place, (quarter, calls))| {
+            let totals = Totals {
+                calls: *calls,
+                units: 10 * *calls,
+                rate_limited: u64::from(place == 0),
+                ..Totals::default()
+            };
+            (*quarter, totals)
+        });
     UserDay {
         user: user.to_owned(),
         day,
-        sum,
+        sum: sample::sum(day, plan, quarters),
     }
 }
 

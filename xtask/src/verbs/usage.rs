@@ -300,7 +300,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use domain::sample;
-    use domain::seen::Seen;
     use domain::tally::Totals;
 
     fn at(text: &str) -> UnixMillis {
@@ -309,25 +308,19 @@ mod tests {
 
     fn day(user: &str, day: &str, plan: &str, quarters: &[(u8, u64)]) -> UserDay {
         let day = at(day);
-        let mut sum = Sum::default();
-        for (quarter, calls) in quarters {
+        let quarters = quarters.iter().map(|(quarter, calls)| {
             let totals = Totals {
                 calls: *calls,
                 units: *calls,
                 ..Totals::default()
             };
-            sum.quarters.insert(*quarter, totals);
-        }
-        sum.counts.seen = Some(Seen::new(day, day, Some((day, plan.to_owned()))));
+            (*quarter, totals)
+        });
         UserDay {
             user: user.to_owned(),
             day,
-            sum,
+            sum: sample::sum(day, plan, quarters),
         }
-    }
-
-    fn plans() -> Plans {
-        sample::plans([("free", "UTC"), ("india", "Asia/Kolkata")])
     }
 
     #[test]
@@ -362,7 +355,7 @@ mod tests {
         ];
         let rows = rows(
             days.to_vec(),
-            &Terms::of(&plans()),
+            &Terms::of(&sample::plans_of_two_zones()),
             at("2026-11-01T00:00:00Z"),
         );
         let calls: Vec<_> = rows
@@ -405,13 +398,19 @@ mod tests {
             ]
         };
         let month = at("2026-11-01T00:00:00Z");
-        let exported = || rows(days(), &Terms::of(&plans()), month);
+        let exported = || rows(days(), &Terms::of(&sample::plans_of_two_zones()), month);
         assert_eq!(csv(&exported()), csv(&exported()));
         assert_eq!(jsonl(&exported()), jsonl(&exported()));
         for row in exported() {
             let own = days().into_iter().filter(|day| day.user == row.email);
             let own: Vec<_> = own.map(|day| (day.day, day.sum)).collect();
-            let bill = Bill::of(&row.email, &own, &Terms::of(&plans()), month).unwrap();
+            let bill = Bill::of(
+                &row.email,
+                &own,
+                &Terms::of(&sample::plans_of_two_zones()),
+                month,
+            )
+            .unwrap();
             let event: serde_json::Value =
                 serde_json::from_str(&bill.cloud_event("/complical/test/api")).unwrap();
             let row = serde_json::to_value(row).unwrap();
@@ -447,7 +446,7 @@ mod tests {
         let bob = day("bob@example.com", "2026-11-05T00:00:00Z", "free", &[(3, 9)]);
         let rows = rows(
             vec![first, second, bob],
-            &Terms::of(&plans()),
+            &Terms::of(&sample::plans_of_two_zones()),
             at("2026-11-01T00:00:00Z"),
         );
         let table = csv(&rows);

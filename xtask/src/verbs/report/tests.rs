@@ -1,7 +1,7 @@
 //! Which week or month is reported.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use domain::sample;
+use domain::sample::plans_of_two_zones;
 use domain::time::Window;
 
 use super::*;
@@ -12,10 +12,6 @@ fn at(day: &str) -> UnixMillis {
 
 fn span(label: &str) -> Span {
     Span::parse(label).unwrap()
-}
-
-fn plans_of_two_zones() -> Plans {
-    sample::plans([("free", "UTC"), ("india", "Asia/Kolkata")])
 }
 
 #[test]
