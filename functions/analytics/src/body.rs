@@ -9,7 +9,7 @@ pub use outlook::{Anomalies, Anomaly, AnomalyKind, Exhaustion, Forecast, Project
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use domain::time::UnixMillis;
+use domain::time::{UnixMillis, rfc3339};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -19,7 +19,7 @@ pub struct Instant(pub UnixMillis);
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        rfc3339(&self.0, serializer)
     }
 }
 

@@ -173,13 +173,13 @@ impl ReportReady {
                 units,
             } = of;
             format!(
-                "{total_calls} accepted calls of {units} units by {users} users, {rate_limited} rate \
-                 limited, {auth_failures} not authenticated"
+                "accepted calls {total_calls}, units {units}, users {users}, rate limited \
+                 {rate_limited}, not authenticated {auth_failures}"
             )
         };
         let before = self.previous.as_ref();
         let before = before.map_or_else(String::new, |(period, before)| {
-            format!(" {period} had {}.", figures(before))
+            format!(" In {period}: {}.", figures(before))
         });
         format!(
             "{} ({} to {}): {}.{before} These counts are final. The report: {}",
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(event["data"]["previous"]["users"], 0);
         let text = ready().text();
         assert!(
-            text.contains("30 accepted calls of 300 units by 2 users"),
+            text.contains(": accepted calls 30, units 300, users 2,"),
             "{text}"
         );
         assert!(text.contains("s3://reports/weeks/2026-W47.csv"), "{text}");

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
@@ -14,6 +14,16 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
+
+/// Serialises an instant as RFC 3339, for documents that people read:
+/// `#[serde(serialize_with = "rfc3339")]`.
+///
+/// # Errors
+///
+/// If the serialiser refuses the text.
+pub fn rfc3339<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
 
 /// The last instant that has a four-digit year in every time zone, 9999-12-30T22:00:00Z: the latest
 /// that [`Timestamp`] supports.

@@ -7,7 +7,7 @@ use domain::counts::Sum;
 use domain::meter::{self, Amounts};
 use domain::plan::time_zone;
 use domain::tally::Totals;
-use domain::time::UnixMillis;
+use domain::time::{UnixMillis, rfc3339};
 use domain::usage::Usage;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -99,8 +99,10 @@ pub(crate) struct PlanUsage {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserUsage {
     pub(crate) email: String,
-    pub(crate) period_start: UnixText,
-    pub(crate) period_end: UnixText,
+    #[serde(serialize_with = "rfc3339")]
+    pub(crate) period_start: UnixMillis,
+    #[serde(serialize_with = "rfc3339")]
+    pub(crate) period_end: UnixMillis,
     #[serde(flatten)]
     pub(crate) usage: Compared<OfUser>,
 }
@@ -111,16 +113,6 @@ pub(crate) struct OfUser {
     pub(crate) plan: Option<String>,
     #[serde(flatten)]
     pub(crate) counts: Counts,
-}
-
-/// An instant that is shown as RFC 3339.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UnixText(pub(crate) UnixMillis);
-
-impl Serialize for UnixText {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
 }
 
 impl Counts {
@@ -286,8 +278,8 @@ impl<'a> Figures<'a> {
         if !usage.is_empty() || is_known {
             self.users.push(UserUsage {
                 email,
-                period_start: UnixText(usage.start),
-                period_end: UnixText(usage.end),
+                period_start: usage.start,
+                period_end: usage.end,
                 usage: Compared {
                     now: OfUser::from(&usage),
                     previous: known.as_ref().map(OfUser::from),

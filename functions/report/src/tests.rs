@@ -172,10 +172,7 @@ fn equals_the_bills(label: &str, plans: &Plans, terms: &Terms) {
         let row = rows.find(|row| row.email == user).unwrap();
         let counts = &row.usage.now.counts;
         assert_eq!(row.usage.now.plan, bill.plan);
-        assert_eq!(
-            (row.period_start.0, row.period_end.0),
-            (bill.start, bill.end)
-        );
+        assert_eq!((row.period_start, row.period_end), (bill.start, bill.end));
         assert_eq!(counts.total_calls, bill.totals.calls);
         assert_eq!(counts.units, bill.totals.units);
         assert_eq!(counts.rate_limited, bill.totals.rate_limited);

@@ -17,9 +17,9 @@ use domain::counts::Sum;
 use domain::mark::Round;
 use domain::meter::Amounts;
 use domain::plan::Plans;
-use domain::time::{UnixMillis, Window};
+use domain::time::{UnixMillis, Window, rfc3339};
 use report::field;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use stacks::environment::Environment;
 
 use crate::aws::reach;
@@ -72,9 +72,9 @@ const HEADER: &str =
 struct Row {
     email: String,
     plan: Option<String>,
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "rfc3339")]
     period_start: UnixMillis,
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "rfc3339")]
     period_end: UnixMillis,
     total_calls: u64,
     auth_failures: u64,
@@ -86,14 +86,6 @@ struct Row {
     digest: String,
     /// Amounts that upstreams reported of accepted calls, by meter.
     meters: Amounts,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes what it serialises by reference"
-)]
-fn as_text<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
 }
 
 #[derive(Debug, Serialize)]
